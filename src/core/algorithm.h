@@ -1,0 +1,37 @@
+#pragma once
+
+#include "core/limit.h"
+#include "core/state.h"
+
+namespace ai_limit {
+
+// The one switch over the algorithms. A decision is: advance the state to now, ask whether it fits,
+// charge. A state of zeros is that of a key that was never seen.
+
+/** Whether states of this algorithm take kWideStateBytes, else kSmallStateBytes. */
+constexpr bool is_wide(Algorithm algorithm) { return algorithm == Algorithm::kSlidingWindow; }
+
+/** Gives back what time has given back. */
+void advance(const Limit& limit, State* state, Now now);
+
+/** What is used of the limit, after an advance; above the capacity where that has shrunk. */
+Amount used(const Limit& limit, const State& state);
+
+/** Whether `cost` fits beside what is used. */
+inline bool fits(const Limit& limit, Amount used, Amount cost) {
+    return cost <= limit.capacity && used <= limit.capacity - cost;
+}
+
+/** Takes `cost`, which fits. */
+void charge(const Limit& limit, State* state, Amount cost);
+
+/** Milliseconds until `amount` of what is used have come back; one second for requests in flight. */
+Millis until_back(const Limit& limit, const State& state, Amount amount, Now now);
+
+/**
+ * What is to be said of a state, after its decision. `requested` is what the request costs, `refused`
+ * whether it was refused; the name is left to the caller.
+ */
+Description describe(const Limit& limit, const State& state, Amount requested, bool refused, Now now);
+
+}  // namespace ai_limit

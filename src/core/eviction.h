@@ -1,0 +1,56 @@
+#pragma once
+
+#include "core/table.h"
+
+namespace ai_limit {
+
+/** How much it costs to forget an entry, from nothing to never. */
+enum class Worth : uint8_t { kNothing, kLive, kSpent, kRefused, kInFlight };
+
+/** A cell to put a new entry into, and what it held. */
+struct Victim {
+    Cell cell;
+    Worth worth;
+};
+
+/**
+ * The cell among the place's two buckets, both locked, whose loss matters least: a free one, then
+ * one that has come back completely and holds no information, then the live one that will have come
+ * back soonest, then one that is spent, then one that is refusing. Requests in flight are never
+ * given up. Cells for which `pinned` says so belong to the same decision and stay.
+ * The index is kNoCell where there is none.
+ */
+template <typename Pinned>
+Victim choose_victim(const Zone& zone, const Place& place, Now now, const Pinned& pinned);
+
+/** What one entry is worth, and an order among those of the same worth: the least goes first. */
+struct Appraisal {
+    Worth worth;
+    uint64_t order;
+};
+
+Appraisal appraise(const Zone& zone, const Geometry& geometry, Cell cell, Now now);
+
+template <typename Pinned>
+Victim choose_victim(const Zone& zone, const Place& place, Now now, const Pinned& pinned) {
+    Victim best = {{nullptr, kNoCell}, Worth::kInFlight};
+    uint64_t best_order = 0;
+    Bucket* buckets[] = {place.first, place.second};
+    for (Bucket* bucket : buckets) {
+        for (uint32_t i = 0; i < place.geometry->cells; ++i) {
+            Cell cell = {bucket, i};
+            if (pinned(cell)) {
+                continue;
+            }
+            Appraisal found = appraise(zone, *place.geometry, cell, now);
+            if (found.worth < best.worth || (found.worth == best.worth && found.order < best_order &&
+                                             found.worth != Worth::kInFlight)) {
+                best = {cell, found.worth};
+                best_order = found.order;
+            }
+        }
+    }
+    return best;
+}
+
+}  // namespace ai_limit

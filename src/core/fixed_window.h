@@ -1,0 +1,30 @@
+#pragma once
+
+#include "core/limit.h"
+#include "core/state.h"
+
+namespace ai_limit::fixed_window {
+
+// At most the quota per window. Seconds, minutes and hours are aligned to the epoch, days to midnight,
+// weeks to Monday, months to the 1st, all in the limit's time zone; windows of several of these are
+// counted from the first such boundary at or after 1970-01-01.
+
+/** A window from `start` until before `end`, in seconds since the epoch, UTC. */
+struct Window {
+    uint32_t start;
+    uint32_t end;
+};
+
+/** The window that holds the wall-clock time `wall`. */
+Window window_at(Period period, Millis time_zone, Millis wall);
+
+/**
+ * Forgets what was used in a window that is over. What was used in a window of another length that
+ * still runs counts in the present one; a window of the future (the clock stepped back) goes on.
+ */
+void advance(const Limit& limit, FixedWindowState* state, Millis wall);
+
+/** Milliseconds from `wall` until the window ends; 0 for an `amount` of 0. */
+Millis until_back(const FixedWindowState& state, Amount amount, Millis wall);
+
+}  // namespace ai_limit::fixed_window

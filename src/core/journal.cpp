@@ -1,0 +1,114 @@
+#include "core/journal.h"
+
+namespace ai_limit {
+
+namespace {
+
+// About a millisecond of pauses; then the holder is asked after.
+constexpr unsigned kSpinsBeforeAsking = 8192;
+constexpr unsigned kSpinsBeforeYield = 256;
+
+void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+bool Journal::open(const Zone& zone, const Host* host, uint32_t pid, uint64_t birth) {
+    for (uint32_t number = 1; number <= kMaxProcesses; ++number) {
+        ProcessSlot* slot = zone.process(number);
+        uint32_t free = 0;
+        if (slot->pid.load(std::memory_order_relaxed) != 0 ||
+            !slot->pid.compare_exchange_strong(free, pid)) {
+            continue;
+        }
+        slot->birth.store(birth);
+        zone_ = zone;
+        host_ = host;
+        data_ = zone.journal(number);
+        number_ = number;
+        return true;
+    }
+    return false;
+}
+
+void Journal::wait_for(Bucket* bucket) {
+    for (unsigned spins = 1;; ++spins) {
+        uint32_t holder = bucket->lock.load(std::memory_order_relaxed);
+        if (holder == 0) {
+            if (bucket->lock.compare_exchange_weak(holder, number_, std::memory_order_acquire,
+                                                   std::memory_order_relaxed)) {
+                return;
+            }
+            continue;
+        }
+        pause();
+        if (spins % kSpinsBeforeYield == 0) {
+            host_->yield();
+        }
+        if (spins % kSpinsBeforeAsking == 0 && is_dead(holder) && begin_repair(holder)) {
+            if (is_dead(holder)) {
+                undo(holder);
+            }
+            end_repair(holder);
+        }
+    }
+}
+
+bool Journal::is_dead(uint32_t number) const {
+    ProcessSlot* slot = zone_.process(number);
+    uint32_t pid = slot->pid.load();
+    return pid != 0 && !host_->is_alive(pid, slot->birth.load());
+}
+
+bool Journal::begin_repair(uint32_t dead) {
+    std::atomic<uint32_t>* repairer = &zone_.process(dead)->repairer;
+    uint32_t present = 0;
+    if (repairer->compare_exchange_strong(present, number_)) {
+        return true;
+    }
+    // A repairer may die as well; the work can be begun again from its start.
+    return is_dead(present) && repairer->compare_exchange_strong(present, number_);
+}
+
+void Journal::end_repair(uint32_t dead) {
+    uint32_t self = number_;
+    zone_.process(dead)->repairer.compare_exchange_strong(self, 0);
+}
+
+void Journal::undo(uint32_t dead) {
+    JournalData* left = zone_.journal(dead);
+    for (uint32_t i = left->undos; i-- > 0;) {
+        *zone_.at<uint64_t>(left->undo[i].offset) = left->undo[i].before;
+    }
+    keep_order();
+    left->undos = 0;
+    keep_order();
+    open_locks(left, dead);
+}
+
+void Journal::retire(uint32_t dead) {
+    for (uint32_t number = 1; number <= kMaxProcesses; ++number) {
+        uint32_t present = dead;
+        zone_.process(number)->repairer.compare_exchange_strong(present, 0);
+    }
+    zone_.process(dead)->birth.store(0);
+    zone_.process(dead)->pid.store(0);
+}
+
+void Journal::open_locks(JournalData* data, uint32_t holder) {
+    for (uint32_t i = data->locks; i-- > 0;) {
+        std::atomic<uint32_t>* lock = zone_.at<std::atomic<uint32_t>>(data->lock_offsets[i]);
+        if (lock->load(std::memory_order_relaxed) == holder) {
+            lock->store(0, std::memory_order_release);
+        }
+    }
+    keep_order();
+    data->locks = 0;
+}
+
+}  // namespace ai_limit

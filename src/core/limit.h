@@ -1,0 +1,50 @@
+#pragma once
+
+#include "core/rate.h"
+#include "core/types.h"
+
+namespace ai_limit {
+
+/** The largest quota of a sliding window: its sub-windows count in 32 bits. */
+constexpr Amount kMaxSlidingQuota = 4'294'967'295;
+
+/**
+ * A policy's limit as it stands for one request: what the algorithms work with. Plain numbers, so that
+ * it can lie in shared memory.
+ */
+struct Limit {
+    Algorithm algorithm;
+    Measure measure;
+    Period period;
+    Amount capacity;  // burst, quota or slots; 0: nothing ever passes
+
+    // token_bucket: refill_amount come back every refill_millis; an empty bucket is full after `fills_in`.
+    uint64_t refill_amount;
+    uint64_t refill_millis;
+    Millis fills_in;
+
+    // windows
+    Millis period_length;     // a month being 30 days
+    Millis time_zone;         // fixed_window: milliseconds east of UTC
+};
+
+/** A token bucket of `burst`; a burst of 0 stands for the number in the rate. */
+Limit token_bucket_limit(const Rate& rate, Amount burst);
+
+/** A sliding window; the rate's number must be whole and at most kMaxSlidingQuota. */
+Limit sliding_window_limit(const Rate& rate);
+
+/** A calendar window; the rate's number must be whole. */
+Limit fixed_window_limit(const Rate& rate, Millis time_zone);
+
+/** So many at once. */
+Limit concurrency_limit(Amount slots);
+
+/**
+ * The limit for a rate and an algorithm other than concurrency.
+ * Returns nullptr, or a static text that says why that algorithm cannot have that rate.
+ */
+const char* make_limit(Algorithm algorithm, const Rate& rate, Amount burst, Millis time_zone,
+                       Limit* limit);
+
+}  // namespace ai_limit

@@ -1,0 +1,87 @@
+#include "core/policies.h"
+
+#include <cstring>
+
+namespace ai_limit {
+
+namespace {
+
+bool is_of(const PolicyRecord& record, std::string_view name, Algorithm algorithm) {
+    return record.name_size == name.size() && record.slowest.algorithm == algorithm &&
+           std::memcmp(record.name, name.data(), name.size()) == 0;
+}
+
+/** Empties the cells of a policy whose number is given to another. */
+void purge(const Zone& zone, const Geometry& geometry, uint32_t policy) {
+    for (uint64_t i = 0; i < zone.buckets(geometry); ++i) {
+        Bucket* bucket = zone.bucket(geometry, i);
+        for (uint32_t cell = 0; cell < geometry.cells; ++cell) {
+            State state{};
+            state.words[0] = *state_words(bucket, geometry, cell);
+            if (bucket->tags[cell] != 0 && state.head.policy == policy) {
+                bucket->tags[cell] = 0;
+            }
+        }
+    }
+}
+
+uint32_t free_number(const Zone& zone) {
+    uint32_t oldest = 1;
+    for (uint32_t number = 1; number <= kMaxPolicies; ++number) {
+        if (zone.policy(number)->name_size == 0) {
+            return number;
+        }
+        if (zone.policy(number)->last_use < zone.policy(oldest)->last_use) {
+            oldest = number;
+        }
+    }
+    zone.policy(oldest)->name_size = 0;
+    purge(zone, kSmall, oldest);
+    purge(zone, kWide, oldest);
+    return oldest;
+}
+
+/** How long the limit takes to forget what was used, for comparison. */
+Millis memory_of(const Limit& limit) {
+    return limit.algorithm == Algorithm::kTokenBucket ? limit.fills_in : limit.period_length;
+}
+
+}  // namespace
+
+uint32_t register_policy(const Zone& zone, std::string_view name, const Limit& limit,
+                         bool varies) {
+    uint32_t use = ++zone.header()->uses;
+    for (uint32_t number = 1; number <= kMaxPolicies; ++number) {
+        PolicyRecord* record = zone.policy(number);
+        if (is_of(*record, name, limit.algorithm)) {
+            record->last_use = use;
+            if (!varies) {
+                record->slowest = limit;
+            }
+            return number;
+        }
+    }
+    uint32_t number = free_number(zone);
+    PolicyRecord* record = zone.policy(number);
+    std::memcpy(record->name, name.data(), name.size());
+    record->slowest = limit;
+    record->last_use = use;
+    // The size makes the record one that is in use; a process killed before has changed nothing.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    record->name_size = static_cast<uint32_t>(name.size());
+    return number;
+}
+
+void note_limit(const Zone& zone, uint32_t policy, const Limit& limit) {
+    PolicyRecord* record = zone.policy(policy);
+    // Two processes may write at once. Both have a limit of this policy, and it only ranks evictions.
+    if (limit.capacity != 0 && memory_of(limit) > memory_of(record->slowest)) {
+        record->slowest = limit;
+    }
+}
+
+uint64_t count_error(const Zone& zone, uint32_t policy) {
+    return zone.policy(policy)->errors.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+}  // namespace ai_limit

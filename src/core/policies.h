@@ -1,0 +1,25 @@
+#pragma once
+
+// The policies that a zone knows. A policy keeps its number over reloads by its name and algorithm, so
+// that its entries are found again; another algorithm cannot read them and begins anew.
+
+#include <string_view>
+
+#include "core/zone.h"
+
+namespace ai_limit {
+
+/**
+ * The number of a policy in the zone, 1 to kMaxPolicies; makes a record where there is none, if need be
+ * in place of the one that was not asked for the longest. Where the limit `varies`, `limit` stands in only
+ * until note_limit() tells of one. The caller keeps other processes out.
+ */
+uint32_t register_policy(const Zone& zone, std::string_view name, const Limit& limit, bool varies);
+
+/** Tells the zone of a limit that the policy uses, for what is worth keeping (eviction.h). */
+void note_limit(const Zone& zone, uint32_t policy, const Limit& limit);
+
+/** Counts a mistake in a policy's variables; returns how many there were. */
+uint64_t count_error(const Zone& zone, uint32_t policy);
+
+}  // namespace ai_limit

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "core/limit.h"
+#include "core/state.h"
+
+namespace ai_limit::sliding_window {
+
+// In any interval of the period's length at most the quota passes. The period is cut into eight
+// sub-windows, each of which counts whole until all of it is a period ago: what was used comes back
+// between one period and nine eighths of one later.
+
+/** Brings the state to `now`: sub-windows that have left count no more. */
+void advance(const Limit& limit, SlidingWindowState* state, Millis now);
+
+/** What counts after an advance. */
+Amount used(const SlidingWindowState& state);
+
+/** Counts `cost` in the newest sub-window; used + cost must fit the limit. */
+void add(SlidingWindowState* state, Amount cost);
+
+/** Milliseconds from `now` until at least `amount` of what is used have come back. */
+Millis until_back(const SlidingWindowState& state, Amount amount, Millis now);
+
+}  // namespace ai_limit::sliding_window

@@ -1,0 +1,71 @@
+#pragma once
+
+// What shared memory holds for one key of one policy. All states begin with the same head, so that an
+// entry tells whose it is. Fixed-width integers only; another layout wants another kLayoutVersion
+// (zone.h).
+
+#include <cstdint>
+#include <type_traits>
+
+namespace ai_limit {
+
+// The head: which policy (its number in the zone), whether nothing more was to be had when this was
+// last written, whether the last request was refused.
+
+/**
+ * `used` of the bucket are missing at the time `at` (monotonic milliseconds, 42 bits), but for
+ * `remainder` / refill_millis of one, which has come back already.
+ */
+struct TokenBucketState {
+    uint64_t policy : 8, spent : 1, refused : 1, used : 40, at_high : 14;
+    uint64_t remainder : 36, at_low : 28;
+};
+
+/** `used` in the window from `start` to `end`, in seconds since the epoch. */
+struct FixedWindowState {
+    uint64_t policy : 8, spent : 1, refused : 1, used : 40, reserved : 14;
+    uint32_t start;
+    uint32_t end;
+};
+
+/** So many requests are in flight. */
+struct ConcurrencyState {
+    uint64_t policy : 8, spent : 1, refused : 1, used : 40, reserved : 14;
+    uint64_t reserved_too;
+};
+
+constexpr uint32_t kSubWindows = 8;
+
+/**
+ * Counts of the newest sub-window, number `newest` (since the clock's zero), and of the eight before
+ * it; number n lies in used[n % 9]. A sub-window is `period_seconds` / 8 long.
+ */
+struct SlidingWindowState {
+    uint64_t policy : 8, spent : 1, refused : 1, newest : 54;
+    uint32_t period_seconds;
+    uint32_t used[kSubWindows + 1];
+};
+
+struct StateHead {
+    uint64_t policy : 8, spent : 1, refused : 1, rest : 54;
+};
+
+constexpr uint32_t kSmallStateBytes = 16;
+constexpr uint32_t kWideStateBytes = 48;
+
+union State {
+    uint64_t words[kWideStateBytes / 8];
+    StateHead head;
+    TokenBucketState token_bucket;
+    FixedWindowState fixed_window;
+    ConcurrencyState concurrency;
+    SlidingWindowState sliding_window;
+};
+
+static_assert(sizeof(TokenBucketState) == kSmallStateBytes);
+static_assert(sizeof(FixedWindowState) == kSmallStateBytes);
+static_assert(sizeof(ConcurrencyState) == kSmallStateBytes);
+static_assert(sizeof(SlidingWindowState) == kWideStateBytes);
+static_assert(sizeof(State) == kWideStateBytes && std::is_trivially_copyable_v<State>);
+
+}  // namespace ai_limit

@@ -1,0 +1,60 @@
+#pragma once
+
+// The words that everything in core/ speaks. No nginx, no clock, no heap: time is an argument.
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace ai_limit {
+
+/** Milliseconds: a point in time or a length, as the name of the variable says. */
+using Millis = int64_t;
+
+/** Requests, LLM tokens or requests in flight. At most kMaxAmount. */
+using Amount = uint64_t;
+
+/** Every quota, burst and cost is at most this (a thousand billion), so that 128 bits hold all products. */
+constexpr Amount kMaxAmount = 1'000'000'000'000;
+
+/** A wait that never ends: the request can never fit the limit. */
+constexpr Millis kNever = INT64_MAX;
+
+/** Both clocks at one moment: monotonic for rates, wall (since the epoch, UTC) for calendar windows. */
+struct Now {
+    Millis monotonic;
+    Millis wall;
+};
+
+enum class Algorithm : uint8_t { kTokenBucket, kSlidingWindow, kFixedWindow, kConcurrency };
+
+/** What a policy counts. */
+enum class Measure : uint8_t { kRequests, kTokens, kInFlight };
+
+enum class PeriodUnit : uint8_t { kSecond, kMinute, kHour, kDay, kWeek, kMonth };
+
+/** `15m` is {15, kMinute}. */
+struct Period {
+    uint32_t count;
+    PeriodUnit unit;
+};
+
+/**
+ * What one policy says of itself after a decision: all that headers, bodies, variables and log lines show.
+ * The texts belong to the configuration.
+ */
+struct Description {
+    std::string_view policy;
+    Measure measure;
+    Period period;     // of the rate; meaningless for kInFlight
+    Amount limit;      // what can be had at once at most: burst, quota or slots
+    Amount remaining;  // never above limit
+    Amount requested;  // what this request costs
+    Millis window;     // in which `limit` comes back entirely; 0 for kInFlight
+    Millis reset;      // until `remaining` is `limit` again
+    Millis next;       // until more than `remaining` can be had; 0 where nothing is used
+    Millis wait;       // until this request would fit: 0 if it did, kNever if it never will
+    bool refused;
+};
+
+}  // namespace ai_limit

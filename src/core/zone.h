@@ -1,0 +1,182 @@
+#pragma once
+
+// What lies in one zone's shared memory, in this order: the header, the policies, the processes that
+// use the zone with a journal each, the records of requests in flight, the buckets of small entries,
+// the buckets of wide ones. No pointers: everything is found by its offset, so that each process may
+// map the zone where it likes. Everything is valid when it is zero.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "core/limit.h"
+#include "core/state.h"
+
+namespace ai_limit {
+
+constexpr uint32_t kLayoutVersion = 1;
+constexpr size_t kSecretBytes = 192;
+
+constexpr uint32_t kMaxPolicies = 255;       // numbers 1 to 255; 0 is nobody's
+constexpr uint32_t kMaxProcesses = 512;      // old generations of workers live on after a reload
+constexpr size_t kMaxPolicyName = 64;
+constexpr size_t kMaxCharges = 16;           // policies of one request in one phase
+
+/** Buckets of one kind of entry. The lock and the tags come first, then the states. */
+struct Geometry {
+    uint32_t bucket_bytes;
+    uint32_t cells;
+    uint32_t state_words;
+};
+
+constexpr Geometry kSmall = {128, 5, kSmallStateBytes / 8};
+constexpr Geometry kWide = {512, 9, kWideStateBytes / 8};
+
+/**
+ * One or a few cache lines. `lock` holds the number of the process that changes the bucket, or 0.
+ * A tag is the key's hash, 0 for an empty cell. `overflowed` says that a key whose first bucket this is
+ * lies in its second.
+ */
+struct Bucket {
+    std::atomic<uint32_t> lock;
+    uint32_t overflowed;
+    uint64_t tags[1];
+};
+
+constexpr size_t kTagsOffset = 8;
+static_assert(offsetof(Bucket, tags) == kTagsOffset);
+static_assert(kTagsOffset + kSmall.cells * (8 + kSmallStateBytes) == kSmall.bucket_bytes);
+static_assert(kTagsOffset + kWide.cells * (8 + kWideStateBytes) == kWide.bucket_bytes);
+
+/** A policy that the zone knows, by its name and algorithm. */
+struct PolicyRecord {
+    uint32_t name_size;  // 0: a free record
+    uint32_t last_use;   // value of ZoneHeader::uses when a worker last asked for it
+    char name[kMaxPolicyName];
+    Limit slowest;  // of all its limits the one that takes longest to come back: judges what to evict
+    std::atomic<uint64_t> errors;  // malformed variables
+};
+
+/** A process that uses the zone. `pid` is 0 in a free one. */
+struct ProcessSlot {
+    std::atomic<uint32_t> pid;
+    std::atomic<uint32_t> repairer;  // number of the process that repairs what this one left, or 0
+    std::atomic<uint64_t> birth;     // tells apart two processes that had the same pid, 0: not known
+};
+
+constexpr size_t kMaxLocks = 2 * kMaxCharges;
+constexpr size_t kMaxUndo = kMaxCharges * (1 + kWideStateBytes / 8 + 2);
+
+/** A word as it was before it was changed. */
+struct Undo {
+    uint64_t offset;
+    uint64_t before;
+};
+
+/** What a process has locked and changed but not finished (journal.h). */
+struct JournalData {
+    uint32_t locks;
+    uint32_t undos;
+    uint64_t lock_offsets[kMaxLocks];
+    Undo undo[kMaxUndo];
+};
+
+/** A request in flight: whose entry has counted it. A tag of 0 is a free record. */
+struct FlightRecord {
+    uint64_t tag;
+    uint64_t policy;
+};
+
+constexpr uint32_t kFlightsPerChunk = 64;
+
+struct ZoneSizes {
+    uint64_t small_buckets;  // multiples of 8
+    uint64_t wide_buckets;
+    uint32_t flight_chunks;
+};
+
+struct ZoneHeader {
+    uint32_t version;
+    uint32_t uses;  // how often a policy was asked for, see PolicyRecord
+    ZoneSizes sizes;
+    uint8_t secret[kSecretBytes];
+};
+
+/** Where the parts lie, in bytes from the zone's start. */
+struct ZoneLayout {
+    size_t policies;
+    size_t processes;
+    size_t journals;
+    size_t chunk_owners;  // uint32_t each: number of the process that has the chunk, or 0
+    size_t flights;
+    size_t small;
+    size_t wide;
+    size_t total;
+};
+
+ZoneLayout layout_of(const ZoneSizes& sizes);
+
+/** What `bytes` for entries are cut into where small, wide or both kinds of states are wanted. */
+ZoneSizes sizes_for(size_t bytes, bool small, bool wide);
+
+/**
+ * One process's view of a zone. Copies are views of the same zone. The memory is the caller's; it must
+ * be aligned to 64 bytes.
+ */
+class Zone {
+public:
+    /** Makes a zone of memory that is all zeros. */
+    static Zone create(void* memory, const ZoneSizes& sizes, const uint8_t* secret);
+
+    /** A zone that was made before. */
+    explicit Zone(void* memory);
+    Zone() = default;
+
+    /** Whether the memory holds a zone of this layout and these sizes. */
+    static bool is_valid(const void* memory, const ZoneSizes& sizes);
+
+    ZoneHeader* header() const { return at<ZoneHeader>(0); }
+    PolicyRecord* policy(uint32_t number) const {
+        return at<PolicyRecord>(layout_.policies) + (number - 1);
+    }
+    ProcessSlot* process(uint32_t number) const {
+        return at<ProcessSlot>(layout_.processes) + (number - 1);
+    }
+    JournalData* journal(uint32_t number) const {
+        return at<JournalData>(layout_.journals) + (number - 1);
+    }
+    std::atomic<uint32_t>* chunk_owner(uint32_t chunk) const {
+        return at<std::atomic<uint32_t>>(layout_.chunk_owners) + chunk;
+    }
+    FlightRecord* flights(uint32_t chunk) const {
+        return at<FlightRecord>(layout_.flights) + size_t{chunk} * kFlightsPerChunk;
+    }
+    Bucket* bucket(const Geometry& geometry, uint64_t index) const {
+        size_t base = geometry.state_words == kSmall.state_words ? layout_.small : layout_.wide;
+        return at<Bucket>(base + index * geometry.bucket_bytes);
+    }
+    uint64_t buckets(const Geometry& geometry) const {
+        return geometry.state_words == kSmall.state_words ? sizes_.small_buckets
+                                                          : sizes_.wide_buckets;
+    }
+    const ZoneSizes& sizes() const { return sizes_; }
+
+    template <typename T>
+    T* at(size_t offset) const {
+        return reinterpret_cast<T*>(base_ + offset);
+    }
+    uint64_t offset_of(const void* place) const {
+        return static_cast<uint64_t>(static_cast<const char*>(place) - base_);
+    }
+
+private:
+    char* base_ = nullptr;
+    ZoneSizes sizes_ = {};
+    ZoneLayout layout_ = {};
+};
+
+inline uint64_t* state_words(Bucket* bucket, const Geometry& geometry, uint32_t cell) {
+    return bucket->tags + geometry.cells + size_t{cell} * geometry.state_words;
+}
+
+}  // namespace ai_limit

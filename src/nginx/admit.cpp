@@ -1,0 +1,203 @@
+// Collects the charges of a request's policies, decides on them as one, and refuses.
+
+#include "nginx/admit.h"
+
+#include "nginx/policy_values.h"
+#include "nginx/refusal.h"
+#include "nginx/request_context.h"
+#include "nginx/shared_zone.h"
+
+namespace ai_limit {
+
+namespace {
+
+bool was_evaluated(RequestContext* context, const PolicyConf* policy) {
+    for (Evaluation* one = context->latest; one != nullptr; one = one->earlier) {
+        for (ngx_uint_t i = 0; i < one->count; ++i) {
+            if (one->parts()[i].policy == policy) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/** The keys of a set's policies, each evaluated and hashed once. */
+struct Keys {
+    struct Key {
+        bool known;
+        ngx_str_t text;
+        uint64_t hash;
+    };
+    Key keys[kMaxCharges];
+};
+
+ngx_int_t find_key(ngx_http_request_t* r, const PolicySet& set, ngx_uint_t index, Keys* keys) {
+    Keys::Key* key = &keys->keys[index];
+    if (key->known) {
+        return NGX_OK;
+    }
+    PolicyConf* policy = set.uses[index].policy;
+    if (evaluate(r, &policy->key, &key->text) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    key->known = true;
+    if (key->text.len != 0) {
+        key->hash = hash_key(policy->zone->worker->access.journal.zone(), view(key->text));
+    }
+    return NGX_OK;
+}
+
+/** Fills in one charge. NGX_DECLINED where the policy does not apply to this request. */
+ngx_int_t collect_charge(ngx_http_request_t* r, const PolicySet& set, ngx_uint_t i, Keys* keys,
+                         Charge* charge, Part* part) {
+    PolicyConf* policy = set.uses[i].policy;
+    if (policy->worker->number == 0) {
+        return NGX_DECLINED;  // the zone is used by too many processes: logged when this one began
+    }
+    if (find_key(r, set, set.uses[i].key, keys) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    const Keys::Key& key = keys->keys[set.uses[i].key];
+    if (key.text.len == 0) {
+        return NGX_DECLINED;
+    }
+    charge->limit = &policy->limit;
+    charge->cost = policy->cost;
+    if (policy->variable != nullptr || policy->cost_variable != nullptr) {
+        ngx_int_t rc = read_values(r, policy, &charge->limit, &charge->cost);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+    charge->access = &policy->zone->worker->access;
+    charge->hash = key.hash;
+    charge->policy = policy->worker->number;
+    charge->dry_run = policy->dry_run;
+    charge->flight = nullptr;
+    *part = {policy, key.text};
+    prefetch(*charge);
+    return NGX_OK;
+}
+
+Evaluation* allocate_evaluation(ngx_http_request_t* r, ngx_uint_t count) {
+    return static_cast<Evaluation*>(ngx_palloc(
+        r->pool, offsetof(Evaluation, charges) + count * (sizeof(Charge) + sizeof(Part))));
+}
+
+/** The charges of the policies that apply and were not evaluated before; *evaluation is nullptr for none. */
+ngx_int_t collect(ngx_http_request_t* r, RequestContext* context, const PolicySet& set,
+                  Evaluation** evaluation) {
+    *evaluation = nullptr;
+    Evaluation* one = allocate_evaluation(r, set.count);
+    if (one == nullptr) {
+        return NGX_ERROR;
+    }
+    Keys keys;
+    for (ngx_uint_t i = 0; i < set.count; ++i) {
+        keys.keys[i].known = false;
+    }
+    one->count = set.count;  // where the parts begin
+    Part* parts = one->parts();
+    ngx_uint_t count = 0;
+    for (ngx_uint_t i = 0; i < set.count; ++i) {
+        if (context->latest != nullptr && was_evaluated(context, set.uses[i].policy)) {
+            continue;
+        }
+        ngx_int_t rc = collect_charge(r, set, i, &keys, &one->charges[count], &parts[count]);
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+        count += rc == NGX_OK ? 1 : 0;
+    }
+    if (count == 0) {
+        return NGX_OK;
+    }
+    if (count != set.count) {
+        one->count = count;
+        ngx_memmove(one->parts(), parts, count * sizeof(Part));
+    }
+    *evaluation = one;
+    return NGX_OK;
+}
+
+ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set) {
+    RequestContext* context = get_context(r);
+    if (context == nullptr) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    Evaluation* one;
+    if (collect(r, context, set, &one) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (one == nullptr) {
+        return NGX_DECLINED;
+    }
+    one->now = now_by_nginx();
+    one->dry_run = conf.dry_run;
+    one->refused = !admit(one->charges, one->count, one->now);
+    one->earlier = context->latest;
+    context->latest = one;
+    if (one->refused && !one->dry_run) {
+        context->refusal_status = conf.status;
+        return refuse(r, context);
+    }
+    context->refusal_status = 0;
+    log_dry_run(r, context, one);
+    return NGX_DECLINED;
+}
+
+/**
+ * NGX_DECLINED lets nginx go on; under `satisfy any`, NGX_OK would let everybody in.
+ * Subrequests are their main request's own affair.
+ */
+ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept {
+    LocConf* conf = loc_conf(r);
+    if (conf->list == nullptr || conf->list->preaccess.count == 0 || r != r->main) {
+        return NGX_DECLINED;
+    }
+    return evaluate_set(r, *conf, conf->list->preaccess);
+}
+
+ngx_int_t access_handler(ngx_http_request_t* r) noexcept {
+    LocConf* conf = loc_conf(r);
+    if (conf->list == nullptr || conf->list->access.count == 0 || r != r->main) {
+        return NGX_DECLINED;
+    }
+    return evaluate_set(r, *conf, conf->list->access);
+}
+
+/** The handler that nginx runs last in a phase: it runs them in reverse order. */
+ngx_int_t add_last(ngx_array_t* handlers, ngx_http_handler_pt handler) {
+    if (ngx_array_push(handlers) == nullptr) {
+        return NGX_ERROR;
+    }
+    ngx_http_handler_pt* first = static_cast<ngx_http_handler_pt*>(handlers->elts);
+    ngx_memmove(first + 1, first, (handlers->nelts - 1) * sizeof(*first));
+    *first = handler;
+    return NGX_OK;
+}
+
+}  // namespace
+
+ngx_int_t add_phase_handlers(ngx_conf_t* cf) {
+    ngx_http_core_main_conf_t* core = static_cast<ngx_http_core_main_conf_t*>(
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module));
+
+    // Behind realip, which may set the address only here.
+    if (add_last(&core->phases[NGX_HTTP_PREACCESS_PHASE].handlers, preaccess_handler) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    // `phase=access` means that access was granted. Handlers of the access phase itself are left out once
+    // `satisfy any` has let somebody in, and run before the refusal where it has not: so this one stands
+    // at the front of the next phase, before mirror and try_files.
+    ngx_http_handler_pt* handler = static_cast<ngx_http_handler_pt*>(
+        ngx_array_push(&core->phases[NGX_HTTP_PRECONTENT_PHASE].handlers));
+    if (handler == nullptr) {
+        return NGX_ERROR;
+    }
+    *handler = access_handler;
+    return NGX_OK;
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,229 @@
+#include "nginx/config.h"
+
+#include "nginx/shared_zone.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr size_t kDefaultZoneSize = 32 * 1024 * 1024;
+
+bool is_variable_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/** The name where the text is one variable and nothing else; empty where not. Captures ($1) do not count. */
+std::string_view lone_variable(std::string_view text) {
+    if (text.size() < 2 || text[0] != '$') {
+        return {};
+    }
+    text.remove_prefix(1);
+    if (text.size() > 2 && text.front() == '{' && text.back() == '}') {
+        text = text.substr(1, text.size() - 2);
+    }
+    for (char c : text) {
+        if (!is_variable_letter(c)) {
+            return {};
+        }
+    }
+    return text.front() >= '0' && text.front() <= '9' ? std::string_view() : text;
+}
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+    return a.size() == b.size() &&
+           ngx_strncasecmp(to_ngx(a).data, to_ngx(b).data, a.size()) == 0;
+}
+
+ngx_int_t mistake_at(ngx_conf_t* cf, const Position& position, const char* what, ngx_str_t word,
+                     const char* why) {
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s \"%V\"%s in %V:%ui", what, &word, why,
+                  &position.file, position.line);
+    return NGX_ERROR;
+}
+
+template <typename T>
+T* element(const ngx_array_t& array, ngx_uint_t i) {
+    return static_cast<T**>(array.elts)[i];
+}
+
+ngx_int_t add_default_zone(ngx_conf_t* cf, MainConf* main) {
+    ZoneConf* zone = static_cast<ZoneConf*>(ngx_pcalloc(cf->pool, sizeof(ZoneConf)));
+    ZoneConf** place = static_cast<ZoneConf**>(ngx_array_push(&main->zones));
+    if (zone == nullptr || place == nullptr) {
+        return NGX_ERROR;
+    }
+    ngx_str_set(&zone->name, "ai_limit");
+    zone->size = kDefaultZoneSize;
+    *place = zone;
+    return NGX_OK;
+}
+
+ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
+    if (policy->zone_name.len != 0) {
+        policy->zone = find_zone(main, view(policy->zone_name));
+        if (policy->zone == nullptr) {
+            return mistake_at(cf, policy->position, "ai_limit_policy: unknown zone",
+                              policy->zone_name, ", declare it with ai_limit_zone,");
+        }
+    } else if (main->zones.nelts == 1) {
+        policy->zone = element<ZoneConf>(main->zones, 0);
+    } else {
+        return mistake_at(cf, policy->position, "ai_limit_policy: several zones but no zone= in policy",
+                          policy->name, "");
+    }
+    bool wide = is_wide(policy->algorithm);
+    policy->zone->wide |= wide;
+    policy->zone->small |= !wide;
+    policy->zone->flights |= policy->algorithm == Algorithm::kConcurrency;
+    policy->worker =
+        static_cast<PolicyConf::Worker*>(ngx_pcalloc(cf->pool, sizeof(PolicyConf::Worker)));
+    return policy->worker != nullptr ? NGX_OK : NGX_ERROR;
+}
+
+/** The first policy of the set with the same key in the same zone: both share one evaluation and hash. */
+ngx_uint_t key_of(const PolicySet& set, const PolicyConf& policy) {
+    for (ngx_uint_t i = 0; i < set.count; ++i) {
+        const PolicyConf& other = *set.uses[i].policy;
+        if (other.zone == policy.zone && view(other.key_text) == view(policy.key_text)) {
+            return i;
+        }
+    }
+    return set.count;
+}
+
+ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
+    for (ngx_uint_t i = 0; i < list->names.nelts; ++i) {
+        ngx_str_t name = static_cast<ngx_str_t*>(list->names.elts)[i];
+        PolicyConf* policy = find_policy(main, view(name));
+        if (policy == nullptr) {
+            return mistake_at(cf, list->position, "ai_limit: unknown policy", name,
+                              ", declare it with ai_limit_policy,");
+        }
+        PolicySet* set = policy->preaccess ? &list->preaccess : &list->access;
+        set->uses[set->count] = {policy, key_of(*set, *policy)};
+        ++set->count;
+    }
+    return NGX_OK;
+}
+
+}  // namespace
+
+// A variable named after a policy, $ai_limit_remaining_NAME, does not tell upper from lower case.
+PolicyConf* find_policy(MainConf* conf, std::string_view name) {
+    for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
+        PolicyConf* policy = element<PolicyConf>(conf->policies, i);
+        if (equal_ignoring_case(view(policy->name), name)) {
+            return policy;
+        }
+    }
+    return nullptr;
+}
+
+ZoneConf* find_zone(MainConf* conf, std::string_view name) {
+    for (ngx_uint_t i = 0; i < conf->zones.nelts; ++i) {
+        ZoneConf* zone = element<ZoneConf>(conf->zones, i);
+        if (view(zone->name) == name) {
+            return zone;
+        }
+    }
+    return nullptr;
+}
+
+ngx_int_t compile_text(ngx_conf_t* cf, ngx_str_t* source, Text* text) {
+    ngx_http_compile_complex_value_t compile{};
+    compile.cf = cf;
+    compile.value = source;
+    compile.complex_value = &text->value;
+    if (ngx_http_compile_complex_value(&compile) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    text->variable = NGX_ERROR;
+    std::string_view name = lone_variable(view(*source));
+    if (!name.empty()) {
+        ngx_str_t wanted = to_ngx(name);
+        text->variable = ngx_http_get_variable_index(cf, &wanted);
+        return text->variable == NGX_ERROR ? NGX_ERROR : NGX_OK;
+    }
+    return NGX_OK;
+}
+
+ngx_int_t evaluate(ngx_http_request_t* r, Text* text, ngx_str_t* value) {
+    if (text->variable == NGX_ERROR) {
+        return ngx_http_complex_value(r, &text->value, value);
+    }
+    ngx_http_variable_value_t* found =
+        ngx_http_get_flushed_variable(r, static_cast<ngx_uint_t>(text->variable));
+    if (found == nullptr || found->not_found) {
+        *value = {0, nullptr};
+        return NGX_OK;
+    }
+    *value = {found->len, found->data};
+    return NGX_OK;
+}
+
+void* ngx_http_ai_limit_create_main_conf(ngx_conf_t* cf) {
+    MainConf* conf = static_cast<MainConf*>(ngx_pcalloc(cf->pool, sizeof(MainConf)));
+    if (conf == nullptr ||
+        ngx_array_init(&conf->zones, cf->pool, 2, sizeof(ZoneConf*)) != NGX_OK ||
+        ngx_array_init(&conf->policies, cf->pool, 8, sizeof(PolicyConf*)) != NGX_OK ||
+        ngx_array_init(&conf->lists, cf->pool, 8, sizeof(PolicyList*)) != NGX_OK) {
+        return nullptr;
+    }
+    return conf;
+}
+
+void* ngx_http_ai_limit_create_loc_conf(ngx_conf_t* cf) {
+    LocConf* conf = static_cast<LocConf*>(ngx_pcalloc(cf->pool, sizeof(LocConf)));
+    if (conf == nullptr) {
+        return nullptr;
+    }
+    conf->list = static_cast<PolicyList*>(NGX_CONF_UNSET_PTR);
+    conf->headers = NGX_CONF_UNSET_UINT;
+    conf->error_format = NGX_CONF_UNSET_UINT;
+    conf->status = NGX_CONF_UNSET_UINT;
+    conf->dry_run = NGX_CONF_UNSET;
+    conf->log_level = NGX_CONF_UNSET_UINT;
+    return conf;
+}
+
+char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t*, void* parent, void* child) {
+    LocConf* prev = static_cast<LocConf*>(parent);
+    LocConf* conf = static_cast<LocConf*>(child);
+    if (conf->list == NGX_CONF_UNSET_PTR) {
+        conf->list = prev->list == NGX_CONF_UNSET_PTR ? nullptr : prev->list;
+    }
+    ngx_conf_merge_uint_value(conf->headers, prev->headers,
+                              header_styles(HeaderStyle::kXRateLimit));
+    ngx_conf_merge_uint_value(conf->error_format, prev->error_format,
+                              static_cast<ngx_uint_t>(ErrorFormat::kJson));
+    ngx_conf_merge_uint_value(conf->status, prev->status, NGX_HTTP_TOO_MANY_REQUESTS);
+    ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);
+    ngx_conf_merge_uint_value(conf->log_level, prev->log_level, NGX_LOG_ERR);
+    return NGX_CONF_OK;
+}
+
+ngx_int_t resolve_names(ngx_conf_t* cf) {
+    MainConf* main = static_cast<MainConf*>(
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_ai_limit_module));
+    if (main->zones.nelts == 0 && main->policies.nelts != 0 && add_default_zone(cf, main) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    for (ngx_uint_t i = 0; i < main->policies.nelts; ++i) {
+        if (resolve_zone(cf, main, element<PolicyConf>(main->policies, i)) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+    for (ngx_uint_t i = 0; i < main->lists.nelts; ++i) {
+        if (resolve_list(cf, main, element<PolicyList>(main->lists, i)) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+    for (ngx_uint_t i = 0; i < main->zones.nelts; ++i) {
+        if (request_zone(cf, element<ZoneConf>(main->zones, i)) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+    return NGX_OK;
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,141 @@
+#pragma once
+
+// What nginx.conf says, as the other files see it. It does not change once it is parsed; what a worker
+// finds out when it starts (numbers in the zone, its journal) stands in the two `worker` parts.
+
+#include "core/admission.h"
+#include "core/error_body.h"
+#include "core/headers.h"
+#include "core/limit.h"
+#include "ngx.h"
+
+namespace ai_limit {
+
+/** A text with variables; a lone variable is read without a copy. */
+struct Text {
+    ngx_http_complex_value_t value;
+    ngx_int_t variable;  // index of the lone variable, or NGX_ERROR
+};
+
+/** Where a directive stands, for mistakes that are seen only after all are read. */
+struct Position {
+    ngx_str_t file;
+    ngx_uint_t line;
+};
+
+struct ZoneConf {
+    ngx_str_t name;
+    size_t size;  // for entries, in bytes
+    OnFull on_full;
+    bool small, wide, flights;  // kinds of entries that its policies want
+    ZoneSizes sizes;
+    ngx_shm_zone_t* shm;
+    void* memory;  // where the zone lies; set by init_zone()
+
+    struct Worker {
+        ZoneAccess access;
+        ngx_event_t sweep;
+    };
+    Worker* worker;
+};
+
+/** The limits that a policy's variable stood for lately. */
+struct LimitMemo {
+    static constexpr size_t kRows = 16;
+    static constexpr size_t kLongest = 31;
+    struct Row {
+        u_char size;
+        char text[kLongest];
+        Limit limit;
+    };
+    Row rows[kRows];
+};
+
+struct PolicyConf {
+    ngx_str_t name;
+    ngx_str_t key_text;
+    Text key;
+    Algorithm algorithm;
+    bool has_rate, has_concurrency;
+    bool preaccess;
+    bool dry_run;
+    Amount burst;      // 0: the number in the rate
+    Millis time_zone;
+    Limit limit;       // where `variable` is null
+    Text* variable;    // holds a rate, or the slots of a concurrency
+    Amount cost;       // where `cost_variable` is null
+    Text* cost_variable;
+    ngx_str_t zone_name;
+    ZoneConf* zone;
+    Position position;
+
+    struct Worker {
+        uint32_t number;  // in the zone
+        LimitMemo memo;
+    };
+    Worker* worker;
+};
+
+/** A policy of a location, and which of its keys it uses. */
+struct PolicyUse {
+    PolicyConf* policy;
+    ngx_uint_t key;  // index of the first policy in the same set with the same key and zone
+};
+
+/** The policies of one phase of a location. */
+struct PolicySet {
+    PolicyUse uses[kMaxCharges];
+    ngx_uint_t count;
+};
+
+/** One `ai_limit` directive. Its names are resolved once all policies are known. */
+struct PolicyList {
+    ngx_array_t names;  // of ngx_str_t
+    Position position;
+    PolicySet preaccess;
+    PolicySet access;
+};
+
+struct MainConf {
+    ngx_array_t zones;     // of ZoneConf*
+    ngx_array_t policies;  // of PolicyConf*
+    ngx_array_t lists;     // of PolicyList*
+};
+
+struct LocConf {
+    PolicyList* list;  // null: none
+    ngx_uint_t headers;
+    ngx_uint_t error_format;
+    ngx_uint_t status;
+    ngx_flag_t dry_run;
+    ngx_uint_t log_level;
+};
+
+constexpr ngx_uint_t kHeadersOff = 1 << 8;  // beside HeaderStyles, to tell "off" from "not said"
+
+inline MainConf* main_conf(ngx_http_request_t* r) {
+    return static_cast<MainConf*>(ngx_http_get_module_main_conf(r, ngx_http_ai_limit_module));
+}
+inline LocConf* loc_conf(ngx_http_request_t* r) {
+    return static_cast<LocConf*>(ngx_http_get_module_loc_conf(r, ngx_http_ai_limit_module));
+}
+
+PolicyConf* find_policy(MainConf* conf, std::string_view name);
+ZoneConf* find_zone(MainConf* conf, std::string_view name);
+
+/** Compiles a text with variables; the configuration's pool owns it. NGX_ERROR with nginx's own message. */
+ngx_int_t compile_text(ngx_conf_t* cf, ngx_str_t* source, Text* text);
+
+/** The text for a request; empty where its variables are. The request's pool owns it. */
+ngx_int_t evaluate(ngx_http_request_t* r, Text* text, ngx_str_t* value);
+
+extern "C" {
+void* ngx_http_ai_limit_create_main_conf(ngx_conf_t* cf);
+void* ngx_http_ai_limit_create_loc_conf(ngx_conf_t* cf);
+char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child);
+}
+
+/** Resolves the names of zones and policies, and asks nginx for the zones. */
+ngx_int_t resolve_names(ngx_conf_t* cf);
+
+}  // namespace ai_limit

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "ngx.h"
+
+namespace ai_limit {
+
+extern "C" {
+char* ngx_http_ai_limit_zone(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
+char* ngx_http_ai_limit_policy(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
+char* ngx_http_ai_limit(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
+char* ngx_http_ai_limit_headers(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
+char* ngx_http_ai_limit_error_format(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,8 @@
+#pragma once
+
+namespace ai_limit {
+
+/** Puts the filter that writes the rate-limit headers into nginx's chain. */
+void add_header_filter();
+
+}  // namespace ai_limit

@@ -1,0 +1,85 @@
+// The tables that tell nginx what there is: directives, where they may stand, and what runs when.
+
+#include "nginx/admit.h"
+#include "nginx/config.h"
+#include "nginx/directives.h"
+#include "nginx/header_filter.h"
+#include "nginx/shared_zone.h"
+#include "nginx/variables.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr ngx_uint_t kEverywhere = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
+
+ngx_conf_num_bounds_t status_bounds = {ngx_conf_check_num_bounds, 400, 599};
+
+ngx_conf_enum_t log_levels[] = {{ngx_string("info"), NGX_LOG_INFO},
+                                {ngx_string("notice"), NGX_LOG_NOTICE},
+                                {ngx_string("warn"), NGX_LOG_WARN},
+                                {ngx_string("error"), NGX_LOG_ERR},
+                                {ngx_null_string, 0}};
+
+ngx_command_t commands[] = {
+    {ngx_string("ai_limit_zone"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE, ngx_http_ai_limit_zone,
+     NGX_HTTP_MAIN_CONF_OFFSET, 0, nullptr},
+
+    {ngx_string("ai_limit_policy"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE, ngx_http_ai_limit_policy,
+     NGX_HTTP_MAIN_CONF_OFFSET, 0, nullptr},
+
+    {ngx_string("ai_limit"), kEverywhere | NGX_HTTP_LIF_CONF | NGX_CONF_1MORE, ngx_http_ai_limit,
+     NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
+
+    {ngx_string("ai_limit_headers"), kEverywhere | NGX_CONF_1MORE, ngx_http_ai_limit_headers,
+     NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
+
+    {ngx_string("ai_limit_error_format"), kEverywhere | NGX_CONF_TAKE1,
+     ngx_http_ai_limit_error_format, NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
+
+    {ngx_string("ai_limit_status"), kEverywhere | NGX_CONF_TAKE1, ngx_conf_set_num_slot,
+     NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocConf, status), &status_bounds},
+
+    {ngx_string("ai_limit_dry_run"), kEverywhere | NGX_CONF_FLAG, ngx_conf_set_flag_slot,
+     NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocConf, dry_run), nullptr},
+
+    {ngx_string("ai_limit_log_level"), kEverywhere | NGX_CONF_TAKE1, ngx_conf_set_enum_slot,
+     NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocConf, log_level), &log_levels},
+
+    ngx_null_command};
+
+ngx_int_t preconfiguration(ngx_conf_t* cf) noexcept { return add_variables(cf); }
+
+ngx_int_t postconfiguration(ngx_conf_t* cf) noexcept {
+    if (resolve_names(cf) != NGX_OK || add_phase_handlers(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    add_header_filter();
+    return NGX_OK;
+}
+
+ngx_http_module_t module_context = {preconfiguration,
+                                    postconfiguration,
+                                    ngx_http_ai_limit_create_main_conf,
+                                    nullptr,
+                                    nullptr,
+                                    nullptr,
+                                    ngx_http_ai_limit_create_loc_conf,
+                                    ngx_http_ai_limit_merge_loc_conf};
+
+}  // namespace
+
+}  // namespace ai_limit
+
+ngx_module_t ngx_http_ai_limit_module = {NGX_MODULE_V1,
+                                         &ai_limit::module_context,
+                                         ai_limit::commands,
+                                         NGX_HTTP_MODULE,
+                                         nullptr,                                // init master
+                                         nullptr,                                // init module
+                                         ai_limit::ngx_http_ai_limit_init_process,
+                                         nullptr,                                // init thread
+                                         nullptr,                                // exit thread
+                                         ai_limit::ngx_http_ai_limit_exit_process,
+                                         nullptr,                                // exit master
+                                         NGX_MODULE_V1_PADDING};

@@ -1,0 +1,113 @@
+#include "nginx/policy_values.h"
+
+#include "core/number.h"
+#include "core/policies.h"
+#include "core/rate.h"
+#include "core/shown_key.h"
+
+namespace ai_limit {
+
+namespace {
+
+void log_mistake(ngx_http_request_t* r, const PolicyConf& policy, const char* what, ngx_str_t value,
+                 const char* why) {
+    uint64_t errors = count_error(policy.zone->worker->access.journal.zone(), policy.worker->number);
+    char buffer[kMaxShownKey];
+    TextWriter shown(buffer, sizeof(buffer));
+    write_escaped(view(value), shown);
+    ngx_str_t text = to_ngx(shown.view());
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "invalid %s \"%V\" of policy \"%V\": %s; mistakes so far: %uL", what, &text,
+                  &policy.name, why, static_cast<uint64_t>(errors));
+}
+
+/** Why the text is no limit of this policy; nullptr where it is. */
+const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* limit) {
+    if (policy.has_concurrency) {
+        Amount slots = 0;
+        if (!read_whole(text, kMaxAmount, &slots)) {
+            return "expected a whole number";
+        }
+        *limit = concurrency_limit(slots);
+        return nullptr;
+    }
+    Rate rate;
+    if (const char* error = parse_rate(text, &rate)) {
+        return error;
+    }
+    if (rate.measure == Measure::kTokens) {
+        return "unit t is not supported by this version";
+    }
+    return make_limit(policy.algorithm, rate, policy.burst, policy.time_zone, limit);
+}
+
+LimitMemo::Row* row_for(LimitMemo* memo, std::string_view text) {
+    size_t sum = text.size();
+    for (char c : text) {
+        sum = sum * 31 + static_cast<unsigned char>(c);
+    }
+    return &memo->rows[sum % LimitMemo::kRows];
+}
+
+bool is_row_of(const LimitMemo::Row& row, std::string_view text) {
+    return row.size == text.size() && ngx_memcmp(row.text, text.data(), text.size()) == 0;
+}
+
+/** The limit is copied for the request, since a row may be another's before the request ends. */
+ngx_int_t read_limit(ngx_http_request_t* r, PolicyConf* policy, const Limit** limit) {
+    ngx_str_t value;
+    if (evaluate(r, policy->variable, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    if (value.len == 0) {
+        return NGX_DECLINED;
+    }
+    Limit* own = static_cast<Limit*>(ngx_palloc(r->pool, sizeof(Limit)));
+    if (own == nullptr) {
+        return NGX_ERROR;
+    }
+    *limit = own;
+    std::string_view text = view(value);
+    LimitMemo::Row* row = row_for(&policy->worker->memo, text);
+    if (text.size() <= LimitMemo::kLongest && is_row_of(*row, text)) {
+        *own = row->limit;
+        return NGX_OK;
+    }
+    if (const char* error = parse_limit(*policy, text, own)) {
+        log_mistake(r, *policy, policy->has_concurrency ? "concurrency" : "rate", value, error);
+        return NGX_DECLINED;
+    }
+    note_limit(policy->zone->worker->access.journal.zone(), policy->worker->number, *own);
+    if (text.size() <= LimitMemo::kLongest) {
+        row->size = static_cast<u_char>(text.size());
+        ngx_memcpy(row->text, text.data(), text.size());
+        row->limit = *own;
+    }
+    return NGX_OK;
+}
+
+ngx_int_t read_cost(ngx_http_request_t* r, PolicyConf* policy, Amount* cost) {
+    ngx_str_t value;
+    if (evaluate(r, policy->cost_variable, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    *cost = 1;
+    if (value.len != 0 && !read_whole(view(value), kMaxAmount, cost)) {
+        log_mistake(r, *policy, "cost", value, "expected a whole number, 1 is taken");
+    }
+    return NGX_OK;
+}
+
+}  // namespace
+
+ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, const Limit** limit, Amount* cost) {
+    if (policy->variable != nullptr) {
+        ngx_int_t rc = read_limit(r, policy, limit);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+    return policy->cost_variable != nullptr ? read_cost(r, policy, cost) : NGX_OK;
+}
+
+}  // namespace ai_limit

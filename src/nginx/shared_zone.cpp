@@ -1,0 +1,215 @@
+// The life of a zone: asked for when the configuration is read, made or taken over by the master, used
+// by the workers of this configuration and, after a reload, still by those of the one before.
+
+#include "nginx/shared_zone.h"
+
+#include <openssl/rand.h>
+
+#include "core/migration.h"
+#include "core/policies.h"
+#include "nginx/process.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr ngx_msec_t kSweepInterval = 400;  // a dead worker's slots are back within a second
+
+const Host kHost = {is_process_alive, yield_processor};
+
+MainConf* main_conf_of(ngx_cycle_t* cycle) {
+    return cycle->conf_ctx[ngx_http_module.index] == nullptr
+               ? nullptr
+               : static_cast<MainConf*>(
+                     ngx_http_cycle_get_module_main_conf(cycle, ngx_http_ai_limit_module));
+}
+
+/**
+ * What the slab allocator needs beside the zone, and a page or two that tell apart zones of the same size
+ * for other kinds of entries: nginx then makes new memory, and the entries are copied.
+ */
+size_t shared_memory_size(const ZoneConf& zone) {
+    size_t kinds = zone.small && zone.wide ? 2 : zone.wide ? 1 : 0;
+    size_t pages = layout_of(zone.sizes).total / ngx_pagesize + 1;
+    return (pages + pages * sizeof(ngx_slab_page_t) / ngx_pagesize + 4 + kinds) * ngx_pagesize;
+}
+
+/** The zone of the same name in the configuration that runs now, which this one is to replace. */
+ZoneConf* running_zone(ngx_shm_zone_t* shm) {
+    ngx_list_part_t* part = const_cast<ngx_list_part_t*>(&ngx_cycle->shared_memory.part);
+    for (; part != nullptr; part = part->next) {
+        ngx_shm_zone_t* zones = static_cast<ngx_shm_zone_t*>(part->elts);
+        for (ngx_uint_t i = 0; i < part->nelts; ++i) {
+            if (&zones[i] != shm && zones[i].tag == shm->tag &&
+                view(zones[i].shm.name) == view(shm->shm.name)) {
+                return static_cast<ZoneConf*>(zones[i].data);
+            }
+        }
+    }
+    return nullptr;
+}
+
+ngx_int_t copy_running_zone(ngx_shm_zone_t* shm, const ZoneConf& running, const Zone& to) {
+    Journal journal;
+    if (!journal.open(Zone(running.memory), &kHost, static_cast<uint32_t>(ngx_getpid()),
+                      birth_of_this_process())) {
+        ngx_log_error(NGX_LOG_ALERT, shm->shm.log, 0,
+                      "ai_limit zone \"%V\" is used by too many processes, its counts are not kept",
+                      &shm->shm.name);
+        return NGX_OK;
+    }
+    copy_zone(&journal, to, now_by_nginx());
+    journal.retire(journal.number());
+    ngx_log_error(NGX_LOG_NOTICE, shm->shm.log, 0, "ai_limit zone \"%V\" is copied to its new size",
+                  &shm->shm.name);
+    return NGX_OK;
+}
+
+ngx_int_t create_zone(ngx_shm_zone_t* shm, ZoneConf* zone) {
+    ngx_slab_pool_t* pool = reinterpret_cast<ngx_slab_pool_t*>(shm->shm.addr);
+    zone->memory = ngx_slab_alloc(pool, layout_of(zone->sizes).total);
+    uint8_t secret[kSecretBytes];
+    if (zone->memory == nullptr || RAND_bytes(secret, sizeof(secret)) != 1) {
+        return NGX_ERROR;
+    }
+    pool->data = zone->memory;
+    ZoneConf* running = running_zone(shm);
+    if (running == nullptr || running->memory == nullptr) {
+        Zone::create(zone->memory, zone->sizes, secret);
+        return NGX_OK;
+    }
+    Zone from(running->memory);
+    return copy_running_zone(shm, *running,
+                             Zone::create(zone->memory, zone->sizes, from.header()->secret));
+}
+
+/** nginx calls this with the data of the running zone where it hands over that zone's memory. */
+ngx_int_t init_zone(ngx_shm_zone_t* shm, void* data) noexcept {
+    ZoneConf* zone = static_cast<ZoneConf*>(shm->data);
+    ngx_slab_pool_t* pool = reinterpret_cast<ngx_slab_pool_t*>(shm->shm.addr);
+    if (data == nullptr && !shm->shm.exists) {
+        return create_zone(shm, zone);
+    }
+    zone->memory = pool->data;
+    if (zone->memory == nullptr || !Zone::is_valid(zone->memory, zone->sizes)) {
+        ngx_log_error(NGX_LOG_EMERG, shm->shm.log, 0,
+                      "ai_limit_zone: the memory of \"%V\" has another layout, choose another size",
+                      &shm->shm.name);
+        return NGX_ERROR;
+    }
+    return NGX_OK;
+}
+
+void sweep(ngx_event_t* event) noexcept {
+    ZoneConf::Worker* worker = reinterpret_cast<ZoneConf::Worker*>(
+        reinterpret_cast<char*>(event) - offsetof(ZoneConf::Worker, sweep));
+    if (worker->access.journal.is_open()) {
+        reclaim_dead(&worker->access.journal);
+        ngx_add_timer(event, kSweepInterval);
+    }
+}
+
+/** A worker that has died is missed by those that remain; not all are replaced by the master. */
+void start_sweeping(ZoneConf::Worker* worker, ngx_log_t* log) {
+    static ngx_connection_t no_connection;  // nginx's debug log asks an event for its connection
+    no_connection.fd = static_cast<ngx_socket_t>(-1);
+    worker->sweep.handler = sweep;
+    worker->sweep.data = &no_connection;
+    worker->sweep.log = log;
+    worker->sweep.cancelable = 1;
+    ngx_add_timer(&worker->sweep, kSweepInterval);
+}
+
+ngx_int_t enter_zone(ngx_cycle_t* cycle, ZoneConf* zone) {
+    Journal* journal = &zone->worker->access.journal;
+    if (!journal->open(Zone(zone->memory), &kHost, static_cast<uint32_t>(ngx_pid),
+                       birth_of_this_process())) {
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
+                      "ai_limit zone \"%V\" is used by too many processes, this one does not limit",
+                      &zone->name);
+        return NGX_OK;
+    }
+    zone->worker->access.on_full = zone->on_full;
+    reclaim_dead(journal);
+    start_sweeping(zone->worker, cycle->log);
+    return NGX_OK;
+}
+
+/** What the policy's limit is like where a variable holds it: the least that can be said. */
+Limit limit_to_register(const PolicyConf& policy) {
+    if (policy.variable == nullptr) {
+        return policy.limit;
+    }
+    Rate rate{};
+    parse_rate("1r/s", &rate);
+    Limit limit = token_bucket_limit(rate, 1);
+    limit.algorithm = policy.algorithm;
+    limit.time_zone = policy.time_zone;
+    return limit;
+}
+
+void register_in_zone(PolicyConf* policy) {
+    ZoneConf* zone = policy->zone;
+    if (!zone->worker->access.journal.is_open()) {
+        return;
+    }
+    ngx_slab_pool_t* pool = reinterpret_cast<ngx_slab_pool_t*>(zone->shm->shm.addr);
+    ngx_shmtx_lock(&pool->mutex);
+    policy->worker->number = register_policy(zone->worker->access.journal.zone(),
+                                             view(policy->name), limit_to_register(*policy),
+                                             policy->variable != nullptr);
+    ngx_shmtx_unlock(&pool->mutex);
+}
+
+}  // namespace
+
+ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone) {
+    zone->sizes = sizes_for(zone->size, zone->small, zone->wide);
+    zone->worker =
+        static_cast<ZoneConf::Worker*>(ngx_pcalloc(cf->pool, sizeof(ZoneConf::Worker)));
+    if (zone->worker == nullptr) {
+        return NGX_ERROR;
+    }
+    zone->shm = ngx_shared_memory_add(cf, &zone->name, shared_memory_size(*zone),
+                                      &ngx_http_ai_limit_module);
+    if (zone->shm == nullptr) {
+        return NGX_ERROR;
+    }
+    zone->shm->init = init_zone;
+    zone->shm->data = zone;
+    return NGX_OK;
+}
+
+ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle) {
+    MainConf* conf = main_conf_of(cycle);
+    if (conf == nullptr || (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)) {
+        return NGX_OK;
+    }
+    for (ngx_uint_t i = 0; i < conf->zones.nelts; ++i) {
+        if (enter_zone(cycle, static_cast<ZoneConf**>(conf->zones.elts)[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+    for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
+        register_in_zone(static_cast<PolicyConf**>(conf->policies.elts)[i]);
+    }
+    return NGX_OK;
+}
+
+void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle) {
+    MainConf* conf = main_conf_of(cycle);
+    for (ngx_uint_t i = 0; conf != nullptr && i < conf->zones.nelts; ++i) {
+        Journal* journal = &static_cast<ZoneConf**>(conf->zones.elts)[i]->worker->access.journal;
+        if (journal->is_open()) {
+            reclaim_self(journal);
+        }
+    }
+}
+
+Now now_by_nginx() {
+    ngx_time_t* wall = ngx_timeofday();
+    return {static_cast<Millis>(ngx_current_msec),
+            static_cast<Millis>(wall->sec) * 1000 + static_cast<Millis>(wall->msec)};
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,158 @@
+#include "nginx/variables.h"
+
+#include "nginx/client_identity.h"
+#include "nginx/request_context.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr std::string_view kRemainingPrefix = "ai_limit_remaining_";
+
+void set_value(ngx_http_variable_value_t* v, std::string_view text) {
+    v->len = static_cast<unsigned>(text.size()) & 0xfffffff;
+    v->data = to_ngx(text).data;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+}
+
+ngx_int_t set_number(ngx_http_request_t* r, ngx_http_variable_value_t* v, uint64_t number) {
+    char* space = static_cast<char*>(ngx_pnalloc(r->pool, NGX_INT64_LEN));
+    if (space == nullptr) {
+        return NGX_ERROR;
+    }
+    TextWriter text(space, NGX_INT64_LEN);
+    text.number(number);
+    set_value(v, text.view());
+    return NGX_OK;
+}
+
+/** False, and the variable not found, where nothing was limited. */
+bool report_for(ngx_http_request_t* r, ngx_http_variable_value_t* v, Report* report) {
+    RequestContext* context = find_context(r);
+    if (context != nullptr && make_report(context, true, report)) {
+        return true;
+    }
+    v->not_found = 1;
+    return false;
+}
+
+ngx_int_t status_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t) noexcept {
+    Report report;
+    if (report_for(r, v, &report)) {
+        set_value(v, report.refused   ? "REJECTED"
+                     : report.dry_run ? "REJECTED_DRY_RUN"
+                                      : "PASSED");
+    }
+    return NGX_OK;
+}
+
+ngx_int_t policy_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t) noexcept {
+    Report report;
+    if (report_for(r, v, &report)) {
+        set_value(v, report.all[report.reported].policy);
+    }
+    return NGX_OK;
+}
+
+enum Figure : uintptr_t { kLimit, kRemaining, kReset, kRetryAfter };
+
+ngx_int_t figure_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
+                          uintptr_t figure) noexcept {
+    Report report;
+    if (!report_for(r, v, &report)) {
+        return NGX_OK;
+    }
+    const Description& said = report.all[report.reported];
+    switch (figure) {
+        case kLimit:
+            return set_number(r, v, said.limit);
+        case kRemaining:
+            return set_number(r, v, said.remaining);
+        case kReset:
+            return set_number(r, v, seconds_rounded_up(said.reset));
+        default:
+            break;
+    }
+    if (!said.refused || said.wait == kNever) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+    return set_number(r, v, seconds_rounded_up(told_wait(said)));
+}
+
+/** $ai_limit_remaining_NAME; nginx hands over its full name. */
+ngx_int_t remaining_of_policy_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
+                                       uintptr_t data) noexcept {
+    std::string_view name = view(*reinterpret_cast<ngx_str_t*>(data));
+    PolicyConf* policy = find_policy(main_conf(r), name.substr(kRemainingPrefix.size()));
+    RequestContext* context = find_context(r);
+    Description said;
+    if (policy == nullptr || context == nullptr || !describe_policy(context, policy, &said)) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+    return set_number(r, v, said.remaining);
+}
+
+ngx_int_t address_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t) noexcept {
+    u_char* space = static_cast<u_char*>(ngx_pnalloc(r->pool, kMaxAddressText));
+    if (space == nullptr) {
+        return NGX_ERROR;
+    }
+    size_t length = write_client_address(r, space);
+    set_value(v, {reinterpret_cast<char*>(space), length});
+    return NGX_OK;
+}
+
+ngx_int_t client_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t) noexcept {
+    static constexpr size_t kSpace = ngx_max(kKeyIdentityLength, kMaxAddressText + 3);
+    u_char* space = static_cast<u_char*>(ngx_pnalloc(r->pool, kSpace));
+    if (space == nullptr) {
+        return NGX_ERROR;
+    }
+    std::string_view key = api_key(r);
+    if (!key.empty()) {
+        if (!write_key_identity(key, space)) {
+            return NGX_ERROR;
+        }
+        set_value(v, {reinterpret_cast<char*>(space), kKeyIdentityLength});
+        return NGX_OK;
+    }
+    ngx_memcpy(space, "ip:", 3);
+    size_t length = write_client_address(r, space + 3);
+    set_value(v, {reinterpret_cast<char*>(space), length + 3});
+    return NGX_OK;
+}
+
+constexpr ngx_uint_t kVolatile = NGX_HTTP_VAR_NOCACHEABLE;
+
+ngx_http_variable_t variables[] = {
+    {ngx_string("ai_limit_client"), nullptr, client_variable, 0, kVolatile, 0},
+    {ngx_string("ai_limit_addr"), nullptr, address_variable, 0, kVolatile, 0},
+    {ngx_string("ai_limit_status"), nullptr, status_variable, 0, kVolatile, 0},
+    {ngx_string("ai_limit_policy"), nullptr, policy_variable, 0, kVolatile, 0},
+    {ngx_string("ai_limit_limit"), nullptr, figure_variable, kLimit, kVolatile, 0},
+    {ngx_string("ai_limit_remaining"), nullptr, figure_variable, kRemaining, kVolatile, 0},
+    {ngx_string("ai_limit_reset"), nullptr, figure_variable, kReset, kVolatile, 0},
+    {ngx_string("ai_limit_retry_after"), nullptr, figure_variable, kRetryAfter, kVolatile, 0},
+    {ngx_string("ai_limit_remaining_"), nullptr, remaining_of_policy_variable, 0,
+     kVolatile | NGX_HTTP_VAR_PREFIX, 0},
+};
+
+}  // namespace
+
+ngx_int_t add_variables(ngx_conf_t* cf) {
+    for (ngx_http_variable_t& wanted : variables) {
+        ngx_http_variable_t* variable = ngx_http_add_variable(cf, &wanted.name, wanted.flags);
+        if (variable == nullptr) {
+            return NGX_ERROR;
+        }
+        variable->get_handler = wanted.get_handler;
+        variable->data = wanted.data;
+    }
+    return NGX_OK;
+}
+
+}  // namespace ai_limit
