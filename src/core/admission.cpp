@@ -1,47 +1,71 @@
 #include "core/admission.h"
 
 #include "core/eviction.h"
+#include "core/token_bucket.h"
 
 namespace ai_limit {
 
 namespace {
 
-/** A charge while it is decided on. */
-struct Item {
-    Charge* charge;
-    Place place;
-    Cell cell;  // where its entry is, or is to be
-    bool both;  // both candidate buckets must be looked at
-    bool present;
+bool is_wide(const Charge& charge) {
+    return is_wide(charge.limit->algorithm);
+}
+
+/** Whether the charge is to be written. */
+bool counts(const Charge& charge) {
+    return charge.verdict == Verdict::kPassed && charge.cost != 0;
+}
+
+/** The locks of a decision, in the order of their addresses. */
+class Locks {
+public:
+    void want(Journal* journal, Bucket* bucket) {
+        size_t i = count_;
+        while (i > 0 && wanted_[i - 1].bucket > bucket) {
+            --i;
+        }
+        if (i > 0 && wanted_[i - 1].bucket == bucket) {
+            return;
+        }
+        for (size_t j = count_; j > i; --j) {
+            wanted_[j] = wanted_[j - 1];
+        }
+        wanted_[i] = {journal, bucket};
+        ++count_;
+    }
+
+    void take_all() {
+        for (size_t i = 0; i < count_; ++i) {
+            wanted_[i].journal->lock(wanted_[i].bucket);
+        }
+    }
+
+private:
+    struct Wanted {
+        Journal* journal;
+        Bucket* bucket;
+    };
+    Wanted wanted_[2 * kMaxCharges];
+    size_t count_ = 0;
 };
 
 class Decision {
 public:
-    Decision(Charge* charges, size_t n, Now now) : n_(n), now_(now) {
-        for (size_t i = 0; i < n; ++i) {
-            Charge* charge = &charges[i];
-            charge->verdict = Verdict::kPassed;
-            charge->flight = nullptr;
-            items_[i].charge = charge;
-            items_[i].place = place_of(charge->access->journal.zone(),
-                                       geometry_of(charge->limit->algorithm),
-                                       tag_of(charge->hash, charge->policy), charge->policy);
-            items_[i].both = false;
-        }
-    }
+    Decision(Charge* charges, size_t n, Now now)
+        : charges_(charges), end_(charges + n), now_(now) {}
 
     bool decide() {
         do {
             lock_all();
         } while (!find_all());
         bool passes = true;
-        for (size_t i = 0; i < n_; ++i) {
-            passes &= weigh(&items_[i]) || items_[i].charge->dry_run;
+        for (Charge* charge = charges_; charge != end_; ++charge) {
+            passes &= weigh(charge) | charge->dry_run;
         }
-        passes = passes && make_room_for_all();
-        if (passes) {
+        if (passes && (!needs_room_ || make_room_for_all())) {
             charge_all();
         } else {
+            passes = false;
             mark_refusing();
         }
         finish();
@@ -49,45 +73,36 @@ public:
     }
 
 private:
-    struct Lock {
-        Journal* journal;
-        Bucket* bucket;
-    };
-
-    void want_lock(Journal* journal, Bucket* bucket) {
-        size_t i = locks_;
-        while (i > 0 && locks_wanted_[i - 1].bucket > bucket) {
-            --i;
-        }
-        if (i > 0 && locks_wanted_[i - 1].bucket == bucket) {
+    void lock_all() {
+        if (end_ - charges_ == 1 && !charges_->both) {
+            charges_->access->journal.lock(charges_->first);
             return;
         }
-        for (size_t j = locks_; j > i; --j) {
-            locks_wanted_[j] = locks_wanted_[j - 1];
-        }
-        locks_wanted_[i] = {journal, bucket};
-        ++locks_;
+        lock_in_order();
     }
 
-    void lock_all() {
-        locks_ = 0;
-        for (size_t i = 0; i < n_; ++i) {
-            Journal* journal = &items_[i].charge->access->journal;
-            want_lock(journal, items_[i].place.first);
-            if (items_[i].both) {
-                want_lock(journal, items_[i].place.second);
+    __attribute__((noinline)) void lock_in_order() {
+        Locks locks;
+        for (Charge* charge = charges_; charge != end_; ++charge) {
+            Journal* journal = &charge->access->journal;
+            locks.want(journal, charge->first);
+            if (charge->both) {
+                locks.want(journal, second_of(*charge));
             }
         }
-        for (size_t i = 0; i < locks_; ++i) {
-            locks_wanted_[i].journal->lock(locks_wanted_[i].bucket);
-        }
+        locks.take_all();
+    }
+
+    static Bucket* second_of(const Charge& charge) {
+        return second_bucket(charge.access->journal.zone(), geometry_of(charge.limit->algorithm),
+                             charge.tag);
     }
 
     /** Makes what was written final and opens the locks, in each zone. */
     void finish() {
         Journal* last = nullptr;
-        for (size_t i = 0; i < n_; ++i) {
-            Journal* journal = &items_[i].charge->access->journal;
+        for (Charge* charge = charges_; charge != end_; ++charge) {
+            Journal* journal = &charge->access->journal;
             if (journal != last) {
                 journal->finish();
             }
@@ -98,8 +113,10 @@ private:
     /** False where another bucket must be locked first; the locks are then open. */
     bool find_all() {
         bool found_all = true;
-        for (size_t i = 0; i < n_; ++i) {
-            found_all &= find(&items_[i]);
+        needs_room_ = false;
+        for (Charge* charge = charges_; charge != end_; ++charge) {
+            found_all &= is_wide(*charge) ? find(charge, kWide) : find(charge, kSmall);
+            needs_room_ |= !charge->present | (charge->limit->algorithm == Algorithm::kConcurrency);
         }
         if (!found_all) {
             finish();
@@ -107,138 +124,146 @@ private:
         return found_all;
     }
 
-    bool find(Item* item) {
-        const Place& place = item->place;
-        uint32_t index = find_tag(place.first, *place.geometry, place.tag);
-        item->cell = {place.first, index};
-        item->present = index != kNoCell;
-        if (item->present) {
-            return true;
-        }
-        if (!item->both) {
-            bool settled = !place.first->overflowed &&
-                           find_tag(place.first, *place.geometry, 0) != kNoCell;
-            item->both = !settled;
+    static inline __attribute__((always_inline)) bool find(Charge* charge,
+                                                           const Geometry& geometry) {
+        uint32_t index = find_tag(charge->first, geometry, charge->tag);
+        charge->cell = {charge->first, index};
+        charge->present = index != kNoCell;
+        return charge->present || find_elsewhere(charge, geometry);
+    }
+
+    static __attribute__((noinline)) bool find_elsewhere(Charge* charge, const Geometry& geometry) {
+        if (!charge->both) {
+            bool settled =
+                !charge->first->overflowed && find_tag(charge->first, geometry, 0) != kNoCell;
+            charge->both = !settled;
             return settled;
         }
-        index = find_tag(place.second, *place.geometry, place.tag);
-        item->cell = {place.second, index};
-        item->present = index != kNoCell;
+        Bucket* second = second_of(*charge);
+        charge->cell = {second, find_tag(second, geometry, charge->tag)};
+        charge->present = charge->cell.index != kNoCell;
         return true;
     }
 
     /** Whether the charge fits its limit. */
-    bool weigh(Item* item) {
-        Charge* charge = item->charge;
-        const Limit& limit = *charge->limit;
-        if (item->present) {
-            load_state(item->cell, *item->place.geometry, &charge->state);
-        } else {
-            charge->state = State{};
+    bool weigh(Charge* charge) {
+        if (charge->limit->algorithm == Algorithm::kTokenBucket) {
+            return weigh_token_bucket(charge);
         }
-        advance(limit, &charge->state, now_);
-        Amount taken = used(limit, charge->state);
-        if (!fits(limit, taken, charge->cost)) {
-            charge->verdict = Verdict::kRefused;
-            return false;
-        }
-        return true;
+        return weigh_other(charge);
     }
 
-    bool is_pinned(const Item* end, Cell cell) const {
-        for (const Item* item = items_; item != end; ++item) {
-            if (item->cell.bucket == cell.bucket && item->cell.index == cell.index) {
+    inline __attribute__((always_inline)) bool weigh_token_bucket(Charge* charge) {
+        const Limit& limit = *charge->limit;
+        token_bucket::Level level{};
+        if (charge->present) {
+            load_state(charge->cell, kSmall, &charge->state);
+            level = token_bucket::unpack(charge->state.token_bucket);
+        }
+        level = token_bucket::advance(limit, level, now_.monotonic);
+        bool passes = fits(limit, level.used, charge->cost);
+        charge->taken = level.used;
+        token_bucket::pack(level, charge->policy, &charge->state);
+        charge->verdict = passes ? Verdict::kPassed : Verdict::kRefused;
+        return passes;
+    }
+
+    __attribute__((noinline)) bool weigh_other(Charge* charge) {
+        const Limit& limit = *charge->limit;
+        charge->state = State{};
+        if (charge->present) {
+            load_state(charge->cell, geometry_of(limit.algorithm), &charge->state);
+        }
+        advance(limit, &charge->state, now_);
+        charge->state.head.policy = charge->policy & 0xff;
+        charge->state.head.spent = 0;
+        charge->state.head.refused = 0;
+        charge->taken = used(limit, charge->state);
+        bool passes = fits(limit, charge->taken, charge->cost);
+        charge->verdict = passes ? Verdict::kPassed : Verdict::kRefused;
+        return passes;
+    }
+
+    /** Whether a charge of this decision has the cell. */
+    bool is_pinned(Cell cell) const {
+        for (const Charge* charge = charges_; charge != end_; ++charge) {
+            if (charge->cell.bucket == cell.bucket && charge->cell.index == cell.index) {
                 return true;
             }
         }
         return false;
     }
 
-    /** Whether the charge is to be written. */
-    static bool counts(const Charge& charge) {
-        return charge.verdict == Verdict::kPassed && charge.cost != 0;
-    }
-
-    bool make_room_for_all() {
+    __attribute__((noinline)) bool make_room_for_all() {
         bool passes = true;
-        for (size_t i = 0; i < n_; ++i) {
-            Item* item = &items_[i];
-            if (counts(*item->charge) && !make_room(item)) {
-                bool allow = item->charge->access->on_full == OnFull::kAllow || item->charge->dry_run;
-                item->charge->verdict = allow ? Verdict::kUncounted : Verdict::kNoRoom;
+        for (Charge* charge = charges_; charge != end_; ++charge) {
+            bool has_room = charge->present && charge->limit->algorithm != Algorithm::kConcurrency;
+            if (!has_room && counts(*charge) && !make_room(charge)) {
+                bool allow = charge->access->on_full == OnFull::kAllow || charge->dry_run;
+                charge->verdict = allow ? Verdict::kUncounted : Verdict::kNoRoom;
                 passes &= allow;
             }
         }
         return passes;
     }
 
-    bool make_room(Item* item) {
-        Charge* charge = item->charge;
+    __attribute__((noinline)) bool make_room(Charge* charge) {
         if (charge->limit->algorithm == Algorithm::kConcurrency) {
             charge->flight = charge->access->flights.reserve(charge->access->journal);
             if (charge->flight == nullptr) {
                 return false;
             }
         }
-        if (item->present) {
-            return true;
-        }
-        const Place& place = item->place;
-        if (!item->both) {
-            // Found without an entry and with a free cell; charges of the same decision may have it.
-            for (uint32_t i = 0; i < place.geometry->cells; ++i) {
-                Cell cell = {place.first, i};
-                if (place.first->tags[i] == 0 && !is_pinned(items_ + n_, cell)) {
-                    item->cell = cell;
-                    return true;
-                }
-            }
-            // Only this decision's own charges are in the way: evict within the first bucket.
-        }
-        Place candidates = place;
-        if (!item->both) {
-            candidates.second = place.first;
-        }
-        Victim victim = choose_victim(charge->access->journal.zone(), candidates, now_,
-                                      [this](Cell cell) { return is_pinned(items_ + n_, cell); });
-        bool must_refuse = victim.worth == Worth::kRefused || victim.worth == Worth::kSpent;
+        return charge->present || find_room(charge);
+    }
+
+    bool find_room(Charge* charge) {
+        const Geometry& geometry = geometry_of(charge->limit->algorithm);
+        // Where the key cannot be in its second bucket, that is not locked: then the first has a
+        // free cell, or at the worst had one that other charges of this decision took.
+        Bucket* second = charge->both ? second_of(*charge) : charge->first;
+        Victim victim = choose_victim(charge->access->journal.zone(), geometry, charge->first,
+                                      second, now_, [this](Cell cell) { return is_pinned(cell); });
+        bool refuses = victim.worth == Worth::kRefused || victim.worth == Worth::kSpent;
         if (victim.cell.index == kNoCell ||
-            (must_refuse && charge->access->on_full != OnFull::kEvict)) {
+            (refuses && charge->access->on_full != OnFull::kEvict)) {
             return false;
         }
-        item->cell = victim.cell;
+        charge->cell = victim.cell;
         return true;
     }
 
     void charge_all() {
-        for (size_t i = 0; i < n_; ++i) {
-            Item* item = &items_[i];
-            if (counts(*item->charge)) {
-                write(item);
+        for (Charge* charge = charges_; charge != end_; ++charge) {
+            if (!counts(*charge)) {
+                release_flight(charge);
+            } else if (is_wide(*charge)) {
+                write(charge, kWide);
             } else {
-                release_flight(item->charge);
+                write(charge, kSmall);
             }
         }
     }
 
-    void write(Item* item) {
-        Charge* c = item->charge;
-        charge(*c->limit, &c->state, c->cost);
-        c->state.head.policy = c->policy & 0xff;
-        c->state.head.refused = 0;
-        c->state.head.spent = used(*c->limit, c->state) >= c->limit->capacity;
-        Journal* journal = &c->access->journal;
-        if (!item->present && item->cell.bucket != item->place.first) {
-            item->place.first->overflowed = 1;
+    static inline __attribute__((always_inline)) void write(Charge* charge,
+                                                            const Geometry& geometry) {
+        const Limit& limit = *charge->limit;
+        State* state = &charge->state;
+        ai_limit::charge(limit, state, charge->cost);
+        state->words[0] |= uint64_t{charge->taken + charge->cost >= limit.capacity} << kSpentShift;
+        Journal* journal = &charge->access->journal;
+        if (!charge->present) {
+            charge->first->overflowed |= charge->cell.bucket != charge->first ? 1 : 0;
+            store_tag(journal, charge->cell, charge->tag);
         }
-        store_entry(journal, item->cell, *item->place.geometry, item->place.tag, c->state);
-        if (c->flight != nullptr) {
-            journal->write(&c->flight->policy, c->policy);
-            journal->write(&c->flight->tag, item->place.tag);
+        store_state(journal, charge->cell, geometry, *state);
+        if (charge->flight != nullptr) {
+            journal->write(&charge->flight->policy, charge->policy);
+            journal->write(&charge->flight->tag, charge->tag);
         }
     }
 
-    void release_flight(Charge* charge) {
+    static void release_flight(Charge* charge) {
         if (charge->flight != nullptr) {
             charge->access->flights.give_back(charge->access->journal, charge->flight);
             charge->flight = nullptr;
@@ -246,33 +271,34 @@ private:
     }
 
     /** An entry that refuses is kept longer than others (eviction.h). */
-    void mark_refusing() {
-        for (size_t i = 0; i < n_; ++i) {
-            Item* item = &items_[i];
-            release_flight(item->charge);
-            if (item->charge->verdict != Verdict::kRefused || !item->present) {
+    __attribute__((noinline)) void mark_refusing() {
+        for (Charge* charge = charges_; charge != end_; ++charge) {
+            release_flight(charge);
+            if (charge->verdict != Verdict::kRefused || !charge->present) {
                 continue;
             }
+            const Geometry& geometry = geometry_of(charge->limit->algorithm);
+            uint64_t* word = state_words(charge->cell.bucket, geometry, charge->cell.index);
             State state;
-            load_state(item->cell, *item->place.geometry, &state);
+            state.words[0] = *word;
             if (!state.head.refused) {
                 state.head.refused = 1;
-                store_entry(&item->charge->access->journal, item->cell, *item->place.geometry,
-                            item->place.tag, state);
+                charge->access->journal.write(word, state.words[0]);
             }
         }
     }
 
-    Item items_[kMaxCharges];
-    size_t n_;
+    Charge* charges_;
+    Charge* end_;
     Now now_;
-    Lock locks_wanted_[2 * kMaxCharges];
-    size_t locks_ = 0;
+    bool needs_room_ = false;  // in a bucket or, for requests in flight, among the records
 };
 
 }  // namespace
 
-bool admit(Charge* charges, size_t n, Now now) { return Decision(charges, n, now).decide(); }
+bool admit(Charge* charges, size_t n, Now now) {
+    return Decision(charges, n, now).decide();
+}
 
 void end_flight(ZoneAccess* access, FlightRecord* flight) {
     end_flight(&access->journal, flight);

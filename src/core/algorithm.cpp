@@ -1,7 +1,6 @@
 #include "core/algorithm.h"
 
 #include "core/fixed_window.h"
-#include "core/sliding_window.h"
 #include "core/token_bucket.h"
 
 namespace ai_limit {
@@ -10,6 +9,14 @@ namespace {
 
 /** Nobody knows when a request in flight will end. */
 constexpr Millis kInFlightWait = 1000;
+
+void advance_token_bucket(const Limit& limit, State* state, Millis now) {
+    StateHead head = state->head;
+    token_bucket::Level level = token_bucket::unpack(state->token_bucket);
+    token_bucket::pack(token_bucket::advance(limit, level, now), head.policy, state);
+    state->head.spent = head.spent;
+    state->head.refused = head.refused;
+}
 
 /** In which the whole capacity comes back. */
 Millis window_of(const Limit& limit, const State& state) {
@@ -31,7 +38,7 @@ Millis window_of(const Limit& limit, const State& state) {
 void advance(const Limit& limit, State* state, Now now) {
     switch (limit.algorithm) {
         case Algorithm::kTokenBucket:
-            token_bucket::advance(limit, &state->token_bucket, now.monotonic);
+            advance_token_bucket(limit, state, now.monotonic);
             break;
         case Algorithm::kSlidingWindow:
             sliding_window::advance(limit, &state->sliding_window, now.monotonic);
@@ -58,27 +65,14 @@ Amount used(const Limit& limit, const State& state) {
     return 0;
 }
 
-void charge(const Limit& limit, State* state, Amount cost) {
-    switch (limit.algorithm) {
-        case Algorithm::kTokenBucket:
-            state->token_bucket.used += cost;
-            break;
-        case Algorithm::kSlidingWindow:
-            sliding_window::add(&state->sliding_window, cost);
-            break;
-        case Algorithm::kFixedWindow:
-            state->fixed_window.used += cost;
-            break;
-        case Algorithm::kConcurrency:
-            state->concurrency.used += cost;
-            break;
-    }
-}
-
 Millis until_back(const Limit& limit, const State& state, Amount amount, Now now) {
+    if (limit.algorithm == Algorithm::kTokenBucket) {
+        return token_bucket::until_back(limit, token_bucket::unpack(state.token_bucket), amount,
+                                        now.monotonic);
+    }
     switch (limit.algorithm) {
         case Algorithm::kTokenBucket:
-            return token_bucket::until_back(limit, state.token_bucket, amount, now.monotonic);
+            break;
         case Algorithm::kSlidingWindow:
             return sliding_window::until_back(state.sliding_window, amount, now.monotonic);
         case Algorithm::kFixedWindow:
@@ -89,18 +83,21 @@ Millis until_back(const Limit& limit, const State& state, Amount amount, Now now
     return 0;
 }
 
-Description describe(const Limit& limit, const State& state, Amount requested, bool refused, Now now) {
-    Amount taken = used(limit, state);
+Description describe(const Limit& limit, const State& state, Amount requested, bool refused,
+                     Now now) {
     Description said{};
+    Amount taken = used(limit, state);
+    Amount above = taken > limit.capacity ? taken - limit.capacity : 0;
     said.measure = limit.measure;
     said.period = limit.period;
     said.limit = limit.capacity;
-    said.remaining = taken < limit.capacity ? limit.capacity - taken : 0;
+    said.remaining = limit.capacity + above - taken;
     said.requested = requested;
     said.window = window_of(limit, state);
     said.reset = until_back(limit, state, taken, now);
-    said.next = taken == 0 ? 0 : until_back(limit, state, 1 + (taken - said.limit + said.remaining), now);
+    said.next = taken == 0 ? 0 : until_back(limit, state, above + 1, now);
     said.refused = refused;
+    said.wait = 0;
     if (refused) {
         said.wait = requested > limit.capacity
                         ? kNever

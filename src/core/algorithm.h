@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/limit.h"
+#include "core/sliding_window.h"
 #include "core/state.h"
 
 namespace ai_limit {
@@ -9,7 +10,9 @@ namespace ai_limit {
 // charge. A state of zeros is that of a key that was never seen.
 
 /** Whether states of this algorithm take kWideStateBytes, else kSmallStateBytes. */
-constexpr bool is_wide(Algorithm algorithm) { return algorithm == Algorithm::kSlidingWindow; }
+constexpr bool is_wide(Algorithm algorithm) {
+    return algorithm == Algorithm::kSlidingWindow;
+}
 
 /** Gives back what time has given back. */
 void advance(const Limit& limit, State* state, Now now);
@@ -23,15 +26,23 @@ inline bool fits(const Limit& limit, Amount used, Amount cost) {
 }
 
 /** Takes `cost`, which fits. */
-void charge(const Limit& limit, State* state, Amount cost);
+inline void charge(const Limit& limit, State* state, Amount cost) {
+    if (is_wide(limit.algorithm)) {
+        sliding_window::add(&state->sliding_window, cost);
+    } else {
+        state->words[0] += cost << kUsedShift;
+    }
+}
 
-/** Milliseconds until `amount` of what is used have come back; one second for requests in flight. */
+/** Milliseconds until `amount` of what is used have come back; one second for requests in flight.
+ */
 Millis until_back(const Limit& limit, const State& state, Amount amount, Now now);
 
 /**
- * What is to be said of a state, after its decision. `requested` is what the request costs, `refused`
- * whether it was refused; the name is left to the caller.
+ * What is to be said of a state, after its decision. `requested` is what the request costs,
+ * `refused` whether it was refused; the name is left to the caller.
  */
-Description describe(const Limit& limit, const State& state, Amount requested, bool refused, Now now);
+Description describe(const Limit& limit, const State& state, Amount requested, bool refused,
+                     Now now);
 
 }  // namespace ai_limit

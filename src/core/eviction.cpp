@@ -8,7 +8,8 @@ namespace {
 
 /**
  * Among entries that refuse, those that would refuse for long are kept; among those that would for
- * about as long (within a factor of two) the older ones, which an attacker's new keys must not push out.
+ * about as long (within a factor of two) the older ones, which an attacker's new keys must not push
+ * out.
  */
 uint64_t order_of_refusing(Millis until_idle) {
     uint64_t left = static_cast<uint64_t>(until_idle) | 1;

@@ -14,14 +14,15 @@ struct Victim {
 };
 
 /**
- * The cell among the place's two buckets, both locked, whose loss matters least: a free one, then
+ * The cell among two buckets, both locked, whose loss matters least: a free one, then
  * one that has come back completely and holds no information, then the live one that will have come
  * back soonest, then one that is spent, then one that is refusing. Requests in flight are never
  * given up. Cells for which `pinned` says so belong to the same decision and stay.
  * The index is kNoCell where there is none.
  */
 template <typename Pinned>
-Victim choose_victim(const Zone& zone, const Place& place, Now now, const Pinned& pinned);
+Victim choose_victim(const Zone& zone, const Geometry& geometry, Bucket* first, Bucket* second,
+                     Now now, const Pinned& pinned);
 
 /** What one entry is worth, and an order among those of the same worth: the least goes first. */
 struct Appraisal {
@@ -32,19 +33,21 @@ struct Appraisal {
 Appraisal appraise(const Zone& zone, const Geometry& geometry, Cell cell, Now now);
 
 template <typename Pinned>
-Victim choose_victim(const Zone& zone, const Place& place, Now now, const Pinned& pinned) {
+Victim choose_victim(const Zone& zone, const Geometry& geometry, Bucket* first, Bucket* second,
+                     Now now, const Pinned& pinned) {
     Victim best = {{nullptr, kNoCell}, Worth::kInFlight};
     uint64_t best_order = 0;
-    Bucket* buckets[] = {place.first, place.second};
+    Bucket* buckets[] = {first, second};
     for (Bucket* bucket : buckets) {
-        for (uint32_t i = 0; i < place.geometry->cells; ++i) {
+        for (uint32_t i = 0; i < geometry.cells; ++i) {
             Cell cell = {bucket, i};
             if (pinned(cell)) {
                 continue;
             }
-            Appraisal found = appraise(zone, *place.geometry, cell, now);
-            if (found.worth < best.worth || (found.worth == best.worth && found.order < best_order &&
-                                             found.worth != Worth::kInFlight)) {
+            Appraisal found = appraise(zone, geometry, cell, now);
+            if (found.worth < best.worth ||
+                (found.worth == best.worth && found.order < best_order &&
+                 found.worth != Worth::kInFlight)) {
                 best = {cell, found.worth};
                 best_order = found.order;
             }

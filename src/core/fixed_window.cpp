@@ -7,11 +7,15 @@ namespace {
 constexpr int64_t kSecondsPerDay = 24 * 3600;
 constexpr int64_t kFirstMonday = 4 * kSecondsPerDay;  // 1970-01-05
 
-int64_t floor_divide(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
+int64_t floor_divide(int64_t a, int64_t b) {
+    return a / b - (a % b < 0 ? 1 : 0);
+}
 
-/** Days from 1970-01-01 to the 1st of a month, months counted from January 1970 (proleptic Gregorian). */
+/** Days from 1970-01-01 to the 1st of a month, months counted from January 1970 (proleptic
+ * Gregorian). */
 int64_t days_to_month(int64_t month) {
-    // Years that begin in March put the leap day last, so that the days before a month follow one line.
+    // Years that begin in March put the leap day last, so that the days before a month follow one
+    // line.
     int64_t shifted = month - 2;
     int64_t year = 1970 + floor_divide(shifted, 12);
     int64_t month_of_year = shifted - floor_divide(shifted, 12) * 12;
@@ -47,7 +51,8 @@ Window window_at(Period period, Millis time_zone, Millis wall) {
     int64_t local = floor_divide(wall, 1000) + east;
     int64_t count = period.count;
     if (period.unit == PeriodUnit::kMonth) {
-        int64_t first = floor_divide(month_of_day(floor_divide(local, kSecondsPerDay)), count) * count;
+        int64_t first =
+            floor_divide(month_of_day(floor_divide(local, kSecondsPerDay)), count) * count;
         return clamp(days_to_month(first) * kSecondsPerDay - east,
                      days_to_month(first + count) * kSecondsPerDay - east);
     }

@@ -5,9 +5,9 @@
 
 namespace ai_limit::fixed_window {
 
-// At most the quota per window. Seconds, minutes and hours are aligned to the epoch, days to midnight,
-// weeks to Monday, months to the 1st, all in the limit's time zone; windows of several of these are
-// counted from the first such boundary at or after 1970-01-01.
+// At most the quota per window. Seconds, minutes and hours are aligned to the epoch, days to
+// midnight, weeks to Monday, months to the 1st, all in the limit's time zone; windows of several of
+// these are counted from the first such boundary at or after 1970-01-01.
 
 /** A window from `start` until before `end`, in seconds since the epoch, UTC. */
 struct Window {

@@ -4,16 +4,16 @@ namespace ai_limit {
 
 namespace {
 
-void take_off(Journal* journal, Cell cell, FlightRecord* record) {
+void take_off(Journal* journal, Cell cell) {
     State state{};
     load_state(cell, kSmall, &state);
     if (state.concurrency.used <= 1) {
-        erase_entry(journal, cell);
+        store_tag(journal, cell, 0);
     } else {
         --state.concurrency.used;
         state.concurrency.spent = 0;
         state.concurrency.refused = 0;
-        store_entry(journal, cell, kSmall, record->tag, state);
+        store_state(journal, cell, kSmall, state);
     }
 }
 
@@ -83,15 +83,16 @@ void Flights::give_back(const Journal& journal, FlightRecord* record) {
 }
 
 void end_flight(Journal* journal, FlightRecord* record) {
-    Place place = place_of(journal->zone(), kSmall, record->tag,
-                           static_cast<uint32_t>(record->policy));
-    // Entries in flight neither move nor go, so the two buckets can be looked into one after the other.
-    Bucket* buckets[] = {place.first, place.second};
+    const Zone& zone = journal->zone();
+    Bucket* buckets[] = {
+        first_bucket(zone, kSmall, record->tag, static_cast<uint32_t>(record->policy)),
+        second_bucket(zone, kSmall, record->tag)};
+    // Entries in flight neither move nor go, so the two can be looked into one after the other.
     for (Bucket* bucket : buckets) {
         journal->lock(bucket);
         uint32_t index = find_tag(bucket, kSmall, record->tag);
         if (index != kNoCell) {
-            take_off(journal, {bucket, index}, record);
+            take_off(journal, {bucket, index});
             journal->write(&record->tag, 0);
             journal->finish();
             return;

@@ -71,8 +71,20 @@ bool Journal::begin_repair(uint32_t dead) {
     if (repairer->compare_exchange_strong(present, number_)) {
         return true;
     }
-    // A repairer may die as well; the work can be begun again from its start.
-    return is_dead(present) && repairer->compare_exchange_strong(present, number_);
+    // A repairer may die as well. What it has half done is taken back first, then its work can be
+    // begun again from its start. As long as this process repairs it, its number is not given to
+    // another.
+    uint32_t former = present;
+    if (!is_dead(former) || !begin_repair(former)) {
+        return false;
+    }
+    bool taken_over = false;
+    if (is_dead(former)) {
+        undo(former);
+        taken_over = repairer->compare_exchange_strong(present, number_);
+    }
+    end_repair(former);
+    return taken_over;
 }
 
 void Journal::end_repair(uint32_t dead) {
@@ -88,7 +100,13 @@ void Journal::undo(uint32_t dead) {
     keep_order();
     left->undos = 0;
     keep_order();
-    open_locks(left, dead);
+    // The last lock that is listed may not have been taken.
+    for (uint32_t i = left->locks; i-- > 0;) {
+        uint32_t holder = dead;
+        zone_.at<std::atomic<uint32_t>>(left->lock_offsets[i])->compare_exchange_strong(holder, 0);
+    }
+    keep_order();
+    left->locks = 0;
 }
 
 void Journal::retire(uint32_t dead) {
@@ -98,17 +116,6 @@ void Journal::retire(uint32_t dead) {
     }
     zone_.process(dead)->birth.store(0);
     zone_.process(dead)->pid.store(0);
-}
-
-void Journal::open_locks(JournalData* data, uint32_t holder) {
-    for (uint32_t i = data->locks; i-- > 0;) {
-        std::atomic<uint32_t>* lock = zone_.at<std::atomic<uint32_t>>(data->lock_offsets[i]);
-        if (lock->load(std::memory_order_relaxed) == holder) {
-            lock->store(0, std::memory_order_release);
-        }
-    }
-    keep_order();
-    data->locks = 0;
 }
 
 }  // namespace ai_limit

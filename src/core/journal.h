@@ -2,12 +2,12 @@
 
 // Locks and changes that survive the death of the process that made them.
 //
-// A process notes in its journal, which lies in the zone, each lock before it takes it and each word
-// before it changes it. Finishing clears the journal in one store. A process that waits for a lock whose
-// holder is dead undoes what the holder's journal lists, opens the holder's locks, and goes on: at any
-// instruction that a kill may hit, either all changes of a decision stay or none does. A kill is a
-// precise interrupt, so it is the order of instructions that matters, and only the compiler must be
-// kept from changing it.
+// A process notes in its journal, which lies in the zone, each lock before it takes it and each
+// word before it changes it. Finishing clears the journal in one store. A process that waits for a
+// lock whose holder is dead undoes what the holder's journal lists, opens the holder's locks, and
+// goes on: at any instruction that a kill may hit, either all changes of a decision stay or none
+// does. A kill is a precise interrupt, so it is the order of instructions that matters, and only
+// the compiler must be kept from changing it.
 
 #include "core/zone.h"
 
@@ -40,39 +40,57 @@ public:
 
     /** Waits for the bucket's lock. Several must be taken in the order of their addresses. */
     void lock(Bucket* bucket) {
-        uint32_t n = data_->locks;
-        data_->lock_offsets[n] = zone_.offset_of(&bucket->lock);
+        JournalData* data = data_;
+        uint32_t number = number_;
+        uint32_t n = data->locks;
+        data->lock_offsets[n] = zone_.offset_of(&bucket->lock);
         keep_order();
-        data_->locks = n + 1;
+        data->locks = n + 1;
         keep_order();
         uint32_t free = 0;
-        if (!bucket->lock.compare_exchange_strong(free, number_, std::memory_order_acquire,
+        if (!bucket->lock.compare_exchange_strong(free, number, std::memory_order_acquire,
                                                   std::memory_order_relaxed)) {
             wait_for(bucket);
         }
     }
 
-    /** Changes a word of a locked bucket or of this process's own records. */
-    void write(uint64_t* word, uint64_t value) {
-        uint32_t n = data_->undos;
-        data_->undo[n] = {zone_.offset_of(word), *word};
+    /** Changes `count` words of a locked bucket or of this process's own records. */
+    void write(uint64_t* words, const uint64_t* values, uint32_t count) {
+        JournalData* data = data_;
+        uint32_t n = data->undos;
+        uint64_t offset = zone_.offset_of(words);
+        for (uint32_t i = 0; i < count; ++i) {
+            data->undo[n + i] = {offset + i * sizeof(uint64_t), words[i]};
+        }
         keep_order();
-        data_->undos = n + 1;
+        data->undos = n + count;
         keep_order();
-        *word = value;
+        for (uint32_t i = 0; i < count; ++i) {
+            words[i] = values[i];
+        }
     }
+
+    void write(uint64_t* word, uint64_t value) { write(word, &value, 1); }
 
     /** Makes all changes final and opens all locks. */
     void finish() {
+        JournalData* data = data_;
+        uint32_t n = data->locks;
         keep_order();
-        data_->undos = 0;
+        data->undos = 0;
         keep_order();
-        open_locks(data_, number_);
+        for (uint32_t i = 0; i < n; ++i) {
+            zone_.at<std::atomic<uint32_t>>(data->lock_offsets[i])
+                ->store(0, std::memory_order_release);
+        }
+        keep_order();
+        data->locks = 0;
     }
 
     /**
-     * Begins to repair what a dead process left: true for one process at a time. After it the caller
-     * asks is_dead() once more, since another may just have finished, and ends with end_repair().
+     * Begins to repair what a dead process left: true for one process at a time. After it the
+     * caller asks is_dead() once more, since another may just have finished, and ends with
+     * end_repair().
      */
     bool begin_repair(uint32_t dead);
     void end_repair(uint32_t dead);
@@ -89,7 +107,6 @@ public:
 private:
     static void keep_order() { std::atomic_signal_fence(std::memory_order_seq_cst); }
     void wait_for(Bucket* bucket);
-    void open_locks(JournalData* data, uint32_t holder);
 
     Zone zone_;
     const Host* host_ = nullptr;

@@ -23,10 +23,12 @@ Limit limit_of(Algorithm algorithm, const Rate& rate, Amount capacity) {
 Limit token_bucket_limit(const Rate& rate, Amount burst) {
     Amount capacity = rate.quota == 0 ? 0 : burst != 0 ? burst : rate.quota;
     Limit limit = limit_of(Algorithm::kTokenBucket, rate, capacity);
-    // A rate of nothing has no refill: one unit in a period keeps the divisions defined, capacity 0 rules.
+    // A rate of nothing has no refill: one unit in a period keeps the divisions defined, capacity 0
+    // rules.
     limit.refill_amount = rate.refill_amount != 0 ? rate.refill_amount : 1;
     limit.refill_millis = rate.refill_millis;
-    Wide fills_in = (Wide{capacity} * limit.refill_millis + limit.refill_amount - 1) / limit.refill_amount;
+    Wide fills_in =
+        (Wide{capacity} * limit.refill_millis + limit.refill_amount - 1) / limit.refill_amount;
     limit.fills_in = fills_in < Wide{kNoEnd} ? static_cast<Millis>(fills_in) : kNoEnd;
     return limit;
 }

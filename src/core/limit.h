@@ -9,8 +9,8 @@ namespace ai_limit {
 constexpr Amount kMaxSlidingQuota = 4'294'967'295;
 
 /**
- * A policy's limit as it stands for one request: what the algorithms work with. Plain numbers, so that
- * it can lie in shared memory.
+ * A policy's limit as it stands for one request: what the algorithms work with. Plain numbers, so
+ * that it can lie in shared memory.
  */
 struct Limit {
     Algorithm algorithm;
@@ -18,14 +18,15 @@ struct Limit {
     Period period;
     Amount capacity;  // burst, quota or slots; 0: nothing ever passes
 
-    // token_bucket: refill_amount come back every refill_millis; an empty bucket is full after `fills_in`.
+    // token_bucket: refill_amount come back every refill_millis; an empty bucket is full after
+    // `fills_in`.
     uint64_t refill_amount;
     uint64_t refill_millis;
     Millis fills_in;
 
     // windows
-    Millis period_length;     // a month being 30 days
-    Millis time_zone;         // fixed_window: milliseconds east of UTC
+    Millis period_length;  // a month being 30 days
+    Millis time_zone;      // fixed_window: milliseconds east of UTC
 };
 
 /** A token bucket of `burst`; a burst of 0 stands for the number in the rate. */

@@ -14,7 +14,64 @@ void copy_policies(const Zone& from, const Zone& to) {
                 sizeof(PolicyRecord) * kMaxPolicies);
 }
 
-void copy_flights(const Journal& from, const Zone& to) {
+/** A record that its process may be changing at this moment, with the policy that belongs to the
+ * tag. */
+FlightRecord read(const FlightRecord* record) {
+    FlightRecord copy;
+    do {
+        copy.tag = __atomic_load_n(&record->tag, __ATOMIC_ACQUIRE);
+        copy.policy = __atomic_load_n(&record->policy, __ATOMIC_ACQUIRE);
+    } while (copy.tag != __atomic_load_n(&record->tag, __ATOMIC_ACQUIRE));
+    return copy;
+}
+
+/** Whether `a` is worth less than `b`. */
+bool is_less(Appraisal a, Appraisal b) {
+    return a.worth < b.worth || (a.worth == b.worth && a.order < b.order);
+}
+
+/** Where there is no room, the entry that matters least goes: it may be the new one. */
+void insert(const Zone& to, const Geometry& geometry, uint64_t tag, const State& state,
+            Appraisal worth, Now now) {
+    Bucket* first = first_bucket(to, geometry, tag, state.head.policy);
+    Cell cell = {first, find_tag(first, geometry, 0)};
+    if (cell.index == kNoCell) {
+        Bucket* second = second_bucket(to, geometry, tag);
+        cell = choose_victim(to, geometry, first, second, now, [](Cell) { return false; }).cell;
+        if (cell.index == kNoCell || is_less(worth, appraise(to, geometry, cell, now))) {
+            return;
+        }
+        first->overflowed |= cell.bucket != first ? 1 : 0;
+    }
+    cell.bucket->tags[cell.index] = tag;
+    std::memcpy(state_words(cell.bucket, geometry, cell.index), state.words,
+                geometry.state_words * sizeof(uint64_t));
+}
+
+void count_flight(const Zone& to, FlightRecord flight, Now now) {
+    uint32_t policy = static_cast<uint32_t>(flight.policy);
+    for (Bucket* bucket :
+         {first_bucket(to, kSmall, flight.tag, policy), second_bucket(to, kSmall, flight.tag)}) {
+        uint32_t index = find_tag(bucket, kSmall, flight.tag);
+        if (index != kNoCell) {
+            State state{};
+            load_state({bucket, index}, kSmall, &state);
+            ++state.concurrency.used;
+            std::memcpy(state_words(bucket, kSmall, index), state.words, kSmallStateBytes);
+            return;
+        }
+    }
+    State state{};
+    state.concurrency.policy = policy & 0xff;
+    state.concurrency.used = 1;
+    insert(to, kSmall, flight.tag, state, {Worth::kInFlight, 0}, now);
+}
+
+/**
+ * Requests in flight come and go meanwhile. Their records, each read once, are what the new zone
+ * counts: so each count there has a record that takes it back when its process ends.
+ */
+void copy_flights(const Journal& from, const Zone& to, Now now) {
     for (uint32_t number = 1; number <= kMaxProcesses; ++number) {
         if (number != from.number()) {
             to.process(number)->pid.store(from.zone().process(number)->pid.load());
@@ -26,27 +83,14 @@ void copy_flights(const Journal& from, const Zone& to) {
     for (uint32_t chunk = 0; chunk < chunks; ++chunk) {
         uint32_t owner = from.zone().chunk_owner(chunk)->load();
         to.chunk_owner(chunk)->store(owner);
-        if (owner != 0) {
-            std::memcpy(to.flights(chunk), from.zone().flights(chunk),
-                        sizeof(FlightRecord) * kFlightsPerChunk);
+        for (uint32_t i = 0; owner != 0 && i < kFlightsPerChunk; ++i) {
+            FlightRecord flight = read(from.zone().flights(chunk) + i);
+            to.flights(chunk)[i] = flight;
+            if (flight.tag != 0) {
+                count_flight(to, flight, now);
+            }
         }
     }
-}
-
-void insert(const Zone& to, const Geometry& geometry, uint64_t tag, const State& state, Now now) {
-    Place place = place_of(to, geometry, tag, state.head.policy);
-    Cell cell = {place.first, find_tag(place.first, geometry, 0)};
-    if (cell.index == kNoCell) {
-        Victim victim = choose_victim(to, place, now, [](Cell) { return false; });
-        if (victim.cell.index == kNoCell) {
-            return;
-        }
-        cell = victim.cell;
-        place.first->overflowed |= cell.bucket != place.first ? 1 : 0;
-    }
-    cell.bucket->tags[cell.index] = tag;
-    std::memcpy(state_words(cell.bucket, geometry, cell.index), state.words,
-                geometry.state_words * sizeof(uint64_t));
 }
 
 void copy_entries(Journal* from, const Zone& to, const Geometry& geometry, Now now) {
@@ -58,10 +102,12 @@ void copy_entries(Journal* from, const Zone& to, const Geometry& geometry, Now n
         Bucket* bucket = zone.bucket(geometry, i);
         from->lock(bucket);
         for (uint32_t index = 0; index < geometry.cells; ++index) {
-            State state{};
-            load_state({bucket, index}, geometry, &state);
-            if (bucket->tags[index] != 0 && state.head.policy != 0) {
-                insert(to, geometry, bucket->tags[index], state, now);
+            Appraisal worth = appraise(zone, geometry, {bucket, index}, now);
+            // Requests in flight are in the new zone already.
+            if (worth.worth != Worth::kNothing && worth.worth != Worth::kInFlight) {
+                State state{};
+                load_state({bucket, index}, geometry, &state);
+                insert(to, geometry, bucket->tags[index], state, worth, now);
             }
         }
         from->finish();
@@ -72,7 +118,7 @@ void copy_entries(Journal* from, const Zone& to, const Geometry& geometry, Now n
 
 void copy_zone(Journal* from, const Zone& to, Now now) {
     copy_policies(from->zone(), to);
-    copy_flights(*from, to);
+    copy_flights(*from, to, now);
     copy_entries(from, to, kSmall, now);
     copy_entries(from, to, kWide, now);
 }

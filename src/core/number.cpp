@@ -6,7 +6,9 @@ namespace {
 
 constexpr unsigned kMaxDigits = 18;  // what 64 bits hold whatever the digits are
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
 
 }  // namespace
 

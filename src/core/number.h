@@ -13,7 +13,8 @@ namespace ai_limit {
  */
 bool read_whole(std::string_view text, Amount max, Amount* value);
 
-/** Reads the digits at the front of `text` and removes them; false where there are none or too many. */
+/** Reads the digits at the front of `text` and removes them; false where there are none or too
+ * many. */
 bool read_digits(std::string_view* text, uint64_t* value, unsigned* digits);
 
 }  // namespace ai_limit

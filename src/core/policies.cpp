@@ -48,8 +48,7 @@ Millis memory_of(const Limit& limit) {
 
 }  // namespace
 
-uint32_t register_policy(const Zone& zone, std::string_view name, const Limit& limit,
-                         bool varies) {
+uint32_t register_policy(const Zone& zone, std::string_view name, const Limit& limit, bool varies) {
     uint32_t use = ++zone.header()->uses;
     for (uint32_t number = 1; number <= kMaxPolicies; ++number) {
         PolicyRecord* record = zone.policy(number);
@@ -74,7 +73,8 @@ uint32_t register_policy(const Zone& zone, std::string_view name, const Limit& l
 
 void note_limit(const Zone& zone, uint32_t policy, const Limit& limit) {
     PolicyRecord* record = zone.policy(policy);
-    // Two processes may write at once. Both have a limit of this policy, and it only ranks evictions.
+    // Two processes may write at once. Both have a limit of this policy, and it only ranks
+    // evictions.
     if (limit.capacity != 0 && memory_of(limit) > memory_of(record->slowest)) {
         record->slowest = limit;
     }

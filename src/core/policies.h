@@ -1,7 +1,7 @@
 #pragma once
 
-// The policies that a zone knows. A policy keeps its number over reloads by its name and algorithm, so
-// that its entries are found again; another algorithm cannot read them and begins anew.
+// The policies that a zone knows. A policy keeps its number over reloads by its name and algorithm,
+// so that its entries are found again; another algorithm cannot read them and begins anew.
 
 #include <string_view>
 
@@ -10,9 +10,9 @@
 namespace ai_limit {
 
 /**
- * The number of a policy in the zone, 1 to kMaxPolicies; makes a record where there is none, if need be
- * in place of the one that was not asked for the longest. Where the limit `varies`, `limit` stands in only
- * until note_limit() tells of one. The caller keeps other processes out.
+ * The number of a policy in the zone, 1 to kMaxPolicies; makes a record where there is none, if
+ * need be in place of the one that was not asked for the longest. Where the limit `varies`, `limit`
+ * stands in only until note_limit() tells of one. The caller keeps other processes out.
  */
 uint32_t register_policy(const Zone& zone, std::string_view name, const Limit& limit, bool varies);
 

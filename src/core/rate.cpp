@@ -19,9 +19,9 @@ struct PeriodName {
 };
 
 constexpr PeriodName kPeriods[] = {
-    {"s", PeriodUnit::kSecond, 1000},     {"m", PeriodUnit::kMinute, 60 * 1000},
+    {"s", PeriodUnit::kSecond, 1000},      {"m", PeriodUnit::kMinute, 60 * 1000},
     {"h", PeriodUnit::kHour, 3600 * 1000}, {"d", PeriodUnit::kDay, kDay},
-    {"w", PeriodUnit::kWeek, 7 * kDay},   {"month", PeriodUnit::kMonth, 30 * kDay},
+    {"w", PeriodUnit::kWeek, 7 * kDay},    {"month", PeriodUnit::kMonth, 30 * kDay},
 };
 
 Wide greatest_common_divisor(Wide a, Wide b) {
@@ -140,8 +140,9 @@ bool parse_time_zone(std::string_view text, Millis* offset) {
     Amount hours = 0;
     Amount minutes = 0;
     if (text.size() != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':' ||
-        !read_whole(text.substr(1, 2), 99, &hours) || !read_whole(text.substr(4, 2), 99, &minutes) ||
-        minutes > 59 || hours * 60 + minutes > 14 * 60) {
+        !read_whole(text.substr(1, 2), 99, &hours) ||
+        !read_whole(text.substr(4, 2), 99, &minutes) || minutes > 59 ||
+        hours * 60 + minutes > 14 * 60) {
         return false;
     }
     Millis east = static_cast<Millis>(hours * 60 + minutes) * 60 * 1000;

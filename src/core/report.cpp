@@ -4,17 +4,11 @@
 
 namespace ai_limit {
 
-size_t choose_reported(const Description* all, size_t n) {
-    size_t best = 0;
-    for (size_t i = 1; i < n; ++i) {
-        const Description& one = all[i];
-        const Description& other = all[best];
-        bool better = one.refused != other.refused ? one.refused
-                      : one.refused                ? one.wait > other.wait
-                                                   : is_more_restrictive(one, other);
-        best = better ? i : best;
+bool speaks_rather(const Description& one, const Description& other) {
+    if (one.refused != other.refused) {
+        return one.refused;
     }
-    return best;
+    return one.refused ? one.wait > other.wait : is_more_restrictive(one, other);
 }
 
 }  // namespace ai_limit

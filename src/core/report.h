@@ -5,9 +5,10 @@
 namespace ai_limit {
 
 /**
- * Which of n descriptions speaks for the request, n > 0: of those that refuse, the one with the longest
- * wait; where none does, the one with the smallest part of its limit remaining. The first of equals.
+ * Whether of a request's policies `one` speaks for all rather than `other`: one that refuses rather
+ * than one that does not, with a longer wait than another that refuses, or with a smaller part of
+ * its limit remaining than another that does not. Of equals, the first that is asked for stays.
  */
-size_t choose_reported(const Description* all, size_t n);
+bool speaks_rather(const Description& one, const Description& other);
 
 }  // namespace ai_limit

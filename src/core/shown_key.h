@@ -10,9 +10,10 @@ namespace ai_limit {
 constexpr size_t kMaxShownKey = 640;
 
 /**
- * Writes a key as a log may show it: the first and the last four characters, or fewer of a short one,
- * since a key may be a secret. Addresses, and what begins with `ip:` or `key:`, are no secrets and are
- * shown whole up to 128 bytes. Control characters, quotes and backslashes are written as \xHH.
+ * Writes a key as a log may show it: the first and the last four characters, or fewer of a short
+ * one, since a key may be a secret. Addresses, and what begins with `ip:` or `key:`, are no secrets
+ * and are shown whole up to 128 bytes. Control characters, quotes and backslashes are written as
+ * \xHH.
  */
 void write_shown_key(std::string_view key, TextWriter& out);
 

@@ -10,7 +10,8 @@ Millis length_of_sub_window(uint32_t period_seconds) {
     return Millis{period_seconds} * 1000 / kSubWindows;
 }
 
-/** Moves the newest sub-window to number `newest`, which is later, and empties those that come in. */
+/** Moves the newest sub-window to number `newest`, which is later, and empties those that come in.
+ */
 void move_to(SlidingWindowState* state, uint64_t newest) {
     uint64_t steps = newest - state->newest;
     for (uint64_t i = 1; i <= steps && i <= kSlots; ++i) {
@@ -20,8 +21,8 @@ void move_to(SlidingWindowState* state, uint64_t newest) {
 }
 
 /**
- * Counts what was used under another period anew, each sub-window as if all of it had been used at its
- * end: that may hold some of it back for longer, but never lets too much through.
+ * Counts what was used under another period anew, each sub-window as if all of it had been used at
+ * its end: that may hold some of it back for longer, but never lets too much through.
  */
 void change_period(SlidingWindowState* state, uint32_t period_seconds, Millis now) {
     SlidingWindowState old = *state;

@@ -1,8 +1,8 @@
 #pragma once
 
-// What shared memory holds for one key of one policy. All states begin with the same head, so that an
-// entry tells whose it is. Fixed-width integers only; another layout wants another kLayoutVersion
-// (zone.h).
+// What shared memory holds for one key of one policy. All states begin with the same head, so that
+// an entry tells whose it is. Fixed-width integers only; another layout wants another
+// kLayoutVersion (zone.h).
 
 #include <cstdint>
 #include <type_traits>
@@ -12,10 +12,7 @@ namespace ai_limit {
 // The head: which policy (its number in the zone), whether nothing more was to be had when this was
 // last written, whether the last request was refused.
 
-/**
- * `used` of the bucket are missing at the time `at` (monotonic milliseconds, 42 bits), but for
- * `remainder` / refill_millis of one, which has come back already.
- */
+/** A token bucket, packed; token_bucket.h tells what its fields mean. */
 struct TokenBucketState {
     uint64_t policy : 8, spent : 1, refused : 1, used : 40, at_high : 14;
     uint64_t remainder : 36, at_low : 28;
@@ -37,8 +34,8 @@ struct ConcurrencyState {
 constexpr uint32_t kSubWindows = 8;
 
 /**
- * Counts of the newest sub-window, number `newest` (since the clock's zero), and of the eight before
- * it; number n lies in used[n % 9]. A sub-window is `period_seconds` / 8 long.
+ * Counts of the newest sub-window, number `newest` (since the clock's zero), and of the eight
+ * before it; number n lies in used[n % 9]. A sub-window is `period_seconds` / 8 long.
  */
 struct SlidingWindowState {
     uint64_t policy : 8, spent : 1, refused : 1, newest : 54;
@@ -49,6 +46,10 @@ struct SlidingWindowState {
 struct StateHead {
     uint64_t policy : 8, spent : 1, refused : 1, rest : 54;
 };
+
+/** Where the first word of every state has its `spent`, and that of every small one its `used`. */
+constexpr unsigned kSpentShift = 8;
+constexpr unsigned kUsedShift = 10;
 
 constexpr uint32_t kSmallStateBytes = 16;
 constexpr uint32_t kWideStateBytes = 48;

@@ -14,13 +14,15 @@ using Millis = int64_t;
 /** Requests, LLM tokens or requests in flight. At most kMaxAmount. */
 using Amount = uint64_t;
 
-/** Every quota, burst and cost is at most this (a thousand billion), so that 128 bits hold all products. */
+/** Every quota, burst and cost is at most this (a thousand billion), so that 128 bits hold all
+ * products. */
 constexpr Amount kMaxAmount = 1'000'000'000'000;
 
 /** A wait that never ends: the request can never fit the limit. */
 constexpr Millis kNever = INT64_MAX;
 
-/** Both clocks at one moment: monotonic for rates, wall (since the epoch, UTC) for calendar windows. */
+/** Both clocks at one moment: monotonic for rates, wall (since the epoch, UTC) for calendar
+ * windows. */
 struct Now {
     Millis monotonic;
     Millis wall;
@@ -40,8 +42,8 @@ struct Period {
 };
 
 /**
- * What one policy says of itself after a decision: all that headers, bodies, variables and log lines show.
- * The texts belong to the configuration.
+ * What one policy says of itself after a decision: all that headers, bodies, variables and log
+ * lines show. The texts belong to the configuration.
  */
 struct Description {
     std::string_view policy;

@@ -8,7 +8,9 @@ namespace {
 
 constexpr size_t kLine = 64;
 
-size_t round_up(size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
+size_t round_up(size_t bytes) {
+    return (bytes + kLine - 1) / kLine * kLine;
+}
 
 uint64_t buckets_in(size_t bytes, const Geometry& geometry) {
     // Neighbouring policies share aligned groups of eight buckets (table.h).
@@ -25,8 +27,8 @@ ZoneLayout layout_of(const ZoneSizes& sizes) {
     layout.journals = layout.processes + round_up(sizeof(ProcessSlot) * kMaxProcesses);
     layout.chunk_owners = layout.journals + round_up(sizeof(JournalData) * kMaxProcesses);
     layout.flights = layout.chunk_owners + round_up(sizeof(uint32_t) * sizes.flight_chunks);
-    layout.small = layout.flights +
-                   round_up(sizeof(FlightRecord) * kFlightsPerChunk * sizes.flight_chunks);
+    layout.small =
+        layout.flights + round_up(sizeof(FlightRecord) * kFlightsPerChunk * sizes.flight_chunks);
     // Buckets do not straddle more lines, nor pages, than they must.
     layout.small = (layout.small + 1023) / 1024 * 1024;
     layout.wide = layout.small + sizes.small_buckets * kSmall.bucket_bytes;
@@ -56,11 +58,14 @@ Zone Zone::create(void* memory, const ZoneSizes& sizes, const uint8_t* secret) {
 Zone::Zone(void* memory) : base_(static_cast<char*>(memory)) {
     sizes_ = header()->sizes;
     layout_ = layout_of(sizes_);
+    small_ = base_ + layout_.small;
+    wide_ = base_ + layout_.wide;
 }
 
 bool Zone::is_valid(const void* memory, const ZoneSizes& sizes) {
     const ZoneHeader* header = static_cast<const ZoneHeader*>(memory);
-    return header->version == kLayoutVersion && header->sizes.small_buckets == sizes.small_buckets &&
+    return header->version == kLayoutVersion &&
+           header->sizes.small_buckets == sizes.small_buckets &&
            header->sizes.wide_buckets == sizes.wide_buckets &&
            header->sizes.flight_chunks == sizes.flight_chunks;
 }

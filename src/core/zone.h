@@ -1,9 +1,9 @@
 #pragma once
 
-// What lies in one zone's shared memory, in this order: the header, the policies, the processes that
-// use the zone with a journal each, the records of requests in flight, the buckets of small entries,
-// the buckets of wide ones. No pointers: everything is found by its offset, so that each process may
-// map the zone where it likes. Everything is valid when it is zero.
+// What lies in one zone's shared memory, in this order: the header, the policies, the processes
+// that use the zone with a journal each, the records of requests in flight, the buckets of small
+// entries, the buckets of wide ones. No pointers: everything is found by its offset, so that each
+// process may map the zone where it likes. Everything is valid when it is zero.
 
 #include <atomic>
 #include <cstddef>
@@ -17,10 +17,10 @@ namespace ai_limit {
 constexpr uint32_t kLayoutVersion = 1;
 constexpr size_t kSecretBytes = 192;
 
-constexpr uint32_t kMaxPolicies = 255;       // numbers 1 to 255; 0 is nobody's
-constexpr uint32_t kMaxProcesses = 512;      // old generations of workers live on after a reload
+constexpr uint32_t kMaxPolicies = 255;   // numbers 1 to 255; 0 is nobody's
+constexpr uint32_t kMaxProcesses = 512;  // old generations of workers live on after a reload
 constexpr size_t kMaxPolicyName = 64;
-constexpr size_t kMaxCharges = 16;           // policies of one request in one phase
+constexpr size_t kMaxCharges = 16;  // policies of one request in one phase
 
 /** Buckets of one kind of entry. The lock and the tags come first, then the states. */
 struct Geometry {
@@ -34,8 +34,8 @@ constexpr Geometry kWide = {512, 9, kWideStateBytes / 8};
 
 /**
  * One or a few cache lines. `lock` holds the number of the process that changes the bucket, or 0.
- * A tag is the key's hash, 0 for an empty cell. `overflowed` says that a key whose first bucket this is
- * lies in its second.
+ * A tag is the key's hash, 0 for an empty cell. `overflowed` says that a key whose first bucket
+ * this is lies in its second.
  */
 struct Bucket {
     std::atomic<uint32_t> lock;
@@ -53,7 +53,8 @@ struct PolicyRecord {
     uint32_t name_size;  // 0: a free record
     uint32_t last_use;   // value of ZoneHeader::uses when a worker last asked for it
     char name[kMaxPolicyName];
-    Limit slowest;  // of all its limits the one that takes longest to come back: judges what to evict
+    Limit
+        slowest;  // of all its limits the one that takes longest to come back: judges what to evict
     std::atomic<uint64_t> errors;  // malformed variables
 };
 
@@ -61,7 +62,7 @@ struct PolicyRecord {
 struct ProcessSlot {
     std::atomic<uint32_t> pid;
     std::atomic<uint32_t> repairer;  // number of the process that repairs what this one left, or 0
-    std::atomic<uint64_t> birth;     // tells apart two processes that had the same pid, 0: not known
+    std::atomic<uint64_t> birth;  // tells apart two processes that had the same pid, 0: not known
 };
 
 constexpr size_t kMaxLocks = 2 * kMaxCharges;
@@ -120,8 +121,8 @@ ZoneLayout layout_of(const ZoneSizes& sizes);
 ZoneSizes sizes_for(size_t bytes, bool small, bool wide);
 
 /**
- * One process's view of a zone. Copies are views of the same zone. The memory is the caller's; it must
- * be aligned to 64 bytes.
+ * One process's view of a zone. Copies are views of the same zone. The memory is the caller's; it
+ * must be aligned to 64 bytes.
  */
 class Zone {
 public:
@@ -152,12 +153,11 @@ public:
         return at<FlightRecord>(layout_.flights) + size_t{chunk} * kFlightsPerChunk;
     }
     Bucket* bucket(const Geometry& geometry, uint64_t index) const {
-        size_t base = geometry.state_words == kSmall.state_words ? layout_.small : layout_.wide;
-        return at<Bucket>(base + index * geometry.bucket_bytes);
+        char* base = is_small(geometry) ? small_ : wide_;
+        return reinterpret_cast<Bucket*>(base + index * geometry.bucket_bytes);
     }
     uint64_t buckets(const Geometry& geometry) const {
-        return geometry.state_words == kSmall.state_words ? sizes_.small_buckets
-                                                          : sizes_.wide_buckets;
+        return is_small(geometry) ? sizes_.small_buckets : sizes_.wide_buckets;
     }
     const ZoneSizes& sizes() const { return sizes_; }
 
@@ -170,7 +170,13 @@ public:
     }
 
 private:
+    static bool is_small(const Geometry& geometry) {
+        return geometry.state_words == kSmall.state_words;
+    }
+
     char* base_ = nullptr;
+    char* small_ = nullptr;
+    char* wide_ = nullptr;
     ZoneSizes sizes_ = {};
     ZoneLayout layout_ = {};
 };

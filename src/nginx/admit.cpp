@@ -2,6 +2,7 @@
 
 #include "nginx/admit.h"
 
+#include "nginx/header_filter.h"
 #include "nginx/policy_values.h"
 #include "nginx/refusal.h"
 #include "nginx/request_context.h"
@@ -22,26 +23,31 @@ bool was_evaluated(RequestContext* context, const PolicyConf* policy) {
     return false;
 }
 
-/** The keys of a set's policies, each evaluated and hashed once. */
-struct Keys {
-    struct Key {
-        bool known;
-        ngx_str_t text;
-        uint64_t hash;
-    };
+/** A key of a set's policies, evaluated and hashed once. */
+struct Key {
+    ngx_str_t text;
+    uint64_t hash;
+};
+
+/** While the charges of a set are collected. */
+struct Collection {
+    ngx_http_request_t* r;
+    const PolicySet* set;
+    uint32_t known;  // one bit for each of `keys`
     Key keys[kMaxCharges];
 };
 
-ngx_int_t find_key(ngx_http_request_t* r, const PolicySet& set, ngx_uint_t index, Keys* keys) {
-    Keys::Key* key = &keys->keys[index];
-    if (key->known) {
+ngx_int_t find_key(Collection* collection, ngx_uint_t index, const Key** found) {
+    Key* key = &collection->keys[index];
+    *found = key;
+    if (collection->known >> index & 1) {
         return NGX_OK;
     }
-    PolicyConf* policy = set.uses[index].policy;
-    if (evaluate(r, &policy->key, &key->text) != NGX_OK) {
+    PolicyConf* policy = collection->set->uses[index].policy;
+    if (evaluate(collection->r, &policy->key, &key->text) != NGX_OK) {
         return NGX_ERROR;
     }
-    key->known = true;
+    collection->known |= uint32_t{1} << index;
     if (key->text.len != 0) {
         key->hash = hash_key(policy->zone->worker->access.journal.zone(), view(key->text));
     }
@@ -49,54 +55,39 @@ ngx_int_t find_key(ngx_http_request_t* r, const PolicySet& set, ngx_uint_t index
 }
 
 /** Fills in one charge. NGX_DECLINED where the policy does not apply to this request. */
-ngx_int_t collect_charge(ngx_http_request_t* r, const PolicySet& set, ngx_uint_t i, Keys* keys,
-                         Charge* charge, Part* part) {
-    PolicyConf* policy = set.uses[i].policy;
+ngx_int_t collect_charge(Collection* collection, const PolicyUse& use, Charge* charge, Part* part) {
+    PolicyConf* policy = use.policy;
     if (policy->worker->number == 0) {
         return NGX_DECLINED;  // the zone is used by too many processes: logged when this one began
     }
-    if (find_key(r, set, set.uses[i].key, keys) != NGX_OK) {
+    const Key* key;
+    if (find_key(collection, use.key, &key) != NGX_OK) {
         return NGX_ERROR;
     }
-    const Keys::Key& key = keys->keys[set.uses[i].key];
-    if (key.text.len == 0) {
+    if (key->text.len == 0) {
         return NGX_DECLINED;
     }
-    charge->limit = &policy->limit;
-    charge->cost = policy->cost;
+    const Limit* limit = &policy->limit;
+    Amount cost = policy->cost;
     if (policy->variable != nullptr || policy->cost_variable != nullptr) {
-        ngx_int_t rc = read_values(r, policy, &charge->limit, &charge->cost);
+        ngx_int_t rc = read_values(collection->r, policy, &limit, &cost);
         if (rc != NGX_OK) {
             return rc;
         }
     }
-    charge->access = &policy->zone->worker->access;
-    charge->hash = key.hash;
-    charge->policy = policy->worker->number;
-    charge->dry_run = policy->dry_run;
-    charge->flight = nullptr;
-    *part = {policy, key.text};
-    prefetch(*charge);
+    begin_charge(charge, limit, &policy->zone->worker->access, key->hash, policy->worker->number,
+                 policy->dry_run, cost);
+    *part = {policy, key->text};
     return NGX_OK;
 }
 
-Evaluation* allocate_evaluation(ngx_http_request_t* r, ngx_uint_t count) {
-    return static_cast<Evaluation*>(ngx_palloc(
-        r->pool, offsetof(Evaluation, charges) + count * (sizeof(Charge) + sizeof(Part))));
-}
-
-/** The charges of the policies that apply and were not evaluated before; *evaluation is nullptr for none. */
+/** The charges of the policies that apply and were not evaluated before. */
 ngx_int_t collect(ngx_http_request_t* r, RequestContext* context, const PolicySet& set,
-                  Evaluation** evaluation) {
-    *evaluation = nullptr;
-    Evaluation* one = allocate_evaluation(r, set.count);
-    if (one == nullptr) {
-        return NGX_ERROR;
-    }
-    Keys keys;
-    for (ngx_uint_t i = 0; i < set.count; ++i) {
-        keys.keys[i].known = false;
-    }
+                  Evaluation* one) {
+    Collection collection;
+    collection.r = r;
+    collection.set = &set;
+    collection.known = 0;
     one->count = set.count;  // where the parts begin
     Part* parts = one->parts();
     ngx_uint_t count = 0;
@@ -104,33 +95,30 @@ ngx_int_t collect(ngx_http_request_t* r, RequestContext* context, const PolicySe
         if (context->latest != nullptr && was_evaluated(context, set.uses[i].policy)) {
             continue;
         }
-        ngx_int_t rc = collect_charge(r, set, i, &keys, &one->charges[count], &parts[count]);
+        ngx_int_t rc =
+            collect_charge(&collection, set.uses[i], &one->charges[count], &parts[count]);
         if (rc == NGX_ERROR) {
             return NGX_ERROR;
         }
         count += rc == NGX_OK ? 1 : 0;
     }
-    if (count == 0) {
-        return NGX_OK;
-    }
     if (count != set.count) {
         one->count = count;
         ngx_memmove(one->parts(), parts, count * sizeof(Part));
     }
-    *evaluation = one;
     return NGX_OK;
 }
 
 ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set) {
-    RequestContext* context = get_context(r);
-    if (context == nullptr) {
+    RequestContext* context = find_context(r);
+    Evaluation* one = context != nullptr ? make_evaluation(r, set.count) : nullptr;
+    if (one == nullptr && (context != nullptr || !make_context(r, set.count, &context, &one))) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    Evaluation* one;
-    if (collect(r, context, set, &one) != NGX_OK) {
+    if (collect(r, context, set, one) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    if (one == nullptr) {
+    if (one->count == 0) {
         return NGX_DECLINED;
     }
     one->now = now_by_nginx();
@@ -138,12 +126,15 @@ ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf& conf, const PolicyS
     one->refused = !admit(one->charges, one->count, one->now);
     one->earlier = context->latest;
     context->latest = one;
+    context->in_flight |= set.concurrency;
     if (one->refused && !one->dry_run) {
         context->refusal_status = conf.status;
         return refuse(r, context);
     }
     context->refusal_status = 0;
-    log_dry_run(r, context, one);
+    if ((one->dry_run || set.dry_run) && would_refuse(*one)) {
+        log_dry_run(r, context);
+    }
     return NGX_DECLINED;
 }
 
@@ -181,22 +172,30 @@ ngx_int_t add_last(ngx_array_t* handlers, ngx_http_handler_pt handler) {
 }  // namespace
 
 ngx_int_t add_phase_handlers(ngx_conf_t* cf) {
+    MainConf* main =
+        static_cast<MainConf*>(ngx_http_conf_get_module_main_conf(cf, ngx_http_ai_limit_module));
     ngx_http_core_main_conf_t* core = static_cast<ngx_http_core_main_conf_t*>(
         ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module));
 
     // Behind realip, which may set the address only here.
-    if (add_last(&core->phases[NGX_HTTP_PREACCESS_PHASE].handlers, preaccess_handler) != NGX_OK) {
+    if (main->preaccess &&
+        add_last(&core->phases[NGX_HTTP_PREACCESS_PHASE].handlers, preaccess_handler) != NGX_OK) {
         return NGX_ERROR;
     }
-    // `phase=access` means that access was granted. Handlers of the access phase itself are left out once
-    // `satisfy any` has let somebody in, and run before the refusal where it has not: so this one stands
-    // at the front of the next phase, before mirror and try_files.
-    ngx_http_handler_pt* handler = static_cast<ngx_http_handler_pt*>(
-        ngx_array_push(&core->phases[NGX_HTTP_PRECONTENT_PHASE].handlers));
-    if (handler == nullptr) {
-        return NGX_ERROR;
+    // `phase=access` means that access was granted. Handlers of the access phase itself are left
+    // out once `satisfy any` has let somebody in, and run before the refusal where it has not: so
+    // this one stands at the front of the next phase, before mirror and try_files.
+    if (main->access) {
+        ngx_http_handler_pt* handler = static_cast<ngx_http_handler_pt*>(
+            ngx_array_push(&core->phases[NGX_HTTP_PRECONTENT_PHASE].handlers));
+        if (handler == nullptr) {
+            return NGX_ERROR;
+        }
+        *handler = access_handler;
     }
-    *handler = access_handler;
+    if (main->preaccess || main->access) {
+        add_header_filter();
+    }
     return NGX_OK;
 }
 

@@ -6,6 +6,9 @@ namespace ai_limit {
 
 namespace {
 
+// Kept over requests: looking the algorithm up costs more than a key's digest.
+EVP_MD_CTX* digest_context;
+
 constexpr std::string_view kKeyHeaders[] = {"x-api-key", "api-key", "x-goog-api-key"};
 constexpr size_t kNoHeader = sizeof(kKeyHeaders) / sizeof(kKeyHeaders[0]);
 
@@ -78,18 +81,24 @@ size_t write_client_address(ngx_http_request_t* r, u_char* out) {
 }
 
 bool write_key_identity(std::string_view key, u_char* out) {
-    // Looking the algorithm up costs more than a key's digest: once is enough for a worker.
-    static const EVP_MD* sha256 = EVP_sha256();
-    static EVP_MD_CTX* context = EVP_MD_CTX_new();
     u_char digest[EVP_MAX_MD_SIZE];
-    if (context == nullptr || EVP_DigestInit_ex(context, sha256, nullptr) != 1 ||
-        EVP_DigestUpdate(context, key.data(), key.size()) != 1 ||
-        EVP_DigestFinal_ex(context, digest, nullptr) != 1) {
+    if (digest_context == nullptr) {
+        digest_context = EVP_MD_CTX_new();
+    }
+    if (digest_context == nullptr ||
+        EVP_DigestInit_ex(digest_context, EVP_sha256(), nullptr) != 1 ||
+        EVP_DigestUpdate(digest_context, key.data(), key.size()) != 1 ||
+        EVP_DigestFinal_ex(digest_context, digest, nullptr) != 1) {
         return false;
     }
     ngx_memcpy(out, "key:", 4);
     ngx_hex_dump(out + 4, digest, 16);
     return true;
+}
+
+void forget_digest_context() {
+    EVP_MD_CTX_free(digest_context);
+    digest_context = nullptr;
 }
 
 }  // namespace ai_limit

@@ -6,13 +6,16 @@ namespace ai_limit {
 
 namespace {
 
+constexpr std::string_view kHeaderPrefix = "http_";
+constexpr std::string_view kPlainHeaderVariable = "http_ai_limit_plain_header";
 constexpr size_t kDefaultZoneSize = 32 * 1024 * 1024;
 
 bool is_variable_letter(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/** The name where the text is one variable and nothing else; empty where not. Captures ($1) do not count. */
+/** The name where the text is one variable and nothing else; empty where not. Captures ($1) do not
+ * count. */
 std::string_view lone_variable(std::string_view text) {
     if (text.size() < 2 || text[0] != '$') {
         return {};
@@ -30,8 +33,7 @@ std::string_view lone_variable(std::string_view text) {
 }
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
-    return a.size() == b.size() &&
-           ngx_strncasecmp(to_ngx(a).data, to_ngx(b).data, a.size()) == 0;
+    return a.size() == b.size() && ngx_strncasecmp(to_ngx(a).data, to_ngx(b).data, a.size()) == 0;
 }
 
 ngx_int_t mistake_at(ngx_conf_t* cf, const Position& position, const char* what, ngx_str_t word,
@@ -68,8 +70,9 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     } else if (main->zones.nelts == 1) {
         policy->zone = element<ZoneConf>(main->zones, 0);
     } else {
-        return mistake_at(cf, policy->position, "ai_limit_policy: several zones but no zone= in policy",
-                          policy->name, "");
+        return mistake_at(cf, policy->position,
+                          "ai_limit_policy: several zones but no zone= in policy", policy->name,
+                          "");
     }
     bool wide = is_wide(policy->algorithm);
     policy->zone->wide |= wide;
@@ -80,7 +83,8 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     return policy->worker != nullptr ? NGX_OK : NGX_ERROR;
 }
 
-/** The first policy of the set with the same key in the same zone: both share one evaluation and hash. */
+/** The first policy of the set with the same key in the same zone: both share one evaluation and
+ * hash. */
 ngx_uint_t key_of(const PolicySet& set, const PolicyConf& policy) {
     for (ngx_uint_t i = 0; i < set.count; ++i) {
         const PolicyConf& other = *set.uses[i].policy;
@@ -102,6 +106,10 @@ ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
         PolicySet* set = policy->preaccess ? &list->preaccess : &list->access;
         set->uses[set->count] = {policy, key_of(*set, *policy)};
         ++set->count;
+        set->dry_run |= policy->dry_run;
+        set->concurrency |= policy->has_concurrency;
+        main->preaccess |= policy->preaccess;
+        main->access |= !policy->preaccess;
     }
     return NGX_OK;
 }
@@ -142,7 +150,12 @@ ngx_int_t compile_text(ngx_conf_t* cf, ngx_str_t* source, Text* text) {
     if (!name.empty()) {
         ngx_str_t wanted = to_ngx(name);
         text->variable = ngx_http_get_variable_index(cf, &wanted);
-        return text->variable == NGX_ERROR ? NGX_ERROR : NGX_OK;
+        if (text->variable == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+        if (name.substr(0, kHeaderPrefix.size()) == kHeaderPrefix) {
+            return name_header(cf, name.substr(kHeaderPrefix.size()), &text->header);
+        }
     }
     return NGX_OK;
 }
@@ -150,6 +163,9 @@ ngx_int_t compile_text(ngx_conf_t* cf, ngx_str_t* source, Text* text) {
 ngx_int_t evaluate(ngx_http_request_t* r, Text* text, ngx_str_t* value) {
     if (text->variable == NGX_ERROR) {
         return ngx_http_complex_value(r, &text->value, value);
+    }
+    if (text->reads_header && find_single_header(r, text->header, value)) {
+        return NGX_OK;
     }
     ngx_http_variable_value_t* found =
         ngx_http_get_flushed_variable(r, static_cast<ngx_uint_t>(text->variable));
@@ -163,8 +179,7 @@ ngx_int_t evaluate(ngx_http_request_t* r, Text* text, ngx_str_t* value) {
 
 void* ngx_http_ai_limit_create_main_conf(ngx_conf_t* cf) {
     MainConf* conf = static_cast<MainConf*>(ngx_pcalloc(cf->pool, sizeof(MainConf)));
-    if (conf == nullptr ||
-        ngx_array_init(&conf->zones, cf->pool, 2, sizeof(ZoneConf*)) != NGX_OK ||
+    if (conf == nullptr || ngx_array_init(&conf->zones, cf->pool, 2, sizeof(ZoneConf*)) != NGX_OK ||
         ngx_array_init(&conf->policies, cf->pool, 8, sizeof(PolicyConf*)) != NGX_OK ||
         ngx_array_init(&conf->lists, cf->pool, 8, sizeof(PolicyList*)) != NGX_OK) {
         return nullptr;
@@ -202,10 +217,30 @@ char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t*, void* parent, void* child) {
     return NGX_CONF_OK;
 }
 
+// `set` and `map` may define a variable of that name themselves; then it is read by another
+// function.
+void find_plain_headers(ngx_cycle_t* cycle, MainConf* conf) {
+    ngx_http_core_main_conf_t* core = static_cast<ngx_http_core_main_conf_t*>(
+        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module));
+    ngx_http_variable_t* variables = static_cast<ngx_http_variable_t*>(core->variables.elts);
+    for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
+        Text* key = &element<PolicyConf>(conf->policies, i)->key;
+        key->reads_header =
+            key->header.text.len != 0 && variables[key->variable].get_handler ==
+                                             variables[conf->plain_header_variable].get_handler;
+    }
+}
+
 ngx_int_t resolve_names(ngx_conf_t* cf) {
-    MainConf* main = static_cast<MainConf*>(
-        ngx_http_conf_get_module_main_conf(cf, ngx_http_ai_limit_module));
-    if (main->zones.nelts == 0 && main->policies.nelts != 0 && add_default_zone(cf, main) != NGX_OK) {
+    MainConf* main =
+        static_cast<MainConf*>(ngx_http_conf_get_module_main_conf(cf, ngx_http_ai_limit_module));
+    ngx_str_t plain_header = to_ngx(kPlainHeaderVariable);
+    main->plain_header_variable = ngx_http_get_variable_index(cf, &plain_header);
+    if (main->plain_header_variable == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+    if (main->zones.nelts == 0 && main->policies.nelts != 0 &&
+        add_default_zone(cf, main) != NGX_OK) {
         return NGX_ERROR;
     }
     for (ngx_uint_t i = 0; i < main->policies.nelts; ++i) {

@@ -1,12 +1,14 @@
 #pragma once
 
-// What nginx.conf says, as the other files see it. It does not change once it is parsed; what a worker
-// finds out when it starts (numbers in the zone, its journal) stands in the two `worker` parts.
+// What nginx.conf says, as the other files see it. It does not change once it is parsed; what a
+// worker finds out when it starts (numbers in the zone, its journal) stands in the two `worker`
+// parts.
 
 #include "core/admission.h"
 #include "core/error_body.h"
 #include "core/headers.h"
 #include "core/limit.h"
+#include "nginx/header_lookup.h"
 #include "ngx.h"
 
 namespace ai_limit {
@@ -15,6 +17,8 @@ namespace ai_limit {
 struct Text {
     ngx_http_complex_value_t value;
     ngx_int_t variable;  // index of the lone variable, or NGX_ERROR
+    HeaderName header;   // of a lone $http_NAME; its text is empty for others
+    bool reads_header;   // worker: nobody gave $http_NAME another meaning
 };
 
 /** Where a directive stands, for mistakes that are seen only after all are read. */
@@ -59,11 +63,11 @@ struct PolicyConf {
     bool has_rate, has_concurrency;
     bool preaccess;
     bool dry_run;
-    Amount burst;      // 0: the number in the rate
+    Amount burst;  // 0: the number in the rate
     Millis time_zone;
-    Limit limit;       // where `variable` is null
-    Text* variable;    // holds a rate, or the slots of a concurrency
-    Amount cost;       // where `cost_variable` is null
+    Limit limit;     // where `variable` is null
+    Text* variable;  // holds a rate, or the slots of a concurrency
+    Amount cost;     // where `cost_variable` is null
     Text* cost_variable;
     ngx_str_t zone_name;
     ZoneConf* zone;
@@ -86,6 +90,8 @@ struct PolicyUse {
 struct PolicySet {
     PolicyUse uses[kMaxCharges];
     ngx_uint_t count;
+    bool dry_run;      // one of them is on a dry run
+    bool concurrency;  // one of them counts requests in flight
 };
 
 /** One `ai_limit` directive. Its names are resolved once all policies are known. */
@@ -97,9 +103,11 @@ struct PolicyList {
 };
 
 struct MainConf {
-    ngx_array_t zones;     // of ZoneConf*
-    ngx_array_t policies;  // of PolicyConf*
-    ngx_array_t lists;     // of PolicyList*
+    ngx_array_t zones;                // of ZoneConf*
+    ngx_array_t policies;             // of PolicyConf*
+    ngx_array_t lists;                // of PolicyList*
+    bool preaccess, access;           // phases that have policies
+    ngx_int_t plain_header_variable;  // an $http_ variable that nobody defines
 };
 
 struct LocConf {
@@ -123,7 +131,8 @@ inline LocConf* loc_conf(ngx_http_request_t* r) {
 PolicyConf* find_policy(MainConf* conf, std::string_view name);
 ZoneConf* find_zone(MainConf* conf, std::string_view name);
 
-/** Compiles a text with variables; the configuration's pool owns it. NGX_ERROR with nginx's own message. */
+/** Compiles a text with variables; the configuration's pool owns it. NGX_ERROR with nginx's own
+ * message. */
 ngx_int_t compile_text(ngx_conf_t* cf, ngx_str_t* source, Text* text);
 
 /** The text for a request; empty where its variables are. The request's pool owns it. */
@@ -134,6 +143,9 @@ void* ngx_http_ai_limit_create_main_conf(ngx_conf_t* cf);
 void* ngx_http_ai_limit_create_loc_conf(ngx_conf_t* cf);
 char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child);
 }
+
+/** For a worker that starts: finds out which texts are plain request headers. */
+void find_plain_headers(ngx_cycle_t* cycle, MainConf* conf);
 
 /** Resolves the names of zones and policies, and asks nginx for the zones. */
 ngx_int_t resolve_names(ngx_conf_t* cf);

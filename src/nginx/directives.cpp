@@ -10,7 +10,9 @@ namespace ai_limit {
 
 namespace {
 
-char* error_result() { return static_cast<char*>(NGX_CONF_ERROR); }
+char* error_result() {
+    return static_cast<char*>(NGX_CONF_ERROR);
+}
 
 /** Says `<directive>: <what> "<word>"<why>`. */
 char* mistake(ngx_conf_t* cf, const char* what, ngx_str_t word, const char* why = "") {
@@ -19,9 +21,13 @@ char* mistake(ngx_conf_t* cf, const char* what, ngx_str_t word, const char* why 
     return error_result();
 }
 
-ngx_str_t* arguments(ngx_conf_t* cf) { return static_cast<ngx_str_t*>(cf->args->elts) + 1; }
+ngx_str_t* arguments(ngx_conf_t* cf) {
+    return static_cast<ngx_str_t*>(cf->args->elts) + 1;
+}
 
-ngx_uint_t argument_count(ngx_conf_t* cf) { return cf->args->nelts - 1; }
+ngx_uint_t argument_count(ngx_conf_t* cf) {
+    return cf->args->nelts - 1;
+}
 
 Position position_of(ngx_conf_t* cf) {
     return {cf->conf_file->file.name, cf->conf_file->line};
@@ -37,7 +43,9 @@ bool value_of(const ngx_str_t& word, std::string_view name, ngx_str_t* value) {
     return true;
 }
 
-bool has_variables(const ngx_str_t& text) { return view(text).find('$') != std::string_view::npos; }
+bool has_variables(const ngx_str_t& text) {
+    return view(text).find('$') != std::string_view::npos;
+}
 
 /** Names end up in headers, JSON, labels and names of variables. */
 bool is_name(const ngx_str_t& text) {
@@ -187,7 +195,8 @@ char* read_algorithm(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyRead
 }
 
 char* read_burst(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
-    if (!read_whole(view(value), kMaxAmount, &reader->policy->burst) || reader->policy->burst == 0) {
+    if (!read_whole(view(value), kMaxAmount, &reader->policy->burst) ||
+        reader->policy->burst == 0) {
         return mistake(cf, "invalid value", word, ", expected a whole number above zero");
     }
     return NGX_CONF_OK;
@@ -327,9 +336,10 @@ char* ngx_http_ai_limit_zone(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     for (ngx_uint_t i = 0; i < argument_count(cf); ++i) {
         ngx_str_t word = arguments(cf)[i];
         ngx_str_t value;
-        char* result = value_of(word, "zone=", &value)      ? read_zone_name(cf, word, value, zone)
-                       : value_of(word, "on_full=", &value) ? read_on_full(cf, word, value, zone)
-                                                            : mistake(cf, "invalid parameter", word);
+        char* result = value_of(word, "zone=", &value) ? read_zone_name(cf, word, value, zone)
+                       : value_of(word, "on_full=", &value)
+                           ? read_on_full(cf, word, value, zone)
+                           : mistake(cf, "invalid parameter", word);
         if (result != NGX_CONF_OK) {
             return result;
         }
@@ -408,8 +418,8 @@ char* ngx_http_ai_limit(ngx_conf_t* cf, ngx_command_t*, void* conf) {
         }
     }
     loc->list = list;
-    MainConf* main = static_cast<MainConf*>(
-        ngx_http_conf_get_module_main_conf(cf, ngx_http_ai_limit_module));
+    MainConf* main =
+        static_cast<MainConf*>(ngx_http_conf_get_module_main_conf(cf, ngx_http_ai_limit_module));
     return append(&main->lists, list) == NGX_OK ? NGX_CONF_OK : error_result();
 }
 

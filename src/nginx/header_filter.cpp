@@ -83,18 +83,18 @@ ngx_int_t write_report(ngx_http_request_t* r, RequestContext* context, HeaderSty
     if (!(refused && r->error_page)) {
         headers.remove(styles, refused);
     }
-    bool written = write_headers(styles, report.all, report.count, report.all[report.reported],
-                                 refused, context->latest->now, headers);
+    bool written = write_headers(styles, report.all, report.count, report.spokesman(), refused,
+                                 context->latest->now, headers);
     return written || !refused ? NGX_OK : NGX_ERROR;
 }
 
 ngx_int_t header_filter(ngx_http_request_t* r) noexcept {
-    if (r != r->main) {
+    ngx_uint_t styles = loc_conf(r)->headers;
+    if (styles == kHeadersOff || r != r->main) {
         return next_header_filter(r);
     }
     RequestContext* context = find_context(r);
-    ngx_uint_t styles = loc_conf(r)->headers;
-    if (context == nullptr || context->latest == nullptr || styles == kHeadersOff) {
+    if (context == nullptr || context->latest == nullptr) {
         return next_header_filter(r);
     }
     if (write_report(r, context, static_cast<HeaderStyles>(styles)) != NGX_OK) {

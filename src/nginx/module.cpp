@@ -48,13 +48,14 @@ ngx_command_t commands[] = {
 
     ngx_null_command};
 
-ngx_int_t preconfiguration(ngx_conf_t* cf) noexcept { return add_variables(cf); }
+ngx_int_t preconfiguration(ngx_conf_t* cf) noexcept {
+    return add_variables(cf);
+}
 
 ngx_int_t postconfiguration(ngx_conf_t* cf) noexcept {
     if (resolve_names(cf) != NGX_OK || add_phase_handlers(cf) != NGX_OK) {
         return NGX_ERROR;
     }
-    add_header_filter();
     return NGX_OK;
 }
 
@@ -75,11 +76,11 @@ ngx_module_t ngx_http_ai_limit_module = {NGX_MODULE_V1,
                                          &ai_limit::module_context,
                                          ai_limit::commands,
                                          NGX_HTTP_MODULE,
-                                         nullptr,                                // init master
-                                         nullptr,                                // init module
+                                         nullptr,  // init master
+                                         nullptr,  // init module
                                          ai_limit::ngx_http_ai_limit_init_process,
-                                         nullptr,                                // init thread
-                                         nullptr,                                // exit thread
+                                         nullptr,  // init thread
+                                         nullptr,  // exit thread
                                          ai_limit::ngx_http_ai_limit_exit_process,
-                                         nullptr,                                // exit master
+                                         nullptr,  // exit master
                                          NGX_MODULE_V1_PADDING};

@@ -11,7 +11,8 @@ namespace {
 
 void log_mistake(ngx_http_request_t* r, const PolicyConf& policy, const char* what, ngx_str_t value,
                  const char* why) {
-    uint64_t errors = count_error(policy.zone->worker->access.journal.zone(), policy.worker->number);
+    uint64_t errors =
+        count_error(policy.zone->worker->access.journal.zone(), policy.worker->number);
     char buffer[kMaxShownKey];
     TextWriter shown(buffer, sizeof(buffer));
     write_escaped(view(value), shown);
@@ -100,7 +101,8 @@ ngx_int_t read_cost(ngx_http_request_t* r, PolicyConf* policy, Amount* cost) {
 
 }  // namespace
 
-ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, const Limit** limit, Amount* cost) {
+ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, const Limit** limit,
+                      Amount* cost) {
     if (policy->variable != nullptr) {
         ngx_int_t rc = read_limit(r, policy, limit);
         if (rc != NGX_OK) {

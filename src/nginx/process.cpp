@@ -1,13 +1,14 @@
 #include "nginx/process.h"
 
+#include <fcntl.h>
+#include <sched.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
-#include <sched.h>
-#include <unistd.h>
 
 namespace ai_limit {
 
@@ -48,7 +49,9 @@ uint64_t birth_of_process(uint32_t pid) {
     return read_stat(pid, &state, &birth) ? birth : 0;
 }
 
-uint64_t birth_of_this_process() { return birth_of_process(static_cast<uint32_t>(getpid())); }
+uint64_t birth_of_this_process() {
+    return birth_of_process(static_cast<uint32_t>(getpid()));
+}
 
 bool is_process_alive(uint32_t pid, uint64_t birth) {
     if (kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH) {
@@ -63,6 +66,8 @@ bool is_process_alive(uint32_t pid, uint64_t birth) {
     return same && state != 'Z' && state != 'X';
 }
 
-void yield_processor() { sched_yield(); }
+void yield_processor() {
+    sched_yield();
+}
 
 }  // namespace ai_limit

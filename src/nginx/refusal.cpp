@@ -11,7 +11,7 @@ void log_refusal(ngx_http_request_t* r, const Report& report) {
     if (r->connection->log->log_level < level) {
         return;
     }
-    const Description& said = report.all[report.reported];
+    const Description& said = report.spokesman();
     char buffer[kMaxShownKey + 64];
     TextWriter key(buffer, kMaxShownKey);
     write_shown_key(view(report.part->key), key);
@@ -30,7 +30,8 @@ void log_refusal(ngx_http_request_t* r, const Report& report) {
                   &key_text, &wait_text, report.dry_run ? ", dry run" : "");
 }
 
-/** Whether error_page is to make the answer, as ngx_http_special_response_handler() will find out. */
+/** Whether error_page is to make the answer, as ngx_http_special_response_handler() will find out.
+ */
 bool has_error_page(ngx_http_request_t* r, ngx_uint_t status) {
     ngx_http_core_loc_conf_t* core = static_cast<ngx_http_core_loc_conf_t*>(
         ngx_http_get_module_loc_conf(r, ngx_http_core_module));
@@ -96,18 +97,11 @@ ngx_int_t refuse(ngx_http_request_t* r, RequestContext* context) {
     if (format == ErrorFormat::kOff || closes_connection(status) || has_error_page(r, status)) {
         return static_cast<ngx_int_t>(status);
     }
-    ngx_http_finalize_request(r, send_body(r, format, status, report.all[report.reported]));
+    ngx_http_finalize_request(r, send_body(r, format, status, report.spokesman()));
     return NGX_DONE;
 }
 
-void log_dry_run(ngx_http_request_t* r, RequestContext* context, Evaluation* one) {
-    bool refused = one->refused;
-    for (ngx_uint_t i = 0; i < one->count && !refused; ++i) {
-        refused = one->charges[i].verdict == Verdict::kRefused;
-    }
-    if (!refused) {
-        return;
-    }
+void log_dry_run(ngx_http_request_t* r, RequestContext* context) {
     Report report;
     if (make_report(context, true, &report) && report.dry_run) {
         log_refusal(r, report);

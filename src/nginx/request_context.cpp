@@ -1,5 +1,7 @@
 #include "nginx/request_context.h"
 
+#include <new>
+
 #include "core/report.h"
 
 namespace ai_limit {
@@ -11,6 +13,9 @@ constexpr Millis kNoRoomWait = 1000;
 /** Ends what the request had in flight, when nginx frees the request. */
 void clean_up(void* data) noexcept {
     RequestContext* context = static_cast<RequestContext*>(data);
+    if (!context->in_flight) {
+        return;
+    }
     for (Evaluation* one = context->latest; one != nullptr; one = one->earlier) {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
             Charge* charge = &one->charges[i];
@@ -23,20 +28,13 @@ void clean_up(void* data) noexcept {
     }
 }
 
-/** A redirect within nginx clears the context, but not the cleanups of the request's pool. */
-RequestContext* find_by_cleanup(ngx_http_request_t* r) {
-    for (ngx_pool_cleanup_t* cleanup = r->pool->cleanup; cleanup != nullptr;
-         cleanup = cleanup->next) {
-        if (cleanup->handler == clean_up) {
-            return static_cast<RequestContext*>(cleanup->data);
-        }
-    }
-    return nullptr;
+size_t bytes_of_evaluation(ngx_uint_t count) {
+    return offsetof(Evaluation, charges) + count * (sizeof(Charge) + sizeof(Part));
 }
 
 Description describe_charge(const Charge& charge, const PolicyConf& policy, Now now) {
-    bool refused = charge.verdict == Verdict::kRefused;
-    Description said = describe(*charge.limit, charge.state, charge.cost, refused, now);
+    Description said = describe(*charge.limit, charge.state, charge.cost,
+                                charge.verdict == Verdict::kRefused, now);
     said.policy = view(policy.name);
     if (charge.verdict == Verdict::kNoRoom) {
         said.refused = true;
@@ -45,28 +43,21 @@ Description describe_charge(const Charge& charge, const PolicyConf& policy, Now 
     return said;
 }
 
-/** Which policies of one decision a report is to hold. */
-struct Selection {
-    bool with_dry_run;
-    bool dry_run_only;
-    bool refusing_only;
-};
+/** Adds the policies of one decision, of those on a dry run only these that `which` wants. */
+enum class Which { kFirm, kAll, kRefusingOnDryRun };
 
-void add_to_report(Evaluation* one, Selection selection, Report* report) {
+void add_to_report(Evaluation* one, Which which, Report* report) {
     for (ngx_uint_t i = 0; i < one->count && report->count < 2 * kMaxCharges; ++i) {
         const Charge& charge = one->charges[i];
         bool dry_run = charge.dry_run || one->dry_run;
-        if ((dry_run && !selection.with_dry_run) || (!dry_run && selection.dry_run_only)) {
+        if (which == Which::kFirm ? dry_run
+                                  : which == Which::kRefusingOnDryRun &&
+                                        !(dry_run && charge.verdict == Verdict::kRefused)) {
             continue;
         }
-        Description said = describe_charge(charge, *one->parts()[i].policy, one->now);
-        if (selection.refusing_only && !said.refused) {
-            continue;
-        }
-        report->all[report->count] = said;
-        size_t candidates[] = {report->reported, report->count};
-        Description two[] = {report->all[candidates[0]], said};
-        if (report->count == 0 || choose_reported(two, 2) == 1) {
+        Description* said = new (&report->all[report->count])
+            Description(describe_charge(charge, *one->parts()[i].policy, one->now));
+        if (report->count == 0 || speaks_rather(*said, report->all[report->reported])) {
             report->reported = report->count;
             report->part = &one->parts()[i];
         }
@@ -74,65 +65,73 @@ void add_to_report(Evaluation* one, Selection selection, Report* report) {
     }
 }
 
-bool refuses_on_dry_run(Evaluation* one) {
-    for (ngx_uint_t i = 0; i < one->count; ++i) {
-        const Charge& charge = one->charges[i];
-        if ((charge.dry_run || one->dry_run) && charge.verdict == Verdict::kRefused) {
+}  // namespace
+
+RequestContext* recover_context(ngx_http_request_t* r) {
+    for (ngx_pool_cleanup_t* cleanup = r->pool->cleanup; cleanup != nullptr;
+         cleanup = cleanup->next) {
+        if (cleanup->handler == clean_up) {
+            RequestContext* context = static_cast<RequestContext*>(cleanup->data);
+            ngx_http_set_ctx(r, context, ngx_http_ai_limit_module);
+            return context;
+        }
+    }
+    return nullptr;
+}
+
+bool make_context(ngx_http_request_t* r, ngx_uint_t count, RequestContext** context,
+                  Evaluation** evaluation) {
+    // One piece of memory for all, since most requests are decided on once.
+    void* memory = ngx_palloc(r->pool, sizeof(RequestContext) + bytes_of_evaluation(count));
+    if (memory == nullptr) {
+        return false;
+    }
+    *context = static_cast<RequestContext*>(memory);
+    *evaluation = reinterpret_cast<Evaluation*>(*context + 1);
+    (*context)->latest = nullptr;
+    (*context)->refusal_status = 0;
+    (*context)->in_flight = false;
+    (*context)->cleanup = {clean_up, memory, r->pool->cleanup};
+    r->pool->cleanup = &(*context)->cleanup;
+    ngx_http_set_ctx(r, *context, ngx_http_ai_limit_module);
+    return true;
+}
+
+Evaluation* make_evaluation(ngx_http_request_t* r, ngx_uint_t count) {
+    return static_cast<Evaluation*>(ngx_palloc(r->pool, bytes_of_evaluation(count)));
+}
+
+bool would_refuse(const Evaluation& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        const Charge& charge = one.charges[i];
+        if ((charge.dry_run || one.dry_run) && charge.verdict == Verdict::kRefused) {
             return true;
         }
     }
     return false;
 }
 
-}  // namespace
-
-RequestContext* find_context(ngx_http_request_t* r) {
-    r = r->main;
-    RequestContext* context =
-        static_cast<RequestContext*>(ngx_http_get_module_ctx(r, ngx_http_ai_limit_module));
-    if (context == nullptr && (r->internal || r->filter_finalize)) {
-        context = find_by_cleanup(r);
-        ngx_http_set_ctx(r, context, ngx_http_ai_limit_module);
-    }
-    return context;
-}
-
-RequestContext* get_context(ngx_http_request_t* r) {
-    RequestContext* context = find_context(r);
-    if (context != nullptr) {
-        return context;
-    }
-    ngx_pool_cleanup_t* cleanup = ngx_pool_cleanup_add(r->pool, sizeof(RequestContext));
-    if (cleanup == nullptr) {
-        return nullptr;
-    }
-    context = static_cast<RequestContext*>(cleanup->data);
-    *context = {};
-    cleanup->handler = clean_up;
-    ngx_http_set_ctx(r, context, ngx_http_ai_limit_module);
-    return context;
-}
-
 bool make_report(RequestContext* context, bool with_dry_run, Report* report) {
-    report->count = 0;
-    report->reported = 0;
-    report->part = nullptr;
-    report->refused = context->latest != nullptr && context->latest->refused && !context->latest->dry_run;
-    report->dry_run = false;
-    if (report->refused) {
-        add_to_report(context->latest, {false, false, false}, report);
+    Evaluation* latest = context->latest;
+    if (latest == nullptr) {
+        return false;
+    }
+    if (latest->refused && !latest->dry_run) {
+        report->refused = true;
+        add_to_report(latest, Which::kFirm, report);
         return report->count != 0;
     }
-    for (Evaluation* one = context->latest; with_dry_run && one != nullptr; one = one->earlier) {
-        if (refuses_on_dry_run(one)) {
-            add_to_report(one, {true, true, true}, report);
-            report->dry_run = true;
-        }
+    for (Evaluation* one = latest; with_dry_run && one != nullptr; one = one->earlier) {
+        add_to_report(one, Which::kRefusingOnDryRun, report);
     }
-    for (Evaluation* one = context->latest; !report->dry_run && one != nullptr; one = one->earlier) {
+    if (report->count != 0) {
+        report->dry_run = true;
+        return true;
+    }
+    for (Evaluation* one = latest; one != nullptr; one = one->earlier) {
         // What an earlier location refused, before error_page led here, is not what passed.
         if (!one->refused || one->dry_run) {
-            add_to_report(one, {with_dry_run, false, false}, report);
+            add_to_report(one, with_dry_run ? Which::kAll : Which::kFirm, report);
         }
     }
     return report->count != 0;

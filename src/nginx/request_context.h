@@ -19,36 +19,64 @@ struct Evaluation {
     bool dry_run;  // by ai_limit_dry_run: refuses nothing
     bool refused;  // or would have, on a dry run
     Now now;
-    Charge charges[kMaxCharges];  // only `count` of them are allocated, and as many parts behind them
+    Charge
+        charges[kMaxCharges];  // only `count` of them are allocated, and as many parts behind them
 
     Part* parts() { return reinterpret_cast<Part*>(charges + count); }
 };
 
 struct RequestContext {
+    ngx_pool_cleanup_t cleanup;  // by which it is found again, and ended with the request
     Evaluation* latest;
     ngx_uint_t refusal_status;  // 0 where the request was not refused
+    bool in_flight;             // a concurrency policy took part
 };
 
-/** The request's context, or nullptr where nothing was limited. */
-RequestContext* find_context(ngx_http_request_t* r);
+/** Looks for the context of a request that was redirected, which clears nginx's own pointers to it.
+ */
+RequestContext* recover_context(ngx_http_request_t* r);
 
-/** The same, and makes one where there is none; nullptr where there is no memory. */
-RequestContext* get_context(ngx_http_request_t* r);
+/** The request's context, or nullptr where nothing was limited. */
+inline RequestContext* find_context(ngx_http_request_t* r) {
+    r = r->main;
+    void* context = ngx_http_get_module_ctx(r, ngx_http_ai_limit_module);
+    if (context == nullptr && (r->internal || r->filter_finalize)) {
+        return recover_context(r);
+    }
+    return static_cast<RequestContext*>(context);
+}
+
+/** Makes the context of a request that has none, and memory for `count` charges; false without
+ * memory. */
+bool make_context(ngx_http_request_t* r, ngx_uint_t count, RequestContext** context,
+                  Evaluation** evaluation);
+
+/** Memory for a decision on `count` charges, or nullptr. */
+Evaluation* make_evaluation(ngx_http_request_t* r, ngx_uint_t count);
+
+/** Whether a dry run alone kept the decision from refusing. */
+bool would_refuse(const Evaluation& one);
 
 /** What is said of a request. */
 struct Report {
-    Description all[2 * kMaxCharges];
-    size_t count;
-    size_t reported;  // index of the one that speaks for all
-    const Part* part;  // the reported one's
-    bool refused;
-    bool dry_run;  // refused, but only on a dry run
+    Report() {}
+
+    union {  // leaves what is not used as it is
+        Description all[2 * kMaxCharges];
+    };
+    size_t count = 0;
+    size_t reported = 0;         // index of the one that speaks for all
+    const Part* part = nullptr;  // the reported one's
+    bool refused = false;
+    bool dry_run = false;  // refused, but only on a dry run
+
+    const Description& spokesman() const { return all[reported]; }
 };
 
 /**
- * Describes the request's policies: all that took part where it passed, else those of the decision that
- * refused. `with_dry_run` also describes policies on a dry run, which headers leave out.
- * False where there is nothing to say.
+ * Describes the request's policies: all that took part where it passed, else those of the decision
+ * that refused. `with_dry_run` also describes policies on a dry run, which headers leave out. False
+ * where there is nothing to say.
  */
 bool make_report(RequestContext* context, bool with_dry_run, Report* report);
 

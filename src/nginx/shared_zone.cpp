@@ -1,5 +1,5 @@
-// The life of a zone: asked for when the configuration is read, made or taken over by the master, used
-// by the workers of this configuration and, after a reload, still by those of the one before.
+// The life of a zone: asked for when the configuration is read, made or taken over by the master,
+// used by the workers of this configuration and, after a reload, still by those of the one before.
 
 #include "nginx/shared_zone.h"
 
@@ -7,6 +7,7 @@
 
 #include "core/migration.h"
 #include "core/policies.h"
+#include "nginx/client_identity.h"
 #include "nginx/process.h"
 
 namespace ai_limit {
@@ -25,8 +26,8 @@ MainConf* main_conf_of(ngx_cycle_t* cycle) {
 }
 
 /**
- * What the slab allocator needs beside the zone, and a page or two that tell apart zones of the same size
- * for other kinds of entries: nginx then makes new memory, and the entries are copied.
+ * What the slab allocator needs beside the zone, and a page or two that tell apart zones of the
+ * same size for other kinds of entries: nginx then makes new memory, and the entries are copied.
  */
 size_t shared_memory_size(const ZoneConf& zone) {
     size_t kinds = zone.small && zone.wide ? 2 : zone.wide ? 1 : 0;
@@ -131,7 +132,9 @@ ngx_int_t enter_zone(ngx_cycle_t* cycle, ZoneConf* zone) {
     }
     zone->worker->access.on_full = zone->on_full;
     reclaim_dead(journal);
-    start_sweeping(zone->worker, cycle->log);
+    if (zone->flights) {
+        start_sweeping(zone->worker, cycle->log);
+    }
     return NGX_OK;
 }
 
@@ -155,9 +158,9 @@ void register_in_zone(PolicyConf* policy) {
     }
     ngx_slab_pool_t* pool = reinterpret_cast<ngx_slab_pool_t*>(zone->shm->shm.addr);
     ngx_shmtx_lock(&pool->mutex);
-    policy->worker->number = register_policy(zone->worker->access.journal.zone(),
-                                             view(policy->name), limit_to_register(*policy),
-                                             policy->variable != nullptr);
+    policy->worker->number =
+        register_policy(zone->worker->access.journal.zone(), view(policy->name),
+                        limit_to_register(*policy), policy->variable != nullptr);
     ngx_shmtx_unlock(&pool->mutex);
 }
 
@@ -165,8 +168,7 @@ void register_in_zone(PolicyConf* policy) {
 
 ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone) {
     zone->sizes = sizes_for(zone->size, zone->small, zone->wide);
-    zone->worker =
-        static_cast<ZoneConf::Worker*>(ngx_pcalloc(cf->pool, sizeof(ZoneConf::Worker)));
+    zone->worker = static_cast<ZoneConf::Worker*>(ngx_pcalloc(cf->pool, sizeof(ZoneConf::Worker)));
     if (zone->worker == nullptr) {
         return NGX_ERROR;
     }
@@ -182,7 +184,8 @@ ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone) {
 
 ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle) {
     MainConf* conf = main_conf_of(cycle);
-    if (conf == nullptr || (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)) {
+    if (conf == nullptr ||
+        (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)) {
         return NGX_OK;
     }
     for (ngx_uint_t i = 0; i < conf->zones.nelts; ++i) {
@@ -190,6 +193,7 @@ ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle) {
             return NGX_ERROR;
         }
     }
+    find_plain_headers(cycle, conf);
     for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
         register_in_zone(static_cast<PolicyConf**>(conf->policies.elts)[i]);
     }
@@ -198,6 +202,7 @@ ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle) {
 
 void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle) {
     MainConf* conf = main_conf_of(cycle);
+    forget_digest_context();
     for (ngx_uint_t i = 0; conf != nullptr && i < conf->zones.nelts; ++i) {
         Journal* journal = &static_cast<ZoneConf**>(conf->zones.elts)[i]->worker->access.journal;
         if (journal->is_open()) {

@@ -41,9 +41,7 @@ bool report_for(ngx_http_request_t* r, ngx_http_variable_value_t* v, Report* rep
 ngx_int_t status_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t) noexcept {
     Report report;
     if (report_for(r, v, &report)) {
-        set_value(v, report.refused   ? "REJECTED"
-                     : report.dry_run ? "REJECTED_DRY_RUN"
-                                      : "PASSED");
+        set_value(v, report.refused ? "REJECTED" : report.dry_run ? "REJECTED_DRY_RUN" : "PASSED");
     }
     return NGX_OK;
 }
@@ -51,7 +49,7 @@ ngx_int_t status_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, u
 ngx_int_t policy_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t) noexcept {
     Report report;
     if (report_for(r, v, &report)) {
-        set_value(v, report.all[report.reported].policy);
+        set_value(v, report.spokesman().policy);
     }
     return NGX_OK;
 }
@@ -64,7 +62,7 @@ ngx_int_t figure_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
     if (!report_for(r, v, &report)) {
         return NGX_OK;
     }
-    const Description& said = report.all[report.reported];
+    const Description& said = report.spokesman();
     switch (figure) {
         case kLimit:
             return set_number(r, v, said.limit);
@@ -96,7 +94,8 @@ ngx_int_t remaining_of_policy_variable(ngx_http_request_t* r, ngx_http_variable_
     return set_number(r, v, said.remaining);
 }
 
-ngx_int_t address_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t) noexcept {
+ngx_int_t address_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
+                           uintptr_t) noexcept {
     u_char* space = static_cast<u_char*>(ngx_pnalloc(r->pool, kMaxAddressText));
     if (space == nullptr) {
         return NGX_ERROR;

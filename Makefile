@@ -1,0 +1,105 @@
+# nginx-ai-limit. `make help` lists what there is to do.
+#
+# Every target first installs, through apt-get, what it needs and does not find;
+# where nothing is missing, nothing is asked or changed. DEPS=no turns that off.
+#
+#   NGINX_SRC=path   an nginx source tree in place of the installed nginx
+#   PORT=8080        where `make run` listens
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := module
+MAKEFLAGS += --no-print-directory
+
+BUILD := build
+MODULE := $(BUILD)/ngx_http_ai_limit_module.so
+PORT ?= 8080
+JOBS := $(shell nproc 2>/dev/null || echo 2)
+
+export NGINX_SRC
+
+ifneq ($(NGINX_SRC),)
+export NGINX_BIN ?= $(CURDIR)/$(BUILD)/nginx-src/objs/nginx
+endif
+
+ifeq ($(DEPS),no)
+deps = true
+else
+deps = scripts/deps.sh $(1)
+endif
+
+.PHONY: module deps run test unit install bench sanitize fuzz soak check clean help
+
+module:
+	@$(call deps,build)
+	@scripts/build.sh
+
+deps:
+	@$(call deps,test)
+
+run:
+	@$(call deps,build)
+	@scripts/build.sh
+	@PORT=$(PORT) scripts/run.sh
+
+test:
+	@$(call deps,test)
+	@scripts/build.sh
+	@scripts/test.pl all
+
+unit:
+	@$(call deps,test)
+	@scripts/test.pl unit
+
+install: module
+	@scripts/install.sh
+
+bench:
+	@$(call deps,bench)
+	@scripts/build.sh
+	@bench/run
+
+sanitize:
+	@$(call deps,sanitize)
+	@scripts/sanitize.sh
+
+# Until someone stops it or it finds something: FUZZ_RUNS=n, FUZZ_TARGET=name.
+fuzz:
+	@$(call deps,test)
+	@FUZZ_RUNS=$${FUZZ_RUNS:-5000000} scripts/test.pl fuzz
+
+# The nginx tests over and over: SOAK_ROUNDS=n.
+soak:
+	@$(call deps,test)
+	@scripts/build.sh
+	@for round in $$(seq $${SOAK_ROUNDS:-20}); do \
+	    echo "round $$round"; scripts/test.pl nginx || exit 1; \
+	done
+
+check:
+	@$(call deps,check)
+	@find src t bench -name '*.cpp' -o -name '*.h' | LC_ALL=C sort | \
+	    xargs -r clang-format --dry-run --Werror
+	@if command -v clang-tidy >/dev/null && [ -f .clang-tidy ]; then \
+	    find src/core -name '*.cpp' | LC_ALL=C sort | \
+	    xargs -r -P $(JOBS) -n 1 clang-tidy --quiet --warnings-as-errors='*' 2>/dev/null \
+	        -- -std=c++17 -Isrc -fno-exceptions -fno-rtti || exit 1; \
+	fi
+	@echo 'all sources are formatted'
+
+clean:
+	@rm -rf $(BUILD)
+
+help:
+	@echo 'make           build $(MODULE) (NGINX_SRC=path: for that nginx)'
+	@echo 'make run       a rate-limited model server on port $(PORT), in the foreground (PORT=n)'
+	@echo 'make test      every test; the last line counts them'
+	@echo 'make unit      the unit tests alone'
+	@echo 'make install   put the module where the installed nginx looks for it'
+	@echo 'make bench     measure, against limit_req and against no limiter'
+	@echo 'make sanitize  the nginx tests with AddressSanitizer and UBSan in nginx and module'
+	@echo 'make fuzz      fuzz for long (FUZZ_RUNS=n, FUZZ_TARGET=name)'
+	@echo 'make soak      the nginx tests over and over (SOAK_ROUNDS=n)'
+	@echo 'make check     formatting and static checks'
+	@echo 'make deps      install what the tests need'
+	@echo 'make clean     remove $(BUILD)/'

@@ -1,0 +1,261 @@
+package Bench;
+
+# What the benchmarks share: the programs they need, an nginx that lives in a folder of its own,
+# the load generator, and the text of the configurations that are compared.
+#
+# Environment: AI_LIMIT_MODULE (path of the module), NGINX_BIN (the nginx to run), CXX.
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use Exporter qw(import);
+use File::Basename qw(dirname);
+use File::Path qw(make_path);
+use File::Temp qw(tempdir);
+use IO::Socket::INET;
+use POSIX qw(WNOHANG);
+use Time::HiRes qw(sleep time);
+
+our @EXPORT_OK = qw(
+    ai_limit_config limit_req_config nginx_path work_folder compile run_load
+    own_processes start_nginx stop_nginx median table_row verdict
+);
+
+my $root = abs_path(dirname(__FILE__) . '/../..');
+my %running;    # pid => 1; every process started here and not yet reaped
+
+$SIG{INT} = $SIG{TERM} = sub { exit 130 };
+
+# Only the process that started something ends it; a fork that starts processes calls this first.
+my $owner = $$;
+sub own_processes { $owner = $$; %running = () }
+
+END {
+    if ($$ == $owner) {
+        local $?;
+        stop_pid($_) for keys %running;
+    }
+}
+
+# ---- programs and folders
+
+sub module_path {
+    my $path = $ENV{AI_LIMIT_MODULE} || "$root/build/ngx_http_ai_limit_module.so";
+    -f $path or die "$path is missing: build the module first (make), or use --only-reference\n";
+    return abs_path($path);
+}
+
+# Distributions keep nginx where only root's PATH leads.
+sub nginx_path {
+    my @found = grep { -x } map {"$_/nginx"} split(/:/, $ENV{PATH}), '/usr/sbin', '/usr/local/sbin';
+    return $ENV{NGINX_BIN} || $found[0] || die "no nginx found; NGINX_BIN names one\n";
+}
+
+# A folder that is removed at the end of the process that made it.
+sub work_folder {
+    make_path("$root/build/bench");
+    return tempdir('run.XXXXXX', DIR => "$root/build/bench", CLEANUP => 1);
+}
+
+# Compiles bench/NAME.cpp, with the named parts of src/, unless the program is newer than all it may
+# be made of. Returns the program's path.
+sub compile {
+    my ($name, @parts) = @_;
+    my $program = "$root/build/bench/$name";
+    my @sources = ("$root/bench/$name.cpp", map { glob "$root/src/$_/*.cpp" } @parts);
+    my @headers = (glob("$root/bench/*.h"), map { glob "$root/src/$_/*.h" } @parts);
+    return $program if -x $program && !grep { -M $_ < -M $program } @sources, @headers;
+
+    make_path("$root/build/bench");
+    my @flags = qw(-std=c++17 -O2 -fno-exceptions -fno-rtti -Wall -Wextra);
+    my @command = ($ENV{CXX} || 'g++', @flags, "-I$root/src", @sources, '-o', $program);
+    system(@command) == 0 or die "@command failed\n";
+    return $program;
+}
+
+# ---- configurations: { main, http, location }
+
+# COUNT policies on one key. Nothing is ever refused: only passing costs the same every time.
+# `policy` replaces the rate, `key` the key, `headers` what ai_limit_headers says.
+sub ai_limit_config {
+    my ($count, %option) = @_;
+    my $key     = $option{key}     || '$http_x_api_key';
+    my $policy  = $option{policy}  || 'rate=1000000r/s';
+    my $headers = $option{headers} || 'off';
+    my $zone    = $option{zone}    || '64m';
+    my @names   = map {"p$_"} 1 .. $count;
+    return {
+        main => 'load_module ' . module_path() . ';',
+        http => join("\n    ",
+            "ai_limit_zone zone=bench:$zone;",
+            map {"ai_limit_policy $_ key=$key $policy;"} @names),
+        location => 'ai_limit ' . (@names ? "@names" : 'off') . "; ai_limit_headers $headers;",
+    };
+}
+
+sub limit_req_config {
+    my ($count, %option) = @_;
+    my $zone = $option{zone} || '64m';
+    my @names = map {"r$_"} 1 .. $count;
+    return {
+        http => join("\n    ",
+            map {"limit_req_zone \$http_x_api_key zone=$_:$zone rate=1000000r/s;"} @names),
+        location => join(' ', map {"limit_req zone=$_ burst=1000000 nodelay;"} @names),
+    };
+}
+
+# ---- nginx
+
+sub free_port {
+    my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0)
+        or die "no free port: $!\n";
+    return $socket->sockport;
+}
+
+sub write_config {
+    my ($folder, $port, $config, $workers) = @_;
+    my $user   = $> == 0 ? 'user root root;' : '';
+    my $master = $workers ? 'on'             : 'off';
+    my ($main, $http, $location) = map { $config->{$_} // '' } qw(main http location);
+    open my $file, '>', "$folder/nginx.conf" or die "$folder/nginx.conf: $!\n";
+    print $file <<"END";
+$main
+$user
+daemon off;
+master_process $master;
+worker_processes 1;
+pid $folder/nginx.pid;
+error_log $folder/error.log warn;
+events { worker_connections 1024; }
+http {
+    access_log off;
+    client_body_temp_path $folder/body;
+    proxy_temp_path $folder/proxy;
+    fastcgi_temp_path $folder/fastcgi;
+    uwsgi_temp_path $folder/uwsgi;
+    scgi_temp_path $folder/scgi;
+    keepalive_timeout 1h;
+    keepalive_requests 1000000000;
+    $http
+    server {
+        listen 127.0.0.1:$port;
+        location = / { $location empty_gif; }
+    }
+}
+END
+    close $file;
+}
+
+# Starts an nginx in $folder and waits until it listens. Options: `wrapper`, a command to run it
+# under; `worker`, to have a master and one worker instead of a single process.
+# Returns { pid, worker_pid, port, folder }.
+sub start_nginx {
+    my ($folder, $config, %option) = @_;
+    make_path($folder);
+    my $port = free_port();
+    write_config($folder, $port, $config, $option{worker});
+
+    my @command = (@{ $option{wrapper} || [] },
+        nginx_path(), '-p', $folder, '-e', "$folder/error.log", '-c', "$folder/nginx.conf");
+    my $pid = fork() // die "fork: $!\n";
+    if ($pid == 0) {
+        open STDIN,  '<',  '/dev/null';
+        open STDOUT, '>>', "$folder/output.log";
+        open STDERR, '>>', "$folder/output.log";
+        exec @command or POSIX::_exit(127);
+    }
+    $running{$pid} = 1;
+    my $nginx = { pid => $pid, port => $port, folder => $folder };
+    wait_until_listening($nginx);
+    $nginx->{worker_pid} = $option{worker} ? child_of($pid) : $pid;
+    return $nginx;
+}
+
+sub wait_until_listening {
+    my ($nginx) = @_;
+    my $end = time + 60;
+    while (time < $end) {
+        return if IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $nginx->{port});
+        if (waitpid($nginx->{pid}, WNOHANG) == $nginx->{pid}) {
+            delete $running{ $nginx->{pid} };
+            die "nginx did not start:\n" . logs($nginx);
+        }
+        sleep 0.02;
+    }
+    die "nginx does not listen:\n" . logs($nginx);
+}
+
+sub logs {
+    my ($nginx) = @_;
+    my $text = '';
+    for my $name (qw(output.log error.log)) {
+        open my $file, '<', "$nginx->{folder}/$name" or next;
+        local $/;
+        $text .= <$file> // '';
+    }
+    return $text;
+}
+
+sub child_of {
+    my ($parent) = @_;
+    for (1 .. 200) {
+        for my $path (glob '/proc/[0-9]*/stat') {
+            open my $file, '<', $path or next;
+            my $line = <$file> // next;
+            return $1 if $line =~ /^(\d+) \(.*\) \S $parent /;
+        }
+        sleep 0.02;
+    }
+    die "process $parent has no worker\n";
+}
+
+# Ends it, and fails when it had something to say: a benchmark of errors is none.
+sub stop_nginx {
+    my ($nginx) = @_;
+    stop_pid($nginx->{pid});
+    open my $file, '<', "$nginx->{folder}/error.log" or return;
+    my @lines = <$file>;
+    die "nginx logged:\n@lines[0 .. ($#lines < 9 ? $#lines : 9)]" if @lines;
+}
+
+sub stop_pid {
+    my ($pid) = @_;
+    delete $running{$pid} or return;
+    kill 'TERM', $pid;
+    for (1 .. 500) {
+        return if waitpid($pid, WNOHANG) != 0;
+        sleep 0.02;
+    }
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+}
+
+# ---- load
+
+# Runs the load generator, in front of which @$wrapper is put; every answer has to be 200.
+# Returns { requests, seconds }.
+sub run_load {
+    my ($nginx, $wrapper, @arguments) = @_;
+    my @command = (@$wrapper, compile('load'), '--port', $nginx->{port}, @arguments);
+    open my $pipe, '-|', @command or die "$command[0]: $!\n";
+    my $line = <$pipe> // '';
+    close $pipe or die "load failed\n" . logs($nginx);
+    my %result = $line =~ /(\w+)=([\d.]+)/g;
+    ($result{status_200} // 0) == $result{requests} or die "not everything passed: $line";
+    return \%result;
+}
+
+# ---- results
+
+sub median {
+    my @sorted = sort { $a <=> $b } @_;
+    return @sorted ? ($sorted[$#sorted / 2] + $sorted[@sorted / 2]) / 2 : undef;
+}
+
+# One row of a Markdown table; what is undefined stays empty.
+sub table_row { return '| ' . join(' | ', map { $_ // '' } @_) . " |\n" }
+
+sub verdict { return $_[0] ? 'yes' : '**no**' }
+
+1;

@@ -1,0 +1,103 @@
+#!/bin/bash
+# Installs through apt-get whatever is missing for one purpose, and does nothing
+# where all is there.
+#
+#   scripts/deps.sh build|test|bench|check|sanitize
+set -euo pipefail
+
+build=(g++ make nginx nginx-dev libxxhash-dev libssl-dev libpcre2-dev zlib1g-dev)
+test=("${build[@]}" perl libgtest-dev clang libclang-rt-dev curl nodejs npm)
+
+case ${1:-build} in
+    build)    wanted=("${build[@]}") ;;
+    test)     wanted=("${test[@]}") ;;
+    sanitize) wanted=("${test[@]}" dpkg-dev) ;;
+    bench)    wanted=("${build[@]}" perl valgrind wrk) ;;
+    check)    wanted=(clang-format) ;;
+    *)        echo "usage: $0 build|test|bench|check|sanitize" >&2; exit 2 ;;
+esac
+
+installed() {
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# The runtime's package carries clang's version in its name on Debian, so what
+# counts is whether clang finds its fuzzer.
+clang_has_runtime() {
+    local dir
+    dir=$(clang -print-resource-dir 2>/dev/null) || return 1
+    compgen -G "$dir/lib/*/libclang_rt.fuzzer*.a" >/dev/null
+}
+
+present() {
+    case $1 in
+        nginx)            command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ;;
+        nodejs)           command -v node >/dev/null ;;
+        npm | curl | wrk | valgrind | make | g++ | clang | clang-format)
+                          command -v "$1" >/dev/null ;;
+        libclang-rt-dev)  clang_has_runtime ;;
+        *)                installed "$1" ;;
+    esac
+}
+
+# An nginx source tree stands in for the installed nginx and its headers.
+needed() {
+    [ -z "${NGINX_SRC:-}" ] || [[ $1 != nginx && $1 != nginx-dev ]]
+}
+
+missing=()
+for package in "${wanted[@]}"; do
+    needed "$package" && ! present "$package" && missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "missing: ${missing[*]} (and no apt-get here to install them)" >&2
+    exit 1
+fi
+
+root=()
+if [ "$(id -u)" != 0 ]; then
+    root=(sudo)
+fi
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+apt() {
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" \
+        >"$log" 2>&1 </dev/null
+}
+
+echo "installing: ${missing[*]}"
+apt update || { cat "$log" >&2; echo "apt-get update failed, going on" >&2; }
+
+# Where nothing of that name is offered (nginx-dev before Ubuntu 23.04), the
+# build falls back on nginx's source package.
+offered=()
+for package in "${missing[@]}"; do
+    if [ "$package" = libclang-rt-dev ]; then
+        version=$(apt-cache depends clang | sed -n 's/^  Depends: clang-\([0-9]*\)$/\1/p')
+        package="libclang-rt-$version-dev"
+        apt-cache show "$package" >/dev/null 2>&1 || package="libclang-common-$version-dev"
+    fi
+    if [ "$package" = nginx-dev ] && ! apt-cache show nginx-dev >/dev/null 2>&1; then
+        installed dpkg-dev || offered+=(dpkg-dev)
+        continue
+    fi
+    offered+=("$package")
+done
+[ ${#offered[@]} -gt 0 ] || exit 0
+
+if ! apt install --no-install-recommends "${offered[@]}"; then
+    cat "$log" >&2
+    echo "could not install: ${offered[*]}" >&2
+    exit 1
+fi
+
+# Debian starts what it installs. Nobody asked for a server on port 80, so one
+# that came with this very installation is stopped again; one that was there
+# before is left alone.
+if [[ " ${missing[*]} " == *" nginx "* ]] && [ -x /usr/sbin/invoke-rc.d ]; then
+    "${root[@]}" /usr/sbin/invoke-rc.d --quiet nginx stop >/dev/null 2>&1 || true
+fi

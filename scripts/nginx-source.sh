@@ -1,0 +1,66 @@
+#!/bin/bash
+# Gets the source package of the installed nginx and prints the tree's path.
+#
+#   scripts/nginx-source.sh DIR
+#
+# apt runs with a configuration of its own inside DIR, so the system's files stay
+# as they are. Its sources are the system's, with deb-src for each deb.
+set -euo pipefail
+
+mkdir -p "$1"
+dir=$(cd "$1" && pwd)
+log=$dir/apt.log
+
+find_tree() { find "$dir" -mindepth 1 -maxdepth 1 -type d -name 'nginx-*' | sort -V | tail -n 1; }
+
+tree=$(find_tree)
+if [ -n "$tree" ]; then
+    echo "$tree"
+    exit 0
+fi
+
+rm -rf "$dir/etc"
+mkdir -p "$dir"/{etc/sources.list.d,lists/partial,cache/archives/partial}
+: > "$dir/etc/sources.list"
+
+# One-line format.
+sed -nE 's/^[[:space:]]*deb(-src)?[[:space:]]/deb-src /p' \
+    /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
+    sort -u > "$dir/etc/sources.list.d/all.list" || true
+
+# Deb822 format; `Types` may be several words.
+for file in /etc/apt/sources.list.d/*.sources; do
+    [ -e "$file" ] || continue
+    sed -E 's/^Types:.*/Types: deb-src/I' "$file" > "$dir/etc/sources.list.d/$(basename "$file")"
+done
+
+apt=(
+    -qq
+    -o Dir::Etc::sourcelist="$dir/etc/sources.list"
+    -o Dir::Etc::sourceparts="$dir/etc/sources.list.d"
+    -o Dir::State::lists="$dir/lists"
+    -o Dir::Cache="$dir/cache"
+    -o APT::Sandbox::User=root
+    -o Debug::NoLocking=1
+)
+
+fail() {
+    cat "$log" >&2
+    echo "$1" >&2
+    exit 1
+}
+
+# Some of the system's other sources may have no source packages: an error there
+# does not matter as long as nginx itself can be had.
+apt-get "${apt[@]}" update >"$log" 2>&1 || true
+
+version=$(dpkg-query -W -f='${source:Version}' nginx 2>/dev/null || true)
+cd "$dir"
+if [ -z "$version" ] || ! apt-get "${apt[@]}" source "nginx=$version" >>"$log" 2>&1; then
+    apt-get "${apt[@]}" source nginx >>"$log" 2>&1 ||
+        fail "cannot get nginx's source package; NGINX_SRC=path uses a tree you have"
+fi
+
+tree=$(find_tree)
+[ -n "$tree" ] || fail "apt-get source left no tree in $dir"
+echo "$tree"

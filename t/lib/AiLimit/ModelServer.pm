@@ -1,0 +1,49 @@
+package AiLimit::ModelServer;
+
+# Runs t/lib/model_server.pl for a test, on a port of its own.
+#
+#   my $model = AiLimit::ModelServer->start;
+#   ... "proxy_pass http://127.0.0.1:" . $model->port
+#
+# It ends with the object.
+
+use strict;
+use warnings;
+
+use Carp qw(croak);
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use POSIX ();
+
+my $SCRIPT = abs_path(dirname(__FILE__) . '/../model_server.pl');
+
+sub start {
+    my ($class) = @_;
+    my $pid = open(my $out, '-|') // croak "fork: $!";
+    if ($pid == 0) {
+        open STDIN, '<', '/dev/null';
+        exec {$^X} $^X, $SCRIPT, 0 or POSIX::_exit(127);
+    }
+    my ($port) = (readline($out) // '') =~ /^ready on port (\d+)/ or croak 'the model server does not start';
+    return bless {pid => $pid, port => $port, out => $out, owner => $$}, $class;
+}
+
+sub port { $_[0]{port} }
+sub pid  { $_[0]{pid} }
+
+sub stop {
+    my ($self) = @_;
+    my $pid = delete $self->{pid} or return;
+    kill 'KILL', $pid;
+    local $?;
+    waitpid $pid, 0;
+    return;
+}
+
+sub DESTROY {
+    my ($self) = @_;
+    $self->stop if $self->{owner} == $$;
+    return;
+}
+
+1;

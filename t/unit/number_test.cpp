@@ -1,0 +1,116 @@
+#include "core/number.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "random.h"
+
+namespace ai_limit {
+namespace {
+
+constexpr Amount kUntouched = 77;
+
+Amount whole(std::string_view text, Amount max = kMaxAmount) {
+    Amount value = kUntouched;
+    EXPECT_TRUE(read_whole(text, max, &value)) << text;
+    return value;
+}
+
+TEST(ReadWhole, ReadsDecimalDigits) {
+    EXPECT_EQ(whole("0"), 0U);
+    EXPECT_EQ(whole("7"), 7U);
+    EXPECT_EQ(whole("1234567890"), 1'234'567'890U);
+    EXPECT_EQ(whole("1000000000000"), kMaxAmount);
+}
+
+TEST(ReadWhole, LeadingZerosMeanNothing) {
+    EXPECT_EQ(whole("007"), 7U);
+    EXPECT_EQ(whole(std::string(100, '0')), 0U);
+    EXPECT_EQ(whole(std::string(100, '0') + "42"), 42U);
+}
+
+TEST(ReadWhole, ANumberAboveTheMaximumIsTheMaximum) {
+    EXPECT_EQ(whole("9", 10), 9U);
+    EXPECT_EQ(whole("10", 10), 10U);
+    EXPECT_EQ(whole("11", 10), 10U);
+    EXPECT_EQ(whole("5", 0), 0U);
+    EXPECT_EQ(whole("1000000000001"), kMaxAmount);
+    EXPECT_EQ(whole("18446744073709551615"), kMaxAmount);
+    EXPECT_EQ(whole("18446744073709551617"), kMaxAmount);  // 1 where 64 bits wrap
+    EXPECT_EQ(whole(std::string(1000, '9'), 12), 12U);
+    EXPECT_EQ(whole("1" + std::string(1000, '0'), 12), 12U);
+}
+
+TEST(ReadWhole, NoMaximumIsAboveTheLargestAmount) {
+    EXPECT_EQ(whole("99999999999999", UINT64_MAX), kMaxAmount);
+    EXPECT_EQ(whole(std::string(1000, '9'), UINT64_MAX), kMaxAmount);
+}
+
+TEST(ReadWhole, RefusesWhatIsNoNumberAndLeavesTheValueAlone) {
+    for (const std::string_view text :
+         {"", " ", "a", "-1", "+1", " 1", "1 ", "1.0", "1.", ".1", "1e3", "0x10", "1k", "1_000",
+          "1,000", "9999999999999999999x", "\xD9\xA1", "/", ":"}) {
+        Amount value = kUntouched;
+        EXPECT_FALSE(read_whole(text, kMaxAmount, &value)) << text;
+        EXPECT_EQ(value, kUntouched) << text;
+    }
+    Amount value = kUntouched;
+    EXPECT_FALSE(read_whole({"1\0", 2}, kMaxAmount, &value));
+    EXPECT_EQ(value, kUntouched);
+}
+
+TEST(ReadWhole, ReadsBackEveryNumberThatFits) {
+    Random random(1);
+    for (int i = 0; i < 100'000; ++i) {
+        const Amount max = random.scaled(kMaxAmount);
+        const Amount number = random.scaled(UINT64_MAX);
+        const std::string text = std::string(random.below(4), '0') + std::to_string(number);
+        ASSERT_EQ(whole(text, max), number < max ? number : max) << text << ", at most " << max;
+    }
+}
+
+TEST(ReadDigits, TakesTheDigitsAtTheFrontAndLeavesTheRest) {
+    std::string_view text = "0120r/m";
+    uint64_t value = kUntouched;
+    unsigned digits = 0;
+    ASSERT_TRUE(read_digits(&text, &value, &digits));
+    EXPECT_EQ(value, 120U);
+    EXPECT_EQ(digits, 4U);
+    EXPECT_EQ(text, "r/m");
+
+    text = "5";
+    ASSERT_TRUE(read_digits(&text, &value, &digits));
+    EXPECT_EQ(value, 5U);
+    EXPECT_EQ(text, "");
+}
+
+TEST(ReadDigits, TakesEighteenDigitsAndNoMore) {
+    std::string_view text = "999999999999999999.";
+    uint64_t value = 0;
+    unsigned digits = 0;
+    ASSERT_TRUE(read_digits(&text, &value, &digits));
+    EXPECT_EQ(value, 999'999'999'999'999'999U);
+    EXPECT_EQ(digits, 18U);
+    EXPECT_EQ(text, ".");
+
+    text = "1000000000000000000";
+    EXPECT_FALSE(read_digits(&text, &value, &digits));
+    text = "0000000000000000000";
+    EXPECT_FALSE(read_digits(&text, &value, &digits));
+}
+
+TEST(ReadDigits, IsFalseWhereThereAreNone) {
+    for (const std::string_view none : {"", "r/m", "-1", ".5", " 5"}) {
+        std::string_view text = none;
+        uint64_t value = kUntouched;
+        unsigned digits = 3;
+        EXPECT_FALSE(read_digits(&text, &value, &digits)) << none;
+        EXPECT_EQ(text, none);
+        EXPECT_EQ(value, kUntouched);
+        EXPECT_EQ(digits, 3U);
+    }
+}
+
+}  // namespace
+}  // namespace ai_limit

@@ -1,0 +1,473 @@
+#include "core/sliding_window.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <ostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/algorithm.h"
+#include "core/rate.h"
+#include "random.h"
+
+namespace ai_limit {
+namespace {
+
+constexpr Millis kMinute = 60'000;
+constexpr Millis kHour = 60 * kMinute;
+constexpr Millis kDay = 24 * kHour;
+
+Limit window(const std::string& rate_text) {
+    Rate rate{};
+    Limit limit{};
+    EXPECT_EQ(parse_rate(rate_text, &rate), nullptr) << rate_text;
+    EXPECT_EQ(make_limit(Algorithm::kSlidingWindow, rate, 0, 0, &limit), nullptr) << rate_text;
+    return limit;
+}
+
+Now at(Millis monotonic) {
+    return {monotonic, 0};
+}
+
+/** What comes back does so at the latest this long after it was used. */
+Millis latest_return(const Limit& limit) {
+    return limit.period_length / 8 * 9;
+}
+
+/** The window as a key's entry holds it: a refusal leaves no trace in it. */
+class Window {
+public:
+    explicit Window(const Limit& limit) : limit_(limit) {}
+
+    bool pass(Amount cost, Millis now) {
+        State state = advanced(now);
+        if (!fits(limit_, used(limit_, state), cost)) {
+            return false;
+        }
+        charge(limit_, &state, cost);
+        state_ = state;
+        return true;
+    }
+
+    bool would_pass(Amount cost, Millis now) const {
+        return fits(limit_, used(limit_, advanced(now)), cost);
+    }
+
+    Amount used_at(Millis now) const { return used(limit_, advanced(now)); }
+
+    /** Looks, and writes what it saw. */
+    void look(Millis now) { state_ = advanced(now); }
+
+    /** Until a cost that was refused fits. */
+    Millis wait_for(Amount cost, Millis now) const {
+        const State state = advanced(now);
+        const Amount missing = used(limit_, state) + cost - limit_.capacity;
+        return until_back(limit_, state, missing, at(now));
+    }
+
+    void change(const Limit& limit) { limit_ = limit; }
+
+private:
+    State advanced(Millis now) const {
+        State state = state_;
+        advance(limit_, &state, at(now));
+        return state;
+    }
+
+    Limit limit_;
+    State state_ = {};
+};
+
+/** Every charge with its time. */
+class Reference {
+public:
+    void add(Amount cost, Millis now) { charges_.push_back({now, cost, false}); }
+
+    Millis last() const { return charges_.empty() ? 0 : charges_.back().time; }
+
+    /** What was used in the half-open interval (now - length, now]. */
+    Amount used_within(Millis length, Millis now) const {
+        Amount sum = 0;
+        for (const Charge& charge : charges_) {
+            sum += charge.time > now - length && charge.time <= now ? charge.cost : 0;
+        }
+        return sum;
+    }
+
+    /**
+     * A window of this length was looked at: what is not in it may be forgotten for good, even
+     * where the window becomes longer again.
+     */
+    void may_forget(Millis length, Millis now) {
+        for (Charge& charge : charges_) {
+            charge.forgotten |= charge.time <= now - length;
+        }
+    }
+
+    Amount used_not_forgotten(Millis length, Millis now) const {
+        Amount sum = 0;
+        for (const Charge& charge : charges_) {
+            sum += charge.time > now - length && !charge.forgotten ? charge.cost : 0;
+        }
+        return sum;
+    }
+
+    /** Over all windows that end with a charge, which are those with most in them. */
+    bool keeps_the_promise(const Limit& limit) const {
+        return std::all_of(charges_.begin(), charges_.end(), [&](const Charge& charge) {
+            return used_within(limit.period_length, charge.time) <= limit.capacity;
+        });
+    }
+
+private:
+    struct Charge {
+        Millis time;
+        Amount cost;
+        bool forgotten;
+    };
+
+    std::vector<Charge> charges_;
+};
+
+struct Case {
+    std::string rate;
+    uint64_t seed;
+    Limit limit;
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& c) {
+    return out << c.rate << " seed " << c.seed;
+}
+
+std::string random_rate(Random* random) {
+    static constexpr const char* kPeriods[] = {"s",     "m",  "h",      "d",      "w",
+                                               "month", "7s", "10s",    "15m",    "90m",
+                                               "5h",    "3d", "2month", "12month"};
+    static constexpr const char* kFixed[] = {
+        "1r/month", "1000000r/s", "4294967295r/s", "4294967295t/12month", "1r/s", "2r/m", "9r/h"};
+    if (random->one_in(3)) {
+        return random->one_of(kFixed);
+    }
+    return std::to_string(random->scaled(random->one_in(2) ? 20 : 1'000'000)) + "r/" +
+           random->one_of(kPeriods);
+}
+
+/** From 1r/month to 1,000,000r/s and beyond, in all units of periods. */
+Case random_case(uint64_t seed) {
+    Random random(seed);
+    const std::string rate = random_rate(&random);
+    return {rate, seed, window(rate)};
+}
+
+Amount random_cost(Random* random, const Limit& limit) {
+    switch (random->below(8)) {
+        case 0:
+            return 0;
+        case 1:
+            return limit.capacity;
+        case 2:
+            return limit.capacity + 1;
+        case 3:
+            return random->scaled(1'000'000'000);
+        case 4:
+        case 5:
+            return random->scaled(limit.capacity);
+        default:
+            return 1;
+    }
+}
+
+/** How long until the next request: often about a sub-window or a period, to the millisecond. */
+Millis random_step(Random* random, const Limit& limit) {
+    const Millis sub_window = limit.period_length / 8;
+    switch (random->below(7)) {
+        case 0:
+            return 0;
+        case 1:
+            return random->between(0, 20);
+        case 2:
+            return sub_window + random->between(-1, 1);
+        case 3:
+            return limit.period_length + random->between(-1, 1);
+        case 4:
+            return latest_return(limit) + random->between(-1, 1);
+        default:
+            return random->between(0, limit.period_length / 4);
+    }
+}
+
+/** A clock that has run for up to eight years. */
+Millis random_start(Random* random) {
+    return static_cast<Millis>(random->scaled(uint64_t{1} << 38)) + 50;
+}
+
+TEST(SlidingWindow, PassesTheQuotaInOnePeriodAndNoMore) {
+    Window two(window("2r/8s"));
+    EXPECT_TRUE(two.pass(1, 16'000));
+    EXPECT_TRUE(two.pass(1, 20'500));
+    EXPECT_FALSE(two.pass(1, 20'500));
+    EXPECT_FALSE(two.pass(1, 24'999));
+    EXPECT_TRUE(two.pass(1, 25'000));  // sub-window 16 s to 17 s is a period ago from its end on
+    EXPECT_FALSE(two.pass(1, 28'999));
+    EXPECT_TRUE(two.pass(1, 29'000));
+}
+
+TEST(SlidingWindow, WhatIsUsedAtTheBeginningOfASubWindowComesBackAnEighthLate) {
+    Window one(window("1r/8s"));
+    EXPECT_TRUE(one.pass(1, 8000));
+    EXPECT_FALSE(one.pass(1, 8000 + 9000 - 1));
+    EXPECT_TRUE(one.pass(1, 8000 + 9000));
+}
+
+TEST(SlidingWindow, WhatIsUsedAtTheEndOfASubWindowComesBackAfterOnePeriod) {
+    Window one(window("1r/8s"));
+    EXPECT_TRUE(one.pass(1, 8999));
+    EXPECT_FALSE(one.pass(1, 8999 + 8000));
+    EXPECT_TRUE(one.pass(1, 8999 + 8001));
+}
+
+TEST(SlidingWindow, ANewKeyFindsItEmptyEvenAtTheClocksZero) {
+    Window one(window("1r/8s"));
+    EXPECT_TRUE(one.pass(1, 0));
+    EXPECT_FALSE(one.pass(1, 8999));
+    EXPECT_TRUE(one.pass(1, 9000));
+}
+
+TEST(SlidingWindow, AClockThatStepsBackKeepsWhatIsUsedUntilItHasCaughtUp) {
+    Window two(window("2r/8s"));
+    EXPECT_TRUE(two.pass(1, kDay));
+    EXPECT_TRUE(two.pass(1, kDay - kHour));
+    EXPECT_FALSE(two.pass(1, 0));
+    EXPECT_EQ(two.wait_for(1, kDay - 1000), 10'000);
+    EXPECT_FALSE(two.would_pass(1, kDay + 8999));
+    EXPECT_TRUE(two.would_pass(2, kDay + 9000));
+}
+
+TEST(SlidingWindow, ARateOfNothingPassesNothing) {
+    Window none(window("0r/h"));
+    EXPECT_FALSE(none.pass(1, 0));
+    EXPECT_FALSE(none.pass(1, 1000 * kDay));
+}
+
+TEST(SlidingWindow, HoldsTheLargestQuota) {
+    Window largest(window("4294967295t/8s"));
+    EXPECT_TRUE(largest.pass(kMaxSlidingQuota - 1, 8000));
+    EXPECT_TRUE(largest.pass(1, 12'000));
+    EXPECT_FALSE(largest.pass(1, 15'000));
+    EXPECT_EQ(largest.used_at(15'000), kMaxSlidingQuota);
+}
+
+TEST(SlidingWindow, ALongerPeriodKeepsWhatCountedInTheShorterOne) {
+    Window changed(window("100r/h"));
+    EXPECT_TRUE(changed.pass(100, 10 * kHour));
+    changed.change(window("500r/d"));
+    EXPECT_TRUE(changed.pass(400, 10 * kHour + 1));
+    EXPECT_FALSE(changed.would_pass(1, 33 * kHour));
+    EXPECT_TRUE(changed.would_pass(500, 10 * kHour + 27 * kHour + 1));
+}
+
+TEST(SlidingWindow, AShorterPeriodKeepsWhatWasUsedWithinIt) {
+    Window changed(window("500r/d"));
+    EXPECT_TRUE(changed.pass(60, 10 * kHour));
+    changed.change(window("100r/h"));
+    EXPECT_FALSE(changed.would_pass(41, 10 * kHour + 30 * kMinute));
+    EXPECT_TRUE(changed.would_pass(40, 10 * kHour + 30 * kMinute));
+}
+
+TEST(SlidingWindow, CountsNeverWrapWhenPeriodsChange) {
+    Window changed(window("4294967295t/8s"));
+    for (Millis now = 8000; now < 16'000; now += 1000) {
+        EXPECT_TRUE(changed.pass(kMaxSlidingQuota / 8, now));
+    }
+    EXPECT_TRUE(changed.pass(kMaxSlidingQuota % 8, 15'999));
+    changed.change(window("4294967295t/d"));  // all of it in one sub-window
+    EXPECT_EQ(changed.used_at(15'999), kMaxSlidingQuota);
+    EXPECT_FALSE(changed.would_pass(1, 15'999));
+}
+
+TEST(SlidingWindowProperty, NeverMoreThanTheQuotaAndBackAfterNineEighths) {
+    int at_the_edge = 0;
+    for (uint64_t seed = 0; seed < 3000; ++seed) {
+        const Case c = random_case(seed);
+        Random random(seed + 1'000'000);
+        Window tested(c.limit);
+        Reference reference;
+        Millis now = random_start(&random);
+        for (int i = 0; i < 200; ++i) {
+            now += random_step(&random, c.limit);
+            const Amount cost = random_cost(&random, c.limit);
+            const Amount most = reference.used_within(latest_return(c.limit), now);
+            const Amount least = reference.used_within(c.limit.period_length, now);
+            const bool passed = tested.pass(cost, now);
+            if (fits(c.limit, most, cost)) {
+                ASSERT_TRUE(passed)
+                    << c << ", request " << i << ", cost " << cost << " beside " << most;
+            }
+            if (!fits(c.limit, least, cost)) {
+                ASSERT_FALSE(passed)
+                    << c << ", request " << i << ", cost " << cost << " beside " << least;
+                ++at_the_edge;
+            }
+            if (passed) {
+                reference.add(cost, now);
+            }
+        }
+        ASSERT_TRUE(reference.keeps_the_promise(c.limit)) << c;
+    }
+    EXPECT_GT(at_the_edge, 10'000);
+}
+
+TEST(SlidingWindowProperty, CountsEachChargeUntilItsSubWindowIsAPeriodAgo) {
+    for (uint64_t seed = 0; seed < 3000; ++seed) {
+        const Case c = random_case(seed);
+        Random random(seed + 2'000'000);
+        Window tested(c.limit);
+        const Millis sub_window = c.limit.period_length / 8;
+        std::vector<std::pair<Millis, Amount>> leaving;  // when, how much
+        Millis now = random_start(&random);
+        for (int i = 0; i < 100; ++i) {
+            now += random_step(&random, c.limit);
+            if (random.one_in(4)) {
+                tested.look(now);
+            }
+            Amount expected = 0;
+            for (const auto& [when, cost] : leaving) {
+                expected += when > now ? cost : 0;
+            }
+            ASSERT_EQ(tested.used_at(now), expected) << c << ", request " << i;
+            const Amount cost = random_cost(&random, c.limit);
+            if (tested.pass(cost, now)) {
+                leaving.emplace_back((now - now % sub_window) + 9 * sub_window, cost);
+            }
+        }
+    }
+}
+
+TEST(SlidingWindowProperty, TheWaitIsExactToTheMillisecond) {
+    int refusals = 0;
+    for (uint64_t seed = 0; seed < 3000; ++seed) {
+        const Case c = random_case(seed);
+        Random random(seed + 3'000'000);
+        Window tested(c.limit);
+        Millis now = random_start(&random);
+        for (int i = 0; i < 100; ++i) {
+            now += random_step(&random, c.limit);
+            const Millis asked = now - random.between(0, 50);
+            const Amount cost = std::min(random_cost(&random, c.limit), c.limit.capacity);
+            if (tested.pass(cost, asked)) {
+                continue;
+            }
+            ++refusals;
+            const Millis wait = tested.wait_for(cost, asked);
+            ASSERT_GT(wait, 0) << c;
+            ASSERT_FALSE(tested.would_pass(cost, asked + wait - 1)) << c << ", cost " << cost;
+            ASSERT_TRUE(tested.would_pass(cost, asked + wait)) << c << ", cost " << cost;
+            if (random.one_in(2)) {
+                now = asked + wait;
+            }
+        }
+    }
+    EXPECT_GT(refusals, 20'000);
+}
+
+TEST(SlidingWindowProperty, ClocksThatDifferOrStepBackNeverLetMoreThrough) {
+    static constexpr Millis kStepsBack[] = {1, 999, 5000, kMinute, kDay, 30 * kDay};
+    for (uint64_t seed = 0; seed < 3000; ++seed) {
+        const Case c = random_case(seed);
+        Random random(seed + 4'000'000);
+        Window tested(c.limit);
+        Reference reference;
+        Millis clock = random_start(&random);
+        const uint64_t rarely = seed % 2 == 0 ? 10 : 1'000'000;
+        for (int i = 0; i < 200; ++i) {
+            clock += random_step(&random, c.limit);
+            if (random.one_in(rarely)) {
+                clock = std::max(Millis{50}, clock - random.one_of(kStepsBack));
+            }
+            const Millis now = clock - random.between(0, 50);
+            const Millis latest = std::max(now, reference.last());
+            const Amount cost = random_cost(&random, c.limit);
+            const Amount most = reference.used_within(latest_return(c.limit), latest);
+            const bool passed = tested.pass(cost, now);
+            if (fits(c.limit, most, cost)) {
+                ASSERT_TRUE(passed)
+                    << c << ", request " << i << ", cost " << cost << " beside " << most;
+            }
+            if (passed) {
+                reference.add(cost, latest);
+            }
+        }
+        ASSERT_TRUE(reference.keeps_the_promise(c.limit)) << c;
+    }
+}
+
+TEST(SlidingWindowProperty, ChangesOfThePeriodForgetNothingThatCounts) {
+    for (uint64_t seed = 0; seed < 3000; ++seed) {
+        Random random(seed + 5'000'000);
+        const std::string rates[] = {random_rate(&random), random_rate(&random), "100r/h",
+                                     "500r/d"};
+        std::string rate = rates[0];
+        Limit limit = window(rate);
+        Window tested(limit);
+        Reference reference;
+        Millis now = random_start(&random);
+        Millis changed = 0;
+        const uint64_t rarely = 1 + random.below(30);
+        for (int i = 0; i < 200; ++i) {
+            now += random_step(&random, limit);
+            if (random.one_in(rarely)) {
+                rate = random.one_of(rates);
+                limit = window(rate);
+                tested.change(limit);
+                tested.look(now);
+                reference.may_forget(limit.period_length, now);
+                changed = now;
+            }
+            const Amount cost = random_cost(&random, limit);
+            const Amount least = reference.used_not_forgotten(limit.period_length, now);
+            // What was used before a change counts as if it had been used then, at the latest.
+            Amount most = reference.used_within(latest_return(limit), now);
+            most = now >= changed + latest_return(limit) ? most : kMaxAmount;
+            const bool passed = tested.pass(cost, now);
+            if (!fits(limit, least, cost)) {
+                ASSERT_FALSE(passed) << rate << " seed " << seed << ", request " << i << ", cost "
+                                     << cost << " beside " << least;
+            }
+            if (fits(limit, most, cost)) {
+                ASSERT_TRUE(passed) << rate << " seed " << seed << ", request " << i << ", cost "
+                                    << cost << " beside " << most;
+            }
+            if (passed) {
+                reference.add(cost, now);
+                reference.may_forget(limit.period_length, now);
+            }
+        }
+    }
+}
+
+TEST(SlidingWindowProperty, OneChangeOfThePeriodKeepsAllThatWasUsedWithinBoth) {
+    for (uint64_t seed = 0; seed < 3000; ++seed) {
+        Random random(seed + 6'000'000);
+        const Case before = random_case(seed);
+        const Limit after = window(random_rate(&random));
+        Window tested(before.limit);
+        Reference reference;
+        Millis now = random_start(&random);
+        for (int i = 0; i < 50; ++i) {
+            now += random_step(&random, before.limit) / 4;
+            const Amount cost = random_cost(&random, before.limit);
+            if (tested.pass(cost, now)) {
+                reference.add(cost, now);
+            }
+        }
+        tested.change(after);
+        const Millis both = std::min(before.limit.period_length, after.period_length);
+        const Amount used_in_both = reference.used_within(both, now);
+        ASSERT_GE(tested.used_at(now), used_in_both) << before << " to /" << after.period_length;
+    }
+}
+
+}  // namespace
+}  // namespace ai_limit

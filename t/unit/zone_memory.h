@@ -1,0 +1,174 @@
+#pragma once
+
+// Zones in memory of a test's own, and processes that use them, with a host that says who lives.
+
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/admission.h"
+#include "core/migration.h"
+#include "core/policies.h"
+
+namespace ai_limit {
+
+/** A zone's memory, exactly as large as it must be, so that a sanitizer sees an overrun. */
+class ZoneMemory {
+public:
+    explicit ZoneMemory(const ZoneSizes& sizes, uint8_t secret = 7)
+        : size_(layout_of(sizes).total), memory_(aligned_alloc(64, size_)) {
+        create(sizes, secret);
+    }
+
+    /** The same between this process and those that it forks. */
+    static std::unique_ptr<ZoneMemory> shared(const ZoneSizes& sizes) {
+        const size_t size = layout_of(sizes).total;
+        void* memory =
+            mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        return std::unique_ptr<ZoneMemory>(new ZoneMemory(sizes, size, memory));
+    }
+
+    ~ZoneMemory() {
+        if (mapped_) {
+            munmap(memory_, size_);
+        } else {
+            free(memory_);
+        }
+    }
+
+    ZoneMemory(const ZoneMemory&) = delete;
+    ZoneMemory& operator=(const ZoneMemory&) = delete;
+
+    const Zone& zone() const { return zone_; }
+    char* data() const { return static_cast<char*>(memory_); }
+    size_t size() const { return size_; }
+
+private:
+    ZoneMemory(const ZoneSizes& sizes, size_t size, void* mapped)
+        : size_(size), memory_(mapped), mapped_(true) {
+        create(sizes, 7);
+    }
+
+    void create(const ZoneSizes& sizes, uint8_t secret_byte) {
+        if (memory_ == nullptr || memory_ == MAP_FAILED) {
+            abort();
+        }
+        uint8_t secret[kSecretBytes];
+        memset(secret, secret_byte, sizeof(secret));
+        memset(memory_, 0, size_);
+        zone_ = Zone::create(memory_, sizes, secret);
+    }
+
+    size_t size_;
+    void* memory_;
+    bool mapped_ = false;
+    Zone zone_;
+};
+
+/** A policy as one zone knows it. */
+struct ZonePolicy {
+    uint32_t number;
+    Limit limit;
+};
+
+/** A limit of `capacity` by any algorithm; what is used comes back in the course of an hour. */
+inline Limit hourly(Algorithm algorithm, Amount capacity) {
+    if (algorithm == Algorithm::kConcurrency) {
+        return concurrency_limit(capacity);
+    }
+    Rate rate{};
+    Limit limit{};
+    if (parse_rate(std::to_string(capacity) + "r/h", &rate) != nullptr ||
+        make_limit(algorithm, rate, 0, 0, &limit) != nullptr) {
+        abort();
+    }
+    return limit;
+}
+
+inline ZonePolicy add_policy(const Zone& zone, const char* name, const Limit& limit) {
+    return {register_policy(zone, name, limit, false), limit};
+}
+
+/** One process's access to a zone. */
+class ZoneUser {
+public:
+    ZoneUser(const Zone& zone, const Host* host, uint32_t pid, uint64_t birth = 0,
+             OnFull on_full = OnFull::kEvict)
+        : access_(new ZoneAccess()) {
+        access_->on_full = on_full;
+        opened_ = access_->journal.open(zone, host, pid, birth);
+    }
+
+    bool opened() const { return opened_; }
+    ZoneAccess* access() const { return access_.get(); }
+    Journal* journal() const { return &access_->journal; }
+    const Zone& zone() const { return access_->journal.zone(); }
+
+private:
+    std::unique_ptr<ZoneAccess> access_;
+    bool opened_ = false;
+};
+
+/** One request: which policies are charged, for which key. The policies must outlive it. */
+class Request {
+public:
+    explicit Request(const ZoneUser& user) : user_(&user) {}
+
+    Request& charge(const ZonePolicy& policy, uint64_t hash, Amount cost = 1,
+                    bool dry_run = false) {
+        begin_charge(&charges_[count_++], &policy.limit, user_->access(), hash, policy.number,
+                     dry_run, cost);
+        return *this;
+    }
+
+    bool admit(Now now) { return ai_limit::admit(charges_, count_, now); }
+
+    const Charge& operator[](size_t i) const { return charges_[i]; }
+    size_t count() const { return count_; }
+    Amount used(size_t i) const { return ai_limit::used(*charges_[i].limit, charges_[i].state); }
+
+private:
+    const ZoneUser* user_;
+    Charge charges_[kMaxCharges];
+    size_t count_ = 0;
+};
+
+/** What is used of a policy by a key; nothing is changed. */
+inline Amount peek(const ZoneUser& user, const ZonePolicy& policy, uint64_t hash, Now now) {
+    Request request(user);
+    request.charge(policy, hash, 0).admit(now);
+    return request.used(0);
+}
+
+/** Whether no bucket of the zone is locked and no process has anything unfinished. */
+inline bool is_at_rest(const Zone& zone) {
+    for (const Geometry& geometry : {kSmall, kWide}) {
+        for (uint64_t i = 0; i < zone.buckets(geometry); ++i) {
+            if (zone.bucket(geometry, i)->lock.load() != 0) {
+                return false;
+            }
+        }
+    }
+    for (uint32_t number = 1; number <= kMaxProcesses; ++number) {
+        if (zone.journal(number)->locks != 0 || zone.journal(number)->undos != 0 ||
+            zone.process(number)->repairer.load() != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** How many flight records of the zone stand for a request. */
+inline uint64_t flights_in(const Zone& zone) {
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < zone.sizes().flight_chunks * kFlightsPerChunk; ++i) {
+        count += zone.flights(0)[i].tag != 0 ? 1 : 0;
+    }
+    return count;
+}
+
+}  // namespace ai_limit
