@@ -15,6 +15,7 @@ use AiLimit::Http;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
 
+use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;
 use constant LIMIT => 60;
 use constant SLOTS => 12;
 
@@ -167,7 +168,7 @@ sub statuses {
     my %status;
     my $answers = 0;
     while ($answers < $wanted) {
-        my @ready = $waiting->can_read(20) or return "only $answers of $wanted answers";
+        my @ready = $waiting->can_read(PATIENCE) or return "only $answers of $wanted answers";
         for my $socket (@ready) {
             sysread $socket, my $answer, 65536;
             $waiting->remove($socket);
@@ -185,7 +186,7 @@ sub seen_by_model {
 
 sub wait_until {
     my ($condition) = @_;
-    my $deadline = time + 20;
+    my $deadline = time + PATIENCE;
     while (!$condition->()) {
         return 0 if time > $deadline;
         sleep 0.01;

@@ -6,7 +6,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
-use Time::Local qw(timegm);
+use Time::Piece;
 
 use AiLimit::Http;
 use AiLimit::ModelServer;
@@ -105,28 +105,30 @@ $passed{off} = {};
 # What changes when all is used up and another request is refused.
 my %refused = (
     'x-ratelimit-remaining'                  => qr/^0$/,
-    'x-ratelimit-reset'                      => qr/^10(?:800|79\d)$/,
-    'ratelimit'                              => qr/^"user";r=0;t=3(?:600|59\d)$/,
+    'x-ratelimit-reset'                      => qr/^10(?:800|7\d\d)$/,
+    'ratelimit'                              => qr/^"user";r=0;t=3(?:600|5\d\d)$/,
     'x-ratelimit-remaining-requests'         => qr/^0$/,
-    'x-ratelimit-reset-requests'             => qr/^(?:3h0m0s|2h59m5\d(?:\.\d{1,3})?s)$/,
+    'x-ratelimit-reset-requests'             => qr/^(?:3h0m0s|2h59m\d+(?:\.\d{1,3})?s)$/,
     'anthropic-ratelimit-requests-remaining' => qr/^0$/,
 );
 
 for my $style (sort keys %passed) {
     subtest "ai_limit_headers $style" => sub {
         my $key = ++$keys;
-        my %got = limit_headers(ask("/$style", $key));
+        my $answer = ask("/$style", $key);
+        my %got = limit_headers($answer);
         my $date = delete $got{'anthropic-ratelimit-requests-reset'};
         my %wanted = %{$passed{$style}};
         my $dated = delete $wanted{'anthropic-ratelimit-requests-reset'};
         is_deeply \%got, \%wanted, 'a request that passes';
-        is_in(3600, $date) if $dated;
+        is_in(3600, $date, $answer) if $dated;
 
         ask("/$style", $key) for 1 .. 2;
-        %got = limit_headers(ask("/$style", $key));
-        is_in(10_800, delete $got{'anthropic-ratelimit-requests-reset'}) if $dated;
+        $answer = ask("/$style", $key);
+        %got = limit_headers($answer);
+        is_in(10_800, delete $got{'anthropic-ratelimit-requests-reset'}, $answer) if $dated;
         if ($style ne 'off') {
-            like delete $got{'retry-after'}, qr/^3(?:600|59\d)$/, 'a refusal says when to come back';
+            like delete $got{'retry-after'}, qr/^3(?:600|5\d\d)$/, 'a refusal says when to come back';
             is delete $got{'x-should-retry'}, 'false', 'not to try again, as it is long';
             is delete $got{'cache-control'}, 'no-store', 'and that it is not to be kept';
         }
@@ -141,7 +143,7 @@ subtest 'how long to wait' => sub {
     my $key = ++$keys;
     ask('/soon', $key);
     my $soon = ask('/soon', $key)->{headers};
-    cmp_ok abs($soon->{'retry-after'} - 25), '<=', 5, 'less than a minute: Retry-After';
+    cmp_ok abs($soon->{'retry-after'} - 20), '<=', 10, 'less than a minute: Retry-After';
     cmp_ok $soon->{'retry-after-ms'}, '>', 1000 * $soon->{'retry-after'} - 1000, 'and milliseconds';
     cmp_ok $soon->{'retry-after-ms'}, '<=', 1000 * $soon->{'retry-after'}, 'that agree';
     ok !exists $soon->{'x-should-retry'}, 'and no word on trying again';
@@ -268,11 +270,13 @@ sub limit_headers {
     return map { $_ => $headers{$_} } @names;
 }
 
+# Up to a minute earlier, for a slow machine.
 sub is_in {
-    my ($seconds, $date) = @_;
-    my @parts = ($date // '') =~ /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z$/ or return fail "a date: $date";
-    my $from_now = timegm(@parts[5, 4, 3, 2], $parts[1] - 1, $parts[0]) - time;
-    return cmp_ok abs($from_now - $seconds + 4), '<=', 5, "the reset is $seconds s from now: $date";
+    my ($seconds, $date, $answer) = @_;
+    my $reset = eval { Time::Piece->strptime($date, '%Y-%m-%dT%H:%M:%SZ') } or return fail "a date: $date";
+    my $now = Time::Piece->strptime($answer->{headers}{date}, '%a, %d %b %Y %H:%M:%S GMT');
+    my $early = $seconds - ($reset->epoch - $now->epoch);
+    return ok $early >= -1 && $early <= 60, "the reset is in $seconds s: $date";
 }
 
 sub is_items {

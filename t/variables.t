@@ -99,7 +99,7 @@ $nginx->stop;
 done_testing;
 
 # What the variables say of one request, in a header and in the log; times may be up to
-# ten seconds less, for a slow machine.
+# fifty seconds less, for a slow machine.
 sub is_said {
     my ($path, $key, $wanted) = @_;
     my $before = lines();
@@ -120,7 +120,7 @@ sub words {
     my @wanted = split / /, $wanted;
     for my $time (5, 6) {
         my $early = "$wanted[$time]$words[$time]" =~ /^\d+$/ ? $wanted[$time] - $words[$time] : -1;
-        $words[$time] = $wanted[$time] if $early >= 0 && $early <= 10;
+        $words[$time] = $wanted[$time] if $early >= 0 && $early <= 50;
     }
     return join ' ', @words;
 }

@@ -1,5 +1,6 @@
 #include "core/admission.h"
 
+#include "core/displacement.h"
 #include "core/eviction.h"
 #include "core/token_bucket.h"
 
@@ -100,6 +101,10 @@ private:
 
     /** Makes what was written final and opens the locks, in each zone. */
     void finish() {
+        if (end_ - charges_ == 1) {
+            charges_->access->journal.finish();
+            return;
+        }
         Journal* last = nullptr;
         for (Charge* charge = charges_; charge != end_; ++charge) {
             Journal* journal = &charge->access->journal;
@@ -124,18 +129,16 @@ private:
         return found_all;
     }
 
-    static inline __attribute__((always_inline)) bool find(Charge* charge,
-                                                           const Geometry& geometry) {
+    inline __attribute__((always_inline)) bool find(Charge* charge, const Geometry& geometry) {
         uint32_t index = find_tag(charge->first, geometry, charge->tag);
         charge->cell = {charge->first, index};
         charge->present = index != kNoCell;
         return charge->present || find_elsewhere(charge, geometry);
     }
 
-    static __attribute__((noinline)) bool find_elsewhere(Charge* charge, const Geometry& geometry) {
+    __attribute__((noinline)) bool find_elsewhere(Charge* charge, const Geometry& geometry) {
         if (!charge->both) {
-            bool settled =
-                !charge->first->overflowed && find_tag(charge->first, geometry, 0) != kNoCell;
+            bool settled = !charge->first->overflowed && has_room_in_first(*charge, geometry);
             charge->both = !settled;
             return settled;
         }
@@ -143,6 +146,18 @@ private:
         charge->cell = {second, find_tag(second, geometry, charge->tag)};
         charge->present = charge->cell.index != kNoCell;
         return true;
+    }
+
+    /** Whether the first bucket has a free cell beside those that earlier charges take. */
+    bool has_room_in_first(const Charge& charge, const Geometry& geometry) const {
+        uint32_t wanted = 1;
+        for (const Charge* other = charges_; other != &charge; ++other) {
+            wanted += !other->present && other->first == charge.first ? 1 : 0;
+        }
+        for (uint32_t cell = 0; cell < geometry.cells && wanted != 0; ++cell) {
+            wanted -= charge.first->tags[cell] == 0 ? 1 : 0;
+        }
+        return wanted == 0;
     }
 
     /** Whether the charge fits its limit. */
@@ -219,11 +234,19 @@ private:
 
     bool find_room(Charge* charge) {
         const Geometry& geometry = geometry_of(charge->limit->algorithm);
-        // Where the key cannot be in its second bucket, that is not locked: then the first has a
-        // free cell, or at the worst had one that other charges of this decision took.
+        // A second bucket that is not locked is not needed: the first has a free cell.
         Bucket* second = charge->both ? second_of(*charge) : charge->first;
-        Victim victim = choose_victim(charge->access->journal.zone(), geometry, charge->first,
-                                      second, now_, [this](Cell cell) { return is_pinned(cell); });
+        const auto pinned = [this](Cell cell) { return is_pinned(cell); };
+        Journal* journal = &charge->access->journal;
+        Victim victim =
+            choose_victim(journal->zone(), geometry, charge->first, second, now_, pinned);
+        if (victim.worth >= Worth::kLive) {
+            Cell cell = move_one_away(journal, geometry, charge->first, second, pinned);
+            if (cell.index != kNoCell) {
+                charge->cell = cell;
+                return true;
+            }
+        }
         bool refuses = victim.worth == Worth::kRefused || victim.worth == Worth::kSpent;
         if (victim.cell.index == kNoCell ||
             (refuses && charge->access->on_full != OnFull::kEvict)) {

@@ -1,20 +1,31 @@
 #include "core/eviction.h"
 
 #include "core/algorithm.h"
+#include "core/fixed_window.h"
 
 namespace ai_limit {
 
 namespace {
 
+constexpr unsigned kShareBits = 8;
+
+/** Of live entries the one that will have come back soonest goes first, of these the one least
+ * used. */
+uint64_t order_of_live(Millis until_idle, Amount used, Amount capacity) {
+    constexpr uint64_t kMost = uint64_t{1} << (63 - kShareBits);
+    uint64_t left = static_cast<uint64_t>(until_idle);
+    uint64_t share = used >= capacity ? 255 : used * 255 / capacity;
+    return (left < kMost ? left : kMost - 1) << kShareBits | share;
+}
+
 /**
- * Among entries that refuse, those that would refuse for long are kept; among those that would for
- * about as long (within a factor of two) the older ones, which an attacker's new keys must not push
- * out.
+ * Of entries that refuse, those are kept that would refuse for long; of those that would for about
+ * as long (within a factor of two) the older ones, which an attacker's new keys must not push out.
  */
-uint64_t order_of_refusing(Millis until_idle) {
-    uint64_t left = static_cast<uint64_t>(until_idle) | 1;
-    uint64_t octave = static_cast<uint64_t>(63 - __builtin_clzll(left));
-    return octave << 56 | (~left & ((uint64_t{1} << 56) - 1));
+uint64_t order_of_refusing(Millis until_idle, Millis newness) {
+    uint64_t octave =
+        static_cast<uint64_t>(63 - __builtin_clzll(static_cast<uint64_t>(until_idle) | 1));
+    return octave << 56 | (~static_cast<uint64_t>(newness) & ((uint64_t{1} << 56) - 1));
 }
 
 }  // namespace
@@ -32,6 +43,8 @@ Appraisal appraise(const Zone& zone, const Geometry& geometry, Cell cell, Now no
     const Limit& limit = zone.policy(state.head.policy)->slowest;
     bool spent = state.head.spent;
     bool refused = state.head.refused;
+    bool calendar = limit.algorithm == Algorithm::kFixedWindow;
+    Millis used_last = calendar ? fixed_window::last_use(state.fixed_window) : 0;
     advance(limit, &state, now);
     Amount left = used(limit, state);
     if (left == 0) {
@@ -42,9 +55,11 @@ Appraisal appraise(const Zone& zone, const Geometry& geometry, Cell cell, Now no
     }
     Millis until_idle = until_back(limit, state, left, now);
     if (refused || spent) {
-        return {refused ? Worth::kRefused : Worth::kSpent, order_of_refusing(until_idle)};
+        // All entries of a calendar window end at once; others end the later the newer they are.
+        return {refused ? Worth::kRefused : Worth::kSpent,
+                order_of_refusing(until_idle, calendar ? used_last : until_idle)};
     }
-    return {Worth::kLive, static_cast<uint64_t>(until_idle)};
+    return {Worth::kLive, order_of_live(until_idle, left, limit.capacity)};
 }
 
 }  // namespace ai_limit

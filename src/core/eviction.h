@@ -45,9 +45,12 @@ Victim choose_victim(const Zone& zone, const Geometry& geometry, Bucket* first, 
                 continue;
             }
             Appraisal found = appraise(zone, geometry, cell, now);
+            // Of equals the last one goes, which came last: the older ones stay where new ones come
+            // and go.
             if (found.worth < best.worth ||
-                (found.worth == best.worth && found.order < best_order &&
-                 found.worth != Worth::kInFlight)) {
+                (found.worth == best.worth && found.worth != Worth::kInFlight &&
+                 (found.order < best_order ||
+                  (found.order == best_order && found.worth != Worth::kNothing)))) {
                 best = {cell, found.worth};
                 best_order = found.order;
             }

@@ -65,10 +65,26 @@ Window window_at(Period period, Millis time_zone, Millis wall) {
     return clamp(start, start + length);
 }
 
+namespace {
+
+void note_use(FixedWindowState* state, Millis wall) {
+    Millis length = Millis{state->end - state->start} * 1000;
+    Millis gone = wall - Millis{state->start} * 1000;
+    gone = gone < 0 ? 0 : gone < length ? gone : length - 1;
+    state->last_use = static_cast<uint64_t>(gone * 16384 / length) & 16383;
+}
+
+}  // namespace
+
+Millis last_use(const FixedWindowState& state) {
+    return Millis{state.end - state.start} * 1000 * state.last_use / 16384;
+}
+
 void advance(const Limit& limit, FixedWindowState* state, Millis wall) {
     if (wall >= Millis{state->start} * 1000 && wall < Millis{state->end} * 1000 &&
         Millis{state->end - state->start} * 1000 == limit.period_length &&
         limit.period.unit < PeriodUnit::kDay) {
+        note_use(state, wall);
         return;  // the same window still: the most frequent case, without a division
     }
     Window present = window_at(limit.period, limit.time_zone, wall);
@@ -80,6 +96,7 @@ void advance(const Limit& limit, FixedWindowState* state, Millis wall) {
     }
     state->start = present.start;
     state->end = present.end;
+    note_use(state, wall);
 }
 
 Millis until_back(const FixedWindowState& state, Amount amount, Millis wall) {

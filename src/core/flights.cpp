@@ -1,5 +1,7 @@
 #include "core/flights.h"
 
+#include <initializer_list>
+
 namespace ai_limit {
 
 namespace {
@@ -84,22 +86,22 @@ void Flights::give_back(const Journal& journal, FlightRecord* record) {
 
 void end_flight(Journal* journal, FlightRecord* record) {
     const Zone& zone = journal->zone();
-    Bucket* buckets[] = {
-        first_bucket(zone, kSmall, record->tag, static_cast<uint32_t>(record->policy)),
-        second_bucket(zone, kSmall, record->tag)};
-    // Entries in flight neither move nor go, so the two can be looked into one after the other.
-    for (Bucket* bucket : buckets) {
-        journal->lock(bucket);
+    Bucket* first = first_bucket(zone, kSmall, record->tag, static_cast<uint32_t>(record->policy));
+    Bucket* second = second_bucket(zone, kSmall, record->tag);
+    // Both at once: the entry may be moved from one to the other at any time.
+    journal->lock(first < second ? first : second);
+    if (first != second) {
+        journal->lock(first < second ? second : first);
+    }
+    for (Bucket* bucket : {first, second}) {
         uint32_t index = find_tag(bucket, kSmall, record->tag);
         if (index != kNoCell) {
             take_off(journal, {bucket, index});
-            journal->write(&record->tag, 0);
-            journal->finish();
-            return;
+            break;
         }
-        journal->finish();
     }
-    record->tag = 0;
+    journal->write(&record->tag, 0);
+    journal->finish();
 }
 
 void reclaim_dead(Journal* journal) {

@@ -36,6 +36,28 @@ bool Journal::open(const Zone& zone, const Host* host, uint32_t pid, uint64_t bi
     return false;
 }
 
+bool Journal::try_lock(Bucket* bucket) {
+    uint32_t n = data_->locks;
+    data_->lock_offsets[n] = zone_.offset_of(&bucket->lock);
+    keep_order();
+    data_->locks = n + 1;
+    keep_order();
+    uint32_t free = 0;
+    if (bucket->lock.compare_exchange_strong(free, number_, std::memory_order_acquire)) {
+        return true;
+    }
+    keep_order();
+    data_->locks = n;
+    return false;
+}
+
+void Journal::release_last() {
+    uint32_t n = data_->locks - 1;
+    zone_.at<std::atomic<uint32_t>>(data_->lock_offsets[n])->store(0, std::memory_order_release);
+    keep_order();
+    data_->locks = n;
+}
+
 void Journal::wait_for(Bucket* bucket) {
     for (unsigned spins = 1;; ++spins) {
         uint32_t holder = bucket->lock.load(std::memory_order_relaxed);

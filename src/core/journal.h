@@ -54,6 +54,17 @@ public:
         }
     }
 
+    /** Takes the bucket's lock if nobody has it; must not be this process's already. */
+    bool try_lock(Bucket* bucket);
+
+    /** Opens the lock that was taken last, under which nothing was changed. */
+    void release_last();
+
+    /** Whether this process has locked the bucket. */
+    bool holds(const Bucket* bucket) const {
+        return bucket->lock.load(std::memory_order_relaxed) == number_;
+    }
+
     /** Changes `count` words of a locked bucket or of this process's own records. */
     void write(uint64_t* words, const uint64_t* values, uint32_t count) {
         JournalData* data = data_;

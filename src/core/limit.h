@@ -5,6 +5,9 @@
 
 namespace ai_limit {
 
+/** A rate_number that no two rates share: what it left unfinished is forgotten. */
+constexpr uint8_t kNoRateNumber = 15;
+
 /** The largest quota of a sliding window: its sub-windows count in 32 bits. */
 constexpr Amount kMaxSlidingQuota = 4'294'967'295;
 
@@ -20,9 +23,12 @@ struct Limit {
 
     // token_bucket: refill_amount come back every refill_millis; an empty bucket is full after
     // `fills_in`.
+    // `rate_number` tells apart the policy's rates whose refill_millis differ (policies.h), 0 where
+    // it has but one.
     uint64_t refill_amount;
     uint64_t refill_millis;
     Millis fills_in;
+    uint8_t rate_number;
 
     // windows
     Millis period_length;  // a month being 30 days

@@ -46,38 +46,57 @@ Millis memory_of(const Limit& limit) {
     return limit.algorithm == Algorithm::kTokenBucket ? limit.fills_in : limit.period_length;
 }
 
+/** The number of a rate by its refill_millis; kNoRateNumber once there are too many. */
+uint8_t rate_number(PolicyRecord* record, uint64_t refill_millis) {
+    for (uint8_t i = 0; i < kNoRateNumber - 1; ++i) {
+        uint64_t present = 0;
+        if (record->refill_millis[i].compare_exchange_strong(present, refill_millis) ||
+            present == refill_millis) {
+            return static_cast<uint8_t>(i + 1);
+        }
+    }
+    return kNoRateNumber;
+}
+
 }  // namespace
 
-uint32_t register_policy(const Zone& zone, std::string_view name, const Limit& limit, bool varies) {
+uint32_t register_policy(const Zone& zone, std::string_view name, Limit* limit, bool varies) {
     uint32_t use = ++zone.header()->uses;
     for (uint32_t number = 1; number <= kMaxPolicies; ++number) {
         PolicyRecord* record = zone.policy(number);
-        if (is_of(*record, name, limit.algorithm)) {
+        if (is_of(*record, name, limit->algorithm)) {
             record->last_use = use;
             if (!varies) {
-                record->slowest = limit;
+                record->slowest = *limit;
             }
+            limit->rate_number = rate_number(record, limit->refill_millis);
             return number;
         }
     }
     uint32_t number = free_number(zone);
     PolicyRecord* record = zone.policy(number);
     std::memcpy(record->name, name.data(), name.size());
-    record->slowest = limit;
+    record->slowest = *limit;
     record->last_use = use;
+    record->errors.store(0, std::memory_order_relaxed);
+    for (std::atomic<uint64_t>& refill : record->refill_millis) {
+        refill.store(0);
+    }
+    limit->rate_number = rate_number(record, limit->refill_millis);
     // The size makes the record one that is in use; a process killed before has changed nothing.
     std::atomic_signal_fence(std::memory_order_seq_cst);
     record->name_size = static_cast<uint32_t>(name.size());
     return number;
 }
 
-void note_limit(const Zone& zone, uint32_t policy, const Limit& limit) {
+void note_limit(const Zone& zone, uint32_t policy, Limit* limit) {
     PolicyRecord* record = zone.policy(policy);
     // Two processes may write at once. Both have a limit of this policy, and it only ranks
     // evictions.
-    if (limit.capacity != 0 && memory_of(limit) > memory_of(record->slowest)) {
-        record->slowest = limit;
+    if (limit->capacity != 0 && memory_of(*limit) > memory_of(record->slowest)) {
+        record->slowest = *limit;
     }
+    limit->rate_number = rate_number(record, limit->refill_millis);
 }
 
 uint64_t count_error(const Zone& zone, uint32_t policy) {

@@ -14,10 +14,13 @@ namespace ai_limit {
  * need be in place of the one that was not asked for the longest. Where the limit `varies`, `limit`
  * stands in only until note_limit() tells of one. The caller keeps other processes out.
  */
-uint32_t register_policy(const Zone& zone, std::string_view name, const Limit& limit, bool varies);
+uint32_t register_policy(const Zone& zone, std::string_view name, Limit* limit, bool varies);
 
-/** Tells the zone of a limit that the policy uses, for what is worth keeping (eviction.h). */
-void note_limit(const Zone& zone, uint32_t policy, const Limit& limit);
+/**
+ * Tells the zone of a limit that a variable holds, for what is worth keeping (eviction.h), and
+ * gives the limit its rate_number.
+ */
+void note_limit(const Zone& zone, uint32_t policy, Limit* limit);
 
 /** Counts a mistake in a policy's variables; returns how many there were. */
 uint64_t count_error(const Zone& zone, uint32_t policy);

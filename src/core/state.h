@@ -14,13 +14,16 @@ namespace ai_limit {
 
 /** A token bucket, packed; token_bucket.h tells what its fields mean. */
 struct TokenBucketState {
-    uint64_t policy : 8, spent : 1, refused : 1, used : 40, at_high : 14;
+    uint64_t policy : 8, spent : 1, refused : 1, used : 40, rate : 4, at_high : 10;
     uint64_t remainder : 36, at_low : 28;
 };
 
-/** `used` in the window from `start` to `end`, in seconds since the epoch. */
+/**
+ * `used` in the window from `start` to `end`, in seconds since the epoch, for the last time when so
+ * many 16384ths of it had gone by.
+ */
 struct FixedWindowState {
-    uint64_t policy : 8, spent : 1, refused : 1, used : 40, reserved : 14;
+    uint64_t policy : 8, spent : 1, refused : 1, used : 40, last_use : 14;
     uint32_t start;
     uint32_t end;
 };

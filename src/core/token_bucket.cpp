@@ -12,10 +12,10 @@ Level after_long(const Limit& limit, Level level, uint64_t elapsed) {
     Wide parts = Wide{elapsed} * limit.refill_amount + fraction_of(limit, level);
     Wide whole = parts / limit.refill_millis;
     if (whole >= level.used) {
-        return {0, level.at, 0};
+        return {0, level.at, 0, limit.rate_number};
     }
     return {level.used - static_cast<uint64_t>(whole), level.at,
-            static_cast<uint64_t>(parts % limit.refill_millis)};
+            static_cast<uint64_t>(parts % limit.refill_millis), limit.rate_number};
 }
 
 Millis until_back_long(const Limit& limit, const Level& level, Amount amount, Millis now) {

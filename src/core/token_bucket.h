@@ -10,13 +10,15 @@ namespace ai_limit::token_bucket {
 // at.
 
 /**
- * `used` of the bucket are missing at the time `at` (monotonic milliseconds, 42 bits), but for
- * `remainder` / refill_millis of one, which has come back already.
+ * `used` of the bucket are missing at the time `at` (monotonic milliseconds, 38 bits: 8 years of uptime),
+ * but for `remainder` / refill_millis of one, which has come back already; that was under the rate
+ * of number `rate`, and counts under no other.
  */
 struct Level {
     Amount used;
     Millis at;
     uint64_t remainder;
+    uint32_t rate;
 };
 
 /** Bits of `at` that share a word with the remainder. */
@@ -24,20 +26,21 @@ constexpr unsigned kLowTimeBits = 28;
 
 inline Level unpack(const TokenBucketState& state) {
     return {state.used, static_cast<Millis>(uint64_t{state.at_high} << kLowTimeBits | state.at_low),
-            state.remainder};
+            state.remainder, static_cast<uint32_t>(state.rate)};
 }
 
 /** Writes all fields; of the head, the policy's number. */
 inline void pack(const Level& level, uint32_t policy, State* state) {
     uint64_t at = static_cast<uint64_t>(level.at);
-    state->words[0] = (policy & 0xff) | level.used << kUsedShift | at >> kLowTimeBits << 50;
+    state->words[0] = (policy & 0xff) | level.used << kUsedShift | uint64_t{level.rate} << 50 |
+                      at >> kLowTimeBits << 54;
     state->words[1] = level.remainder | at << 36;
 }
 
-/** What is left of one that is coming back. A fraction kept under another rate is cut to less than
- * one. */
+/** What has come back of the next one, in parts of 1 / refill_millis. */
 inline uint64_t fraction_of(const Limit& limit, const Level& level) {
-    return level.remainder < limit.refill_millis ? level.remainder : limit.refill_millis - 1;
+    bool same = level.rate == limit.rate_number && limit.rate_number != kNoRateNumber;
+    return same && level.remainder < limit.refill_millis ? level.remainder : 0;
 }
 
 /** The level after `elapsed` milliseconds, for times and rates whose product exceeds 64 bits. */
@@ -52,9 +55,9 @@ inline Level after(const Limit& limit, Level level, uint64_t elapsed) {
     }
     uint64_t whole = parts / limit.refill_millis;
     if (whole >= level.used) {
-        return {0, level.at, 0};
+        return {0, level.at, 0, limit.rate_number};
     }
-    return {level.used - whole, level.at, parts % limit.refill_millis};
+    return {level.used - whole, level.at, parts % limit.refill_millis, limit.rate_number};
 }
 
 /** The level at `now`. A clock that stepped back gives nothing back. */
@@ -64,11 +67,9 @@ inline Level advance(const Limit& limit, Level level, Millis now) {
     }
     Millis elapsed = now - level.at;
     if (elapsed >= limit.fills_in && level.used <= limit.capacity) {
-        return {0, now, 0};
+        return {0, now, 0, limit.rate_number};
     }
-    if (level.used != 0) {
-        level = after(limit, level, static_cast<uint64_t>(elapsed));
-    }
+    level = after(limit, level, static_cast<uint64_t>(elapsed));
     level.at = now;
     return level;
 }

@@ -56,6 +56,8 @@ struct PolicyRecord {
     Limit
         slowest;  // of all its limits the one that takes longest to come back: judges what to evict
     std::atomic<uint64_t> errors;  // malformed variables
+    std::atomic<uint64_t>
+        refill_millis[kNoRateNumber - 1];  // of the rates numbered from 1; 0: free
 };
 
 /** A process that uses the zone. `pid` is 0 in a free one. */
@@ -65,8 +67,10 @@ struct ProcessSlot {
     std::atomic<uint64_t> birth;  // tells apart two processes that had the same pid, 0: not known
 };
 
-constexpr size_t kMaxLocks = 2 * kMaxCharges;
-constexpr size_t kMaxUndo = kMaxCharges * (1 + kWideStateBytes / 8 + 2);
+// A charge may lock two buckets, and a third to move an entry there. It writes the moved entry and
+// its old tag, its own entry, and a record of a request in flight.
+constexpr size_t kMaxLocks = 3 * kMaxCharges;
+constexpr size_t kMaxUndo = kMaxCharges * (2 * (1 + kWideStateBytes / 8) + 1 + 2);
 
 /** A word as it was before it was changed. */
 struct Undo {

@@ -12,8 +12,22 @@ namespace ai_limit {
 
 namespace {
 
+bool contains(const PolicySet& set, const PolicyConf* policy) {
+    for (ngx_uint_t i = 0; i < set.count; ++i) {
+        if (set.uses[i].policy == policy) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Also true of those that a refusal before their phase has spared: error_page shall not charge
+ * them. */
 bool was_evaluated(RequestContext* context, const PolicyConf* policy) {
     for (Evaluation* one = context->latest; one != nullptr; one = one->earlier) {
+        if (one->spared != nullptr && contains(*one->spared, policy)) {
+            return true;
+        }
         for (ngx_uint_t i = 0; i < one->count; ++i) {
             if (one->parts()[i].policy == policy) {
                 return true;
@@ -49,15 +63,17 @@ ngx_int_t find_key(Collection* collection, ngx_uint_t index, const Key** found) 
     }
     collection->known |= uint32_t{1} << index;
     if (key->text.len != 0) {
-        key->hash = hash_key(policy->zone->worker->access.journal.zone(), view(key->text));
+        key->hash = hash_key(policy->access->journal.zone(), view(key->text));
     }
     return NGX_OK;
 }
 
 /** Fills in one charge. NGX_DECLINED where the policy does not apply to this request. */
-ngx_int_t collect_charge(Collection* collection, const PolicyUse& use, Charge* charge, Part* part) {
+inline __attribute__((always_inline)) ngx_int_t collect_charge(Collection* collection,
+                                                               const PolicyUse& use, Charge* charge,
+                                                               Part* part) {
     PolicyConf* policy = use.policy;
-    if (policy->worker->number == 0) {
+    if (policy->number == 0) {
         return NGX_DECLINED;  // the zone is used by too many processes: logged when this one began
     }
     const Key* key;
@@ -75,15 +91,15 @@ ngx_int_t collect_charge(Collection* collection, const PolicyUse& use, Charge* c
             return rc;
         }
     }
-    begin_charge(charge, limit, &policy->zone->worker->access, key->hash, policy->worker->number,
-                 policy->dry_run, cost);
+    begin_charge(charge, limit, policy->access, key->hash, policy->number, policy->dry_run, cost);
     *part = {policy, key->text};
     return NGX_OK;
 }
 
 /** The charges of the policies that apply and were not evaluated before. */
-ngx_int_t collect(ngx_http_request_t* r, RequestContext* context, const PolicySet& set,
-                  Evaluation* one) {
+inline __attribute__((always_inline)) ngx_int_t collect(ngx_http_request_t* r,
+                                                        RequestContext* context,
+                                                        const PolicySet& set, Evaluation* one) {
     Collection collection;
     collection.r = r;
     collection.set = &set;
@@ -124,6 +140,7 @@ ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf& conf, const PolicyS
     one->now = now_by_nginx();
     one->dry_run = conf.dry_run;
     one->refused = !admit(one->charges, one->count, one->now);
+    one->spared = one->refused && !one->dry_run ? &conf.list->access : nullptr;
     one->earlier = context->latest;
     context->latest = one;
     context->in_flight |= set.concurrency;

@@ -78,9 +78,8 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     policy->zone->wide |= wide;
     policy->zone->small |= !wide;
     policy->zone->flights |= policy->algorithm == Algorithm::kConcurrency;
-    policy->worker =
-        static_cast<PolicyConf::Worker*>(ngx_pcalloc(cf->pool, sizeof(PolicyConf::Worker)));
-    return policy->worker != nullptr ? NGX_OK : NGX_ERROR;
+    policy->memo = static_cast<LimitMemo*>(ngx_pcalloc(cf->pool, sizeof(LimitMemo)));
+    return policy->memo != nullptr ? NGX_OK : NGX_ERROR;
 }
 
 /** The first policy of the set with the same key in the same zone: both share one evaluation and

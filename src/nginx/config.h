@@ -1,8 +1,8 @@
 #pragma once
 
 // What nginx.conf says, as the other files see it. It does not change once it is parsed; what a
-// worker finds out when it starts (numbers in the zone, its journal) stands in the two `worker`
-// parts.
+// worker finds out when it starts (numbers in the zone, its journal) stands behind
+// "a worker's own".
 
 #include "core/admission.h"
 #include "core/error_body.h"
@@ -36,11 +36,9 @@ struct ZoneConf {
     ngx_shm_zone_t* shm;
     void* memory;  // where the zone lies; set by init_zone()
 
-    struct Worker {
-        ZoneAccess access;
-        ngx_event_t sweep;
-    };
-    Worker* worker;
+    // A worker's own:
+    ZoneAccess* access;
+    ngx_event_t sweep;
 };
 
 /** The limits that a policy's variable stood for lately. */
@@ -73,11 +71,10 @@ struct PolicyConf {
     ZoneConf* zone;
     Position position;
 
-    struct Worker {
-        uint32_t number;  // in the zone
-        LimitMemo memo;
-    };
-    Worker* worker;
+    // A worker's own:
+    ZoneAccess* access;
+    uint32_t number;  // in the zone; 0 where this worker cannot use it
+    LimitMemo* memo;
 };
 
 /** A policy of a location, and which of its keys it uses. */

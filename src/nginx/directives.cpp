@@ -333,13 +333,21 @@ char* ngx_http_ai_limit_zone(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     if (zone == nullptr) {
         return error_result();
     }
+    bool has_on_full = false;
     for (ngx_uint_t i = 0; i < argument_count(cf); ++i) {
         ngx_str_t word = arguments(cf)[i];
         ngx_str_t value;
-        char* result = value_of(word, "zone=", &value) ? read_zone_name(cf, word, value, zone)
-                       : value_of(word, "on_full=", &value)
-                           ? read_on_full(cf, word, value, zone)
-                           : mistake(cf, "invalid parameter", word);
+        char* result;
+        if (value_of(word, "zone=", &value)) {
+            result = zone->name.len != 0 ? mistake(cf, "duplicate parameter", word)
+                                         : read_zone_name(cf, word, value, zone);
+        } else if (value_of(word, "on_full=", &value)) {
+            result = has_on_full ? mistake(cf, "duplicate parameter", word)
+                                 : read_on_full(cf, word, value, zone);
+            has_on_full = true;
+        } else {
+            result = mistake(cf, "invalid parameter", word);
+        }
         if (result != NGX_CONF_OK) {
             return result;
         }
@@ -460,6 +468,41 @@ char* ngx_http_ai_limit_error_format(ngx_conf_t* cf, ngx_command_t*, void* conf)
     }
     loc->error_format = static_cast<ngx_uint_t>(format);
     return NGX_CONF_OK;
+}
+
+char* ngx_http_ai_limit_status(ngx_conf_t* cf, ngx_command_t*, void* conf) {
+    LocConf* loc = static_cast<LocConf*>(conf);
+    if (loc->status != NGX_CONF_UNSET_UINT) {
+        return const_cast<char*>("is duplicate");
+    }
+    Amount status = 0;
+    if (!read_whole(view(arguments(cf)[0]), 600, &status) || status < 400 || status > 599) {
+        return mistake(cf, "invalid status", arguments(cf)[0],
+                       ", expected a number from 400 to 599");
+    }
+    loc->status = status;
+    return NGX_CONF_OK;
+}
+
+char* ngx_http_ai_limit_log_level(ngx_conf_t* cf, ngx_command_t*, void* conf) {
+    static constexpr struct {
+        std::string_view name;
+        ngx_uint_t level;
+    } kLevels[] = {{"info", NGX_LOG_INFO},
+                   {"notice", NGX_LOG_NOTICE},
+                   {"warn", NGX_LOG_WARN},
+                   {"error", NGX_LOG_ERR}};
+    LocConf* loc = static_cast<LocConf*>(conf);
+    if (loc->log_level != NGX_CONF_UNSET_UINT) {
+        return const_cast<char*>("is duplicate");
+    }
+    for (const auto& row : kLevels) {
+        if (row.name == view(arguments(cf)[0])) {
+            loc->log_level = row.level;
+            return NGX_CONF_OK;
+        }
+    }
+    return mistake(cf, "unknown level", arguments(cf)[0], ", expected info, notice, warn or error");
 }
 
 }  // namespace ai_limit

@@ -13,14 +13,6 @@ namespace {
 
 constexpr ngx_uint_t kEverywhere = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
-ngx_conf_num_bounds_t status_bounds = {ngx_conf_check_num_bounds, 400, 599};
-
-ngx_conf_enum_t log_levels[] = {{ngx_string("info"), NGX_LOG_INFO},
-                                {ngx_string("notice"), NGX_LOG_NOTICE},
-                                {ngx_string("warn"), NGX_LOG_WARN},
-                                {ngx_string("error"), NGX_LOG_ERR},
-                                {ngx_null_string, 0}};
-
 ngx_command_t commands[] = {
     {ngx_string("ai_limit_zone"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE, ngx_http_ai_limit_zone,
      NGX_HTTP_MAIN_CONF_OFFSET, 0, nullptr},
@@ -37,14 +29,14 @@ ngx_command_t commands[] = {
     {ngx_string("ai_limit_error_format"), kEverywhere | NGX_CONF_TAKE1,
      ngx_http_ai_limit_error_format, NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
 
-    {ngx_string("ai_limit_status"), kEverywhere | NGX_CONF_TAKE1, ngx_conf_set_num_slot,
-     NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocConf, status), &status_bounds},
+    {ngx_string("ai_limit_status"), kEverywhere | NGX_CONF_TAKE1, ngx_http_ai_limit_status,
+     NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
 
     {ngx_string("ai_limit_dry_run"), kEverywhere | NGX_CONF_FLAG, ngx_conf_set_flag_slot,
      NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocConf, dry_run), nullptr},
 
-    {ngx_string("ai_limit_log_level"), kEverywhere | NGX_CONF_TAKE1, ngx_conf_set_enum_slot,
-     NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocConf, log_level), &log_levels},
+    {ngx_string("ai_limit_log_level"), kEverywhere | NGX_CONF_TAKE1, ngx_http_ai_limit_log_level,
+     NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
 
     ngx_null_command};
 

@@ -11,8 +11,7 @@ namespace {
 
 void log_mistake(ngx_http_request_t* r, const PolicyConf& policy, const char* what, ngx_str_t value,
                  const char* why) {
-    uint64_t errors =
-        count_error(policy.zone->worker->access.journal.zone(), policy.worker->number);
+    uint64_t errors = count_error(policy.access->journal.zone(), policy.number);
     char buffer[kMaxShownKey];
     TextWriter shown(buffer, sizeof(buffer));
     write_escaped(view(value), shown);
@@ -69,7 +68,7 @@ ngx_int_t read_limit(ngx_http_request_t* r, PolicyConf* policy, const Limit** li
     }
     *limit = own;
     std::string_view text = view(value);
-    LimitMemo::Row* row = row_for(&policy->worker->memo, text);
+    LimitMemo::Row* row = row_for(policy->memo, text);
     if (text.size() <= LimitMemo::kLongest && is_row_of(*row, text)) {
         *own = row->limit;
         return NGX_OK;
@@ -78,7 +77,7 @@ ngx_int_t read_limit(ngx_http_request_t* r, PolicyConf* policy, const Limit** li
         log_mistake(r, *policy, policy->has_concurrency ? "concurrency" : "rate", value, error);
         return NGX_DECLINED;
     }
-    note_limit(policy->zone->worker->access.journal.zone(), policy->worker->number, *own);
+    note_limit(policy->access->journal.zone(), policy->number, own);
     if (text.size() <= LimitMemo::kLongest) {
         row->size = static_cast<u_char>(text.size());
         ngx_memcpy(row->text, text.data(), text.size());

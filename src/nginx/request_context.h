@@ -16,8 +16,9 @@ struct Part {
 struct Evaluation {
     Evaluation* earlier;
     ngx_uint_t count;
-    bool dry_run;  // by ai_limit_dry_run: refuses nothing
-    bool refused;  // or would have, on a dry run
+    bool dry_run;             // by ai_limit_dry_run: refuses nothing
+    bool refused;             // or would have, on a dry run
+    const PolicySet* spared;  // what is not asked any more after a refusal in an earlier phase
     Now now;
     Charge
         charges[kMaxCharges];  // only `count` of them are allocated, and as many parts behind them

@@ -3,7 +3,7 @@
 
 #include "nginx/shared_zone.h"
 
-#include <openssl/rand.h>
+#include <unistd.h>
 
 #include "core/migration.h"
 #include "core/policies.h"
@@ -70,7 +70,7 @@ ngx_int_t create_zone(ngx_shm_zone_t* shm, ZoneConf* zone) {
     ngx_slab_pool_t* pool = reinterpret_cast<ngx_slab_pool_t*>(shm->shm.addr);
     zone->memory = ngx_slab_alloc(pool, layout_of(zone->sizes).total);
     uint8_t secret[kSecretBytes];
-    if (zone->memory == nullptr || RAND_bytes(secret, sizeof(secret)) != 1) {
+    if (zone->memory == nullptr || getentropy(secret, sizeof(secret)) != 0) {
         return NGX_ERROR;
     }
     pool->data = zone->memory;
@@ -102,27 +102,27 @@ ngx_int_t init_zone(ngx_shm_zone_t* shm, void* data) noexcept {
 }
 
 void sweep(ngx_event_t* event) noexcept {
-    ZoneConf::Worker* worker = reinterpret_cast<ZoneConf::Worker*>(
-        reinterpret_cast<char*>(event) - offsetof(ZoneConf::Worker, sweep));
-    if (worker->access.journal.is_open()) {
-        reclaim_dead(&worker->access.journal);
+    ZoneConf* zone =
+        reinterpret_cast<ZoneConf*>(reinterpret_cast<char*>(event) - offsetof(ZoneConf, sweep));
+    if (zone->access->journal.is_open()) {
+        reclaim_dead(&zone->access->journal);
         ngx_add_timer(event, kSweepInterval);
     }
 }
 
 /** A worker that has died is missed by those that remain; not all are replaced by the master. */
-void start_sweeping(ZoneConf::Worker* worker, ngx_log_t* log) {
+void start_sweeping(ZoneConf* zone, ngx_log_t* log) {
     static ngx_connection_t no_connection;  // nginx's debug log asks an event for its connection
     no_connection.fd = static_cast<ngx_socket_t>(-1);
-    worker->sweep.handler = sweep;
-    worker->sweep.data = &no_connection;
-    worker->sweep.log = log;
-    worker->sweep.cancelable = 1;
-    ngx_add_timer(&worker->sweep, kSweepInterval);
+    zone->sweep.handler = sweep;
+    zone->sweep.data = &no_connection;
+    zone->sweep.log = log;
+    zone->sweep.cancelable = 1;
+    ngx_add_timer(&zone->sweep, kSweepInterval);
 }
 
 ngx_int_t enter_zone(ngx_cycle_t* cycle, ZoneConf* zone) {
-    Journal* journal = &zone->worker->access.journal;
+    Journal* journal = &zone->access->journal;
     if (!journal->open(Zone(zone->memory), &kHost, static_cast<uint32_t>(ngx_pid),
                        birth_of_this_process())) {
         ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
@@ -130,19 +130,16 @@ ngx_int_t enter_zone(ngx_cycle_t* cycle, ZoneConf* zone) {
                       &zone->name);
         return NGX_OK;
     }
-    zone->worker->access.on_full = zone->on_full;
+    zone->access->on_full = zone->on_full;
     reclaim_dead(journal);
     if (zone->flights) {
-        start_sweeping(zone->worker, cycle->log);
+        start_sweeping(zone, cycle->log);
     }
     return NGX_OK;
 }
 
-/** What the policy's limit is like where a variable holds it: the least that can be said. */
-Limit limit_to_register(const PolicyConf& policy) {
-    if (policy.variable == nullptr) {
-        return policy.limit;
-    }
+/** What a variable will hold is not known before it is read: the least that can be said. */
+Limit stand_in_limit(const PolicyConf& policy) {
     Rate rate{};
     parse_rate("1r/s", &rate);
     Limit limit = token_bucket_limit(rate, 1);
@@ -153,14 +150,16 @@ Limit limit_to_register(const PolicyConf& policy) {
 
 void register_in_zone(PolicyConf* policy) {
     ZoneConf* zone = policy->zone;
-    if (!zone->worker->access.journal.is_open()) {
+    policy->access = zone->access;
+    if (!zone->access->journal.is_open()) {
         return;
     }
     ngx_slab_pool_t* pool = reinterpret_cast<ngx_slab_pool_t*>(zone->shm->shm.addr);
+    Limit stand_in = stand_in_limit(*policy);
+    bool varies = policy->variable != nullptr;
     ngx_shmtx_lock(&pool->mutex);
-    policy->worker->number =
-        register_policy(zone->worker->access.journal.zone(), view(policy->name),
-                        limit_to_register(*policy), policy->variable != nullptr);
+    policy->number = register_policy(zone->access->journal.zone(), view(policy->name),
+                                     varies ? &stand_in : &policy->limit, varies);
     ngx_shmtx_unlock(&pool->mutex);
 }
 
@@ -168,8 +167,8 @@ void register_in_zone(PolicyConf* policy) {
 
 ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone) {
     zone->sizes = sizes_for(zone->size, zone->small, zone->wide);
-    zone->worker = static_cast<ZoneConf::Worker*>(ngx_pcalloc(cf->pool, sizeof(ZoneConf::Worker)));
-    if (zone->worker == nullptr) {
+    zone->access = static_cast<ZoneAccess*>(ngx_pcalloc(cf->pool, sizeof(ZoneAccess)));
+    if (zone->access == nullptr) {
         return NGX_ERROR;
     }
     zone->shm = ngx_shared_memory_add(cf, &zone->name, shared_memory_size(*zone),
@@ -204,7 +203,7 @@ void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle) {
     MainConf* conf = main_conf_of(cycle);
     forget_digest_context();
     for (ngx_uint_t i = 0; conf != nullptr && i < conf->zones.nelts; ++i) {
-        Journal* journal = &static_cast<ZoneConf**>(conf->zones.elts)[i]->worker->access.journal;
+        Journal* journal = &static_cast<ZoneConf**>(conf->zones.elts)[i]->access->journal;
         if (journal->is_open()) {
             reclaim_self(journal);
         }
