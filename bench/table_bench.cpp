@@ -28,7 +28,7 @@ namespace {
 
 using namespace ai_limit;
 
-constexpr double kLoad = 0.75;
+constexpr double kLoad = 0.8;
 constexpr uint32_t kPolicy = 1;
 
 uint64_t mix(uint64_t x) {
@@ -95,7 +95,10 @@ public:
             secret[i] = static_cast<uint8_t>(mix(i + 1));
         }
         Zone zone = Zone::create(memory_, sizes, secret);
-        register_policy(zone, "bench", &limit_, false);
+        Journal journal;
+        journal.open(zone, &kHost, static_cast<uint32_t>(getpid()), 0);
+        register_policy(&journal, "bench", &limit_, false);
+        journal.retire(journal.number());
     }
     ~TableBench() { munmap(memory_, memory_bytes_); }
 
@@ -255,7 +258,7 @@ void print_row(uint64_t keys) {
 int main(int argc, char** argv) {
     uint64_t largest = argc > 1 ? strtoull(argv[1], nullptr, 10) : 10'000'000;
     printf(
-        "\nOne decision in the table, ns, random keys of 40 bytes, at 75 %% load. Goal 4: at most "
+        "\nOne decision in the table, ns, random keys of 40 bytes, at 80 %% load. Goal 4: at most "
         "1.5 "
         "misses, at least 10 times faster than limit_req's engine, at 1e6 and 1e7 keys.\n\n");
     printf(

@@ -27,8 +27,11 @@ my %shows = (
     'tiers.conf' => sub {
         my ($port) = @_;
         is_deeply statuses(6, $port), [(200) x 5, 429], 'without a key: the free plan';
-        is_deeply statuses(6, $port, 'x-api-key' => 'unknown'), [(200) x 5, 429], 'an unknown key: the free plan';
+        is_deeply statuses(2, $port, 'x-api-key' => 'unknown'), [429, 429], 'made-up keys do not help';
         is_deeply statuses(6, $port, 'x-api-key' => 'key_pro_1'), [(200) x 6], 'a known one: its own plan';
+        my @forged = ('x-api-key' => 'key_pro_1', authorization => 'Bearer made-up');
+        is get($port, '/v1/models', @forged)->{headers}{'x-ratelimit-remaining'}, 53,
+            'and its own count, whatever other keys are sent';
         my $pro = get($port, '/v1/models', 'x-api-key' => 'key_pro_2');
         is $pro->{headers}{'x-ratelimit-limit'}, 60, 'and what that allows';
         my $internal = get($port, '/v1/models', 'x-api-key' => 'key_internal');

@@ -28,11 +28,12 @@ public:
         if (i > 0 && wanted_[i - 1].bucket == bucket) {
             return;
         }
-        for (size_t j = count_; j > i; --j) {
-            wanted_[j] = wanted_[j - 1];
+        Wanted displaced = {journal, bucket};
+        for (++count_; i < count_; ++i) {
+            Wanted next = wanted_[i];
+            wanted_[i] = displaced;
+            displaced = next;
         }
-        wanted_[i] = {journal, bucket};
-        ++count_;
     }
 
     void take_all() {

@@ -85,23 +85,27 @@ Millis until_back(const Limit& limit, const State& state, Amount amount, Now now
 
 Description describe(const Limit& limit, const State& state, Amount requested, bool refused,
                      Now now) {
-    Description said{};
-    Amount taken = used(limit, state);
+    const auto until = [&](Amount amount) {
+        return limit.algorithm == Algorithm::kTokenBucket
+                   ? token_bucket::until_back(limit, token_bucket::unpack(state.token_bucket),
+                                              amount, now.monotonic)
+                   : until_back(limit, state, amount, now);
+    };
+    Amount taken =
+        limit.algorithm == Algorithm::kTokenBucket ? state.token_bucket.used : used(limit, state);
     Amount above = taken > limit.capacity ? taken - limit.capacity : 0;
+    Description said{};
     said.measure = limit.measure;
     said.period = limit.period;
     said.limit = limit.capacity;
     said.remaining = limit.capacity + above - taken;
     said.requested = requested;
     said.window = window_of(limit, state);
-    said.reset = until_back(limit, state, taken, now);
-    said.next = taken == 0 ? 0 : until_back(limit, state, above + 1, now);
+    said.reset = until(taken);
+    said.next = taken == 0 ? 0 : until(above + 1);
     said.refused = refused;
-    said.wait = 0;
     if (refused) {
-        said.wait = requested > limit.capacity
-                        ? kNever
-                        : until_back(limit, state, taken + requested - limit.capacity, now);
+        said.wait = requested > limit.capacity ? kNever : until(taken + requested - limit.capacity);
     }
     return said;
 }

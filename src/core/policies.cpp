@@ -12,20 +12,24 @@ bool is_of(const PolicyRecord& record, std::string_view name, Algorithm algorith
 }
 
 /** Empties the cells of a policy whose number is given to another. */
-void purge(const Zone& zone, const Geometry& geometry, uint32_t policy) {
+void purge(Journal* journal, const Geometry& geometry, uint32_t policy) {
+    const Zone& zone = journal->zone();
     for (uint64_t i = 0; i < zone.buckets(geometry); ++i) {
         Bucket* bucket = zone.bucket(geometry, i);
+        journal->lock(bucket);
         for (uint32_t cell = 0; cell < geometry.cells; ++cell) {
             State state{};
             state.words[0] = *state_words(bucket, geometry, cell);
             if (bucket->tags[cell] != 0 && state.head.policy == policy) {
-                bucket->tags[cell] = 0;
+                journal->write(&bucket->tags[cell], 0);
             }
         }
+        journal->finish();
     }
 }
 
-uint32_t free_number(const Zone& zone) {
+uint32_t free_number(Journal* journal) {
+    const Zone& zone = journal->zone();
     uint32_t oldest = 1;
     for (uint32_t number = 1; number <= kMaxPolicies; ++number) {
         if (zone.policy(number)->name_size == 0) {
@@ -36,8 +40,8 @@ uint32_t free_number(const Zone& zone) {
         }
     }
     zone.policy(oldest)->name_size = 0;
-    purge(zone, kSmall, oldest);
-    purge(zone, kWide, oldest);
+    purge(journal, kSmall, oldest);
+    purge(journal, kWide, oldest);
     return oldest;
 }
 
@@ -60,7 +64,8 @@ uint8_t rate_number(PolicyRecord* record, uint64_t refill_millis) {
 
 }  // namespace
 
-uint32_t register_policy(const Zone& zone, std::string_view name, Limit* limit, bool varies) {
+uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, bool varies) {
+    const Zone& zone = journal->zone();
     uint32_t use = ++zone.header()->uses;
     for (uint32_t number = 1; number <= kMaxPolicies; ++number) {
         PolicyRecord* record = zone.policy(number);
@@ -73,7 +78,7 @@ uint32_t register_policy(const Zone& zone, std::string_view name, Limit* limit, 
             return number;
         }
     }
-    uint32_t number = free_number(zone);
+    uint32_t number = free_number(journal);
     PolicyRecord* record = zone.policy(number);
     std::memcpy(record->name, name.data(), name.size());
     record->slowest = *limit;

@@ -5,7 +5,7 @@
 
 #include <string_view>
 
-#include "core/zone.h"
+#include "core/journal.h"
 
 namespace ai_limit {
 
@@ -14,7 +14,7 @@ namespace ai_limit {
  * need be in place of the one that was not asked for the longest. Where the limit `varies`, `limit`
  * stands in only until note_limit() tells of one. The caller keeps other processes out.
  */
-uint32_t register_policy(const Zone& zone, std::string_view name, Limit* limit, bool varies);
+uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, bool varies);
 
 /**
  * Tells the zone of a limit that a variable holds, for what is worth keeping (eviction.h), and

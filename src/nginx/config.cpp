@@ -74,6 +74,10 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
                           "ai_limit_policy: several zones but no zone= in policy", policy->name,
                           "");
     }
+    if (++policy->zone->policies > kMaxPolicies) {
+        return mistake_at(cf, policy->position, "ai_limit_policy: more than 255 policies in zone",
+                          policy->zone->name, ", give some another zone=,");
+    }
     bool wide = is_wide(policy->algorithm);
     policy->zone->wide |= wide;
     policy->zone->small |= !wide;

@@ -32,6 +32,7 @@ struct ZoneConf {
     size_t size;  // for entries, in bytes
     OnFull on_full;
     bool small, wide, flights;  // kinds of entries that its policies want
+    ngx_uint_t policies;        // how many use it
     ZoneSizes sizes;
     ngx_shm_zone_t* shm;
     void* memory;  // where the zone lies; set by init_zone()

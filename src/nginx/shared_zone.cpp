@@ -158,7 +158,7 @@ void register_in_zone(PolicyConf* policy) {
     Limit stand_in = stand_in_limit(*policy);
     bool varies = policy->variable != nullptr;
     ngx_shmtx_lock(&pool->mutex);
-    policy->number = register_policy(zone->access->journal.zone(), view(policy->name),
+    policy->number = register_policy(&zone->access->journal, view(policy->name),
                                      varies ? &stand_in : &policy->limit, varies);
     ngx_shmtx_unlock(&pool->mutex);
 }
