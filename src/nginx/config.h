@@ -133,8 +133,16 @@ ZoneConf* find_zone(MainConf* conf, std::string_view name);
  * message. */
 ngx_int_t compile_text(ngx_conf_t* cf, ngx_str_t* source, Text* text);
 
+/** The text as nginx's own variables make it. */
+ngx_int_t evaluate_by_nginx(ngx_http_request_t* r, Text* text, ngx_str_t* value);
+
 /** The text for a request; empty where its variables are. The request's pool owns it. */
-ngx_int_t evaluate(ngx_http_request_t* r, Text* text, ngx_str_t* value);
+inline ngx_int_t evaluate(ngx_http_request_t* r, Text* text, ngx_str_t* value) {
+    if (text->reads_header && find_single_header(r, text->header, value)) {
+        return NGX_OK;
+    }
+    return evaluate_by_nginx(r, text, value);
+}
 
 extern "C" {
 void* ngx_http_ai_limit_create_main_conf(ngx_conf_t* cf);

@@ -210,10 +210,4 @@ void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle) {
     }
 }
 
-Now now_by_nginx() {
-    ngx_time_t* wall = ngx_timeofday();
-    return {static_cast<Millis>(ngx_current_msec),
-            static_cast<Millis>(wall->sec) * 1000 + static_cast<Millis>(wall->msec)};
-}
-
 }  // namespace ai_limit
