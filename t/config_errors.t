@@ -27,6 +27,7 @@ my $many = join ' ', map { "p$_" } 1 .. 17;
 
 # The place, the line, and the word that the message must have.
 my @mistakes = (
+    [location => 'ai_limit p P;', 'P'],
     [http => 'ai_limit_zone;', 'number of arguments'],
     [http => 'ai_limit_zone on_full=evict;', 'on_full=evict'],
     [http => 'ai_limit_zone zone=;', 'zone='],

@@ -88,6 +88,8 @@ void end_flight(Journal* journal, FlightRecord* record) {
     const Zone& zone = journal->zone();
     Bucket* first = first_bucket(zone, kSmall, record->tag, static_cast<uint32_t>(record->policy));
     Bucket* second = second_bucket(zone, kSmall, record->tag);
+    bool is_in_flight = zone.policy(static_cast<uint32_t>(record->policy))->slowest.algorithm ==
+                        Algorithm::kConcurrency;
     // Both at once: the entry may be moved from one to the other at any time.
     journal->lock(first < second ? first : second);
     if (first != second) {
@@ -95,7 +97,8 @@ void end_flight(Journal* journal, FlightRecord* record) {
     }
     for (Bucket* bucket : {first, second}) {
         uint32_t index = find_tag(bucket, kSmall, record->tag);
-        if (index != kNoCell) {
+        // A number that has gone to a policy of another kind has taken the count with it.
+        if (index != kNoCell && is_in_flight) {
             take_off(journal, {bucket, index});
             break;
         }

@@ -8,6 +8,9 @@ namespace {
 constexpr unsigned kSpinsBeforeAsking = 8192;
 constexpr unsigned kSpinsBeforeYield = 256;
 
+// Repairers that died while they repaired one another; dead ones in a circle would have no end.
+constexpr uint32_t kMaxRepairDepth = 16;
+
 void pause() {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
@@ -27,6 +30,8 @@ bool Journal::open(const Zone& zone, const Host* host, uint32_t pid, uint64_t bi
             continue;
         }
         slot->birth.store(birth);
+        // Of one who was killed when he had just freed the slot.
+        slot->repairer.store(0);
         zone_ = zone;
         host_ = host;
         data_ = zone.journal(number);
@@ -84,10 +89,13 @@ void Journal::wait_for(Bucket* bucket) {
 bool Journal::is_dead(uint32_t number) const {
     ProcessSlot* slot = zone_.process(number);
     uint32_t pid = slot->pid.load();
-    return pid != 0 && !host_->is_alive(pid, slot->birth.load());
+    uint64_t birth = slot->birth.load();
+    // Should another process have taken the slot meanwhile, the answer was not about it.
+    return pid != 0 && !host_->is_alive(pid, birth) && slot->pid.load() == pid &&
+           slot->birth.load() == birth;
 }
 
-bool Journal::begin_repair(uint32_t dead) {
+bool Journal::begin_repair(uint32_t dead, uint32_t depth) {
     std::atomic<uint32_t>* repairer = &zone_.process(dead)->repairer;
     uint32_t present = 0;
     if (repairer->compare_exchange_strong(present, number_)) {
@@ -97,7 +105,7 @@ bool Journal::begin_repair(uint32_t dead) {
     // begun again from its start. As long as this process repairs it, its number is not given to
     // another.
     uint32_t former = present;
-    if (!is_dead(former) || !begin_repair(former)) {
+    if (depth == kMaxRepairDepth || !is_dead(former) || !begin_repair(former, depth + 1)) {
         return false;
     }
     bool taken_over = false;

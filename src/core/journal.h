@@ -103,7 +103,7 @@ public:
      * caller asks is_dead() once more, since another may just have finished, and ends with
      * end_repair().
      */
-    bool begin_repair(uint32_t dead);
+    bool begin_repair(uint32_t dead, uint32_t depth = 0);
     void end_repair(uint32_t dead);
 
     /** Takes back what a dead process had changed but not finished, and opens its locks. */

@@ -31,7 +31,7 @@ bool is_less(Appraisal a, Appraisal b) {
 }
 
 /** Where there is no room, the entry that matters least goes: it may be the new one. */
-void insert(const Zone& to, const Geometry& geometry, uint64_t tag, const State& state,
+bool insert(const Zone& to, const Geometry& geometry, uint64_t tag, const State& state,
             Appraisal worth, Now now) {
     Bucket* first = first_bucket(to, geometry, tag, state.head.policy);
     Cell cell = {first, find_tag(first, geometry, 0)};
@@ -39,16 +39,18 @@ void insert(const Zone& to, const Geometry& geometry, uint64_t tag, const State&
         Bucket* second = second_bucket(to, geometry, tag);
         cell = choose_victim(to, geometry, first, second, now, [](Cell) { return false; }).cell;
         if (cell.index == kNoCell || is_less(worth, appraise(to, geometry, cell, now))) {
-            return;
+            return false;
         }
         first->overflowed |= cell.bucket != first ? 1 : 0;
     }
     cell.bucket->tags[cell.index] = tag;
     std::memcpy(state_words(cell.bucket, geometry, cell.index), state.words,
                 geometry.state_words * sizeof(uint64_t));
+    return true;
 }
 
-void count_flight(const Zone& to, FlightRecord flight, Now now) {
+/** False where there is no room for the count. */
+bool count_flight(const Zone& to, FlightRecord flight, Now now) {
     uint32_t policy = static_cast<uint32_t>(flight.policy);
     for (Bucket* bucket :
          {first_bucket(to, kSmall, flight.tag, policy), second_bucket(to, kSmall, flight.tag)}) {
@@ -58,18 +60,19 @@ void count_flight(const Zone& to, FlightRecord flight, Now now) {
             load_state({bucket, index}, kSmall, &state);
             ++state.concurrency.used;
             std::memcpy(state_words(bucket, kSmall, index), state.words, kSmallStateBytes);
-            return;
+            return true;
         }
     }
     State state{};
     state.concurrency.policy = policy & 0xff;
     state.concurrency.used = 1;
-    insert(to, kSmall, flight.tag, state, {Worth::kInFlight, 0}, now);
+    return insert(to, kSmall, flight.tag, state, {Worth::kInFlight, 0}, now);
 }
 
 /**
  * Requests in flight come and go meanwhile. Their records, each read once, are what the new zone
- * counts: so each count there has a record that takes it back when its process ends.
+ * counts: so each count there has a record that takes it back when its process ends, and each
+ * record a count.
  */
 void copy_flights(const Journal& from, const Zone& to, Now now) {
     for (uint32_t number = 1; number <= kMaxProcesses; ++number) {
@@ -86,8 +89,8 @@ void copy_flights(const Journal& from, const Zone& to, Now now) {
         for (uint32_t i = 0; owner != 0 && i < kFlightsPerChunk; ++i) {
             FlightRecord flight = read(from.zone().flights(chunk) + i);
             to.flights(chunk)[i] = flight;
-            if (flight.tag != 0) {
-                count_flight(to, flight, now);
+            if (flight.tag != 0 && !count_flight(to, flight, now)) {
+                to.flights(chunk)[i].tag = 0;
             }
         }
     }

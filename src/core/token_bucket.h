@@ -10,9 +10,9 @@ namespace ai_limit::token_bucket {
 // at.
 
 /**
- * `used` of the bucket are missing at the time `at` (monotonic milliseconds, 38 bits: 8 years of uptime),
- * but for `remainder` / refill_millis of one, which has come back already; that was under the rate
- * of number `rate`, and counts under no other.
+ * `used` of the bucket are missing at the time `at` (monotonic milliseconds, 38 bits: 8 years of
+ * uptime), but for `remainder` / refill_millis of one, which has come back already; that was under
+ * the rate of number `rate`, and counts under no other.
  */
 struct Level {
     Amount used;

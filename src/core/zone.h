@@ -17,8 +17,8 @@ namespace ai_limit {
 constexpr uint32_t kLayoutVersion = 1;
 constexpr size_t kSecretBytes = 192;
 
-constexpr uint32_t kMaxPolicies = 255;   // numbers 1 to 255; 0 is nobody's
-constexpr uint32_t kMaxProcesses = 512;  // old generations of workers live on after a reload
+constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
+constexpr uint32_t kMaxProcesses = 1024;  // old generations of workers live on after a reload
 constexpr size_t kMaxPolicyName = 64;
 constexpr size_t kMaxCharges = 16;  // policies of one request in one phase
 

@@ -210,9 +210,9 @@ ngx_int_t add_phase_handlers(ngx_conf_t* cf) {
         }
         *handler = access_handler;
     }
-    if (main->preaccess || main->access) {
-        add_header_filter();
-    }
+    // Always: should this configuration fail later, workers of the one before still need the
+    // filter.
+    add_header_filter();
     return NGX_OK;
 }
 

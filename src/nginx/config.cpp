@@ -32,10 +32,6 @@ std::string_view lone_variable(std::string_view text) {
     return text.front() >= '0' && text.front() <= '9' ? std::string_view() : text;
 }
 
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-    return a.size() == b.size() && ngx_strncasecmp(to_ngx(a).data, to_ngx(b).data, a.size()) == 0;
-}
-
 ngx_int_t mistake_at(ngx_conf_t* cf, const Position& position, const char* what, ngx_str_t word,
                      const char* why) {
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s \"%V\"%s in %V:%ui", what, &word, why,
@@ -118,6 +114,10 @@ ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
 }
 
 }  // namespace
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+    return a.size() == b.size() && ngx_strncasecmp(to_ngx(a).data, to_ngx(b).data, a.size()) == 0;
+}
 
 // A variable named after a policy, $ai_limit_remaining_NAME, does not tell upper from lower case.
 PolicyConf* find_policy(MainConf* conf, std::string_view name) {
@@ -217,17 +217,34 @@ char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t*, void* parent, void* child) {
     return NGX_CONF_OK;
 }
 
+namespace {
+
+/** Where X_Api_Key is let in, $http_x_api_key is that as well as X-Api-Key. */
+bool headers_have_dashes_only(const ngx_http_core_main_conf_t& core) {
+    for (ngx_uint_t i = 0; i < core.servers.nelts; ++i) {
+        ngx_http_core_srv_conf_t* server =
+            static_cast<ngx_http_core_srv_conf_t**>(core.servers.elts)[i];
+        if (server->underscores_in_headers || !server->ignore_invalid_headers) {
+            return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace
+
 // `set` and `map` may define a variable of that name themselves; then it is read by another
 // function.
 void find_plain_headers(ngx_cycle_t* cycle, MainConf* conf) {
     ngx_http_core_main_conf_t* core = static_cast<ngx_http_core_main_conf_t*>(
         ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module));
     ngx_http_variable_t* variables = static_cast<ngx_http_variable_t*>(core->variables.elts);
+    bool dashes_only = headers_have_dashes_only(*core);
     for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
         Text* key = &element<PolicyConf>(conf->policies, i)->key;
-        key->reads_header =
-            key->header.text.len != 0 && variables[key->variable].get_handler ==
-                                             variables[conf->plain_header_variable].get_handler;
+        key->reads_header = dashes_only && key->header.text.len != 0 &&
+                            variables[key->variable].get_handler ==
+                                variables[conf->plain_header_variable].get_handler;
     }
 }
 

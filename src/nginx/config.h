@@ -126,6 +126,9 @@ inline LocConf* loc_conf(ngx_http_request_t* r) {
     return static_cast<LocConf*>(ngx_http_get_module_loc_conf(r, ngx_http_ai_limit_module));
 }
 
+/** As nginx compares names of variables, which policies give theirs to. */
+bool equal_ignoring_case(std::string_view a, std::string_view b);
+
 PolicyConf* find_policy(MainConf* conf, std::string_view name);
 ZoneConf* find_zone(MainConf* conf, std::string_view name);
 

@@ -417,7 +417,7 @@ char* ngx_http_ai_limit(ngx_conf_t* cf, ngx_command_t*, void* conf) {
             return mistake(cf, "policies cannot be combined with", name);
         }
         for (ngx_uint_t j = 0; j < i; ++j) {
-            if (view(arguments(cf)[j]) == view(name)) {
+            if (equal_ignoring_case(view(arguments(cf)[j]), view(name))) {
                 return mistake(cf, "duplicate policy", name);
             }
         }

@@ -81,6 +81,7 @@ ngx_int_t send_body(ngx_http_request_t* r, ErrorFormat format, ngx_uint_t status
     // A client that waits for 100-continue shall not send its body for a refusal.
     r->expect_tested = 1;
     r->headers_out.status_line.len = 0;
+    r->err_status = 0;  // of an error that error_page has led here from
     return ngx_http_send_response(r, status, &type, &value);
 }
 

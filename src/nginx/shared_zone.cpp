@@ -32,7 +32,8 @@ MainConf* main_conf_of(ngx_cycle_t* cycle) {
 size_t shared_memory_size(const ZoneConf& zone) {
     size_t kinds = zone.small && zone.wide ? 2 : zone.wide ? 1 : 0;
     size_t pages = layout_of(zone.sizes).total / ngx_pagesize + 1;
-    return (pages + pages * sizeof(ngx_slab_page_t) / ngx_pagesize + 4 + kinds) * ngx_pagesize;
+    pages += pages * sizeof(ngx_slab_page_t) / ngx_pagesize + 4;
+    return (ngx_align(pages, 4) + kinds) * ngx_pagesize;
 }
 
 /** The zone of the same name in the configuration that runs now, which this one is to replace. */
@@ -132,7 +133,8 @@ ngx_int_t enter_zone(ngx_cycle_t* cycle, ZoneConf* zone) {
     }
     zone->access->on_full = zone->on_full;
     reclaim_dead(journal);
-    if (zone->flights) {
+    // A single process has nobody to sweep up after, and its zones may go while its timers stay.
+    if (zone->flights && ngx_process == NGX_PROCESS_WORKER) {
         start_sweeping(zone, cycle->log);
     }
     return NGX_OK;
