@@ -93,42 +93,42 @@ TEST_P(TableOf, ForgetsNoKeyWhileItIsFarFromFull) {
     }
 }
 
-TEST_P(TableOf, ForgetsOneLiveKeyInAHundredAtTheMostWhenItIsHalfFull) {
+TEST_P(TableOf, ForgetsNoLiveKeyWhenItIsHalfFullAndFewUpToThreeQuarters) {
     Fixture f({8192, 4096, 1});
     ZonePolicy policy = f.policy("p", GetParam(), 1'000'000);
     const Geometry& geometry = geometry_of(GetParam());
     const uint64_t cells = f.cells(geometry);
     Random random(77);
-    uint64_t keys = 0;
-    uint64_t first_forgotten = 0;
-    auto fill_to = [&](uint64_t wanted) {
-        uint64_t forgotten = 0;
-        for (; keys < wanted; ++keys) {
-            uint64_t key = random.below(UINT64_MAX);
-            uint64_t tag = tag_of(key, policy.number);
-            Bucket* first = first_bucket(f.zone, geometry, tag, policy.number);
-            Bucket* second = second_bucket(f.zone, geometry, tag);
-            if (find_tag(first, geometry, 0) == kNoCell &&
-                find_tag(second, geometry, 0) == kNoCell) {
-                ++forgotten;
-                first_forgotten = first_forgotten != 0 ? first_forgotten : keys;
+    // One key each: those that are no longer there were forgotten.
+    auto entries = [&] {
+        uint64_t count = 0;
+        for (uint64_t i = 0; i < f.zone.buckets(geometry); ++i) {
+            for (uint32_t cell = 0; cell < geometry.cells; ++cell) {
+                count += f.zone.bucket(geometry, i)->tags[cell] != 0 ? 1 : 0;
             }
-            f.take(policy, key);
         }
-        return forgotten;
+        return count;
     };
-    uint64_t by_half = fill_to(cells / 2);
-    uint64_t by_three_quarters = by_half + fill_to(cells / 4 * 3);
-    auto percent = [](uint64_t a, uint64_t b) {
-        return static_cast<double>(a) * 100 / static_cast<double>(b);
+    uint64_t forgotten[100] = {};  // by the percentage of as many keys as there are cells
+    uint64_t keys = 0;
+    int first = 0;
+    for (int percent = 1; percent < 100; ++percent) {
+        for (; keys < cells * static_cast<uint64_t>(percent) / 100; ++keys) {
+            ASSERT_TRUE(f.take(policy, random.below(UINT64_MAX)));
+        }
+        forgotten[percent] = keys - entries();
+        first = first == 0 && forgotten[percent] != 0 ? percent : first;
+    }
+    auto share = [&](int percent) {
+        return static_cast<double>(forgotten[percent]) * 10'000 / static_cast<double>(cells) * 100 /
+               percent;
     };
     printf(
-        "             of %.0f cells: the first live key is forgotten at %.0f %% load, "
-        "%.2f %% of the keys by 50 %%, %.2f %% by 75 %%\n",
-        static_cast<double>(cells), percent(first_forgotten, cells), percent(by_half, cells / 2),
-        percent(by_three_quarters, cells / 4 * 3));
-    EXPECT_LT(by_half, cells / 2 / 100);
-    EXPECT_GT(first_forgotten, cells / 5);
+        "             of %.0f cells: the first live key is forgotten at %d %% load; of 10,000 "
+        "keys %.1f by 50 %%, %.1f by 75 %%, %.1f by 90 %%\n",
+        static_cast<double>(cells), first, share(50), share(75), share(90));
+    EXPECT_EQ(forgotten[50], 0u);
+    EXPECT_LT(share(75), 100);
 }
 
 TEST_P(TableOf, GivesUpTheIdleThenTheLiveThenTheSpentThenTheRefused) {
