@@ -234,6 +234,84 @@ TEST_F(EveryInstruction, AnEntryThatIsPushedOutIsThereOrItsSuccessorIs) {
     }
 }
 
+TEST_F(EveryInstruction, ASingleChargeIsMadeOrNot) {
+    ASSERT_TRUE(Request(mortal).charge(bucket, kKey, 2).admit(kNow));
+    ASSERT_TRUE(Request(mortal).charge(bucket, kOtherKey).admit(kNow));
+    Request request(mortal);
+    request.charge(bucket, kKey);
+    bool passed = false;
+    Deaths deaths(memory, [&] { passed = request.admit(kNow); });
+    ASSERT_TRUE(passed);
+    g_is_dead[1] = true;
+    bool seen[2] = {};
+    for (size_t i = 0; i < deaths.count(); ++i) {
+        auto left = deaths.state(i);
+        ZoneUser survivor(left->zone(), &kStepHost, 2);
+        reclaim_dead(survivor.journal());
+        ASSERT_TRUE(is_at_rest(left->zone())) << "state " << i;
+        Amount used = peek(survivor, bucket, kKey, kNow);
+        ASSERT_TRUE(used == 2 || used == 3) << used << " in state " << i;
+        seen[used - 2] = true;
+        ASSERT_EQ(peek(survivor, bucket, kOtherKey, kNow), 1u) << "state " << i;
+    }
+    EXPECT_TRUE(seen[0] && seen[1]);
+}
+
+TEST_F(EveryInstruction, AnEntryThatIsMovedIsInOnePlace) {
+    // Until one comes for which another must go to its second bucket, which nobody is forgotten
+    // for.
+    Random random(6);
+    std::vector<uint64_t> keys;
+    auto place_of = [&](uint64_t key) {
+        uint64_t tag = tag_of(key, bucket.number);
+        return find_tag(first_bucket(zone, kSmall, tag, bucket.number), kSmall, tag) != kNoCell;
+    };
+    bool moved = false;
+    while (!moved && keys.size() < 40) {
+        auto before = std::make_unique<ZoneMemory>(kTiny);
+        memcpy(before->data(), memory.data(), memory.size());
+        std::vector<bool> places;
+        for (uint64_t key : keys) {
+            places.push_back(place_of(key));
+        }
+        uint64_t next = random.below(UINT64_MAX);
+        ASSERT_TRUE(Request(mortal).charge(bucket, next).admit(kNow));
+        for (size_t i = 0; i < keys.size(); ++i) {
+            moved = moved || place_of(keys[i]) != places[i];
+        }
+        keys.push_back(next);
+        if (moved) {
+            memcpy(memory.data(), before->data(), memory.size());
+        }
+    }
+    ASSERT_TRUE(moved);
+    uint64_t newcomer = keys.back();
+    keys.pop_back();
+
+    Request request(mortal);
+    request.charge(bucket, newcomer);
+    Deaths deaths(memory, [&] { request.admit(kNow); });
+    g_is_dead[1] = true;
+    for (size_t i = 0; i < deaths.count(); ++i) {
+        auto left = deaths.state(i);
+        ZoneUser survivor(left->zone(), &kStepHost, 2);
+        reclaim_dead(survivor.journal());
+        ASSERT_TRUE(is_at_rest(left->zone())) << "state " << i;
+        Amount used = peek(survivor, bucket, newcomer, kNow);
+        ASSERT_LE(used, 1u) << "state " << i;
+        for (uint64_t key : keys) {
+            ASSERT_EQ(peek(survivor, bucket, key, kNow), 1u) << "state " << i;
+        }
+        uint64_t entries = 0;
+        for (uint64_t b = 0; b < kTiny.small_buckets; ++b) {
+            for (uint32_t cell = 0; cell < kSmall.cells; ++cell) {
+                entries += left->zone().bucket(kSmall, b)->tags[cell] != 0 ? 1 : 0;
+            }
+        }
+        ASSERT_EQ(entries, keys.size() + used) << "state " << i;
+    }
+}
+
 TEST_F(EveryInstruction, TheEndOfARequestInFlightIsCountedOnce) {
     ZoneUser other(zone, &kStepHost, 3);
     ASSERT_TRUE(whole_request(other).admit(kNow));
