@@ -114,13 +114,13 @@ public:
     uint64_t decide(uint64_t index, Millis now) {
         Key key(index);
         Charge charge;
-        begin_charge(&charge, &limit_, access_.get(), hash_key(access_->journal.zone(), key.view()),
-                     kPolicy, false, 1);
+        begin_charge(&charge, {&limit_, access_.get(), 1, kPolicy, false},
+                     hash_key(access_->journal.zone(), key.view()));
         if (!admit(&charge, 1, {now, now})) {
             printf("a decision of the benchmark was refused\n");
             exit(1);
         }
-        return charge.taken;
+        return charge.state.token_bucket.used;
     }
 
     uint64_t keys() const { return keys_; }

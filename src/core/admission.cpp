@@ -53,8 +53,11 @@ private:
 
 class Decision {
 public:
-    Decision(Charge* charges, size_t n, Now now)
-        : charges_(charges), end_(charges + n), now_(now) {}
+    Decision(Charge* charges, size_t n, Now now) : charges_(charges), end_(charges + n), now_(now) {
+        for (Charge* charge = charges_; charge != end_; ++charge) {
+            place(charge).both = false;
+        }
+    }
 
     bool decide() {
         do {
@@ -75,20 +78,26 @@ public:
     }
 
 private:
+    /** Where a charge's entry is or is to be. */
+    struct Place {
+        bool both;     // both candidate buckets must be looked at
+        bool present;  // the entry is in `cell`
+        Cell cell;
+        Amount taken;  // of the limit, before this charge
+    };
+
+    Place& place(const Charge* charge) { return places_[charge - charges_]; }
+
     void lock_all() {
-        if (end_ - charges_ == 1 && !charges_->both) {
+        if (end_ - charges_ == 1 && !place(charges_).both) {
             charges_->access->journal.lock(charges_->first);
             return;
         }
-        lock_in_order();
-    }
-
-    __attribute__((noinline)) void lock_in_order() {
         Locks locks;
         for (Charge* charge = charges_; charge != end_; ++charge) {
             Journal* journal = &charge->access->journal;
             locks.want(journal, charge->first);
-            if (charge->both) {
+            if (place(charge).both) {
                 locks.want(journal, second_of(*charge));
             }
         }
@@ -122,7 +131,8 @@ private:
         needs_room_ = false;
         for (Charge* charge = charges_; charge != end_; ++charge) {
             found_all &= is_wide(*charge) ? find(charge, kWide) : find(charge, kSmall);
-            needs_room_ |= !charge->present | (charge->limit->algorithm == Algorithm::kConcurrency);
+            needs_room_ |=
+                !place(charge).present | (charge->limit->algorithm == Algorithm::kConcurrency);
         }
         if (!found_all) {
             finish();
@@ -132,28 +142,28 @@ private:
 
     inline __attribute__((always_inline)) bool find(Charge* charge, const Geometry& geometry) {
         uint32_t index = find_tag(charge->first, geometry, charge->tag);
-        charge->cell = {charge->first, index};
-        charge->present = index != kNoCell;
-        return charge->present || find_elsewhere(charge, geometry);
+        place(charge).cell = {charge->first, index};
+        place(charge).present = index != kNoCell;
+        return place(charge).present || find_elsewhere(charge, geometry);
     }
 
     __attribute__((noinline)) bool find_elsewhere(Charge* charge, const Geometry& geometry) {
-        if (!charge->both) {
+        if (!place(charge).both) {
             bool settled = !charge->first->overflowed && has_room_in_first(*charge, geometry);
-            charge->both = !settled;
+            place(charge).both = !settled;
             return settled;
         }
         Bucket* second = second_of(*charge);
-        charge->cell = {second, find_tag(second, geometry, charge->tag)};
-        charge->present = charge->cell.index != kNoCell;
+        place(charge).cell = {second, find_tag(second, geometry, charge->tag)};
+        place(charge).present = place(charge).cell.index != kNoCell;
         return true;
     }
 
     /** Whether the first bucket has a free cell beside those that earlier charges take. */
-    bool has_room_in_first(const Charge& charge, const Geometry& geometry) const {
+    bool has_room_in_first(const Charge& charge, const Geometry& geometry) {
         uint32_t wanted = 1;
         for (const Charge* other = charges_; other != &charge; ++other) {
-            wanted += !other->present && other->first == charge.first ? 1 : 0;
+            wanted += !place(other).present && other->first == charge.first ? 1 : 0;
         }
         for (uint32_t cell = 0; cell < geometry.cells && wanted != 0; ++cell) {
             wanted -= charge.first->tags[cell] == 0 ? 1 : 0;
@@ -172,14 +182,14 @@ private:
     inline __attribute__((always_inline)) bool weigh_token_bucket(Charge* charge) {
         const Limit& limit = *charge->limit;
         token_bucket::Level level{};
-        if (charge->present) {
-            load_state(charge->cell, kSmall, &charge->state);
-            level = token_bucket::unpack(charge->state.token_bucket);
+        if (place(charge).present) {
+            load_state(place(charge).cell, kSmall, &charge->state);
+            level = token_bucket::unpack(charge->state.words);
         }
         level = token_bucket::advance(limit, level, now_.monotonic);
         bool passes = fits(limit, level.used, charge->cost);
-        charge->taken = level.used;
-        token_bucket::pack(level, charge->policy, &charge->state);
+        place(charge).taken = level.used;
+        token_bucket::pack(level, charge->policy, false, &charge->state);
         charge->verdict = passes ? Verdict::kPassed : Verdict::kRefused;
         return passes;
     }
@@ -187,23 +197,24 @@ private:
     __attribute__((noinline)) bool weigh_other(Charge* charge) {
         const Limit& limit = *charge->limit;
         charge->state = State{};
-        if (charge->present) {
-            load_state(charge->cell, geometry_of(limit.algorithm), &charge->state);
+        if (place(charge).present) {
+            load_state(place(charge).cell, geometry_of(limit.algorithm), &charge->state);
         }
         advance(limit, &charge->state, now_);
         charge->state.head.policy = charge->policy & 0xff;
         charge->state.head.spent = 0;
         charge->state.head.refused = 0;
-        charge->taken = used(limit, charge->state);
-        bool passes = fits(limit, charge->taken, charge->cost);
+        place(charge).taken = used(limit, charge->state);
+        bool passes = fits(limit, place(charge).taken, charge->cost);
         charge->verdict = passes ? Verdict::kPassed : Verdict::kRefused;
         return passes;
     }
 
     /** Whether a charge of this decision has the cell. */
-    bool is_pinned(Cell cell) const {
+    bool is_pinned(Cell cell) {
         for (const Charge* charge = charges_; charge != end_; ++charge) {
-            if (charge->cell.bucket == cell.bucket && charge->cell.index == cell.index) {
+            if (place(charge).cell.bucket == cell.bucket &&
+                place(charge).cell.index == cell.index) {
                 return true;
             }
         }
@@ -213,7 +224,8 @@ private:
     __attribute__((noinline)) bool make_room_for_all() {
         bool passes = true;
         for (Charge* charge = charges_; charge != end_; ++charge) {
-            bool has_room = charge->present && charge->limit->algorithm != Algorithm::kConcurrency;
+            bool has_room =
+                place(charge).present && charge->limit->algorithm != Algorithm::kConcurrency;
             if (!has_room && counts(*charge) && !make_room(charge)) {
                 bool allow = charge->access->on_full == OnFull::kAllow || charge->dry_run;
                 charge->verdict = allow ? Verdict::kUncounted : Verdict::kNoRoom;
@@ -230,13 +242,13 @@ private:
                 return false;
             }
         }
-        return charge->present || find_room(charge);
+        return place(charge).present || find_room(charge);
     }
 
     bool find_room(Charge* charge) {
         const Geometry& geometry = geometry_of(charge->limit->algorithm);
         // A second bucket that is not locked is not needed: the first has a free cell.
-        Bucket* second = charge->both ? second_of(*charge) : charge->first;
+        Bucket* second = place(charge).both ? second_of(*charge) : charge->first;
         const auto pinned = [this](Cell cell) { return is_pinned(cell); };
         Journal* journal = &charge->access->journal;
         Victim victim =
@@ -244,7 +256,7 @@ private:
         if (victim.worth >= Worth::kLive) {
             Cell cell = move_one_away(journal, geometry, charge->first, second, pinned);
             if (cell.index != kNoCell) {
-                charge->cell = cell;
+                place(charge).cell = cell;
                 return true;
             }
         }
@@ -253,7 +265,7 @@ private:
             (refuses && charge->access->on_full != OnFull::kEvict)) {
             return false;
         }
-        charge->cell = victim.cell;
+        place(charge).cell = victim.cell;
         return true;
     }
 
@@ -269,18 +281,18 @@ private:
         }
     }
 
-    static inline __attribute__((always_inline)) void write(Charge* charge,
-                                                            const Geometry& geometry) {
+    inline __attribute__((always_inline)) void write(Charge* charge, const Geometry& geometry) {
         const Limit& limit = *charge->limit;
         State* state = &charge->state;
         ai_limit::charge(limit, state, charge->cost);
-        state->words[0] |= uint64_t{charge->taken + charge->cost >= limit.capacity} << kSpentShift;
+        state->words[0] |= uint64_t{place(charge).taken + charge->cost >= limit.capacity}
+                           << kSpentShift;
         Journal* journal = &charge->access->journal;
-        if (!charge->present) {
-            charge->first->overflowed |= charge->cell.bucket != charge->first ? 1 : 0;
-            store_tag(journal, charge->cell, charge->tag);
+        if (!place(charge).present) {
+            charge->first->overflowed |= place(charge).cell.bucket != charge->first ? 1 : 0;
+            store_tag(journal, place(charge).cell, charge->tag);
         }
-        store_state(journal, charge->cell, geometry, *state);
+        store_state(journal, place(charge).cell, geometry, *state);
         if (charge->flight != nullptr) {
             journal->write(&charge->flight->policy, charge->policy);
             journal->write(&charge->flight->tag, charge->tag);
@@ -298,11 +310,12 @@ private:
     __attribute__((noinline)) void mark_refusing() {
         for (Charge* charge = charges_; charge != end_; ++charge) {
             release_flight(charge);
-            if (charge->verdict != Verdict::kRefused || !charge->present) {
+            if (charge->verdict != Verdict::kRefused || !place(charge).present) {
                 continue;
             }
             const Geometry& geometry = geometry_of(charge->limit->algorithm);
-            uint64_t* word = state_words(charge->cell.bucket, geometry, charge->cell.index);
+            uint64_t* word =
+                state_words(place(charge).cell.bucket, geometry, place(charge).cell.index);
             State state;
             state.words[0] = *word;
             if (!state.head.refused) {
@@ -315,86 +328,14 @@ private:
     Charge* charges_;
     Charge* end_;
     Now now_;
+    Place places_[kMaxCharges];
     bool needs_room_ = false;  // in a bucket or, for requests in flight, among the records
 };
 
-__attribute__((noinline)) void lock_first_buckets(Charge* charges, size_t n) {
-    Locks locks;
-    for (Charge* charge = charges; charge != charges + n; ++charge) {
-        locks.want(&charge->access->journal, charge->first);
-    }
-    locks.take_all();
-}
-
-/** Brings a token bucket that is in its first bucket up to now and takes the cost; false where it
- * cannot. */
-inline __attribute__((always_inline)) bool take_at_once(Charge* charge, Now now) {
-    const Limit& limit = *charge->limit;
-    charge->cell = {charge->first, find_tag(charge->first, kSmall, charge->tag)};
-    if (charge->cell.index == kNoCell) {
-        return false;
-    }
-    load_state(charge->cell, kSmall, &charge->state);
-    token_bucket::Level level = token_bucket::advance(
-        limit, token_bucket::unpack(charge->state.token_bucket), now.monotonic);
-    if (!fits(limit, level.used, charge->cost)) {
-        return false;
-    }
-    charge->taken = level.used;
-    level.used += charge->cost;
-    token_bucket::pack(level, charge->policy, &charge->state);
-    charge->state.words[0] |= uint64_t{level.used >= limit.capacity} << kSpentShift;
-    return true;
-}
-
-bool is_simple(const Charge& charge) {
-    return charge.limit->algorithm == Algorithm::kTokenBucket && charge.cost != 0;
-}
-
-/** The most frequent decision, in a straight line; false as admit_at_once(). */
-inline bool admit_one_at_once(Charge* charge, Now now) {
-    if (!is_simple(*charge)) {
-        return false;
-    }
-    Journal* journal = &charge->access->journal;
-    journal->lock(charge->first);
-    bool taken = take_at_once(charge, now);
-    if (taken) {
-        store_state(journal, charge->cell, kSmall, charge->state);
-    }
-    journal->finish();
-    return taken;
-}
-
-/**
- * Decides on token buckets of one zone whose entries are in their first buckets and have what is
- * asked. False where one is another; nothing has been changed then.
- */
-bool admit_at_once(Charge* charges, size_t n, Now now) {
-    Journal* journal = &charges->access->journal;
-    Charge* end = charges + n;
-    for (const Charge* charge = charges; charge != end; ++charge) {
-        if (!is_simple(*charge) || &charge->access->journal != journal) {
-            return false;
-        }
-    }
-    lock_first_buckets(charges, n);
-    bool all = true;
-    for (Charge* charge = charges; all && charge != end; ++charge) {
-        all = take_at_once(charge, now);
-    }
-    for (Charge* charge = charges; all && charge != end; ++charge) {
-        store_state(journal, charge->cell, kSmall, charge->state);
-    }
-    journal->finish();
-    return all;
-}
-
 }  // namespace
 
-bool admit(Charge* charges, size_t n, Now now) {
-    bool at_once = n == 1 ? admit_one_at_once(charges, now) : admit_at_once(charges, n, now);
-    return at_once || Decision(charges, n, now).decide();
+bool admit_step_by_step(Charge* charges, size_t n, const Now& now) {
+    return Decision(charges, n, now).decide();
 }
 
 void end_flight(ZoneAccess* access, FlightRecord* flight) {

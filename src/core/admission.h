@@ -24,52 +24,56 @@ enum class Verdict : uint8_t {
     kNoRoom,     // refused for want of room in the zone
 };
 
-/** One policy's part in a decision. */
-struct Charge {
-    // What is asked; begin_charge() fills it in.
+/** What a policy asks of a request; most policies ask the same of all. */
+struct Ask {
     const Limit* limit;
     ZoneAccess* access;
-    uint64_t tag;     // of the key's entry
+    Amount cost;
     uint32_t policy;  // its number in the zone
     bool dry_run;     // counts and reports, but never refuses
-    Amount cost;
-
-    // What is answered.
-    Verdict verdict;
-    FlightRecord* flight;  // for kConcurrency where it was charged: to be ended by end_flight()
-    State state;           // after the decision, for describe()
-
-    // While it is decided on.
-    bool present;  // the entry is in `cell`
-    bool both;     // both candidate buckets must be looked at
-    Bucket* first;
-    Cell cell;
-    Amount taken;  // of the limit, before this charge
 };
 
-/** Fills in what is asked, and begins to load from memory what the decision will look at. */
-inline void begin_charge(Charge* charge, const Limit* limit, ZoneAccess* access, uint64_t hash,
-                         uint32_t policy, bool dry_run, Amount cost) {
-    charge->limit = limit;
-    charge->access = access;
-    charge->tag = tag_of(hash, policy);
-    charge->policy = policy;
-    charge->dry_run = dry_run;
-    charge->cost = cost;
+/** One policy's part in a decision. */
+struct Charge : Ask {
+    // Filled in by begin_charge(), like what is asked.
+    Verdict verdict;
+    uint64_t tag;   // of the key's entry
+    Bucket* first;  // where it belongs
+
+    // What is answered, beside the verdict.
+    State state;           // after the decision, for describe()
+    FlightRecord* flight;  // for kConcurrency where it was charged: to be ended by end_flight()
+};
+
+/** Begins to load from memory what a decision on this key will look at. `hash`: by hash_key(). */
+inline void begin_charge(Charge* charge, const Ask& ask, uint64_t hash) {
+    static_cast<Ask&>(*charge) = ask;
     charge->verdict = Verdict::kPassed;
+    charge->tag = tag_of(hash, ask.policy);
     charge->flight = nullptr;
-    charge->both = false;
-    charge->first =
-        first_bucket(access->journal.zone(), geometry_of(limit->algorithm), charge->tag, policy);
+    charge->first = first_bucket(ask.access->journal.zone(), geometry_of(ask.limit->algorithm),
+                                 charge->tag, ask.policy);
     prefetch(charge->first);
 }
+
+/**
+ * Decides on token buckets of one zone whose entries are in their first buckets, have what is asked
+ * and are not locked: nearly all decisions. False where one is another; nothing has been changed
+ * then.
+ */
+bool admit_at_once(Charge* charges, size_t n, Millis now);
+
+/** Decides on any charges. */
+bool admit_step_by_step(Charge* charges, size_t n, const Now& now);
 
 /**
  * Decides on all charges as one: either each is charged, or none is; a dry-run charge that does not
  * fit is left out. True where the request passes. At most kMaxCharges, of different policies. Exact
  * over all processes: the buckets of all charges are locked, in the order of their addresses.
  */
-bool admit(Charge* charges, size_t n, Now now);
+inline bool admit(Charge* charges, size_t n, const Now& now) {
+    return admit_at_once(charges, n, now.monotonic) || admit_step_by_step(charges, n, now);
+}
 
 /** Gives back the slot of a charge that was in flight. */
 void end_flight(ZoneAccess* access, FlightRecord* flight);

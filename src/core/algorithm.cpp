@@ -12,9 +12,8 @@ constexpr Millis kInFlightWait = 1000;
 
 void advance_token_bucket(const Limit& limit, State* state, Millis now) {
     StateHead head = state->head;
-    token_bucket::Level level = token_bucket::unpack(state->token_bucket);
-    token_bucket::pack(token_bucket::advance(limit, level, now), head.policy, state);
-    state->head.spent = head.spent;
+    token_bucket::Level level = token_bucket::unpack(state->words);
+    token_bucket::pack(token_bucket::advance(limit, level, now), head.policy, head.spent, state);
     state->head.refused = head.refused;
 }
 
@@ -51,25 +50,7 @@ void advance(const Limit& limit, State* state, Now now) {
     }
 }
 
-Amount used(const Limit& limit, const State& state) {
-    switch (limit.algorithm) {
-        case Algorithm::kTokenBucket:
-            return state.token_bucket.used;
-        case Algorithm::kSlidingWindow:
-            return sliding_window::used(state.sliding_window);
-        case Algorithm::kFixedWindow:
-            return state.fixed_window.used;
-        case Algorithm::kConcurrency:
-            return state.concurrency.used;
-    }
-    return 0;
-}
-
-Millis until_back(const Limit& limit, const State& state, Amount amount, Now now) {
-    if (limit.algorithm == Algorithm::kTokenBucket) {
-        return token_bucket::until_back(limit, token_bucket::unpack(state.token_bucket), amount,
-                                        now.monotonic);
-    }
+Millis until_back_other(const Limit& limit, const State& state, Amount amount, Now now) {
     switch (limit.algorithm) {
         case Algorithm::kTokenBucket:
             break;
@@ -85,20 +66,14 @@ Millis until_back(const Limit& limit, const State& state, Amount amount, Now now
 
 Description describe(const Limit& limit, const State& state, Amount requested, bool refused,
                      Now now) {
-    const auto until = [&](Amount amount) {
-        return limit.algorithm == Algorithm::kTokenBucket
-                   ? token_bucket::until_back(limit, token_bucket::unpack(state.token_bucket),
-                                              amount, now.monotonic)
-                   : until_back(limit, state, amount, now);
-    };
-    Amount taken =
-        limit.algorithm == Algorithm::kTokenBucket ? state.token_bucket.used : used(limit, state);
+    const auto until = [&](Amount amount) { return until_back(limit, state, amount, now); };
+    Amount taken = used(limit, state);
     Amount above = taken > limit.capacity ? taken - limit.capacity : 0;
     Description said{};
     said.measure = limit.measure;
     said.period = limit.period;
     said.limit = limit.capacity;
-    said.remaining = limit.capacity + above - taken;
+    said.remaining = remaining_of(limit, taken);
     said.requested = requested;
     said.window = window_of(limit, state);
     said.reset = until(taken);

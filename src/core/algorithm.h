@@ -3,6 +3,7 @@
 #include "core/limit.h"
 #include "core/sliding_window.h"
 #include "core/state.h"
+#include "core/token_bucket.h"
 
 namespace ai_limit {
 
@@ -18,7 +19,11 @@ constexpr bool is_wide(Algorithm algorithm) {
 void advance(const Limit& limit, State* state, Now now);
 
 /** What is used of the limit, after an advance; above the capacity where that has shrunk. */
-Amount used(const Limit& limit, const State& state);
+inline Amount used(const Limit& limit, const State& state) {
+    // All small states have it in the same place.
+    return is_wide(limit.algorithm) ? sliding_window::used(state.sliding_window)
+                                    : state.token_bucket.used;
+}
 
 /** Whether `cost` fits beside what is used. */
 inline bool fits(const Limit& limit, Amount used, Amount cost) {
@@ -34,9 +39,24 @@ inline void charge(const Limit& limit, State* state, Amount cost) {
     }
 }
 
+/** until_back() of the windows and of requests in flight. */
+Millis until_back_other(const Limit& limit, const State& state, Amount amount, Now now);
+
 /** Milliseconds until `amount` of what is used have come back; one second for requests in flight.
  */
-Millis until_back(const Limit& limit, const State& state, Amount amount, Now now);
+inline Millis until_back(const Limit& limit, const State& state, Amount amount, Now now) {
+    if (limit.algorithm == Algorithm::kTokenBucket) {
+        return token_bucket::until_back(limit, token_bucket::unpack(state.words), amount,
+                                        now.monotonic);
+    }
+    return until_back_other(limit, state, amount, now);
+}
+
+/** What of the limit can be had when so much is used: nothing where the limit has shrunk below it.
+ */
+constexpr Amount remaining_of(const Limit& limit, Amount used) {
+    return used < limit.capacity ? limit.capacity - used : 0;
+}
 
 /**
  * What is to be said of a state, after its decision. `requested` is what the request costs,

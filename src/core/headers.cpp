@@ -13,11 +13,6 @@ constexpr Millis kLongWait = 60'000;
 constexpr size_t kAmountSize = 13;
 constexpr size_t kSecondsSize = 15;
 
-struct HeaderName {
-    std::string_view name;
-    std::string_view lowercase;
-};
-
 /** All that the writer of a style needs. */
 struct Shown {
     const Description* all;
@@ -27,21 +22,21 @@ struct Shown {
     HeaderSink& sink;
 };
 
-bool put(HeaderSink& sink, const HeaderName& header, std::string_view value) {
+bool put(HeaderSink& sink, const ResponseHeaderName& header, std::string_view value) {
     return sink.put(header.name, header.lowercase, value);
 }
 
 /** Writes the value of one style's reset header. */
-using ResetWriter = void (*)(const Description& policy, Now now, TextWriter& out);
+using ResetWriter = void (*)(Millis reset, Now now, TextWriter& out);
 
 /** No reset is longer: a Go duration has 24 bytes at most, a date 20, seconds 15. */
 constexpr size_t kResetSize = 24;
 
 /** Limit, remaining and reset of one policy under the three names, with one allocation. */
 template <ResetWriter write_reset>
-bool put_three(const HeaderName* names, const Description& policy, const Shown& shown) {
+bool put_three(const ResponseHeaderName* names, const Standing& policy, Now now, HeaderSink& sink) {
     constexpr size_t kSize = kAmountSize + kAmountSize + kResetSize;
-    char* space = shown.sink.space(kSize);
+    char* space = sink.space(kSize);
     if (space == nullptr) {
         return false;
     }
@@ -50,10 +45,10 @@ bool put_three(const HeaderName* names, const Description& policy, const Shown& 
     const std::string_view limit = out.take();
     out.number(policy.remaining);
     const std::string_view remaining = out.take();
-    write_reset(policy, shown.now, out);
+    write_reset(policy.reset, now, out);
     const std::string_view reset = out.take();
-    return !out.overflowed() && put(shown.sink, names[0], limit) &&
-           put(shown.sink, names[1], remaining) && put(shown.sink, names[2], reset);
+    return !out.overflowed() && put(sink, names[0], limit) && put(sink, names[1], remaining) &&
+           put(sink, names[2], reset);
 }
 
 const Description* most_restrictive(const Shown& shown, Measure measure) {
@@ -70,34 +65,33 @@ const Description* most_restrictive(const Shown& shown, Measure measure) {
 
 /** The styles that tell requests and tokens apart: the first three names, and the last three. */
 template <ResetWriter write_reset>
-bool put_by_measure(const HeaderName* names, const Shown& shown) {
+bool put_by_measure(const ResponseHeaderName* names, const Shown& shown) {
     const Description* requests = most_restrictive(shown, Measure::kRequests);
-    if (requests != nullptr && !put_three<write_reset>(names, *requests, shown)) {
+    if (requests != nullptr && !put_three<write_reset>(names, *requests, shown.now, shown.sink)) {
         return false;
     }
     const Description* tokens = most_restrictive(shown, Measure::kTokens);
-    return tokens == nullptr || put_three<write_reset>(names + 3, *tokens, shown);
+    return tokens == nullptr || put_three<write_reset>(names + 3, *tokens, shown.now, shown.sink);
 }
 
 // x-ratelimit: the reported policy; the reset in seconds from now
 
-constexpr HeaderName kXRateLimitNames[] = {
-    {"X-RateLimit-Limit", "x-ratelimit-limit"},
-    {"X-RateLimit-Remaining", "x-ratelimit-remaining"},
-    {"X-RateLimit-Reset", "x-ratelimit-reset"},
-};
-
-void write_delta(const Description& policy, Now, TextWriter& out) {
-    out.whole_seconds(policy.reset);
-}
-
 bool write_x_ratelimit(const Shown& shown) {
-    return put_three<write_delta>(kXRateLimitNames, shown.reported, shown);
+    char* space = shown.sink.space(kXRateLimitSize);
+    if (space == nullptr) {
+        return false;
+    }
+    bool all = true;
+    format_x_ratelimit(shown.reported, space,
+                       [&](const ResponseHeaderName& name, std::string_view value) {
+                           all = all && put(shown.sink, name, value);
+                       });
+    return all;
 }
 
 // ietf: every policy; draft-ietf-httpapi-ratelimit-headers-10
 
-constexpr HeaderName kIetfNames[] = {
+constexpr ResponseHeaderName kIetfNames[] = {
     {"RateLimit-Policy", "ratelimit-policy"},
     {"RateLimit", "ratelimit"},
 };
@@ -163,7 +157,7 @@ bool write_ietf(const Shown& shown) {
 
 // openai: requests and tokens; the reset as Go prints a time.Duration
 
-constexpr HeaderName kOpenAiNames[] = {
+constexpr ResponseHeaderName kOpenAiNames[] = {
     {"x-ratelimit-limit-requests", "x-ratelimit-limit-requests"},
     {"x-ratelimit-remaining-requests", "x-ratelimit-remaining-requests"},
     {"x-ratelimit-reset-requests", "x-ratelimit-reset-requests"},
@@ -173,10 +167,10 @@ constexpr HeaderName kOpenAiNames[] = {
 };
 
 /** `0s`, `120ms`, `1.5s`, `6m0s`, `1h0m0s`; an hour is the largest unit. */
-void write_go_duration(const Description& policy, Now, TextWriter& out) {
+void write_go_duration(Millis reset, Now, TextWriter& out) {
     constexpr Millis kMinute = 60'000;
     constexpr Millis kHour = 60 * kMinute;
-    const Millis length = policy.reset > 0 ? policy.reset : 0;
+    const Millis length = reset > 0 ? reset : 0;
     if (length > 0 && length < 1000) {
         out.number(static_cast<uint64_t>(length));
         out.text("ms");
@@ -200,7 +194,7 @@ bool write_openai(const Shown& shown) {
 
 // anthropic: requests and tokens; the reset as a date
 
-constexpr HeaderName kAnthropicNames[] = {
+constexpr ResponseHeaderName kAnthropicNames[] = {
     {"anthropic-ratelimit-requests-limit", "anthropic-ratelimit-requests-limit"},
     {"anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-remaining"},
     {"anthropic-ratelimit-requests-reset", "anthropic-ratelimit-requests-reset"},
@@ -233,12 +227,12 @@ Date date_of_day(uint64_t days_since_epoch) {
 }
 
 /** RFC 3339 in UTC with whole seconds, rounded up; no later than the year 9999, its last. */
-void write_date(const Description& policy, Now now, TextWriter& out) {
+void write_date(Millis reset, Now now, TextWriter& out) {
     constexpr uint64_t kLastSecond = 253'402'300'799;
     constexpr unsigned kDay = 86'400;
     Millis at = 0;
     uint64_t second = kLastSecond;
-    if (!__builtin_add_overflow(now.wall, policy.reset > 0 ? policy.reset : 0, &at)) {
+    if (!__builtin_add_overflow(now.wall, reset > 0 ? reset : 0, &at)) {
         second = seconds_rounded_up(at) < kLastSecond ? seconds_rounded_up(at) : kLastSecond;
     }
     const Date date = date_of_day(second / kDay);
@@ -264,11 +258,12 @@ bool write_anthropic(const Shown& shown) {
 
 // what every style adds to a refusal
 
-constexpr HeaderName kRetryAfter = {"Retry-After", "retry-after"};
-constexpr HeaderName kRetryAfterMs = {"retry-after-ms", "retry-after-ms"};
-constexpr HeaderName kShouldRetry = {"x-should-retry", "x-should-retry"};
-constexpr HeaderName kCacheControl = {"Cache-Control", "cache-control"};
-constexpr HeaderName kRefusalNames[] = {kRetryAfter, kRetryAfterMs, kShouldRetry, kCacheControl};
+constexpr ResponseHeaderName kRetryAfter = {"Retry-After", "retry-after"};
+constexpr ResponseHeaderName kRetryAfterMs = {"retry-after-ms", "retry-after-ms"};
+constexpr ResponseHeaderName kShouldRetry = {"x-should-retry", "x-should-retry"};
+constexpr ResponseHeaderName kCacheControl = {"Cache-Control", "cache-control"};
+constexpr ResponseHeaderName kRefusalNames[] = {kRetryAfter, kRetryAfterMs, kShouldRetry,
+                                                kCacheControl};
 
 /** The one wait that clients honour. Those that cap it are told not to retry where it is long. */
 bool write_wait(Millis wait, HeaderSink& sink) {
@@ -304,12 +299,12 @@ constexpr char lower(char c) {
 }
 
 struct NameList {
-    const HeaderName* names;
+    const ResponseHeaderName* names;
     size_t count;
 };
 
 template <size_t count>
-constexpr NameList name_list(const HeaderName (&names)[count]) {
+constexpr NameList name_list(const ResponseHeaderName (&names)[count]) {
     return {names, count};
 }
 
@@ -422,7 +417,7 @@ bool is_rate_limit_header(std::string_view name, HeaderStyles styles, bool refus
     return is_listed(name, styles, refused);
 }
 
-bool is_more_restrictive(const Description& a, const Description& b) {
+bool is_more_restrictive(const Standing& a, const Standing& b) {
     __extension__ using Wide = unsigned __int128;
     // a limit of 0 has nothing left, as one of 1 of which nothing remains
     const Amount limit_of_a = a.limit > 0 ? a.limit : 1;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/text_writer.h"
 #include "core/types.h"
 
 namespace ai_limit {
@@ -46,6 +47,12 @@ protected:
     ~HeaderSink() = default;
 };
 
+/** The name of a header, as it is sent and in lower case; both static and NUL-terminated. */
+struct ResponseHeaderName {
+    std::string_view name;
+    std::string_view lowercase;
+};
+
 /**
  * Puts the headers of all styles of the set into the sink, and on a refusal the wait of `reported`
  * and what keeps the answer out of caches. `all` are the n policies that may be shown, which leaves
@@ -55,6 +62,33 @@ protected:
 bool write_headers(HeaderStyles styles, const Description* all, size_t n,
                    const Description& reported, bool refused, Now now, HeaderSink& sink);
 
+/** The headers of the x-ratelimit style. */
+inline constexpr ResponseHeaderName kXRateLimitNames[] = {
+    {"X-RateLimit-Limit", "x-ratelimit-limit"},
+    {"X-RateLimit-Remaining", "x-ratelimit-remaining"},
+    {"X-RateLimit-Reset", "x-ratelimit-reset"},
+};
+
+/** What their values take at most, in bytes. */
+constexpr size_t kXRateLimitSize = 64;
+
+/**
+ * Writes the values of these headers into `space`, of kXRateLimitSize bytes, and gives each with
+ * its name to put(const ResponseHeaderName&, std::string_view value): what write_headers() puts
+ * where a policy of this standing is reported.
+ */
+template <typename Put>
+inline void format_x_ratelimit(const Standing& reported, char* space, const Put& put) {
+    static_assert(kXRateLimitSize >= 3 * kMaxDigits);
+    const uint64_t numbers[] = {reported.limit, reported.remaining,
+                                seconds_rounded_up(reported.reset)};
+    for (size_t i = 0; i < 3; ++i) {
+        char* end = put_digits(space, numbers[i]);
+        put(kXRateLimitNames[i], std::string_view(space, static_cast<size_t>(end - space)));
+        space = end;
+    }
+}
+
 /**
  * Whether write_headers() with these arguments may write a header of this name, in any case: then
  * one that came from upstream has to go.
@@ -62,7 +96,7 @@ bool write_headers(HeaderStyles styles, const Description* all, size_t n,
 bool is_rate_limit_header(std::string_view name, HeaderStyles styles, bool refused);
 
 /** Whether less is left in `a` than in `b`, each in proportion to its limit. Exact. */
-bool is_more_restrictive(const Description& a, const Description& b);
+bool is_more_restrictive(const Standing& a, const Standing& b);
 
 /** The wait that a refusal tells: never 0, which clients take for "at once". kNever stays kNever.
  */

@@ -38,6 +38,9 @@ public:
     const Zone& zone() const { return zone_; }
     uint32_t number() const { return number_; }
 
+    /** Waits for a bucket's lock that is noted already, and taken by somebody else. */
+    void wait_for(Bucket* bucket);
+
     /** Waits for the bucket's lock. Several must be taken in the order of their addresses. */
     void lock(Bucket* bucket) {
         JournalData* data = data_;
@@ -116,8 +119,9 @@ public:
     bool is_dead(uint32_t number) const;
 
 private:
+    friend class StraightJournal;
+
     static void keep_order() { std::atomic_signal_fence(std::memory_order_seq_cst); }
-    void wait_for(Bucket* bucket);
 
     Zone zone_;
     const Host* host_ = nullptr;

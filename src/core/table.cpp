@@ -5,8 +5,27 @@
 
 namespace ai_limit {
 
-uint64_t hash_key(const Zone& zone, std::string_view key) {
-    return XXH3_64bits_withSecret(key.data(), key.size(), zone.header()->secret, kSecretBytes);
+namespace {
+
+/** Up to here XXH3 works without an array on the stack, which costs a check at each return. */
+constexpr size_t kShortKey = 128;
+
+inline uint64_t hash(const Zone& zone, std::string_view key) {
+    return tag_base(
+        XXH3_64bits_withSecret(key.data(), key.size(), zone.header()->secret, kSecretBytes));
+}
+
+__attribute__((noinline)) uint64_t hash_long_key(const Zone& zone, std::string_view key) {
+    return hash(zone, key);
+}
+
+}  // namespace
+
+__attribute__((flatten)) uint64_t hash_key(const Zone& zone, std::string_view key) {
+    if (key.size() > kShortKey) {
+        return hash_long_key(zone, key);
+    }
+    return hash(zone, key);
 }
 
 }  // namespace ai_limit

@@ -21,11 +21,15 @@ inline const Geometry& geometry_of(Algorithm algorithm) {
     return algorithm == Algorithm::kSlidingWindow ? kWide : kSmall;
 }
 
-/** The tag of a key's entry for a policy. `hash` is the key's, by the zone's secret, the same for
- * all policies. */
+/** A hash as tag_of() wants it: no policy's number turns it into 0, which is an empty cell's tag.
+ */
+constexpr uint64_t tag_base(uint64_t hash) {
+    return hash >> 8 != 0 ? hash : ~hash;
+}
+
+/** The tag of a key's entry for a policy. `hash` is hash_key()'s, the same for all policies. */
 inline uint64_t tag_of(uint64_t hash, uint32_t policy) {
-    uint64_t tag = hash ^ policy;
-    return tag != 0 ? tag : ~uint64_t{0};
+    return hash ^ policy;
 }
 
 /** `tag` / 2^64 of the way through the buckets. */
@@ -58,7 +62,7 @@ inline uint32_t find_tag(const Bucket* bucket, const Geometry& geometry, uint64_
     return kNoCell;
 }
 
-/** XXH3 of the key with the zone's secret. */
+/** XXH3 of the key with the zone's secret; never below 256. */
 uint64_t hash_key(const Zone& zone, std::string_view key);
 
 /** Reads an entry's state; what a small state does not use of `state` is left alone. */

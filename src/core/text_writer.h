@@ -56,6 +56,41 @@ constexpr size_t decimal_digits(uint64_t value) {
     return digits + (value >= kPowersOfTen[digits] ? 1 : 0);
 }
 
+constexpr size_t kMaxDigits = 20;  // of a 64-bit number
+
+/** Two digits, of a number below 100. */
+inline const char* digit_pair(uint64_t value) {
+    static constexpr char kPairs[] =
+        "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142"
+        "43444546474849505152535455565758596061626364656667686970717273747576777879808182838485"
+        "8687888990919293949596979899";
+    return kPairs + 2 * value;
+}
+
+/** Writes a number's decimal_digits() digits to `at`. Returns where they end. */
+inline char* put_digits(char* at, uint64_t value) {
+    char* end = at + decimal_digits(value);
+    char* p = end;
+    for (; value > UINT32_MAX; value /= 100) {
+        p -= 2;
+        std::memcpy(p, digit_pair(value % 100), 2);
+    }
+    // Half the work of 64 bits.
+    auto rest = static_cast<uint32_t>(value);
+    while (rest >= 100) {
+        const uint32_t hundreds = rest / 100;
+        p -= 2;
+        std::memcpy(p, digit_pair(rest - hundreds * 100), 2);
+        rest = hundreds;
+    }
+    if (rest >= 10) {
+        std::memcpy(p - 2, digit_pair(rest), 2);
+    } else {
+        p[-1] = static_cast<char>('0' + rest);
+    }
+    return end;
+}
+
 /** Appends to a buffer that outlives it; see the top of this file for what happens at its end. */
 class TextWriter {
 public:
@@ -72,26 +107,13 @@ public:
 
     /** In decimal digits. */
     void number(uint64_t value) {
-        const size_t digits = decimal_digits(value);
-        if (!fits(digits)) {
-            return;
-        }
-        at_ += digits;
-        char* p = at_;
-        while (value >= 100) {
-            p -= 2;
-            std::memcpy(p, pair(value % 100), 2);
-            value /= 100;
-        }
-        if (value >= 10) {
-            std::memcpy(p - 2, pair(value), 2);
-        } else {
-            p[-1] = static_cast<char>('0' + value);
+        if (fits(decimal_digits(value))) {
+            at_ = put_digits(at_, value);
         }
     }
 
     /** Exactly two digits, for clocks and calendars; value is below 100. */
-    void two_digits(unsigned value) { text({pair(value), 2}); }
+    void two_digits(unsigned value) { text({digit_pair(value), 2}); }
 
     /** Whole seconds, rounded up. */
     void whole_seconds(Millis length) { number(seconds_rounded_up(length)); }
@@ -145,14 +167,6 @@ private:
         overflowed_ = true;
         end_ = at_;
         return false;
-    }
-
-    static const char* pair(uint64_t value) {
-        static constexpr char kPairs[] =
-            "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142"
-            "43444546474849505152535455565758596061626364656667686970717273747576777879808182838485"
-            "8687888990919293949596979899";
-        return kPairs + 2 * value;
     }
 
     void json_escape(char c) {

@@ -8,17 +8,18 @@ __extension__ typedef unsigned __int128 Wide;
 
 }  // namespace
 
-Level after_long(const Limit& limit, Level level, uint64_t elapsed) {
+Level advance_slowly(const Limit& limit, Level level, Millis now) {
+    uint64_t elapsed = static_cast<uint64_t>(now - level.at);
     Wide parts = Wide{elapsed} * limit.refill_amount + fraction_of(limit, level);
     Wide whole = parts / limit.refill_millis;
     if (whole >= level.used) {
-        return {0, level.at, 0, limit.rate_number};
+        return {0, now, 0, limit.rate_number};
     }
-    return {level.used - static_cast<uint64_t>(whole), level.at,
+    return {level.used - static_cast<uint64_t>(whole), now,
             static_cast<uint64_t>(parts % limit.refill_millis), limit.rate_number};
 }
 
-Millis until_back_long(const Limit& limit, const Level& level, Amount amount, Millis now) {
+Millis until_back_long(const Limit& limit, Level level, Amount amount, Millis now) {
     Wide parts = Wide{amount} * limit.refill_millis - fraction_of(limit, level);
     Wide millis = (parts + limit.refill_amount - 1) / limit.refill_amount;
     constexpr Wide kLongest = Wide{1} << 61;

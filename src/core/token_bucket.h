@@ -24,16 +24,19 @@ struct Level {
 /** Bits of `at` that share a word with the remainder. */
 constexpr unsigned kLowTimeBits = 28;
 
-inline Level unpack(const TokenBucketState& state) {
-    return {state.used, static_cast<Millis>(uint64_t{state.at_high} << kLowTimeBits | state.at_low),
-            state.remainder, static_cast<uint32_t>(state.rate)};
+inline Level unpack(const uint64_t* words) {
+    constexpr uint64_t kAmountMask = (uint64_t{1} << 40) - 1;
+    constexpr uint64_t kRemainderMask = (uint64_t{1} << 36) - 1;
+    return {words[0] >> kUsedShift & kAmountMask,
+            static_cast<Millis>(words[0] >> 54 << kLowTimeBits | words[1] >> 36),
+            words[1] & kRemainderMask, static_cast<uint32_t>(words[0] >> 50 & 15)};
 }
 
-/** Writes all fields; of the head, the policy's number. */
-inline void pack(const Level& level, uint32_t policy, State* state) {
+/** Writes all fields; of the head, the policy's number and whether it is spent. */
+inline void pack(const Level& level, uint32_t policy, bool spent, State* state) {
     uint64_t at = static_cast<uint64_t>(level.at);
-    state->words[0] = (policy & 0xff) | level.used << kUsedShift | uint64_t{level.rate} << 50 |
-                      at >> kLowTimeBits << 54;
+    state->words[0] = (policy & 0xff) | uint64_t{spent} << kSpentShift | level.used << kUsedShift |
+                      uint64_t{level.rate} << 50 | at >> kLowTimeBits << 54;
     state->words[1] = level.remainder | at << 36;
 }
 
@@ -43,42 +46,44 @@ inline uint64_t fraction_of(const Limit& limit, const Level& level) {
     return same && level.remainder < limit.refill_millis ? level.remainder : 0;
 }
 
-/** The level after `elapsed` milliseconds, for times and rates whose product exceeds 64 bits. */
-Level after_long(const Limit& limit, Level level, uint64_t elapsed);
-
-/** The level after `elapsed` milliseconds have given back their part. */
-inline Level after(const Limit& limit, Level level, uint64_t elapsed) {
-    uint64_t parts;
-    if (__builtin_mul_overflow(elapsed, limit.refill_amount, &parts) ||
-        __builtin_add_overflow(parts, fraction_of(limit, level), &parts)) {
-        return after_long(limit, level, elapsed);
+/**
+ * Brings the level up to `now`; a clock that stepped back gives nothing back. False, and the level
+ * as it was, where the time and the rate multiply to more than 64 bits.
+ */
+inline bool advance_quickly(const Limit& limit, Level* level, Millis now) {
+    Millis at = level->at > now ? level->at : now;
+    Millis elapsed = at - level->at;
+    uint64_t used = 0;
+    uint64_t remainder = 0;
+    if (elapsed < limit.fills_in || level->used > limit.capacity) {
+        uint64_t parts;
+        if (__builtin_mul_overflow(static_cast<uint64_t>(elapsed), limit.refill_amount, &parts) ||
+            __builtin_add_overflow(parts, fraction_of(limit, *level), &parts)) {
+            return false;
+        }
+        uint64_t whole = parts / limit.refill_millis;
+        if (whole < level->used) {
+            used = level->used - whole;
+            remainder = parts % limit.refill_millis;
+        }
     }
-    uint64_t whole = parts / limit.refill_millis;
-    if (whole >= level.used) {
-        return {0, level.at, 0, limit.rate_number};
-    }
-    return {level.used - whole, level.at, parts % limit.refill_millis, limit.rate_number};
+    *level = {used, at, remainder, limit.rate_number};
+    return true;
 }
+
+/** The level at `now`, whatever the numbers. */
+Level advance_slowly(const Limit& limit, Level level, Millis now);
 
 /** The level at `now`. A clock that stepped back gives nothing back. */
 inline Level advance(const Limit& limit, Level level, Millis now) {
-    if (now <= level.at) {
-        return level;
-    }
-    Millis elapsed = now - level.at;
-    if (elapsed >= limit.fills_in && level.used <= limit.capacity) {
-        return {0, now, 0, limit.rate_number};
-    }
-    level = after(limit, level, static_cast<uint64_t>(elapsed));
-    level.at = now;
-    return level;
+    return advance_quickly(limit, &level, now) ? level : advance_slowly(limit, level, now);
 }
 
 /** The same as until_back() for numbers whose products exceed 64 bits. */
-Millis until_back_long(const Limit& limit, const Level& level, Amount amount, Millis now);
+Millis until_back_long(const Limit& limit, Level level, Amount amount, Millis now);
 
 /** Milliseconds from `now` until `amount` of what is used have come back, rounded up. */
-inline Millis until_back(const Limit& limit, const Level& level, Amount amount, Millis now) {
+inline Millis until_back(const Limit& limit, Level level, Amount amount, Millis now) {
     uint64_t parts;
     if (amount == 0) {
         return 0;

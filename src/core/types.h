@@ -41,6 +41,13 @@ struct Period {
     PeriodUnit unit;
 };
 
+/** What one policy says of itself after a decision, in short; see Description. */
+struct Standing {
+    Amount limit;
+    Amount remaining;
+    Millis reset;
+};
+
 /**
  * What one policy says of itself after a decision: all that headers, bodies, variables and log
  * lines show. The texts belong to the configuration.
@@ -57,6 +64,8 @@ struct Description {
     Millis next;       // until more than `remaining` can be had; 0 where nothing is used
     Millis wait;       // until this request would fit: 0 if it did, kNever if it never will
     bool refused;
+
+    constexpr operator Standing() const { return {limit, remaining, reset}; }
 };
 
 }  // namespace ai_limit

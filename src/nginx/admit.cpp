@@ -14,7 +14,7 @@ namespace {
 
 bool contains(const PolicySet& set, const PolicyConf* policy) {
     for (ngx_uint_t i = 0; i < set.count; ++i) {
-        if (set.uses[i].policy == policy) {
+        if (set.policies[i] == policy) {
             return true;
         }
     }
@@ -23,115 +23,128 @@ bool contains(const PolicySet& set, const PolicyConf* policy) {
 
 /** Also true of those that a refusal before their phase has spared: error_page shall not charge
  * them. */
-bool was_evaluated(RequestContext* context, const PolicyConf* policy) {
-    for (Evaluation* one = context->latest; one != nullptr; one = one->earlier) {
+bool was_evaluated(const Evaluation* latest, const PolicyConf* policy) {
+    for (const Evaluation* one = latest; one != nullptr; one = one->earlier) {
         if (one->spared != nullptr && contains(*one->spared, policy)) {
             return true;
         }
-        for (ngx_uint_t i = 0; i < one->count; ++i) {
-            if (one->parts()[i].policy == policy) {
-                return true;
-            }
-        }
     }
-    return false;
+    return find_charge(latest, policy) != nullptr;
 }
 
-/** A key of a set's policies, evaluated and hashed once. */
+/** A key of a run of policies, and its hash in their zone. */
 struct Key {
     ngx_str_t text;
     uint64_t hash;
 };
 
-/** While the charges of a set are collected. */
-struct Collection {
-    ngx_http_request_t* r;
-    const PolicySet* set;
-    uint32_t known;  // one bit for each of `keys`
-    Key keys[kMaxCharges];
-};
-
-ngx_int_t find_key(Collection* collection, ngx_uint_t index, const Key** found) {
-    Key* key = &collection->keys[index];
-    *found = key;
-    if (collection->known >> index & 1) {
-        return NGX_OK;
-    }
-    PolicyConf* policy = collection->set->uses[index].policy;
-    if (evaluate(collection->r, &policy->key, &key->text) != NGX_OK) {
+inline __attribute__((always_inline)) ngx_int_t find_key(ngx_http_request_t* r, PolicyConf* policy,
+                                                         Key* key) {
+    if (evaluate(r, &policy->key, &key->text) != NGX_OK) {
         return NGX_ERROR;
     }
-    collection->known |= uint32_t{1} << index;
-    if (key->text.len != 0) {
-        key->hash = hash_key(policy->access->journal.zone(), view(key->text));
+    const Journal& journal = policy->ask.access->journal;
+    if (key->text.len != 0 && journal.is_open()) {
+        key->hash = hash_key(journal.zone(), view(key->text));
     }
     return NGX_OK;
 }
 
-/** Fills in one charge. NGX_DECLINED where the policy does not apply to this request. */
-inline __attribute__((always_inline)) ngx_int_t collect_charge(Collection* collection,
-                                                               const PolicyUse& use, Charge* charge,
-                                                               Part* part) {
-    PolicyConf* policy = use.policy;
-    if (policy->number == 0) {
-        return NGX_DECLINED;  // the zone is used by too many processes: logged when this one began
-    }
-    const Key* key;
-    if (find_key(collection, use.key, &key) != NGX_OK) {
-        return NGX_ERROR;
-    }
-    if (key->text.len == 0) {
+/**
+ * Begins the charge of a policy that may have been evaluated before or has variables. NGX_DECLINED
+ * where it does not apply to this request.
+ */
+__attribute__((noinline)) ngx_int_t begin_unusual_charge(ngx_http_request_t* r,
+                                                         const Evaluation* earlier,
+                                                         PolicyConf* policy, uint64_t hash,
+                                                         Charge* charge) {
+    if (!policy->usable || was_evaluated(earlier, policy)) {
         return NGX_DECLINED;
     }
-    const Limit* limit = &policy->limit;
-    Amount cost = policy->cost;
-    if (policy->variable != nullptr || policy->cost_variable != nullptr) {
-        ngx_int_t rc = read_values(collection->r, policy, &limit, &cost);
-        if (rc != NGX_OK) {
-            return rc;
-        }
+    Ask ask = policy->ask;
+    ngx_int_t rc = read_values(r, policy, &ask);
+    if (rc == NGX_OK) {
+        begin_charge(charge, ask, hash);
     }
-    begin_charge(charge, limit, policy->access, key->hash, policy->number, policy->dry_run, cost);
-    *part = {policy, key->text};
+    return rc;
+}
+
+/** Adds the charges of one key's policies that apply and were not evaluated before. */
+ngx_int_t collect_run(ngx_http_request_t* r, PolicyConf* const* policy, PolicyConf* const* end,
+                      const Key& key, Evaluation* one) {
+    if (key.text.len == 0) {
+        return NGX_OK;
+    }
+    const Evaluation* earlier = one->earlier;
+    ngx_uint_t count = one->count;
+    Charge* charge = one->charges + count;
+    Part* part = one->parts + count;
+    for (; policy != end; ++policy) {
+        if (earlier == nullptr && (*policy)->plain) {
+            begin_charge(charge, (*policy)->ask, key.hash);
+        } else {
+            ngx_int_t rc = begin_unusual_charge(r, earlier, *policy, key.hash, charge);
+            if (rc == NGX_DECLINED) {
+                continue;
+            }
+            if (rc != NGX_OK) {
+                return NGX_ERROR;
+            }
+        }
+        *part++ = {*policy, key.text};
+        ++charge;
+        ++count;
+    }
+    one->count = count;
     return NGX_OK;
 }
 
-/** The charges of the policies that apply and were not evaluated before. */
-inline __attribute__((always_inline)) ngx_int_t collect(ngx_http_request_t* r,
-                                                        RequestContext* context,
-                                                        const PolicySet& set, Evaluation* one) {
-    Collection collection;
-    collection.r = r;
-    collection.set = &set;
-    collection.known = 0;
-    one->count = set.count;  // where the parts begin
-    Part* parts = one->parts();
-    ngx_uint_t count = 0;
-    for (ngx_uint_t i = 0; i < set.count; ++i) {
-        if (context->latest != nullptr && was_evaluated(context, set.uses[i].policy)) {
-            continue;
-        }
-        ngx_int_t rc =
-            collect_charge(&collection, set.uses[i], &one->charges[count], &parts[count]);
-        if (rc == NGX_ERROR) {
+ngx_int_t collect_all_runs(ngx_http_request_t* r, const PolicySet& set, Evaluation* one) {
+    Key keys[kMaxCharges];
+    PolicyConf* const* policy = set.policies;
+    for (ngx_uint_t i = 0; i < set.run_count; ++i) {
+        const KeyRun& run = set.runs[i];
+        if (run.key == i && find_key(r, *policy, &keys[i]) != NGX_OK) {
             return NGX_ERROR;
         }
-        count += rc == NGX_OK ? 1 : 0;
-    }
-    if (count != set.count) {
-        one->count = count;
-        ngx_memmove(one->parts(), parts, count * sizeof(Part));
+        PolicyConf* const* end = policy + run.count;
+        if (collect_run(r, policy, end, keys[run.key], one) != NGX_OK) {
+            return NGX_ERROR;
+        }
+        policy = end;
     }
     return NGX_OK;
+}
+
+ngx_int_t collect(ngx_http_request_t* r, const PolicySet& set, Evaluation* one) {
+    if (set.run_count != 1) {
+        return collect_all_runs(r, set, one);
+    }
+    Key key;
+    PolicyConf* const* policies = set.policies;
+    return find_key(r, *policies, &key) == NGX_OK
+               ? collect_run(r, policies, policies + set.count, key, one)
+               : NGX_ERROR;
+}
+
+ngx_int_t refuse_or_pass(ngx_http_request_t* r, RequestContext* context, const LocConf& conf,
+                         Evaluation* one) {
+    if (one->refused && !one->dry_run) {
+        one->spared = &conf.list->access;
+        context->refusal_status = conf.status;
+        return refuse(r, context);
+    }
+    if (would_refuse(*one)) {
+        log_dry_run(r, context);
+    }
+    return NGX_DECLINED;
 }
 
 ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set) {
     RequestContext* context = find_context(r);
-    Evaluation* one = context != nullptr ? make_evaluation(r, set.count) : nullptr;
-    if (one == nullptr && (context != nullptr || !make_context(r, set.count, &context, &one))) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-    if (collect(r, context, set, one) != NGX_OK) {
+    Evaluation* one = context != nullptr ? add_evaluation(r, context, set.count)
+                                         : make_context(r, set.count, &context);
+    if (one == nullptr || collect(r, set, one) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     if (one->count == 0) {
@@ -140,17 +153,11 @@ ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf& conf, const PolicyS
     one->now = now_by_nginx();
     one->dry_run = conf.dry_run;
     one->refused = !admit(one->charges, one->count, one->now);
-    one->spared = one->refused && !one->dry_run ? &conf.list->access : nullptr;
-    one->earlier = context->latest;
     context->latest = one;
     context->in_flight |= set.concurrency;
-    if (one->refused && !one->dry_run) {
-        context->refusal_status = conf.status;
-        return refuse(r, context);
-    }
     context->refusal_status = 0;
-    if ((one->dry_run || set.dry_run) && would_refuse(*one)) {
-        log_dry_run(r, context);
+    if (one->refused || one->dry_run || set.dry_run) {
+        return refuse_or_pass(r, context, conf, one);
     }
     return NGX_DECLINED;
 }

@@ -82,16 +82,30 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     return policy->memo != nullptr ? NGX_OK : NGX_ERROR;
 }
 
-/** The first policy of the set with the same key in the same zone: both share one evaluation and
- * hash. */
-ngx_uint_t key_of(const PolicySet& set, const PolicyConf& policy) {
-    for (ngx_uint_t i = 0; i < set.count; ++i) {
-        const PolicyConf& other = *set.uses[i].policy;
+/** Which run of the set has the policy's key, so that both share one evaluation and hash. */
+ngx_uint_t find_run(const PolicySet& set, const PolicyConf& policy) {
+    ngx_uint_t first = 0;
+    for (ngx_uint_t run = 0; run < set.run_count; ++run) {
+        const PolicyConf& other = *set.policies[first];
         if (other.zone == policy.zone && view(other.key_text) == view(policy.key_text)) {
-            return i;
+            return run;
         }
+        first += set.runs[run].count;
     }
-    return set.count;
+    return set.run_count;
+}
+
+void add_policy(PolicySet* set, PolicyConf* policy) {
+    ngx_uint_t key = find_run(*set, *policy);
+    ngx_uint_t last = set->run_count;
+    if (last > 0 && set->runs[last - 1].key == key) {
+        ++set->runs[last - 1].count;
+    } else {
+        set->runs[set->run_count++] = {1, key};
+    }
+    set->policies[set->count++] = policy;
+    set->dry_run |= policy->dry_run;
+    set->concurrency |= policy->has_concurrency;
 }
 
 ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
@@ -102,11 +116,7 @@ ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
             return mistake_at(cf, list->position, "ai_limit: unknown policy", name,
                               ", declare it with ai_limit_policy,");
         }
-        PolicySet* set = policy->preaccess ? &list->preaccess : &list->access;
-        set->uses[set->count] = {policy, key_of(*set, *policy)};
-        ++set->count;
-        set->dry_run |= policy->dry_run;
-        set->concurrency |= policy->has_concurrency;
+        add_policy(policy->preaccess ? &list->preaccess : &list->access, policy);
         main->preaccess |= policy->preaccess;
         main->access |= !policy->preaccess;
     }

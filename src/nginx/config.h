@@ -73,21 +73,24 @@ struct PolicyConf {
     Position position;
 
     // A worker's own:
-    ZoneAccess* access;
-    uint32_t number;  // in the zone; 0 where this worker cannot use it
+    Ask ask;      // of every request, but for what variables say
+    bool usable;  // false where the zone has no room for this process
+    bool plain;   // usable, and no variables hold its rate, its slots or its cost
     LimitMemo* memo;
 };
 
-/** A policy of a location, and which of its keys it uses. */
-struct PolicyUse {
-    PolicyConf* policy;
-    ngx_uint_t key;  // index of the first policy in the same set with the same key and zone
+/** Neighbours in a set that have the same key in the same zone. */
+struct KeyRun {
+    ngx_uint_t count;  // of policies
+    ngx_uint_t key;    // the first run with this key: this one or one before it
 };
 
-/** The policies of one phase of a location. */
+/** The policies of one phase of a location, in the order of the directive. */
 struct PolicySet {
-    PolicyUse uses[kMaxCharges];
+    PolicyConf* policies[kMaxCharges];
     ngx_uint_t count;
+    KeyRun runs[kMaxCharges];
+    ngx_uint_t run_count;
     bool dry_run;      // one of them is on a dry run
     bool concurrency;  // one of them counts requests in flight
 };
@@ -141,7 +144,9 @@ ngx_int_t evaluate_by_nginx(ngx_http_request_t* r, Text* text, ngx_str_t* value)
 
 /** The text for a request; empty where its variables are. The request's pool owns it. */
 inline ngx_int_t evaluate(ngx_http_request_t* r, Text* text, ngx_str_t* value) {
-    if (text->reads_header && find_single_header(r, text->header, value)) {
+    const ngx_str_t* header = text->reads_header ? find_single_header(r, text->header) : nullptr;
+    if (header != nullptr) {
+        *value = *header;
         return NGX_OK;
     }
     return evaluate_by_nginx(r, text, value);

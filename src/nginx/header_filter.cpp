@@ -2,6 +2,8 @@
 
 #include "nginx/header_filter.h"
 
+#include <iterator>
+
 #include "nginx/request_context.h"
 
 namespace ai_limit {
@@ -9,6 +11,15 @@ namespace ai_limit {
 namespace {
 
 ngx_http_output_header_filter_pt next_header_filter;
+
+inline void set_header(ngx_table_elt_t* header, const ResponseHeaderName& name,
+                       std::string_view value) {
+    header->hash = 1;
+    header->key = to_ngx(name.name);
+    header->value = to_ngx(value);
+    header->lowcase_key = to_ngx(name.lowercase).data;
+    unlink_header(header);
+}
 
 /** Adds to nginx's list of headers. */
 class ResponseHeaders final : public HeaderSink {
@@ -28,11 +39,7 @@ public:
         if (header == nullptr) {
             return false;
         }
-        header->hash = 1;
-        header->key = to_ngx(name);
-        header->value = to_ngx(value);
-        header->lowcase_key = to_ngx(lowercase_name).data;
-        unlink_header(header);
+        set_header(header, {name, lowercase_name}, value);
         return true;
     }
 
@@ -88,16 +95,84 @@ ngx_int_t write_report(ngx_http_request_t* r, RequestContext* context, HeaderSty
     return written || !refused ? NGX_OK : NGX_ERROR;
 }
 
-ngx_int_t header_filter(ngx_http_request_t* r) noexcept {
-    ngx_uint_t styles = loc_conf(r)->headers;
-    if (styles == kHeadersOff || r != r->main) {
-        return next_header_filter(r);
+// The most frequent answer, made in a straight line: the default style, of a request that passed at
+// its only decision.
+
+/** The policy that is reported of a decision that passed; nullptr where all are on a dry run. */
+inline const Charge* find_reported(const Evaluation& one) {
+    if (one.count == 1) {
+        return one.charges->dry_run ? nullptr : one.charges;
     }
+    const Charge* reported = nullptr;
+    Standing least{};
+    for (const Charge *charge = one.charges, *end = charge + one.count; charge != end; ++charge) {
+        if (charge->dry_run) {
+            continue;
+        }
+        const Limit& limit = *charge->limit;
+        Standing standing = {limit.capacity, remaining_of(limit, used(limit, charge->state)), 0};
+        if (reported == nullptr || is_more_restrictive(standing, least)) {
+            reported = charge;
+            least = standing;
+        }
+    }
+    return reported;
+}
+
+/** Room for n headers at the end of a list; nullptr without memory. */
+inline ngx_table_elt_t* push_headers(ngx_list_t* list, ngx_uint_t n) {
+    ngx_list_part_t* last = list->last;
+    if (last->nelts + n > list->nalloc) {
+        return nullptr;
+    }
+    ngx_table_elt_t* first = static_cast<ngx_table_elt_t*>(last->elts) + last->nelts;
+    last->nelts += n;
+    return first;
+}
+
+/** False where there is no such report, or not enough room for it; then nothing was done. */
+__attribute__((noinline)) bool write_short_report(ngx_http_request_t* r, const Evaluation& one) {
+    if (one.refused || one.dry_run || one.earlier != nullptr) {
+        return false;
+    }
+    const Charge* reported = find_reported(one);
+    if (reported == nullptr) {
+        return false;
+    }
+    ResponseHeaders(r, false).remove(header_styles(HeaderStyle::kXRateLimit), false);
+    char* space = static_cast<char*>(ngx_pnalloc(r->pool, kXRateLimitSize));
+    ngx_table_elt_t* headers =
+        space != nullptr ? push_headers(&r->headers_out.headers, std::size(kXRateLimitNames))
+                         : nullptr;
+    if (headers == nullptr) {
+        return false;
+    }
+    const Limit& limit = *reported->limit;
+    Amount taken = used(limit, reported->state);
+    format_x_ratelimit({limit.capacity, remaining_of(limit, taken),
+                        until_back(limit, reported->state, taken, one.now)},
+                       space, [&](const ResponseHeaderName& name, std::string_view value) {
+                           set_header(headers++, name, value);
+                       });
+    return true;
+}
+
+/** Apart from header_filter(), which costs little where no headers are wanted. */
+__attribute__((noinline)) ngx_int_t write_any_report(ngx_http_request_t* r, ngx_uint_t styles) {
     RequestContext* context = find_context(r);
     if (context == nullptr || context->latest == nullptr) {
-        return next_header_filter(r);
+        return NGX_OK;
     }
-    if (write_report(r, context, static_cast<HeaderStyles>(styles)) != NGX_OK) {
+    if (styles == header_styles(HeaderStyle::kXRateLimit) &&
+        write_short_report(r, *context->latest)) {
+        return NGX_OK;
+    }
+    return write_report(r, context, static_cast<HeaderStyles>(styles));
+}
+
+ngx_int_t header_filter(ngx_http_request_t* r) noexcept {
+    ngx_uint_t styles = loc_conf(r)->headers;
+    if (styles != kHeadersOff && r == r->main && write_any_report(r, styles) != NGX_OK) {
         return NGX_ERROR;
     }
     return next_header_filter(r);

@@ -2,6 +2,34 @@
 
 namespace ai_limit {
 
+namespace {
+
+uint64_t word_at(const u_char* p) {
+    uint64_t word;
+    ngx_memcpy(&word, p, sizeof(word));
+    return word;
+}
+
+/** In words: names are short, and a call costs more than the comparison. */
+inline bool is_named(const ngx_table_elt_t& header, const ngx_str_t& name) {
+    constexpr size_t kWord = sizeof(uint64_t);
+    if (header.key.len != name.len) {
+        return false;
+    }
+    if (name.len < kWord) {
+        return ngx_memcmp(header.lowcase_key, name.data, name.len) == 0;
+    }
+    size_t last = name.len - kWord;
+    for (size_t i = 0; i < last; i += kWord) {
+        if (word_at(header.lowcase_key + i) != word_at(name.data + i)) {
+            return false;
+        }
+    }
+    return word_at(header.lowcase_key + last) == word_at(name.data + last);
+}
+
+}  // namespace
+
 ngx_int_t name_header(ngx_conf_t* cf, std::string_view variable, HeaderName* name) {
     u_char* text = static_cast<u_char*>(ngx_pnalloc(cf->pool, variable.size()));
     if (text == nullptr) {
@@ -15,26 +43,21 @@ ngx_int_t name_header(ngx_conf_t* cf, std::string_view variable, HeaderName* nam
     return NGX_OK;
 }
 
-bool find_single_header(ngx_http_request_t* r, const HeaderName& name, ngx_str_t* value) {
+const ngx_str_t* find_single_header(ngx_http_request_t* r, const HeaderName& name) {
     const ngx_table_elt_t* found = nullptr;
     for (ngx_list_part_t* part = &r->headers_in.headers.part; part != nullptr; part = part->next) {
         const ngx_table_elt_t* header = static_cast<ngx_table_elt_t*>(part->elts);
         for (const ngx_table_elt_t* end = header + part->nelts; header != end; ++header) {
-            if (header->hash != name.hash || header->key.len != name.text.len ||
-                ngx_memcmp(header->lowcase_key, name.text.data, name.text.len) != 0) {
+            if (header->hash != name.hash || !is_named(*header, name.text)) {
                 continue;
             }
             if (found != nullptr) {
-                return false;
+                return nullptr;
             }
             found = header;
         }
     }
-    if (found == nullptr) {
-        return false;
-    }
-    *value = found->value;
-    return true;
+    return found != nullptr ? &found->value : nullptr;
 }
 
 }  // namespace ai_limit

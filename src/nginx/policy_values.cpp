@@ -11,7 +11,7 @@ namespace {
 
 void log_mistake(ngx_http_request_t* r, const PolicyConf& policy, const char* what, ngx_str_t value,
                  const char* why) {
-    uint64_t errors = count_error(policy.access->journal.zone(), policy.number);
+    uint64_t errors = count_error(policy.ask.access->journal.zone(), policy.ask.policy);
     char buffer[kMaxShownKey];
     TextWriter shown(buffer, sizeof(buffer));
     write_escaped(view(value), shown);
@@ -77,7 +77,7 @@ ngx_int_t read_limit(ngx_http_request_t* r, PolicyConf* policy, const Limit** li
         log_mistake(r, *policy, policy->has_concurrency ? "concurrency" : "rate", value, error);
         return NGX_DECLINED;
     }
-    note_limit(policy->access->journal.zone(), policy->number, own);
+    note_limit(policy->ask.access->journal.zone(), policy->ask.policy, own);
     if (text.size() <= LimitMemo::kLongest) {
         row->size = static_cast<u_char>(text.size());
         ngx_memcpy(row->text, text.data(), text.size());
@@ -100,15 +100,14 @@ ngx_int_t read_cost(ngx_http_request_t* r, PolicyConf* policy, Amount* cost) {
 
 }  // namespace
 
-ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, const Limit** limit,
-                      Amount* cost) {
+ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, Ask* ask) {
     if (policy->variable != nullptr) {
-        ngx_int_t rc = read_limit(r, policy, limit);
+        ngx_int_t rc = read_limit(r, policy, &ask->limit);
         if (rc != NGX_OK) {
             return rc;
         }
     }
-    return policy->cost_variable != nullptr ? read_cost(r, policy, cost) : NGX_OK;
+    return policy->cost_variable != nullptr ? read_cost(r, policy, &ask->cost) : NGX_OK;
 }
 
 }  // namespace ai_limit

@@ -29,7 +29,16 @@ void clean_up(void* data) noexcept {
 }
 
 size_t bytes_of_evaluation(ngx_uint_t count) {
-    return offsetof(Evaluation, charges) + count * (sizeof(Charge) + sizeof(Part));
+    return sizeof(Evaluation) - (kMaxCharges - count) * sizeof(Charge) + count * sizeof(Part);
+}
+
+Evaluation* begin_evaluation(void* memory, Evaluation* earlier, ngx_uint_t count) {
+    Evaluation* one = static_cast<Evaluation*>(memory);
+    one->earlier = earlier;
+    one->count = 0;
+    one->spared = nullptr;
+    one->parts = reinterpret_cast<Part*>(one->charges + count);
+    return one;
 }
 
 Description describe_charge(const Charge& charge, const PolicyConf& policy, Now now) {
@@ -56,10 +65,10 @@ void add_to_report(Evaluation* one, Which which, Report* report) {
             continue;
         }
         Description* said = new (&report->all[report->count])
-            Description(describe_charge(charge, *one->parts()[i].policy, one->now));
+            Description(describe_charge(charge, *one->parts[i].policy, one->now));
         if (report->count == 0 || speaks_rather(*said, report->all[report->reported])) {
             report->reported = report->count;
-            report->part = &one->parts()[i];
+            report->part = &one->parts[i];
         }
         ++report->count;
     }
@@ -79,26 +88,26 @@ RequestContext* recover_context(ngx_http_request_t* r) {
     return nullptr;
 }
 
-bool make_context(ngx_http_request_t* r, ngx_uint_t count, RequestContext** context,
-                  Evaluation** evaluation) {
-    // One piece of memory for all, since most requests are decided on once.
+Evaluation* make_context(ngx_http_request_t* r, ngx_uint_t count, RequestContext** context) {
+    // One piece of memory for both, since most requests are decided on once.
     void* memory = ngx_palloc(r->pool, sizeof(RequestContext) + bytes_of_evaluation(count));
     if (memory == nullptr) {
-        return false;
+        return nullptr;
     }
-    *context = static_cast<RequestContext*>(memory);
-    *evaluation = reinterpret_cast<Evaluation*>(*context + 1);
-    (*context)->latest = nullptr;
-    (*context)->refusal_status = 0;
-    (*context)->in_flight = false;
-    (*context)->cleanup = {clean_up, memory, r->pool->cleanup};
-    r->pool->cleanup = &(*context)->cleanup;
-    ngx_http_set_ctx(r, *context, ngx_http_ai_limit_module);
-    return true;
+    RequestContext* made = static_cast<RequestContext*>(memory);
+    made->cleanup = {clean_up, memory, r->pool->cleanup};
+    made->latest = nullptr;
+    made->refusal_status = 0;
+    made->in_flight = false;
+    r->pool->cleanup = &made->cleanup;
+    ngx_http_set_ctx(r, made, ngx_http_ai_limit_module);
+    *context = made;
+    return begin_evaluation(made + 1, nullptr, count);
 }
 
-Evaluation* make_evaluation(ngx_http_request_t* r, ngx_uint_t count) {
-    return static_cast<Evaluation*>(ngx_palloc(r->pool, bytes_of_evaluation(count)));
+Evaluation* add_evaluation(ngx_http_request_t* r, RequestContext* context, ngx_uint_t count) {
+    void* memory = ngx_palloc(r->pool, bytes_of_evaluation(count));
+    return memory != nullptr ? begin_evaluation(memory, context->latest, count) : nullptr;
 }
 
 bool would_refuse(const Evaluation& one) {
@@ -137,16 +146,29 @@ bool make_report(RequestContext* context, bool with_dry_run, Report* report) {
     return report->count != 0;
 }
 
-bool describe_policy(RequestContext* context, const PolicyConf* policy, Description* said) {
-    for (Evaluation* one = context->latest; one != nullptr; one = one->earlier) {
+const Charge* find_charge(const Evaluation* latest, const PolicyConf* policy,
+                          const Evaluation** evaluation) {
+    for (const Evaluation* one = latest; one != nullptr; one = one->earlier) {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
-            if (one->parts()[i].policy == policy) {
-                *said = describe_charge(one->charges[i], *policy, one->now);
-                return true;
+            if (one->parts[i].policy == policy) {
+                if (evaluation != nullptr) {
+                    *evaluation = one;
+                }
+                return &one->charges[i];
             }
         }
     }
-    return false;
+    return nullptr;
+}
+
+bool describe_policy(RequestContext* context, const PolicyConf* policy, Description* said) {
+    const Evaluation* one = nullptr;
+    const Charge* charge = find_charge(context->latest, policy, &one);
+    if (charge == nullptr) {
+        return false;
+    }
+    *said = describe_charge(*charge, *policy, one->now);
+    return true;
 }
 
 }  // namespace ai_limit

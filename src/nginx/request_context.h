@@ -20,10 +20,8 @@ struct Evaluation {
     bool refused;             // or would have, on a dry run
     const PolicySet* spared;  // what is not asked any more after a refusal in an earlier phase
     Now now;
-    Charge
-        charges[kMaxCharges];  // only `count` of them are allocated, and as many parts behind them
-
-    Part* parts() { return reinterpret_cast<Part*>(charges + count); }
+    Part* parts;
+    Charge charges[kMaxCharges];  // only as many are allocated as were asked for, before the parts
 };
 
 struct RequestContext {
@@ -47,13 +45,16 @@ inline RequestContext* find_context(ngx_http_request_t* r) {
     return static_cast<RequestContext*>(context);
 }
 
-/** Makes the context of a request that has none, and memory for `count` charges; false without
- * memory. */
-bool make_context(ngx_http_request_t* r, ngx_uint_t count, RequestContext** context,
-                  Evaluation** evaluation);
+/**
+ * Makes the context of a request that has none, and its first decision as add_evaluation() does.
+ */
+Evaluation* make_context(ngx_http_request_t* r, ngx_uint_t count, RequestContext** context);
 
-/** Memory for a decision on `count` charges, or nullptr. */
-Evaluation* make_evaluation(ngx_http_request_t* r, ngx_uint_t count);
+/**
+ * Memory for another decision, on `count` charges at most; none is filled in, and it is not the
+ * context's latest yet. nullptr without memory.
+ */
+Evaluation* add_evaluation(ngx_http_request_t* r, RequestContext* context, ngx_uint_t count);
 
 /** Whether a dry run alone kept the decision from refusing. */
 bool would_refuse(const Evaluation& one);
@@ -80,6 +81,11 @@ struct Report {
  * where there is nothing to say.
  */
 bool make_report(RequestContext* context, bool with_dry_run, Report* report);
+
+/** What the request was charged by the policy in its latest or an earlier decision; nullptr where
+ * it did not take part. */
+const Charge* find_charge(const Evaluation* latest, const PolicyConf* policy,
+                          const Evaluation** evaluation = nullptr);
 
 /** What one policy of the request says; false where it did not take part. */
 bool describe_policy(RequestContext* context, const PolicyConf* policy, Description* said);

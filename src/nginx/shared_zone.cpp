@@ -152,7 +152,7 @@ Limit stand_in_limit(const PolicyConf& policy) {
 
 void register_in_zone(PolicyConf* policy) {
     ZoneConf* zone = policy->zone;
-    policy->access = zone->access;
+    policy->ask = {&policy->limit, zone->access, policy->cost, 0, policy->dry_run};
     if (!zone->access->journal.is_open()) {
         return;
     }
@@ -160,9 +160,11 @@ void register_in_zone(PolicyConf* policy) {
     Limit stand_in = stand_in_limit(*policy);
     bool varies = policy->variable != nullptr;
     ngx_shmtx_lock(&pool->mutex);
-    policy->number = register_policy(&zone->access->journal, view(policy->name),
-                                     varies ? &stand_in : &policy->limit, varies);
+    policy->ask.policy = register_policy(&zone->access->journal, view(policy->name),
+                                         varies ? &stand_in : &policy->limit, varies);
     ngx_shmtx_unlock(&pool->mutex);
+    policy->usable = policy->ask.policy != 0;
+    policy->plain = policy->usable && !varies && policy->cost_variable == nullptr;
 }
 
 }  // namespace

@@ -143,7 +143,7 @@ TEST_P(TableOf, GivesUpTheIdleThenTheLiveThenTheSpentThenTheRefused) {
     auto add = [&](Kind kind) {
         for (int tries = 0; tries < 100'000; ++tries) {
             uint64_t key = random.below(UINT64_MAX);
-            uint64_t tag = tag_of(key, policy.number);
+            uint64_t tag = tag_of(tag_base(key), policy.number);
             if (find_tag(first_bucket(f.zone, geometry, tag, policy.number), geometry, 0) ==
                 kNoCell) {
                 continue;
@@ -165,7 +165,7 @@ TEST_P(TableOf, GivesUpTheIdleThenTheLiveThenTheSpentThenTheRefused) {
     auto present = [&](Kind kind) {
         return static_cast<uint64_t>(
             std::count_if(keys[kind].begin(), keys[kind].end(), [&](uint64_t key) {
-                uint64_t tag = tag_of(key, policy.number);
+                uint64_t tag = tag_of(tag_base(key), policy.number);
                 return find_tag(first_bucket(f.zone, geometry, tag, policy.number), geometry,
                                 tag) != kNoCell ||
                        find_tag(second_bucket(f.zone, geometry, tag), geometry, tag) != kNoCell;
@@ -173,7 +173,7 @@ TEST_P(TableOf, GivesUpTheIdleThenTheLiveThenTheSpentThenTheRefused) {
     };
     for (int i = 0; i < 3000; ++i) {
         uint64_t key = random.below(UINT64_MAX);
-        uint64_t tag = tag_of(key, policy.number);
+        uint64_t tag = tag_of(tag_base(key), policy.number);
         Bucket* buckets[] = {first_bucket(f.zone, geometry, tag, policy.number),
                              second_bucket(f.zone, geometry, tag)};
         Worth least = Worth::kInFlight;
@@ -262,7 +262,7 @@ uint64_t key_in_bucket(const Zone& zone, const Geometry& geometry, uint32_t poli
                        Random* random) {
     while (true) {
         uint64_t key = random->below(UINT64_MAX);
-        uint64_t tag = tag_of(key, policy);
+        uint64_t tag = tag_of(tag_base(key), policy);
         Bucket* bucket = zone.bucket(geometry, index);
         if (first_bucket(zone, geometry, tag, policy) == bucket &&
             second_bucket(zone, geometry, tag) != bucket) {
@@ -467,6 +467,27 @@ TEST(ADecision, ChargesAllOrNoneWhateverRefuses) {
 
 // --- policies
 
+TEST(ADecision, OnTokenBucketsThatShareABucketChargesEach) {
+    // Numbers that differ by eight have the same first bucket.
+    ZoneMemory memory({8, 0, 0});
+    std::vector<ZonePolicy> policies;
+    for (int i = 0; i < 9; ++i) {
+        const std::string name = "p" + std::to_string(i);
+        policies.push_back(
+            add_policy(memory.zone(), name.c_str(), hourly(Algorithm::kTokenBucket, 5)));
+    }
+    ZoneUser user(memory.zone(), &kHost, 1);
+    for (Amount used = 1; used <= 5; ++used) {
+        Request request(user);
+        ASSERT_TRUE(request.charge(policies[0], 42).charge(policies[8], 42).admit(kNow));
+        EXPECT_EQ(request.used(0), used);
+        EXPECT_EQ(request.used(1), used);
+    }
+    Request refused(user);
+    EXPECT_FALSE(refused.charge(policies[0], 42).charge(policies[8], 42).admit(kNow));
+    EXPECT_TRUE(is_at_rest(memory.zone()));
+}
+
 TEST(Policies, KeepTheirNumberByNameAndAlgorithm) {
     Fixture f({8, 8, 1});
     ZonePolicy a = f.policy("a", Algorithm::kTokenBucket, 10);
@@ -669,6 +690,41 @@ TEST(ThreadsWithJournalsOfTheirOwn, LetThroughExactlyWhatTheLimitsAllow) {
     }
     EXPECT_LE(most_in_flight, 3);
     EXPECT_EQ(peek(observer, slots, 2, kNow), 0u);
+}
+
+TEST(ThreadsWithJournalsOfTheirOwn, LetThroughExactlyWhatLayeredTokenBucketsAllow) {
+    ZoneMemory memory({8, 0, 0});
+    constexpr Amount kCapacities[] = {30'000, 20'000, 40'000};
+    std::vector<ZonePolicy> policies;
+    for (const Amount capacity : kCapacities) {
+        const std::string name = "p" + std::to_string(capacity);
+        policies.push_back(
+            add_policy(memory.zone(), name.c_str(), hourly(Algorithm::kTokenBucket, capacity)));
+    }
+    std::atomic<uint64_t> passed{0};
+    std::vector<std::thread> threads;
+    for (uint32_t t = 0; t < 4; ++t) {
+        threads.emplace_back([&, t] {
+            ZoneUser user(memory.zone(), &kHost, t + 1);
+            for (int i = 0; i < 10'000; ++i) {
+                Request request(user);
+                // In another order in each thread.
+                for (uint32_t p = 0; p < 3; ++p) {
+                    request.charge(policies[(p + t) % 3], 42);
+                }
+                passed += request.admit(kNow) ? 1 : 0;
+            }
+        });
+    }
+    for (std::thread& thread : threads) {
+        thread.join();
+    }
+    ZoneUser observer(memory.zone(), &kHost, 9);
+    EXPECT_EQ(passed, 20'000u);
+    for (const ZonePolicy& policy : policies) {
+        EXPECT_EQ(peek(observer, policy, 42, kNow), 20'000u);
+    }
+    EXPECT_TRUE(is_at_rest(memory.zone()));
 }
 
 }  // namespace

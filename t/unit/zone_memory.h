@@ -152,8 +152,9 @@ public:
 
     Request& charge(const ZonePolicy& policy, uint64_t hash, Amount cost = 1,
                     bool dry_run = false) {
-        begin_charge(&charges_[count_++], &policy.limit, user_->access(), hash, policy.number,
-                     dry_run, cost);
+        begin_charge(&charges_[count_++],
+                     {&policy.limit, user_->access(), cost, policy.number, dry_run},
+                     tag_base(hash));
         return *this;
     }
 
