@@ -54,12 +54,19 @@ fail() {
 # does not matter as long as nginx itself can be had.
 apt-get "${apt[@]}" update >"$log" 2>&1 || true
 
-version=$(dpkg-query -W -f='${source:Version}' nginx 2>/dev/null || true)
+# The installed version if it can be had, else the newest that can: an archive's index may name one whose
+# files are not there.
+installed=$(dpkg-query -W -f='${source:Version}' nginx 2>/dev/null || true)
+offered=$(apt-cache "${apt[@]}" showsrc nginx 2>>"$log" | sed -n 's/^Version: //p' | sort -rVu)
 cd "$dir"
-if [ -z "$version" ] || ! apt-get "${apt[@]}" source "nginx=$version" >>"$log" 2>&1; then
-    apt-get "${apt[@]}" source nginx >>"$log" 2>&1 ||
-        fail "cannot get nginx's source package; NGINX_SRC=path uses a tree you have"
-fi
+found=
+for version in $installed $offered; do
+    if apt-get "${apt[@]}" source "nginx=$version" >>"$log" 2>&1; then
+        found=$version
+        break
+    fi
+done
+[ -n "$found" ] || fail "cannot get nginx's source package; NGINX_SRC=path uses a tree you have"
 
 tree=$(find_tree)
 [ -n "$tree" ] || fail "apt-get source left no tree in $dir"
