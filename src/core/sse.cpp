@@ -1,0 +1,143 @@
+#include "core/sse.h"
+
+#include <cstring>
+
+namespace ai_limit {
+
+namespace {
+
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+constexpr std::string_view kNameAndColon = "data:";
+constexpr size_t kNameLength = 4;
+
+/** How far to look for one kind of line end before looking for the other: without such a bound, a
+ * stream with nothing but CR would be searched to its end at every line. */
+constexpr size_t kLookahead = 512;
+
+constexpr SseToken kNoToken{SseToken::kNothing, {}};
+
+bool is_line_end(char c) {
+    return c == '\n' || c == '\r';
+}
+
+/** Where the first CR or LF stands, or the text's size. */
+size_t find_line_end(std::string_view text) {
+    size_t from = 0;
+    while (from < text.size()) {
+        const std::string_view window = text.substr(from, kLookahead);
+        const void* lf = std::memchr(window.data(), '\n', window.size());
+        const size_t before =
+            lf != nullptr ? static_cast<size_t>(static_cast<const char*>(lf) - window.data())
+                          : window.size();
+        if (const void* cr = std::memchr(window.data(), '\r', before)) {
+            return static_cast<size_t>(static_cast<const char*>(cr) - text.data());
+        }
+        if (lf != nullptr) {
+            return from + before;
+        }
+        from += window.size();
+    }
+    return text.size();
+}
+
+}  // namespace
+
+SseToken SseReader::next(std::string_view* rest) {
+    while (!rest->empty()) {
+        const SseToken token = is_line_end(rest->front()) ? take_line_end(rest) : take_text(rest);
+        if (token.kind != SseToken::kNothing) {
+            return token;
+        }
+    }
+    return kNoToken;
+}
+
+bool SseReader::finish() {
+    const bool open = has_data_;
+    *this = SseReader();
+    return open;
+}
+
+/** `rest` begins with a byte that ends no line. */
+SseToken SseReader::take_text(std::string_view* rest) {
+    after_cr_ = false;
+    switch (at_) {
+        case At::kByteOrderMark:
+            rest->remove_prefix(match_byte_order_mark(rest->front()) ? 1 : 0);
+            return kNoToken;
+        case At::kName:
+            return take_name(rest);
+        case At::kColon:
+            rest->remove_prefix(rest->front() == ' ' ? 1 : 0);
+            at_ = At::kValue;
+            return kNoToken;
+        case At::kValue:
+        case At::kIgnored:
+            break;
+    }
+    const std::string_view text = rest->substr(0, find_line_end(*rest));
+    rest->remove_prefix(text.size());
+    return at_ == At::kValue ? SseToken{SseToken::kData, text} : kNoToken;
+}
+
+/** False where this byte is no part of a mark and the line begins with it, or has begun. */
+bool SseReader::match_byte_order_mark(char c) {
+    if (c != kByteOrderMark[matched_]) {
+        at_ = matched_ == 0 ? At::kName : At::kIgnored;
+        return false;
+    }
+    if (++matched_ == kByteOrderMark.size()) {
+        at_ = At::kName;
+        matched_ = 0;
+    }
+    return true;
+}
+
+SseToken SseReader::take_name(std::string_view* rest) {
+    if (matched_ == 0 && rest->substr(0, kNameAndColon.size()) == kNameAndColon) {
+        rest->remove_prefix(kNameAndColon.size());
+        at_ = At::kColon;
+        return begin_data();
+    }
+    if (rest->front() != kNameAndColon[matched_]) {
+        at_ = At::kIgnored;
+        return kNoToken;
+    }
+    rest->remove_prefix(1);
+    if (++matched_ < kNameAndColon.size()) {
+        return kNoToken;
+    }
+    at_ = At::kColon;
+    return begin_data();
+}
+
+SseToken SseReader::begin_data() {
+    const bool follows_another = has_data_;
+    has_data_ = true;
+    return follows_another ? SseToken{SseToken::kData, "\n"} : kNoToken;
+}
+
+SseToken SseReader::take_line_end(std::string_view* rest) {
+    const char c = rest->front();
+    rest->remove_prefix(1);
+    const bool belongs_to_cr = c == '\n' && after_cr_;
+    after_cr_ = c == '\r';
+    if (belongs_to_cr) {
+        return kNoToken;
+    }
+    const bool blank = at_ == At::kName && matched_ == 0;
+    // A line that is only a name is a field with an empty value.
+    const bool bare_name = at_ == At::kName && matched_ == kNameLength;
+    at_ = At::kName;
+    matched_ = 0;
+    if (bare_name) {
+        return begin_data();
+    }
+    if (!blank || !has_data_) {
+        return kNoToken;
+    }
+    has_data_ = false;
+    return {SseToken::kEndOfEvent, {}};
+}
+
+}  // namespace ai_limit

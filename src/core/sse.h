@@ -1,0 +1,89 @@
+#pragma once
+
+// A stream of server-sent events, cut anywhere, taken apart where it lies (WHATWG HTML, 9.2).
+//
+// Only the `data` of each event is of interest here: `event:`, `id:`, `retry:` and comments are
+// skipped. Nothing is copied and nothing is kept but where in a line the stream stands.
+//
+// Unlike a browser, the last event counts also where the stream ends without a blank line behind
+// it: servers that stop there are common, and that event is the one that holds the usage.
+
+#include <cstdint>
+#include <string_view>
+
+namespace ai_limit {
+
+/** What SseReader finds next. */
+struct SseToken {
+    enum Kind : uint8_t {
+        kNothing,    // the piece is used up
+        kData,       // more of the event's data: `text`
+        kEndOfEvent  // all of an event's data has been reported
+    };
+    Kind kind;
+    std::string_view text;  // within the piece, or a static "\n" between two `data` lines
+};
+
+/** The position within one stream. */
+class SseReader {
+public:
+    /**
+     * Takes the next token from the front of `rest`, which begins where the last call left off: in
+     * the same piece or at the start of the following one. kNothing where `rest` holds no more; it
+     * is empty then.
+     * However a stream is cut, the texts of an event put together are the same. An event without
+     * any `data` line is none.
+     */
+    SseToken next(std::string_view* rest);
+
+    /**
+     * Call this once, where the stream ends: true if an event is open, which ends here. It may be
+     * cut in the middle of a line.
+     */
+    bool finish();
+
+    /** Hands a piece's tokens to `sink.data(std::string_view)` and `sink.end_of_event()`. */
+    template <typename Sink>
+    void feed(std::string_view piece, Sink& sink) {
+        for (;;) {
+            const SseToken token = next(&piece);
+            if (token.kind == SseToken::kData) {
+                sink.data(token.text);
+            } else if (token.kind == SseToken::kEndOfEvent) {
+                sink.end_of_event();
+            } else {
+                return;
+            }
+        }
+    }
+
+    /** finish() for a sink. */
+    template <typename Sink>
+    void finish(Sink& sink) {
+        if (finish()) {
+            sink.end_of_event();
+        }
+    }
+
+private:
+    enum class At : uint8_t {
+        kByteOrderMark,  // `matched_` bytes of it
+        kName,           // `matched_` bytes of "data:"
+        kColon,          // behind "data:", where one space is left out
+        kValue,
+        kIgnored  // the rest of a line that is no data
+    };
+
+    SseToken take_text(std::string_view* rest);
+    SseToken take_name(std::string_view* rest);
+    SseToken take_line_end(std::string_view* rest);
+    SseToken begin_data();
+    bool match_byte_order_mark(char c);
+
+    At at_ = At::kByteOrderMark;
+    uint8_t matched_ = 0;
+    bool after_cr_ = false;  // a LF that follows belongs to the same line end
+    bool has_data_ = false;  // the event has a `data` line
+};
+
+}  // namespace ai_limit
