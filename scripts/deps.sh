@@ -6,7 +6,7 @@
 set -euo pipefail
 
 build=(g++ make nginx nginx-dev libxxhash-dev libssl-dev libpcre2-dev zlib1g-dev)
-test=("${build[@]}" perl libgtest-dev clang libclang-rt-dev curl nodejs npm)
+test=("${build[@]}" perl libgtest-dev libboost-json-dev clang libclang-rt-dev curl nodejs npm)
 
 case ${1:-build} in
     build)    wanted=("${build[@]}") ;;
@@ -36,6 +36,7 @@ present() {
         npm | curl | wrk | valgrind | make | g++ | clang | clang-format)
                           command -v "$1" >/dev/null ;;
         libclang-rt-dev)  clang_has_runtime ;;
+        libboost-json-dev) [ -f /usr/include/boost/json/basic_parser.hpp ] ;;
         *)                installed "$1" ;;
     esac
 }
@@ -80,6 +81,11 @@ for package in "${missing[@]}"; do
         version=$(apt-cache depends clang | sed -n 's/^  Depends: clang-\([0-9]*\)$/\1/p')
         package="libclang-rt-$version-dev"
         apt-cache show "$package" >/dev/null 2>&1 || package="libclang-common-$version-dev"
+    fi
+    # Boost.JSON, header-only, came with 1.75: Debian 12's plain libboost-dev is older.
+    if [ "$package" = libboost-json-dev ]; then
+        package=libboost-json1.81-dev
+        apt-cache show "$package" >/dev/null 2>&1 || package=libboost-dev
     fi
     if [ "$package" = nginx-dev ] && ! apt-cache show nginx-dev >/dev/null 2>&1; then
         installed dpkg-dev || offered+=(dpkg-dev)

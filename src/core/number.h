@@ -17,4 +17,11 @@ bool read_whole(std::string_view text, Amount max, Amount* value);
  * many. */
 bool read_digits(std::string_view* text, uint64_t* value, unsigned* digits);
 
+/**
+ * Reads a number of JSON's grammar (RFC 8259, 6) as a count: not negative, whole, at most
+ * kMaxAmount. `12.0` and `1.2E1` are twelve: servers that hold counts as floating point (Cohere
+ * documents doubles) write them so. False, and `value` untouched, for everything else.
+ */
+bool read_json_count(std::string_view number, Amount* value);
+
 }  // namespace ai_limit

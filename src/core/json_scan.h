@@ -1,0 +1,158 @@
+#pragma once
+
+// Finds the values of wanted paths in a JSON document that comes in pieces cut anywhere.
+//
+// Paths match exactly: `/usage/prompt_tokens` is that key of that object of the document itself,
+// so what a model writes into its text or into nested objects is never taken for it. Only the
+// containers on the way to a wanted value are remembered; of all others one bit for each level is,
+// so that brackets match, and deeper than kMaxJsonStrictDepth not even that.
+//
+// The grammar is RFC 8259's. More lenient on purpose, because clients can read such answers too, or
+// because it would cost memory to tell:
+// - bytes in strings need not be UTF-8, and half a surrogate pair (\ud83d) may stand alone;
+// - deeper than kMaxJsonStrictDepth only strings and the number of brackets count;
+// - the exponent of a number may have any size.
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "core/json_paths.h"
+#include "core/json_text.h"
+
+namespace ai_limit {
+
+/** Levels down to which it is known whether a bracket closes an array or an object. */
+constexpr size_t kMaxJsonStrictDepth = 512;
+
+/** What JsonScanner finds next. */
+struct JsonToken {
+    enum Kind : uint8_t {
+        kNothing,  // the piece is used up
+        kBegin,    // a wanted object or array; `text` is its bracket
+        kEnd,      // the end of one; `text` is its bracket
+        kString,   // bytes of a wanted string, as they stand between the quotes
+        kNumber,   // a wanted number, entire; `text` is empty if it has more than kMaxJsonKey bytes
+        kTrue,
+        kFalse,
+        kNull
+    };
+    Kind kind = kNothing;
+    JsonPathId id = kNoJsonPath;  // of the path
+    bool first = false;           // kString: no bytes of this string came before
+    bool last = false;            // kString: the string ends behind this text, which may be empty
+    std::string_view text;        // within the piece; a number that was cut: until the next call
+};
+
+/**
+ * The position within one document. Trivially copyable, without pointers into itself.
+ *
+ * An object that has one key twice is reported as it stands: the last value is the one that
+ * counts for most readers of JSON (RFC 8259, 4).
+ */
+class JsonScanner {
+public:
+    /** The tree (JsonPaths::root()) outlives the scanner. */
+    explicit JsonScanner(const JsonPathNode* paths) : paths_(paths) { reset(); }
+
+    /** Back to the start, for another document. */
+    void reset();
+
+    /**
+     * Takes the next wanted token from the front of `rest`, which begins where the last call left
+     * off: in the same piece or at the start of the following one. kNothing where `rest` holds no
+     * more; it is empty then. However a document is cut, the tokens are the same, but that strings
+     * come in other pieces. A number that is the entire document is not reported, as nothing would
+     * show where it ends. What follows an error is ignored until reset().
+     */
+    JsonToken next(std::string_view* rest);
+
+    /** What came so far is one document, with nothing but white space around it. */
+    bool is_complete() const;
+
+    /** What came so far cannot become a document. */
+    bool is_malformed() const { return state_ == State::kMalformed; }
+
+    /** Nothing but white space came so far. */
+    bool is_blank() const { return state_ == State::kValue && depth_ == 0; }
+
+private:
+    enum class State : uint8_t {
+        kValue,
+        kFirstElement,  // a value or ]
+        kFirstKey,      // a key or }
+        kKey,
+        kColon,
+        kAfterValue,  // a comma or the container's end
+        kStringKey,
+        kString,
+        kStringDeep,  // a string where only brackets count
+        kNumber,
+        kLiteral,
+        kDeep,
+        kComplete,
+        kMalformed
+    };
+    enum class Number : uint8_t {
+        kBegin,  // but for a sign
+        kPoint,
+        kExponent,
+        kExponentSign,
+        kZero,  // a number can end here and at what follows
+        kWhole,
+        kFraction,
+        kExponentDigits
+    };
+    struct Level {
+        uint32_t index;  // of the current element, in an array
+        uint8_t node;
+    };
+    /** A piece as it is used up. */
+    struct Input {
+        const char* at;
+        const char* end;
+    };
+
+    bool step(Input* in, JsonToken* token);
+    bool take_byte(Input* in, JsonToken* token);
+    bool begin_value(Input* in, JsonToken* token);
+    bool begin_container(Input* in, bool object, JsonToken* token);
+    bool end_container(Input* in, JsonToken* token);
+    void end_value();
+    void begin_key(Input* in);
+    void end_key(std::string_view raw);
+    void take_comma(Input* in);
+    bool take_string(Input* in, JsonToken* token);
+    const char* find_string_end(const char* at, const char* end);
+    bool report_string(std::string_view raw, bool last, JsonToken* token);
+    bool take_escape(char c);
+    bool take_number(Input* in, JsonToken* token);
+    bool take_number_byte(char c);
+    bool take_literal(Input* in, JsonToken* token);
+    void take_deep(Input* in);
+    void select_element(uint32_t index);
+    bool is_wanted() const { return value_ != kUnwanted && paths_[value_].id != kNoJsonPath; }
+    bool is_on_path() const { return depth_ == tracked_; }
+    bool is_in_escape() const { return after_backslash_ || hex_left_ > 0; }
+    bool is_object() const;
+    bool fail(Input* in);
+
+    static constexpr uint8_t kUnwanted = UINT8_MAX;
+
+    const JsonPathNode* paths_;
+    uint64_t depth_;
+    uint64_t objects_[kMaxJsonStrictDepth / 64];  // of each open container: whether an object
+    Level levels_[kMaxJsonPathDepth + 1];
+    JsonText<kMaxJsonKey> kept_;  // a key or a number that was cut or has escapes
+    State state_;
+    uint8_t tracked_;  // so many open containers, the outermost ones, are on the way to wanted ones
+    uint8_t value_;    // the node of the value that comes or has begun, or kUnwanted
+    Number number_;
+    uint8_t literal_;   // which one
+    uint8_t matched_;   // bytes of it
+    uint8_t hex_left_;  // digits that a \u escape still needs
+    bool after_backslash_;
+    bool string_begun_;  // bytes of it have been reported
+};
+
+}  // namespace ai_limit
