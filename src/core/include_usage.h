@@ -1,0 +1,37 @@
+#pragma once
+
+// Makes an OpenAI-style stream say what it used: `"stream_options":{"include_usage":true}`.
+
+#include <cstdint>
+#include <string_view>
+
+namespace ai_limit {
+
+/** What to change in a body: `remove` bytes at `offset` make way for `insert`, a static text. */
+struct BodyEdit {
+    uint64_t offset;
+    uint64_t remove;
+    std::string_view insert;
+};
+
+/** Where `stream_options` stands in a body, in bytes from its start. Of a key that comes twice, the
+ * last. */
+struct StreamOptionsPlace {
+    enum Kind : uint8_t { kMissing, kNull, kObject, kTrue, kFalse, kOther };
+
+    Kind options = kMissing;        // kTrue and kFalse are kOther here
+    Kind include_usage = kMissing;  // never kObject
+    bool empty = true;              // the object has no keys
+    uint64_t root_at = 0;           // behind the body's own {
+    uint64_t options_at = 0;        // of `null`, or behind the object's {
+    uint64_t include_usage_at = 0;  // of `null` or `false`
+};
+
+/**
+ * The edit that makes `stream_options.include_usage` true and leaves every other byte as it is. The
+ * body is an object with some key. False, and `edit` untouched, where it is true already, or where
+ * a server would refuse what stands there anyway.
+ */
+bool edit_to_include_usage(const StreamOptionsPlace& place, BodyEdit* edit);
+
+}  // namespace ai_limit

@@ -1,0 +1,64 @@
+#include "core/json_characters.h"
+
+#include <cstring>
+
+namespace ai_limit {
+
+namespace {
+
+/** All bytes of UTF-8 but those that continue a character (RFC 3629, 3), eight at a time. */
+uint64_t count_characters(std::string_view text) {
+    constexpr uint64_t kOnes = 0x0101010101010101;
+    uint64_t continuing = 0;
+    size_t at = 0;
+    for (; text.size() - at >= 8; at += 8) {
+        uint64_t word;
+        std::memcpy(&word, text.data() + at, sizeof word);
+        // 10xxxxxx: the multiplication adds the eight ones up in the highest byte
+        continuing += ((word >> 7 & ~word >> 6 & kOnes) * kOnes) >> 56;
+    }
+    for (; at < text.size(); ++at) {
+        continuing += (text[at] & 0xC0) == 0x80 ? 1 : 0;
+    }
+    return text.size() - continuing;
+}
+
+}  // namespace
+
+void JsonCharacters::add(std::string_view raw) {
+    while (!raw.empty()) {
+        if (after_backslash_ || digits_left_ > 0) {
+            take_escape(raw.front());
+            raw.remove_prefix(1);
+            continue;
+        }
+        const size_t plain = raw.find('\\');
+        count_ += count_characters(raw.substr(0, plain));
+        if (plain == raw.npos) {
+            return;
+        }
+        after_backslash_ = true;
+        raw.remove_prefix(plain + 1);
+    }
+}
+
+void JsonCharacters::take_escape(char c) {
+    if (after_backslash_) {
+        after_backslash_ = false;
+        digits_left_ = c == 'u' ? 4 : 0;
+        count_ += c == 'u' ? 0 : 1;
+        return;
+    }
+    // DC00 to DFFF (RFC 8259, 7)
+    const char lower = static_cast<char>(c | 0x20);
+    if (digits_left_ == 4) {
+        low_half_ = lower == 'd';
+    } else if (digits_left_ == 3) {
+        low_half_ = low_half_ && lower >= 'c' && lower <= 'f';
+    }
+    if (--digits_left_ == 0 && !low_half_) {
+        ++count_;
+    }
+}
+
+}  // namespace ai_limit

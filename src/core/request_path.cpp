@@ -1,0 +1,111 @@
+#include "core/request_path.h"
+
+#include <cstddef>
+
+namespace ai_limit {
+
+namespace {
+
+struct Method {
+    std::string_view name;
+    RequestPath::Stream stream;
+};
+
+constexpr Method kGoogleMethods[] = {
+    {"generateContent", RequestPath::kByBody},
+    {"streamGenerateContent", RequestPath::kAlways},
+    {"countTokens", RequestPath::kByBody},
+    {"embedContent", RequestPath::kByBody},
+    {"batchEmbedContents", RequestPath::kByBody},
+    {"predict", RequestPath::kByBody},
+    {"rawPredict", RequestPath::kByBody},
+    {"streamRawPredict", RequestPath::kAlways},
+    {"serverStreamingPredict", RequestPath::kAlways},
+};
+
+constexpr Method kBedrockMethods[] = {
+    {"converse", RequestPath::kByBody},     {"converse-stream", RequestPath::kAlways},
+    {"invoke", RequestPath::kByBody},       {"invoke-with-response-stream", RequestPath::kAlways},
+    {"count-tokens", RequestPath::kByBody},
+};
+
+constexpr std::string_view kBedrockPrefix = "/model/";
+constexpr std::string_view kAzurePrefix = "/openai/deployments/";
+
+template <size_t n>
+const Method* find_method(const Method (&methods)[n], std::string_view name) {
+    for (const Method& method : methods) {
+        if (method.name == name) {
+            return &method;
+        }
+    }
+    return nullptr;
+}
+
+bool ends_with(std::string_view text, std::string_view end) {
+    return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+/** What stands behind the first `prefix`; empty where there is none. */
+std::string_view behind(std::string_view path, std::string_view prefix) {
+    const size_t at = path.find(prefix);
+    return at == path.npos ? std::string_view() : path.substr(at + prefix.size());
+}
+
+bool read_google(std::string_view path, RequestPath* result) {
+    const std::string_view last = path.substr(path.rfind('/') + 1);
+    const size_t colon = last.rfind(':');
+    if (colon == last.npos || colon == 0) {
+        return false;
+    }
+    const Method* method = find_method(kGoogleMethods, last.substr(colon + 1));
+    if (method == nullptr) {
+        return false;
+    }
+    result->model = last.substr(0, colon);
+    result->stream = method->stream;
+    return true;
+}
+
+bool read_bedrock(std::string_view path, RequestPath* result) {
+    const std::string_view rest = behind(path, kBedrockPrefix);
+    const size_t slash = rest.rfind('/');
+    if (slash == rest.npos || slash == 0) {
+        return false;
+    }
+    const Method* method = find_method(kBedrockMethods, rest.substr(slash + 1));
+    if (method == nullptr) {
+        return false;
+    }
+    result->model = rest.substr(0, slash);
+    result->stream = method->stream;
+    return true;
+}
+
+void read_azure(std::string_view path, RequestPath* result) {
+    const std::string_view rest = behind(path, kAzurePrefix);
+    const size_t slash = rest.find('/');
+    if (slash != rest.npos) {
+        result->model = rest.substr(0, slash);
+    }
+}
+
+}  // namespace
+
+RequestPath read_request_path(std::string_view path) {
+    RequestPath result;
+    while (ends_with(path, "/")) {
+        path.remove_suffix(1);
+    }
+    if (read_google(path, &result) || read_bedrock(path, &result)) {
+        return result;
+    }
+    read_azure(path, &result);
+    result.completions = ends_with(path, "/completions");
+    if (ends_with(path, "/api/chat") || ends_with(path, "/api/generate")) {
+        result.stream = RequestPath::kUnlessRefused;
+    }
+    return result;
+}
+
+}  // namespace ai_limit

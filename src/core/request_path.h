@@ -1,0 +1,34 @@
+#pragma once
+
+#include <string_view>
+
+namespace ai_limit {
+
+/** What the path of a request says of it. */
+struct RequestPath {
+    /** Whether the answer is a stream. */
+    enum Stream : unsigned char {
+        kByBody,         // the body's `stream` decides, and without it there is none
+        kUnlessRefused,  // Ollama: there is one unless the body's `stream` is false
+        kAlways
+    };
+
+    std::string_view model;  // within the path; empty where it names none
+    Stream stream = kByBody;
+    bool completions = false;  // OpenAI's `chat/completions` or `completions`
+};
+
+/**
+ * Reads a path as nginx's r->uri holds it: decoded, without arguments. A prefix before the API's
+ * own path does no harm. Known are
+ *
+ *     …/{model}:generateContent, :streamGenerateContent and others    Gemini, Vertex
+ *     /openai/deployments/{model}/…                                   Azure
+ *     /model/{model}/converse, /converse-stream, /invoke, …           Bedrock
+ *     /api/chat, /api/generate                                        Ollama
+ *
+ * A Bedrock model can hold slashes once it is decoded (an ARN does).
+ */
+RequestPath read_request_path(std::string_view path);
+
+}  // namespace ai_limit

@@ -1,0 +1,89 @@
+#include "core/model_name.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace ai_limit {
+namespace {
+
+std::string plain(std::string_view text) {
+    ModelName name;
+    name.assign(text);
+    return std::string(name.view());
+}
+
+std::string json(std::string_view raw, size_t most) {
+    ModelName name;
+    name.assign("what was before");
+    name.begin();
+    for (; !raw.empty(); raw.remove_prefix(std::min(most, raw.size()))) {
+        name.append_json(raw.substr(0, most));
+    }
+    EXPECT_EQ(name.view(), "");
+    name.end();
+    return std::string(name.view());
+}
+
+std::string json(std::string_view raw) {
+    const std::string whole = json(raw, raw.size() + 1);
+    for (size_t most = 1; most < raw.size() && most < 300; ++most) {
+        EXPECT_EQ(json(raw, most), whole) << raw << " in pieces of " << most;
+    }
+    return whole;
+}
+
+TEST(ModelName, IsWhatTheClientSays) {
+    EXPECT_EQ(plain("gpt-4o"), "gpt-4o");
+    EXPECT_EQ(plain(""), "");
+    EXPECT_EQ(json("gpt-4o"), "gpt-4o");
+    EXPECT_EQ(json(""), "");
+    EXPECT_EQ(ModelName().view(), "");
+}
+
+TEST(ModelName, EscapesAreDecoded) {
+    EXPECT_EQ(json("meta\\/llama\\u002d3 \\u00e9\\ud83d\\ude00\\n"),
+              "meta/llama-3 \xC3\xA9\xF0\x9F\x98\x80\n");
+}
+
+TEST(ModelName, ALongNameKeepsItsBeginningAndAHash) {
+    const std::string longest(255, 'm');
+    EXPECT_EQ(plain(longest), longest);
+    EXPECT_EQ(json(longest), longest);
+    for (const std::string& name : {plain(longest + "a"), json(longest + "a")}) {
+        EXPECT_EQ(name.size(), 255U);
+        EXPECT_EQ(name.substr(0, 239), longest.substr(0, 238) + "~");
+        EXPECT_EQ(name.find_first_not_of("0123456789abcdef", 239), name.npos);
+    }
+    EXPECT_EQ(plain(longest + "a"), json(longest + "a"));
+    EXPECT_NE(plain(longest + "a"), plain(longest + "b"));
+    EXPECT_NE(json(longest + "a"), json(longest + "aa"));
+    EXPECT_NE(json(std::string(100'000, 'a'), 4096), json(std::string(100'001, 'a'), 4096));
+}
+
+TEST(ModelName, IsNeverCutWithinACharacter) {
+    for (size_t before = 230; before <= 240; ++before) {
+        const std::string begin(before, 'x');
+        std::string text = begin;
+        for (int i = 0; i < 20; ++i) {
+            text += "\xF0\x9F\x98\x80";
+        }
+        const std::string name = plain(text);
+        const size_t tilde = name.find('~');
+        EXPECT_EQ(name.size(), tilde + 17);
+        EXPECT_LE(tilde, 238U);
+        EXPECT_TRUE(tilde > 234 || before > 234);
+        EXPECT_EQ((tilde - std::min(before, tilde)) % 4, 0U);
+        EXPECT_EQ(json(text), name);
+    }
+}
+
+TEST(ModelName, WhatIsNoTextKeepsItsBeginningAndAHash) {
+    EXPECT_EQ(json("abc\\ud83d").substr(0, 4), "abc~");
+    EXPECT_EQ(json("abc\\ud83d").size(), 20U);
+    EXPECT_NE(json("abc\\ud83d"), json("abc\\ud83e"));
+    EXPECT_EQ(json("abc\\ude00def").substr(0, 4), "abc~");
+}
+
+}  // namespace
+}  // namespace ai_limit

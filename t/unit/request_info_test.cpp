@@ -1,0 +1,363 @@
+#include "core/request_info.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "random.h"
+
+namespace ai_limit {
+namespace {
+
+constexpr Amount kUnknown = UINT64_MAX;
+
+/** All that is told of a request. */
+struct Told {
+    std::string model;
+    bool streams;
+    bool includes_usage;
+    bool malformed;
+    Amount most_output;
+    Amount prompt;
+    bool edits;
+    std::string edited;  // the body, if it is to be edited
+
+    bool operator==(const Told& other) const {
+        return model == other.model && streams == other.streams &&
+               includes_usage == other.includes_usage && malformed == other.malformed &&
+               most_output == other.most_output && prompt == other.prompt && edits == other.edits &&
+               edited == other.edited;
+    }
+};
+
+Told told(std::string_view path, std::string_view body, size_t most) {
+    RequestInfo info;
+    info.read_path(path);
+    for (std::string_view rest = body; !rest.empty();) {
+        const std::string piece(rest.substr(0, most));
+        rest.remove_prefix(piece.size());
+        info.feed(piece);
+    }
+    info.finish();
+    Told result{std::string(info.model()),
+                info.streams(),
+                info.includes_usage(),
+                info.malformed(),
+                kUnknown,
+                info.prompt_estimate(),
+                false,
+                std::string(body)};
+    Amount tokens = 0;
+    result.most_output = info.most_output(&tokens) ? tokens : kUnknown;
+    BodyEdit edit{};
+    result.edits = info.edit_to_include_usage(&edit);
+    if (result.edits) {
+        result.edited.replace(edit.offset, edit.remove, edit.insert);
+    }
+    return result;
+}
+
+/** Whole, and in pieces of every size. */
+Told told(std::string_view path, std::string_view body) {
+    const Told whole = told(path, body, body.size() + 1);
+    for (size_t most = 1; most < body.size() && most < 100; ++most) {
+        EXPECT_EQ(told(path, body, most), whole) << body << " in pieces of " << most;
+    }
+    return whole;
+}
+
+constexpr std::string_view kChat = "/v1/chat/completions";
+
+Amount most_output(std::string_view body) {
+    return told(kChat, body).most_output;
+}
+
+Amount prompt(std::string_view body) {
+    const Told result = told("/any", body);
+    EXPECT_FALSE(result.malformed) << body;
+    return result.prompt;
+}
+
+TEST(RequestInfo, ReadsAChat) {
+    const Told result = told(kChat, R"({"model":"gpt-4o","messages":[{"role":"system",
+        "content":"Be brief."},{"role":"user","content":"What is the capital of France?"}],
+        "max_completion_tokens":100,"stream":true,"stream_options":{"include_usage":true}})");
+    EXPECT_EQ(result.model, "gpt-4o");
+    EXPECT_TRUE(result.streams);
+    EXPECT_TRUE(result.includes_usage);
+    EXPECT_FALSE(result.malformed);
+    EXPECT_EQ(result.most_output, 100U);
+    EXPECT_EQ(result.prompt, (9U + 30) / 4 + 2 + 2);
+    EXPECT_FALSE(result.edits);
+}
+
+TEST(RequestInfo, ThePathsModelGoesBeforeTheBodys) {
+    const std::string_view body = R"({"model":"cheap"})";
+    EXPECT_EQ(told(kChat, body).model, "cheap");
+    EXPECT_EQ(told("/v1beta/models/gemini:generateContent", body).model, "gemini");
+    EXPECT_EQ(told("/openai/deployments/dear/chat/completions", body).model, "dear");
+    EXPECT_EQ(told("/model/nova/converse", body).model, "nova");
+    EXPECT_EQ(told("/openai/v1/chat/completions", body).model, "cheap");
+}
+
+TEST(RequestInfo, OnlyTheModelOfTheBodyItselfCounts) {
+    EXPECT_EQ(told(kChat, R"({"metadata":{"model":"a"},"mo\u0064el":"b\/\u0063"})").model, "b/c");
+    EXPECT_EQ(told(kChat, R"([{"model":"a"}])").model, "");
+    EXPECT_EQ(told(kChat, R"({"model":null})").model, "");
+    EXPECT_EQ(told(kChat, R"({"model":"a","model":"b"})").model, "b");
+}
+
+TEST(RequestInfo, KnowsTheLimitOfEveryApi) {
+    EXPECT_EQ(most_output(R"({"max_tokens":7})"), 7U);
+    EXPECT_EQ(most_output(R"({"max_completion_tokens":7})"), 7U);
+    EXPECT_EQ(most_output(R"({"max_output_tokens":7})"), 7U);
+    EXPECT_EQ(most_output(R"({"generationConfig":{"maxOutputTokens":7}})"), 7U);
+    EXPECT_EQ(most_output(R"({"generation_config":{"max_output_tokens":7}})"), 7U);
+    EXPECT_EQ(most_output(R"({"inferenceConfig":{"maxTokens":7}})"), 7U);
+    EXPECT_EQ(most_output(R"({"textGenerationConfig":{"maxTokenCount":7}})"), 7U);
+    EXPECT_EQ(most_output(R"({"max_gen_len":7})"), 7U);
+    EXPECT_EQ(most_output(R"({"max_tokens_to_sample":7})"), 7U);
+    EXPECT_EQ(most_output(R"({"options":{"num_predict":7}})"), 7U);
+    EXPECT_EQ(most_output(R"({"n_predict":7})"), 7U);
+    EXPECT_EQ(most_output(R"({"parameters":{"max_new_tokens":7}})"), 7U);
+    EXPECT_EQ(most_output(R"({"tools":[{"max_tokens":7}],"x":{"max_tokens":8}})"), kUnknown);
+    EXPECT_EQ(most_output(R"({"max_tokens":null})"), kUnknown);
+    EXPECT_EQ(most_output(R"({"max_tokens":"7"})"), kUnknown);
+    EXPECT_EQ(most_output(R"({"max_tokens":0})"), 0U);
+}
+
+TEST(RequestInfo, OfTwoLimitsTheLargerCounts) {
+    EXPECT_EQ(most_output(R"({"max_tokens":1,"max_completion_tokens":5000})"), 5000U);
+    EXPECT_EQ(most_output(R"({"max_completion_tokens":5000,"max_tokens":1})"), 5000U);
+    EXPECT_EQ(most_output(R"({"max_tokens":3,"max_tokens":2})"), 3U);
+}
+
+TEST(RequestInfo, ALimitCountsForEachAnswer) {
+    EXPECT_EQ(most_output(R"({"max_tokens":100,"n":3})"), 300U);
+    EXPECT_EQ(most_output(R"({"n":2,"best_of":5,"max_tokens":100})"), 500U);
+    EXPECT_EQ(most_output(R"({"generationConfig":{"candidateCount":4,"maxOutputTokens":10}})"),
+              40U);
+    EXPECT_EQ(most_output(R"({"max_tokens":100,"n":null})"), 100U);
+    EXPECT_EQ(most_output(R"({"max_tokens":100,"n":0})"), 100U);
+    EXPECT_EQ(most_output(R"({"max_tokens":100,"n":-2})"), 100U);
+    EXPECT_EQ(most_output(R"({"n":3})"), kUnknown);
+}
+
+TEST(RequestInfo, ALimitWithoutEndIsNone) {
+    EXPECT_EQ(most_output(R"({"n_predict":-1})"), kUnknown);
+    EXPECT_EQ(most_output(R"({"options":{"num_predict":-2}})"), kUnknown);
+    EXPECT_EQ(most_output(R"({"n_predict":-1,"max_tokens":10})"), kUnknown);
+    EXPECT_EQ(most_output(R"({"max_tokens":10,"n_predict":-1})"), kUnknown);
+}
+
+TEST(RequestInfo, NumbersSaturate) {
+    EXPECT_EQ(most_output(R"({"max_tokens":1e2})"), 100U);
+    EXPECT_EQ(most_output(R"({"max_tokens":1000000000000})"), kMaxAmount);
+    EXPECT_EQ(most_output(R"({"max_tokens":1000000000001})"), kMaxAmount);
+    EXPECT_EQ(most_output(R"({"max_tokens":18446744073709551617})"), kMaxAmount);
+    EXPECT_EQ(most_output(R"({"max_tokens":1e999})"), kMaxAmount);
+    EXPECT_EQ(most_output("{\"max_tokens\":1" + std::string(500, '0') + "}"), kMaxAmount);
+    EXPECT_EQ(most_output(R"({"max_tokens":1000000,"n":1000000})"), kMaxAmount);
+    EXPECT_EQ(most_output(R"({"max_tokens":1000000,"n":1000001})"), kMaxAmount);
+    EXPECT_EQ(most_output(R"({"max_tokens":1e12,"n":1e12})"), kMaxAmount);
+    EXPECT_EQ(most_output(R"({"max_tokens":999999,"n":1000000})"), 999'999'000'000U);
+}
+
+TEST(RequestInfo, StreamsByBodyOrByPath) {
+    EXPECT_TRUE(told(kChat, R"({"stream":true})").streams);
+    EXPECT_FALSE(told(kChat, R"({"stream":false})").streams);
+    EXPECT_FALSE(told(kChat, R"({"stream":null})").streams);
+    EXPECT_FALSE(told(kChat, R"({"stream":true,"stream":false})").streams);
+    EXPECT_FALSE(told(kChat, R"({"x":{"stream":true}})").streams);
+    EXPECT_FALSE(told(kChat, "").streams);
+    EXPECT_TRUE(told("/v1beta/models/g:streamGenerateContent", "{}").streams);
+    EXPECT_TRUE(told("/model/m/converse-stream", "{}").streams);
+    EXPECT_FALSE(told("/model/m/converse", "{}").streams);
+    EXPECT_TRUE(told("/api/chat", "{}").streams);
+    EXPECT_TRUE(told("/api/generate", R"({"stream":true})").streams);
+    EXPECT_FALSE(told("/api/chat", R"({"stream":false})").streams);
+}
+
+TEST(RequestInfo, EstimatesAQuarterOfTheCharactersAndTheMessages) {
+    EXPECT_EQ(prompt(R"({"messages":[{"role":"user","content":"12345678"}]})"), 2U + 1 + 2);
+    EXPECT_EQ(prompt(R"({"messages":[{"content":"1234"},{"content":"56"},{"content":"7"}]})"),
+              1U + 3 + 2);
+    EXPECT_EQ(prompt(R"({"messages":[]})"), 0U);
+    EXPECT_EQ(prompt(R"({"input":"123456789012"})"), 3U);
+    EXPECT_EQ(prompt(R"({"input":"123"})"), 0U);
+    EXPECT_EQ(prompt(R"({"input":["123","456789"]})"), 2U);
+    EXPECT_EQ(prompt(""), 0U);
+    EXPECT_EQ(prompt(R"({"input":"\u6f22\u5b57\ud83d\ude00\n漢字漢字"})"), 2U);
+}
+
+TEST(RequestInfo, FindsTheTextOfEveryApi) {
+    // each has 40 characters, and as many messages as the number behind it
+    const struct {
+        std::string_view body;
+        Amount messages;
+    } cases[] = {
+        {R"({"messages":[{"role":"user","content":[{"type":"text","text":"#"}]}]})", 1},
+        {R"({"messages":[{"content":[{"type":"tool_result","content":"#"}]}]})", 1},
+        {R"({"messages":[{"content":[{"type":"tool_result","content":[{"text":"#"}]}]}]})", 1},
+        {R"({"messages":[{"tool_calls":[{"function":{"arguments":"#"}}]}]})", 1},
+        {R"({"messages":[{"parts":[{"text":"#"}]}]})", 1},
+        {R"({"messages":[{"content":[{"text":"#"}]}],"inferenceConfig":{}})", 1},
+        {R"({"system":"#"})", 0},
+        {R"({"system":[{"type":"text","text":"#"}]})", 0},
+        {R"({"prompt":"#"})", 0},
+        {R"({"prompt":["#"]})", 0},
+        {R"({"input":"#"})", 0},
+        {R"({"input":[{"role":"user","content":"#"}]})", 1},
+        {R"({"input":[{"content":[{"type":"input_text","text":"#"}]}]})", 1},
+        {R"({"input":[{"type":"function_call_output","output":"#"}]})", 1},
+        {R"({"instructions":"#"})", 0},
+        {R"({"contents":[{"role":"user","parts":[{"text":"#"}]}]})", 1},
+        {R"({"contents":{"role":"user","parts":{"text":"#"}}})", 1},
+        {R"({"systemInstruction":{"parts":[{"text":"#"}]}})", 0},
+        {R"({"system_instruction":{"parts":{"text":"#"}}})", 0},
+        {R"({"content":{"parts":[{"text":"#"}]}})", 0},
+        {R"({"requests":[{"content":{"parts":[{"text":"#"}]}}]})", 0},
+        {R"({"inputText":"#"})", 0},
+        {R"({"inputs":"#"})", 0},
+        {R"({"message":"#"})", 0},
+        {R"({"texts":["#"]})", 0},
+    };
+    for (const auto& one : cases) {
+        std::string body(one.body);
+        body.replace(body.find('#'), 1, std::string(40, 'x'));
+        EXPECT_EQ(prompt(body), 10 + (one.messages > 0 ? one.messages + 2 : 0)) << body;
+    }
+}
+
+TEST(RequestInfo, TokensInThePlaceOfTextAreCounted) {
+    EXPECT_EQ(prompt(R"({"prompt":[1,2,3,40000]})"), 4U);
+    EXPECT_EQ(prompt(R"({"input":[[1,2],[3]]})"), 3U);
+}
+
+TEST(RequestInfo, ImagesAndOtherFieldsAreNoText) {
+    const std::string data = "data:image/png;base64," + std::string(10'000, 'A');
+    EXPECT_EQ(prompt(R"({"messages":[{"content":[{"type":"image_url","image_url":{"url":")" + data +
+                     R"("}},{"type":"text","text":"1234"}]}]})"),
+              1U + 1 + 2);
+    EXPECT_EQ(prompt(R"({"messages":[{"content":[{"source":{"data":")" + data + R"("}}]}]})"), 3U);
+    EXPECT_EQ(prompt(R"({"user":"xxxxxxxxxxxxxxx","metadata":{"content":"xxxxxxxxxxx"}})"), 0U);
+}
+
+TEST(RequestInfo, WhatStandsBeforeAMistakeCounts) {
+    const Told result = told(kChat, R"({"model":"m","max_tokens":5,"messages":[{"content":"12345678"
+        }],"stream":true,x "n":9})");
+    EXPECT_TRUE(result.malformed);
+    EXPECT_EQ(result.model, "m");
+    EXPECT_EQ(result.most_output, 5U);
+    EXPECT_EQ(result.prompt, 5U);
+    EXPECT_TRUE(result.streams);
+    EXPECT_FALSE(result.edits);
+}
+
+TEST(RequestInfo, ABodyThatIsCutOffIsMalformed) {
+    const std::string body = R"({"model":"m","messages":[],"stream":true})";
+    for (size_t size = 1; size < body.size(); ++size) {
+        const Told result = told(kChat, body.substr(0, size));
+        EXPECT_TRUE(result.malformed) << size;
+        EXPECT_FALSE(result.edits) << size;
+        EXPECT_EQ(result.model, size < 12 ? "" : "m");
+    }
+    EXPECT_FALSE(told(kChat, "").malformed);
+    EXPECT_FALSE(told(kChat, " \r\n").malformed);
+    EXPECT_FALSE(told(kChat, body + " \n").malformed);
+    EXPECT_TRUE(told(kChat, body + "x").malformed);
+    EXPECT_TRUE(told(kChat, "--boundary\r\nContent-Disposition: form-data").malformed);
+}
+
+TEST(RequestInfo, WithoutAnEndABodyIsOnlyUnfinished) {
+    RequestInfo info;
+    info.feed(R"({"model":"m",)");
+    EXPECT_FALSE(info.malformed());
+    EXPECT_EQ(info.model(), "m");
+    info.finish();
+    EXPECT_TRUE(info.malformed());
+}
+
+// ---- the edit that asks for the usage
+
+std::string edited(std::string_view path, std::string_view body) {
+    const Told result = told(path, body);
+    EXPECT_FALSE(result.malformed) << body;
+    return result.edits ? result.edited : "no edit";
+}
+
+TEST(RequestInfo, AsksForTheUsageWhereNoOptionsAreGiven) {
+    EXPECT_EQ(edited(kChat, R"( { "stream" : true, "messages":[] } )"),
+              R"( {"stream_options":{"include_usage":true}, "stream" : true, "messages":[] } )");
+    EXPECT_EQ(edited("/v1/completions", R"({"prompt":"","stream":true})"),
+              R"({"stream_options":{"include_usage":true},"prompt":"","stream":true})");
+    EXPECT_EQ(edited(kChat, R"({"messages":[],"stream":true,"stream_options": null})"),
+              R"({"messages":[],"stream":true,"stream_options": {"include_usage":true}})");
+}
+
+TEST(RequestInfo, KeepsTheOtherStreamOptions) {
+    const auto with = [](std::string_view options) {
+        return R"({"messages":[],"stream_options":)" + std::string(options) + R"(,"stream":true})";
+    };
+    EXPECT_EQ(edited(kChat, with("{}")), with(R"({"include_usage":true})"));
+    EXPECT_EQ(edited(kChat, with("{ \n}")), with("{\"include_usage\":true \n}"));
+    EXPECT_EQ(edited(kChat, with(R"({"include_obfuscation":false})")),
+              with(R"({"include_usage":true,"include_obfuscation":false})"));
+    EXPECT_EQ(edited(kChat, with(R"({ "a":{} , "b":[]})")),
+              with(R"({"include_usage":true, "a":{} , "b":[]})"));
+    EXPECT_EQ(edited(kChat, with(R"({"a":1, "include_usage" : false ,"b":{"include_usage":1}})")),
+              with(R"({"a":1, "include_usage" : true ,"b":{"include_usage":1}})"));
+    EXPECT_EQ(edited(kChat, with(R"({"include_usage":null})")), with(R"({"include_usage":true})"));
+    EXPECT_EQ(edited(kChat, with(R"({"x":{"include_usage":true}})")),
+              with(R"({"include_usage":true,"x":{"include_usage":true}})"));
+}
+
+TEST(RequestInfo, OfAnOptionThatComesTwiceTheLastCounts) {
+    EXPECT_EQ(edited(kChat, R"({"messages":[],"stream":true,"stream_options":{"include_usage":true},
+        "stream_options":{"a":1}})"),
+              R"({"messages":[],"stream":true,"stream_options":{"include_usage":true},
+        "stream_options":{"include_usage":true,"a":1}})");
+    EXPECT_EQ(edited(kChat, R"({"messages":[],"stream":true,
+        "stream_options":{"include_usage":true,"include_usage":false}})"),
+              R"({"messages":[],"stream":true,
+        "stream_options":{"include_usage":true,"include_usage":true}})");
+}
+
+TEST(RequestInfo, EditsOnlyWhereItHelps) {
+    const std::string good = R"({"messages":[],"stream":true})";
+    EXPECT_NE(edited(kChat, good), "no edit");
+    for (const std::string_view path : {"/v1/messages", "/api/chat", "/v1/responses", "/"}) {
+        EXPECT_EQ(edited(path, good), "no edit") << path;
+    }
+    for (const std::string_view body :
+         {R"({"messages":[]})", R"({"messages":[],"stream":false})", R"({"stream":true})",
+          R"({"messages":[],"stream":true,"stream_options":{"include_usage":true}})",
+          R"({"messages":[],"stream":true,"stream_options":{"include_usage":"no"}})",
+          R"({"messages":[],"stream":true,"stream_options":{"include_usage":{}}})",
+          R"({"messages":[],"stream":true,"stream_options":{"include_usage":0}})",
+          R"({"messages":[],"stream":true,"stream_options":[]})",
+          R"({"messages":[],"stream":true,"stream_options":"x"})",
+          R"({"messages":[],"stream":true,"stream_options":false})",
+          R"([{"messages":[],"stream":true}])", ""}) {
+        EXPECT_EQ(edited(kChat, body), "no edit") << body;
+    }
+}
+
+TEST(RequestInfo, AnyCutOfALongBodyTellsTheSame) {
+    Random random(6);
+    std::string body = R"({"model":"m","stream":true,"messages":[)";
+    for (int i = 0; i < 200; ++i) {
+        body += i > 0 ? "," : "";
+        body += R"({"role":"user","content":")" + std::string(random.below(500), 'x') +
+                R"(\n\u00e9\ud83d\ude00"})";
+    }
+    body += R"(],"max_tokens":12345})";
+    const Told whole = told(kChat, body, body.size());
+    EXPECT_TRUE(whole.edits);
+    for (const size_t most : {size_t{1}, size_t{7}, size_t{100}, size_t{4096}}) {
+        EXPECT_EQ(told(kChat, body, most), whole);
+    }
+}
+
+}  // namespace
+}  // namespace ai_limit
