@@ -1,7 +1,9 @@
 #include "core/admission.h"
 
-#include "core/displacement.h"
-#include "core/eviction.h"
+#include <cstring>
+
+#include "core/lock_order.h"
+#include "core/room.h"
 #include "core/token_bucket.h"
 
 namespace ai_limit {
@@ -14,42 +16,8 @@ bool is_wide(const Charge& charge) {
 
 /** Whether the charge is to be written. */
 bool counts(const Charge& charge) {
-    return charge.verdict == Verdict::kPassed && charge.cost != 0;
+    return charge.verdict == Verdict::kPassed && charge.cost != 0 && !charge.settled_later;
 }
-
-/** The locks of a decision, in the order of their addresses. */
-class Locks {
-public:
-    void want(Journal* journal, Bucket* bucket) {
-        size_t i = count_;
-        while (i > 0 && wanted_[i - 1].bucket > bucket) {
-            --i;
-        }
-        if (i > 0 && wanted_[i - 1].bucket == bucket) {
-            return;
-        }
-        Wanted displaced = {journal, bucket};
-        for (++count_; i < count_; ++i) {
-            Wanted next = wanted_[i];
-            wanted_[i] = displaced;
-            displaced = next;
-        }
-    }
-
-    void take_all() {
-        for (size_t i = 0; i < count_; ++i) {
-            wanted_[i].journal->lock(wanted_[i].bucket);
-        }
-    }
-
-private:
-    struct Wanted {
-        Journal* journal;
-        Bucket* bucket;
-    };
-    Wanted wanted_[2 * kMaxCharges];
-    size_t count_ = 0;
-};
 
 class Decision {
 public:
@@ -60,17 +28,21 @@ public:
     }
 
     bool decide() {
-        do {
-            lock_all();
-        } while (!find_all());
-        bool passes = true;
-        for (Charge* charge = charges_; charge != end_; ++charge) {
-            passes &= weigh(charge) | charge->dry_run;
-        }
+        bool passes = weigh_all();
         if (passes && (!needs_room_ || make_room_for_all())) {
             charge_all();
         } else {
             passes = false;
+            mark_refusing();
+        }
+        finish();
+        return passes;
+    }
+
+    /** Decides, but charges nothing where the request passes. */
+    bool look() {
+        bool passes = weigh_all();
+        if (!passes) {
             mark_refusing();
         }
         finish();
@@ -88,12 +60,23 @@ private:
 
     Place& place(const Charge* charge) { return places_[charge - charges_]; }
 
+    bool weigh_all() {
+        do {
+            lock_all();
+        } while (!find_all());
+        bool passes = true;
+        for (Charge* charge = charges_; charge != end_; ++charge) {
+            passes &= weigh(charge) | charge->dry_run;
+        }
+        return passes;
+    }
+
     void lock_all() {
         if (end_ - charges_ == 1 && !place(charges_).both) {
             charges_->access->journal.lock(charges_->first);
             return;
         }
-        Locks locks;
+        LockOrder locks;
         for (Charge* charge = charges_; charge != end_; ++charge) {
             Journal* journal = &charge->access->journal;
             locks.want(journal, charge->first);
@@ -131,8 +114,7 @@ private:
         needs_room_ = false;
         for (Charge* charge = charges_; charge != end_; ++charge) {
             found_all &= is_wide(*charge) ? find(charge, kWide) : find(charge, kSmall);
-            needs_room_ |=
-                !place(charge).present | (charge->limit->algorithm == Algorithm::kConcurrency);
+            needs_room_ |= !place(charge).present | has_flights(charge->limit->algorithm);
         }
         if (!found_all) {
             finish();
@@ -173,6 +155,9 @@ private:
 
     /** Whether the charge fits its limit. */
     bool weigh(Charge* charge) {
+        if (charge->settled_later) {
+            return weigh_use(charge);
+        }
         if (charge->limit->algorithm == Algorithm::kTokenBucket) {
             return weigh_token_bucket(charge);
         }
@@ -210,6 +195,21 @@ private:
         return passes;
     }
 
+    /**
+     * What is held, which the charge before tells, counts as used; something must be left even
+     * where nothing is to be held.
+     */
+    __attribute__((noinline)) bool weigh_use(Charge* charge) {
+        Charge* hold = charge - 1;
+        weigh_other(charge);
+        charge_any(*charge->limit, &charge->state, place(hold).taken);
+        Amount taken = used(*charge->limit, charge->state);
+        bool passes = fits(*charge->limit, taken, charge->cost != 0 ? charge->cost : 1);
+        charge->verdict = passes ? Verdict::kPassed : Verdict::kRefused;
+        hold->verdict = charge->verdict;
+        return passes;
+    }
+
     /** Whether a charge of this decision has the cell. */
     bool is_pinned(Cell cell) {
         for (const Charge* charge = charges_; charge != end_; ++charge) {
@@ -224,11 +224,13 @@ private:
     __attribute__((noinline)) bool make_room_for_all() {
         bool passes = true;
         for (Charge* charge = charges_; charge != end_; ++charge) {
-            bool has_room =
-                place(charge).present && charge->limit->algorithm != Algorithm::kConcurrency;
+            bool has_room = place(charge).present && !has_flights(charge->limit->algorithm);
             if (!has_room && counts(*charge) && !make_room(charge)) {
                 bool allow = charge->access->on_full == OnFull::kAllow || charge->dry_run;
                 charge->verdict = allow ? Verdict::kUncounted : Verdict::kNoRoom;
+                if (charge->limit->algorithm == Algorithm::kHold) {
+                    charge[1].verdict = charge->verdict;
+                }
                 passes &= allow;
             }
         }
@@ -236,41 +238,30 @@ private:
     }
 
     __attribute__((noinline)) bool make_room(Charge* charge) {
-        if (charge->limit->algorithm == Algorithm::kConcurrency) {
+        if (has_flights(charge->limit->algorithm)) {
             charge->flight = charge->access->flights.reserve(charge->access->journal);
             if (charge->flight == nullptr) {
                 return false;
             }
         }
-        return place(charge).present || find_room(charge);
+        return place(charge).present || find_cell(charge);
     }
 
-    bool find_room(Charge* charge) {
-        const Geometry& geometry = geometry_of(charge->limit->algorithm);
+    bool find_cell(Charge* charge) {
         // A second bucket that is not locked is not needed: the first has a free cell.
         Bucket* second = place(charge).both ? second_of(*charge) : charge->first;
-        const auto pinned = [this](Cell cell) { return is_pinned(cell); };
-        Journal* journal = &charge->access->journal;
-        Victim victim =
-            choose_victim(journal->zone(), geometry, charge->first, second, now_, pinned);
-        if (victim.worth >= Worth::kLive) {
-            Cell cell = move_one_away(journal, geometry, charge->first, second, pinned);
-            if (cell.index != kNoCell) {
-                place(charge).cell = cell;
-                return true;
-            }
-        }
-        bool refuses = victim.worth == Worth::kRefused || victim.worth == Worth::kSpent;
-        if (victim.cell.index == kNoCell ||
-            (refuses && charge->access->on_full != OnFull::kEvict)) {
-            return false;
-        }
-        place(charge).cell = victim.cell;
-        return true;
+        place(charge).cell =
+            find_room(&charge->access->journal, geometry_of(charge->limit->algorithm),
+                      charge->first, second, now_, charge->access->on_full == OnFull::kEvict,
+                      [this](Cell cell) { return is_pinned(cell); });
+        return place(charge).cell.index != kNoCell;
     }
 
     void charge_all() {
         for (Charge* charge = charges_; charge != end_; ++charge) {
+            if (charge->settled_later && charge->verdict == Verdict::kPassed) {
+                charge_any(*charge->limit, &charge->state, charge->cost);
+            }
             if (!counts(*charge)) {
                 release_flight(charge);
             } else if (is_wide(*charge)) {
@@ -294,9 +285,22 @@ private:
         }
         store_state(journal, place(charge).cell, geometry, *state);
         if (charge->flight != nullptr) {
-            journal->write(&charge->flight->policy, charge->policy);
-            journal->write(&charge->flight->tag, charge->tag);
+            write_record(charge);
         }
+    }
+
+    static void write_record(Charge* charge) {
+        FlightRecord record{};
+        record.tag = charge->tag;
+        record.policy = charge->policy & 0xff;
+        record.amount = charge->cost & ((uint64_t{1} << 40) - 1);
+        if (charge->limit->algorithm == Algorithm::kHold) {
+            record.used_policy = charge[1].policy & 0xff;
+            record.rate_number = charge[1].limit->rate_number & 15;
+        }
+        uint64_t words[2];
+        std::memcpy(words, &record, sizeof(words));
+        charge->access->journal.write(reinterpret_cast<uint64_t*>(charge->flight), words, 2);
     }
 
     static void release_flight(Charge* charge) {
@@ -338,9 +342,26 @@ bool admit_step_by_step(Charge* charges, size_t n, const Now& now) {
     return Decision(charges, n, now).decide();
 }
 
+bool would_admit(Charge* charges, size_t n, const Now& now) {
+    return Decision(charges, n, now).look();
+}
+
 void end_flight(ZoneAccess* access, FlightRecord* flight) {
     end_flight(&access->journal, flight);
     access->flights.give_back(access->journal, flight);
+}
+
+Amount settle_charge(Charge* used, Amount tokens, const Now& now) {
+    Charge* hold = used - 1;
+    ZoneAccess* access = used->access;
+    Settlement settlement = {used->limit, used->tag,    used->policy,
+                             tokens,      hold->flight, access->on_full == OnFull::kEvict};
+    Amount above = settle(&access->journal, settlement, now);
+    if (hold->flight != nullptr) {
+        access->flights.give_back(access->journal, hold->flight);
+        hold->flight = nullptr;
+    }
+    return above;
 }
 
 }  // namespace ai_limit

@@ -2,6 +2,7 @@
 
 #include "core/algorithm.h"
 #include "core/flights.h"
+#include "core/settlement.h"
 #include "core/table.h"
 
 namespace ai_limit {
@@ -31,6 +32,11 @@ struct Ask {
     Amount cost;
     uint32_t policy;  // its number in the zone
     bool dry_run;     // counts and reports, but never refuses
+
+    // A policy in tokens makes two charges, one behind the other: the first holds its cost
+    // (hold_limit()), the second, in which this is set, refuses and reports. It costs the same, but
+    // what it takes is decided by settle_charge(), when the request has ended.
+    bool settled_later = false;
 };
 
 /** One policy's part in a decision. */
@@ -41,8 +47,10 @@ struct Charge : Ask {
     Bucket* first;  // where it belongs
 
     // What is answered, beside the verdict.
-    State state;           // after the decision, for describe()
-    FlightRecord* flight;  // for kConcurrency where it was charged: to be ended by end_flight()
+    State state;  // after the decision, for describe()
+    // Of kConcurrency and kHold, where it was charged: to be ended by end_flight() or, of a hold,
+    // by settle_charge().
+    FlightRecord* flight;
 };
 
 /** Begins to load from memory what a decision on this key will look at. `hash`: by hash_key(). */
@@ -74,12 +82,25 @@ bool admit_step_by_step(Charge* charges, size_t n, const Now& now);
  * Decides on all charges as one: either each is charged, or none is; a dry-run charge that does not
  * fit is left out. True where the request passes. At most kMaxCharges, of different policies. Exact
  * over all processes: the buckets of all charges are locked, in the order of their addresses.
+ * Charges that are settled later must be admitted step by step.
  */
 inline bool admit(Charge* charges, size_t n, const Now& now) {
     return admit_at_once(charges, n, now.monotonic) || admit_step_by_step(charges, n, now);
 }
 
+/**
+ * Says what admit() would say of the charges now, and charges nothing where that is yes: for a
+ * request of which not all is known yet. They can be admitted later.
+ */
+bool would_admit(Charge* charges, size_t n, const Now& now);
+
 /** Gives back the slot of a charge that was in flight. */
 void end_flight(ZoneAccess* access, FlightRecord* flight);
+
+/**
+ * Takes what a request truly used in place of what was held for it: once, for a charge that passed
+ * and is settled_later. Returns how much of it is above the limit.
+ */
+Amount settle_charge(Charge* used, Amount tokens, const Now& now);
 
 }  // namespace ai_limit

@@ -27,6 +27,7 @@ Millis window_of(const Limit& limit, const State& state) {
         case Algorithm::kFixedWindow:
             return (Millis{state.fixed_window.end} - state.fixed_window.start) * 1000;
         case Algorithm::kConcurrency:
+        case Algorithm::kHold:
             break;
     }
     return 0;
@@ -46,8 +47,18 @@ void advance(const Limit& limit, State* state, Now now) {
             fixed_window::advance(limit, &state->fixed_window, now.wall);
             break;
         case Algorithm::kConcurrency:
+        case Algorithm::kHold:
             break;
     }
+}
+
+void charge_any(const Limit& limit, State* state, Amount amount) {
+    if (is_wide(limit.algorithm)) {
+        sliding_window::add_any(&state->sliding_window, amount);
+        return;
+    }
+    Amount sum = state->token_bucket.used + amount;
+    state->token_bucket.used = sum < kMaxAmount ? sum : kMaxAmount;
 }
 
 Millis until_back_other(const Limit& limit, const State& state, Amount amount, Now now) {
@@ -59,6 +70,7 @@ Millis until_back_other(const Limit& limit, const State& state, Amount amount, N
         case Algorithm::kFixedWindow:
             return fixed_window::until_back(state.fixed_window, amount, now.wall);
         case Algorithm::kConcurrency:
+        case Algorithm::kHold:
             return amount == 0 ? 0 : kInFlightWait;
     }
     return 0;

@@ -15,6 +15,11 @@ constexpr bool is_wide(Algorithm algorithm) {
     return algorithm == Algorithm::kSlidingWindow;
 }
 
+/** Whether each request that counts has a record until it ends (flights.h). */
+constexpr bool has_flights(Algorithm algorithm) {
+    return algorithm == Algorithm::kConcurrency || algorithm == Algorithm::kHold;
+}
+
 /** Gives back what time has given back. */
 void advance(const Limit& limit, State* state, Now now);
 
@@ -38,6 +43,10 @@ inline void charge(const Limit& limit, State* state, Amount cost) {
         state->words[0] += cost << kUsedShift;
     }
 }
+
+/** Takes `amount`, whether it fits or not: at most kMaxAmount is used in the end, or 2^32 - 1 of a
+ * sliding window in each of its parts. */
+void charge_any(const Limit& limit, State* state, Amount amount);
 
 /** until_back() of the windows and of requests in flight. */
 Millis until_back_other(const Limit& limit, const State& state, Amount amount, Now now);

@@ -50,7 +50,7 @@ Appraisal appraise(const Zone& zone, const Geometry& geometry, Cell cell, Now no
     if (left == 0) {
         return {Worth::kNothing, 2};
     }
-    if (limit.algorithm == Algorithm::kConcurrency) {
+    if (has_flights(limit.algorithm)) {
         return {Worth::kInFlight, 0};
     }
     Millis until_idle = until_back(limit, state, left, now);

@@ -1,25 +1,14 @@
 #include "core/flights.h"
 
-#include <initializer_list>
+#include "core/algorithm.h"
+#include "core/home.h"
+#include "core/settlement.h"
 
 namespace ai_limit {
 
 namespace {
 
-void take_off(Journal* journal, Cell cell) {
-    State state{};
-    load_state(cell, kSmall, &state);
-    if (state.concurrency.used <= 1) {
-        store_tag(journal, cell, 0);
-    } else {
-        --state.concurrency.used;
-        state.concurrency.spent = 0;
-        state.concurrency.refused = 0;
-        store_state(journal, cell, kSmall, state);
-    }
-}
-
-void reclaim(Journal* journal, uint32_t gone) {
+void reclaim(Journal* journal, uint32_t gone, Now now) {
     const Zone& zone = journal->zone();
     for (uint32_t chunk = 0; chunk < zone.sizes().flight_chunks; ++chunk) {
         if (zone.chunk_owner(chunk)->load() != gone) {
@@ -27,7 +16,9 @@ void reclaim(Journal* journal, uint32_t gone) {
         }
         FlightRecord* records = zone.flights(chunk);
         for (uint32_t i = 0; i < kFlightsPerChunk; ++i) {
-            if (records[i].tag != 0) {
+            if (records[i].tag != 0 && records[i].used_policy != 0) {
+                settle_as_held(journal, &records[i], now);
+            } else if (records[i].tag != 0) {
                 end_flight(journal, &records[i]);
             }
         }
@@ -84,30 +75,36 @@ void Flights::give_back(const Journal& journal, FlightRecord* record) {
     }
 }
 
-void end_flight(Journal* journal, FlightRecord* record) {
+void take_off(Journal* journal, Cell cell, FlightRecord* record) {
     const Zone& zone = journal->zone();
-    Bucket* first = first_bucket(zone, kSmall, record->tag, static_cast<uint32_t>(record->policy));
-    Bucket* second = second_bucket(zone, kSmall, record->tag);
-    bool is_in_flight = zone.policy(static_cast<uint32_t>(record->policy))->slowest.algorithm ==
-                        Algorithm::kConcurrency;
-    // Both at once: the entry may be moved from one to the other at any time.
-    journal->lock(first < second ? first : second);
-    if (first != second) {
-        journal->lock(first < second ? second : first);
-    }
-    for (Bucket* bucket : {first, second}) {
-        uint32_t index = find_tag(bucket, kSmall, record->tag);
-        // A number that has gone to a policy of another kind has taken the count with it.
-        if (index != kNoCell && is_in_flight) {
-            take_off(journal, {bucket, index});
-            break;
+    // A number that has gone to a policy of another kind has taken the count with it.
+    if (cell.index != kNoCell &&
+        has_flights(zone.policy(static_cast<uint32_t>(record->policy))->slowest.algorithm)) {
+        State state{};
+        load_state(cell, kSmall, &state);
+        if (state.concurrency.used <= record->amount) {
+            store_tag(journal, cell, 0);
+        } else {
+            state.concurrency.used -= record->amount;
+            state.concurrency.spent = 0;
+            state.concurrency.refused = 0;
+            store_state(journal, cell, kSmall, state);
         }
     }
     journal->write(&record->tag, 0);
+}
+
+void end_flight(Journal* journal, FlightRecord* record) {
+    Home home = home_of(journal->zone(), Algorithm::kConcurrency, record->tag,
+                        static_cast<uint32_t>(record->policy));
+    LockOrder locks;
+    home.want(&locks, journal);
+    locks.take_all();
+    take_off(journal, home.find(), record);
     journal->finish();
 }
 
-void reclaim_dead(Journal* journal) {
+void reclaim_dead(Journal* journal, Now now) {
     for (uint32_t number = 1; number <= kMaxProcesses; ++number) {
         if (number == journal->number() || !journal->is_dead(number)) {
             continue;
@@ -115,7 +112,7 @@ void reclaim_dead(Journal* journal) {
         if (journal->begin_repair(number)) {
             if (journal->is_dead(number)) {
                 journal->undo(number);
-                reclaim(journal, number);
+                reclaim(journal, number, now);
                 journal->retire(number);
             }
             journal->end_repair(number);
@@ -123,8 +120,8 @@ void reclaim_dead(Journal* journal) {
     }
 }
 
-void reclaim_self(Journal* journal) {
-    reclaim(journal, journal->number());
+void reclaim_self(Journal* journal, Now now) {
+    reclaim(journal, journal->number(), now);
     journal->retire(journal->number());
     journal->close();
 }

@@ -36,13 +36,17 @@ private:
 /** Ends one request in flight: takes it off its entry's count and frees the record. */
 void end_flight(Journal* journal, FlightRecord* record);
 
+/** The same where the entry's buckets are locked and it was found; the cell is kNoCell where not.
+ */
+void take_off(Journal* journal, Cell cell, FlightRecord* record);
+
 /**
  * Repairs, and takes back everything in flight of, each process that is dead; frees their slots.
- * Must not be called with a lock taken.
+ * The tokens that it held are charged. Must not be called with a lock taken.
  */
-void reclaim_dead(Journal* journal);
+void reclaim_dead(Journal* journal, Now now);
 
 /** The same for this process itself, at its end. The journal is closed after it. */
-void reclaim_self(Journal* journal);
+void reclaim_self(Journal* journal, Now now);
 
 }  // namespace ai_limit

@@ -51,6 +51,14 @@ Limit concurrency_limit(Amount slots) {
     return limit;
 }
 
+Limit hold_limit() {
+    Limit limit{};
+    limit.algorithm = Algorithm::kHold;
+    limit.measure = Measure::kTokens;
+    limit.capacity = kMaxAmount;
+    return limit;
+}
+
 const char* make_limit(Algorithm algorithm, const Rate& rate, Amount burst, Millis time_zone,
                        Limit* limit) {
     if (algorithm == Algorithm::kTokenBucket) {

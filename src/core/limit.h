@@ -5,7 +5,8 @@
 
 namespace ai_limit {
 
-/** A rate_number that no two rates share: what it left unfinished is forgotten. */
+/** The rate_number of a limit for which no number was left: what it left unfinished is forgotten.
+ */
 constexpr uint8_t kNoRateNumber = 15;
 
 /** The largest quota of a sliding window: its sub-windows count in 32 bits. */
@@ -23,8 +24,8 @@ struct Limit {
 
     // token_bucket: refill_amount come back every refill_millis; an empty bucket is full after
     // `fills_in`.
-    // `rate_number` tells apart the policy's rates whose refill_millis differ (policies.h), 0 where
-    // it has but one.
+    // `rate_number` tells apart the limits that a policy has had (policies.h), 0 before it is
+    // known.
     uint64_t refill_amount;
     uint64_t refill_millis;
     Millis fills_in;
@@ -46,6 +47,9 @@ Limit fixed_window_limit(const Rate& rate, Millis time_zone);
 
 /** So many at once. */
 Limit concurrency_limit(Amount slots);
+
+/** What is held for requests under way has no limit of its own. */
+Limit hold_limit();
 
 /**
  * The limit for a rate and an algorithm other than concurrency.

@@ -17,12 +17,15 @@ void copy_policies(const Zone& from, const Zone& to) {
 /** A record that its process may be changing at this moment, with the policy that belongs to the
  * tag. */
 FlightRecord read(const FlightRecord* record) {
-    FlightRecord copy;
+    const uint64_t* words = reinterpret_cast<const uint64_t*>(record);
+    uint64_t copy[2];
     do {
-        copy.tag = __atomic_load_n(&record->tag, __ATOMIC_ACQUIRE);
-        copy.policy = __atomic_load_n(&record->policy, __ATOMIC_ACQUIRE);
-    } while (copy.tag != __atomic_load_n(&record->tag, __ATOMIC_ACQUIRE));
-    return copy;
+        copy[0] = __atomic_load_n(&words[0], __ATOMIC_ACQUIRE);
+        copy[1] = __atomic_load_n(&words[1], __ATOMIC_ACQUIRE);
+    } while (copy[0] != __atomic_load_n(&words[0], __ATOMIC_ACQUIRE));
+    FlightRecord flight;
+    std::memcpy(&flight, copy, sizeof(flight));
+    return flight;
 }
 
 /** Whether `a` is worth less than `b`. */
@@ -58,14 +61,14 @@ bool count_flight(const Zone& to, FlightRecord flight, Now now) {
         if (index != kNoCell) {
             State state{};
             load_state({bucket, index}, kSmall, &state);
-            ++state.concurrency.used;
+            state.concurrency.used += flight.amount;
             std::memcpy(state_words(bucket, kSmall, index), state.words, kSmallStateBytes);
             return true;
         }
     }
     State state{};
     state.concurrency.policy = policy & 0xff;
-    state.concurrency.used = 1;
+    state.concurrency.used = flight.amount;
     return insert(to, kSmall, flight.tag, state, {Worth::kInFlight, 0}, now);
 }
 

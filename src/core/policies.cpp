@@ -6,8 +6,10 @@ namespace ai_limit {
 
 namespace {
 
-bool is_of(const PolicyRecord& record, std::string_view name, Algorithm algorithm) {
-    return record.name_size == name.size() && record.slowest.algorithm == algorithm &&
+/** What was counted in requests is not read as tokens; a variable may have held either. */
+bool is_of(const PolicyRecord& record, std::string_view name, const Limit& limit, bool varies) {
+    return record.name_size == name.size() && record.slowest.algorithm == limit.algorithm &&
+           (record.slowest.measure == limit.measure || varies || record.varies) &&
            std::memcmp(record.name, name.data(), name.size()) == 0;
 }
 
@@ -50,12 +52,28 @@ Millis memory_of(const Limit& limit) {
     return limit.algorithm == Algorithm::kTokenBucket ? limit.fills_in : limit.period_length;
 }
 
-/** The number of a rate by its refill_millis; kNoRateNumber once there are too many. */
-uint8_t rate_number(PolicyRecord* record, uint64_t refill_millis) {
+bool is_same(const Limit& a, const Limit& b) {
+    return a.measure == b.measure && a.capacity == b.capacity &&
+           a.refill_amount == b.refill_amount && a.refill_millis == b.refill_millis &&
+           a.period_length == b.period_length && a.period.unit == b.period.unit &&
+           a.period.count == b.period.count && a.time_zone == b.time_zone;
+}
+
+/**
+ * The number of a limit among those that the policy has had; kNoRateNumber once there are too many.
+ * The place of a process that was killed while it wrote stays unused.
+ */
+uint8_t rate_number(PolicyRecord* record, const Limit& limit) {
     for (uint8_t i = 0; i < kNoRateNumber - 1; ++i) {
-        uint64_t present = 0;
-        if (record->refill_millis[i].compare_exchange_strong(present, refill_millis) ||
-            present == refill_millis) {
+        KnownLimit* known = &record->limits[i];
+        uint32_t state = KnownLimit::kFree;
+        if (known->state.compare_exchange_strong(state, KnownLimit::kBeingWritten)) {
+            known->limit = limit;
+            known->limit.rate_number = static_cast<uint8_t>(i + 1);
+            known->state.store(KnownLimit::kKnown, std::memory_order_release);
+            return static_cast<uint8_t>(i + 1);
+        }
+        if (state == KnownLimit::kKnown && is_same(known->limit, limit)) {
             return static_cast<uint8_t>(i + 1);
         }
     }
@@ -69,25 +87,30 @@ uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, 
     uint32_t use = ++zone.header()->uses;
     for (uint32_t number = 1; number <= kMaxPolicies; ++number) {
         PolicyRecord* record = zone.policy(number);
-        if (is_of(*record, name, limit->algorithm)) {
+        if (is_of(*record, name, *limit, varies)) {
             record->last_use = use;
+            record->varies = varies;
+            limit->rate_number = rate_number(record, *limit);
             if (!varies) {
                 record->slowest = *limit;
             }
-            limit->rate_number = rate_number(record, limit->refill_millis);
             return number;
         }
     }
     uint32_t number = free_number(journal);
     PolicyRecord* record = zone.policy(number);
     std::memcpy(record->name, name.data(), name.size());
-    record->slowest = *limit;
     record->last_use = use;
-    record->errors.store(0, std::memory_order_relaxed);
-    for (std::atomic<uint64_t>& refill : record->refill_millis) {
-        refill.store(0);
+    record->varies = varies;
+    for (std::atomic<uint64_t>* count :
+         {&record->errors, &record->overshoot, &record->usage_missing}) {
+        count->store(0, std::memory_order_relaxed);
     }
-    limit->rate_number = rate_number(record, limit->refill_millis);
+    for (KnownLimit& known : record->limits) {
+        known.state.store(KnownLimit::kFree);
+    }
+    limit->rate_number = rate_number(record, *limit);
+    record->slowest = *limit;
     // The size makes the record one that is in use; a process killed before has changed nothing.
     std::atomic_signal_fence(std::memory_order_seq_cst);
     record->name_size = static_cast<uint32_t>(name.size());
@@ -101,7 +124,17 @@ void note_limit(const Zone& zone, uint32_t policy, Limit* limit) {
     if (limit->capacity != 0 && memory_of(*limit) > memory_of(record->slowest)) {
         record->slowest = *limit;
     }
-    limit->rate_number = rate_number(record, limit->refill_millis);
+    limit->rate_number = rate_number(record, *limit);
+}
+
+const Limit& find_limit(const Zone& zone, uint32_t policy, uint32_t rate_number) {
+    const PolicyRecord* record = zone.policy(policy);
+    if (rate_number == 0 || rate_number == kNoRateNumber ||
+        record->limits[rate_number - 1].state.load(std::memory_order_acquire) !=
+            KnownLimit::kKnown) {
+        return record->slowest;
+    }
+    return record->limits[rate_number - 1].limit;
 }
 
 uint64_t count_error(const Zone& zone, uint32_t policy) {

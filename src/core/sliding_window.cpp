@@ -73,6 +73,12 @@ void add(SlidingWindowState* state, Amount cost) {
     state->used[state->newest % kSlots] += static_cast<uint32_t>(cost);
 }
 
+void add_any(SlidingWindowState* state, Amount cost) {
+    uint32_t* newest = &state->used[state->newest % kSlots];
+    Amount sum = *newest + cost;
+    *newest = sum < UINT32_MAX ? static_cast<uint32_t>(sum) : UINT32_MAX;
+}
+
 Millis until_back(const SlidingWindowState& state, Amount amount, Millis now) {
     if (amount == 0) {
         return 0;

@@ -18,6 +18,9 @@ Amount used(const SlidingWindowState& state);
 /** Counts `cost` in the newest sub-window; used + cost must fit the limit. */
 void add(SlidingWindowState* state, Amount cost);
 
+/** The same for a cost that need not fit; the newest sub-window's count stops at 2^32 - 1. */
+void add_any(SlidingWindowState* state, Amount cost);
+
 /** Milliseconds from `now` until at least `amount` of what is used have come back. */
 Millis until_back(const SlidingWindowState& state, Amount amount, Millis now);
 

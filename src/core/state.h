@@ -28,7 +28,7 @@ struct FixedWindowState {
     uint32_t end;
 };
 
-/** So many requests are in flight. */
+/** So many requests are in flight, or so many tokens are held for some. */
 struct ConcurrencyState {
     uint64_t policy : 8, spent : 1, refused : 1, used : 40, reserved : 14;
     uint64_t reserved_too;

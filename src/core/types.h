@@ -28,7 +28,8 @@ struct Now {
     Millis wall;
 };
 
-enum class Algorithm : uint8_t { kTokenBucket, kSlidingWindow, kFixedWindow, kConcurrency };
+/** kHold is no policy's own: it counts what a policy in LLM tokens holds for requests under way. */
+enum class Algorithm : uint8_t { kTokenBucket, kSlidingWindow, kFixedWindow, kConcurrency, kHold };
 
 /** What a policy counts. */
 enum class Measure : uint8_t { kRequests, kTokens, kInFlight };

@@ -14,13 +14,16 @@
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 1;
+constexpr uint32_t kLayoutVersion = 2;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
 constexpr uint32_t kMaxProcesses = 1024;  // old generations of workers live on after a reload
 constexpr size_t kMaxPolicyName = 64;
-constexpr size_t kMaxCharges = 16;  // policies of one request in one phase
+constexpr size_t kMaxSetPolicies = 16;  // of one request in one phase
+
+// A policy in tokens takes two: one for what is held, one for what is used.
+constexpr size_t kMaxCharges = 2 * kMaxSetPolicies;
 
 /** Buckets of one kind of entry. The lock and the tags come first, then the states. */
 struct Geometry {
@@ -48,16 +51,25 @@ static_assert(offsetof(Bucket, tags) == kTagsOffset);
 static_assert(kTagsOffset + kSmall.cells * (8 + kSmallStateBytes) == kSmall.bucket_bytes);
 static_assert(kTagsOffset + kWide.cells * (8 + kWideStateBytes) == kWide.bucket_bytes);
 
-/** A policy that the zone knows, by its name and algorithm. */
+/** A limit that a policy has had; it is written once. */
+struct KnownLimit {
+    enum : uint32_t { kFree, kBeingWritten, kKnown };
+    std::atomic<uint32_t> state;
+    Limit limit;
+};
+
+/** A policy that the zone knows, by its name, its algorithm and what it counts. */
 struct PolicyRecord {
     uint32_t name_size;  // 0: a free record
     uint32_t last_use;   // value of ZoneHeader::uses when a worker last asked for it
     char name[kMaxPolicyName];
     Limit
         slowest;  // of all its limits the one that takes longest to come back: judges what to evict
-    std::atomic<uint64_t> errors;  // malformed variables
-    std::atomic<uint64_t>
-        refill_millis[kNoRateNumber - 1];  // of the rates numbered from 1; 0: free
+    std::atomic<uint64_t> errors;          // malformed variables
+    std::atomic<uint64_t> overshoot;       // tokens that were used above the limit
+    std::atomic<uint64_t> usage_missing;   // answers that did not say what they used
+    uint32_t varies;                       // a variable holds its limit
+    KnownLimit limits[kNoRateNumber - 1];  // by rate_number, from 1
 };
 
 /** A process that uses the zone. `pid` is 0 in a free one. */
@@ -68,9 +80,10 @@ struct ProcessSlot {
 };
 
 // A charge may lock two buckets, and a third to move an entry there. It writes the moved entry and
-// its old tag, its own entry, and a record of a request in flight.
-constexpr size_t kMaxLocks = 3 * kMaxCharges;
-constexpr size_t kMaxUndo = kMaxCharges * (2 * (1 + kWideStateBytes / 8) + 1 + 2);
+// its old tag, its own entry, and a record of a request in flight. Of a policy's two charges in
+// tokens, the one for what is used makes no room and writes but a mark.
+constexpr size_t kMaxLocks = (3 + 2) * kMaxSetPolicies;
+constexpr size_t kMaxUndo = kMaxSetPolicies * (2 * (1 + kWideStateBytes / 8) + 1 + 2);
 
 /** A word as it was before it was changed. */
 struct Undo {
@@ -86,11 +99,16 @@ struct JournalData {
     Undo undo[kMaxUndo];
 };
 
-/** A request in flight: whose entry has counted it. A tag of 0 is a free record. */
+/**
+ * A request in flight: whose entry counts it, under `policy`, and with how much. A tag of 0 is a
+ * free record. Of tokens that are held, `used_policy` is the number under which the same key's use
+ * is counted, by the limit numbered `rate_number`; else both are 0.
+ */
 struct FlightRecord {
     uint64_t tag;
-    uint64_t policy;
+    uint64_t policy : 8, amount : 40, used_policy : 8, rate_number : 4, reserved : 4;
 };
+static_assert(sizeof(FlightRecord) == 16);
 
 constexpr uint32_t kFlightsPerChunk = 64;
 

@@ -106,7 +106,7 @@ void sweep(ngx_event_t* event) noexcept {
     ZoneConf* zone =
         reinterpret_cast<ZoneConf*>(reinterpret_cast<char*>(event) - offsetof(ZoneConf, sweep));
     if (zone->access->journal.is_open()) {
-        reclaim_dead(&zone->access->journal);
+        reclaim_dead(&zone->access->journal, now_by_nginx());
         ngx_add_timer(event, kSweepInterval);
     }
 }
@@ -132,7 +132,7 @@ ngx_int_t enter_zone(ngx_cycle_t* cycle, ZoneConf* zone) {
         return NGX_OK;
     }
     zone->access->on_full = zone->on_full;
-    reclaim_dead(journal);
+    reclaim_dead(journal, now_by_nginx());
     // A single process has nobody to sweep up after, and its zones may go while its timers stay.
     if (zone->flights && ngx_process == NGX_PROCESS_WORKER) {
         start_sweeping(zone, cycle->log);
@@ -152,7 +152,7 @@ Limit stand_in_limit(const PolicyConf& policy) {
 
 void register_in_zone(PolicyConf* policy) {
     ZoneConf* zone = policy->zone;
-    policy->ask = {&policy->limit, zone->access, policy->cost, 0, policy->dry_run};
+    policy->ask = {&policy->limit, zone->access, policy->cost, 0, policy->dry_run, false};
     if (!zone->access->journal.is_open()) {
         return;
     }
@@ -209,7 +209,7 @@ void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle) {
     for (ngx_uint_t i = 0; conf != nullptr && i < conf->zones.nelts; ++i) {
         Journal* journal = &static_cast<ZoneConf**>(conf->zones.elts)[i]->access->journal;
         if (journal->is_open()) {
-            reclaim_self(journal);
+            reclaim_self(journal, now_by_nginx());
         }
     }
 }

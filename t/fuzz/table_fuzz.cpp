@@ -157,7 +157,7 @@ public:
             die(i);
         }
         ZoneUser last(zone(), &kHost, next_pid_++);
-        reclaim_dead(last.journal());
+        reclaim_dead(last.journal(), Now{});
         check(flights_in(zone()) == 0, "requests of the dead are in flight");
         check(is_quiet(zone()), "a lock or a change is left");
         g_pool.give_back(zone());
@@ -180,7 +180,7 @@ public:
                 restart(user);
                 break;
             case 3:
-                reclaim_dead(users_[user].zone->journal());
+                reclaim_dead(users_[user].zone->journal(), Now{});
                 break;
             case 4:
                 leave(user);
@@ -267,7 +267,7 @@ private:
     void die(int user) { g_is_dead[users_[user].pid] = true; }
 
     void leave(int user) {
-        reclaim_self(users_[user].zone->journal());
+        reclaim_self(users_[user].zone->journal(), Now{});
         die(user);
     }
 
@@ -277,7 +277,7 @@ private:
         users_[user].zone =
             std::make_unique<ZoneUser>(zone(), &kHost, users_[user].pid, 0, on_full_);
         check(users_[user].zone->opened(), "no slot for a process");
-        reclaim_dead(users_[user].zone->journal());
+        reclaim_dead(users_[user].zone->journal(), Now{});
         check_in_flight();
     }
 

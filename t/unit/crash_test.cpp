@@ -146,7 +146,7 @@ TEST_F(EveryInstruction, ADecisionIsChargedEntirelyOrNotAtAll) {
     for (size_t i = 0; i < deaths.count(); ++i) {
         auto left = deaths.state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
-        reclaim_dead(survivor.journal());
+        reclaim_dead(survivor.journal(), Now{});
         ASSERT_TRUE(is_at_rest(left->zone())) << "state " << i;
         Amount used = used_by_all(survivor);
         ASSERT_TRUE(used == 1 || used == 2) << used << " in state " << i;
@@ -166,7 +166,7 @@ TEST_F(EveryInstruction, ANewKeysFirstDecisionIsChargedEntirelyOrNotAtAll) {
     for (size_t i = 0; i < deaths.count(); ++i) {
         auto left = deaths.state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
-        reclaim_dead(survivor.journal());
+        reclaim_dead(survivor.journal(), Now{});
         ASSERT_TRUE(is_at_rest(left->zone())) << "state " << i;
         ASSERT_LE(used_by_all(survivor), 1u) << "state " << i;
         ASSERT_EQ(peek(survivor, slots, kKey, kNow), 0u) << "state " << i;
@@ -193,7 +193,7 @@ TEST_F(EveryInstruction, ARefusalTakesNothing) {
     for (size_t i = 0; i < deaths.count(); ++i) {
         auto left = deaths.state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
-        reclaim_dead(survivor.journal());
+        reclaim_dead(survivor.journal(), Now{});
         ASSERT_TRUE(is_at_rest(left->zone()));
         ASSERT_EQ(peek(survivor, bucket, kKey, kNow), 4u) << "state " << i;
         ASSERT_EQ(peek(survivor, sliding, kKey, kNow), 4u) << "state " << i;
@@ -227,7 +227,7 @@ TEST_F(EveryInstruction, AnEntryThatIsPushedOutIsThereOrItsSuccessorIs) {
     for (size_t i = 0; i < deaths.count(); ++i) {
         auto left = deaths.state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
-        reclaim_dead(survivor.journal());
+        reclaim_dead(survivor.journal(), Now{});
         Amount used = peek(survivor, bucket, kKey, kNow);
         ASSERT_TRUE(used == 0 || used == 2) << used << " in state " << i;
         ASSERT_EQ(present(survivor), used == 0 ? 40u : 39u) << "state " << i;
@@ -242,7 +242,7 @@ void expect_one_more_or_none(const Deaths& deaths, const std::vector<ZonePolicy>
     for (size_t i = 0; i < deaths.count(); ++i) {
         auto left = deaths.state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
-        reclaim_dead(survivor.journal());
+        reclaim_dead(survivor.journal(), Now{});
         ASSERT_TRUE(is_at_rest(left->zone())) << "state " << i;
         const Amount used = peek(survivor, policies[0], kKey, kNow);
         ASSERT_TRUE(used == before || used == before + 1) << used << " in state " << i;
@@ -319,7 +319,7 @@ TEST_F(EveryInstruction, AnEntryThatIsMovedIsInOnePlace) {
     for (size_t i = 0; i < deaths.count(); ++i) {
         auto left = deaths.state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
-        reclaim_dead(survivor.journal());
+        reclaim_dead(survivor.journal(), Now{});
         ASSERT_TRUE(is_at_rest(left->zone())) << "state " << i;
         Amount used = peek(survivor, bucket, newcomer, kNow);
         ASSERT_LE(used, 1u) << "state " << i;
@@ -346,7 +346,7 @@ TEST_F(EveryInstruction, TheEndOfARequestInFlightIsCountedOnce) {
     for (size_t i = 0; i < deaths.count(); ++i) {
         auto left = deaths.state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
-        reclaim_dead(survivor.journal());
+        reclaim_dead(survivor.journal(), Now{});
         ASSERT_TRUE(is_at_rest(left->zone()));
         ASSERT_EQ(peek(survivor, slots, kKey, kNow), 1u) << "state " << i;
         ASSERT_EQ(flights_in(left->zone()), 1u) << "state " << i;
@@ -367,7 +367,7 @@ TEST_F(EveryInstruction, WhoeverWaitsForTheLocksGoesOn) {
         ASSERT_TRUE(next.used(0) == 2 || next.used(0) == 3) << "state " << i;
         ASSERT_EQ(next.used(0), next.used(1)) << "state " << i;
         ASSERT_EQ(next.used(0), next.used(2)) << "state " << i;
-        reclaim_dead(survivor.journal());
+        reclaim_dead(survivor.journal(), Now{});
         ASSERT_TRUE(is_at_rest(left->zone())) << "state " << i;
         ASSERT_EQ(peek(survivor, slots, kKey, kNow), 1u) << "state " << i;
     }
@@ -378,12 +378,12 @@ TEST_F(EveryInstruction, AProcessThatEndsGivesBackOnceWhatItHasInFlight) {
     ASSERT_TRUE(whole_request(other).admit(kNow));
     ASSERT_TRUE(whole_request(mortal).admit(kNow));
     ASSERT_TRUE(whole_request(mortal).admit(kNow));
-    Deaths deaths(memory, [&] { reclaim_self(mortal.journal()); });
+    Deaths deaths(memory, [&] { reclaim_self(mortal.journal(), Now{}); });
     g_is_dead[1] = true;
     for (size_t i = 0; i < deaths.count(); ++i) {
         auto left = deaths.state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
-        reclaim_dead(survivor.journal());
+        reclaim_dead(survivor.journal(), Now{});
         ASSERT_TRUE(is_at_rest(left->zone()));
         ASSERT_EQ(peek(survivor, slots, kKey, kNow), 1u) << "state " << i;
         ASSERT_EQ(flights_in(left->zone()), 1u) << "state " << i;
@@ -396,9 +396,9 @@ TEST_F(EveryInstruction, AProcessSlotIsNotLostWhenItIsTaken) {
     g_is_dead[4] = true;
     for (size_t i = 0; i < deaths.count(); ++i) {
         auto left = deaths.state(i);
-        reclaim_dead(mortal.journal());
+        reclaim_dead(mortal.journal(), Now{});
         ZoneUser survivor(left->zone(), &kStepHost, 2);
-        reclaim_dead(survivor.journal());
+        reclaim_dead(survivor.journal(), Now{});
         uint32_t taken = 0;
         for (uint32_t number = 1; number <= kMaxProcesses; ++number) {
             taken += left->zone().process(number)->pid.load() != 0 ? 1 : 0;
@@ -413,7 +413,7 @@ class EveryInstructionOfTheRepair : public EveryInstruction {
 protected:
     void check(const ZoneMemory& left, Amount least, Amount most, size_t first, size_t second) {
         ZoneUser survivor(left.zone(), &kStepHost, 3);
-        reclaim_dead(survivor.journal());
+        reclaim_dead(survivor.journal(), Now{});
         ASSERT_TRUE(is_at_rest(left.zone())) << "states " << first << ", " << second;
         Amount used = used_by_all(survivor);
         ASSERT_TRUE(used >= least && used <= most) << "states " << first << ", " << second;
@@ -432,7 +432,7 @@ TEST_F(EveryInstructionOfTheRepair, AnotherRepairsBoth) {
         g_is_dead[2] = false;
         auto left = deaths.state(i);
         ZoneUser repairer(left->zone(), &kStepHost, 2);
-        Deaths more(*left, [&] { reclaim_dead(repairer.journal()); });
+        Deaths more(*left, [&] { reclaim_dead(repairer.journal(), Now{}); });
         g_is_dead[2] = true;
         for (size_t j = 0; j < more.count(); ++j) {
             ASSERT_NO_FATAL_FAILURE(check(*more.state(j), 2, 3, i, j));
@@ -547,14 +547,14 @@ public:
         if (!user_.opened()) {
             return 3;
         }
-        reclaim_dead(user_.journal());
+        reclaim_dead(user_.journal(), Now{});
         for (unsigned turn = 1; !g_shared->stop; ++turn) {
             decide();
             if (!held_.empty() && (held_.size() > 5 || random_.one_in(4))) {
                 end_one();
             }
             if (turn % 4000 == 0) {
-                reclaim_dead(user_.journal());
+                reclaim_dead(user_.journal(), Now{});
             }
         }
         g_shared->at_rest.fetch_add(1);
@@ -564,7 +564,7 @@ public:
         while (held_.size() > 1) {
             end_one();
         }
-        reclaim_self(user_.journal());
+        reclaim_self(user_.journal(), Now{});
         return 0;
     }
 
@@ -732,7 +732,7 @@ TEST_F(KilledProcesses, LoseNoCountAndHangNobody) {
         ASSERT_NO_FATAL_FAILURE(start(memory->zone(), policies));
     }
     ASSERT_NO_FATAL_FAILURE(stop_all());
-    reclaim_dead(observer.journal());
+    reclaim_dead(observer.journal(), Now{});
     ASSERT_TRUE(is_at_rest(memory->zone()));
     uint64_t decisions = 0;
     uint64_t in_flight = 0;
@@ -782,7 +782,7 @@ TEST_F(KilledProcesses, OfAnOldGenerationHoldNothingInTheNewZone) {
         }
         ASSERT_NO_FATAL_FAILURE(stop_all());
         ZoneUser observer(new_memory->zone(), &kRealHost, self, 1);
-        reclaim_dead(observer.journal());
+        reclaim_dead(observer.journal(), Now{});
         for (int key = 0; key < kKeys; ++key) {
             ASSERT_EQ(peek(observer, policies.slots, Policies::hash_of(key), kNow),
                       held_by_the_living(key))

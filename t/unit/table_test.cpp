@@ -603,10 +603,10 @@ TEST_P(Migration, KeepsWhatWasUsedAndWhatIsInFlight) {
     static const Host kOthersLive = {[](uint32_t pid, uint64_t) { return pid != 2 || !gone; },
                                      [] {}};
     ZoneUser sweeper(to.zone(), &kOthersLive, 4);
-    reclaim_dead(sweeper.journal());
+    reclaim_dead(sweeper.journal(), Now{});
     EXPECT_EQ(peek(next, slots, keys[1].hash, kNow), 1u);
     gone = true;
-    reclaim_dead(sweeper.journal());
+    reclaim_dead(sweeper.journal(), Now{});
     for (const Key& key : keys) {
         EXPECT_EQ(peek(next, slots, key.hash, kNow), 0u);
     }

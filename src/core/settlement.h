@@ -1,0 +1,28 @@
+#pragma once
+
+#include "core/journal.h"
+#include "core/types.h"
+
+namespace ai_limit {
+
+/** What becomes of a policy's part in a request that has ended. */
+struct Settlement {
+    const Limit* limit;    // as it was when the request was admitted
+    uint64_t tag;          // of the key's entry that counts what is used
+    uint32_t policy;       // its number
+    Amount tokens;         // truly used; it may exceed the limit, time pays the debt
+    FlightRecord* flight;  // what was held; nullptr for nothing
+    bool evicts;           // may take the place of an entry that is spent or refuses
+};
+
+/**
+ * Gives back what was held and charges what was used, in one step, however the process dies; the
+ * record of the flight is free then. Without room for an entry the charge is lost. Returns how much
+ * of the tokens is above the limit, which it also counts in the policy's record.
+ */
+Amount settle(Journal* journal, const Settlement& settlement, Now now);
+
+/** Of a process that died: what it held for one request becomes what was used. */
+void settle_as_held(Journal* journal, FlightRecord* flight, Now now);
+
+}  // namespace ai_limit
