@@ -1,5 +1,6 @@
 #include "core/headers.h"
 
+#include "core/ascii_case.h"
 #include "core/text_writer.h"
 
 namespace ai_limit {
@@ -294,10 +295,6 @@ bool write_refusal(const Description& reported, HeaderSink& sink) {
 
 // the table of styles
 
-constexpr char lower(char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-}
-
 struct NameList {
     const ResponseHeaderName* names;
     size_t count;
@@ -350,18 +347,6 @@ constexpr Letters first_letters_of_styles() {
 /** Most headers of a response begin with another letter than any that is written here. */
 constexpr Letters kPassedLetters = first_letters_of_styles();
 constexpr Letters kRefusedLetters = kPassedLetters | first_letters(kRefusal);
-
-bool is_same(std::string_view name, std::string_view lowercase) {
-    if (name.size() != lowercase.size()) {
-        return false;
-    }
-    for (size_t i = 0; i < name.size(); i++) {
-        if (lower(name[i]) != lowercase[i]) {
-            return false;
-        }
-    }
-    return true;
-}
 
 bool contains(const NameList& list, std::string_view name) {
     for (size_t i = 0; i < list.count; i++) {
