@@ -1,0 +1,77 @@
+#pragma once
+
+// Reads whole answers, in one piece and cut anywhere, for the tests of UsageReader.
+
+#include <gtest/gtest.h>
+
+#include <ostream>
+#include <string>
+#include <string_view>
+
+#include "core/usage.h"
+
+namespace ai_limit {
+
+constexpr Amount kUnknown = UINT64_MAX;
+
+/** All that is told of an answer. Input and output are kUnknown where nothing was. */
+struct Told {
+    Amount input = kUnknown;
+    Amount output = kUnknown;
+    Amount cached = 0;
+    uint64_t text = 0;
+    bool malformed = false;
+
+    bool operator==(const Told& other) const {
+        return input == other.input && output == other.output && cached == other.cached &&
+               text == other.text && malformed == other.malformed;
+    }
+};
+
+inline std::ostream& operator<<(std::ostream& out, const Told& told) {
+    return out << "{input " << static_cast<int64_t>(told.input) << ", output "
+               << static_cast<int64_t>(told.output) << ", cached " << told.cached << ", text "
+               << told.text << (told.malformed ? ", malformed}" : "}");
+}
+
+inline Told told(const UsageReader& reader) {
+    Told result;
+    if (reader.has_usage()) {
+        result.input = reader.usage().input;
+        result.output = reader.usage().output;
+        result.cached = reader.usage().cached_input;
+    }
+    result.text = reader.text_bytes();
+    result.malformed = reader.malformed();
+    return result;
+}
+
+/** In pieces of at most `most` bytes, each in memory of its own. */
+inline Told read_answer(AnswerKind kind, std::string_view body, size_t most) {
+    UsageReader reader(kind, nullptr);
+    while (!body.empty()) {
+        const std::string piece(body.substr(0, most));
+        body.remove_prefix(piece.size());
+        reader.feed(piece);
+    }
+    reader.finish();
+    return told(reader);
+}
+
+/** Whole, in pieces of every size, and in two of them. */
+inline Told read_answer(AnswerKind kind, std::string_view body) {
+    const Told whole = read_answer(kind, body, body.size() + 1);
+    for (size_t most = 1; most < body.size() && most < 100; ++most) {
+        EXPECT_EQ(read_answer(kind, body, most), whole) << body << " in pieces of " << most;
+    }
+    for (size_t cut = 0; cut < body.size(); ++cut) {
+        UsageReader reader(kind, nullptr);
+        reader.feed(body.substr(0, cut));
+        reader.feed(body.substr(cut));
+        reader.finish();
+        EXPECT_EQ(told(reader), whole) << body << " cut at " << cut;
+    }
+    return whole;
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,108 @@
+#include "core/usage_counts.h"
+
+#include <gtest/gtest.h>
+
+#include <initializer_list>
+
+namespace ai_limit {
+namespace {
+
+using Field = UsageField;
+using Source = UsageSource;
+
+struct Said {
+    Field field;
+    Amount value;
+    Source source = Source::kModel;
+};
+
+UsageCounts counts(std::initializer_list<Said> list) {
+    UsageCounts result;
+    for (const Said& said : list) {
+        result.set(said.source, said.field, said.value);
+    }
+    return result;
+}
+
+void expect(std::initializer_list<Said> list, Amount input, Amount output, Amount cached) {
+    const TokenCounts sum = counts(list).sum();
+    EXPECT_EQ(sum.input, input);
+    EXPECT_EQ(sum.output, output);
+    EXPECT_EQ(sum.cached_input, cached);
+}
+
+TEST(UsageCounts, NothingIsKnownAtFirst) {
+    EXPECT_FALSE(counts({}).has_any());
+    expect({}, 0, 0, 0);
+    EXPECT_TRUE(counts({{Field::kPrompt, 0}}).has_any());
+    EXPECT_TRUE(counts({{Field::kOutput, 0}}).has_any());
+    EXPECT_TRUE(counts({{Field::kTotal, 0}}).has_any());
+}
+
+TEST(UsageCounts, ALaterValueReplacesAnEarlierOne) {
+    expect({{Field::kPrompt, 5}, {Field::kOutput, 7}, {Field::kOutput, 3}}, 5, 3, 0);
+}
+
+TEST(UsageCounts, APromptIncludesWhatWasCached) {
+    expect({{Field::kPrompt, 10}, {Field::kCached, 4}, {Field::kOutput, 1}}, 10, 1, 4);
+    // LiteLLM writes OpenAI's names and Anthropic's
+    expect({{Field::kPrompt, 10}, {Field::kCached, 4}, {Field::kCacheRead, 4}}, 10, 0, 4);
+    expect({{Field::kPrompt, 10}, {Field::kCacheRead, 4}, {Field::kCacheWrite, 2}}, 10, 0, 4);
+}
+
+TEST(UsageCounts, CacheCountsStandBesideTheInput) {
+    expect({{Field::kInput, 50}, {Field::kCacheRead, 200}, {Field::kCacheWrite, 100}}, 350, 0, 200);
+    expect({{Field::kInput, 50}, {Field::kCached, 20}}, 50, 0, 20);
+}
+
+TEST(UsageCounts, ATrueTotalDecidesTheOutput) {
+    expect({{Field::kPrompt, 5}, {Field::kOutput, 3}, {Field::kThoughts, 9}}, 5, 12, 0);
+    expect({{Field::kPrompt, 5}, {Field::kOutput, 3}, {Field::kTrueTotal, 18}}, 5, 13, 0);
+    expect({{Field::kPrompt, 5}, {Field::kOutput, 3}, {Field::kTrueTotal, 4}}, 5, 0, 0);
+    expect({{Field::kOutput, 3}, {Field::kThoughts, 4}, {Field::kTrueTotal, 18}}, 11, 7, 0);
+}
+
+TEST(UsageCounts, ATotalFillsInWhatIsMissing) {
+    expect({{Field::kTotal, 9}}, 9, 0, 0);
+    expect({{Field::kPrompt, 9}, {Field::kTotal, 9}}, 9, 0, 0);
+    expect({{Field::kPrompt, 4}, {Field::kTotal, 9}}, 4, 5, 0);
+    expect({{Field::kOutput, 4}, {Field::kTotal, 9}}, 5, 4, 0);
+    expect({{Field::kOutput, 9}, {Field::kTotal, 4}}, 0, 9, 0);
+    expect({{Field::kPrompt, 1}, {Field::kOutput, 2}, {Field::kTotal, 9}}, 1, 2, 0);
+}
+
+TEST(UsageCounts, ReasoningIsAPartOfTheOutputUnlessTheTotalSaysOtherwise) {
+    expect({{Field::kPrompt, 12},
+            {Field::kOutput, 100},
+            {Field::kReasoning, 90},
+            {Field::kTotal, 112}},
+           12, 100, 0);
+    expect({{Field::kPrompt, 37},
+            {Field::kOutput, 530},
+            {Field::kReasoning, 233},
+            {Field::kTotal, 800}},
+           37, 763, 0);
+}
+
+TEST(UsageCounts, OfSeveralSourcesTheFirstThatKnowsCounts) {
+    expect({{Field::kInput, 7, Source::kServer},
+            {Field::kInput, 5, Source::kBilled},
+            {Field::kOutput, 8, Source::kServer},
+            {Field::kOutput, 3}},
+           7, 3, 0);
+    expect({{Field::kTotal, 9}, {Field::kOutput, 8, Source::kServer}}, 9, 8, 0);
+    expect({{Field::kInput, 1}, {Field::kCacheRead, 8, Source::kServer}}, 1, 0, 0);
+}
+
+TEST(UsageCounts, NothingIsMoreThanItCanBe) {
+    expect({{Field::kInput, kMaxAmount},
+            {Field::kCacheRead, kMaxAmount},
+            {Field::kCacheWrite, kMaxAmount},
+            {Field::kOutput, kMaxAmount},
+            {Field::kThoughts, kMaxAmount}},
+           kMaxAmount, kMaxAmount, kMaxAmount);
+    expect({{Field::kPrompt, 3}, {Field::kCached, 5}}, 3, 0, 3);
+}
+
+}  // namespace
+}  // namespace ai_limit
