@@ -141,4 +141,8 @@ uint64_t count_error(const Zone& zone, uint32_t policy) {
     return zone.policy(policy)->errors.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
+uint64_t count_missing_usage(const Zone& zone, uint32_t policy) {
+    return zone.policy(policy)->usage_missing.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
 }  // namespace ai_limit

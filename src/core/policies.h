@@ -31,4 +31,7 @@ void note_limit(const Zone& zone, uint32_t policy, Limit* limit);
 /** Counts a mistake in a policy's variables; returns how many there were. */
 uint64_t count_error(const Zone& zone, uint32_t policy);
 
+/** Counts an answer that did not say what it used; returns how many there were. */
+uint64_t count_missing_usage(const Zone& zone, uint32_t policy);
+
 }  // namespace ai_limit

@@ -71,6 +71,7 @@ void UsageReader::header(std::string_view name, std::string_view value) {
         Amount count = 0;
         if (is_same(name, row.name) && read_whole(value, kMaxAmount, &count)) {
             counts_.set(UsageSource::kServer, row.field, count);
+            told_by_header_ = true;
         }
     }
 }
@@ -203,6 +204,8 @@ void UsageReader::end_document() {
     malformed_ = malformed_ || !is_document_whole();
     text_ += is_sound() ? 0 : delta_;
     delta_ = 0;
+    told_at_ = told_here_ ? text_bytes() : told_at_;
+    told_here_ = false;
     offset_ = 0;
     is_end_mark_ = true;
     type_.clear();
@@ -234,6 +237,7 @@ void UsageReader::take(const JsonToken& token, uint64_t end) {
             Amount count = 0;
             if (token.kind == JsonToken::kNumber && read_json_count(token.text, &count)) {
                 counts_.set(count_source(token.id), count_field(token.id), count);
+                told_here_ = true;
             }
             break;
         }

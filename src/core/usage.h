@@ -46,6 +46,14 @@ public:
      * alone. */
     bool has_usage() const { return counts_.has_any(); }
 
+    /**
+     * What was told of a stream that goes on, or was cut short, counts all that has been written so
+     * far: no text came behind it. Or a header told it, which is of all of the answer.
+     */
+    bool has_final_usage() const {
+        return has_usage() && (told_by_header_ || told_at_ == text_bytes());
+    }
+
     /** What was used, as far as it has been told; zeros where nothing was. */
     TokenCounts usage() const { return counts_.sum(); }
 
@@ -98,6 +106,9 @@ private:
     Base64Decoder base64_;
 
     UsageCounts counts_;
+    bool told_by_header_ = false;
+    bool told_here_ = false;         // a count, in this document
+    uint64_t told_at_ = UINT64_MAX;  // bytes of text when the last count was told
     uint64_t text_ = 0;
     uint64_t reasoning_ = 0;
     uint64_t reasoning_content_ = 0;

@@ -2,11 +2,14 @@
 
 #include "nginx/admit.h"
 
+#include "nginx/answer.h"
+#include "nginx/body_filter.h"
 #include "nginx/header_filter.h"
 #include "nginx/policy_values.h"
 #include "nginx/refusal.h"
-#include "nginx/request_context.h"
+#include "nginx/request_body.h"
 #include "nginx/shared_zone.h"
+#include "nginx/usage_request.h"
 
 namespace ai_limit {
 
@@ -50,23 +53,34 @@ inline __attribute__((always_inline)) ngx_int_t find_key(ngx_http_request_t* r, 
     return NGX_OK;
 }
 
+/** Adds a charge to a decision; `policy` is what speaks for it. */
+inline void add_charge(Evaluation* one, const Ask& ask, const Key& key, PolicyConf* policy) {
+    ngx_uint_t i = one->count++;
+    begin_charge(&one->charges[i], ask, key.hash);
+    one->parts[i] = {policy, key.text};
+}
+
 /**
- * Begins the charge of a policy that may have been evaluated before or has variables. NGX_DECLINED
- * where it does not apply to this request.
+ * Adds the charges of a policy that may have been evaluated before, has variables or counts tokens,
+ * if it applies to this request.
  */
-__attribute__((noinline)) ngx_int_t begin_unusual_charge(ngx_http_request_t* r,
-                                                         const Evaluation* earlier,
-                                                         PolicyConf* policy, uint64_t hash,
-                                                         Charge* charge) {
-    if (!policy->usable || was_evaluated(earlier, policy)) {
-        return NGX_DECLINED;
+__attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, PolicyConf* policy,
+                                                        const Key& key, Evaluation* one) {
+    if (!policy->usable || was_evaluated(one->earlier, policy)) {
+        return NGX_OK;
     }
     Ask ask = policy->ask;
     ngx_int_t rc = read_values(r, policy, &ask);
-    if (rc == NGX_OK) {
-        begin_charge(charge, ask, hash);
+    if (rc != NGX_OK) {
+        return rc == NGX_DECLINED ? NGX_OK : rc;
     }
-    return rc;
+    if (ask.limit->measure == Measure::kTokens) {
+        ask.settled_later = true;
+        ask.cost = 0;  // until the request's body is known
+        add_charge(one, policy->hold, key, nullptr);
+    }
+    add_charge(one, ask, key, policy);
+    return NGX_OK;
 }
 
 /** Adds the charges of one key's policies that apply and were not evaluated before. */
@@ -75,32 +89,19 @@ ngx_int_t collect_run(ngx_http_request_t* r, PolicyConf* const* policy, PolicyCo
     if (key.text.len == 0) {
         return NGX_OK;
     }
-    const Evaluation* earlier = one->earlier;
-    ngx_uint_t count = one->count;
-    Charge* charge = one->charges + count;
-    Part* part = one->parts + count;
+    bool first = one->earlier == nullptr;
     for (; policy != end; ++policy) {
-        if (earlier == nullptr && (*policy)->plain) {
-            begin_charge(charge, (*policy)->ask, key.hash);
-        } else {
-            ngx_int_t rc = begin_unusual_charge(r, earlier, *policy, key.hash, charge);
-            if (rc == NGX_DECLINED) {
-                continue;
-            }
-            if (rc != NGX_OK) {
-                return NGX_ERROR;
-            }
+        if (first && (*policy)->plain) {
+            add_charge(one, (*policy)->ask, key, *policy);
+        } else if (add_unusual_charges(r, *policy, key, one) != NGX_OK) {
+            return NGX_ERROR;
         }
-        *part++ = {*policy, key.text};
-        ++charge;
-        ++count;
     }
-    one->count = count;
     return NGX_OK;
 }
 
 ngx_int_t collect_all_runs(ngx_http_request_t* r, const PolicySet& set, Evaluation* one) {
-    Key keys[kMaxCharges];
+    Key keys[kMaxSetPolicies];
     PolicyConf* const* policy = set.policies;
     for (ngx_uint_t i = 0; i < set.run_count; ++i) {
         const KeyRun& run = set.runs[i];
@@ -127,6 +128,35 @@ ngx_int_t collect(ngx_http_request_t* r, const PolicySet& set, Evaluation* one) 
                : NGX_ERROR;
 }
 
+/** Which policies can be asked: before a request's body has been read, not those that may depend on
+ * it. */
+enum class Stage { kWhole, kBeforeBody, kAfterBody };
+
+bool belongs_to(Stage stage, const PolicyConf& policy) {
+    return stage == Stage::kWhole || policy.after_body == (stage == Stage::kAfterBody);
+}
+
+ngx_int_t collect_stage(ngx_http_request_t* r, const PolicySet& set, Stage stage, Evaluation* one) {
+    PolicyConf* const* policy = set.policies;
+    for (ngx_uint_t i = 0; i < set.run_count; ++i) {
+        Key key;
+        bool has_key = false;
+        for (PolicyConf* const* end = policy + set.runs[i].count; policy != end; ++policy) {
+            if (!belongs_to(stage, **policy)) {
+                continue;
+            }
+            if (!has_key && find_key(r, *policy, &key) != NGX_OK) {
+                return NGX_ERROR;
+            }
+            has_key = true;
+            if (key.text.len != 0 && add_unusual_charges(r, *policy, key, one) != NGX_OK) {
+                return NGX_ERROR;
+            }
+        }
+    }
+    return NGX_OK;
+}
+
 ngx_int_t refuse_or_pass(ngx_http_request_t* r, RequestContext* context, const LocConf& conf,
                          Evaluation* one) {
     if (one->refused && !one->dry_run) {
@@ -140,7 +170,136 @@ ngx_int_t refuse_or_pass(ngx_http_request_t* r, RequestContext* context, const L
     return NGX_DECLINED;
 }
 
+bool has_tokens(const Evaluation& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        if (one.charges[i].settled_later) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool needs_body(const LocConf& conf, const PolicySet& set, const Evaluation& one) {
+    if (conf.include_usage || has_tokens(one)) {
+        return true;
+    }
+    for (ngx_uint_t i = 0; i < set.count; ++i) {
+        if (set.policies[i]->after_body) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Notes what was decided. */
+ngx_int_t conclude(ngx_http_request_t* r, RequestContext* context, const LocConf& conf,
+                   const PolicySet& set, Evaluation* one, bool passes) {
+    one->refused = !passes;
+    context->latest = one;
+    context->in_flight |= set.concurrency;
+    context->refusal_status = 0;
+    if (one->refused || one->dry_run || set.dry_run) {
+        return refuse_or_pass(r, context, conf, one);
+    }
+    return NGX_DECLINED;
+}
+
+/** Has each policy in tokens hold what it is to hold. */
+ngx_int_t reserve(ngx_http_request_t* r, const RequestInfo& info, Evaluation* one) {
+    Expectation expected{};
+    expected.prompt = info.prompt_estimate();
+    expected.limits_output = info.most_output(&expected.most_output);
+    for (ngx_uint_t i = 0; i < one->count; ++i) {
+        Charge* charge = &one->charges[i];
+        if (!charge->settled_later) {
+            continue;
+        }
+        Amount held = 0;
+        if (read_reservation(r, one->parts[i].policy, *charge->limit, expected, &held) != NGX_OK) {
+            return NGX_ERROR;
+        }
+        charge->cost = held;
+        charge[-1].cost = held;
+    }
+    return NGX_OK;
+}
+
+Amount most_held(const Evaluation& one) {
+    Amount most = 0;
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        if (one.charges[i].flight != nullptr &&
+            one.charges[i].limit->algorithm == Algorithm::kHold) {
+            most = ngx_max(most, one.charges[i].cost);
+        }
+    }
+    return most;
+}
+
+/** Decides, when all is known that will be. */
+ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
+                           Evaluation* one) {
+    RequestContext* context = find_context(r);
+    TokenContext* tokens = context->tokens;
+    bool counts_tokens = has_tokens(*one);
+    if (counts_tokens || conf.include_usage) {
+        const RequestInfo* info = read_request_info(r);
+        if (info == nullptr || settle_at_end(r, tokens) != NGX_OK ||
+            reserve(r, *info, one) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    ngx_int_t rc = NGX_DECLINED;
+    if (one->count != 0) {
+        one->now = now_by_nginx();
+        bool passes = admit_step_by_step(one->charges, one->count, one->now);
+        tokens->reserved = ngx_max(tokens->reserved, most_held(*one));
+        rc = conclude(r, context, conf, set, one, passes);
+    }
+    if (rc == NGX_DECLINED && conf.include_usage && ask_for_usage(r, tokens) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return rc;
+}
+
+/**
+ * Decides where the body may matter: what needs no body is looked at first, so that a client that
+ * is refused need not send it.
+ */
+ngx_int_t evaluate_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set) {
+    TokenContext* tokens = token_context(r);
+    if (tokens == nullptr) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    RequestContext* context = find_context(r);
+    Evaluation* one = tokens->pending;
+    tokens->pending = nullptr;
+    if (one != nullptr) {
+        return collect_stage(r, set, Stage::kAfterBody, one) == NGX_OK
+                   ? decide_with_body(r, conf, set, one)
+                   : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    bool waits = awaits_body(r);
+    one = add_evaluation(r, context, 2 * set.count);
+    if (one == nullptr ||
+        collect_stage(r, set, waits ? Stage::kBeforeBody : Stage::kWhole, one) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    one->dry_run = conf.dry_run;
+    if (!waits || !needs_body(conf, set, *one)) {
+        return decide_with_body(r, conf, set, one);
+    }
+    one->now = now_by_nginx();
+    if (one->count != 0 && !one->dry_run && !would_admit(one->charges, one->count, one->now)) {
+        return conclude(r, context, conf, set, one, false);
+    }
+    tokens->pending = one;
+    return read_body(r);
+}
+
 ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set) {
+    if (set.tokens || conf.include_usage) {
+        return evaluate_with_body(r, conf, set);
+    }
     RequestContext* context = find_context(r);
     Evaluation* one = context != nullptr ? add_evaluation(r, context, set.count)
                                          : make_context(r, set.count, &context);
@@ -152,14 +311,7 @@ ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf& conf, const PolicyS
     }
     one->now = now_by_nginx();
     one->dry_run = conf.dry_run;
-    one->refused = !admit(one->charges, one->count, one->now);
-    context->latest = one;
-    context->in_flight |= set.concurrency;
-    context->refusal_status = 0;
-    if (one->refused || one->dry_run || set.dry_run) {
-        return refuse_or_pass(r, context, conf, one);
-    }
-    return NGX_DECLINED;
+    return conclude(r, context, conf, set, one, admit(one->charges, one->count, one->now));
 }
 
 /**
@@ -176,8 +328,12 @@ ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept {
 
 ngx_int_t access_handler(ngx_http_request_t* r) noexcept {
     LocConf* conf = loc_conf(r);
-    if (conf->list == nullptr || conf->list->access.count == 0 || r != r->main) {
+    if (r != r->main) {
         return NGX_DECLINED;
+    }
+    if (conf->list == nullptr || conf->list->access.count == 0) {
+        static const PolicySet none = {};
+        return conf->include_usage ? evaluate_with_body(r, *conf, none) : NGX_DECLINED;
     }
     return evaluate_set(r, *conf, conf->list->access);
 }
@@ -218,8 +374,9 @@ ngx_int_t add_phase_handlers(ngx_conf_t* cf) {
         *handler = access_handler;
     }
     // Always: should this configuration fail later, workers of the one before still need the
-    // filter.
+    // filters.
     add_header_filter();
+    add_body_filter();
     return NGX_OK;
 }
 

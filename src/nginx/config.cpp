@@ -1,6 +1,7 @@
 #include "nginx/config.h"
 
 #include "nginx/shared_zone.h"
+#include "nginx/variable_uses.h"
 
 namespace ai_limit {
 
@@ -56,6 +57,16 @@ ngx_int_t add_default_zone(ngx_conf_t* cf, MainConf* main) {
     return NGX_OK;
 }
 
+bool waits_for_body(ngx_conf_t* cf, const PolicyConf& policy) {
+    for (const Text* text : {&policy.key, const_cast<const Text*>(policy.variable),
+                             const_cast<const Text*>(policy.cost_variable)}) {
+        if (text != nullptr && may_depend_on_body(cf, view(text->source))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     if (policy->zone_name.len != 0) {
         policy->zone = find_zone(main, view(policy->zone_name));
@@ -70,14 +81,17 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
                           "ai_limit_policy: several zones but no zone= in policy", policy->name,
                           "");
     }
-    if (++policy->zone->policies > kMaxPolicies) {
+    policy->zone->policies += policy->may_count_tokens ? 2 : 1;
+    if (policy->zone->policies > kMaxPolicies) {
         return mistake_at(cf, policy->position, "ai_limit_policy: more than 255 policies in zone",
                           policy->zone->name, ", give some another zone=,");
     }
     bool wide = is_wide(policy->algorithm);
     policy->zone->wide |= wide;
     policy->zone->small |= !wide;
-    policy->zone->flights |= policy->algorithm == Algorithm::kConcurrency;
+    main->tokens |= policy->may_count_tokens;
+    policy->zone->small |= policy->may_count_tokens;
+    policy->zone->flights |= policy->has_concurrency || policy->may_count_tokens;
     policy->memo = static_cast<LimitMemo*>(ngx_pcalloc(cf->pool, sizeof(LimitMemo)));
     return policy->memo != nullptr ? NGX_OK : NGX_ERROR;
 }
@@ -87,7 +101,7 @@ ngx_uint_t find_run(const PolicySet& set, const PolicyConf& policy) {
     ngx_uint_t first = 0;
     for (ngx_uint_t run = 0; run < set.run_count; ++run) {
         const PolicyConf& other = *set.policies[first];
-        if (other.zone == policy.zone && view(other.key_text) == view(policy.key_text)) {
+        if (other.zone == policy.zone && view(other.key.source) == view(policy.key.source)) {
             return run;
         }
         first += set.runs[run].count;
@@ -106,6 +120,7 @@ void add_policy(PolicySet* set, PolicyConf* policy) {
     set->policies[set->count++] = policy;
     set->dry_run |= policy->dry_run;
     set->concurrency |= policy->has_concurrency;
+    set->tokens |= policy->may_count_tokens || policy->after_body;
 }
 
 ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
@@ -158,6 +173,7 @@ ngx_int_t compile_text(ngx_conf_t* cf, ngx_str_t* source, Text* text) {
     if (ngx_http_compile_complex_value(&compile) != NGX_OK) {
         return NGX_ERROR;
     }
+    text->source = *source;
     text->variable = NGX_ERROR;
     std::string_view name = lone_variable(view(*source));
     if (!name.empty()) {
@@ -208,6 +224,8 @@ void* ngx_http_ai_limit_create_loc_conf(ngx_conf_t* cf) {
     conf->status = NGX_CONF_UNSET_UINT;
     conf->dry_run = NGX_CONF_UNSET;
     conf->log_level = NGX_CONF_UNSET_UINT;
+    conf->usage = static_cast<UsagePaths*>(NGX_CONF_UNSET_PTR);
+    conf->include_usage = NGX_CONF_UNSET;
     return conf;
 }
 
@@ -224,6 +242,8 @@ char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t*, void* parent, void* child) {
     ngx_conf_merge_uint_value(conf->status, prev->status, NGX_HTTP_TOO_MANY_REQUESTS);
     ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);
     ngx_conf_merge_uint_value(conf->log_level, prev->log_level, NGX_LOG_ERR);
+    ngx_conf_merge_ptr_value(conf->usage, prev->usage, nullptr);
+    ngx_conf_merge_value(conf->include_usage, prev->include_usage, 0);
     return NGX_CONF_OK;
 }
 
@@ -270,8 +290,13 @@ ngx_int_t resolve_names(ngx_conf_t* cf) {
         add_default_zone(cf, main) != NGX_OK) {
         return NGX_ERROR;
     }
+    main->body_variables = uses_body_variables(cf);
+    main->usage_variables = uses_usage_variables(cf);
+    main->tokens |= main->usage_variables;
     for (ngx_uint_t i = 0; i < main->policies.nelts; ++i) {
-        if (resolve_zone(cf, main, element<PolicyConf>(main->policies, i)) != NGX_OK) {
+        PolicyConf* policy = element<PolicyConf>(main->policies, i);
+        policy->after_body = main->body_variables && waits_for_body(cf, *policy);
+        if (resolve_zone(cf, main, policy) != NGX_OK) {
             return NGX_ERROR;
         }
     }

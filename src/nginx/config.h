@@ -8,6 +8,9 @@
 #include "core/error_body.h"
 #include "core/headers.h"
 #include "core/limit.h"
+#include "core/reservation.h"
+#include "core/token_weights.h"
+#include "core/usage_paths.h"
 #include "nginx/header_lookup.h"
 #include "ngx.h"
 
@@ -15,6 +18,7 @@ namespace ai_limit {
 
 /** A text with variables; a lone variable is read without a copy. */
 struct Text {
+    ngx_str_t source;
     ngx_http_complex_value_t value;
     ngx_int_t variable;  // index of the lone variable, or NGX_ERROR
     HeaderName header;   // of a lone $http_NAME; its text is empty for others
@@ -54,9 +58,11 @@ struct LimitMemo {
     Row rows[kRows];
 };
 
+/** What a policy in tokens holds for a request that has no usage yet. */
+enum class Reserve : uint8_t { kAuto, kOff, kAmount, kVariable };
+
 struct PolicyConf {
     ngx_str_t name;
-    ngx_str_t key_text;
     Text key;
     Algorithm algorithm;
     bool has_rate, has_concurrency;
@@ -68,12 +74,19 @@ struct PolicyConf {
     Text* variable;  // holds a rate, or the slots of a concurrency
     Amount cost;     // where `cost_variable` is null
     Text* cost_variable;
+    bool may_count_tokens;  // its rate is in tokens, or a variable holds it
+    bool after_body;        // its key, rate or cost may depend on the request's body
+    TokenWeights weights;
+    Reserve reserve;
+    Amount reserve_amount;
+    Text* reserve_variable;
     ngx_str_t zone_name;
     ZoneConf* zone;
     Position position;
 
     // A worker's own:
     Ask ask;      // of every request, but for what variables say
+    Ask hold;     // its other charge, where it counts tokens
     bool usable;  // false where the zone has no room for this process
     bool plain;   // usable, and no variables hold its rate, its slots or its cost
     LimitMemo* memo;
@@ -87,12 +100,13 @@ struct KeyRun {
 
 /** The policies of one phase of a location, in the order of the directive. */
 struct PolicySet {
-    PolicyConf* policies[kMaxCharges];
+    PolicyConf* policies[kMaxSetPolicies];
     ngx_uint_t count;
-    KeyRun runs[kMaxCharges];
+    KeyRun runs[kMaxSetPolicies];
     ngx_uint_t run_count;
     bool dry_run;      // one of them is on a dry run
     bool concurrency;  // one of them counts requests in flight
+    bool tokens;       // one of them may count tokens, or depend on the request's body
 };
 
 /** One `ai_limit` directive. Its names are resolved once all policies are known. */
@@ -107,7 +121,10 @@ struct MainConf {
     ngx_array_t zones;                // of ZoneConf*
     ngx_array_t policies;             // of PolicyConf*
     ngx_array_t lists;                // of PolicyList*
-    bool preaccess, access;           // phases that have policies
+    bool preaccess, access;           // phases that have something to do
+    bool body_variables;              // somebody uses $ai_limit_model or $ai_limit_stream
+    bool usage_variables;             // somebody uses what an answer says that it used
+    bool tokens;                      // answers are of interest, to whomever
     ngx_int_t plain_header_variable;  // an $http_ variable that nobody defines
 };
 
@@ -118,6 +135,8 @@ struct LocConf {
     ngx_uint_t status;
     ngx_flag_t dry_run;
     ngx_uint_t log_level;
+    const UsagePaths* usage;  // null: automatic
+    ngx_flag_t include_usage;
 };
 
 constexpr ngx_uint_t kHeadersOff = 1 << 8;  // beside HeaderStyles, to tell "off" from "not said"

@@ -3,6 +3,8 @@
 
 #include "nginx/directives.h"
 
+#include <new>
+
 #include "core/number.h"
 #include "nginx/conf_words.h"
 
@@ -89,8 +91,9 @@ char* ngx_http_ai_limit(ngx_conf_t* cf, ngx_command_t*, void* conf) {
         loc->list = nullptr;
         return NGX_CONF_OK;
     }
-    if (count > kMaxCharges) {
-        return mistake(cf, "too many policies, at most 16 fit before", arguments(cf)[kMaxCharges]);
+    if (count > kMaxSetPolicies) {
+        return mistake(cf, "too many policies, at most 16 fit before",
+                       arguments(cf)[kMaxSetPolicies]);
     }
     PolicyList* list = allocate<PolicyList>(cf);
     if (list == nullptr ||
@@ -190,6 +193,43 @@ char* ngx_http_ai_limit_log_level(ngx_conf_t* cf, ngx_command_t*, void* conf) {
         }
     }
     return mistake(cf, "unknown level", arguments(cf)[0], ", expected info, notice, warn or error");
+}
+
+char* ngx_http_ai_limit_usage(ngx_conf_t* cf, ngx_command_t*, void* conf) {
+    LocConf* loc = static_cast<LocConf*>(conf);
+    if (loc->usage != NGX_CONF_UNSET_PTR) {
+        return const_cast<char*>("is duplicate");
+    }
+    loc->usage = nullptr;
+    if (argument_count(cf) == 1 && view(arguments(cf)[0]) == "auto") {
+        return NGX_CONF_OK;
+    }
+    void* memory = ngx_palloc(cf->pool, sizeof(UsagePaths));
+    if (memory == nullptr) {
+        return error_result();
+    }
+    UsagePaths* paths = new (memory) UsagePaths();
+    for (ngx_uint_t i = 0; i < argument_count(cf); ++i) {
+        ngx_str_t word = arguments(cf)[i];
+        if (const char* error = paths->add(view(word))) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "ai_limit_usage: invalid parameter \"%V\": %s",
+                               &word, error);
+            return error_result();
+        }
+    }
+    loc->usage = paths;
+    return NGX_CONF_OK;
+}
+
+char* ngx_http_ai_limit_include_usage(ngx_conf_t* cf, ngx_command_t* cmd, void* conf) {
+    char* result = ngx_conf_set_flag_slot(cf, cmd, conf);
+    if (result == NGX_CONF_OK && static_cast<LocConf*>(conf)->include_usage == 1) {
+        MainConf* main = static_cast<MainConf*>(
+            ngx_http_conf_get_module_main_conf(cf, ngx_http_ai_limit_module));
+        main->access = true;
+        main->tokens = true;
+    }
+    return result;
 }
 
 }  // namespace ai_limit

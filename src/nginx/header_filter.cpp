@@ -4,7 +4,7 @@
 
 #include <iterator>
 
-#include "nginx/request_context.h"
+#include "nginx/answer.h"
 
 namespace ai_limit {
 
@@ -106,7 +106,7 @@ inline const Charge* find_reported(const Evaluation& one) {
     const Charge* reported = nullptr;
     Standing least{};
     for (const Charge *charge = one.charges, *end = charge + one.count; charge != end; ++charge) {
-        if (charge->dry_run) {
+        if (charge->dry_run || charge->limit->algorithm == Algorithm::kHold) {
             continue;
         }
         const Limit& limit = *charge->limit;
@@ -170,10 +170,28 @@ __attribute__((noinline)) ngx_int_t write_any_report(ngx_http_request_t* r, ngx_
     return write_report(r, context, static_cast<HeaderStyles>(styles));
 }
 
+/** Where the body or the answer of the request is of interest, or will be for the log. */
+TokenContext* context_of_answer(ngx_http_request_t* r) {
+    TokenContext* tokens = find_token_context(r);
+    if (tokens == nullptr && main_conf(r)->usage_variables && loc_conf(r)->list != nullptr) {
+        tokens = token_context(r);
+    }
+    return tokens;
+}
+
 ngx_int_t header_filter(ngx_http_request_t* r) noexcept {
     ngx_uint_t styles = loc_conf(r)->headers;
-    if (styles != kHeadersOff && r == r->main && write_any_report(r, styles) != NGX_OK) {
+    if (r != r->main) {
+        return next_header_filter(r);
+    }
+    if (styles != kHeadersOff && write_any_report(r, styles) != NGX_OK) {
         return NGX_ERROR;
+    }
+    if (main_conf(r)->tokens) {
+        TokenContext* tokens = context_of_answer(r);
+        if (tokens != nullptr && begin_answer(r, tokens) != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
     return next_header_filter(r);
 }

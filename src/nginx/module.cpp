@@ -38,6 +38,13 @@ ngx_command_t commands[] = {
     {ngx_string("ai_limit_log_level"), kEverywhere | NGX_CONF_TAKE1, ngx_http_ai_limit_log_level,
      NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
 
+    {ngx_string("ai_limit_usage"), kEverywhere | NGX_CONF_1MORE, ngx_http_ai_limit_usage,
+     NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
+
+    {ngx_string("ai_limit_include_usage"), kEverywhere | NGX_CONF_FLAG,
+     ngx_http_ai_limit_include_usage, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocConf, include_usage),
+     nullptr},
+
     ngx_null_command};
 
 ngx_int_t preconfiguration(ngx_conf_t* cf) noexcept {

@@ -2,8 +2,10 @@
 
 #include "core/number.h"
 #include "core/rate.h"
+#include "core/token_weights.h"
 #include "nginx/conf_words.h"
 #include "nginx/directives.h"
+#include "nginx/policy_values.h"
 
 namespace ai_limit {
 
@@ -20,13 +22,15 @@ enum Parameter : unsigned {
     kPhase = 1 << 7,
     kZone = 1 << 8,
     kDryRun = 1 << 9,
+    kReserve = 1 << 10,
+    kCount = 1 << 11,
 };
 
 /** A policy while its parameters are read. */
 struct PolicyReader {
     PolicyConf* policy;
     unsigned seen;
-    ngx_str_t words[10];  // by bit of Parameter, for mistakes that only show at the end
+    ngx_str_t words[12];  // by bit of Parameter, for mistakes that only show at the end
     Rate rate;
 };
 
@@ -34,7 +38,6 @@ char* read_key(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* re
     if (value.len == 0) {
         return mistake(cf, "empty key in", word, ", expected key=$ai_limit_client, for example");
     }
-    reader->policy->key_text = value;
     return compile_text(cf, &value, &reader->policy->key) == NGX_OK ? NGX_CONF_OK : error_result();
 }
 
@@ -55,10 +58,6 @@ char* read_rate(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* r
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "ai_limit_policy: invalid rate \"%V\": %s", &word,
                            error);
         return error_result();
-    }
-    if (reader->rate.measure == Measure::kTokens) {
-        return mistake(cf, "unit t is not supported by this version in", word,
-                       ", use r for requests");
     }
     if (reader->rate.quota == 0) {
         return mistake(cf, "a rate of nothing in", word, ", use \"deny all\" to refuse everything");
@@ -113,6 +112,27 @@ char* read_cost(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* r
     return NGX_CONF_OK;
 }
 
+char* read_reserve(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    PolicyConf* policy = reader->policy;
+    if (has_variables(value)) {
+        policy->reserve = Reserve::kVariable;
+        return read_variable(cf, value, &policy->reserve_variable);
+    }
+    if (!parse_reserve(view(value), &policy->reserve, &policy->reserve_amount)) {
+        return mistake(cf, "invalid value", word, ", expected auto, off or a whole number");
+    }
+    return NGX_CONF_OK;
+}
+
+char* read_count(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    if (const char* error = parse_token_weights(view(value), &reader->policy->weights)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "ai_limit_policy: invalid value \"%V\": %s", &word,
+                           error);
+        return error_result();
+    }
+    return NGX_CONF_OK;
+}
+
 char* read_time_zone(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
     if (!parse_time_zone(view(value), &reader->policy->time_zone)) {
         return mistake(cf, "invalid time zone", word, ", expected tz=+HH:MM or tz=-HH:MM");
@@ -149,6 +169,8 @@ constexpr ParameterRow kParameters[] = {
     {"algorithm=", kAlgorithm, read_algorithm},
     {"burst=", kBurst, read_burst},
     {"cost=", kCost, read_cost},
+    {"reserve=", kReserve, read_reserve},
+    {"count=", kCount, read_count},
     {"tz=", kTimeZone, read_time_zone},
     {"phase=", kPhase, read_phase},
     {"zone=", kZone, read_zone_of_policy},
@@ -192,9 +214,20 @@ char* check_combination(ngx_conf_t* cf, const PolicyReader& reader) {
         return mistake(cf, "rate= cannot be combined with", word(kConcurrency),
                        ", make two policies");
     }
-    for (Parameter bit : {kAlgorithm, kBurst, kCost, kTimeZone}) {
+    for (Parameter bit : {kAlgorithm, kBurst, kCost, kTimeZone, kReserve, kCount}) {
         if (policy.has_concurrency && (reader.seen & bit)) {
             return mistake(cf, "concurrency= cannot be combined with", word(bit));
+        }
+    }
+    bool constant = policy.has_rate && policy.variable == nullptr;
+    bool tokens = reader.rate.measure == Measure::kTokens;
+    if (constant && tokens && (reader.seen & kCost)) {
+        return mistake(cf, "a rate in tokens cannot be combined with", word(kCost),
+                       ", weights go into count=");
+    }
+    for (Parameter bit : {kReserve, kCount}) {
+        if (constant && !tokens && (reader.seen & bit)) {
+            return mistake(cf, "only a rate in tokens, such as 100kt/m, can have", word(bit));
         }
     }
     if ((reader.seen & kBurst) && policy.algorithm != Algorithm::kTokenBucket) {
@@ -212,6 +245,8 @@ char* finish_policy(ngx_conf_t* cf, PolicyReader* reader) {
     if (result != NGX_CONF_OK) {
         return result;
     }
+    policy->may_count_tokens = policy->has_rate && (policy->variable != nullptr ||
+                                                    reader->rate.measure == Measure::kTokens);
     if (policy->has_concurrency) {
         policy->algorithm = Algorithm::kConcurrency;
     } else if (policy->variable == nullptr) {
@@ -236,6 +271,7 @@ char* ngx_http_ai_limit_policy(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     }
     policy->name = arguments(cf)[0];
     policy->cost = 1;
+    policy->weights = TokenWeights();
     policy->position = position_of(cf);
     if (!is_name(policy->name)) {
         return mistake(cf, "invalid policy name", policy->name,

@@ -35,9 +35,6 @@ const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* 
     if (const char* error = parse_rate(text, &rate)) {
         return error;
     }
-    if (rate.measure == Measure::kTokens) {
-        return "unit t is not supported by this version";
-    }
     return make_limit(policy.algorithm, rate, policy.burst, policy.time_zone, limit);
 }
 
@@ -98,7 +95,57 @@ ngx_int_t read_cost(ngx_http_request_t* r, PolicyConf* policy, Amount* cost) {
     return NGX_OK;
 }
 
+/** An empty variable says auto. */
+ngx_int_t read_reserve_variable(ngx_http_request_t* r, PolicyConf* policy, Reserve* reserve,
+                                Amount* amount) {
+    ngx_str_t value;
+    if (evaluate(r, policy->reserve_variable, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    *reserve = Reserve::kAuto;
+    if (value.len != 0 && !parse_reserve(view(value), reserve, amount)) {
+        log_mistake(r, *policy, "reserve", value,
+                    "expected auto, off or a whole number, auto is taken");
+    }
+    return NGX_OK;
+}
+
 }  // namespace
+
+bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount) {
+    if (text == "auto") {
+        *reserve = Reserve::kAuto;
+    } else if (text == "off") {
+        *reserve = Reserve::kOff;
+    } else if (read_whole(text, kMaxAmount, amount)) {
+        *reserve = Reserve::kAmount;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+ngx_int_t read_reservation(ngx_http_request_t* r, PolicyConf* policy, const Limit& limit,
+                           const Expectation& expected, Amount* held) {
+    Reserve reserve = policy->reserve;
+    Amount amount = policy->reserve_amount;
+    if (reserve == Reserve::kVariable &&
+        read_reserve_variable(r, policy, &reserve, &amount) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    switch (reserve) {
+        case Reserve::kOff:
+            *held = 0;
+            break;
+        case Reserve::kAmount:
+            *held = ngx_min(amount, limit.capacity);
+            break;
+        default:
+            *held = reservation(expected, policy->weights, limit.capacity);
+            break;
+    }
+    return NGX_OK;
+}
 
 ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, Ask* ask) {
     if (policy->variable != nullptr) {
@@ -107,7 +154,8 @@ ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, Ask* ask) {
             return rc;
         }
     }
-    return policy->cost_variable != nullptr ? read_cost(r, policy, &ask->cost) : NGX_OK;
+    bool has_cost = policy->cost_variable != nullptr && ask->limit->measure != Measure::kTokens;
+    return has_cost ? read_cost(r, policy, &ask->cost) : NGX_OK;
 }
 
 }  // namespace ai_limit

@@ -12,4 +12,14 @@ namespace ai_limit {
  */
 ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, Ask* ask);
 
+/** Reads `auto`, `off` or a whole number, of tokens; false where the text is none of these. */
+bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount);
+
+/**
+ * What a policy in tokens holds for a request that asks for so much, under the limit that it has
+ * for the request. NGX_ERROR without memory.
+ */
+ngx_int_t read_reservation(ngx_http_request_t* r, PolicyConf* policy, const Limit& limit,
+                           const Expectation& expected, Amount* held);
+
 }  // namespace ai_limit

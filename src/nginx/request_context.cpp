@@ -20,7 +20,8 @@ void clean_up(void* data) noexcept {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
             Charge* charge = &one->charges[i];
             // A worker that ends has given back everything already.
-            if (charge->flight != nullptr && charge->access->journal.is_open()) {
+            if (charge->flight != nullptr && charge->limit->algorithm == Algorithm::kConcurrency &&
+                charge->access->journal.is_open()) {
                 end_flight(charge->access, charge->flight);
             }
             charge->flight = nullptr;
@@ -42,8 +43,10 @@ Evaluation* begin_evaluation(void* memory, Evaluation* earlier, ngx_uint_t count
 }
 
 Description describe_charge(const Charge& charge, const PolicyConf& policy, Now now) {
-    Description said = describe(*charge.limit, charge.state, charge.cost,
-                                charge.verdict == Verdict::kRefused, now);
+    // Where nothing is to be held, something must be left all the same.
+    Amount requested = charge.settled_later && charge.cost == 0 ? 1 : charge.cost;
+    Description said =
+        describe(*charge.limit, charge.state, requested, charge.verdict == Verdict::kRefused, now);
     said.policy = view(policy.name);
     if (charge.verdict == Verdict::kNoRoom) {
         said.refused = true;
@@ -56,9 +59,12 @@ Description describe_charge(const Charge& charge, const PolicyConf& policy, Now 
 enum class Which { kFirm, kAll, kRefusingOnDryRun };
 
 void add_to_report(Evaluation* one, Which which, Report* report) {
-    for (ngx_uint_t i = 0; i < one->count && report->count < 2 * kMaxCharges; ++i) {
+    for (ngx_uint_t i = 0; i < one->count && report->count < 2 * kMaxSetPolicies; ++i) {
         const Charge& charge = one->charges[i];
         bool dry_run = charge.dry_run || one->dry_run;
+        if (one->parts[i].policy == nullptr) {
+            continue;
+        }
         if (which == Which::kFirm ? dry_run
                                   : which == Which::kRefusingOnDryRun &&
                                         !(dry_run && charge.verdict == Verdict::kRefused)) {
@@ -99,6 +105,7 @@ Evaluation* make_context(ngx_http_request_t* r, ngx_uint_t count, RequestContext
     made->latest = nullptr;
     made->refusal_status = 0;
     made->in_flight = false;
+    made->tokens = nullptr;
     r->pool->cleanup = &made->cleanup;
     ngx_http_set_ctx(r, made, ngx_http_ai_limit_module);
     *context = made;

@@ -6,9 +6,11 @@
 
 namespace ai_limit {
 
-/** A policy's part in one decision. */
+struct TokenContext;  // token_context.h
+
+/** A charge's part in one decision. */
 struct Part {
-    PolicyConf* policy;
+    PolicyConf* policy;  // nullptr of a charge that holds tokens, which the policy's own follows
     ngx_str_t key;
 };
 
@@ -29,6 +31,7 @@ struct RequestContext {
     Evaluation* latest;
     ngx_uint_t refusal_status;  // 0 where the request was not refused
     bool in_flight;             // a concurrency policy took part
+    TokenContext* tokens;       // what its body and its answer say; nullptr where nobody asked
 };
 
 /** Looks for the context of a request that was redirected, which clears nginx's own pointers to it.
@@ -64,7 +67,7 @@ struct Report {
     Report() {}
 
     union {  // leaves what is not used as it is
-        Description all[2 * kMaxCharges];
+        Description all[2 * kMaxSetPolicies];
     };
     size_t count = 0;
     size_t reported = 0;         // index of the one that speaks for all

@@ -162,9 +162,17 @@ void register_in_zone(PolicyConf* policy) {
     ngx_shmtx_lock(&pool->mutex);
     policy->ask.policy = register_policy(&zone->access->journal, view(policy->name),
                                          varies ? &stand_in : &policy->limit, varies);
+    if (policy->may_count_tokens) {
+        static Limit hold = hold_limit();
+        policy->hold = {&hold, zone->access, 0, 0, policy->dry_run, false};
+        policy->hold.policy =
+            register_policy(&zone->access->journal, view(policy->name), &hold, false);
+    }
     ngx_shmtx_unlock(&pool->mutex);
-    policy->usable = policy->ask.policy != 0;
-    policy->plain = policy->usable && !varies && policy->cost_variable == nullptr;
+    policy->usable =
+        policy->ask.policy != 0 && (!policy->may_count_tokens || policy->hold.policy != 0);
+    policy->plain =
+        policy->usable && !varies && policy->cost_variable == nullptr && !policy->may_count_tokens;
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 #include "nginx/variables.h"
 
 #include "nginx/client_identity.h"
-#include "nginx/request_context.h"
+#include "nginx/request_body.h"
 
 namespace ai_limit {
 
@@ -94,6 +94,83 @@ ngx_int_t remaining_of_policy_variable(ngx_http_request_t* r, ngx_http_variable_
     return set_number(r, v, said.remaining);
 }
 
+ngx_int_t model_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t) noexcept {
+    const RequestInfo* info = read_request_info(r);
+    if (info == nullptr) {
+        return NGX_ERROR;
+    }
+    v->not_found = 1;
+    if (!info->model().empty()) {
+        set_value(v, info->model());
+    }
+    return NGX_OK;
+}
+
+ngx_int_t stream_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t) noexcept {
+    const RequestInfo* info = read_request_info(r);
+    if (info == nullptr) {
+        return NGX_ERROR;
+    }
+    set_value(v, info->streams() ? "1" : "0");
+    return NGX_OK;
+}
+
+enum UsedTokens : uintptr_t { kInput, kOutput, kCached, kTotal };
+
+Amount used_tokens(const TokenCounts& used, uintptr_t which) {
+    switch (which) {
+        case kInput:
+            return used.input;
+        case kOutput:
+            return used.output;
+        case kCached:
+            return used.cached_input;
+        default:
+            return used.input + used.output;
+    }
+}
+
+/** Not found before the answer has ended, and where nobody watched it. */
+ngx_int_t used_tokens_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
+                               uintptr_t which) noexcept {
+    const TokenContext* tokens = find_token_context(r);
+    if (tokens == nullptr || tokens->basis == UsageBasis::kUnknown) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+    return set_number(r, v, used_tokens(tokens->used, which));
+}
+
+ngx_int_t reserved_tokens_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
+                                   uintptr_t) noexcept {
+    const TokenContext* tokens = find_token_context(r);
+    if (tokens == nullptr) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+    return set_number(r, v, tokens->reserved);
+}
+
+ngx_int_t usage_source_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
+                                uintptr_t) noexcept {
+    const TokenContext* tokens = find_token_context(r);
+    switch (tokens != nullptr ? tokens->basis : UsageBasis::kUnknown) {
+        case UsageBasis::kUnknown:
+            v->not_found = 1;
+            break;
+        case UsageBasis::kNone:
+            set_value(v, "none");
+            break;
+        case UsageBasis::kEstimate:
+            set_value(v, "estimate");
+            break;
+        case UsageBasis::kResponse:
+            set_value(v, "response");
+            break;
+    }
+    return NGX_OK;
+}
+
 ngx_int_t address_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
                            uintptr_t) noexcept {
     u_char* space = static_cast<u_char*>(ngx_pnalloc(r->pool, kMaxAddressText));
@@ -136,6 +213,14 @@ ngx_http_variable_t variables[] = {
     {ngx_string("ai_limit_remaining"), nullptr, figure_variable, kRemaining, kVolatile, 0},
     {ngx_string("ai_limit_reset"), nullptr, figure_variable, kReset, kVolatile, 0},
     {ngx_string("ai_limit_retry_after"), nullptr, figure_variable, kRetryAfter, kVolatile, 0},
+    {ngx_string("ai_limit_model"), nullptr, model_variable, 0, kVolatile, 0},
+    {ngx_string("ai_limit_stream"), nullptr, stream_variable, 0, kVolatile, 0},
+    {ngx_string("ai_limit_input_tokens"), nullptr, used_tokens_variable, kInput, kVolatile, 0},
+    {ngx_string("ai_limit_output_tokens"), nullptr, used_tokens_variable, kOutput, kVolatile, 0},
+    {ngx_string("ai_limit_cached_tokens"), nullptr, used_tokens_variable, kCached, kVolatile, 0},
+    {ngx_string("ai_limit_total_tokens"), nullptr, used_tokens_variable, kTotal, kVolatile, 0},
+    {ngx_string("ai_limit_reserved_tokens"), nullptr, reserved_tokens_variable, 0, kVolatile, 0},
+    {ngx_string("ai_limit_usage_source"), nullptr, usage_source_variable, 0, kVolatile, 0},
     {ngx_string("ai_limit_remaining_"), nullptr, remaining_of_policy_variable, 0,
      kVolatile | NGX_HTTP_VAR_PREFIX, 0},
 };

@@ -1,0 +1,21 @@
+#pragma once
+
+// Watches a request's answer for what it used, and settles with the policies in tokens.
+
+#include "nginx/token_context.h"
+
+namespace ai_limit {
+
+/**
+ * The answer's header is about to be sent: finds out whether its body tells what the request used.
+ * Where there is nothing to wait for, settles. NGX_ERROR without memory.
+ */
+ngx_int_t begin_answer(ngx_http_request_t* r, TokenContext* tokens);
+
+/** More of the answer's body; nothing of it is changed. Settles where it ends here. */
+void watch_answer(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in);
+
+/** Has the request settled at its end, however it ends. NGX_ERROR without memory. */
+ngx_int_t settle_at_end(ngx_http_request_t* r, TokenContext* tokens);
+
+}  // namespace ai_limit

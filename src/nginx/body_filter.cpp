@@ -1,0 +1,33 @@
+// Passes the body of an answer on, and shows it to who watches it.
+
+#include "nginx/body_filter.h"
+
+#include "nginx/answer.h"
+
+namespace ai_limit {
+
+namespace {
+
+ngx_http_output_body_filter_pt next_body_filter;
+
+ngx_int_t body_filter(ngx_http_request_t* r, ngx_chain_t* in) noexcept {
+    if (in == nullptr || r != r->main) {
+        return next_body_filter(r, in);
+    }
+    // A context that was lost in a redirect has been found again by the header filter.
+    RequestContext* context =
+        static_cast<RequestContext*>(ngx_http_get_module_ctx(r, ngx_http_ai_limit_module));
+    if (context != nullptr && context->tokens != nullptr) {
+        watch_answer(r, context->tokens, in);
+    }
+    return next_body_filter(r, in);
+}
+
+}  // namespace
+
+void add_body_filter() {
+    next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = body_filter;
+}
+
+}  // namespace ai_limit

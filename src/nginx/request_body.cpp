@@ -1,0 +1,55 @@
+#include "nginx/request_body.h"
+
+#include "nginx/body_pieces.h"
+
+namespace ai_limit {
+
+namespace {
+
+/** Goes on where the phase's handler stopped, as the mirror module does. */
+void body_is_there(ngx_http_request_t* r) noexcept {
+    // Upstream's answer does not close the body's file: the log may ask for the model.
+    r->preserve_body = 1;
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
+}
+
+}  // namespace
+
+bool awaits_body(ngx_http_request_t* r) {
+    return r->request_body == nullptr && !r->discard_body &&
+           (r->headers_in.content_length_n > 0 || r->headers_in.chunked);
+}
+
+ngx_int_t read_body(ngx_http_request_t* r) {
+    ngx_int_t rc = ngx_http_read_client_request_body(r, body_is_there);
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+    ngx_http_finalize_request(r, NGX_DONE);
+    return NGX_DONE;
+}
+
+const RequestInfo* read_request_info(ngx_http_request_t* r) {
+    r = r->main;
+    TokenContext* tokens = token_context(r);
+    if (tokens == nullptr || tokens->info_is_whole) {
+        return tokens != nullptr ? &tokens->info : nullptr;
+    }
+    tokens->info = RequestInfo();
+    tokens->info.read_path(view(r->uri));
+    if (awaits_body(r) || r->reading_body) {
+        return &tokens->info;
+    }
+    if (r->request_body != nullptr) {
+        BodyPieces pieces(r);
+        for (std::string_view piece = pieces.next(); !piece.empty(); piece = pieces.next()) {
+            tokens->info.feed(piece);
+        }
+    }
+    tokens->info.finish();
+    tokens->info_is_whole = true;
+    return &tokens->info;
+}
+
+}  // namespace ai_limit

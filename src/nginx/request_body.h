@@ -1,0 +1,27 @@
+#pragma once
+
+// What a request asks for, by its path and its body.
+
+#include "nginx/token_context.h"
+
+namespace ai_limit {
+
+/**
+ * Whether there is a body that has not been read yet; where not, read_request_info() knows
+ * everything.
+ */
+bool awaits_body(ngx_http_request_t* r);
+
+/**
+ * Reads the body as nginx does, into memory or a temporary file, and has the phase that asks
+ * decide once more when it is there. Returns what the phase's handler has to return.
+ */
+ngx_int_t read_body(ngx_http_request_t* r);
+
+/**
+ * What the request asks for, as far as it is known: without a body that has not been read, what its
+ * path says. nullptr without memory.
+ */
+const RequestInfo* read_request_info(ngx_http_request_t* r);
+
+}  // namespace ai_limit

@@ -1,0 +1,48 @@
+#pragma once
+
+// What the module learns of a request from its body and from its answer.
+
+#include "core/request_info.h"
+#include "core/usage.h"
+#include "nginx/request_context.h"
+
+namespace ai_limit {
+
+struct AnswerDecoder;  // answer_decoder.h
+struct ChunkHiding;    // chunk_hiding.h
+
+/** Where the figures of what a request used come from. */
+enum class UsageBasis : uint8_t {
+    kUnknown,  // the request has not ended
+    kNone,     // it used nothing
+    kEstimate,
+    kResponse
+};
+
+struct TokenContext {
+    RequestInfo info;
+    bool info_is_whole;   // the body has been read into `info`, or there is none
+    Evaluation* pending;  // a decision that waits for the body
+    Amount reserved;      // the most that a policy held
+
+    // the answer; `reader` is nullptr where its body is not read
+    UsageReader* reader;
+    AnswerDecoder* decoder;  // where it is compressed
+    ChunkHiding* hiding;     // where a chunk is hidden that the client did not ask for
+    bool asked_for_usage;    // on the client's behalf: that chunk will come
+    bool ends_noted;         // the request's end will be noticed
+    TokenCounts used;
+    UsageBasis basis;
+};
+
+/** The request's, made where there is none yet, without a decision if need be; nullptr without
+ * memory. */
+TokenContext* token_context(ngx_http_request_t* r);
+
+/** The request's, or nullptr where nobody asked for one. */
+inline TokenContext* find_token_context(ngx_http_request_t* r) {
+    RequestContext* context = find_context(r);
+    return context != nullptr ? context->tokens : nullptr;
+}
+
+}  // namespace ai_limit

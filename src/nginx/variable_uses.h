@@ -1,0 +1,22 @@
+#pragma once
+
+// What a configuration makes of variables: asked when all of it has been read.
+
+#include "ngx.h"
+
+namespace ai_limit {
+
+/** Whether anything in the configuration reads the request's model, or whether it streams. */
+bool uses_body_variables(ngx_conf_t* cf);
+
+/** Whether anything reads what an answer says that it used. */
+bool uses_usage_variables(ngx_conf_t* cf);
+
+/**
+ * Whether a text's variables may depend on the request's body: they are the model or the like, or
+ * defined by the configuration (map, set, …), which may use those. To be asked only where
+ * uses_body_variables().
+ */
+bool may_depend_on_body(ngx_conf_t* cf, std::string_view text);
+
+}  // namespace ai_limit
