@@ -6,7 +6,7 @@
 set -euo pipefail
 
 build=(g++ make nginx nginx-dev libxxhash-dev libssl-dev libpcre2-dev zlib1g-dev)
-test=("${build[@]}" perl libgtest-dev libboost-json-dev clang libclang-rt-dev curl nodejs npm)
+test=("${build[@]}" perl libgtest-dev libboost-json-dev clang libclang-rt-dev curl brotli nodejs npm)
 
 case ${1:-build} in
     build)    wanted=("${build[@]}") ;;
@@ -33,7 +33,7 @@ present() {
     case $1 in
         nginx)            command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ;;
         nodejs)           command -v node >/dev/null ;;
-        npm | curl | wrk | valgrind | make | g++ | clang | clang-format)
+        npm | curl | brotli | wrk | valgrind | make | g++ | clang | clang-format)
                           command -v "$1" >/dev/null ;;
         libclang-rt-dev)  clang_has_runtime ;;
         libboost-json-dev) [ -f /usr/include/boost/json/basic_parser.hpp ] ;;

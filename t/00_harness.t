@@ -5,6 +5,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Compress::Raw::Zlib qw(MAX_WBITS WANT_GZIP_OR_ZLIB Z_STREAM_END);
 use JSON::PP qw(decode_json);
 use Test::More;
 use Time::HiRes qw(time);
@@ -85,6 +86,13 @@ subtest 'the model server' => sub {
     is post($nginx->port, '/raw?split=7&type=text/plain', $text)->{body}, $text, 'any answer on demand';
     is decode_json(post($nginx->port, '/echo', 'x', 'X-A' => 'b')->{body})->{headers}{'x-a'}, 'b', 'echo';
 
+    is decode_json(get($model->port, '/last')->{body})->{body}, 'x', 'what came last';
+    is length(get($nginx->port, '/bytes?size=200000')->{body}), 200_000, 'as much as wanted';
+    for my $encoding (qw(gzip deflate raw-deflate)) {
+        my $packed = post($nginx->port, "/raw?encoding=$encoding&split=5", $text)->{body};
+        is unpacked($packed), $text, "$encoding, in any pieces";
+    }
+
     my $begin = time;
     my $slow = many($nginx->port, requests => 200, connections => 200, path => '/v1/models?delay=300');
     is $slow->{status}{200}, 200, 'hundreds of delayed answers';
@@ -99,6 +107,16 @@ subtest 'a request under way' => sub {
     ok $r->wait_for_body(qr/Hello/), 'then its body';
     unlike $r->body, qr/DONE/, 'piece by piece';
     like $r->finish->{body}, qr/DONE/, 'until its end';
+
+    my $gated = start_request($nginx->port, path => '/v1/chat/completions?gate=g', method => 'POST', body => $body);
+    for my $word ('Hello', ' from', ' the') {
+        ok $gated->wait_for_body(qr/"\Q$word\E"/), 'or as the test lets it go on';
+        get($model->port, '/next?gate=g');
+    }
+    $gated->abort;
+    my $held = start_request($nginx->port, path => '/v1/chat/completions?hold_at=100', method => 'POST', body => $body);
+    ok $held->wait_for_body(qr/^.{100}$/s), 'or as far as wanted';
+    $held->abort;
 
     my $left = start_request($nginx->port, method => 'POST', body => $body,
         path => '/v1/chat/completions?chunk_delay=60000');
@@ -141,3 +159,15 @@ $nginx->{options}{expect_trouble} = qr/no_such_directive/;
 ok $nginx->stop(graceful => 1), 'it stops';
 
 done_testing;
+
+# Of any of zlib's formats.
+sub unpacked {
+    my ($packed) = @_;
+    for my $window (WANT_GZIP_OR_ZLIB, -MAX_WBITS()) {
+        my ($inflate) = Compress::Raw::Zlib::Inflate->new(-WindowBits => $window);
+        my $copy = $packed;
+        my $text = '';
+        return $text if $inflate->inflate($copy, $text) == Z_STREAM_END;
+    }
+    return 'nothing that can be unpacked';
+}

@@ -1,39 +1,82 @@
 #!/usr/bin/perl
 
-# A model server for tests and for trying things out: answers like OpenAI's and
-# Anthropic's APIs, streams too, from one process and with hundreds of answers
-# under way. Perl's core modules only.
+# A model server for tests and for trying things out: answers as the APIs of many
+# providers do, streams too, from one process and with hundreds of answers under
+# way. Perl's core modules only (and the command brotli, where its coding is asked
+# for).
 #
 #   perl model_server.pl [PORT [ADDRESS]]     port 0: any; prints "ready on port N"
 #
-# POST /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/messages
-# GET  /v1/models
-# POST /raw       answers with the request's body
-# any  /echo      answers with {method, uri, headers, body} of the request
-# GET  /count     how many other requests have been seen so far
+# OpenAI      /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/responses, /v1/models
+# Azure       /openai/deployments/NAME/chat/completions
+# Anthropic   /v1/messages
+# Gemini      /v1beta/models/NAME:generateContent, :streamGenerateContent
+# Cohere      /v2/chat
+# Ollama      /api/chat, /api/generate
+# Bedrock     /model/NAME/converse, /converse-stream, /invoke, /invoke-with-response-stream
+# TGI         /generate, /generate_stream
 #
-# What a request can ask for, as an argument or as a header X-Model-NAME:
+# /raw       answers with the request's body
+# /bytes     answers with size=N bytes, always the same
+# /echo      answers with {method, uri, headers, body} of the request
+# /last      the same of the last request
+# /count     how many requests have been seen so far; none of /count, /last and /next is seen
+# /next      opens the gate=NAME once
+#
+# What a request can wish for, as an argument or as a header X-Model-NAME:
 #   delay=MS         before the answer
 #   status=CODE      an error, if not 200
+#   type=TYPE        content type of /raw and /bytes
+# what the model says and says it used
 #   chunks=N         pieces of a stream (default 5)
-#   chunk_delay=MS   between those
+#   text=TEXT        what it says
+#   size=N           a stream of chat completions of at least N bytes
+#   prompt_tokens=N  all of the input, cached_tokens=N and written_tokens=N (into a cache) included
+#   completion_tokens=N  all of the output, reasoning_tokens=N included
+#   usage=0          leaves usage out
+#   trap=1           texts, tool arguments and other objects hold what looks like usage
+#   bad=KIND         an answer that nobody can read (ModelServer::Bad)
+# of single APIs
+#   obfuscation=1    chat completions: OpenAI's padding
+#   nulls=0          chat completions: no "usage":null in a stream that ends with usage
+#   running=1        chat completions: usage so far in every piece
+#   end=WORD         responses: "incomplete" or "failed" in place of "completed"
+#   updates=N        messages: so many events message_delta
+#   alt=sse          Gemini: a stream of events
+# how it is sent
+#   encoding=NAME    gzip, deflate, raw-deflate or br; gzip=1 is the first of them
+#   sse=FORM,...     other forms of the same events (ModelServer::Sse)
+#   split=N          N bytes of the body per piece
+#   trailers=1       a trailer behind the body
+#   chunk_delay=MS   between pieces
+#   gate=NAME        waits between pieces for a request /next?gate=NAME
 #   cut=N            closes the connection after N pieces of a stream, or, where
 #                    nothing is streamed, in the middle of the body
-#   prompt_tokens=N, completion_tokens=N, cached_tokens=N
-#   usage=0          leaves usage out
-#   gzip=1           compresses the answer
-#   type=TYPE        content type of /raw
-#   split=N          /raw: bytes per piece
+#   cut_at=N         the same after N bytes of the body
+#   hold_at=N        sends nothing more after N bytes of the body
 
 use strict;
 use warnings;
 
+use FindBin;
+use lib $FindBin::Bin;
 use IO::Socket::INET;
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
-use JSON::PP ();
 use Time::HiRes qw(time);
 
-my $json = JSON::PP->new->canonical->utf8;
+use ModelServer::Anthropic;
+use ModelServer::Bad;
+use ModelServer::Bedrock;
+use ModelServer::Cohere;
+use ModelServer::Gemini;
+use ModelServer::Ollama;
+use ModelServer::OpenAI;
+use ModelServer::Request qw(plain wanted_error);
+use ModelServer::Steps qw(steps);
+use ModelServer::TextGeneration;
+
+# As much of an answer is made before it is sent.
+use constant AHEAD => 1_048_576;
 
 my $port = $ARGV[0] // 8081;
 my $address = $ARGV[1] // '127.0.0.1';
@@ -43,17 +86,40 @@ my $listener = IO::Socket::INET->new(
 
 my %connections;    # by file number
 my @timers;         # [when, connection], the soonest first
+my %gates;          # by name: {opened => how often, waiting => [connections]}
 my $count = 0;
+my $last = {};
 
 my %routes = (
-    '/v1/chat/completions' => \&chat,
-    '/v1/completions'      => \&chat,
-    '/v1/embeddings'       => \&embeddings,
-    '/v1/messages'         => \&messages,
-    '/v1/models'           => \&models,
+    '/v1/chat/completions' => \&ModelServer::OpenAI::chat,
+    '/v1/completions'      => \&ModelServer::OpenAI::completions,
+    '/v1/embeddings'       => \&ModelServer::OpenAI::embeddings,
+    '/v1/responses'        => \&ModelServer::OpenAI::responses,
+    '/v1/models'           => \&ModelServer::OpenAI::models,
+    '/v1/messages'         => \&ModelServer::Anthropic::messages,
+    '/v2/chat'             => \&ModelServer::Cohere::chat,
+    '/api/chat'            => \&ModelServer::Ollama::chat,
+    '/api/generate'        => \&ModelServer::Ollama::generate,
+    '/generate'            => \&ModelServer::TextGeneration::generate,
+    '/generate_stream'     => \&ModelServer::TextGeneration::stream,
     '/raw'                 => \&raw,
-    '/echo'                => \&echo,
+    '/bytes'               => \&bytes,
+    '/echo'                => sub { wanted_error($_[0]) // told($_[0], $_[0]) },
+    '/last'                => sub { told($_[0], $last) },
     '/count'               => sub { plain($_[0], {count => $count}) },
+    '/next'                => \&open_gate,
+);
+my %is_aside = map { $_ => 1 } qw(/last /count /next);
+
+# Those that have a name in their path.
+my @patterns = (
+    [qr{^/openai/deployments/[^/]+/chat/completions$}, \&ModelServer::OpenAI::chat],
+    [qr{/models/[^/]+:generateContent$},               \&ModelServer::Gemini::generate],
+    [qr{/models/[^/]+:streamGenerateContent$},         \&ModelServer::Gemini::stream],
+    [qr{^/model/.+/converse$},                         \&ModelServer::Bedrock::converse],
+    [qr{^/model/.+/converse-stream$},                  \&ModelServer::Bedrock::converse_stream],
+    [qr{^/model/.+/invoke$},                           \&ModelServer::Bedrock::invoke],
+    [qr{^/model/.+/invoke-with-response-stream$},      \&ModelServer::Bedrock::invoke_stream],
 );
 
 $SIG{PIPE} = 'IGNORE';
@@ -88,7 +154,7 @@ sub welcome {
         $socket->blocking(0);
         setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;
         my $fd = fileno $socket;
-        $connections{$fd} = {socket => $socket, fd => $fd, in => '', out => '', steps => []};
+        $connections{$fd} = {socket => $socket, fd => $fd, in => '', out => '', steps => undef};
     }
     return;
 }
@@ -111,7 +177,8 @@ sub send_some {
     } elsif (!$!{EAGAIN} && !$!{EINTR}) {
         return leave($c);
     }
-    leave($c) if $c->{closing} && !length $c->{out};
+    return leave($c) if $c->{closing} && !length $c->{out};
+    proceed($c) if !length $c->{out};
     return;
 }
 
@@ -143,29 +210,74 @@ sub sleep_for {
     return;
 }
 
+# Waits until the gate was opened once more than connections have come through.
+sub wait_at_gate {
+    my ($c, $name) = @_;
+    my $gate = $gates{$name} //= {opened => 0, waiting => []};
+    return if $gate->{opened} && $gate->{opened}--;
+    push @{$gate->{waiting}}, $c;
+    $c->{waiting} = 1;
+    return;
+}
+
+sub open_gate {
+    my ($request) = @_;
+    my $gate = $gates{$request->{wishes}{gate} // ''} //= {opened => 0, waiting => []};
+    @{$gate->{waiting}} = grep { !$_->{gone} } @{$gate->{waiting}};
+    if (my $c = shift @{$gate->{waiting}}) {
+        $c->{waiting} = 0;
+        proceed($c);
+    } else {
+        $gate->{opened}++;
+    }
+    return plain($request, {});
+}
+
 # Answers whole requests in their order, one after the other.
 sub serve {
     my ($c) = @_;
     while (!$c->{gone} && !$c->{busy} && (my $request = take_request($c))) {
         $c->{busy} = 1;
-        $count++ if $request->{path} ne '/count';
-        my $route = $routes{$request->{path}};
-        $c->{steps} = [steps($request, $route ? $route->($request) : not_found($request))];
+        if (!$is_aside{$request->{path}}) {
+            $count++;
+            $last = $request;
+        }
+        $c->{steps} = steps($request, answer($request));
         proceed($c);
     }
     return;
 }
 
-# Each step is a time to wait, bytes to send, or a word: "close", "end".
+sub answer {
+    my ($request) = @_;
+    return ModelServer::Bad::answer($request) if $request->{wishes}{bad};
+    my $path = $request->{path};
+    my ($route) = $routes{$path} // map { $_->[1] } grep { $path =~ $_->[0] } @patterns;
+    return $route ? $route->($request) : not_found($request);
+}
+
+# Goes on with the answer as far as it can (ModelServer::Steps says what it is made of).
 sub proceed {
     my ($c) = @_;
-    while (!$c->{gone} && !$c->{waiting} && (my $step = shift @{$c->{steps}})) {
-        my ($what, $value) = @$step;
+    while (!$c->{gone} && !$c->{waiting} && length $c->{out} < AHEAD && $c->{steps}) {
+        my ($what, $value) = @{$c->{steps}->() // last};
         if    ($what eq 'wait')  { sleep_for($c, $value) if $value > 0 }
-        elsif ($what eq 'send')  { $c->{out} .= $value; send_some($c) }
+        elsif ($what eq 'gate')  { wait_at_gate($c, $value) }
+        elsif ($what eq 'send')  { put($c, $value) }
+        elsif ($what eq 'hold')  { $c->{waiting} = 1 }
         elsif ($what eq 'close') { $c->{closing} = 1; leave($c) if !length $c->{out} }
-        elsif ($what eq 'end')   { $c->{busy} = 0; serve($c) if length $c->{in} }
+        elsif ($what eq 'end')   { $c->{busy} = 0; $c->{steps} = undef; serve($c) if length $c->{in} }
     }
+    return;
+}
+
+# As much as can leave at once; the rest waits.
+sub put {
+    my ($c, $bytes) = @_;
+    $c->{out} .= $bytes;
+    my $sent = syswrite $c->{socket}, $c->{out};
+    substr($c->{out}, 0, $sent) = '' if defined $sent;
+    leave($c) if !defined $sent && !$!{EAGAIN} && !$!{EINTR};
     return;
 }
 
@@ -185,13 +297,15 @@ sub take_request {
     my %wishes = map { /^x-model-(.*)/ ? ($1 =~ tr/-/_/r, $headers{$_}) : () } keys %headers;
     for (split /&/, $args // '') {
         my ($name, $value) = split /=/, $_, 2;
-        $wishes{$name} = ($value // 1) =~ s/%([0-9a-fA-F]{2})/chr hex $1/ger;
+        $wishes{$name} = unescaped($value // 1);
     }
     return {
-        method => $method, uri => $uri, path => $path, headers => \%headers, body => $body,
-        wishes => \%wishes, json => eval { $json->decode($body) } // {},
+        method => $method, uri => $uri, path => unescaped($path), headers => \%headers, body => $body,
+        wishes => \%wishes,
     };
 }
+
+sub unescaped { return $_[0] =~ s/%([0-9a-fA-F]{2})/chr hex $1/ger }
 
 sub request_body {
     my ($c, $at, $headers) = @_;
@@ -212,62 +326,7 @@ sub request_body {
     }
 }
 
-# An answer is {status, type, body} or {status, type, pieces}.
-sub steps {
-    my ($request, $answer) = @_;
-    my $wishes = $request->{wishes};
-    my $status = $answer->{status} // 200;
-    my $head = "HTTP/1.1 $status " . ($status < 400 ? 'OK' : 'Error') . "\r\n"
-        . "Content-Type: $answer->{type}\r\n";
-    my @begin = (['wait', $wishes->{delay} // 0]);
-    my $pack = $wishes->{gzip} ? compressor() : sub { $_[0] };
-    $head .= "Content-Encoding: gzip\r\n" if $wishes->{gzip};
-    if (!$answer->{pieces}) {
-        my $body = $pack->($answer->{body}, 1);
-        $head .= 'Content-Length: ' . length($body) . "\r\n\r\n";
-        return (@begin, ['send', $head . substr $body, 0, length($body) / 2], ['close'])
-            if defined $wishes->{cut};
-        return (@begin, ['send', $head . $body], ['end']);
-    }
-    return (@begin, ['send', "${head}Transfer-Encoding: chunked\r\n\r\n"],
-        stream_steps($request, $answer->{pieces}, $pack));
-}
-
-sub stream_steps {
-    my ($request, $pieces, $pack) = @_;
-    my $wishes = $request->{wishes};
-    my @steps;
-    for my $i (0 .. $#$pieces) {
-        return (@steps, ['close']) if defined $wishes->{cut} && $i >= $wishes->{cut};
-        push @steps, ['wait', $wishes->{chunk_delay}] if $i && $wishes->{chunk_delay};
-        my $data = $pack->($pieces->[$i], $i == $#$pieces);
-        push @steps, ['send', sprintf "%x\r\n%s\r\n", length $data, $data] if length $data;
-    }
-    return (@steps, ['send', "0\r\n\r\n"], ['end']);
-}
-
-# A sub that compresses piece by piece, each readable as soon as it arrives.
-sub compressor {
-    require Compress::Raw::Zlib;
-    my ($deflate) = Compress::Raw::Zlib::Deflate->new(
-        -WindowBits => Compress::Raw::Zlib::WANT_GZIP(), -AppendOutput => 1
-    );
-    return sub {
-        my ($data, $last) = @_;
-        my $out = '';
-        $deflate->deflate($data, $out);
-        $deflate->flush($out,
-            $last ? Compress::Raw::Zlib::Z_FINISH() : Compress::Raw::Zlib::Z_SYNC_FLUSH());
-        return $out;
-    };
-}
-
-# --- answers
-
-sub plain {
-    my ($request, $data, $status) = @_;
-    return {status => $status, type => 'application/json', body => $json->encode($data) . "\n"};
-}
+# --- answers of no API
 
 sub not_found {
     my ($request) = @_;
@@ -275,148 +334,19 @@ sub not_found {
         type => 'invalid_request_error', param => undef, code => 'not_found'}}, 404);
 }
 
-# The answer with an error status that was asked for, or nothing.
-sub wanted_error {
-    my ($request) = @_;
-    my $status = $request->{wishes}{status} // 200;
-    return if $status < 300;
-    my %error = (message => "status $status as asked for", type => 'server_error');
-    return plain($request, {type => 'error', error => {%error}}, $status)
-        if $request->{path} eq '/v1/messages';
-    return plain($request, {error => {%error, param => undef, code => undef}}, $status);
-}
-
-sub words {
-    my ($request) = @_;
-    my @words = ('Hello', ' from', ' the', ' model', ' server.');
-    my $chunks = $request->{wishes}{chunks} // @words;
-    return map { $words[$_ % @words] } 0 .. $chunks - 1;
-}
-
-sub tokens {
-    my ($request, $kind, $default) = @_;
-    return int($request->{wishes}{$kind} // $default);
-}
-
-sub prompt_tokens {
-    my ($request) = @_;
-    my $text = $json->encode($request->{json}{messages} // $request->{json}{prompt}
-        // $request->{json}{input} // []);
-    return tokens($request, 'prompt_tokens', 1 + int length($text) / 4);
-}
-
-sub openai_usage {
-    my ($request, @words) = @_;
-    my ($in, $out) = (prompt_tokens($request), tokens($request, 'completion_tokens', scalar @words));
-    return {
-        prompt_tokens => $in, completion_tokens => $out, total_tokens => $in + $out,
-        prompt_tokens_details => {cached_tokens => tokens($request, 'cached_tokens', 0)},
-        completion_tokens_details => {reasoning_tokens => 0},
-    };
-}
-
-sub has_usage { return $_[0]{wishes}{usage} // 1 }
-
-sub chat {
-    my ($request) = @_;
-    my $error = wanted_error($request);
-    return $error if $error;
-    return chat_stream($request) if $request->{json}{stream};
-    my @words = words($request);
-    return plain($request, {
-        id => 'chatcmpl-1', object => 'chat.completion', created => int time,
-        model => $request->{json}{model} // 'test-model',
-        choices => [{index => 0, finish_reason => 'stop', logprobs => undef,
-            message => {role => 'assistant', content => join('', @words), refusal => undef}}],
-        has_usage($request) ? (usage => openai_usage($request, @words)) : (),
-    });
-}
-
-sub chat_stream {
-    my ($request) = @_;
-    my @words = words($request);
-    my $with_usage = has_usage($request) && $request->{json}{stream_options}{include_usage};
-    my %common = (id => 'chatcmpl-1', object => 'chat.completion.chunk', created => int time,
-        model => $request->{json}{model} // 'test-model', $with_usage ? (usage => undef) : ());
-    my $chunk = sub { 'data: ' . $json->encode({%common, @_}) . "\n\n" };
-    my @pieces = map { $chunk->(choices => [{index => 0, finish_reason => undef,
-        delta => {role => 'assistant', content => $_}}]) } @words;
-    push @pieces, $chunk->(choices => [{index => 0, finish_reason => 'stop', delta => {}}]);
-    push @pieces, $chunk->(choices => [], usage => openai_usage($request, @words)) if $with_usage;
-    return {type => 'text/event-stream', pieces => [@pieces, "data: [DONE]\n\n"]};
-}
-
-sub embeddings {
-    my ($request) = @_;
-    my $error = wanted_error($request);
-    return $error if $error;
-    my $tokens = prompt_tokens($request);
-    return plain($request, {
-        object => 'list', model => $request->{json}{model} // 'test-model',
-        data => [{object => 'embedding', index => 0, embedding => [0.25, -0.5]}],
-        has_usage($request) ? (usage => {prompt_tokens => $tokens, total_tokens => $tokens}) : (),
-    });
-}
-
-sub anthropic_usage {
-    my ($request, $output) = @_;
-    return {
-        input_tokens => prompt_tokens($request), output_tokens => $output,
-        cache_creation_input_tokens => 0,
-        cache_read_input_tokens => tokens($request, 'cached_tokens', 0),
-    };
-}
-
-sub messages {
-    my ($request) = @_;
-    my $error = wanted_error($request);
-    return $error if $error;
-    my @words = words($request);
-    my $output = tokens($request, 'completion_tokens', scalar @words);
-    my %message = (id => 'msg_1', type => 'message', role => 'assistant',
-        model => $request->{json}{model} // 'test-model', stop_sequence => undef);
-    return messages_stream($request, \%message, $output, @words) if $request->{json}{stream};
-    return plain($request, {
-        %message, stop_reason => 'end_turn', content => [{type => 'text', text => join '', @words}],
-        has_usage($request) ? (usage => anthropic_usage($request, $output)) : (),
-    });
-}
-
-sub messages_stream {
-    my ($request, $message, $output, @words) = @_;
-    my $event = sub { my %e = @_; "event: $e{type}\ndata: " . $json->encode(\%e) . "\n\n" };
-    my $usage = has_usage($request);
-    my @pieces = (
-        $event->(type => 'message_start', message => {%$message, stop_reason => undef, content => [],
-            $usage ? (usage => anthropic_usage($request, 1)) : ()}),
-        $event->(type => 'content_block_start', index => 0, content_block => {type => 'text', text => ''}),
-        (map { $event->(type => 'content_block_delta', index => 0,
-            delta => {type => 'text_delta', text => $_}) } @words),
-        $event->(type => 'content_block_stop', index => 0),
-        $event->(type => 'message_delta', delta => {stop_reason => 'end_turn', stop_sequence => undef},
-            $usage ? (usage => {output_tokens => $output}) : ()),
-        $event->(type => 'message_stop'),
-    );
-    return {type => 'text/event-stream', pieces => \@pieces};
-}
-
-sub models {
-    my ($request) = @_;
-    return wanted_error($request) // plain($request, {object => 'list', data => [
-        {id => 'test-model', object => 'model', created => 1_700_000_000, owned_by => 'nginx-ai-limit'}
-    ]});
-}
-
 sub raw {
     my ($request) = @_;
-    my %common = (status => $request->{wishes}{status}, type => $request->{wishes}{type} // 'application/json');
-    my $size = $request->{wishes}{split};
-    return {%common, body => $request->{body}} if !$size;
-    return {%common, pieces => [unpack "(a$size)*", $request->{body}]};
+    return {status => $request->{wishes}{status}, body => $request->{body},
+        type => $request->{wishes}{type} // 'application/json'};
 }
 
-sub echo {
+sub bytes {
     my ($request) = @_;
-    return wanted_error($request)
-        // plain($request, {map { $_ => $request->{$_} } qw(method uri headers body)});
+    return {%{ModelServer::Bad::answer({%$request, wishes => {%{$request->{wishes}}, bad => 'garbage'}})},
+        type => $request->{wishes}{type} // 'application/octet-stream'};
+}
+
+sub told {
+    my ($request, $other) = @_;
+    return plain($request, {map { $_ => $other->{$_} } qw(method uri headers body)});
 }

@@ -1,0 +1,64 @@
+package ModelServer::Gemini;
+
+# Gemini's generateContent and streamGenerateContent: one JSON array in pieces, or with alt=sse a
+# stream of events. Each piece repeats the counts so far, but for the first, which lacks them.
+
+use strict;
+use warnings;
+
+use ModelServer::Request;
+use ModelServer::Sse;
+
+sub generate {
+    my ($request) = @_;
+    return error($request) // {
+        type => 'application/json; charset=UTF-8',
+        body => json_text(piece($request, join('', text_pieces($request)), 1), 'pretty'),
+    };
+}
+
+sub stream {
+    my ($request) = @_;
+    my $error = error($request);
+    return $error if $error;
+    my @words = text_pieces($request);
+    my @pieces = map { piece($request, $words[$_], ($_ + 1) / @words) } 0 .. $#words;
+    delete @{$pieces[0]{usageMetadata}}{qw(candidatesTokenCount thoughtsTokenCount totalTokenCount)};
+    return sse($request, map { data($_) =~ s/\n/\r\n/gr } @pieces) if ($request->{wishes}{alt} // '') eq 'sse';
+    my @texts = map { json_text($_, 'pretty') =~ s/\n\z//r } @pieces;
+    $texts[0] = "[$texts[0]";
+    $texts[$_] = "\n,\r\n$texts[$_]" for 1 .. $#texts;
+    return {type => 'application/json; charset=UTF-8', pieces => [@texts, "\n]\n"]};
+}
+
+sub error {
+    my ($request) = @_;
+    return wanted_error($request, sub { {error => {code => $_[0], message => $_[1], status => 'INTERNAL'}} });
+}
+
+# With so much of the output as `part` says.
+sub piece {
+    my ($request, $text, $part) = @_;
+    my @parts = ({text => $text});
+    push @parts, {functionCall => {name => 'add', args => trap_object()}} if trap($request);
+    return {
+        candidates => [{content => {parts => \@parts, role => 'model'}, index => 0,
+            $part == 1 ? (finishReason => 'STOP') : ()}],
+        modelVersion => $request->{path} =~ m{/models/([^:/]+)} ? $1 : 'test-model', responseId => 'r1',
+        has_usage($request) ? (usageMetadata => usage($request, $part)) : (),
+    };
+}
+
+sub usage {
+    my ($request, $part) = @_;
+    my ($in, $thoughts, $cached) = (prompt_tokens($request), reasoning_tokens($request), cached_tokens($request));
+    my $said = int((completion_tokens($request) - $thoughts) * $part);
+    return {
+        promptTokenCount => $in, candidatesTokenCount => $said, totalTokenCount => $in + $said + $thoughts,
+        $thoughts ? (thoughtsTokenCount => $thoughts) : (),
+        $cached ? (cachedContentTokenCount => $cached) : (),
+        promptTokensDetails => [{modality => 'TEXT', tokenCount => $in}],
+    };
+}
+
+1;

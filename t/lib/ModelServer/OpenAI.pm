@@ -1,0 +1,184 @@
+package ModelServer::OpenAI;
+
+# OpenAI's APIs: chat/completions, completions, embeddings, responses, models; chat/completions
+# also on Azure's paths, where the first piece of a stream has no choices.
+
+use strict;
+use warnings;
+
+use ModelServer::Request;
+use ModelServer::Sse;
+
+# How much of a long stream is sent at once.
+use constant BLOCK => 65_536;
+
+sub usage {
+    my ($request) = @_;
+    my ($in, $out) = (prompt_tokens($request), completion_tokens($request));
+    return {
+        prompt_tokens => $in, completion_tokens => $out, total_tokens => $in + $out,
+        prompt_tokens_details => {cached_tokens => cached_tokens($request)},
+        completion_tokens_details => {reasoning_tokens => reasoning_tokens($request)},
+    };
+}
+
+sub chat {
+    my ($request) = @_;
+    return wanted_error($request) // (streams($request) ? chat_stream($request) : chat_whole($request));
+}
+
+sub chat_whole {
+    my ($request) = @_;
+    my $message = {role => 'assistant', content => join('', text_pieces($request)), refusal => undef,
+        trap($request) ? (tool_calls => [tool_call()]) : ()};
+    return plain($request, {
+        id => 'chatcmpl-1', object => 'chat.completion', created => int time, model => model_name($request),
+        choices => [{index => 0, finish_reason => 'stop', logprobs => undef, message => $message}],
+        trap($request) ? (a_trap => trap_object(), z_trap => trap_object()) : (),
+        has_usage($request) ? (usage => usage($request)) : (),
+    });
+}
+
+# With an object for its arguments, where OpenAI has a string and some others do not.
+sub tool_call {
+    return {id => 'call_1', index => 0, type => 'function',
+        function => {name => 'add', arguments => trap_object()}};
+}
+
+sub chat_stream {
+    my ($request) = @_;
+    my $wishes = $request->{wishes};
+    my $azure = $request->{path} =~ m{^/openai/deployments/};
+    my $with_usage = has_usage($request) && asked($request)->{stream_options}{include_usage};
+    my $nulls = $with_usage && ($wishes->{nulls} // 1);
+    my %common = (id => 'chatcmpl-1', object => 'chat.completion.chunk', created => int time,
+        model => model_name($request), $nulls ? (usage => undef) : ());
+    my $serial = 0;
+    my $chunk = sub {
+        $serial++;
+        return data({%common, @_, $wishes->{obfuscation} ? (obfuscation => 'x' x ($serial * 7 % 11)) : ()});
+    };
+    my $delta = sub {
+        my ($delta) = @_;
+        my $so_far = $wishes->{running} ? (running_usage($request, $serial)) : undef;
+        return $chunk->(choices => [{index => 0, finish_reason => undef, delta => $delta}],
+            $so_far ? (usage => $so_far) : ());
+    };
+    my @events;
+    push @events, data({choices => [], created => 0, id => '', model => '', object => '',
+        prompt_filter_results => [{prompt_index => 0, content_filter_results => {}}]}) if $azure;
+    push @events, map { $delta->({role => 'assistant', content => $_}) } text_pieces($request);
+    push @events, $delta->({tool_calls => [tool_call()]}) if trap($request);
+    my @end = $chunk->(choices => [{index => 0, finish_reason => 'stop', delta => {}}]);
+    push @end, $chunk->(choices => [], usage => usage($request)) if $with_usage;
+    push @end, "data: [DONE]\n\n";
+    return long_stream($wishes->{size}, $events[-1], \@end) if $wishes->{size};
+    return sse($request, @events, @end);
+}
+
+# Counts that grow from piece to piece, as vLLM gives them when asked.
+sub running_usage {
+    my ($request, $pieces) = @_;
+    my $in = prompt_tokens($request);
+    return {prompt_tokens => $in, completion_tokens => $pieces, total_tokens => $in + $pieces};
+}
+
+# The same event over and over, until the stream has so many bytes.
+sub long_stream {
+    my ($size, $event, $end) = @_;
+    my $repeat = int(BLOCK / length $event) || 1;
+    my $block = $event x $repeat;
+    my $blocks = int(($size + length($block) - 1) / length $block);
+    return {type => 'text/event-stream', pieces => sub { $blocks-- > 0 ? $block : shift @$end }};
+}
+
+sub completions {
+    my ($request) = @_;
+    my $error = wanted_error($request);
+    return $error if $error;
+    my %common = (id => 'cmpl-1', object => 'text_completion', created => int time, model => model_name($request));
+    my $choice = sub { {index => 0, text => $_[0], logprobs => undef, finish_reason => $_[1]} };
+    my @words = text_pieces($request);
+    return plain($request, {%common, choices => [$choice->(join('', @words), 'stop')],
+        has_usage($request) ? (usage => usage($request)) : ()}) if !streams($request);
+    my $with_usage = has_usage($request) && asked($request)->{stream_options}{include_usage};
+    return sse($request, (map { data({%common, choices => [$choice->($_, undef)]}) } @words),
+        data({%common, choices => [$choice->('', 'stop')]}),
+        $with_usage ? data({%common, choices => [], usage => usage($request)}) : (), "data: [DONE]\n\n");
+}
+
+sub embeddings {
+    my ($request) = @_;
+    my $error = wanted_error($request);
+    return $error if $error;
+    my $tokens = prompt_tokens($request);
+    return plain($request, {
+        object => 'list', model => model_name($request),
+        data => [{object => 'embedding', index => 0, embedding => [0.25, -0.5]}],
+        has_usage($request) ? (usage => {prompt_tokens => $tokens, total_tokens => $tokens}) : (),
+    });
+}
+
+sub models {
+    my ($request) = @_;
+    return wanted_error($request) // plain($request, {object => 'list', data => [
+        {id => 'test-model', object => 'model', created => 1_700_000_000, owned_by => 'nginx-ai-limit'}
+    ]});
+}
+
+# --- the Responses API
+
+sub responses_usage {
+    my ($request) = @_;
+    my ($in, $out) = (prompt_tokens($request), completion_tokens($request));
+    return {
+        input_tokens => $in, output_tokens => $out, total_tokens => $in + $out,
+        input_tokens_details => {cached_tokens => cached_tokens($request)},
+        output_tokens_details => {reasoning_tokens => reasoning_tokens($request)},
+    };
+}
+
+sub responses {
+    my ($request) = @_;
+    my $error = wanted_error($request);
+    return $error if $error;
+    return responses_stream($request) if streams($request);
+    return plain($request, response($request, 'completed', text_pieces($request)));
+}
+
+# Without words it has only begun.
+sub response {
+    my ($request, $status, @words) = @_;
+    my @output;
+    push @output, {id => 'fc_1', type => 'function_call', call_id => 'call_1', name => 'add', status => 'completed',
+        arguments => json_text(trap_object()), parsed_arguments => trap_object()} if @words && trap($request);
+    push @output, {id => 'msg_1', type => 'message', role => 'assistant', status => $status,
+        content => [{type => 'output_text', text => join('', @words), annotations => []}]} if @words;
+    return {
+        id => 'resp_1', object => 'response', created_at => int time, status => $status, error => undef,
+        incomplete_details => undef, model => model_name($request), output => \@output,
+        tools => [], metadata => trap($request) ? trap_object() : {},
+        usage => @words && has_usage($request) ? responses_usage($request) : undef,
+    };
+}
+
+sub responses_stream {
+    my ($request) = @_;
+    my @words = text_pieces($request);
+    my $serial = 0;
+    my $event = sub { my %e = @_; event($e{type}, {%e, sequence_number => $serial++}) };
+    my %part = (item_id => 'msg_1', output_index => 0, content_index => 0);
+    # "incomplete" and "failed" are ends as well.
+    my $end = $request->{wishes}{end} // 'completed';
+    return sse($request,
+        $event->(type => 'response.created', response => response($request, 'in_progress')),
+        $event->(type => 'response.in_progress', response => response($request, 'in_progress')),
+        $event->(type => 'response.output_item.added', output_index => 0, item => {id => 'msg_1',
+            type => 'message', role => 'assistant', status => 'in_progress', content => []}),
+        (map { $event->(type => 'response.output_text.delta', %part, delta => $_, logprobs => []) } @words),
+        $event->(type => 'response.output_text.done', %part, text => join('', @words), logprobs => []),
+        $event->(type => "response.$end", response => response($request, $end, @words)),
+    );
+}
+
+1;

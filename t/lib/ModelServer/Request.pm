@@ -1,0 +1,115 @@
+package ModelServer::Request;
+
+# What a request to the model server says and wishes: {method, uri, path, headers, body, wishes}.
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use JSON::PP ();
+
+our @EXPORT = qw(
+    asked cached_tokens completion_tokens has_usage json_text model_name plain prompt_tokens
+    reasoning_tokens streams text_pieces trap trap_object wanted_error written_tokens
+);
+
+my $json = JSON::PP->new->canonical->utf8;
+my $pretty = JSON::PP->new->canonical->utf8->indent->space_after->indent_length(2);
+
+# What a text would say that wants to be taken for usage.
+my %TRAP = (
+    prompt_tokens => 1, completion_tokens => 1, total_tokens => 1, input_tokens => 1, output_tokens => 1,
+    inputTokens => 1, outputTokens => 1, promptTokenCount => 1, candidatesTokenCount => 1,
+    totalTokenCount => 1, prompt_eval_count => 1, eval_count => 1,
+);
+
+sub json_text {
+    my ($data, $how) = @_;
+    return ($how // '') eq 'pretty' ? $pretty->encode($data) : $json->encode($data);
+}
+
+# The request's body as data; {} where it is none.
+sub asked {
+    my ($request) = @_;
+    return $request->{json} //= eval { $json->decode($request->{body}) } // {};
+}
+
+sub model_name { return asked($_[0])->{model} // 'test-model' }
+
+sub streams {
+    my ($request) = @_;
+    return asked($request)->{stream};
+}
+
+sub plain {
+    my ($request, $data, $status) = @_;
+    return {status => $status, type => 'application/json', body => json_text($data) . "\n"};
+}
+
+# The answer with an error status that was wished for, or nothing. `make` turns
+# (status, message) into an API's own body.
+sub wanted_error {
+    my ($request, $make) = @_;
+    my $status = $request->{wishes}{status} // 200;
+    return if $status < 300;
+    my $message = "status $status as asked for";
+    return plain($request, $make->($status, $message), $status) if $make;
+    return plain($request,
+        {error => {message => $message, type => 'server_error', param => undef, code => undef}}, $status);
+}
+
+# --- what the answer says it used
+
+sub has_usage { return $_[0]{wishes}{usage} // 1 }
+
+# All of the input, what came from a cache or went into one included.
+sub prompt_tokens {
+    my ($request) = @_;
+    my $asked = asked($request);
+    my ($prompt) = grep { defined } @$asked{qw(messages prompt input contents inputs)};
+    return wished($request, 'prompt_tokens', 1 + int(length(json_text($prompt // [])) / 4));
+}
+
+# All of the output, reasoning included.
+sub completion_tokens {
+    my ($request) = @_;
+    return wished($request, 'completion_tokens', scalar(() = text_pieces($request)));
+}
+
+sub cached_tokens    { return wished($_[0], 'cached_tokens', 0) }
+sub written_tokens   { return wished($_[0], 'written_tokens', 0) }
+sub reasoning_tokens { return wished($_[0], 'reasoning_tokens', 0) }
+
+sub wished {
+    my ($request, $name, $default) = @_;
+    return int($request->{wishes}{$name} // $default);
+}
+
+# --- what the model says
+
+# The text in pieces, as a stream has them.
+sub text_pieces {
+    my ($request) = @_;
+    my $wishes = $request->{wishes};
+    return cut_evenly($wishes->{text}, $wishes->{chunks} // 5) if defined $wishes->{text};
+    my @words = ('Hello', ' from', ' the', ' model', ' server.');
+    my @pieces = map { $words[$_ % @words] } 0 .. ($wishes->{chunks} // @words) - 1;
+    push @pieces, '"usage":' . json_text(\%TRAP) if $wishes->{trap};
+    return @pieces;
+}
+
+sub cut_evenly {
+    my ($text, $pieces) = @_;
+    my $size = int((length($text) + $pieces - 1) / $pieces) || 1;
+    return unpack "(a$size)*", $text;
+}
+
+# With trap=1: arguments of a tool, or anything else that the model may write, which hold usage.
+sub trap_object {
+    return {usage => {%TRAP}, usageMetadata => {%TRAP}, amount => 3,
+        message => {usage => {%TRAP}}, response => {usage => {%TRAP}}, delta => {usage => {%TRAP}}, %TRAP};
+}
+
+sub trap { return $_[0]{wishes}{trap} }
+
+1;
