@@ -45,6 +45,7 @@
 #   alt=sse          Gemini: a stream of events
 # how it is sent
 #   encoding=NAME    gzip, deflate, raw-deflate or br; gzip=1 is the first of them
+#   claims=NAME      says so, and sends the body as it is
 #   sse=FORM,...     other forms of the same events (ModelServer::Sse)
 #   split=N          N bytes of the body per piece
 #   trailers=1       a trailer behind the body

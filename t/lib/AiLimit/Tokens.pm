@@ -67,7 +67,7 @@ CONF
 
 sub nginx { $_[0]{nginx} }
 sub model { $_[0]{model} }
-sub port  { $_[0]{nginx}->port }
+sub port  { $_[0]{nginx}->port($_[1] // 0) }
 sub stop  { my ($self, @how) = @_; return $self->{nginx}->stop(@how) }
 
 # From here on it is another client that asks, of whom nothing is known.

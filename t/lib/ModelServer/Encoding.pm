@@ -1,6 +1,7 @@
 package ModelServer::Encoding;
 
-# Content codings, as wished for by encoding=gzip|deflate|raw-deflate|br|identity (or gzip=1).
+# Content codings, as wished for by encoding=gzip|deflate|raw-deflate|br (or gzip=1); with claims=NAME
+# the answer names that coding and does not have it.
 
 use strict;
 use warnings;
@@ -16,6 +17,7 @@ my %WINDOW = (gzip => WANT_GZIP, deflate => MAX_WBITS, 'raw-deflate' => -MAX_WBI
 # The header's value, or nothing.
 sub content_encoding {
     my ($wishes) = @_;
+    return $wishes->{claims} if $wishes->{claims};
     my $encoding = wished($wishes) // return;
     return $encoding eq 'raw-deflate' ? 'deflate' : $encoding;
 }
@@ -24,7 +26,7 @@ sub content_encoding {
 sub encoder {
     my ($wishes) = @_;
     my $encoding = wished($wishes);
-    return sub { $_[0] } if !$encoding || $encoding eq 'identity';
+    return sub { $_[0] } if !$encoding;
     return brotli() if $encoding eq 'br';
     return deflater($WINDOW{$encoding} // die "no such encoding: $encoding\n");
 }

@@ -32,7 +32,7 @@ sub chat_whole {
     my $message = {role => 'assistant', content => join('', text_pieces($request)), refusal => undef,
         trap($request) ? (tool_calls => [tool_call()]) : ()};
     return plain($request, {
-        id => 'chatcmpl-1', object => 'chat.completion', created => int time, model => model_name($request),
+        id => 'chatcmpl-1', object => 'chat.completion', created => 1_700_000_000, model => model_name($request),
         choices => [{index => 0, finish_reason => 'stop', logprobs => undef, message => $message}],
         trap($request) ? (a_trap => trap_object(), z_trap => trap_object()) : (),
         has_usage($request) ? (usage => usage($request)) : (),
@@ -51,7 +51,7 @@ sub chat_stream {
     my $azure = $request->{path} =~ m{^/openai/deployments/};
     my $with_usage = has_usage($request) && asked($request)->{stream_options}{include_usage};
     my $nulls = $with_usage && ($wishes->{nulls} // 1);
-    my %common = (id => 'chatcmpl-1', object => 'chat.completion.chunk', created => int time,
+    my %common = (id => 'chatcmpl-1', object => 'chat.completion.chunk', created => 1_700_000_000,
         model => model_name($request), $nulls ? (usage => undef) : ());
     my $serial = 0;
     my $chunk = sub {
@@ -96,7 +96,7 @@ sub completions {
     my ($request) = @_;
     my $error = wanted_error($request);
     return $error if $error;
-    my %common = (id => 'cmpl-1', object => 'text_completion', created => int time, model => model_name($request));
+    my %common = (id => 'cmpl-1', object => 'text_completion', created => 1_700_000_000, model => model_name($request));
     my $choice = sub { {index => 0, text => $_[0], logprobs => undef, finish_reason => $_[1]} };
     my @words = text_pieces($request);
     return plain($request, {%common, choices => [$choice->(join('', @words), 'stop')],
@@ -155,7 +155,7 @@ sub response {
     push @output, {id => 'msg_1', type => 'message', role => 'assistant', status => $status,
         content => [{type => 'output_text', text => join('', @words), annotations => []}]} if @words;
     return {
-        id => 'resp_1', object => 'response', created_at => int time, status => $status, error => undef,
+        id => 'resp_1', object => 'response', created_at => 1_700_000_000, status => $status, error => undef,
         incomplete_details => undef, model => model_name($request), output => \@output,
         tools => [], metadata => trap($request) ? trap_object() : {},
         usage => @words && has_usage($request) ? responses_usage($request) : undef,

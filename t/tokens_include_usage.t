@@ -1,0 +1,155 @@
+# ai_limit_include_usage asks OpenAI-style streams for their usage where the client did not, and hides the piece
+# that holds it; a client that asked gets it.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use JSON::PP qw(decode_json);
+use Test::More;
+
+use AiLimit::Http;
+use AiLimit::Tokens;
+
+my $LIMIT = 1_000_000;
+my $t = AiLimit::Tokens->start(
+    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;",
+    server => 'ai_limit_include_usage on;',
+    locations => <<'CONF',
+        ai_limit tokens;
+        location / { proxy_pass http://model; }
+        location /file/ { client_body_in_file_only clean; proxy_pass http://model/; }
+        location /buffered/ { proxy_buffering on; proxy_pass http://model/; }
+        location /off/ { ai_limit_include_usage off; proxy_pass http://model/; }
+        location /unlimited/ { ai_limit off; proxy_pass http://model/; }
+CONF
+);
+my $used = 'prompt_tokens=30&completion_tokens=12';
+my $counted = 'in=30 out=12 cached=0 total=42 source=response';
+my $TRUE = JSON::PP::true;
+
+for my $path ('', '/file', '/buffered') {
+    for my $streams ('/v1/chat/completions', '/v1/completions') {
+        subtest "$path$streams" => sub {
+            $t->new_client;
+            my $silent = $t->ask("$path$streams?$used", chat(stream => 1));
+            is usage_of($silent), $counted, 'a client that did not ask is counted';
+            is $t->left, $LIMIT - 42, 'and charged';
+            unlike $silent->{body}, qr/"usage":\{|prompt_tokens/, 'and does not see it';
+            is events($silent), events_of("$streams?$used", chat(stream => 1)), 'but sees all others';
+            is_deeply sent()->{stream_options}, {include_usage => $TRUE}, 'the server was asked';
+
+            my $asked = $t->ask("$path$streams?$used", chat(stream => 1, include_usage => 1));
+            is usage_of($asked), $counted, 'a client that asked is counted';
+            ok $asked->{body} eq post($t->model->port, "$streams?$used", chat(stream => 1, include_usage => 1))->{body},
+                'and sees what the server sends';
+        };
+    }
+}
+
+subtest 'what the client asked for besides' => sub {
+    my %options = (
+        '{"include_obfuscation":false}' => {include_obfuscation => JSON::PP::false, include_usage => $TRUE},
+        '{"include_usage":false,"x":[1,{"include_usage":false}]}' => {include_usage => $TRUE, x => [1, {include_usage => JSON::PP::false}]},
+        '{ }' => {include_usage => $TRUE},
+        'null' => {include_usage => $TRUE},
+    );
+    for my $text (sort keys %options) {
+        my $body = qq({"stream" : true, "messages":[{"role":"user","content":"Hi","stream_options":null}], "stream_options":$text, "seed":1.0});
+        my $answer = $t->ask("/v1/chat/completions?$used", $body);
+        is usage_of($answer), $counted, $text;
+        unlike $answer->{body}, qr/prompt_tokens/, 'is hidden';
+        my $sent = sent();
+        is_deeply $sent->{stream_options}, $options{$text}, 'the rest is kept';
+        is $sent->{messages}[0]{content}, 'Hi', 'and all else';
+        like last_seen()->{body}, qr/"messages":\[\{"role":"user","content":"Hi","stream_options":null\}\]/, 'as it was written';
+        is last_seen()->{headers}{'content-length'}, length last_seen()->{body}, 'with its length';
+    }
+};
+
+subtest 'the body in chunks' => sub {
+    my $body = chat(stream => 1);
+    my $chunked = join('', map { sprintf "%x\r\n%s\r\n", length, $_ } unpack '(a10)*', $body) . "0\r\n\r\n";
+    my $answer = $t->ask("/v1/chat/completions?$used", $chunked, headers => ['Transfer-Encoding' => 'chunked']);
+    is usage_of($answer), $counted, 'is changed as well';
+};
+
+subtest 'the hidden piece' => sub {
+    for my $wish (map({ "split=$_" } 1, 2, 3, 5, 50), 'sse=crlf', 'sse=nospace', 'sse=lines&split=9', 'sse=comments',
+        'obfuscation=1', 'nulls=0', 'text=data:%20%22usage%22:%7B%22prompt_tokens%22:1%7D') {
+        my $answer = $t->ask("/v1/chat/completions?$used&$wish", chat(stream => 1));
+        is usage_of($answer), $counted, $wish;
+        unlike $answer->{body}, qr/"completion_tokens/, 'is hidden';
+        like $answer->{body}, qr/\[DONE\]/, 'and nothing else';
+        ok $answer->{complete}, 'to the end';
+    }
+};
+
+subtest 'a long stream' => sub {
+    my $long = "/v1/chat/completions?size=2000000&nulls=0&$used";
+    my $answer = $t->ask($long, chat(stream => 1));
+    is usage_of($answer), $counted, 'is counted';
+    ok events($answer) eq events_of($long, chat(stream => 1)), 'and seen';
+};
+
+subtest 'Azure' => sub {
+    my $answer = $t->ask("/openai/deployments/d/chat/completions?$used", chat(stream => 1));
+    is usage_of($answer), $counted, 'is asked as well';
+    like $answer->{body}, qr/^data: \{"choices":\[\],.*prompt_filter_results/, 'its first piece, without choices, is seen';
+    unlike $answer->{body}, qr/prompt_tokens/, 'the last is not';
+};
+
+subtest 'compressed answers' => sub {
+    my $answer = $t->ask("/v1/chat/completions?$used&encoding=gzip", chat(stream => 1), headers => ['Accept-Encoding' => 'gzip']);
+    ok $answer->{complete}, 'an answer that comes compressed all the same is whole';
+    is $answer->{log}{source}, 'response', 'and counted';
+};
+
+subtest 'what is left alone' => sub {
+    my %bodies = (
+        'no stream' => ['/v1/chat/completions', chat()],
+        'a stream of another API' => ['/v1/messages', chat(stream => 1)],
+        'responses' => ['/v1/responses', '{"input":"Hi","stream":true}'],
+        'Ollama' => ['/api/chat', chat(stream => 1)],
+        'embeddings' => ['/v1/embeddings', '{"input":"Hi"}'],
+        'no JSON' => ['/v1/chat/completions', '{"stream":true,'],
+        'switched off' => ['/off/v1/chat/completions', chat(stream => 1)],
+        'no limits' => ['/unlimited/v1/chat/completions', chat(stream => 1)],
+    );
+    for my $name (sort keys %bodies) {
+        my ($path, $body) = @{$bodies{$name}};
+        my $answer = $t->ask($path, $body);
+        is last_seen()->{body}, $body, $name;
+        ok $answer->{complete}, 'is answered';
+    }
+};
+
+subtest 'errors' => sub {
+    my $answer = $t->ask('/v1/chat/completions?status=400', chat(stream => 1));
+    is $answer->{status}, 400, 'reach the client';
+    like $answer->{body}, qr/status 400/, 'as they are';
+    $t->new_client;
+    my $cut = $t->ask("/v1/chat/completions?$used&cut=3", chat(stream => 1));
+    is $cut->{log}{source}, 'estimate', 'a stream that is cut is estimated';
+    my $events = () = $cut->{body} =~ /^data: .*\n\n/mg;
+    is $events, 3, 'and seen as far as it came';
+};
+
+$t->stop;
+done_testing;
+
+sub last_seen { return decode_json(get($t->model->port, '/last')->{body}) }
+
+sub sent { return decode_json(last_seen()->{body}) }
+
+# What a client understands of a stream: whether "usage":null stands in its pieces makes no difference to it.
+sub events {
+    my ($answer) = @_;
+    return join "\n", map { s/,"usage":null//r } $answer->{body} =~ /^data: (.*)$/mg;
+}
+
+sub events_of {
+    my ($path, $body) = @_;
+    return events(post($t->model->port, $path, $body));
+}
