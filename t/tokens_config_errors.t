@@ -32,7 +32,7 @@ my @mistakes = (
     [http => "$tokens reserve=5 reserve=6;", 'reserve=6'],
     (map { [http => "$tokens count=$_;", "count=$_"] } (
         '', 'all', 'Total', 'input,output', 'input:', 'input:x', ':1', 'input:-1', 'input:1,', ',input:1', 'input:1,,output:2',
-        'input:1,input:2', 'prompt:1', 'input:1;output', 'input:1e3', 'input:.5', 'input:1.', 'total:1', 'input:1,total',
+        'input:1,input:2', 'prompt:1', 'input:1e3', 'input:.5', 'input:1.', 'total:1', 'input:1,total',
         'input:0.0000000001', 'input:99999999999', 'input:0', '$arg_c',
     )),
     [http => "$tokens count=input count=output;", 'count=output'],

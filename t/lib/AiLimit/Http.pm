@@ -53,6 +53,7 @@ sub request {
 #   head     waits for the response's head -> status
 #   body     what has come of the body so far
 #   wait_for_body($regex)  waits until the body matches -> whether it did
+#   wait_for_size($bytes, $seconds)  the same for its length, and not for long
 #   finish   waits for the rest -> response
 #   abort    closes the connection, as a client that goes away
 #   arrivals [[time, bytes], ...]: when which part of the response came
@@ -232,6 +233,13 @@ sub wait_for_body {
     my ($self, $regex) = @_;
     $self->_until(sub { $self->body =~ $regex });
     return $self->body =~ $regex;
+}
+
+sub wait_for_size {
+    my ($self, $bytes, $seconds) = @_;
+    local $self->{deadline} = time + $seconds;
+    $self->_until(sub { length $self->body >= $bytes });
+    return length $self->body >= $bytes;
 }
 
 sub finish {
