@@ -1,5 +1,5 @@
-# What clients that people really use do with a refusal: the SDKs in t/clients, each
-# through nginx to a model server. npm installs them into build/clients.
+# What clients that people really use do with a refusal, and that they are told the tokens that were counted: the
+# SDKs in t/clients, each through nginx to a model server. npm installs them into build/clients.
 
 use strict;
 use warnings;
@@ -20,9 +20,12 @@ my $work    = abs_path("$FindBin::Bin/..") . '/build/clients';
 install_sdks();
 
 my $model = AiLimit::ModelServer->start;
-my $nginx = AiLimit::Nginx->start(http => sprintf <<'CONF', ($model->port) x 2);
+my $counts = '$http_x_id $ai_limit_usage_source $ai_limit_input_tokens $ai_limit_output_tokens'
+    . ' $ai_limit_cached_tokens $ai_limit_total_tokens';
+my $nginx = AiLimit::Nginx->start(access_log => $counts, http => sprintf <<'CONF', ($model->port) x 3);
     # One request, the next one after 5 seconds.
     ai_limit_policy one key=$ai_limit_client rate=12r/m burst=1;
+    ai_limit_policy tokens key=$ai_limit_client rate=1Mt/month;
 
     server {
         listen 127.0.0.1:%%%%PORT_0%%%%;
@@ -40,10 +43,16 @@ my $nginx = AiLimit::Nginx->start(http => sprintf <<'CONF', ($model->port) x 2);
             ai_limit_error_format anthropic;
             proxy_pass http://127.0.0.1:%d/;
         }
+        location /tokens/ {
+            ai_limit tokens;
+            ai_limit_include_usage on;
+            proxy_pass http://127.0.0.1:%d/;
+        }
     }
 CONF
 
 $ENV{BASE_URL} = 'http://127.0.0.1:' . $nginx->port;
+$ENV{ACCESS_LOG} = $nginx->dir . '/access.log';
 chdir $work or die "$work: $!";
 # All at once: they mostly wait.
 my @runs = map { [$_, start_node($_)] } glob '*.test.mjs';

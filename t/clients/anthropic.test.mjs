@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
 
 import { assertWaitsAsTold, baseUrl, recordingFetch, refusal } from './attempts.mjs';
+import { counted, countedRequest } from './counted.mjs';
 
 function client(apiKey, options) {
     return new Anthropic({ apiKey, baseURL: baseUrl('/anthropic'), ...options });
@@ -36,4 +37,33 @@ test('anthropic understands the refusal', async () => {
     assert.ok(error instanceof Anthropic.RateLimitError);
     assert.equal(error.error.type, 'error');
     assert.equal(error.error.error.type, 'rate_limit_error');
+});
+
+// What Anthropic calls input is without what a cache gave or took.
+function asCounted(usage) {
+    const cached = usage.cache_read_input_tokens;
+    const input = usage.input_tokens + usage.cache_creation_input_tokens + cached;
+    return { input, output: usage.output_tokens, cached, total: input + usage.output_tokens };
+}
+
+function countedClient() {
+    const { id, headers } = countedRequest();
+    const anthropic = new Anthropic({
+        apiKey: 'anthropic-counted',
+        baseURL: baseUrl('/tokens'),
+        defaultHeaders: { ...headers, 'X-Model-Written-Tokens': '50' },
+    });
+    return { id, anthropic };
+}
+
+test('anthropic is told what was counted', async () => {
+    const { id, anthropic } = countedClient();
+    const { usage } = await anthropic.messages.create(question);
+    assert.deepEqual(await counted(id), asCounted(usage));
+});
+
+test('anthropic is told what was counted at the end of a stream', async () => {
+    const { id, anthropic } = countedClient();
+    const { usage } = await anthropic.messages.stream(question).finalMessage();
+    assert.deepEqual(await counted(id), asCounted(usage));
 });

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import OpenAI from 'openai';
 
 import { assertWaitsAsTold, baseUrl, recordingFetch, refusal } from './attempts.mjs';
+import { counted, countedRequest } from './counted.mjs';
 
 function client(apiKey, options) {
     return new OpenAI({ apiKey, baseURL: baseUrl('/openai/v1'), ...options });
@@ -43,4 +44,70 @@ test('openai understands the refusal', async () => {
     assert.equal(error.code, 'rate_limit_exceeded');
     assert.equal(error.type, 'requests');
     assert.match(error.message, /try again in/);
+});
+
+// Where tokens are limited and every stream is asked for its usage.
+function countedClient() {
+    const { id, headers } = countedRequest();
+    const openai = new OpenAI({
+        apiKey: 'openai-counted',
+        baseURL: baseUrl('/tokens/v1'),
+        defaultHeaders: headers,
+    });
+    return { id, openai };
+}
+
+async function streamed(openai, options) {
+    const stream = await openai.chat.completions.create({ ...question, stream: true, ...options });
+    const chunks = [];
+    for await (const chunk of stream) {
+        chunks.push(chunk);
+    }
+    return chunks;
+}
+
+function asCounted(usage) {
+    return {
+        input: usage.prompt_tokens,
+        output: usage.completion_tokens,
+        cached: usage.prompt_tokens_details.cached_tokens,
+        total: usage.total_tokens,
+    };
+}
+
+test('openai is told what was counted', async () => {
+    const { id, openai } = countedClient();
+    const { usage } = await openai.chat.completions.create(question);
+    assert.deepEqual(await counted(id), asCounted(usage));
+});
+
+test('openai is told what was counted at the end of a stream, if it asks', async () => {
+    const { id, openai } = countedClient();
+    const chunks = await streamed(openai, { stream_options: { include_usage: true } });
+    const { choices, usage } = chunks.at(-1);
+    assert.deepEqual(choices, []);
+    assert.deepEqual(await counted(id), asCounted(usage));
+});
+
+test('openai does not see the usage of a stream that it did not ask for', async () => {
+    const asking = countedClient();
+    const told = await streamed(asking.openai, { stream_options: { include_usage: true } });
+    const { id, openai } = countedClient();
+    const chunks = await streamed(openai);
+    assert.equal(chunks.length, told.length - 1);
+    assert.ok(chunks.every((chunk) => !chunk.usage && chunk.choices.length === 1));
+    assert.equal(chunks.at(-1).choices[0].finish_reason, 'stop');
+    assert.deepEqual(await counted(id), asCounted(told.at(-1).usage));
+});
+
+test('openai is told what was counted at the end of a response', async () => {
+    const { id, openai } = countedClient();
+    const stream = openai.responses.stream({ model: 'test-model', input: 'Hi' });
+    const { usage } = await stream.finalResponse();
+    assert.deepEqual(await counted(id), {
+        input: usage.input_tokens,
+        output: usage.output_tokens,
+        cached: usage.input_tokens_details.cached_tokens,
+        total: usage.total_tokens,
+    });
 });

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { createOpenAI } from '@ai-sdk/openai';
-import { APICallError, generateText } from 'ai';
+import { APICallError, generateText, streamText } from 'ai';
 
 import { assertWaitsAsTold, baseUrl, recordingFetch, refusal } from './attempts.mjs';
+import { counted, countedRequest } from './counted.mjs';
 
 function model(apiKey, options) {
     return createOpenAI({ apiKey, baseURL: baseUrl('/openai/v1'), ...options }).chat('test-model');
@@ -25,4 +26,18 @@ test('ai understands the refusal', async () => {
     assert.ok(APICallError.isInstance(error));
     assert.equal(error.statusCode, 429);
     assert.match(error.message, /try again in/);
+});
+
+test('ai is told what was counted at the end of a stream', async () => {
+    const { id, headers } = countedRequest();
+    const openai = createOpenAI({ apiKey: 'ai-counted', baseURL: baseUrl('/tokens/v1'), headers });
+    const result = streamText({ model: openai.chat('test-model'), prompt: 'Hi' });
+    assert.ok(await result.text);
+    const usage = await result.usage;
+    assert.deepEqual(await counted(id), {
+        input: usage.inputTokens,
+        output: usage.outputTokens,
+        cached: usage.inputTokenDetails.cacheReadTokens,
+        total: usage.totalTokens,
+    });
 });

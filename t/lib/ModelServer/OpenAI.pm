@@ -168,15 +168,20 @@ sub responses_stream {
     my $serial = 0;
     my $event = sub { my %e = @_; event($e{type}, {%e, sequence_number => $serial++}) };
     my %part = (item_id => 'msg_1', output_index => 0, content_index => 0);
+    my $content = sub { {type => 'output_text', text => $_[0], annotations => [], logprobs => []} };
+    my $item = sub { {id => 'msg_1', type => 'message', role => 'assistant', status => shift, content => [@_]} };
+    my $text = join '', @words;
     # "incomplete" and "failed" are ends as well.
     my $end = $request->{wishes}{end} // 'completed';
     return sse($request,
         $event->(type => 'response.created', response => response($request, 'in_progress')),
         $event->(type => 'response.in_progress', response => response($request, 'in_progress')),
-        $event->(type => 'response.output_item.added', output_index => 0, item => {id => 'msg_1',
-            type => 'message', role => 'assistant', status => 'in_progress', content => []}),
+        $event->(type => 'response.output_item.added', output_index => 0, item => $item->('in_progress')),
+        $event->(type => 'response.content_part.added', %part, part => $content->('')),
         (map { $event->(type => 'response.output_text.delta', %part, delta => $_, logprobs => []) } @words),
-        $event->(type => 'response.output_text.done', %part, text => join('', @words), logprobs => []),
+        $event->(type => 'response.output_text.done', %part, text => $text, logprobs => []),
+        $event->(type => 'response.content_part.done', %part, part => $content->($text)),
+        $event->(type => 'response.output_item.done', output_index => 0, item => $item->('completed', $content->($text))),
         $event->(type => "response.$end", response => response($request, $end, @words)),
     );
 }
