@@ -52,6 +52,15 @@ SseToken SseReader::next(std::string_view* rest) {
     return kNoToken;
 }
 
+bool SseReader::skip_line_feed(std::string_view* rest) {
+    const bool skips = after_cr_ && !rest->empty() && rest->front() == '\n';
+    if (skips) {
+        rest->remove_prefix(1);
+        after_cr_ = false;
+    }
+    return skips;
+}
+
 bool SseReader::finish() {
     const bool open = has_data_;
     *this = SseReader();
@@ -61,6 +70,7 @@ bool SseReader::finish() {
 /** `rest` begins with a byte that ends no line. */
 SseToken SseReader::take_text(std::string_view* rest) {
     after_cr_ = false;
+    between_events_ = false;
     switch (at_) {
         case At::kByteOrderMark:
             rest->remove_prefix(match_byte_order_mark(rest->front()) ? 1 : 0);
@@ -118,26 +128,26 @@ SseToken SseReader::begin_data() {
 }
 
 SseToken SseReader::take_line_end(std::string_view* rest) {
-    const char c = rest->front();
-    rest->remove_prefix(1);
-    const bool belongs_to_cr = c == '\n' && after_cr_;
-    after_cr_ = c == '\r';
-    if (belongs_to_cr) {
+    if (skip_line_feed(rest)) {
         return kNoToken;
     }
+    after_cr_ = rest->front() == '\r';
+    rest->remove_prefix(1);
     const bool blank = at_ == At::kName && matched_ == 0;
     // A line that is only a name is a field with an empty value.
     const bool bare_name = at_ == At::kName && matched_ == kNameLength;
     at_ = At::kName;
     matched_ = 0;
+    between_events_ = blank;
     if (bare_name) {
         return begin_data();
     }
-    if (!blank || !has_data_) {
+    if (!blank) {
         return kNoToken;
     }
+    const bool ends_event = has_data_;
     has_data_ = false;
-    return {SseToken::kEndOfEvent, {}};
+    return {ends_event ? SseToken::kEndOfEvent : SseToken::kNoEvent, {}};
 }
 
 }  // namespace ai_limit

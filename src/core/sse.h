@@ -16,9 +16,10 @@ namespace ai_limit {
 /** What SseReader finds next. */
 struct SseToken {
     enum Kind : uint8_t {
-        kNothing,    // the piece is used up
-        kData,       // more of the event's data: `text`
-        kEndOfEvent  // all of an event's data has been reported
+        kNothing,     // the piece is used up
+        kData,        // more of the event's data: `text`
+        kEndOfEvent,  // all of an event's data has been reported
+        kNoEvent      // a blank line with no data before it, such as behind a comment
     };
     Kind kind;
     std::string_view text;  // within the piece, or a static "\n" between two `data` lines
@@ -37,6 +38,15 @@ public:
     SseToken next(std::string_view* rest);
 
     /**
+     * The last that came is a blank line: an event begins with the next byte, unless that is a LF
+     * which belongs to the same line end (skip_line_feed()). Not so at the start of a stream.
+     */
+    bool is_between_events() const { return between_events_; }
+
+    /** Removes from the front of `rest` the second byte of a line end, where it stands there. */
+    bool skip_line_feed(std::string_view* rest);
+
+    /**
      * Call this once, where the stream ends: true if an event is open, which ends here. It may be
      * cut in the middle of a line.
      */
@@ -51,7 +61,7 @@ public:
                 sink.data(token.text);
             } else if (token.kind == SseToken::kEndOfEvent) {
                 sink.end_of_event();
-            } else {
+            } else if (token.kind == SseToken::kNothing) {
                 return;
             }
         }
@@ -84,6 +94,7 @@ private:
     uint8_t matched_ = 0;
     bool after_cr_ = false;  // a LF that follows belongs to the same line end
     bool has_data_ = false;  // the event has a `data` line
+    bool between_events_ = false;
 };
 
 }  // namespace ai_limit

@@ -111,7 +111,7 @@ void UsageReader::feed_events(std::string_view piece) {
         }
         if (token.kind == SseToken::kData) {
             read_document(token.text);
-        } else {
+        } else if (token.kind == SseToken::kEndOfEvent) {
             end_document();
         }
     }

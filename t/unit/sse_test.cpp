@@ -149,6 +149,25 @@ TEST(Sse, HandsOverDataWhereItLies) {
     EXPECT_EQ(rest, "\n\n");
 }
 
+TEST(Sse, TellsWhereAnEventBegins) {
+    SseReader reader;
+    std::string_view rest = "\n: ping\r\n\r\nid: 1\ndata: a\r\rx";
+    EXPECT_FALSE(reader.is_between_events());
+    EXPECT_EQ(reader.next(&rest).kind, SseToken::kNoEvent);
+    EXPECT_TRUE(reader.is_between_events());
+    EXPECT_EQ(rest, "\nid: 1\ndata: a\r\rx");
+    EXPECT_TRUE(reader.skip_line_feed(&rest));
+    EXPECT_FALSE(reader.skip_line_feed(&rest));
+    EXPECT_TRUE(reader.is_between_events());
+    EXPECT_EQ(reader.next(&rest).kind, SseToken::kData);
+    EXPECT_FALSE(reader.is_between_events());
+    EXPECT_EQ(reader.next(&rest).kind, SseToken::kEndOfEvent);
+    EXPECT_TRUE(reader.is_between_events());
+    EXPECT_FALSE(reader.skip_line_feed(&rest));
+    EXPECT_EQ(reader.next(&rest).kind, SseToken::kNothing);
+    EXPECT_FALSE(reader.is_between_events());
+}
+
 TEST(Sse, HoldsNoMoreThanAPosition) {
     static_assert(sizeof(SseReader) <= 8);
 }

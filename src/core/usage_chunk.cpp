@@ -1,0 +1,96 @@
+#include "core/usage_chunk.h"
+
+#include <cstring>
+#include <type_traits>
+
+namespace ai_limit {
+
+namespace {
+
+enum Wanted : JsonPathId { kChoices, kChoice, kUsage };
+
+struct Tree {
+    JsonPaths<4> paths;
+    const char* error;
+};
+
+constexpr Tree make_tree() {
+    Tree tree{};
+    const char* errors[] = {
+        tree.paths.add("/choices", kChoices, JsonPathStar::kEveryElement),
+        tree.paths.add("/choices/*", kChoice, JsonPathStar::kEveryElement),
+        tree.paths.add("/usage", kUsage, JsonPathStar::kEveryElement),
+    };
+    for (const char* error : errors) {
+        tree.error = error != nullptr ? error : tree.error;
+    }
+    return tree;
+}
+
+constexpr Tree kTree = make_tree();
+static_assert(kTree.error == nullptr);
+
+/** Where the value of a key begins, it takes the place of an earlier one with the same name. */
+void take_value(const JsonToken& token, std::string_view bracket, bool* is_that) {
+    if (token.kind != JsonToken::kEnd) {
+        *is_that = token.kind == JsonToken::kBegin && token.text == bracket;
+    }
+}
+
+}  // namespace
+
+static_assert(std::is_trivially_copyable_v<UsageChunkFilter> && sizeof(UsageChunkFilter) <= 9000);
+
+UsageChunkFilter::UsageChunkFilter() : scanner_(kTree.paths.root()) {}
+
+void UsageChunkFilter::read(std::string_view data) {
+    while (!passing_ && !data.empty()) {
+        const JsonToken token = scanner_.next(&data);
+        if (token.kind != JsonToken::kNothing) {
+            take(token);
+        }
+    }
+}
+
+void UsageChunkFilter::take(const JsonToken& token) {
+    switch (token.id) {
+        case kChoices:
+            take_value(token, "[", &is_array_);
+            has_choices_ = has_choices_ && token.kind == JsonToken::kEnd;
+            break;
+        case kChoice:
+            has_choices_ = true;
+            break;
+        default:
+            take_value(token, "{", &has_usage_);
+            break;
+    }
+}
+
+/** Returns whether the event that ends is the one to take out; `size` is what is not held of it. */
+bool UsageChunkFilter::end_event(size_t size) {
+    const bool is_short = !passing_ && size <= kMaxHeld - held_size_;
+    const bool is_usage =
+        is_short && scanner_.is_complete() && is_array_ && !has_choices_ && has_usage_;
+    scanner_.reset();
+    is_array_ = false;
+    has_choices_ = false;
+    has_usage_ = false;
+    passing_ = false;
+    return is_usage;
+}
+
+/** False, and nothing is changed, where it is too long. */
+bool UsageChunkFilter::hold(const char* from, const char* to) {
+    const size_t size = static_cast<size_t>(to - from);
+    if (size > kMaxHeld - held_size_) {
+        return false;
+    }
+    if (size > 0) {
+        std::memcpy(held_ + held_size_, from, size);
+    }
+    held_size_ = static_cast<uint16_t>(held_size_ + size);
+    return true;
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,118 @@
+#pragma once
+
+// Takes out of an OpenAI-style stream the chunk that the client did not ask for: where
+// `ai_limit_include_usage` has asked for the usage, one event at the end has it and no choices.
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "core/json_scan.h"
+#include "core/sse.h"
+
+namespace ai_limit {
+
+/** The position within one stream, and the event that is not whole yet. Trivially copyable. */
+class UsageChunkFilter {
+public:
+    /** A longer event passes as it is, also where it comes in one piece. */
+    static constexpr size_t kMaxHeld = 8192;
+
+    UsageChunkFilter();
+
+    /**
+     * Hands what is to go on to `sink.pass(std::string_view)`: text of the piece, or text in this
+     * object's own memory, which is good until the next call. An event goes on as soon as it is
+     * whole, and so does what is none, such as a comment with a blank line behind it.
+     */
+    template <typename Sink>
+    void feed(std::string_view piece, Sink& sink);
+
+    /** Call this once, where the stream ends: an event that is open ends here. */
+    template <typename Sink>
+    void finish(Sink& sink);
+
+private:
+    template <typename Sink>
+    static void pass(const char* from, const char* to, Sink& sink);
+    template <typename Sink>
+    void pass_held(Sink& sink);
+
+    void read(std::string_view data);
+    void take(const JsonToken& token);
+    bool end_event(size_t size);
+    bool hold(const char* from, const char* to);
+
+    SseReader events_;
+    JsonScanner scanner_;
+    bool is_array_ = false;     // `choices`
+    bool has_choices_ = false;  // it has elements
+    bool has_usage_ = false;    // `usage` is an object
+    bool passing_ = false;      // the event is too long: it goes on as it comes
+    bool taken_out_ = false;    // the event before was
+    uint16_t held_size_ = 0;
+    char held_[kMaxHeld];
+};
+
+template <typename Sink>
+void UsageChunkFilter::feed(std::string_view piece, Sink& sink) {
+    std::string_view rest = piece;
+    const char* from = piece.data();   // of what has not been handed on
+    const char* event = piece.data();  // where it begins, or goes on in this piece
+    for (;;) {
+        if (events_.is_between_events()) {
+            if (events_.skip_line_feed(&rest) && taken_out_) {
+                from = rest.data();
+            }
+            event = rest.data();
+        }
+        const SseToken token = events_.next(&rest);
+        if (token.kind == SseToken::kNothing) {
+            break;
+        }
+        if (token.kind == SseToken::kData) {
+            read(token.text);
+            continue;
+        }
+        taken_out_ = end_event(static_cast<size_t>(rest.data() - event));
+        if (taken_out_) {
+            pass(from, event, sink);
+            from = rest.data();
+            held_size_ = 0;
+        }
+        pass_held(sink);
+    }
+    const char* end = piece.data() + piece.size();
+    if (!events_.is_between_events() && !passing_) {
+        pass(from, event, sink);
+        from = event;
+        if (hold(event, end)) {
+            return;
+        }
+        pass_held(sink);
+        passing_ = true;
+    }
+    pass(from, end, sink);
+}
+
+template <typename Sink>
+void UsageChunkFilter::finish(Sink& sink) {
+    events_.finish();
+    held_size_ = end_event(0) ? 0 : held_size_;
+    pass_held(sink);
+}
+
+template <typename Sink>
+void UsageChunkFilter::pass(const char* from, const char* to, Sink& sink) {
+    if (from != to) {
+        sink.pass(std::string_view(from, static_cast<size_t>(to - from)));
+    }
+}
+
+template <typename Sink>
+void UsageChunkFilter::pass_held(Sink& sink) {
+    pass(held_, held_ + held_size_, sink);
+    held_size_ = 0;
+}
+
+}  // namespace ai_limit
