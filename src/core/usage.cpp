@@ -204,8 +204,11 @@ void UsageReader::end_document() {
     malformed_ = malformed_ || !is_document_whole();
     text_ += is_sound() ? 0 : delta_;
     delta_ = 0;
-    told_at_ = told_here_ ? text_bytes() : told_at_;
+    if (told_here_) {
+        told_at_ = text_bytes() == text_before_ ? text_before_ : UINT64_MAX;
+    }
     told_here_ = false;
+    text_before_ = text_bytes();
     offset_ = 0;
     is_end_mark_ = true;
     type_.clear();

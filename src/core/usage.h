@@ -47,8 +47,8 @@ public:
     bool has_usage() const { return counts_.has_any(); }
 
     /**
-     * What was told of a stream that goes on, or was cut short, counts all that has been written so
-     * far: no text came behind it. Or a header told it, which is of all of the answer.
+     * What was told of a stream that goes on, or was cut short, is what it used in all: it came in
+     * a piece of its own, and no text came behind it. Or a header told it.
      */
     bool has_final_usage() const {
         return has_usage() && (told_by_header_ || told_at_ == text_bytes());
@@ -108,7 +108,8 @@ private:
     UsageCounts counts_;
     bool told_by_header_ = false;
     bool told_here_ = false;         // a count, in this document
-    uint64_t told_at_ = UINT64_MAX;  // bytes of text when the last count was told
+    uint64_t told_at_ = UINT64_MAX;  // bytes of text when counts came without any
+    uint64_t text_before_ = 0;       // bytes of text before this document
     uint64_t text_ = 0;
     uint64_t reasoning_ = 0;
     uint64_t reasoning_content_ = 0;

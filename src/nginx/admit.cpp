@@ -60,12 +60,18 @@ inline void add_charge(Evaluation* one, const Ask& ask, const Key& key, PolicyCo
     one->parts[i] = {policy, key.text};
 }
 
+/** Whether the request's body has no part in what the policy holds for it. */
+bool has_fixed_reserve(const PolicyConf& policy) {
+    return policy.reserve == Reserve::kOff || policy.reserve == Reserve::kAmount;
+}
+
 /**
  * Adds the charges of a policy that may have been evaluated before, has variables or counts tokens,
- * if it applies to this request.
+ * if it applies to this request. NGX_AGAIN where that takes the request's body, which is awaited.
  */
 __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, PolicyConf* policy,
-                                                        const Key& key, Evaluation* one) {
+                                                        const Key& key, bool awaits_body,
+                                                        Evaluation* one) {
     if (!policy->usable || was_evaluated(one->earlier, policy)) {
         return NGX_OK;
     }
@@ -74,11 +80,20 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, P
     if (rc != NGX_OK) {
         return rc == NGX_DECLINED ? NGX_OK : rc;
     }
-    if (ask.limit->measure == Measure::kTokens) {
-        ask.settled_later = true;
-        ask.cost = 0;  // until the request's body is known
-        add_charge(one, policy->hold, key, nullptr);
+    if (ask.limit->measure != Measure::kTokens) {
+        add_charge(one, ask, key, policy);
+        return NGX_OK;
     }
+    if (awaits_body && !has_fixed_reserve(*policy)) {
+        return NGX_AGAIN;
+    }
+    Ask hold = policy->hold;
+    ask.settled_later = true;
+    if (read_reservation(r, policy, *ask.limit, &ask.cost) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    hold.cost = ask.cost;
+    add_charge(one, hold, key, nullptr);
     add_charge(one, ask, key, policy);
     return NGX_OK;
 }
@@ -93,7 +108,7 @@ ngx_int_t collect_run(ngx_http_request_t* r, PolicyConf* const* policy, PolicyCo
     for (; policy != end; ++policy) {
         if (first && (*policy)->plain) {
             add_charge(one, (*policy)->ask, key, *policy);
-        } else if (add_unusual_charges(r, *policy, key, one) != NGX_OK) {
+        } else if (add_unusual_charges(r, *policy, key, false, one) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -128,30 +143,38 @@ ngx_int_t collect(ngx_http_request_t* r, const PolicySet& set, Evaluation* one) 
                : NGX_ERROR;
 }
 
-/** Which policies can be asked: before a request's body has been read, not those that may depend on
- * it. */
-enum class Stage { kWhole, kBeforeBody, kAfterBody };
-
-bool belongs_to(Stage stage, const PolicyConf& policy) {
-    return stage == Stage::kWhole || policy.after_body == (stage == Stage::kAfterBody);
-}
-
-ngx_int_t collect_stage(ngx_http_request_t* r, const PolicySet& set, Stage stage, Evaluation* one) {
-    PolicyConf* const* policy = set.policies;
-    for (ngx_uint_t i = 0; i < set.run_count; ++i) {
+/**
+ * Adds the charges of a set's policies where the body may matter. While it has not been read, those
+ * that depend on it are put off: their bits are set in `later`. Once it has, only they are added.
+ */
+ngx_int_t collect_with_body(ngx_http_request_t* r, const PolicySet& set, bool awaits_body,
+                            uint32_t* later, Evaluation* one) {
+    uint32_t wanted = awaits_body ? ~uint32_t{0} : *later;
+    *later = 0;
+    ngx_uint_t i = 0;
+    for (ngx_uint_t run = 0; run < set.run_count; ++run) {
         Key key;
         bool has_key = false;
-        for (PolicyConf* const* end = policy + set.runs[i].count; policy != end; ++policy) {
-            if (!belongs_to(stage, **policy)) {
+        for (ngx_uint_t end = i + set.runs[run].count; i < end; ++i) {
+            PolicyConf* policy = set.policies[i];
+            uint32_t bit = uint32_t{1} << i;
+            if (!(wanted & bit)) {
                 continue;
             }
-            if (!has_key && find_key(r, *policy, &key) != NGX_OK) {
+            if (awaits_body && policy->after_body) {
+                *later |= bit;
+                continue;
+            }
+            if (!has_key && find_key(r, policy, &key) != NGX_OK) {
                 return NGX_ERROR;
             }
             has_key = true;
-            if (key.text.len != 0 && add_unusual_charges(r, *policy, key, one) != NGX_OK) {
+            ngx_int_t rc =
+                key.text.len == 0 ? NGX_OK : add_unusual_charges(r, policy, key, awaits_body, one);
+            if (rc == NGX_ERROR) {
                 return NGX_ERROR;
             }
+            *later |= rc == NGX_AGAIN ? bit : 0;
         }
     }
     return NGX_OK;
@@ -179,18 +202,6 @@ bool has_tokens(const Evaluation& one) {
     return false;
 }
 
-bool needs_body(const LocConf& conf, const PolicySet& set, const Evaluation& one) {
-    if (conf.include_usage || has_tokens(one)) {
-        return true;
-    }
-    for (ngx_uint_t i = 0; i < set.count; ++i) {
-        if (set.policies[i]->after_body) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /** Notes what was decided. */
 ngx_int_t conclude(ngx_http_request_t* r, RequestContext* context, const LocConf& conf,
                    const PolicySet& set, Evaluation* one, bool passes) {
@@ -202,26 +213,6 @@ ngx_int_t conclude(ngx_http_request_t* r, RequestContext* context, const LocConf
         return refuse_or_pass(r, context, conf, one);
     }
     return NGX_DECLINED;
-}
-
-/** Has each policy in tokens hold what it is to hold. */
-ngx_int_t reserve(ngx_http_request_t* r, const RequestInfo& info, Evaluation* one) {
-    Expectation expected{};
-    expected.prompt = info.prompt_estimate();
-    expected.limits_output = info.most_output(&expected.most_output);
-    for (ngx_uint_t i = 0; i < one->count; ++i) {
-        Charge* charge = &one->charges[i];
-        if (!charge->settled_later) {
-            continue;
-        }
-        Amount held = 0;
-        if (read_reservation(r, one->parts[i].policy, *charge->limit, expected, &held) != NGX_OK) {
-            return NGX_ERROR;
-        }
-        charge->cost = held;
-        charge[-1].cost = held;
-    }
-    return NGX_OK;
 }
 
 Amount most_held(const Evaluation& one) {
@@ -240,13 +231,9 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
                            Evaluation* one) {
     RequestContext* context = find_context(r);
     TokenContext* tokens = context->tokens;
-    bool counts_tokens = has_tokens(*one);
-    if (counts_tokens || conf.include_usage) {
-        const RequestInfo* info = read_request_info(r);
-        if (info == nullptr || settle_at_end(r, tokens) != NGX_OK ||
-            reserve(r, *info, one) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
+    if ((has_tokens(*one) || conf.include_usage) &&
+        (read_request_info(r) == nullptr || settle_at_end(r, tokens) != NGX_OK)) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     ngx_int_t rc = NGX_DECLINED;
     if (one->count != 0) {
@@ -262,7 +249,7 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
 }
 
 /**
- * Decides where the body may matter: what needs no body is looked at first, so that a client that
+ * Decides where the body may matter. What needs no body is looked at first, so that a client that
  * is refused need not send it.
  */
 ngx_int_t evaluate_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set) {
@@ -271,21 +258,19 @@ ngx_int_t evaluate_with_body(ngx_http_request_t* r, const LocConf& conf, const P
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     RequestContext* context = find_context(r);
+    bool waits = awaits_body(r);
     Evaluation* one = tokens->pending;
     tokens->pending = nullptr;
-    if (one != nullptr) {
-        return collect_stage(r, set, Stage::kAfterBody, one) == NGX_OK
-                   ? decide_with_body(r, conf, set, one)
-                   : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (one == nullptr) {
+        tokens->later = ~uint32_t{0};
+        one = add_evaluation(r, context, 2 * set.count);
     }
-    bool waits = awaits_body(r);
-    one = add_evaluation(r, context, 2 * set.count);
-    if (one == nullptr ||
-        collect_stage(r, set, waits ? Stage::kBeforeBody : Stage::kWhole, one) != NGX_OK) {
+    if (one == nullptr || collect_with_body(r, set, waits, &tokens->later, one) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     one->dry_run = conf.dry_run;
-    if (!waits || !needs_body(conf, set, *one)) {
+    bool needs_body = conf.include_usage || tokens->later != 0 || has_tokens(*one);
+    if (!waits || !needs_body) {
         return decide_with_body(r, conf, set, one);
     }
     one->now = now_by_nginx();

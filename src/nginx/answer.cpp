@@ -4,6 +4,7 @@
 
 #include "core/policies.h"
 #include "nginx/answer_decoder.h"
+#include "nginx/chunk_hiding.h"
 #include "nginx/request_body.h"
 #include "nginx/shared_zone.h"
 
@@ -130,6 +131,18 @@ void read_headers(ngx_http_request_t* r, UsageReader* reader) {
     }
 }
 
+/** The client did not ask for the chunk with the usage. */
+ngx_int_t begin_hiding(ngx_http_request_t* r, TokenContext* tokens) {
+    tokens->hiding = make_chunk_hiding(r);
+    if (tokens->hiding == nullptr) {
+        return NGX_ERROR;
+    }
+    ngx_http_clear_content_length(r);
+    ngx_http_clear_accept_ranges(r);
+    ngx_http_clear_etag(r);
+    return NGX_OK;
+}
+
 ngx_int_t make_reader(ngx_http_request_t* r, TokenContext* tokens) {
     AnswerKind kind = answer_kind(view(r->headers_out.content_type));
     ContentCoding coding = content_coding(content_encoding(r));
@@ -151,7 +164,8 @@ ngx_int_t make_reader(ngx_http_request_t* r, TokenContext* tokens) {
     if (kind != AnswerKind::kOther) {
         r->filter_need_in_memory = 1;
     }
-    return NGX_OK;
+    bool hides = tokens->asked_for_usage && kind == AnswerKind::kSse && tokens->decoder == nullptr;
+    return hides ? begin_hiding(r, tokens) : NGX_OK;
 }
 
 void feed(TokenContext* tokens, std::string_view piece) {

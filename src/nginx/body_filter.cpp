@@ -3,12 +3,23 @@
 #include "nginx/body_filter.h"
 
 #include "nginx/answer.h"
+#include "nginx/chunk_hiding.h"
 
 namespace ai_limit {
 
 namespace {
 
 ngx_http_output_body_filter_pt next_body_filter;
+
+ngx_int_t pass_without_chunk(ngx_http_request_t* r, ChunkHiding* hiding, ngx_chain_t* in) {
+    ngx_chain_t* out = nullptr;
+    if (hide_chunk(hiding, in, &out) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    ngx_int_t rc = next_body_filter(r, out);
+    note_sent(hiding, out);
+    return rc;
+}
 
 ngx_int_t body_filter(ngx_http_request_t* r, ngx_chain_t* in) noexcept {
     if (in == nullptr || r != r->main) {
@@ -19,6 +30,9 @@ ngx_int_t body_filter(ngx_http_request_t* r, ngx_chain_t* in) noexcept {
         static_cast<RequestContext*>(ngx_http_get_module_ctx(r, ngx_http_ai_limit_module));
     if (context != nullptr && context->tokens != nullptr) {
         watch_answer(r, context->tokens, in);
+        if (context->tokens->hiding != nullptr) {
+            return pass_without_chunk(r, context->tokens->hiding, in);
+        }
     }
     return next_body_filter(r, in);
 }

@@ -12,13 +12,12 @@ struct ChunkHiding;
 ChunkHiding* make_chunk_hiding(ngx_http_request_t* r);
 
 /**
- * Uses `in` up and puts what the client is to see of it into `out`, a copy in buffers that are used
- * again once they have been sent. NGX_ERROR without memory.
+ * Uses `in` up and makes of it what the client is to see: a chain of buffers of its own, which may
+ * be empty. They are used again once they have been sent. NGX_ERROR without memory.
  */
-ngx_int_t hide_chunk(ngx_http_request_t* r, ChunkHiding* hiding, ngx_chain_t* in,
-                     ngx_chain_t** out);
+ngx_int_t hide_chunk(ChunkHiding* hiding, ngx_chain_t* in, ngx_chain_t** out);
 
-/** To be called behind each attempt to send `out`, with the same. */
-void reclaim_sent(ngx_http_request_t* r, ChunkHiding* hiding, ngx_chain_t** out);
+/** To be called behind the attempt to send what hide_chunk() made. */
+void note_sent(ChunkHiding* hiding, ngx_chain_t* out);
 
 }  // namespace ai_limit

@@ -4,6 +4,7 @@
 #include "core/policies.h"
 #include "core/rate.h"
 #include "core/shown_key.h"
+#include "nginx/request_body.h"
 
 namespace ai_limit {
 
@@ -110,6 +111,19 @@ ngx_int_t read_reserve_variable(ngx_http_request_t* r, PolicyConf* policy, Reser
     return NGX_OK;
 }
 
+ngx_int_t reserve_by_body(ngx_http_request_t* r, const PolicyConf& policy, const Limit& limit,
+                          Amount* held) {
+    const RequestInfo* info = read_request_info(r);
+    if (info == nullptr) {
+        return NGX_ERROR;
+    }
+    Expectation expected{};
+    expected.prompt = info->prompt_estimate();
+    expected.limits_output = info->most_output(&expected.most_output);
+    *held = reservation(expected, policy.weights, limit.capacity);
+    return NGX_OK;
+}
+
 }  // namespace
 
 bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount) {
@@ -126,7 +140,7 @@ bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount) {
 }
 
 ngx_int_t read_reservation(ngx_http_request_t* r, PolicyConf* policy, const Limit& limit,
-                           const Expectation& expected, Amount* held) {
+                           Amount* held) {
     Reserve reserve = policy->reserve;
     Amount amount = policy->reserve_amount;
     if (reserve == Reserve::kVariable &&
@@ -141,8 +155,7 @@ ngx_int_t read_reservation(ngx_http_request_t* r, PolicyConf* policy, const Limi
             *held = ngx_min(amount, limit.capacity);
             break;
         default:
-            *held = reservation(expected, policy->weights, limit.capacity);
-            break;
+            return reserve_by_body(r, *policy, limit, held);
     }
     return NGX_OK;
 }

@@ -16,10 +16,10 @@ ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, Ask* ask);
 bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount);
 
 /**
- * What a policy in tokens holds for a request that asks for so much, under the limit that it has
- * for the request. NGX_ERROR without memory.
+ * What a policy in tokens holds for a request, under the limit that it has for it: by what the
+ * request's body asks for, unless `reserve=` says a number or off. NGX_ERROR without memory.
  */
 ngx_int_t read_reservation(ngx_http_request_t* r, PolicyConf* policy, const Limit& limit,
-                           const Expectation& expected, Amount* held);
+                           Amount* held);
 
 }  // namespace ai_limit

@@ -94,16 +94,43 @@ ngx_int_t remaining_of_policy_variable(ngx_http_request_t* r, ngx_http_variable_
     return set_number(r, v, said.remaining);
 }
 
+bool is_control(char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
+
+/** A client may put anything into it, but no line end into a header that is made of it. */
+ngx_int_t set_without_controls(ngx_http_request_t* r, ngx_http_variable_value_t* v,
+                               std::string_view text) {
+    size_t controls = 0;
+    for (char c : text) {
+        controls += is_control(c) ? 1 : 0;
+    }
+    u_char* space = static_cast<u_char*>(ngx_pnalloc(r->pool, text.size() + 2 * controls));
+    if (space == nullptr) {
+        return NGX_ERROR;
+    }
+    u_char* end = space;
+    for (char c : text) {
+        if (is_control(c)) {
+            end = ngx_sprintf(end, "%%%02Xd", static_cast<int>(static_cast<unsigned char>(c)));
+        } else {
+            *end++ = static_cast<u_char>(c);
+        }
+    }
+    set_value(v, {reinterpret_cast<char*>(space), static_cast<size_t>(end - space)});
+    return NGX_OK;
+}
+
 ngx_int_t model_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t) noexcept {
     const RequestInfo* info = read_request_info(r);
     if (info == nullptr) {
         return NGX_ERROR;
     }
-    v->not_found = 1;
-    if (!info->model().empty()) {
-        set_value(v, info->model());
+    if (info->model().empty()) {
+        v->not_found = 1;
+        return NGX_OK;
     }
-    return NGX_OK;
+    return set_without_controls(r, v, info->model());
 }
 
 ngx_int_t stream_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t) noexcept {
