@@ -78,7 +78,7 @@ private:
         file_->file = {};
         file_->file.fd = NGX_INVALID_FILE;
         file_->file.log = r_->connection->log;
-        file_->warn = nullptr;
+        file_->log_level = 0;  // the first one was noted in the log already
         file_->pool = r_->pool;
         file_->offset = 0;
         return NGX_OK;
