@@ -35,9 +35,12 @@ public:
         piece.last = piece.end = piece.pos + text.size();
         piece.memory = 1;
         ngx_chain_t chain = {&piece, nullptr};
-        return ngx_write_chain_to_temp_file(file_, &chain) == static_cast<ssize_t>(text.size())
-                   ? NGX_OK
-                   : NGX_ERROR;
+        ssize_t written = ngx_write_chain_to_temp_file(file_, &chain);
+        if (written != static_cast<ssize_t>(text.size())) {
+            return NGX_ERROR;
+        }
+        file_->offset += written;
+        return NGX_OK;
     }
 
     /** Puts it in the place of the request's body. */
@@ -49,7 +52,7 @@ public:
         if (file_ != nullptr) {
             buf_->in_file = 1;
             buf_->file = &file_->file;
-            buf_->file_last = file_->file.offset;
+            buf_->file_last = file_->offset;
             r_->request_body->temp_file = file_;
         }
         *link = {buf_, nullptr};
