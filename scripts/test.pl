@@ -26,6 +26,8 @@ chomp $cpus;
 
 my @warnings = qw(-Wall -Wextra -Wno-unused-parameter -Werror);
 my @core     = qw(-std=c++17 -O1 -g -I src -fno-omit-frame-pointer);
+# Inputs per fuzz target, where 100,000 of them take more than ten seconds or so.
+my %fuzz_runs = (table => 15_000, usage => 20_000, usage_chunk => 40_000);
 my ($passed, $failed) = (0, 0);
 my %suites = (unit => [\&unit], fuzz => [\&fuzz], nginx => [\&nginx], all => [\&unit, \&fuzz, \&nginx]);
 
@@ -81,7 +83,7 @@ sub fuzz_options {
     my ($name) = @_;
     my $found = "build/fuzz-$name/corpus";
     make_path($found);
-    my @options = ('-runs=' . ($ENV{FUZZ_RUNS} // 100_000), '-seed=1', '-print_final_stats=0', '-verbosity=1',
+    my @options = ('-runs=' . ($ENV{FUZZ_RUNS} // $fuzz_runs{$name} // 100_000), '-seed=1', '-print_final_stats=0', '-verbosity=1',
         "-artifact_prefix=build/fuzz-$name/");
     push @options, "-dict=t/fuzz/$name.dict" if -e "t/fuzz/$name.dict";
     return (@options, $ENV{FUZZ_RUNS} ? $found : (), -d "t/fuzz/corpus/$name" ? "t/fuzz/corpus/$name" : ());

@@ -1,11 +1,6 @@
 // The JSON scanner against Boost.JSON's parser, on arbitrary bytes, and against itself, cut
 // anywhere: they agree on what is a document, and on the values of some paths.
-//
-// Where they may differ is what json_scan.h lists as lenient: half a surrogate pair, huge
-// exponents, and what is deeper than kMaxJsonStrictDepth.
 
-#include <boost/json/basic_parser_impl.hpp>
-#include <boost/json/src.hpp>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -15,11 +10,11 @@
 
 #include "core/json_scan.h"
 #include "core/number.h"
+#include "json_reference.h"
 
 namespace {
 
 using namespace ai_limit;
-namespace json = boost::json;
 
 void require(bool holds) {
     if (!holds) {
@@ -42,137 +37,6 @@ constexpr JsonPaths<32> make_tree() {
 
 constexpr JsonPaths<32> kTree = make_tree();
 
-/** One wanted value: its path, what it is, and its text. */
-struct Value {
-    JsonPathId id;
-    char kind;
-    std::string text;
-
-    bool operator==(const Value& other) const {
-        return id == other.id && kind == other.kind && text == other.text;
-    }
-};
-
-struct Result {
-    bool valid = false;
-    bool comparable = true;
-    std::vector<Value> values;
-};
-
-/** Keeps the path of each value as text, and compares it with the wanted ones. */
-class Reference {
-public:
-    static constexpr size_t max_array_size = SIZE_MAX;
-    static constexpr size_t max_object_size = SIZE_MAX;
-    static constexpr size_t max_string_size = SIZE_MAX;
-    static constexpr size_t max_key_size = SIZE_MAX;
-
-    using Error = boost::system::error_code;
-    using Text = json::string_view;
-
-    bool on_document_begin(Error&) { return true; }
-    bool on_document_end(Error&) { return true; }
-    bool on_array_begin(Error&) { return begin("*"); }
-    bool on_array_end(size_t, Error&) { return end(); }
-    bool on_object_begin(Error&) { return begin(""); }
-    bool on_object_end(size_t, Error&) { return end(); }
-    bool on_string_part(Text text, size_t, Error&) { return keep(text); }
-    bool on_string(Text text, size_t, Error&) { return keep(text) && report('s', take()); }
-    bool on_key_part(Text text, size_t, Error&) { return keep(text); }
-    bool on_key(Text text, size_t, Error&) {
-        keep(text);
-        keys_.back() = escaped(take());
-        return true;
-    }
-    bool on_number_part(Text text, Error&) { return keep(text); }
-    bool on_int64(int64_t, Text text, Error&) { return number(text); }
-    bool on_uint64(uint64_t, Text text, Error&) { return number(text); }
-    bool on_double(double, Text text, Error&) { return number(text); }
-    bool on_bool(bool value, Error&) { return report(value ? 't' : 'f', ""); }
-    bool on_null(Error&) { return report('n', ""); }
-    bool on_comment_part(Text, Error&) { return true; }
-    bool on_comment(Text, Error&) { return true; }
-
-    std::vector<Value> values;
-
-private:
-    bool begin(const char* key) {
-        report('{', "");
-        keys_.push_back(key);
-        return true;
-    }
-    bool end() {
-        keys_.pop_back();
-        return report('}', "");
-    }
-    bool keep(Text text) {
-        kept_.append(text.data(), text.size());
-        return true;
-    }
-    std::string take() { return std::move(kept_); }
-    bool number(Text text) {
-        keep(text);
-        std::string all = take();
-        // as nothing shows its end
-        return keys_.empty() || report('0', all.size() > kMaxJsonKey ? "" : all);
-    }
-    /** As a JSON Pointer writes it; a key that is a star becomes something else. */
-    static std::string escaped(const std::string& key) {
-        std::string token;
-        for (const char c : key) {
-            token += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
-        }
-        return token == "*" ? "a star" : token;
-    }
-    bool report(char kind, std::string text) {
-        std::string path;
-        for (const std::string& key : keys_) {
-            path += "/" + key;
-        }
-        kept_.clear();
-        for (JsonPathId id = 0; id < std::size(kPaths); ++id) {
-            if (path == kPaths[id]) {
-                values.push_back({id, kind, std::move(text)});
-                break;
-            }
-        }
-        return true;
-    }
-
-    std::vector<std::string> keys_;
-    std::string kept_;
-};
-
-/** Whether a text may hold half of a surrogate pair, which Boost refuses with several errors. */
-bool has_surrogate(std::string_view text) {
-    for (size_t at = text.find("\\u"); at != text.npos; at = text.find("\\u", at + 1)) {
-        const std::string_view digits = text.substr(at + 2, 2);
-        if (digits.size() == 2 && (digits[0] | 0x20) == 'd' && digits[1] >= '8') {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool is_lenience(const boost::system::error_code& error, std::string_view text) {
-    return error == json::error::exponent_overflow || error == json::error::too_deep ||
-           (error && has_surrogate(text));
-}
-
-Result read_with_boost(std::string_view text) {
-    json::parse_options options;
-    options.max_depth = kMaxJsonStrictDepth;
-    options.allow_invalid_utf8 = true;
-    json::basic_parser<Reference> parser(options);
-    boost::system::error_code error;
-    const size_t used = parser.write_some(false, text.data(), text.size(), error);
-    Result result;
-    result.comparable = !is_lenience(error, text);
-    result.valid = !error && text.find_first_not_of(" \t\r\n", used) == text.npos;
-    result.values = std::move(parser.handler().values);
-    return result;
-}
-
 /** Puts a scanner's tokens together again. */
 class Collector {
 public:
@@ -189,7 +53,7 @@ public:
         }
     }
 
-    std::vector<Value> values;
+    std::vector<JsonValue> values;
 
 private:
     static constexpr size_t kMaxText = 60'000;
@@ -225,7 +89,7 @@ private:
 
 /** `cuts` says how long each piece is; the rest is one piece. Each piece lies in memory of its own,
  * so that a sanitizer sees a step past it. */
-Result read_with_scanner(std::string_view text, std::string_view cuts) {
+JsonResult read_with_scanner(std::string_view text, std::string_view cuts) {
     JsonScanner scanner(kTree.root());
     Collector collector(&scanner);
     while (!text.empty()) {
@@ -264,18 +128,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         cuts = text.substr(1, n);
         text.remove_prefix(n + 1);
     }
-    const Result whole = read_with_scanner(text, {});
-    const Result cut = read_with_scanner(text, cuts);
-    const Result bytes = read_with_scanner(text, std::string(text.size(), '\1'));
+    const JsonResult whole = read_with_scanner(text, {});
+    const JsonResult cut = read_with_scanner(text, cuts);
+    const JsonResult bytes = read_with_scanner(text, std::string(text.size(), '\1'));
     require(whole.valid == cut.valid && whole.values == cut.values);
     require(whole.valid == bytes.valid && whole.values == bytes.values);
 
-    const Result reference = read_with_boost(text);
+    const JsonResult reference = read_with_boost(text, kPaths, std::size(kPaths));
     if (reference.comparable) {
         require(reference.valid == whole.valid);
         require(!reference.valid || reference.values == whole.values);
     }
-    for (const Value& value : whole.values) {
+    for (const JsonValue& value : whole.values) {
         if (value.kind == '0') {
             check_count(value.text);
         }

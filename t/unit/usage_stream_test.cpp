@@ -23,28 +23,6 @@ void expect(const Told& told, Amount input, Amount output, Amount cached, uint64
     EXPECT_EQ(told, (Told{input, output, cached, text, false}));
 }
 
-std::string base64(std::string_view bytes) {
-    constexpr std::string_view kAlphabet =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string text;
-    uint32_t bits = 0;
-    int count = 0;
-    for (const char c : bytes) {
-        bits = bits << 8 | static_cast<uint8_t>(c);
-        for (count += 8; count >= 6; count -= 6) {
-            text += kAlphabet[bits >> (count - 6) & 63];
-        }
-    }
-    if (count > 0) {
-        text += kAlphabet[bits << (6 - count) & 63];
-    }
-    return text + std::string((4 - text.size() % 4) % 4, '=');
-}
-
-std::string chunk(std::string_view document) {
-    return event("chunk", "{\"bytes\":\"" + base64(document) + "\",\"p\":\"abcd\"}");
-}
-
 TEST(UsageStream, OpenAiChat) {
     expect(
         sse("data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
