@@ -171,10 +171,12 @@ sub expecting {
     return ($before, all_of($socket));
 }
 
+# Until the server closes; nginx logs the request when both have.
 sub all_of {
     my ($socket) = @_;
-    local $/;
-    return scalar(<$socket>) // '';
+    my $all = do { local $/; <$socket> } // '';
+    close $socket;
+    return $all;
 }
 
 sub curl {
