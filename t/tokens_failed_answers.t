@@ -31,6 +31,7 @@ my $t = AiLimit::Tokens->start(
     }
     server {
         listen 127.0.0.1:%%PORT_1%%;
+        access_log off;
         location / { proxy_pass http://model; }
 CONF
 );

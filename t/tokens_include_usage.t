@@ -37,8 +37,8 @@ for my $path ('', '/file', '/buffered') {
             is usage_of($silent), $counted, 'a client that did not ask is counted';
             is $t->left, $LIMIT - 42, 'and charged';
             unlike $silent->{body}, qr/"usage":\{|prompt_tokens/, 'and does not see it';
-            is events($silent), events_of("$streams?$used", chat(stream => 1)), 'but sees all others';
             is_deeply sent()->{stream_options}, {include_usage => $TRUE}, 'the server was asked';
+            is events($silent), events_of("$streams?$used", chat(stream => 1)), 'all other pieces are seen';
 
             my $asked = $t->ask("$path$streams?$used", chat(stream => 1, include_usage => 1));
             is usage_of($asked), $counted, 'a client that asked is counted';

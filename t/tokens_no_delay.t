@@ -23,6 +23,7 @@ my $t = AiLimit::Tokens->start(
     }
     server {
         listen 127.0.0.1:%%PORT_1%%;
+        access_log off;
         location / {
             add_header X-Accel-Buffering no;
             proxy_http_version 1.1;

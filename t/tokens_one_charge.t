@@ -48,6 +48,7 @@ my $t = AiLimit::Tokens->start(
     }
     server {
         listen 127.0.0.1:%%PORT_1%%;
+        access_log off;
         location / { add_header X-Accel-Redirect "/inner/v1/chat/completions?prompt_tokens=20&completion_tokens=22"; return 200; }
 CONF
 );

@@ -119,7 +119,7 @@ subtest 'HTTP/2' => sub {
     for my $path ('', '/file', '/unbuffered') {
         for my $name (sort keys %bodies) {
             my $id = "h2$path-$name" =~ tr/ /_/r;
-            my $file = $t->nginx->write_file('body', '');
+            my $file = $t->nginx->write_file('sent', '');
             open my $out, '>:raw', $file or die "$file: $!";
             print {$out} $bodies{$name};
             close $out;

@@ -24,6 +24,7 @@ my $t = AiLimit::Tokens->start(
     }
     server {
         listen 127.0.0.1:%%PORT_1%%;
+        access_log off;
         location = /accel { add_header X-Accel-Redirect /page.json; return 200; }
 CONF
 );
