@@ -313,12 +313,11 @@ ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept {
 
 ngx_int_t access_handler(ngx_http_request_t* r) noexcept {
     LocConf* conf = loc_conf(r);
-    if (r != r->main) {
+    if (conf->list == nullptr || r != r->main) {
         return NGX_DECLINED;
     }
-    if (conf->list == nullptr || conf->list->access.count == 0) {
-        static const PolicySet none = {};
-        return conf->include_usage ? evaluate_with_body(r, *conf, none) : NGX_DECLINED;
+    if (conf->list->access.count == 0 && !conf->include_usage) {
+        return NGX_DECLINED;
     }
     return evaluate_set(r, *conf, conf->list->access);
 }
