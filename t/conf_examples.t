@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP qw(decode_json);
 use Test::More;
+use Time::HiRes qw(sleep time);
 
 use AiLimit::Http;
 use AiLimit::ModelServer;
@@ -15,14 +16,21 @@ use AiLimit::Nginx;
 my $module = AiLimit::Nginx::module_path() or plan skip_all => 'the module is not built';
 my $examples = "$FindBin::Bin/../conf-examples";
 my @models = map { AiLimit::ModelServer->start } 1 .. 2;
+my $json = JSON::PP->new->canonical->utf8;
 my $CHAT = '{"model":"m","messages":[]}';
 
 # What is to be shown of each.
 my %shows = (
     'quickstart.conf' => sub {
-        my ($port) = @_;
+        my ($port, $nginx) = @_;
         is_deeply statuses(6, $port, 'x-api-key' => 'a'), [(200) x 5, 429], 'five requests a minute';
         is_deeply statuses(1, $port, 'x-api-key' => 'b'), [200], 'for each key';
+        my @streams = map { post($port, '/v1/chat/completions', stream_of(max_tokens => 10), 'x-api-key' => 'c') } 1 .. 3;
+        is_deeply [map { $_->{status} } @streams], [200, 200, 429], '30 tokens a minute: enough for two streams';
+        like $streams[1]{body}, qr/Hello.*\[DONE\]/s, 'which are whole';
+        unlike $streams[1]{body}, qr/prompt_tokens/, 'and as they were asked for';
+        is decode_json($streams[2]{body})->{policy}, 'tokens', 'the third is told why not';
+        like logged($nginx, 1), qr{"POST \S+ \S+" 200 \S+ in=9 out=5 held=13$}, 'the log has what they used';
     },
     'tiers.conf' => sub {
         my ($port) = @_;
@@ -67,6 +75,83 @@ my %shows = (
         is_deeply [map { decode_json(get($_->port, '/count')->{body})->{count} - $seen{$_} } @models], [10, 60],
             'each server has seen its own requests';
     },
+    'tokens.conf' => sub {
+        my ($port, $nginx) = @_;
+        my @key = ('x-api-key' => 'a');
+        my $used = '/v1/chat/completions?prompt_tokens=1500&cached_tokens=500&completion_tokens=500';
+        my $stream = start_request($port, method => 'POST', headers => \@key, path => "$used&gate=tokens",
+            body => stream_of(max_tokens => 15_000));
+        is $stream->head, 200, 'a stream';
+        is $stream->headers->{'x-ratelimit-limit-tokens'}, 20_000, 'is told its limit in tokens';
+        is $stream->headers->{'x-ratelimit-remaining-tokens'}, 20_000 - 15_003, 'of which it holds what it may use';
+        my $other = post($port, $used, stream_of(max_tokens => 6_000), @key);
+        is $other->{status}, 429, 'another one cannot have that as well';
+        is decode_json($other->{body})->{error}{type}, 'tokens', 'and is told so';
+        is get($port, '/v1/models', @key)->{status}, 200, 'while the list of models is free';
+        get($models[0]->port, '/next?gate=tokens') for 1 .. 10;
+        my $answer = $stream->finish;
+        unlike $answer->{body}, qr/prompt_tokens/, 'the usage, which it did not ask for, is hidden';
+        like logged($nginx, 1), qr/ 200 PASSED .* stream=1 in=1500 cached=500 out=500 held=15003 by=response$/,
+            'and logged';
+        is post($port, $used, stream_of(max_tokens => 6_000), @key)->{status}, 200, 'then the other one passes';
+        is post($port, $used, stream_of(max_tokens => 6_000), 'x-api-key' => 'b')->{status}, 200, 'as does another client';
+        my $large = post($port, $used, chat_of('x' x 90_000), 'x-api-key' => 'c');
+        is $large->{status}, 429, 'a prompt that is larger than a minute has';
+        is $large->{headers}{'x-should-retry'}, 'false', 'never fits';
+        post($port, '/v1/chat/completions?prompt_tokens=150000&completion_tokens=60000', chat_of('Hi'), 'x-api-key' => 'd');
+        my $spent = post($port, $used, chat_of('Hi'), 'x-api-key' => 'd');
+        is $spent->{status}, 429, 'a client that has used up its day';
+        like logged($nginx, -1), qr/ 429 REJECTED (?:day|minute) .* by=none$/, 'is refused';
+    },
+    'per-model.conf' => sub {
+        my ($port, $nginx) = @_;
+        my @key = ('x-api-key' => 'a');
+        my $ask = sub {
+            my ($model, $tokens) = @_;
+            return post($port, "/v1/chat/completions?prompt_tokens=$tokens&completion_tokens=1", chat_of('Hi', model => $model), @key);
+        };
+        my $limit = sub { $ask->($_[0], 1)->{headers}{'x-ratelimit-limit-tokens'} };
+        is_deeply [map { $limit->($_) } 'large-1', 'small-1'], [20_000, 200_000], 'each model has its limit';
+        $ask->('large-1', 2_000_000);
+        is $ask->('large-1', 1)->{status}, 429, 'one is used up';
+        is $ask->('small-1', 1)->{status}, 200, 'the other not';
+        my $path = '/openai/deployments/large-1/chat/completions';
+        is post($port, $path, chat_of('Hi', model => 'small-1'), @key)->{status}, 429, 'a path goes before the body';
+        is_deeply [map { $limit->($_) } 'made-up', 'Large-1', 'large-1b'], [5000, 5000, 5000], 'other names have another';
+        $ask->('made-up', 500_000);
+        is $ask->($_, 1)->{status}, 429, "together: '$_'" for 'made-up 2', 'Large-1', '';
+        my @slow = map { start_request($port, method => 'POST', headers => ['x-api-key' => "client $_"],
+            path => '/v1/chat/completions?chunk_delay=60000', body => stream_of(model => 'large-1')) } 1 .. 9;
+        is_deeply [map { $_->head } @slow], [(200) x 8, 429], 'eight streams of the large one at once';
+        $_->abort for @slow;
+        like logged($nginx, 0), qr{" 200 \w+ model="large-1" in=1 out=1$}, 'the log has the model';
+    },
+    'budget-by-cost.conf' => sub {
+        my ($port, $nginx) = @_;
+        my @key = ('x-api-key' => 'a');
+        my $ask = sub {
+            my ($model, $in, $cached, $out) = @_;
+            my $path = "/v1/chat/completions?prompt_tokens=$in&cached_tokens=$cached&completion_tokens=$out";
+            return post($port, $path, qq({"model":"$model","messages":[]}), @key);
+        };
+        my $left = sub { $ask->($_[0], 0, 0, 0)->{headers}{'x-ratelimit-remaining'} };
+        $ask->('large-1', 1000, 400, 200);
+        is $left->('large-1'), 1_000_000 - (600 * 3 + 400 * 0.3 + 200 * 15), 'what an answer costs by the price list';
+        $ask->('small-1', 1001, 400, 200);
+        is $left->('small-1'), 2_000_000 - 241, 'is rounded up';
+        like logged($nginx, 1), qr/ in=0 cached=0 out=0 held=0 left=9995080$/, 'the month has paid as well';
+        my $stream = start_request($port, method => 'POST', headers => ['x-api-key' => 'b'], path => '/v1/chat/completions',
+            body => stream_of(model => 'large-1', max_tokens => 1000));
+        $stream->head;
+        is $stream->headers->{'x-ratelimit-remaining'}, 1_000_000 - 3 * 3 - 1000 * 15, 'what is held is weighed, too';
+        $stream->finish;
+        $ask->('large-1', 200_000, 0, 30_000);
+        my $refused = $ask->('large-1', 1, 0, 1);
+        is $refused->{status}, 429, 'a dollar is used up';
+        is decode_json($refused->{body})->{policy}, 'large_day', 'for today';
+        is $ask->('unheard-of', 1, 0, 1)->{status}, 429, 'a model that nobody knows is no way round';
+        is $ask->('small-1', 1, 0, 1)->{status}, 200, 'one with a price of its own is';
+    },
     'behind-a-load-balancer.conf' => sub {
         my ($port) = @_;
         my $client = sub { statuses(4, $port, 'X-Forwarded-For' => $_[0]) };
@@ -94,7 +179,7 @@ for my $path (sort glob "$examples/*.conf") {
         is $code, 0, 'nginx accepts it' or return diag $output;
         unlike $output, qr/\[warn\]/, 'without a warning';
         $nginx->launch;
-        $show->($nginx->port);
+        $show->($nginx->port, $nginx);
         $nginx->stop;
     };
 }
@@ -109,7 +194,7 @@ sub config_of {
     $text =~ s/^(\s*)listen 8080\b/$1listen 127.0.0.1:%%PORT_0%%/mg;
     $text =~ s/127\.0\.0\.1:8081\b/'127.0.0.1:' . $models[0]->port/ge;
     $text =~ s/127\.0\.0\.1:8082\b/'127.0.0.1:' . $models[1]->port/ge;
-    $text =~ s{\blogs/error\.log\b}{%%DIR%%/error.log};
+    $text =~ s{\blogs/(error|access)\.log\b}{%%DIR%%/$1.log}g;
     my $user = $> == 0 ? 'user root;' : '';
     return "daemon off; pid %%DIR%%/nginx.pid; $user\n$text";
 }
@@ -117,6 +202,26 @@ sub config_of {
 sub statuses {
     my ($n, $port, @headers) = @_;
     return [map { get($port, '/v1/models', @headers)->{status} } 1 .. $n];
+}
+
+# The body of a chat with one message, and of one that is to be streamed.
+sub chat_of {
+    my ($text, %members) = @_;
+    return $json->encode({model => 'm', messages => [{role => 'user', content => $text}], %members});
+}
+
+sub stream_of { return chat_of('Hi', stream => JSON::PP::true, @_) }
+
+# A line of the access log for a POST, by its number from 0; -1 is the last one. Waits for it.
+sub logged {
+    my ($nginx, $n) = @_;
+    my @lines;
+    my $deadline = time + AiLimit::Nginx::PATIENCE;
+    do {
+        sleep 0.01 if @lines;
+        @lines = grep { /"POST / } split /\n/, $nginx->access_log;
+    } until ($n < 0 ? @lines : @lines > $n) || time > $deadline;
+    return $lines[$n] // 'no such line';
 }
 
 sub start_stream {
