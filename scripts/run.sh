@@ -42,7 +42,7 @@ trap end EXIT
 trap 'exit 0' INT TERM
 
 cat <<END
-nginx-ai-limit listens on http://127.0.0.1:$port (5 requests a minute for each API key).
+nginx-ai-limit listens on http://127.0.0.1:$port (5 requests and 30 LLM tokens a minute for each API key).
 
 The first requests pass, the rest get 429:
   for i in 1 2 3 4 5 6 7; do curl -s -o /dev/null -w '%{http_code}\n' -H 'x-api-key: demo' http://127.0.0.1:$port/v1/models; done
@@ -51,8 +51,11 @@ What a refusal looks like, and that another key has its own limit:
   curl -i -H 'x-api-key: demo' http://127.0.0.1:$port/v1/models
   curl -i -H 'x-api-key: other' http://127.0.0.1:$port/v1/models
 
-A streamed answer:
-  curl -N -H 'Authorization: Bearer streamer' http://127.0.0.1:$port/v1/chat/completions -H 'X-Model-Chunk-Delay: 300' -d '{"model":"test-model","stream":true,"messages":[{"role":"user","content":"Hi"}]}'
+Streams, of 14 tokens each: two come, then the budget has run out, and "tokens" refuses the third:
+  for i in 1 2 3; do curl -sN -w '\n%{http_code}\n' -H 'x-api-key: streamer' -H 'X-Model-Chunk-Delay: 300' http://127.0.0.1:$port/v1/chat/completions -d '{"model":"test-model","stream":true,"max_tokens":10,"messages":[{"role":"user","content":"Hi"}]}'; done
+
+What each of them used, and what was held for it while it ran:
+  tail -n 3 build/run/logs/access.log
 
 Configuration: conf-examples/quickstart.conf. Logs: build/run/logs/. Ctrl-C ends it.
 END
