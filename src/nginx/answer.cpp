@@ -81,6 +81,11 @@ void log_estimate(ngx_http_request_t* r, const TokenContext& tokens, const Token
 
 void settle_by_estimate(ngx_http_request_t* r, TokenContext* tokens, bool whole) {
     TokenCounts used = estimate_use(r, *tokens);
+    if (used.input == 0 && used.output == 0) {
+        // No prompt, no text: a list of models, for example.
+        settle(r, tokens, UsageBasis::kNone, {});
+        return;
+    }
     RequestContext* context = find_context(r);
     uint64_t missing = context != nullptr ? count_missing(context) : 0;
     if (missing != 0) {
