@@ -1,5 +1,5 @@
 # Answers that nobody can read do no harm: they are passed on, cost what an answer without usage costs, are worth one
-# line in the log, and take no memory.
+# line in the log, and take no memory. GARBAGE_MB=n sends so many megabytes in place of 32.
 
 use strict;
 use warnings;
@@ -19,7 +19,7 @@ my $t = AiLimit::Tokens->start(
         location /asked/ { ai_limit_include_usage on; proxy_pass http://model/; }
 CONF
 );
-my $MEGABYTES = $ENV{GARBAGE_MB} // 64;
+my $MEGABYTES = $ENV{GARBAGE_MB} // 32;
 
 my %kinds = (
     garbage   => ['garbage', 0],
@@ -51,7 +51,9 @@ for my $kind (sort keys %kinds) {
             my $body = chat(stream => $stream);
             my $answer = $t->by_curl($t->port, "$prefix$path", $body);
             ok $answer->{complete}, 'reaches the client';
-            is $answer->{digest}, $t->by_curl($t->model->port, $path, $body)->{digest}, 'byte for byte';
+            # What is hidden there is a piece of usage, whatever its numbers.
+            is $answer->{digest}, $t->by_curl($t->model->port, $path, $body)->{digest}, 'byte for byte'
+                if "$kind$prefix" ne 'numbers/asked';
             $answer->{log} = $t->logged_id($answer->{id});
             my $charged = estimate() + $answer->{log}{out};
             is $answer->{log}{source}, 'estimate', 'is estimated';

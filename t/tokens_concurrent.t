@@ -49,7 +49,7 @@ sub all_at_once {
     return map { estimate() + output_of($_) } @passed;
 }
 
-for my $name (@names, 'all') {
+for my $name ('bucket', 'all') {
     my @policies = $name eq 'all' ? @names : $name;
     subtest "$name: reserve=auto" => sub {
         $t->new_client;

@@ -31,7 +31,7 @@ my %bodies = (
     'Anthropic' => ['/v1/messages', chat(stream => 1)],
     'a JSON array' => ['/v1beta/models/g:streamGenerateContent', '{"contents":[]}'],
     'binary' => ['/model/m/converse-stream', '{"messages":[]}'],
-    'long' => ['/v1/chat/completions?size=3000000', chat(stream => 1, include_usage => 1)],
+    'long' => ['/v1/chat/completions?size=500000', chat(stream => 1, include_usage => 1)],
 );
 my $has_brotli = qx(brotli --version 2>&1) =~ /brotli/;
 

@@ -129,8 +129,8 @@ subtest 'HTTP/2' => sub {
         }
     }
     # curl does not always see what comes while it sends.
-    curl('-d', chat(text => 'x' x 3000), '-H', 'X-Id: h2-large', '-H', 'X-Key: h2', '/small/raw');
-    is $t->logged_id('h2-large')->{status}, 413, 'too large a body';
+    curl('-d', chat(text => 'x' x 3000), '-H', 'X-Id: h2-refused', '-H', 'X-Key: h2', '/small/raw');
+    is $t->logged_id('h2-refused')->{status}, 413, 'too large a body';
 };
 
 subtest 'a client that leaves in the middle of its body' => sub {
