@@ -81,13 +81,10 @@ void log_estimate(ngx_http_request_t* r, const TokenContext& tokens, const Token
 
 void settle_by_estimate(ngx_http_request_t* r, TokenContext* tokens, bool whole) {
     TokenCounts used = estimate_use(r, *tokens);
-    if (used.input == 0 && used.output == 0) {
-        // No prompt, no text: a list of models, for example.
-        settle(r, tokens, UsageBasis::kNone, {});
-        return;
-    }
+    // Where there is neither prompt nor text nothing is missing: a list of models, for example.
+    bool expected = used.input != 0 || used.output != 0;
     RequestContext* context = find_context(r);
-    uint64_t missing = context != nullptr ? count_missing(context) : 0;
+    uint64_t missing = context != nullptr && expected ? count_missing(context) : 0;
     if (missing != 0) {
         log_estimate(r, *tokens, used, whole, missing);
     }
