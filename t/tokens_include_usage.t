@@ -115,6 +115,7 @@ subtest 'what is left alone' => sub {
         'embeddings' => ['/v1/embeddings', '{"input":"Hi"}'],
         'no JSON' => ['/v1/chat/completions', '{"stream":true,'],
         'switched off' => ['/off/v1/chat/completions', chat(stream => 1)],
+        'no limits' => ['/unlimited/v1/chat/completions', chat(stream => 1)],
     );
     for my $name (sort keys %bodies) {
         my ($path, $body) = @{$bodies{$name}};
@@ -122,12 +123,6 @@ subtest 'what is left alone' => sub {
         is last_seen()->{body}, $body, $name;
         ok $answer->{complete}, 'is answered';
     }
-};
-
-subtest 'where nothing is limited' => sub {
-    my $answer = $t->ask("/unlimited/v1/chat/completions?$used", chat(stream => 1));
-    is usage_of($answer), $counted, 'it is asked for, for the log';
-    unlike $answer->{body}, qr/prompt_tokens/, 'and hidden';
 };
 
 subtest 'errors' => sub {
