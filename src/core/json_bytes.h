@@ -25,6 +25,12 @@ constexpr int hex_digit(char c) {
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
+/** What can follow a backslash in a string; behind a u stand four hexadecimal digits. */
+constexpr bool is_json_escape(char c) {
+    return c == '"' || c == '\\' || c == '/' || c == 'b' || c == 'f' || c == 'n' || c == 'r' ||
+           c == 't' || c == 'u';
+}
+
 /**
  * The first byte from `p` on at which a string's plain text stops: a quote, a backslash or a
  * control character. `end` where there is none.

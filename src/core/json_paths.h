@@ -27,7 +27,18 @@ struct JsonPathNode {
     uint8_t first_child = 0;  // 0: none
     uint8_t next_sibling = 0;
     bool every_element = false;
+    uint64_t child_keys = 0;  // json_key_bit() of the keys that children name
 };
+
+/** Most keys of a document are not wanted, and most of those have a bit that no wanted one has. */
+constexpr uint64_t json_key_bit(std::string_view key) {
+    if (key.empty()) {
+        return 1;
+    }
+    const auto front = static_cast<unsigned char>(key.front());
+    const auto middle = static_cast<unsigned char>(key[key.size() / 2]);
+    return uint64_t{1} << ((key.size() * 13 + front + middle) & 63);
+}
 
 /** What `*` means in a path. */
 enum class JsonPathStar : uint8_t { kEveryElement, kKey };
@@ -103,6 +114,8 @@ private:
         *link = size_;
         nodes_[size_].name = name;
         nodes_[size_].every_element = every_element;
+        const bool has_escape = name.find('~') != name.npos;
+        nodes_[parent].child_keys |= has_escape ? UINT64_MAX : json_key_bit(name);
         return size_++;
     }
 

@@ -271,8 +271,11 @@ void JsonScanner::end_key(std::string_view raw) {
             return;
         }
     }
-    for (uint8_t i = paths_[levels_[tracked_ - 1].node].first_child; i != 0;
-         i = paths_[i].next_sibling) {
+    const JsonPathNode& parent = paths_[levels_[tracked_ - 1].node];
+    if ((parent.child_keys & json_key_bit(key)) == 0) {
+        return;
+    }
+    for (uint8_t i = parent.first_child; i != 0; i = paths_[i].next_sibling) {
         if (!paths_[i].every_element && names_key(paths_[i].name, key)) {
             value_ = i;
             return;
@@ -346,7 +349,7 @@ bool JsonScanner::take_escape(char c) {
         hex_left_ -= good ? 1 : 0;
         return good;
     }
-    if (std::string_view("\"\\/bfnrtu").find(c) == std::string_view::npos) {
+    if (!is_json_escape(c)) {
         return false;
     }
     after_backslash_ = false;
