@@ -141,6 +141,8 @@ constexpr TextPath kTexts[] = {
     // OpenAI Responses
     {"/type", kEvents, kAnswerType},
     {"/delta", kEvents, kAnswerDelta},
+    {"/sequence_number", kEvents, kAnswerIgnored},
+    {"/obfuscation", kEvents, kAnswerIgnored},  // chat has it as well
     {"/output/*/content/*/text", kWhole},
     {"/output/*/content/*/refusal", kWhole},
     {"/output/*/summary/*/text", kWhole},

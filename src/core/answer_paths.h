@@ -17,7 +17,8 @@ enum AnswerValue : JsonPathId {
     kAnswerReasoningContent,  // this is the other one
     kAnswerDelta,             // Responses: text, unless kAnswerType says that it is sound
     kAnswerType,
-    kAnswerArguments  // of a tool: a string or an object, which is text as it stands
+    kAnswerArguments,  // of a tool: a string or an object, which is text as it stands
+    kAnswerIgnored     // what differs from event to event and means nothing here
 };
 
 /** How a tree calls a count. */

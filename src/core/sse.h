@@ -46,6 +46,10 @@ public:
     /** Removes from the front of `rest` the second byte of a line end, where it stands there. */
     bool skip_line_feed(std::string_view* rest);
 
+    /** Goes past an event, between two others, of which next() would find the end at its last byte
+     * and nowhere before. */
+    void skip_event(std::string_view event) { after_cr_ = event.back() == '\r'; }
+
     /**
      * Call this once, where the stream ends: true if an event is open, which ends here. It may be
      * cut in the middle of a line.

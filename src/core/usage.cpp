@@ -55,7 +55,7 @@ bool is_whole(const JsonScanner& scanner) {
 
 }  // namespace
 
-static_assert(std::is_trivially_copyable_v<UsageReader> && sizeof(UsageReader) <= 1280);
+static_assert(std::is_trivially_copyable_v<UsageReader> && sizeof(UsageReader) <= 2048);
 
 UsageReader::UsageReader(AnswerKind kind, const UsagePaths* custom)
     : scanner_(custom != nullptr ? custom->tree(kind) : answer_tree(kind)),
@@ -104,7 +104,13 @@ void UsageReader::finish() {
 }
 
 void UsageReader::feed_events(std::string_view piece) {
+    draft_.give_up();
     for (;;) {
+        if (events_.is_between_events()) {
+            events_.skip_line_feed(&piece);
+            skip_known_events(&piece);
+            draft_.begin(piece);
+        }
         const SseToken token = events_.next(&piece);
         if (token.kind == SseToken::kNothing) {
             return;
@@ -112,8 +118,31 @@ void UsageReader::feed_events(std::string_view piece) {
         if (token.kind == SseToken::kData) {
             read_document(token.text);
         } else if (token.kind == SseToken::kEndOfEvent) {
-            end_document();
+            end_event(piece);
         }
+    }
+}
+
+/** The events at the front of which it is known what they would do. */
+void UsageReader::skip_known_events(std::string_view* rest) {
+    uint64_t text = 0;
+    while (const size_t size = template_.match(*rest, &text)) {
+        events_.skip_event(rest->substr(0, size));
+        rest->remove_prefix(size);
+        events_.skip_line_feed(rest);
+    }
+    if (text > 0) {
+        this->*template_text_ += text;
+    }
+}
+
+void UsageReader::end_event(std::string_view rest) {
+    if (is_sound()) {
+        draft_.give_up();
+    }
+    end_document();
+    if (template_.learn(draft_, rest)) {
+        template_text_ = draft_text_ == &UsageReader::delta_ ? &UsageReader::text_ : draft_text_;
     }
 }
 
@@ -181,6 +210,9 @@ void UsageReader::end_message() {
 }
 
 void UsageReader::read_document(std::string_view text) {
+    if (offset_ == 0) {
+        text_before_ = text_bytes();
+    }
     if (is_end_mark_) {
         is_end_mark_ = offset_ <= kEndMark.size() && kEndMark.substr(offset_, text.size()) == text;
     }
@@ -208,7 +240,6 @@ void UsageReader::end_document() {
         told_at_ = text_bytes() == text_before_ ? text_before_ : UINT64_MAX;
     }
     told_here_ = false;
-    text_before_ = text_bytes();
     offset_ = 0;
     is_end_mark_ = true;
     type_.clear();
@@ -219,16 +250,19 @@ void UsageReader::end_document() {
 void UsageReader::take(const JsonToken& token, uint64_t end) {
     switch (token.id) {
         case kAnswerText:
-            take_text(token, &text_);
+            take_text(token, &UsageReader::text_);
             break;
         case kAnswerReasoning:
-            take_text(token, &reasoning_);
+            take_text(token, &UsageReader::reasoning_);
             break;
         case kAnswerReasoningContent:
-            take_text(token, &reasoning_content_);
+            take_text(token, &UsageReader::reasoning_content_);
             break;
         case kAnswerDelta:
-            take_text(token, &delta_);
+            take_text(token, &UsageReader::delta_);
+            break;
+        case kAnswerIgnored:
+            take_ignored(token);
             break;
         case kAnswerType:
             take_type(token);
@@ -236,34 +270,58 @@ void UsageReader::take(const JsonToken& token, uint64_t end) {
         case kAnswerArguments:
             take_arguments(token, end);
             break;
-        default: {
-            Amount count = 0;
-            if (token.kind == JsonToken::kNumber && read_json_count(token.text, &count)) {
-                counts_.set(count_source(token.id), count_field(token.id), count);
-                told_here_ = true;
-            }
+        default:
+            take_count(token);
             break;
-        }
     }
 }
 
-void UsageReader::take_text(const JsonToken& token, uint64_t* bytes) {
+void UsageReader::take_count(const JsonToken& token) {
+    if (token.kind != JsonToken::kNumber) {
+        return;
+    }
+    draft_.give_up();
+    Amount count = 0;
+    if (read_json_count(token.text, &count)) {
+        counts_.set(count_source(token.id), count_field(token.id), count);
+        told_here_ = true;
+    }
+}
+
+void UsageReader::take_text(const JsonToken& token, Counter counter) {
     if (token.kind != JsonToken::kString) {
         return;
     }
     if (token.first) {
         text_size_.begin_string();
     }
-    *bytes += text_size_.add(token.text);
+    this->*counter += text_size_.add(token.text);
+    const bool whole = token.first && token.last;
+    if (!whole) {
+        draft_.give_up();
+    } else if (!token.text.empty()) {
+        draft_.note(EventHole::kText, token.text);
+        draft_text_ = counter;
+    }
+}
+
+/** What differs from event to event and changes nothing. */
+void UsageReader::take_ignored(const JsonToken& token) {
+    if (token.kind == JsonToken::kNumber) {
+        draft_.note(EventHole::kDigits, token.text);
+    } else if (token.kind == JsonToken::kString && token.first && token.last) {
+        draft_.note(EventHole::kString, token.text);
+    }
 }
 
 void UsageReader::take_arguments(const JsonToken& token, uint64_t end) {
     if (token.kind == JsonToken::kBegin) {
+        draft_.give_up();
         arguments_at_ = end - 1;
     } else if (token.kind == JsonToken::kEnd) {
         text_ += end - arguments_at_;
     } else {
-        take_text(token, &text_);
+        take_text(token, &UsageReader::text_);
     }
 }
 

@@ -4,7 +4,7 @@
 //
 // The providers' names stand in answer_paths.cpp. They match by their exact paths, so nothing that
 // a model writes into its text or into a tool's arguments is taken for usage. Nothing of the body
-// is kept.
+// is kept, but for one event: those that follow need no parsing where they are like it.
 
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +14,7 @@
 #include "core/answer_paths.h"
 #include "core/base64.h"
 #include "core/event_stream.h"
+#include "core/event_template.h"
 #include "core/json_scan.h"
 #include "core/json_text.h"
 #include "core/json_text_size.h"
@@ -71,7 +72,11 @@ public:
     bool malformed() const { return malformed_; }
 
 private:
+    using Counter = uint64_t UsageReader::*;
+
     void feed_events(std::string_view piece);
+    void skip_known_events(std::string_view* rest);
+    void end_event(std::string_view rest);
     void feed_lines(std::string_view piece);
     void feed_messages(std::string_view piece);
     void read_chunk(std::string_view payload);
@@ -80,9 +85,11 @@ private:
     void end_document();
     bool is_document_whole() const;
     void take(const JsonToken& token, uint64_t end);
-    void take_text(const JsonToken& token, uint64_t* bytes);
+    void take_count(const JsonToken& token);
+    void take_text(const JsonToken& token, Counter counter);
     void take_arguments(const JsonToken& token, uint64_t end);
     void take_type(const JsonToken& token);
+    void take_ignored(const JsonToken& token);
     bool is_sound() const;
 
     static constexpr size_t kMaxType = 32;
@@ -101,6 +108,10 @@ private:
     bool malformed_ = false;
     bool automatic_;
     SseReader events_;
+    EventDraft draft_;        // of the event that is being read, if it began in this piece
+    EventTemplate template_;  // of one that did nothing but add to a text:
+    Counter draft_text_;
+    Counter template_text_;
     EventStreamReader messages_;
     JsonScanner payload_;  // of a message that has a document in base64
     Base64Decoder base64_;

@@ -168,6 +168,22 @@ TEST(Sse, TellsWhereAnEventBegins) {
     EXPECT_FALSE(reader.is_between_events());
 }
 
+TEST(Sse, GoesPastAnEventThatIsKnown) {
+    SseReader reader;
+    std::string_view rest = "\n\n";
+    EXPECT_EQ(reader.next(&rest).kind, SseToken::kNoEvent);
+    reader.skip_event("data: a\r\n\r");
+    EXPECT_TRUE(reader.is_between_events());
+    rest = "\ndata: b";
+    EXPECT_TRUE(reader.skip_line_feed(&rest));
+    reader.skip_event("data: a\r\r");
+    reader.skip_event("data: a\n\n");
+    rest = "\ndata: b";
+    EXPECT_FALSE(reader.skip_line_feed(&rest));
+    EXPECT_EQ(reader.next(&rest).kind, SseToken::kNoEvent);
+    EXPECT_EQ(reader.next(&rest).text, "b");
+}
+
 TEST(Sse, HoldsNoMoreThanAPosition) {
     static_assert(sizeof(SseReader) <= 8);
 }
