@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP qw(decode_json);
 use Test::More;
+use Time::HiRes qw(sleep time);
 
 use AiLimit::Http;
 use AiLimit::Tokens;
@@ -21,6 +22,13 @@ my $t = AiLimit::Tokens->start(
         location / { proxy_pass http://model; }
         location /file/ { client_body_in_file_only clean; proxy_pass http://model/; }
         location /buffered/ { proxy_buffering on; proxy_pass http://model/; }
+        location /small/ {
+            proxy_buffering on;
+            proxy_buffer_size 1k;
+            proxy_buffers 8 1k;
+            proxy_busy_buffers_size 2k;
+            proxy_pass http://model/;
+        }
         location /off/ { ai_limit_include_usage off; proxy_pass http://model/; }
         location /unlimited/ { ai_limit off; proxy_pass http://model/; }
 CONF
@@ -93,6 +101,31 @@ subtest 'a long stream' => sub {
     ok events($answer) eq events_of($long, chat(stream => 1)), 'and seen';
 };
 
+subtest 'events that fill several buffers' => sub {
+    # The first part of an event has nothing that could go on, when all before it has been sent.
+    my $parts = "/v1/chat/completions?$used&nulls=0&chunks=2&split=1000&chunk_delay=20&text=" . 'x' x 6000;
+    my $answer = $t->ask("/small$parts", chat(stream => 1));
+    ok $answer->{complete}, 'is whole';
+    ok events($answer) eq events_of($parts, chat(stream => 1)), 'and seen';
+    is usage_of($answer), $counted, 'and counted';
+};
+
+subtest 'a client that does not read' => sub {
+    my $before = memory();
+    my $pending = $t->begin("/v1/chat/completions?size=100000000&nulls=0&$used", chat(stream => 1));
+    is $pending->head, 200, 'has an answer';
+    my $most = 0;
+    my $seen = -1;
+    # Until the server can send no more.
+    for (my $end = time + 20; time < $end && $most > $seen; sleep 0.5) {
+        $seen = $most;
+        $most = memory();
+    }
+    cmp_ok $most - $before, '<', 4000, 'does not fill the memory, in KB';
+    $pending->abort;
+    is $t->logged($pending)->{source}, 'estimate', 'and is charged for what it could have read';
+};
+
 subtest 'Azure' => sub {
     my $answer = $t->ask("/openai/deployments/d/chat/completions?$used", chat(stream => 1));
     is usage_of($answer), $counted, 'is asked as well';
@@ -140,6 +173,14 @@ $t->stop;
 done_testing;
 
 sub last_seen { return decode_json(get($t->model->port, '/last')->{body}) }
+
+# Of the worker, in KB.
+sub memory {
+    my ($worker) = $t->nginx->workers;
+    open my $file, '<', "/proc/$worker/status" or die "worker $worker: $!";
+    my ($size) = join('', <$file>) =~ /^VmRSS:\s+(\d+)/m;
+    return $size;
+}
 
 sub sent { return decode_json(last_seen()->{body}) }
 

@@ -16,13 +16,16 @@ ngx_int_t pass_without_chunk(ngx_http_request_t* r, ChunkHiding* hiding, ngx_cha
     if (hide_chunk(hiding, in, &out) != NGX_OK) {
         return NGX_ERROR;
     }
+    if (in != nullptr && out == nullptr) {
+        return NGX_OK;  // nginx takes it for a mistake if there is nothing to send
+    }
     ngx_int_t rc = next_body_filter(r, out);
     note_sent(hiding, out);
     return rc;
 }
 
 ngx_int_t body_filter(ngx_http_request_t* r, ngx_chain_t* in) noexcept {
-    if (in == nullptr || r != r->main) {
+    if (r != r->main) {
         return next_body_filter(r, in);
     }
     // A context that was lost in a redirect has been found again by the header filter.

@@ -8,8 +8,6 @@ namespace ai_limit {
 
 namespace {
 
-constexpr size_t kBuffer = 8 * 1024;
-
 ngx_buf_tag_t tag() {
     return static_cast<ngx_buf_tag_t>(&ngx_http_ai_limit_module);
 }
@@ -19,80 +17,161 @@ ngx_buf_tag_t tag() {
 struct ChunkHiding {
     UsageChunkFilter filter;
     ngx_pool_t* pool;
-    ngx_chain_t* free;
+    ngx_chain_t* free_parts;   // buffers that show memory of the answer's own,
+    ngx_chain_t* free_copies;  // and those with memory for an event that was held
     ngx_chain_t* busy;
+    bool flushed;  // nothing has gone on since a flush did; at first, the header has
 };
 
 namespace {
 
-/** Copies what passes into buffers of our own. */
-class Copy {
+/** The chain of what passes. */
+class Shown {
 public:
-    Copy(ChunkHiding* hiding, ngx_chain_t** out) : hiding_(hiding), end_(out) { *end_ = nullptr; }
+    Shown(ChunkHiding* hiding, ngx_chain_t** out) : hiding_(hiding), end_(out) { *end_ = nullptr; }
+
+    /** Shows what the filter lets pass of a buffer, and all that the buffer says beside it. */
+    void take(ngx_buf_t* buf) {
+        source_ = buf;
+        last_ = part_ = nullptr;
+        bool in_memory = ngx_buf_in_memory(buf);
+        if (in_memory) {
+            hiding_->filter.feed(
+                {reinterpret_cast<char*>(buf->pos), static_cast<size_t>(buf->last - buf->pos)},
+                *this);
+        }
+        if (buf->last_buf) {
+            hiding_->filter.finish(*this);
+        }
+        if (!in_memory) {
+            pass_on(buf);
+            return;
+        }
+        if (part_ != nullptr) {
+            part_->shadow = buf;
+        } else {
+            buf->pos = buf->last;
+        }
+        take_flags(*buf);
+    }
 
     /** Called by the filter. */
     void pass(std::string_view text) {
-        while (!text.empty() && !failed_) {
-            if (last_ == nullptr || last_->last == last_->end) {
-                add_buffer();
-                continue;
-            }
-            size_t room = static_cast<size_t>(last_->end - last_->last);
-            size_t size = ngx_min(room, text.size());
-            last_->last = ngx_cpymem(last_->last, text.data(), size);
-            text.remove_prefix(size);
-        }
-    }
-
-    /** What `from` says beside its bytes is said by the last buffer, or by one without bytes. */
-    void take_flags(const ngx_buf_t& from) {
-        if (!from.flush && !from.last_buf && !from.sync && !from.last_in_chain) {
+        if (failed_) {
             return;
         }
-        if (last_ == nullptr) {
-            add_buffer();
-            if (failed_) {
-                return;
-            }
-            last_->temporary = 0;
-            last_->sync = 1;
+        u_char* begin = to_ngx(text).data;
+        bool is_part = ngx_buf_in_memory(source_) && begin >= source_->pos && begin < source_->last;
+        if (is_part) {
+            show(begin, begin + text.size());
+        } else {
+            copy(text);
         }
-        last_->flush |= from.flush;
-        last_->last_buf |= from.last_buf;
-        last_->last_in_chain |= from.last_in_chain;
-        last_ = nullptr;
     }
 
     bool failed() const { return failed_; }
 
 private:
-    void add_buffer() {
-        ngx_chain_t* link = ngx_chain_get_free_buf(hiding_->pool, &hiding_->free);
-        if (link == nullptr) {
-            failed_ = true;
+    void show(u_char* begin, u_char* end) {
+        if (part_ != nullptr && part_ == last_ && part_->last == begin) {
+            part_->last = end;
             return;
         }
-        u_char* start = link->buf->start;
-        if (start == nullptr) {
-            start = static_cast<u_char*>(ngx_palloc(hiding_->pool, kBuffer));
-            failed_ = start == nullptr;
+        ngx_buf_t* buf = add(&hiding_->free_parts);
+        if (buf != nullptr) {
+            buf->start = buf->pos = begin;
+            buf->last = buf->end = end;
+            buf->memory = 1;
+            part_ = buf;
         }
+    }
+
+    void copy(std::string_view text) {
+        ngx_buf_t* buf = add(&hiding_->free_copies);
+        if (buf == nullptr) {
+            return;
+        }
+        if (buf->start == nullptr) {
+            buf->start =
+                static_cast<u_char*>(ngx_palloc(hiding_->pool, UsageChunkFilter::kMaxHeld));
+        }
+        failed_ = buf->start == nullptr;
+        if (!failed_) {
+            buf->pos = buf->start;
+            buf->end = buf->start + UsageChunkFilter::kMaxHeld;
+            buf->last = ngx_cpymem(buf->start, text.data(), text.size());
+            buf->temporary = 1;
+        }
+    }
+
+    /** A buffer without bytes, as it came. */
+    void pass_on(ngx_buf_t* buf) {
+        ngx_chain_t* link = ngx_alloc_chain_link(hiding_->pool);
+        failed_ = failed_ || link == nullptr;
+        if (failed_) {
+            return;
+        }
+        link->buf = buf;
+        append(link);
+        hiding_->flushed = buf->flush;
+    }
+
+    /** The last buffer says them. One without bytes says them alone, but no flush of nothing. */
+    void take_flags(const ngx_buf_t& from) {
+        if (last_ == nullptr) {
+            bool flushes = from.flush && !hiding_->flushed;
+            if (!flushes && !from.last_buf && !from.last_in_chain) {
+                return;
+            }
+            ngx_chain_t* none = nullptr;
+            if (add(&none) == nullptr) {
+                return;
+            }
+            last_->sync = 1;
+        }
+        last_->flush = from.flush;
+        last_->recycled = from.recycled;
+        last_->last_buf = from.last_buf;
+        last_->last_in_chain = from.last_in_chain;
+        hiding_->flushed = from.flush;
+    }
+
+    /** An empty buffer that keeps the memory it has; nullptr without memory. */
+    ngx_buf_t* add(ngx_chain_t** free) {
+        ngx_chain_t* link = ngx_chain_get_free_buf(hiding_->pool, free);
+        if (link == nullptr) {
+            failed_ = true;
+            return nullptr;
+        }
+        u_char* start = link->buf->start;
         ngx_memzero(link->buf, sizeof(ngx_buf_t));
-        link->buf->start = link->buf->pos = link->buf->last = start;
-        link->buf->end = failed_ ? start : start + kBuffer;
-        link->buf->temporary = 1;
+        link->buf->start = start;
         link->buf->tag = tag();
+        append(link);
+        return last_ = link->buf;
+    }
+
+    void append(ngx_chain_t* link) {
         link->next = nullptr;
-        last_ = failed_ ? nullptr : link->buf;
         *end_ = link;
         end_ = &link->next;
     }
 
     ChunkHiding* hiding_;
     ngx_chain_t** end_;
-    ngx_buf_t* last_ = nullptr;
+    ngx_buf_t* source_ = nullptr;
+    ngx_buf_t* last_ = nullptr;  // of those made of the source
+    ngx_buf_t* part_ = nullptr;  // the last that shows its memory
     bool failed_ = false;
 };
+
+/** What said something without bytes may still be waiting somewhere: it is not used again. */
+ngx_chain_t** free_list_of(ChunkHiding* hiding, const ngx_buf_t& buf) {
+    if (buf.tag != tag() || !ngx_buf_in_memory(&buf)) {
+        return nullptr;
+    }
+    return buf.temporary ? &hiding->free_copies : &hiding->free_parts;
+}
 
 }  // namespace
 
@@ -107,28 +186,38 @@ ChunkHiding* make_chunk_hiding(ngx_http_request_t* r) {
 }
 
 ngx_int_t hide_chunk(ChunkHiding* hiding, ngx_chain_t* in, ngx_chain_t** out) {
-    Copy copy(hiding, out);
-    for (; in != nullptr; in = in->next) {
-        ngx_buf_t* buf = in->buf;
-        if (ngx_buf_in_memory(buf)) {
-            hiding->filter.feed(
-                {reinterpret_cast<char*>(buf->pos), static_cast<size_t>(buf->last - buf->pos)},
-                copy);
-            buf->pos = buf->last;
-        }
-        if (buf->last_buf) {
-            hiding->filter.finish(copy);
-        }
-        copy.take_flags(*buf);
-        if (copy.failed()) {
-            return NGX_ERROR;
-        }
+    Shown shown(hiding, out);
+    for (; in != nullptr && !shown.failed(); in = in->next) {
+        shown.take(in->buf);
     }
-    return NGX_OK;
+    return shown.failed() ? NGX_ERROR : NGX_OK;
 }
 
 void note_sent(ChunkHiding* hiding, ngx_chain_t* out) {
-    ngx_chain_update_chains(hiding->pool, &hiding->free, &hiding->busy, &out, tag());
+    ngx_chain_t** end = &hiding->busy;
+    while (*end != nullptr) {
+        end = &(*end)->next;
+    }
+    *end = out;
+    while (hiding->busy != nullptr) {
+        ngx_chain_t* link = hiding->busy;
+        ngx_buf_t* buf = link->buf;
+        bool ours = buf->tag == tag();
+        if (ours && ngx_buf_size(buf) != 0) {
+            return;
+        }
+        hiding->busy = link->next;
+        if (ours && buf->shadow != nullptr) {
+            buf->shadow->pos = buf->shadow->last;
+        }
+        ngx_chain_t** free = free_list_of(hiding, *buf);
+        if (free == nullptr) {
+            ngx_free_chain(hiding->pool, link);
+            continue;
+        }
+        link->next = *free;
+        *free = link;
+    }
 }
 
 }  // namespace ai_limit

@@ -12,12 +12,13 @@ struct ChunkHiding;
 ChunkHiding* make_chunk_hiding(ngx_http_request_t* r);
 
 /**
- * Uses `in` up and makes of it what the client is to see: a chain of buffers of its own, which may
- * be empty. They are used again once they have been sent. NGX_ERROR without memory.
+ * Makes of `in` what the client is to see: a chain that may be empty, of buffers that show `in`'s
+ * memory where they can. A buffer of `in` counts as sent when what is shown of it has been.
+ * NGX_ERROR without memory.
  */
 ngx_int_t hide_chunk(ChunkHiding* hiding, ngx_chain_t* in, ngx_chain_t** out);
 
-/** To be called behind the attempt to send what hide_chunk() made. */
+/** To be called behind each attempt to send, of what hide_chunk() made or of what is left of it. */
 void note_sent(ChunkHiding* hiding, ngx_chain_t* out);
 
 }  // namespace ai_limit
