@@ -15,7 +15,8 @@ use AiLimit::Tokens;
 
 my $LIMIT = 1_000_000;
 my $t = AiLimit::Tokens->start(
-    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;",
+    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;"
+        . 'ai_limit_policy early key=$http_x_key rate=100r/month phase=preaccess;',
     server => 'ai_limit_include_usage on;',
     locations => <<'CONF',
         ai_limit tokens;
@@ -29,6 +30,7 @@ my $t = AiLimit::Tokens->start(
             proxy_busy_buffers_size 2k;
             proxy_pass http://model/;
         }
+        location /denied/ { ai_limit early tokens; deny all; proxy_pass http://model/; }
         location /off/ { ai_limit_include_usage off; proxy_pass http://model/; }
         location /unlimited/ { ai_limit off; proxy_pass http://model/; }
 CONF
@@ -124,6 +126,12 @@ subtest 'a client that does not read' => sub {
     cmp_ok $most - $before, '<', 4000, 'does not fill the memory, in KB';
     $pending->abort;
     is $t->logged($pending)->{source}, 'estimate', 'and is charged for what it could have read';
+};
+
+subtest 'who is not let in' => sub {
+    my $part = '{"stream":true,';
+    my $answer = $t->ask('/denied/v1/chat/completions', $part, headers => ['Content-Length' => 1000]);
+    is $answer->{status}, 403, 'need not send a body for it';
 };
 
 subtest 'Azure' => sub {

@@ -14,7 +14,8 @@ my $t = AiLimit::Tokens->start(
     left => [qw(tokens early other)],
     files => {'ssi.shtml' => '<!--# include virtual="/part" --><!--# include virtual="/part" -->'},
     policies => join('', map { "ai_limit_policy $$_[0] key=\$http_x_key rate=1t/month burst=$LIMIT $$_[1];\n" }
-        ['tokens', ''], ['early', 'phase=preaccess'], ['other', '']),
+        ['tokens', ''], ['early', 'phase=preaccess'], ['other', ''])
+        . 'ai_limit_policy once key=$http_x_key rate=100r/month; ai_limit_policy again key=$http_x_key rate=100r/month;',
     locations => <<'CONF',
         ai_limit early tokens;
         recursive_error_pages on;
@@ -31,6 +32,10 @@ my $t = AiLimit::Tokens->start(
         location /rewritten/ { rewrite ^/rewritten(.*)$ /plain$1 last; }
         location /tried/     { try_files /nothing @tried; }
         location @tried      { rewrite ^/tried(.*)$ $1 break; proxy_pass http://model; }
+        location /after_other/ { post_action @after; proxy_pass http://model/; }
+        location @after      { ai_limit other; rewrite ^ /v1/chat/completions?prompt_tokens=300? break; proxy_pass http://model; }
+        location /small/     { ai_limit once tokens; client_max_body_size 100; error_page 413 /large; proxy_pass http://model/; }
+        location = /large    { ai_limit other again; add_header X-Left "$ai_limit_remaining_once,$ai_limit_remaining_other,$ai_limit_remaining_again" always; empty_gif; }
         location /after/     { post_action /ask; proxy_pass http://model/; }
         location = /ssi.shtml { root %%DIR%%; ssi on; ssi_types *; }
         location = /part     { proxy_pass http://model/v1/models?prompt_tokens=500; }
@@ -66,6 +71,7 @@ my @ways = (
     ['rewrite', "/rewritten$chat"],
     ['try_files', "/tried$chat"],
     ['post_action', "/after$chat"],
+    ['post_action to another policy', "/after_other$chat"],
 );
 for my $way (@ways) {
     my ($name, $path, $other) = @$way;
@@ -89,6 +95,14 @@ for my $path ('/denied', '/forbidden') {
         is_deeply [map { $t->left($_) } qw(tokens early)], [$LIMIT, $LIMIT], 'and pays nothing, in either phase';
     };
 }
+
+subtest 'a body that turns out to be too large' => sub {
+    $t->new_client;
+    my $chunked = join('', map { sprintf "%x\r\n%s\r\n", length, $_ } unpack '(a50)*', chat(text => 'x' x 500)) . "0\r\n\r\n";
+    my $answer = $t->ask("/small$chat", $chunked, headers => ['Transfer-Encoding' => 'chunked']);
+    is $answer->{status}, 413, 'is refused';
+    is $answer->{headers}{'x-left'}, ",$LIMIT,99", 'and the policies of the page, all of them and no others, are asked';
+};
 
 subtest 'parts of a page' => sub {
     $t->new_client;

@@ -226,12 +226,18 @@ Amount most_held(const Evaluation& one) {
     return most;
 }
 
+/** Before access is granted, nobody is asked for a body for it. */
+bool includes_usage(const LocConf& conf, const PolicySet& set) {
+    return conf.include_usage && &set == &conf.list->access;
+}
+
 /** Decides, when all is known that will be. */
 ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
                            Evaluation* one) {
     RequestContext* context = find_context(r);
     TokenContext* tokens = context->tokens;
-    if ((has_tokens(*one) || conf.include_usage) &&
+    bool asks = includes_usage(conf, set);
+    if ((has_tokens(*one) || asks) &&
         (read_request_info(r) == nullptr || settle_at_end(r, tokens) != NGX_OK)) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -242,7 +248,7 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
         tokens->reserved = ngx_max(tokens->reserved, most_held(*one));
         rc = conclude(r, context, conf, set, one, passes);
     }
-    if (rc == NGX_DECLINED && conf.include_usage && ask_for_usage(r, tokens) != NGX_OK) {
+    if (rc == NGX_DECLINED && asks && ask_for_usage(r, tokens) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     return rc;
@@ -259,7 +265,8 @@ ngx_int_t evaluate_with_body(ngx_http_request_t* r, const LocConf& conf, const P
     }
     RequestContext* context = find_context(r);
     bool waits = awaits_body(r);
-    Evaluation* one = tokens->pending;
+    // While it waited, an error may have led elsewhere.
+    Evaluation* one = tokens->pending_set == &set ? tokens->pending : nullptr;
     tokens->pending = nullptr;
     if (one == nullptr) {
         tokens->later = ~uint32_t{0};
@@ -269,7 +276,7 @@ ngx_int_t evaluate_with_body(ngx_http_request_t* r, const LocConf& conf, const P
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     one->dry_run = conf.dry_run;
-    bool needs_body = conf.include_usage || tokens->later != 0 || has_tokens(*one);
+    bool needs_body = includes_usage(conf, set) || tokens->later != 0 || has_tokens(*one);
     if (!waits || !needs_body) {
         return decide_with_body(r, conf, set, one);
     }
@@ -278,11 +285,12 @@ ngx_int_t evaluate_with_body(ngx_http_request_t* r, const LocConf& conf, const P
         return conclude(r, context, conf, set, one, false);
     }
     tokens->pending = one;
+    tokens->pending_set = &set;
     return read_body(r);
 }
 
 ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set) {
-    if (set.tokens || conf.include_usage) {
+    if (set.tokens || includes_usage(conf, set)) {
         return evaluate_with_body(r, conf, set);
     }
     RequestContext* context = find_context(r);
@@ -299,13 +307,16 @@ ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf& conf, const PolicyS
     return conclude(r, context, conf, set, one, admit(one->charges, one->count, one->now));
 }
 
-/**
- * NGX_DECLINED lets nginx go on; under `satisfy any`, NGX_OK would let everybody in.
- * Subrequests are their main request's own affair.
- */
+/** Subrequests are their main request's own affair, and what nginx does afterwards (post_action) is
+ * not the client's. */
+bool is_of_client(ngx_http_request_t* r) {
+    return r == r->main && !r->post_action;
+}
+
+/** NGX_DECLINED lets nginx go on; under `satisfy any`, NGX_OK would let everybody in. */
 ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept {
     LocConf* conf = loc_conf(r);
-    if (conf->list == nullptr || conf->list->preaccess.count == 0 || r != r->main) {
+    if (conf->list == nullptr || conf->list->preaccess.count == 0 || !is_of_client(r)) {
         return NGX_DECLINED;
     }
     return evaluate_set(r, *conf, conf->list->preaccess);
@@ -313,7 +324,7 @@ ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept {
 
 ngx_int_t access_handler(ngx_http_request_t* r) noexcept {
     LocConf* conf = loc_conf(r);
-    if (conf->list == nullptr || r != r->main) {
+    if (conf->list == nullptr || !is_of_client(r)) {
         return NGX_DECLINED;
     }
     if (conf->list->access.count == 0 && !conf->include_usage) {

@@ -181,7 +181,7 @@ TokenContext* context_of_answer(ngx_http_request_t* r) {
 
 ngx_int_t header_filter(ngx_http_request_t* r) noexcept {
     ngx_uint_t styles = loc_conf(r)->headers;
-    if (r != r->main) {
+    if (r != r->main || r->post_action) {
         return next_header_filter(r);
     }
     if (styles != kHeadersOff && write_any_report(r, styles) != NGX_OK) {

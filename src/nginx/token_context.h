@@ -21,10 +21,11 @@ enum class UsageBasis : uint8_t {
 
 struct TokenContext {
     RequestInfo info;
-    bool info_is_whole;   // the body has been read into `info`, or there is none
-    Evaluation* pending;  // a decision that waits for the body,
-    uint32_t later;       // and the policies that it has not asked yet, by bit
-    Amount reserved;      // the most that a policy held
+    bool info_is_whole;            // the body has been read into `info`, or there is none
+    Evaluation* pending;           // a decision that waits for the body,
+    const PolicySet* pending_set;  // of these policies,
+    uint32_t later;                // and those that it has not asked yet, by bit
+    Amount reserved;               // the most that a policy held
 
     // the answer; `reader` is nullptr where its body is not read
     UsageReader* reader;
