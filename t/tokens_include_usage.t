@@ -16,7 +16,8 @@ use AiLimit::Tokens;
 my $LIMIT = 1_000_000;
 my $t = AiLimit::Tokens->start(
     policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;"
-        . 'ai_limit_policy early key=$http_x_key rate=100r/month phase=preaccess;',
+        . 'ai_limit_policy early key=$http_x_key rate=100r/month phase=preaccess;'
+        . 'proxy_cache_path %%DIR%%/cache keys_zone=answers:1m;',
     server => 'ai_limit_include_usage on;',
     locations => <<'CONF',
         ai_limit tokens;
@@ -28,6 +29,14 @@ my $t = AiLimit::Tokens->start(
             proxy_buffer_size 1k;
             proxy_buffers 8 1k;
             proxy_busy_buffers_size 2k;
+            proxy_pass http://model/;
+        }
+        location /cached/ {
+            proxy_buffering on;
+            proxy_cache answers;
+            proxy_cache_key $uri$is_args$args;
+            proxy_cache_methods POST;
+            proxy_cache_valid 200 1h;
             proxy_pass http://model/;
         }
         location /denied/ { ai_limit early tokens; deny all; proxy_pass http://model/; }
@@ -126,6 +135,18 @@ subtest 'a client that does not read' => sub {
     cmp_ok $most - $before, '<', 4000, 'does not fill the memory, in KB';
     $pending->abort;
     is $t->logged($pending)->{source}, 'estimate', 'and is charged for what it could have read';
+};
+
+subtest 'out of a cache' => sub {
+    for my $size (1, 500_000) {
+        my $path = "/v1/chat/completions?$used&nulls=0&size=$size";
+        for my $source ('response', 'none') {
+            my $answer = $t->ask("/cached$path", chat(stream => 1));
+            is $answer->{log}{source}, $source, "$size: $source";
+            ok $answer->{body} !~ /prompt_tokens/, 'it is hidden';
+            ok events($answer) eq events_of($path, chat(stream => 1)), 'and nothing else';
+        }
+    }
 };
 
 subtest 'who is not let in' => sub {

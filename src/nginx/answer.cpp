@@ -106,7 +106,7 @@ void end_answer(ngx_http_request_t* r, TokenContext* tokens, bool whole) {
     }
     if (whole ? reader->has_usage() : reader->has_final_usage()) {
         settle(r, tokens, UsageBasis::kResponse, reader->usage());
-    } else if (whole && r->upstream == nullptr) {
+    } else if (r->upstream == nullptr) {
         settle(r, tokens, UsageBasis::kNone, {});  // nginx's own answer
     } else {
         settle_by_estimate(r, tokens, whole);
@@ -115,6 +115,28 @@ void end_answer(ngx_http_request_t* r, TokenContext* tokens, bool whole) {
 
 bool is_success(ngx_uint_t status) {
     return status >= NGX_HTTP_OK && status < NGX_HTTP_SPECIAL_RESPONSE;
+}
+
+/**
+ * Whether a model has done what it was asked for. error_page may have made a success of a failure;
+ * and a client that need not see the answer (RFC 9110, 13) has had it made all the same.
+ */
+bool has_succeeded(ngx_http_request_t* r) {
+    ngx_uint_t status = r->headers_out.status;
+    if (r->upstream == nullptr) {
+        return is_success(status);
+    }
+    return is_success(r->upstream->headers_in.status_n) &&
+           (is_success(status) || status == NGX_HTTP_NOT_MODIFIED);
+}
+
+bool is_from_cache(ngx_http_request_t* r) {
+#if (NGX_HTTP_CACHE)
+    return r->cached;
+#else
+    (void)r;
+    return false;
+#endif
 }
 
 std::string_view content_encoding(ngx_http_request_t* r) {
@@ -133,41 +155,48 @@ void read_headers(ngx_http_request_t* r, UsageReader* reader) {
     }
 }
 
+/** What an answer's body is made of. */
+struct Form {
+    AnswerKind kind;  // kOther where it cannot be read
+    ContentCoding coding;
+};
+
+Form form_of_answer(ngx_http_request_t* r) {
+    ContentCoding coding = content_coding(content_encoding(r));
+    bool readable = coding != ContentCoding::kUnknown;
+    return {readable ? answer_kind(view(r->headers_out.content_type)) : AnswerKind::kOther, coding};
+}
+
 /** The client did not ask for the chunk with the usage. */
 ngx_int_t begin_hiding(ngx_http_request_t* r, TokenContext* tokens) {
     tokens->hiding = make_chunk_hiding(r);
     if (tokens->hiding == nullptr) {
         return NGX_ERROR;
     }
+    r->filter_need_in_memory = 1;
     ngx_http_clear_content_length(r);
     ngx_http_clear_accept_ranges(r);
     ngx_http_clear_etag(r);
     return NGX_OK;
 }
 
-ngx_int_t make_reader(ngx_http_request_t* r, TokenContext* tokens) {
-    AnswerKind kind = answer_kind(view(r->headers_out.content_type));
-    ContentCoding coding = content_coding(content_encoding(r));
-    if (coding == ContentCoding::kUnknown) {
-        kind = AnswerKind::kOther;
-    }
-    if (coding != ContentCoding::kNone && kind != AnswerKind::kOther) {
-        tokens->decoder = make_answer_decoder(r, coding);
-        if (tokens->decoder == nullptr) {
-            return NGX_ERROR;
+ngx_int_t make_reader(ngx_http_request_t* r, TokenContext* tokens, const Form& form) {
+    if (form.kind != AnswerKind::kOther) {
+        r->filter_need_in_memory = 1;
+        if (form.coding != ContentCoding::kNone) {
+            tokens->decoder = make_answer_decoder(r, form.coding);
+            if (tokens->decoder == nullptr) {
+                return NGX_ERROR;
+            }
         }
     }
     void* memory = ngx_palloc(r->pool, sizeof(UsageReader));
     if (memory == nullptr) {
         return NGX_ERROR;
     }
-    tokens->reader = new (memory) UsageReader(kind, loc_conf(r)->usage);
+    tokens->reader = new (memory) UsageReader(form.kind, loc_conf(r)->usage);
     read_headers(r, tokens->reader);
-    if (kind != AnswerKind::kOther) {
-        r->filter_need_in_memory = 1;
-    }
-    bool hides = tokens->asked_for_usage && kind == AnswerKind::kSse && tokens->decoder == nullptr;
-    return hides ? begin_hiding(r, tokens) : NGX_OK;
+    return NGX_OK;
 }
 
 void feed(TokenContext* tokens, std::string_view piece) {
@@ -201,16 +230,21 @@ ngx_int_t begin_answer(ngx_http_request_t* r, TokenContext* tokens) {
     if (settle_at_end(r, tokens) != NGX_OK) {
         return NGX_ERROR;
     }
-    bool from_cache = false;
-#if (NGX_HTTP_CACHE)
-    from_cache = r->cached;
-#endif
-    if (is_success(r->headers_out.status) && !from_cache) {
-        if (make_reader(r, tokens) != NGX_OK) {
+    if (has_succeeded(r)) {
+        Form form = form_of_answer(r);
+        // Also out of a cache, which keeps answers as they came.
+        bool hides = tokens->asked_for_usage && form.kind == AnswerKind::kSse &&
+                     form.coding == ContentCoding::kNone;
+        if (hides && begin_hiding(r, tokens) != NGX_OK) {
             return NGX_ERROR;
         }
-        if (!r->header_only && r->method != NGX_HTTP_HEAD) {
-            return NGX_OK;
+        if (!is_from_cache(r)) {
+            if (make_reader(r, tokens, form) != NGX_OK) {
+                return NGX_ERROR;
+            }
+            if (!r->header_only && r->method != NGX_HTTP_HEAD) {
+                return NGX_OK;
+            }
         }
     }
     end_answer(r, tokens, true);

@@ -113,7 +113,7 @@ private:
         }
         link->buf = buf;
         append(link);
-        hiding_->flushed = buf->flush;
+        hiding_->flushed = hiding_->flushed || buf->flush;
     }
 
     /** The last buffer says them. One without bytes says them alone, but no flush of nothing. */
