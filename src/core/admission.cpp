@@ -169,12 +169,12 @@ private:
         token_bucket::Level level{};
         if (place(charge).present) {
             load_state(place(charge).cell, kSmall, &charge->state);
-            level = token_bucket::unpack(charge->state.words);
+            level = token_bucket::unpack(charge->state.pair);
         }
         level = token_bucket::advance(limit, level, now_.monotonic);
         bool passes = fits(limit, level.used, charge->cost);
         place(charge).taken = level.used;
-        token_bucket::pack(level, charge->policy, false, &charge->state);
+        charge->state.pair = token_bucket::pack(level, charge->policy, false);
         charge->verdict = passes ? Verdict::kPassed : Verdict::kRefused;
         return passes;
     }

@@ -69,11 +69,12 @@ inline void begin_charge(Charge* charge, const Ask& ask, uint64_t hash) {
 }
 
 /**
- * Decides on token buckets of one zone whose entries are in their first buckets, have what is asked
- * and are not locked: nearly all decisions. False where one is another; nothing has been changed
+ * Decide on token buckets of one zone that have their entries and what is asked, and that nobody
+ * else is changing: nearly all decisions. False where one is another; nothing has been changed
  * then.
  */
-bool admit_at_once(Charge* charges, size_t n, Millis now);
+bool admit_one_at_once(Charge* charge, Millis now);
+bool admit_all_at_once(Charge* charges, size_t n, Millis now);
 
 /** Decides on any charges. */
 bool admit_step_by_step(Charge* charges, size_t n, const Now& now);
@@ -85,7 +86,9 @@ bool admit_step_by_step(Charge* charges, size_t n, const Now& now);
  * Charges that are settled later must be admitted step by step.
  */
 inline bool admit(Charge* charges, size_t n, const Now& now) {
-    return admit_at_once(charges, n, now.monotonic) || admit_step_by_step(charges, n, now);
+    bool at_once = n == 1 ? admit_one_at_once(charges, now.monotonic)
+                          : admit_all_at_once(charges, n, now.monotonic);
+    return at_once || admit_step_by_step(charges, n, now);
 }
 
 /**

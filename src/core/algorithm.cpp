@@ -12,8 +12,9 @@ constexpr Millis kInFlightWait = 1000;
 
 void advance_token_bucket(const Limit& limit, State* state, Millis now) {
     StateHead head = state->head;
-    token_bucket::Level level = token_bucket::unpack(state->words);
-    token_bucket::pack(token_bucket::advance(limit, level, now), head.policy, head.spent, state);
+    token_bucket::Level level = token_bucket::unpack(state->pair);
+    state->pair =
+        token_bucket::pack(token_bucket::advance(limit, level, now), head.policy, head.spent);
     state->head.refused = head.refused;
 }
 

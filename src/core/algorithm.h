@@ -55,7 +55,7 @@ Millis until_back_other(const Limit& limit, const State& state, Amount amount, N
  */
 inline Millis until_back(const Limit& limit, const State& state, Amount amount, Now now) {
     if (limit.algorithm == Algorithm::kTokenBucket) {
-        return token_bucket::until_back(limit, token_bucket::unpack(state.words), amount,
+        return token_bucket::until_back(limit, token_bucket::unpack(state.pair), amount,
                                         now.monotonic);
     }
     return until_back_other(limit, state, amount, now);

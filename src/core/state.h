@@ -57,8 +57,15 @@ constexpr unsigned kUsedShift = 10;
 constexpr uint32_t kSmallStateBytes = 16;
 constexpr uint32_t kWideStateBytes = 48;
 
+/** A small state as it is read and written at once. */
+struct StatePair {
+    uint64_t first;
+    uint64_t second;
+};
+
 union State {
     uint64_t words[kWideStateBytes / 8];
+    StatePair pair;
     StateHead head;
     TokenBucketState token_bucket;
     FixedWindowState fixed_window;
@@ -66,6 +73,7 @@ union State {
     SlidingWindowState sliding_window;
 };
 
+static_assert(sizeof(StatePair) == kSmallStateBytes);
 static_assert(sizeof(TokenBucketState) == kSmallStateBytes);
 static_assert(sizeof(FixedWindowState) == kSmallStateBytes);
 static_assert(sizeof(ConcurrencyState) == kSmallStateBytes);

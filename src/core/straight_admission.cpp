@@ -7,72 +7,122 @@ namespace ai_limit {
 namespace {
 
 /**
- * Takes the cost in the charge's copy of the state; `words` are the entry's. False where it does
- * not fit, or the numbers are too large to be quick about it.
+ * The cell with the tag, kNoCell where there is none. Without branches: nobody can predict in which
+ * cell of a full bucket a key lies, and a wrong guess costs more than all comparisons.
  */
-inline __attribute__((always_inline)) bool take_at_once(Charge* charge, const uint64_t* words,
-                                                        Millis now) {
-    const Limit& limit = *charge->limit;
-    token_bucket::Level level = token_bucket::unpack(words);
+inline __attribute__((always_inline)) uint32_t seek(const Bucket* bucket, uint64_t tag) {
+    uint32_t found = kNoCell;
+#pragma GCC unroll 5
+    for (uint32_t cell = 0; cell < kSmall.cells; ++cell) {
+        found = bucket->tags[cell] == tag ? cell : found;
+        asm("" : "+r"(found));  // else the compiler makes branches of it
+    }
+    return found;
+}
+
+__attribute__((noinline)) Cell find_in_second(const Charge& charge) {
+    Bucket* second = second_bucket(charge.access->journal.zone(), kSmall, charge.tag);
+    return {second, seek(second, charge.tag)};
+}
+
+/** Where the charge's entry lies. Read without a lock: under it, the tag must be looked at again.
+ */
+inline __attribute__((always_inline)) Cell find(const Charge& charge) {
+    uint32_t index = seek(charge.first, charge.tag);
+    return index != kNoCell ? Cell{charge.first, index} : find_in_second(charge);
+}
+
+/**
+ * The state once the charge's cost is taken. False where it does not fit, or the numbers are too
+ * large to be quick about it.
+ */
+inline __attribute__((always_inline)) bool take(const Charge& charge, const StatePair& seen,
+                                                Millis now, StatePair* taken) {
+    const Limit& limit = *charge.limit;
+    token_bucket::Level level = token_bucket::unpack(seen);
     if (!token_bucket::advance_quickly(limit, &level, now) ||
-        !fits(limit, level.used, charge->cost)) {
+        !fits(limit, level.used, charge.cost)) {
         return false;
     }
-    level.used += charge->cost;
-    token_bucket::pack(level, charge->policy, level.used >= limit.capacity, &charge->state);
+    level.used += charge.cost;
+    *taken = token_bucket::pack(level, charge.policy, level.used >= limit.capacity);
     return true;
 }
 
 /** Opens the locks of a decision that cannot be made at once, of which nothing was changed. */
-__attribute__((noinline, cold)) bool give_up(StraightJournal journal, Charge* charges,
-                                             size_t locked) {
-    for (size_t i = 0; i < locked; ++i) {
-        journal.unlock(charges[i].first);
-    }
-    journal.end_locking();
+__attribute__((noinline, cold)) bool give_up(const ZoneAccess* access, size_t locked) {
+    StraightJournal(access->journal).unlock_all(locked);
     return false;
 }
 
 }  // namespace
 
-// Locks are only tried, so that their order does not matter; only a single one is waited for.
-bool admit_at_once(Charge* charges, size_t n, Millis now) {
+// The entry is looked up, and reckoned with, before its bucket is locked, and looked at again under
+// the lock: so nothing has to wait for the lock, which takes the processor longest.
+bool admit_one_at_once(Charge* charge, Millis now) {
+    if (charge->limit->algorithm != Algorithm::kTokenBucket) {
+        return false;
+    }
+    Cell cell = find(*charge);
+    if (cell.index == kNoCell) {
+        return false;
+    }
+    uint64_t* words = state_words(cell.bucket, kSmall, cell.index);
+    StatePair seen = {words[0], words[1]};
+    StraightJournal journal(charge->access->journal);
+    journal.note_lock(0, cell.bucket);
+    if (!journal.try_lock(cell.bucket)) {
+        charge->access->journal.wait_for(cell.bucket);
+        seen = {words[0], words[1]};
+    }
+    if (!take(*charge, seen, now, &charge->state.pair) ||
+        cell.bucket->tags[cell.index] != charge->tag || words[0] != seen.first ||
+        words[1] != seen.second) {
+        return give_up(charge->access, 1);
+    }
+    journal.change_lone_pair(words, charge->state.pair);
+    journal.unlock(cell.bucket);
+    journal.end_locking();
+    return true;
+}
+
+// Locks are only tried, so that their order does not matter.
+bool admit_all_at_once(Charge* charges, size_t n, Millis now) {
     const ZoneAccess* access = charges->access;
     StraightJournal journal(access->journal);
     Charge* end = charges + n;
     size_t i = 0;
     for (Charge* charge = charges; charge != end; ++charge) {
         if (charge->limit->algorithm != Algorithm::kTokenBucket || charge->access != access) {
-            return give_up(journal, charges, i);
+            return give_up(access, i);
         }
-        Bucket* first = charge->first;
-        journal.note_lock(i, first);
-        if (!journal.try_lock(first)) {
-            if (n > 1) {
-                return give_up(journal, charges, i);
+        // Most buckets of a zone that is not full have but one entry.
+        Cell cell = {charge->first, 0};
+        if (cell.bucket->tags[0] != charge->tag) {
+            cell = find(*charge);
+            if (cell.index == kNoCell) {
+                return give_up(access, i);
             }
-            charge->access->journal.wait_for(first);
         }
-        uint32_t cell = find_tag(first, kSmall, charge->tag);
-        if (cell == kNoCell) {
-            return give_up(journal, charges, i + 1);
+        journal.note_lock(i, cell.bucket);
+        if (!journal.try_lock(cell.bucket)) {
+            return give_up(access, i);
         }
-        const uint64_t* words = state_words(first, kSmall, cell);
-        if (!take_at_once(charge, words, now)) {
-            return give_up(journal, charges, i + 1);
+        uint64_t* words = state_words(cell.bucket, kSmall, cell.index);
+        StatePair held = {words[0], words[1]};
+        if (cell.bucket->tags[cell.index] != charge->tag ||
+            !take(*charge, held, now, &charge->state.pair)) {
+            return give_up(access, i + 1);
         }
-        journal.note_pair(i++, words);
+        journal.note_pair(i++, words, held);
     }
     journal.begin_changing(n);
     i = 0;
     for (Charge* charge = charges; charge != end; ++charge) {
-        journal.change_pair(i++, charge->state.words);
+        journal.change_pair(i++, charge->state.pair);
     }
     journal.end_changing();
-    for (Charge* charge = charges; charge != end; ++charge) {
-        journal.unlock(charge->first);
-    }
-    journal.end_locking();
+    journal.unlock_all(n);
     return true;
 }
 

@@ -2,6 +2,10 @@
 
 #include "core/journal.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 namespace ai_limit {
 
 /**
@@ -29,12 +33,12 @@ public:
                                                     std::memory_order_relaxed);
     }
 
-    /** Notes two words that are to be changed, as the i-th pair. */
-    void note_pair(size_t i, const uint64_t* words) {
+    /** Notes two words that are to be changed, as the i-th pair, and what they hold. */
+    void note_pair(size_t i, const uint64_t* words, const StatePair& held) {
         Undo* undo = &data_->undo[2 * i];
         uint64_t offset = offset_of(words);
-        undo[0] = {offset, words[0]};
-        undo[1] = {offset + sizeof(uint64_t), words[1]};
+        undo[0] = {offset, held.first};
+        undo[1] = {offset + sizeof(uint64_t), held.second};
     }
 
     /** The first n pairs that were noted may now be changed. */
@@ -45,10 +49,27 @@ public:
     }
 
     /** Changes the words of the i-th pair. */
-    void change_pair(size_t i, const uint64_t* values) {
+    void change_pair(size_t i, const StatePair& pair) {
         uint64_t* words = reinterpret_cast<uint64_t*>(base_ + data_->undo[2 * i].offset);
-        words[0] = values[0];
-        words[1] = values[1];
+        words[0] = pair.first;
+        words[1] = pair.second;
+    }
+
+    /** Changes the only two words that a decision changes. */
+    void change_lone_pair(uint64_t* words, const StatePair& pair) {
+        Journal::keep_order();
+#if defined(__SSE2__)
+        // A kill finds one instruction done or not begun: nothing need be noted.
+        _mm_store_si128(
+            reinterpret_cast<__m128i*>(words),
+            _mm_set_epi64x(static_cast<int64_t>(pair.second), static_cast<int64_t>(pair.first)));
+#else
+        note_pair(0, words, {words[0], words[1]});
+        begin_changing(1);
+        change_pair(0, pair);
+        end_changing();
+#endif
+        Journal::keep_order();
     }
 
     /** Makes what was changed final; then the locks may be opened. */
@@ -58,12 +79,23 @@ public:
         Journal::keep_order();
     }
 
-    static void unlock(Bucket* bucket) { bucket->lock.store(0, std::memory_order_release); }
+    static void unlock(Bucket* bucket) {
+        bucket->lock.store(0, std::memory_order_release);
+    }
 
     /** All locks are open. */
     void end_locking() {
         Journal::keep_order();
         data_->locks = 0;
+    }
+
+    /** Opens the first n locks that were noted, of which there are no others. */
+    void unlock_all(size_t n) {
+        for (size_t i = 0; i < n; ++i) {
+            reinterpret_cast<std::atomic<uint32_t>*>(base_ + data_->lock_offsets[i])
+                ->store(0, std::memory_order_release);
+        }
+        end_locking();
     }
 
 private:
