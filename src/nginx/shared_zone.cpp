@@ -3,6 +3,7 @@
 
 #include "nginx/shared_zone.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/migration.h"
@@ -67,7 +68,19 @@ ngx_int_t copy_running_zone(ngx_shm_zone_t* shm, const ZoneConf& running, const 
     return NGX_OK;
 }
 
+/**
+ * Asks for huge pages, with which a decision on one of a million keys seldom waits for the address
+ * of its bucket as well. Linux gives them where shmem_enabled in
+ * /sys/kernel/mm/transparent_hugepage says `advise`; elsewhere nothing happens.
+ */
+void ask_for_huge_pages(const ngx_shm_zone_t* shm) {
+#ifdef MADV_HUGEPAGE
+    madvise(shm->shm.addr, shm->shm.size, MADV_HUGEPAGE);
+#endif
+}
+
 ngx_int_t create_zone(ngx_shm_zone_t* shm, ZoneConf* zone) {
+    ask_for_huge_pages(shm);
     ngx_slab_pool_t* pool = reinterpret_cast<ngx_slab_pool_t*>(shm->shm.addr);
     zone->memory = ngx_slab_alloc(pool, layout_of(zone->sizes).total);
     uint8_t secret[kSecretBytes];
