@@ -12,7 +12,7 @@ case ${1:-build} in
     build)    wanted=("${build[@]}") ;;
     test)     wanted=("${test[@]}") ;;
     sanitize) wanted=("${test[@]}" dpkg-dev) ;;
-    bench)    wanted=("${build[@]}" perl valgrind wrk) ;;
+    bench)    wanted=("${build[@]}" perl libboost-json-dev valgrind wrk) ;;
     check)    wanted=(clang-format) ;;
     *)        echo "usage: $0 build|test|bench|check|sanitize" >&2; exit 2 ;;
 esac

@@ -58,6 +58,9 @@ sub work_folder {
     return tempdir('run.XXXXXX', DIR => "$root/build/bench", CLEANUP => 1);
 }
 
+# What Boost.JSON wants, beside the flags that all have.
+my %more_flags = (usage_bench => [qw(-fexceptions -frtti)]);
+
 # Compiles bench/NAME.cpp, with the named parts of src/, unless the program is newer than all it may
 # be made of. Returns the program's path.
 sub compile {
@@ -68,7 +71,7 @@ sub compile {
     return $program if -x $program && !grep { -M $_ < -M $program } @sources, @headers;
 
     make_path("$root/build/bench");
-    my @flags = qw(-std=c++17 -O2 -fno-exceptions -fno-rtti -Wall -Wextra);
+    my @flags = (qw(-std=c++17 -O2 -fno-exceptions -fno-rtti -Wall -Wextra), @{ $more_flags{$name} || [] });
     my @command = ($ENV{CXX} || 'g++', @flags, "-I$root/src", @sources, '-o', $program);
     system(@command) == 0 or die "@command failed\n";
     return $program;

@@ -13,7 +13,7 @@
 namespace ai_limit {
 
 /**
- * Made once from a configuration, whose text it refers to. Its trees take about 17 KB. They have
+ * Made once from a configuration, whose text it refers to. Its trees take about 23 KB. They have
  * the texts of all providers as well, for the estimate where an answer tells no usage.
  */
 class UsagePaths {
