@@ -237,14 +237,24 @@ struct Tree {
     const char* error = nullptr;
 };
 
+constexpr const char* add_counts(const CountPath* rows, size_t count, AnswerPaths* paths) {
+    const char* error = nullptr;
+    for (size_t i = 0; i < count && error == nullptr; ++i) {
+        const JsonPathId id = count_path_id(rows[i].source, rows[i].field);
+        error = paths->add(rows[i].path, id, JsonPathStar::kEveryElement);
+    }
+    return error;
+}
+
 constexpr Tree make_tree(Forms form) {
     Tree tree;
-    tree.error = add_texts(form, &tree.paths);
-    for (const CountPath& row : kCounts) {
-        const JsonPathId id = count_path_id(row.source, row.field);
-        if (tree.error == nullptr) {
-            tree.error = tree.paths.add(row.path, id, JsonPathStar::kEveryElement);
-        }
+    const char* errors[] = {
+        add_counts(kCounts, 1, &tree.paths),  // nearly every document has /usage
+        add_texts(form, &tree.paths),
+        add_counts(kCounts, std::size(kCounts), &tree.paths),
+    };
+    for (const char* error : errors) {
+        tree.error = error != nullptr ? error : tree.error;
     }
     return tree;
 }

@@ -152,7 +152,7 @@ bool JsonScanner::begin_value(Input* in, JsonToken* token) {
             ++in->at;
             state_ = State::kString;
             string_begun_ = false;
-            return false;
+            return in->at < in->end && take_string(in, token);
         case 't':
         case 'f':
         case 'n':
@@ -253,8 +253,15 @@ void JsonScanner::begin_key(Input* in) {
         return;
     }
     ++in->at;
-    state_ = State::kStringKey;
     value_ = kUnwanted;
+    const char* end = find_string_stop(in->at, in->end);
+    if (end < in->end && *end == '"') {  // most keys are plain and whole
+        state_ = State::kColon;
+        select_key({in->at, static_cast<size_t>(end - in->at)});
+        in->at = end + 1;
+        return;
+    }
+    state_ = State::kStringKey;
     kept_.clear();
 }
 
@@ -264,12 +271,16 @@ void JsonScanner::end_key(std::string_view raw) {
     if (!is_on_path()) {
         return;
     }
-    std::string_view key = raw;
-    if (!kept_.is_empty() || raw.find('\\') != raw.npos) {
-        kept_.append(raw);
-        if (!kept_.get(&key)) {
-            return;
-        }
+    kept_.append(raw);
+    std::string_view key;
+    if (kept_.get(&key)) {
+        select_key(key);
+    }
+}
+
+void JsonScanner::select_key(std::string_view key) {
+    if (!is_on_path()) {
+        return;
     }
     const JsonPathNode& parent = paths_[levels_[tracked_ - 1].node];
     if ((parent.child_keys & json_key_bit(key)) == 0) {

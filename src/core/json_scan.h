@@ -121,6 +121,7 @@ private:
     void end_value();
     void begin_key(Input* in);
     void end_key(std::string_view raw);
+    void select_key(std::string_view key);
     void take_comma(Input* in);
     bool take_string(Input* in, JsonToken* token);
     const char* find_string_end(const char* at, const char* end);
