@@ -40,6 +40,9 @@ public:
     /** The client asks for a stream. */
     bool streams() const;
 
+    /** By its path, it is one whose stream can tell its usage if it is asked to. */
+    bool is_for_completions() const { return path_completions_; }
+
     /** The client itself asks for the usage at the end of an OpenAI-style stream. */
     bool includes_usage() const {
         return stream_options_.include_usage == StreamOptionsPlace::kTrue;

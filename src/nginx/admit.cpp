@@ -2,6 +2,7 @@
 
 #include "nginx/admit.h"
 
+#include "nginx/accepted_codings.h"
 #include "nginx/answer.h"
 #include "nginx/body_filter.h"
 #include "nginx/header_filter.h"
@@ -231,6 +232,12 @@ bool includes_usage(const LocConf& conf, const PolicySet& set) {
     return conf.include_usage && &set == &conf.list->access;
 }
 
+/** Whether the request's path says that its body is wanted for ai_limit_include_usage. */
+bool is_for_completions(ngx_http_request_t* r) {
+    const RequestInfo* info = read_request_info(r);
+    return info == nullptr || info->is_for_completions();
+}
+
 /** Decides, when all is known that will be. */
 ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
                            Evaluation* one) {
@@ -248,10 +255,14 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
         tokens->reserved = ngx_max(tokens->reserved, most_held(*one));
         rc = conclude(r, context, conf, set, one, passes);
     }
-    if (rc == NGX_DECLINED && asks && ask_for_usage(r, tokens) != NGX_OK) {
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+    if ((has_tokens(*one) && limit_accepted_codings(r, AcceptedCodings::kReadable) != NGX_OK) ||
+        (asks && ask_for_usage(r, tokens) != NGX_OK)) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    return rc;
+    return NGX_DECLINED;
 }
 
 /**
@@ -276,7 +287,8 @@ ngx_int_t evaluate_with_body(ngx_http_request_t* r, const LocConf& conf, const P
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     one->dry_run = conf.dry_run;
-    bool needs_body = includes_usage(conf, set) || tokens->later != 0 || has_tokens(*one);
+    bool needs_body = tokens->later != 0 || has_tokens(*one) ||
+                      (includes_usage(conf, set) && is_for_completions(r));
     if (!waits || !needs_body) {
         return decide_with_body(r, conf, set, one);
     }

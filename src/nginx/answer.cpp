@@ -19,7 +19,8 @@ TokenCounts estimate_use(ngx_http_request_t* r, const TokenContext& tokens) {
     TokenCounts counts;
     const RequestInfo* info = read_request_info(r);
     counts.input = info != nullptr ? info->prompt_estimate() : 0;
-    uint64_t output = tokens.reader->text_bytes() / kBytesPerToken;
+    uint64_t bytes = tokens.reader->text_bytes() + tokens.unreadable_bytes;
+    uint64_t output = bytes / kBytesPerToken;
     counts.output = ngx_min(output, kMaxAmount);
     return counts;
 }
@@ -139,6 +140,11 @@ bool is_from_cache(ngx_http_request_t* r) {
 #endif
 }
 
+bool has_body(ngx_http_request_t* r) {
+    return !r->header_only && r->method != NGX_HTTP_HEAD &&
+           r->headers_out.status != NGX_HTTP_NO_CONTENT;
+}
+
 std::string_view content_encoding(ngx_http_request_t* r) {
     ngx_table_elt_t* header = r->headers_out.content_encoding;
     return header != nullptr && header->hash != 0 ? view(header->value) : std::string_view();
@@ -190,6 +196,8 @@ ngx_int_t make_reader(ngx_http_request_t* r, TokenContext* tokens, const Form& f
             }
         }
     }
+    tokens->coding_unknown = form.coding == ContentCoding::kUnknown;
+    r->filter_need_in_memory |= tokens->coding_unknown;
     void* memory = ngx_palloc(r->pool, sizeof(UsageReader));
     if (memory == nullptr) {
         return NGX_ERROR;
@@ -200,6 +208,9 @@ ngx_int_t make_reader(ngx_http_request_t* r, TokenContext* tokens, const Form& f
 }
 
 void feed(TokenContext* tokens, std::string_view piece) {
+    if (tokens->coding_unknown) {
+        tokens->unreadable_bytes += piece.size();
+    }
     if (tokens->decoder == nullptr) {
         tokens->reader->feed(piece);
         return;
@@ -242,7 +253,7 @@ ngx_int_t begin_answer(ngx_http_request_t* r, TokenContext* tokens) {
             if (make_reader(r, tokens, form) != NGX_OK) {
                 return NGX_ERROR;
             }
-            if (!r->header_only && r->method != NGX_HTTP_HEAD) {
+            if (has_body(r)) {
                 return NGX_OK;
             }
         }

@@ -33,6 +33,8 @@ struct TokenContext {
     ChunkHiding* hiding;     // where a chunk is hidden that the client did not ask for
     bool asked_for_usage;    // on the client's behalf: that chunk will come
     bool ends_noted;         // the request's end will be noticed
+    bool coding_unknown;     // upstream sent what nobody accepted:
+    uint64_t unreadable_bytes;
     TokenCounts used;
     UsageBasis basis;
 };

@@ -1,5 +1,6 @@
 #include "nginx/usage_request.h"
 
+#include "nginx/accepted_codings.h"
 #include "nginx/body_pieces.h"
 
 namespace ai_limit {
@@ -53,7 +54,9 @@ public:
             buf_->in_file = 1;
             buf_->file = &file_->file;
             buf_->file_last = file_->offset;
+            ngx_fd_t former = r_->request_body->temp_file->file.fd;
             r_->request_body->temp_file = file_;
+            ngx_pool_run_cleanup_file(r_->pool, former);
         }
         *link = {buf_, nullptr};
         r_->request_body->bufs = link;
@@ -137,26 +140,18 @@ ngx_int_t write_edited(ngx_http_request_t* r, const BodyEdit& edit, NewBody* bod
     return inserted ? NGX_OK : NGX_ERROR;
 }
 
-/**
- * An event cannot be taken out of a compressed stream. nginx's own gzip goes on by what the client
- * said.
- */
-ngx_int_t accept_plain_answers_only(ngx_http_request_t* r) {
-#if (NGX_HTTP_GZIP)
-    ngx_table_elt_t* header = r->headers_in.accept_encoding;
-    if (header == nullptr) {
-        return NGX_OK;
+/** `set` or `map` may have read it before. */
+void forget_content_length_variable(ngx_http_request_t* r) {
+    static constexpr std::string_view kName = "content_length";
+    ngx_http_core_main_conf_t* core = static_cast<ngx_http_core_main_conf_t*>(
+        ngx_http_get_module_main_conf(r, ngx_http_core_module));
+    ngx_http_variable_t* variables = static_cast<ngx_http_variable_t*>(core->variables.elts);
+    for (ngx_uint_t i = 0; i < core->variables.nelts; ++i) {
+        if (view(variables[i].name) == kName) {
+            r->variables[i].valid = 0;
+            r->variables[i].not_found = 0;
+        }
     }
-    ngx_table_elt_t* copy =
-        static_cast<ngx_table_elt_t*>(ngx_palloc(r->pool, sizeof(ngx_table_elt_t)));
-    if (copy == nullptr) {
-        return NGX_ERROR;
-    }
-    *copy = *header;
-    ngx_str_set(&header->value, "identity");
-    r->headers_in.accept_encoding = copy;
-#endif
-    return NGX_OK;
 }
 
 }  // namespace
@@ -171,9 +166,12 @@ ngx_int_t ask_for_usage(ngx_http_request_t* r, TokenContext* tokens) {
                  static_cast<off_t>(edit.remove);
     NewBody body(r, size);
     if (body.begin(has_body_file(r)) != NGX_OK || write_edited(r, edit, &body) != NGX_OK ||
-        body.finish() != NGX_OK || accept_plain_answers_only(r) != NGX_OK) {
+        body.finish() != NGX_OK ||
+        // An event cannot be taken out of a compressed stream.
+        limit_accepted_codings(r, AcceptedCodings::kNone) != NGX_OK) {
         return NGX_ERROR;
     }
+    forget_content_length_variable(r);
     tokens->asked_for_usage = true;
     return NGX_OK;
 }
