@@ -153,4 +153,16 @@ size_t EventTemplate::match(std::string_view rest, uint64_t* text) const {
     return 0;
 }
 
+bool skip_known_events(const EventTemplate& known, SseReader* events, std::string_view* rest,
+                       uint64_t* text) {
+    bool some = false;
+    while (const size_t size = known.match(*rest, text)) {
+        events->skip_event(rest->substr(0, size));
+        rest->remove_prefix(size);
+        events->skip_line_feed(rest);
+        some = true;
+    }
+    return some;
+}
+
 }  // namespace ai_limit

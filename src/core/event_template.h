@@ -12,6 +12,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/sse.h"
+
 namespace ai_limit {
 
 /** What may differ between two events. */
@@ -81,5 +83,13 @@ private:
     uint16_t sizes_[EventDraft::kMaxHoles + 1];  // of what stands before, between and behind them
     char bytes_[kCapacity];                      // all of it, one behind the other
 };
+
+/**
+ * Removes such events from the front of `rest`, where `events` stands between two of them, and adds
+ * the sizes of their texts to `text`. Returns whether there were some. A line end that is begun is
+ * removed as well.
+ */
+bool skip_known_events(const EventTemplate& known, SseReader* events, std::string_view* rest,
+                       uint64_t* text);
 
 }  // namespace ai_limit

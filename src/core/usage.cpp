@@ -108,7 +108,10 @@ void UsageReader::feed_events(std::string_view piece) {
     for (;;) {
         if (events_.is_between_events()) {
             events_.skip_line_feed(&piece);
-            skip_known_events(&piece);
+            uint64_t text = 0;
+            if (skip_known_events(template_, &events_, &piece, &text)) {
+                this->*template_text_ += text;
+            }
             draft_.begin(piece);
         }
         const SseToken token = events_.next(&piece);
@@ -120,19 +123,6 @@ void UsageReader::feed_events(std::string_view piece) {
         } else if (token.kind == SseToken::kEndOfEvent) {
             end_event(piece);
         }
-    }
-}
-
-/** The events at the front of which it is known what they would do. */
-void UsageReader::skip_known_events(std::string_view* rest) {
-    uint64_t text = 0;
-    while (const size_t size = template_.match(*rest, &text)) {
-        events_.skip_event(rest->substr(0, size));
-        rest->remove_prefix(size);
-        events_.skip_line_feed(rest);
-    }
-    if (text > 0) {
-        this->*template_text_ += text;
     }
 }
 

@@ -75,7 +75,6 @@ private:
     using Counter = uint64_t UsageReader::*;
 
     void feed_events(std::string_view piece);
-    void skip_known_events(std::string_view* rest);
     void end_event(std::string_view rest);
     void feed_lines(std::string_view piece);
     void feed_messages(std::string_view piece);

@@ -7,22 +7,36 @@ namespace ai_limit {
 
 namespace {
 
-enum Wanted : JsonPathId { kChoices, kChoice, kUsage };
+enum Wanted : JsonPathId { kChoices, kChoice, kUsage, kText, kObfuscation };
+
+struct Path {
+    std::string_view path;
+    Wanted wanted;
+};
+
+constexpr Path kPaths[] = {
+    {"/choices", kChoices},
+    {"/choices/*", kChoice},
+    {"/choices/*/delta/content", kText},
+    {"/choices/*/delta/reasoning_content", kText},
+    {"/choices/*/delta/reasoning", kText},
+    {"/choices/*/delta/tool_calls/*/function/arguments", kText},
+    {"/choices/*/text", kText},
+    {"/usage", kUsage},
+    {"/obfuscation", kObfuscation},
+};
 
 struct Tree {
-    JsonPaths<4> paths;
-    const char* error;
+    JsonPaths<20> paths;
+    const char* error = nullptr;
 };
 
 constexpr Tree make_tree() {
-    Tree tree{};
-    const char* errors[] = {
-        tree.paths.add("/choices", kChoices, JsonPathStar::kEveryElement),
-        tree.paths.add("/choices/*", kChoice, JsonPathStar::kEveryElement),
-        tree.paths.add("/usage", kUsage, JsonPathStar::kEveryElement),
-    };
-    for (const char* error : errors) {
-        tree.error = error != nullptr ? error : tree.error;
+    Tree tree;
+    for (const Path& row : kPaths) {
+        if (const char* error = tree.paths.add(row.path, row.wanted, JsonPathStar::kEveryElement)) {
+            tree.error = error;
+        }
     }
     return tree;
 }
@@ -39,7 +53,7 @@ void take_value(const JsonToken& token, std::string_view bracket, bool* is_that)
 
 }  // namespace
 
-static_assert(std::is_trivially_copyable_v<UsageChunkFilter> && sizeof(UsageChunkFilter) <= 9000);
+static_assert(std::is_trivially_copyable_v<UsageChunkFilter> && sizeof(UsageChunkFilter) <= 9600);
 
 UsageChunkFilter::UsageChunkFilter() : scanner_(kTree.paths.root()) {}
 
@@ -61,15 +75,31 @@ void UsageChunkFilter::take(const JsonToken& token) {
         case kChoice:
             has_choices_ = true;
             break;
-        default:
+        case kUsage:
             take_value(token, "{", &has_usage_);
             break;
+        default:
+            note(token);
+            break;
+    }
+}
+
+/** What may differ between events that both are not the one to take out. */
+void UsageChunkFilter::note(const JsonToken& token) {
+    const EventHole kind = token.id == kText ? EventHole::kText : EventHole::kString;
+    const bool is_whole = token.kind == JsonToken::kString && token.first && token.last;
+    // Of several texts, the one that is not empty is what will differ.
+    if (is_whole && (kind == EventHole::kString || !token.text.empty())) {
+        draft_.note(kind, token.text);
     }
 }
 
 /** Returns whether the event that ends is the one to take out; `size` is what is not held of it. */
 bool UsageChunkFilter::end_event(size_t size) {
     const bool is_short = !passing_ && size <= kMaxHeld - held_size_;
+    if (!is_short) {
+        draft_.give_up();  // a shorter one may have to be taken out
+    }
     const bool is_usage =
         is_short && scanner_.is_complete() && is_array_ && !has_choices_ && has_usage_;
     scanner_.reset();

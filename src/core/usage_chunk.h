@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/event_template.h"
 #include "core/json_scan.h"
 #include "core/sse.h"
 
@@ -40,11 +41,14 @@ private:
 
     void read(std::string_view data);
     void take(const JsonToken& token);
+    void note(const JsonToken& token);
     bool end_event(size_t size);
     bool hold(const char* from, const char* to);
 
     SseReader events_;
     JsonScanner scanner_;
+    EventDraft draft_;          // of the event that is being read, if it began in this piece
+    EventTemplate template_;    // of one that is not to be taken out
     bool is_array_ = false;     // `choices`
     bool has_choices_ = false;  // it has elements
     bool has_usage_ = false;    // `usage` is an object
@@ -59,12 +63,18 @@ void UsageChunkFilter::feed(std::string_view piece, Sink& sink) {
     std::string_view rest = piece;
     const char* from = piece.data();   // of what has not been handed on
     const char* event = piece.data();  // where it begins, or goes on in this piece
+    draft_.give_up();
     for (;;) {
         if (events_.is_between_events()) {
             if (events_.skip_line_feed(&rest) && taken_out_) {
                 from = rest.data();
             }
+            uint64_t text = 0;
+            if (skip_known_events(template_, &events_, &rest, &text)) {
+                taken_out_ = false;
+            }
             event = rest.data();
+            draft_.begin(rest);
         }
         const SseToken token = events_.next(&rest);
         if (token.kind == SseToken::kNothing) {
@@ -79,6 +89,8 @@ void UsageChunkFilter::feed(std::string_view piece, Sink& sink) {
             pass(from, event, sink);
             from = rest.data();
             held_size_ = 0;
+        } else {
+            template_.learn(draft_, rest);
         }
         pass_held(sink);
     }

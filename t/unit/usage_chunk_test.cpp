@@ -152,6 +152,20 @@ TEST(UsageChunk, AnEventThatIsTooLongToHoldPasses) {
     EXPECT_EQ(collector.passed, begun);
 }
 
+TEST(UsageChunk, IsFoundAmongEventsThatAreAlike) {
+    const auto event = [](const std::string& text, const std::string& usage) {
+        return "data: {\"choices\":[{\"text\":\"" + text + "\"}]," + usage + "\"obfuscation\":\"" +
+               std::string(text.size() % 3, 'x') + "\"}\r\n\r\n";
+    };
+    const std::string chunk = "\"choices\":[],\"usage\":{},";
+    const std::string some = event("b\\n", "") + event("a", "") + event("", "");
+    EXPECT_EQ(filtered(some + event("c", chunk) + some + event("d", chunk) + event("e", chunk)),
+              some + some);
+    // one that is too long to be taken out says nothing of the others
+    const std::string longest = event(std::string(UsageChunkFilter::kMaxHeld, 'x'), chunk);
+    EXPECT_TRUE(filtered(some + longest + event("c", chunk), SIZE_MAX) == some + longest);
+}
+
 TEST(UsageChunk, OnlyItIsTakenOutHoweverTheStreamIsCut) {
     const std::string parts[] = {
         kText, kDone, "\r\n", "\n", "\r", ": x\n\n", "event: y\n", "data: {}\r\n\r\n",
