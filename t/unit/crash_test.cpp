@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "deaths.h"
 #include "random.h"
-#include "single_step.h"
 #include "zone_memory.h"
 
 namespace ai_limit {
@@ -22,76 +22,6 @@ namespace {
 constexpr Now kNow{1'000'000'000, 1'755'780'000'000};
 constexpr uint64_t kKey = 0x1234'5678'9abc'def0;
 constexpr uint64_t kOtherKey = 0xfedc'ba98'7654'3210;
-
-bool g_is_dead[16];  // by pid
-
-const Host kStepHost = {[](uint32_t pid, uint64_t) { return !g_is_dead[pid]; }, [] {}};
-
-/** Each state of a zone that the death of a process during an action can leave behind. */
-class Deaths {
-public:
-    Deaths(const ZoneMemory& memory, const std::function<void()>& action)
-        : whole_(memory.data(), memory.data() + memory.size()), sizes_(memory.zone().sizes()) {
-        ZoneLayout layout = layout_of(sizes_);
-        // Where decisions write: not the policies, nor the journals of processes that do not exist.
-        ranges_ = {{layout.processes, layout.journals},
-                   {layout.journals, layout.journals + 6 * sizeof(JournalData)},
-                   {layout.chunk_owners, layout.total}};
-        keep(memory);
-        steps_ = SingleStep::run(action, [&] { keep(memory); });
-        keep(memory);
-    }
-
-    uint64_t steps() const { return steps_; }
-    size_t count() const { return states_.size(); }
-
-    /** Makes a zone of the i-th state; the caller's, in another place than the one that was
-     * recorded. */
-    std::unique_ptr<ZoneMemory> state(size_t i) const {
-        auto memory = std::make_unique<ZoneMemory>(sizes_);
-        memcpy(memory->data(), whole_.data(), whole_.size());
-        const char* from = states_[i].data();
-        for (const Range& range : ranges_) {
-            memcpy(memory->data() + range.begin, from, range.end - range.begin);
-            from += range.end - range.begin;
-        }
-        return memory;
-    }
-
-private:
-    struct Range {
-        size_t begin;
-        size_t end;
-    };
-
-    void keep(const ZoneMemory& memory) {
-        if (!states_.empty()) {
-            const char* last = states_.back().data();
-            bool same = true;
-            for (const Range& range : ranges_) {
-                size_t size = range.end - range.begin;
-                same = same && memcmp(memory.data() + range.begin, last, size) == 0;
-                last += size;
-            }
-            if (same) {
-                return;
-            }
-        }
-        states_.emplace_back();
-        for (const Range& range : ranges_) {
-            states_.back().insert(states_.back().end(), memory.data() + range.begin,
-                                  memory.data() + range.end);
-        }
-    }
-
-    std::vector<char> whole_;
-    ZoneSizes sizes_;
-    std::vector<Range> ranges_;
-    std::vector<std::vector<char>> states_;
-    uint64_t steps_ = 0;
-};
-
-constexpr ZoneSizes kTiny = {8, 8, 2};
 
 /** Every kind of limit on one zone. Process 1 is the one that dies. */
 class EveryInstruction : public testing::Test {
@@ -144,7 +74,7 @@ TEST_F(EveryInstruction, ADecisionIsChargedEntirelyOrNotAtAll) {
     g_is_dead[1] = true;
     bool seen[2] = {};
     for (size_t i = 0; i < deaths.count(); ++i) {
-        auto left = deaths.state(i);
+        ZoneMemory* left = deaths.state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
         reclaim_dead(survivor.journal(), Now{});
         ASSERT_TRUE(is_at_rest(left->zone())) << "state " << i;
@@ -164,7 +94,7 @@ TEST_F(EveryInstruction, ANewKeysFirstDecisionIsChargedEntirelyOrNotAtAll) {
     Deaths deaths(memory, [&] { request.admit(kNow); });
     g_is_dead[1] = true;
     for (size_t i = 0; i < deaths.count(); ++i) {
-        auto left = deaths.state(i);
+        ZoneMemory* left = deaths.state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
         reclaim_dead(survivor.journal(), Now{});
         ASSERT_TRUE(is_at_rest(left->zone())) << "state " << i;
@@ -191,7 +121,7 @@ TEST_F(EveryInstruction, ARefusalTakesNothing) {
     ASSERT_FALSE(passed);
     g_is_dead[1] = true;
     for (size_t i = 0; i < deaths.count(); ++i) {
-        auto left = deaths.state(i);
+        ZoneMemory* left = deaths.state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
         reclaim_dead(survivor.journal(), Now{});
         ASSERT_TRUE(is_at_rest(left->zone()));
@@ -225,7 +155,7 @@ TEST_F(EveryInstruction, AnEntryThatIsPushedOutIsThereOrItsSuccessorIs) {
     ASSERT_TRUE(passed);
     g_is_dead[1] = true;
     for (size_t i = 0; i < deaths.count(); ++i) {
-        auto left = deaths.state(i);
+        ZoneMemory* left = deaths.state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
         reclaim_dead(survivor.journal(), Now{});
         Amount used = peek(survivor, bucket, kKey, kNow);
@@ -235,12 +165,12 @@ TEST_F(EveryInstruction, AnEntryThatIsPushedOutIsThereOrItsSuccessorIs) {
 }
 
 /** Whenever the process died, the key has `before` used of all these policies, or one more. */
-void expect_one_more_or_none(const Deaths& deaths, const std::vector<ZonePolicy>& policies,
+void expect_one_more_or_none(Deaths* deaths, const std::vector<ZonePolicy>& policies,
                              Amount before) {
     g_is_dead[1] = true;
     bool seen[2] = {};
-    for (size_t i = 0; i < deaths.count(); ++i) {
-        auto left = deaths.state(i);
+    for (size_t i = 0; i < deaths->count(); ++i) {
+        ZoneMemory* left = deaths->state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
         reclaim_dead(survivor.journal(), Now{});
         ASSERT_TRUE(is_at_rest(left->zone())) << "state " << i;
@@ -261,7 +191,7 @@ TEST_F(EveryInstruction, ASingleChargeIsMadeOrNot) {
     bool passed = false;
     Deaths deaths(memory, [&] { passed = request.admit(kNow); });
     ASSERT_TRUE(passed);
-    expect_one_more_or_none(deaths, {bucket}, 2);
+    expect_one_more_or_none(&deaths, {bucket}, 2);
 }
 
 TEST_F(EveryInstruction, TokenBucketsOfOneKeyAreChargedTogetherOrNotAtAll) {
@@ -278,7 +208,7 @@ TEST_F(EveryInstruction, TokenBucketsOfOneKeyAreChargedTogetherOrNotAtAll) {
     bool passed = false;
     Deaths deaths(memory, [&] { passed = request.admit(kNow); });
     ASSERT_TRUE(passed);
-    expect_one_more_or_none(deaths, {bucket, hour, day}, 1);
+    expect_one_more_or_none(&deaths, {bucket, hour, day}, 1);
 }
 
 TEST_F(EveryInstruction, AnEntryThatIsMovedIsInOnePlace) {
@@ -317,7 +247,7 @@ TEST_F(EveryInstruction, AnEntryThatIsMovedIsInOnePlace) {
     Deaths deaths(memory, [&] { request.admit(kNow); });
     g_is_dead[1] = true;
     for (size_t i = 0; i < deaths.count(); ++i) {
-        auto left = deaths.state(i);
+        ZoneMemory* left = deaths.state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
         reclaim_dead(survivor.journal(), Now{});
         ASSERT_TRUE(is_at_rest(left->zone())) << "state " << i;
@@ -344,7 +274,7 @@ TEST_F(EveryInstruction, TheEndOfARequestInFlightIsCountedOnce) {
     Deaths deaths(memory, [&] { end_flight(mortal.access(), request[3].flight); });
     g_is_dead[1] = true;
     for (size_t i = 0; i < deaths.count(); ++i) {
-        auto left = deaths.state(i);
+        ZoneMemory* left = deaths.state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
         reclaim_dead(survivor.journal(), Now{});
         ASSERT_TRUE(is_at_rest(left->zone()));
@@ -360,7 +290,7 @@ TEST_F(EveryInstruction, WhoeverWaitsForTheLocksGoesOn) {
     Deaths deaths(memory, [&] { request.admit(kNow); });
     g_is_dead[1] = true;
     for (size_t i = 0; i < deaths.count(); ++i) {
-        auto left = deaths.state(i);
+        ZoneMemory* left = deaths.state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
         Request next = whole_request(survivor);
         ASSERT_TRUE(next.admit(kNow)) << "state " << i;
@@ -381,7 +311,7 @@ TEST_F(EveryInstruction, AProcessThatEndsGivesBackOnceWhatItHasInFlight) {
     Deaths deaths(memory, [&] { reclaim_self(mortal.journal(), Now{}); });
     g_is_dead[1] = true;
     for (size_t i = 0; i < deaths.count(); ++i) {
-        auto left = deaths.state(i);
+        ZoneMemory* left = deaths.state(i);
         ZoneUser survivor(left->zone(), &kStepHost, 2);
         reclaim_dead(survivor.journal(), Now{});
         ASSERT_TRUE(is_at_rest(left->zone()));
@@ -395,7 +325,7 @@ TEST_F(EveryInstruction, AProcessSlotIsNotLostWhenItIsTaken) {
     Deaths deaths(memory, [&] { access->journal.open(zone, &kStepHost, 4, 99); });
     g_is_dead[4] = true;
     for (size_t i = 0; i < deaths.count(); ++i) {
-        auto left = deaths.state(i);
+        ZoneMemory* left = deaths.state(i);
         reclaim_dead(mortal.journal(), Now{});
         ZoneUser survivor(left->zone(), &kStepHost, 2);
         reclaim_dead(survivor.journal(), Now{});
@@ -430,7 +360,7 @@ TEST_F(EveryInstructionOfTheRepair, AnotherRepairsBoth) {
     g_is_dead[1] = true;
     for (size_t i = 0; i < deaths.count(); i += 1 + deaths.count() / 6) {
         g_is_dead[2] = false;
-        auto left = deaths.state(i);
+        ZoneMemory* left = deaths.state(i);
         ZoneUser repairer(left->zone(), &kStepHost, 2);
         Deaths more(*left, [&] { reclaim_dead(repairer.journal(), Now{}); });
         g_is_dead[2] = true;
@@ -446,7 +376,7 @@ TEST_F(EveryInstructionOfTheRepair, AnotherRepairsBothWhenTheRepairerWaitedForAL
     Deaths deaths(memory, [&] { request.admit(kNow); });
     g_is_dead[1] = true;
     size_t i = deaths.count() / 2;  // with every lock taken, and something written
-    auto left = deaths.state(i);
+    ZoneMemory* left = deaths.state(i);
     ASSERT_FALSE(is_at_rest(left->zone()));
     ZoneUser repairer(left->zone(), &kStepHost, 2);
     Request next = whole_request(repairer);

@@ -76,31 +76,57 @@ struct ZonePolicy {
     Limit limit;
 };
 
-/** A limit of `capacity` by any algorithm; what is used comes back in the course of an hour. */
-inline Limit hourly(Algorithm algorithm, Amount capacity) {
-    if (algorithm == Algorithm::kConcurrency) {
-        return concurrency_limit(capacity);
-    }
+constexpr Algorithm kRates[] = {Algorithm::kTokenBucket, Algorithm::kSlidingWindow,
+                                Algorithm::kFixedWindow};
+
+/** As the configuration calls it. */
+inline std::string name_of(Algorithm algorithm) {
+    return algorithm == Algorithm::kTokenBucket     ? "token_bucket"
+           : algorithm == Algorithm::kSlidingWindow ? "sliding_window"
+                                                    : "fixed_window";
+}
+
+/** The limit of a rate such as `100kt/m`. */
+inline Limit limit_of_rate(Algorithm algorithm, const char* text, Amount burst = 0) {
     Rate rate{};
     Limit limit{};
-    if (parse_rate(std::to_string(capacity) + "r/h", &rate) != nullptr ||
-        make_limit(algorithm, rate, 0, 0, &limit) != nullptr) {
+    if (parse_rate(text, &rate) != nullptr ||
+        make_limit(algorithm, rate, burst, 0, &limit) != nullptr) {
         abort();
     }
     return limit;
 }
 
+/** A limit of `capacity` by any algorithm; what is used comes back in the course of an hour. */
+inline Limit hourly(Algorithm algorithm, Amount capacity) {
+    if (algorithm == Algorithm::kConcurrency) {
+        return concurrency_limit(capacity);
+    }
+    return limit_of_rate(algorithm, (std::to_string(capacity) + "r/h").c_str());
+}
+
 /** A host that knows of no death. */
 inline const Host kAllAlive = {[](uint32_t, uint64_t) { return true; }, [] {}};
 
-inline ZonePolicy add_policy(const Zone& zone, const char* name, Limit limit) {
+inline ZonePolicy add_policy(const Zone& zone, const char* name, Limit limit, bool varies = false) {
     Journal journal;
     if (!journal.open(zone, &kAllAlive, 1, 0)) {
         abort();
     }
-    const uint32_t number = register_policy(&journal, name, &limit, false);
+    const uint32_t number = register_policy(&journal, name, &limit, varies);
     journal.retire(journal.number());
     return {number, limit};
+}
+
+/** A policy in tokens: what is held and what is used are counted under numbers of their own. */
+struct TokenPolicy {
+    ZonePolicy held;
+    ZonePolicy used;
+};
+
+inline TokenPolicy add_token_policy(const Zone& zone, const char* name, const Limit& limit,
+                                    bool varies = false) {
+    return {add_policy(zone, name, hold_limit()), add_policy(zone, name, limit, varies)};
 }
 
 /** One process's access to a zone. */
@@ -158,7 +184,24 @@ public:
         return *this;
     }
 
+    /** Two charges: the first holds `reserve`, the second is settled. */
+    Request& charge_tokens(const TokenPolicy& policy, uint64_t hash, Amount reserve,
+                           bool dry_run = false) {
+        charge(policy.held, hash, reserve, dry_run);
+        begin_charge(
+            &charges_[count_++],
+            {&policy.used.limit, user_->access(), reserve, policy.used.number, dry_run, true},
+            tag_base(hash));
+        return *this;
+    }
+
     bool admit(Now now) { return ai_limit::admit(charges_, count_, now); }
+    bool would_admit(Now now) { return ai_limit::would_admit(charges_, count_, now); }
+
+    /** Of the i-th charge, which is the second of a policy in tokens. */
+    Amount settle(size_t i, Amount tokens, Now now) {
+        return settle_charge(&charges_[i], tokens, now);
+    }
 
     const Charge& operator[](size_t i) const { return charges_[i]; }
     size_t count() const { return count_; }
@@ -174,6 +217,13 @@ private:
 inline Amount peek(const ZoneUser& user, const ZonePolicy& policy, uint64_t hash, Now now) {
     Request request(user);
     request.charge(policy, hash, 0).admit(now);
+    return request.used(0);
+}
+
+/** The same, and not even the time of the entry's last use changes. */
+inline Amount look(const ZoneUser& user, const ZonePolicy& policy, uint64_t hash, Now now) {
+    Request request(user);
+    request.charge(policy, hash, 0).would_admit(now);
     return request.used(0);
 }
 
@@ -193,6 +243,21 @@ inline bool is_at_rest(const Zone& zone) {
         }
     }
     return true;
+}
+
+/** How many entries the zone has for a policy, whose states are small or wide. */
+inline uint64_t entries_of(const Zone& zone, const ZonePolicy& policy) {
+    const Geometry& geometry = geometry_of(policy.limit.algorithm);
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < zone.buckets(geometry); ++i) {
+        for (uint32_t cell = 0; cell < geometry.cells; ++cell) {
+            State state{};
+            Bucket* bucket = zone.bucket(geometry, i);
+            load_state({bucket, cell}, geometry, &state);
+            count += bucket->tags[cell] != 0 && state.head.policy == policy.number ? 1 : 0;
+        }
+    }
+    return count;
 }
 
 /** How many flight records of the zone stand for a request. */
