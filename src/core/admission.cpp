@@ -296,7 +296,7 @@ private:
         record.amount = charge->cost & ((uint64_t{1} << 40) - 1);
         if (charge->limit->algorithm == Algorithm::kHold) {
             record.used_policy = charge[1].policy & 0xff;
-            record.rate_number = charge[1].limit->rate_number & 15;
+            record.limit_number = charge[1].limit->number & 15;
         }
         uint64_t words[2];
         std::memcpy(words, &record, sizeof(words));

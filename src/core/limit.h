@@ -5,8 +5,7 @@
 
 namespace ai_limit {
 
-/** The rate_number of a limit for which no number was left: what it left unfinished is forgotten.
- */
+/** A rate_number that no two rates share: what it left unfinished is forgotten. */
 constexpr uint8_t kNoRateNumber = 15;
 
 /** The largest quota of a sliding window: its sub-windows count in 32 bits. */
@@ -24,12 +23,15 @@ struct Limit {
 
     // token_bucket: refill_amount come back every refill_millis; an empty bucket is full after
     // `fills_in`.
-    // `rate_number` tells apart the limits that a policy has had (policies.h), 0 before it is
-    // known.
+    // `rate_number` tells apart the refill_millis that a policy has had (policies.h), 0 before it
+    // is known.
     uint64_t refill_amount;
     uint64_t refill_millis;
     Millis fills_in;
     uint8_t rate_number;
+
+    // Among all limits that a policy has had (policies.h); 0 where it is not known.
+    uint8_t number;
 
     // windows
     Millis period_length;  // a month being 30 days

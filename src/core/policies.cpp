@@ -59,17 +59,29 @@ bool is_same(const Limit& a, const Limit& b) {
            a.period.count == b.period.count && a.time_zone == b.time_zone;
 }
 
-/**
- * The number of a limit among those that the policy has had; kNoRateNumber once there are too many.
- * The place of a process that was killed while it wrote stays unused.
- */
-uint8_t rate_number(PolicyRecord* record, const Limit& limit) {
+/** The number of a rate by its refill_millis; kNoRateNumber once there are too many. */
+uint8_t rate_number(PolicyRecord* record, uint64_t refill_millis) {
     for (uint8_t i = 0; i < kNoRateNumber - 1; ++i) {
+        uint64_t present = 0;
+        if (record->refill_millis[i].compare_exchange_strong(present, refill_millis) ||
+            present == refill_millis) {
+            return static_cast<uint8_t>(i + 1);
+        }
+    }
+    return kNoRateNumber;
+}
+
+/**
+ * The number of a limit among those that the policy has had; 0 once there are too many. The place
+ * of a process that was killed while it wrote stays unused.
+ */
+uint8_t limit_number(PolicyRecord* record, const Limit& limit) {
+    for (uint8_t i = 0; i < kMaxKnownLimits; ++i) {
         KnownLimit* known = &record->limits[i];
         uint32_t state = KnownLimit::kFree;
         if (known->state.compare_exchange_strong(state, KnownLimit::kBeingWritten)) {
             known->limit = limit;
-            known->limit.rate_number = static_cast<uint8_t>(i + 1);
+            known->limit.number = static_cast<uint8_t>(i + 1);
             known->state.store(KnownLimit::kKnown, std::memory_order_release);
             return static_cast<uint8_t>(i + 1);
         }
@@ -77,7 +89,12 @@ uint8_t rate_number(PolicyRecord* record, const Limit& limit) {
             return static_cast<uint8_t>(i + 1);
         }
     }
-    return kNoRateNumber;
+    return 0;
+}
+
+void give_numbers(PolicyRecord* record, Limit* limit) {
+    limit->rate_number = rate_number(record, limit->refill_millis);
+    limit->number = limit_number(record, *limit);
 }
 
 }  // namespace
@@ -90,7 +107,7 @@ uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, 
         if (is_of(*record, name, *limit, varies)) {
             record->last_use = use;
             record->varies = varies;
-            limit->rate_number = rate_number(record, *limit);
+            give_numbers(record, limit);
             if (!varies) {
                 record->slowest = *limit;
             }
@@ -106,10 +123,13 @@ uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, 
          {&record->errors, &record->overshoot, &record->usage_missing}) {
         count->store(0, std::memory_order_relaxed);
     }
+    for (std::atomic<uint64_t>& refill : record->refill_millis) {
+        refill.store(0);
+    }
     for (KnownLimit& known : record->limits) {
         known.state.store(KnownLimit::kFree);
     }
-    limit->rate_number = rate_number(record, *limit);
+    give_numbers(record, limit);
     record->slowest = *limit;
     // The size makes the record one that is in use; a process killed before has changed nothing.
     std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -119,22 +139,22 @@ uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, 
 
 void note_limit(const Zone& zone, uint32_t policy, Limit* limit) {
     PolicyRecord* record = zone.policy(policy);
+    give_numbers(record, limit);
     // Two processes may write at once. Both have a limit of this policy, and it only ranks
     // evictions.
     if (limit->capacity != 0 && memory_of(*limit) > memory_of(record->slowest)) {
         record->slowest = *limit;
     }
-    limit->rate_number = rate_number(record, *limit);
 }
 
-const Limit& find_limit(const Zone& zone, uint32_t policy, uint32_t rate_number) {
+const Limit& find_limit(const Zone& zone, uint32_t policy, uint32_t number) {
     const PolicyRecord* record = zone.policy(policy);
-    if (rate_number == 0 || rate_number == kNoRateNumber ||
-        record->limits[rate_number - 1].state.load(std::memory_order_acquire) !=
-            KnownLimit::kKnown) {
+    // The number may be one that the policy had before this record was another's.
+    if (number == 0 ||
+        record->limits[number - 1].state.load(std::memory_order_acquire) != KnownLimit::kKnown) {
         return record->slowest;
     }
-    return record->limits[rate_number - 1].limit;
+    return record->limits[number - 1].limit;
 }
 
 uint64_t count_error(const Zone& zone, uint32_t policy) {

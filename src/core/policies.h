@@ -16,15 +16,12 @@ namespace ai_limit {
  */
 uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, bool varies);
 
-/**
- * The limit of a policy that has this rate_number; the policy's slowest where it is not known. In
- * the zone's memory.
- */
-const Limit& find_limit(const Zone& zone, uint32_t policy, uint32_t rate_number);
+/** The limit of a policy that has this number, its slowest for 0. In the zone's memory. */
+const Limit& find_limit(const Zone& zone, uint32_t policy, uint32_t number);
 
 /**
  * Tells the zone of a limit that a variable holds, for what is worth keeping (eviction.h), and
- * gives the limit its rate_number.
+ * gives the limit its numbers.
  */
 void note_limit(const Zone& zone, uint32_t policy, Limit* limit);
 

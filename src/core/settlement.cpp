@@ -72,7 +72,7 @@ Amount settle(Journal* journal, const Settlement& settlement, Now now) {
 void settle_as_held(Journal* journal, FlightRecord* flight, Now now) {
     uint32_t policy = static_cast<uint32_t>(flight->used_policy);
     const Limit& limit =
-        find_limit(journal->zone(), policy, static_cast<uint32_t>(flight->rate_number));
+        find_limit(journal->zone(), policy, static_cast<uint32_t>(flight->limit_number));
     uint64_t tag = tag_of(tag_of(flight->tag, static_cast<uint32_t>(flight->policy)), policy);
     settle(journal, {&limit, tag, policy, flight->amount, flight, false}, now);
 }

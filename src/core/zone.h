@@ -14,13 +14,14 @@
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 2;
+constexpr uint32_t kLayoutVersion = 3;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
 constexpr uint32_t kMaxProcesses = 1024;  // old generations of workers live on after a reload
 constexpr size_t kMaxPolicyName = 64;
-constexpr size_t kMaxSetPolicies = 16;  // of one request in one phase
+constexpr uint32_t kMaxKnownLimits = 15;  // of a policy, numbers 1 to 15; 0 is nobody's
+constexpr size_t kMaxSetPolicies = 16;    // of one request in one phase
 
 // A policy in tokens takes two: one for what is held, one for what is used.
 constexpr size_t kMaxCharges = 2 * kMaxSetPolicies;
@@ -65,11 +66,12 @@ struct PolicyRecord {
     char name[kMaxPolicyName];
     Limit
         slowest;  // of all its limits the one that takes longest to come back: judges what to evict
-    std::atomic<uint64_t> errors;          // malformed variables
-    std::atomic<uint64_t> overshoot;       // tokens that were used above the limit
-    std::atomic<uint64_t> usage_missing;   // answers that did not say what they used
-    uint32_t varies;                       // a variable holds its limit
-    KnownLimit limits[kNoRateNumber - 1];  // by rate_number, from 1
+    std::atomic<uint64_t> errors;         // malformed variables
+    std::atomic<uint64_t> overshoot;      // tokens that were used above the limit
+    std::atomic<uint64_t> usage_missing;  // answers that did not say what they used
+    std::atomic<uint64_t> refill_millis[kNoRateNumber - 1];  // by rate_number, from 1
+    KnownLimit limits[kMaxKnownLimits];                      // by their number, from 1
+    uint32_t varies;                                         // a variable holds its limit
 };
 
 /** A process that uses the zone. `pid` is 0 in a free one. */
@@ -102,11 +104,11 @@ struct JournalData {
 /**
  * A request in flight: whose entry counts it, under `policy`, and with how much. A tag of 0 is a
  * free record. Of tokens that are held, `used_policy` is the number under which the same key's use
- * is counted, by the limit numbered `rate_number`; else both are 0.
+ * is counted, by the limit numbered `limit_number`; else both are 0.
  */
 struct FlightRecord {
     uint64_t tag;
-    uint64_t policy : 8, amount : 40, used_policy : 8, rate_number : 4, reserved : 4;
+    uint64_t policy : 8, amount : 40, used_policy : 8, limit_number : 4, reserved : 4;
 };
 static_assert(sizeof(FlightRecord) == 16);
 

@@ -1,0 +1,193 @@
+// What a zone knows of its policies: over reloads, and of the limits that variables hold.
+
+#include "core/policies.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "zone_memory.h"
+
+namespace ai_limit {
+namespace {
+
+constexpr Now kNow{1'000'000'000, 1'755'780'000'000};
+constexpr Millis kMinute = 60'000;
+
+constexpr Now later(Millis millis) {
+    return {kNow.monotonic + millis, kNow.wall + millis};
+}
+
+Limit bucket(const std::string& rate, Amount burst = 0) {
+    return limit_of_rate(Algorithm::kTokenBucket, rate.c_str(), burst);
+}
+
+class ZoneOfPolicies : public testing::Test {
+protected:
+    ZonePolicy add(const char* name, const Limit& limit, bool varies = false) {
+        return add_policy(memory.zone(), name, limit, varies);
+    }
+
+    /** Another limit of the policy, which a variable holds. */
+    ZonePolicy note(const ZonePolicy& policy, Limit limit) {
+        note_limit(memory.zone(), policy.number, &limit);
+        return {policy.number, limit};
+    }
+
+    const Limit& find(const ZonePolicy& policy) const {
+        return find_limit(memory.zone(), policy.number, policy.limit.number);
+    }
+
+    ZoneMemory memory{{64, 64, 4}};
+    ZoneUser user{memory.zone(), &kAllAlive, 1};
+};
+
+// --- limits
+
+class LimitsOfAPolicy : public ZoneOfPolicies {};
+
+TEST_F(LimitsOfAPolicy, AreFoundByTheirNumber) {
+    const ZonePolicy policy = add("p", bucket("1r/s", 1), true);
+    std::vector<ZonePolicy> limits;
+    for (Amount i = 1; i < kMaxKnownLimits; ++i) {
+        limits.push_back(note(policy, bucket("10r/m", i)));
+    }
+    for (size_t i = 0; i < limits.size(); ++i) {
+        EXPECT_NE(limits[i].limit.number, 0u);
+        EXPECT_EQ(find(limits[i]).capacity, i + 1);
+        EXPECT_EQ(find(limits[i]).number, limits[i].limit.number);
+        EXPECT_EQ(find(limits[i]).rate_number, limits[i].limit.rate_number);
+        EXPECT_EQ(note(policy, bucket("10r/m", i + 1)).limit.number, limits[i].limit.number);
+    }
+}
+
+TEST_F(LimitsOfAPolicy, OneTooManyIsTakenForTheSlowest) {
+    const ZonePolicy policy = add("p", bucket("1r/s", 1), true);
+    note(policy, bucket("10r/d"));
+    for (Amount i = 1; i < kMaxKnownLimits; ++i) {
+        note(policy, bucket("10r/m", i));
+    }
+    const ZonePolicy last = note(policy, bucket("77r/m"));
+    EXPECT_EQ(last.limit.number, 0u);
+    EXPECT_EQ(find(last).fills_in, bucket("10r/d").fills_in);
+    EXPECT_NE(find(last).rate_number, 0u) << "its own";
+}
+
+TEST_F(LimitsOfAPolicy, AreToldApartByAllThatDecides) {
+    const Limit limits[] = {bucket("10r/m"),
+                            bucket("10t/m"),
+                            bucket("10r/m", 9),
+                            bucket("20r/m", 10),
+                            bucket("10r/2m"),
+                            limit_of_rate(Algorithm::kFixedWindow, "10r/30d"),
+                            limit_of_rate(Algorithm::kFixedWindow, "10r/month")};
+    const ZonePolicy policy = add("p", bucket("1r/s", 1), true);
+    std::vector<uint8_t> numbers;
+    for (const Limit& limit : limits) {
+        numbers.push_back(note(policy, limit).limit.number);
+        Limit elsewhere = limit;
+        elsewhere.time_zone = 9 * 60 * kMinute;
+        numbers.push_back(note(policy, elsewhere).limit.number);
+    }
+    for (size_t i = 0; i < numbers.size(); ++i) {
+        EXPECT_EQ(numbers[i], i + 2) << "after the one that stood in";
+    }
+}
+
+TEST_F(LimitsOfAPolicy, AreExactHoweverManyThereAre) {
+    const ZonePolicy policy = add("p", bucket("1r/s", 1), true);
+    // Each comes back in other fractions of a millisecond, all in 60,000ths of one.
+    const int rates[] = {7,  11, 13, 17, 19, 23, 29, 31, 37, 41, 43,
+                         47, 49, 53, 59, 61, 67, 71, 73, 77, 79, 83};
+    ZonePolicy last{};
+    for (const int rate : rates) {
+        last = note(policy, bucket(std::to_string(rate) + "r/m"));
+    }
+    uint64_t passed = 0;
+    for (Millis time = 0; time <= 10 * kMinute; time += 100) {
+        passed += Request(user).charge(last, 42).admit(later(time)) ? 1 : 0;
+    }
+    EXPECT_EQ(passed, 83u + 10 * 83u);
+}
+
+TEST_F(LimitsOfAPolicy, ShareTheFractionThatHasComeBackWhereTheyRefillAlike) {
+    const ZonePolicy policy = add("p", bucket("1r/s", 1), true);
+    const ZonePolicy less = note(policy, bucket("1r/m", 5));
+    const ZonePolicy more = note(policy, bucket("1r/m", 10));
+    ASSERT_TRUE(Request(user).charge(less, 42, 5).admit(kNow));
+    ASSERT_TRUE(Request(user).charge(more, 42, 5).admit(later(kMinute / 2)));
+    EXPECT_FALSE(Request(user).charge(more, 42).admit(later(kMinute - 1)));
+    EXPECT_TRUE(Request(user).charge(more, 42).admit(later(kMinute)));
+}
+
+// --- over reloads
+
+class AReload : public ZoneOfPolicies {};
+
+TEST_F(AReload, KeepsThePolicyWhoseLimitAVariableHoldsNowOrHeldBefore) {
+    const uint32_t number = add("p", bucket("10t/m")).number;
+    EXPECT_EQ(add("p", bucket("1r/s", 1), true).number, number);
+    EXPECT_EQ(add("p", bucket("1r/s", 1), true).number, number);
+    EXPECT_EQ(add("p", bucket("20t/m")).number, number);
+    EXPECT_EQ(add("p", bucket("30t/m")).number, number);
+}
+
+TEST_F(AReload, BeginsAnewWhereAPolicyCountsTokensNow) {
+    const ZonePolicy requests = add("p", bucket("10r/m"));
+    ASSERT_TRUE(Request(user).charge(requests, 42, 10).admit(kNow));
+    const TokenPolicy tokens = add_token_policy(memory.zone(), "p", bucket("10t/m"));
+    EXPECT_NE(tokens.used.number, requests.number);
+    EXPECT_NE(tokens.held.number, requests.number);
+    EXPECT_NE(tokens.held.number, tokens.used.number);
+    Request request(user);
+    EXPECT_TRUE(request.charge_tokens(tokens, 42, 10).admit(kNow));
+    EXPECT_EQ(look(user, requests, 42, kNow), 10u);
+    EXPECT_EQ(add("p", bucket("99r/m")).number, requests.number);
+    EXPECT_EQ(add("p", bucket("99t/m")).number, tokens.used.number);
+}
+
+TEST_F(AReload, KeepsWhatIsHeldAndUsedByAllThatItCountsTokensWith) {
+    for (const Algorithm algorithm : kRates) {
+        const std::string name = name_of(algorithm);
+        const TokenPolicy policy =
+            add_token_policy(memory.zone(), name.c_str(), limit_of_rate(algorithm, "1000t/h"));
+        Request request(user);
+        ASSERT_TRUE(request.charge_tokens(policy, 42, 400).admit(kNow));
+        Request ended(user);
+        ASSERT_TRUE(ended.charge_tokens(policy, 42, 400).admit(kNow));
+        ended.settle(1, 250, kNow);
+        const TokenPolicy next =
+            add_token_policy(memory.zone(), name.c_str(), limit_of_rate(algorithm, "700t/h"));
+        EXPECT_EQ(next.held.number, policy.held.number) << name;
+        EXPECT_EQ(next.used.number, policy.used.number) << name;
+        Request more(user);
+        EXPECT_FALSE(more.charge_tokens(next, 42, 51).would_admit(kNow)) << name;
+        Request fits(user);
+        EXPECT_TRUE(fits.charge_tokens(next, 42, 50).would_admit(kNow)) << name;
+        // By its old limit, of which nothing is above.
+        EXPECT_EQ(request.settle(1, 700, kNow), 0u) << name;
+        EXPECT_EQ(look(user, next.used, 42, kNow), 950u) << name;
+    }
+}
+
+TEST_F(AReload, BeginsTheCountersOfAPolicyThatTakesANumberAnew) {
+    const TokenPolicy first = add_token_policy(memory.zone(), "first", bucket("10t/m"));
+    Request request(user);
+    ASSERT_TRUE(request.charge_tokens(first, 42, 1).admit(kNow));
+    ASSERT_EQ(request.settle(1, 15, kNow), 5u);
+    memory.zone().policy(first.used.number)->usage_missing = 3;
+    ZonePolicy last{};
+    for (uint32_t i = 0; i < kMaxPolicies; ++i) {
+        last = add(("p" + std::to_string(i)).c_str(), bucket("20t/h"));
+    }
+    EXPECT_GE(last.number, first.used.number);
+    const PolicyRecord* heir = memory.zone().policy(first.used.number);
+    EXPECT_EQ(heir->overshoot.load(), 0u);
+    EXPECT_EQ(heir->usage_missing.load(), 0u);
+    EXPECT_EQ(find_limit(memory.zone(), first.used.number, 1).capacity, 20u);
+    EXPECT_EQ(entries_of(memory.zone(), first.used), 0u);
+}
+
+}  // namespace
+}  // namespace ai_limit
