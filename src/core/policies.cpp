@@ -13,6 +13,18 @@ bool is_of(const PolicyRecord& record, std::string_view name, const Limit& limit
            std::memcmp(record.name, name.data(), name.size()) == 0;
 }
 
+/** The policy's number, 0 for none. Of several that it has had, the one that it used last. */
+uint32_t find_number(const Zone& zone, std::string_view name, const Limit& limit, bool varies) {
+    uint32_t found = 0;
+    for (uint32_t number = 1; number <= kMaxPolicies; ++number) {
+        if (is_of(*zone.policy(number), name, limit, varies) &&
+            (found == 0 || zone.policy(number)->last_use > zone.policy(found)->last_use)) {
+            found = number;
+        }
+    }
+    return found;
+}
+
 /** Empties the cells of a policy whose number is given to another. */
 void purge(Journal* journal, const Geometry& geometry, uint32_t policy) {
     const Zone& zone = journal->zone();
@@ -102,19 +114,18 @@ void give_numbers(PolicyRecord* record, Limit* limit) {
 uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, bool varies) {
     const Zone& zone = journal->zone();
     uint32_t use = ++zone.header()->uses;
-    for (uint32_t number = 1; number <= kMaxPolicies; ++number) {
+    uint32_t number = find_number(zone, name, *limit, varies);
+    if (number != 0) {
         PolicyRecord* record = zone.policy(number);
-        if (is_of(*record, name, *limit, varies)) {
-            record->last_use = use;
-            record->varies = varies;
-            give_numbers(record, limit);
-            if (!varies) {
-                record->slowest = *limit;
-            }
-            return number;
+        record->last_use = use;
+        record->varies = varies;
+        give_numbers(record, limit);
+        if (!varies) {
+            record->slowest = *limit;
         }
+        return number;
     }
-    uint32_t number = free_number(journal);
+    number = free_number(journal);
     PolicyRecord* record = zone.policy(number);
     std::memcpy(record->name, name.data(), name.size());
     record->last_use = use;

@@ -147,6 +147,16 @@ TEST_F(AReload, BeginsAnewWhereAPolicyCountsTokensNow) {
     EXPECT_EQ(add("p", bucket("99t/m")).number, tokens.used.number);
 }
 
+TEST_F(AReload, GoesOnWithWhatThePolicyCountedLast) {
+    const uint32_t requests = add("p", bucket("10r/m")).number;
+    const uint32_t tokens = add("p", bucket("10t/m")).number;
+    ASSERT_NE(tokens, requests);
+    EXPECT_EQ(add("p", bucket("1r/s", 1), true).number, tokens);
+    EXPECT_EQ(add("p", bucket("10t/m")).number, tokens);
+    EXPECT_EQ(add("p", bucket("10r/m")).number, requests);
+    EXPECT_EQ(add("p", bucket("1r/s", 1), true).number, requests);
+}
+
 TEST_F(AReload, KeepsWhatIsHeldAndUsedByAllThatItCountsTokensWith) {
     for (const Algorithm algorithm : kRates) {
         const std::string name = name_of(algorithm);
