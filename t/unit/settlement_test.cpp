@@ -1,0 +1,516 @@
+// What policies in tokens hold for requests under way, and charge when these end.
+
+#include "core/settlement.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "random.h"
+#include "zone_memory.h"
+
+namespace ai_limit {
+namespace {
+
+constexpr Millis kMinute = 60'000;
+constexpr Millis kHour = 60 * kMinute;
+constexpr Now kNow{1000 * kHour, 1'755'777'600'000};  // both at a whole hour
+
+const Host kHost = {[](uint32_t, uint64_t) { return true; }, [] { std::this_thread::yield(); }};
+
+constexpr Now later(Millis millis) {
+    return {kNow.monotonic + millis, kNow.wall + millis};
+}
+
+struct Fixture {
+    explicit Fixture(const ZoneSizes& sizes = {64, 64, 16}, OnFull on_full = OnFull::kEvict)
+        : memory(sizes), zone(memory.zone()), user(zone, &kHost, 1, 0, on_full) {}
+
+    TokenPolicy tokens(Algorithm algorithm, const char* rate, const char* name = "tokens") const {
+        return add_token_policy(zone, name, limit_of_rate(algorithm, rate));
+    }
+    Amount used(const TokenPolicy& policy, uint64_t hash, Now now = kNow) const {
+        return look(user, policy.used, hash, now);
+    }
+    Amount held(const TokenPolicy& policy, uint64_t hash) const {
+        return look(user, policy.held, hash, kNow);
+    }
+    Request admitted(const TokenPolicy& policy, uint64_t hash, Amount reserve,
+                     Now now = kNow) const {
+        Request request(user);
+        EXPECT_TRUE(request.charge_tokens(policy, hash, reserve).admit(now));
+        return request;
+    }
+    bool admits(const TokenPolicy& policy, uint64_t hash, Amount reserve, Now now = kNow) const {
+        Request request(user);
+        return request.charge_tokens(policy, hash, reserve).would_admit(now);
+    }
+
+    ZoneMemory memory;
+    Zone zone;
+    ZoneUser user;
+};
+
+// --- what the algorithms promise, of what was truly used
+
+/** True use and when: in time's order. */
+using Uses = std::vector<std::pair<Millis, Amount>>;
+
+/** The most that is used above `least + rate * T` in an interval of length T, by its ends. */
+void expect_promise(const Uses& uses, const std::function<Amount(Millis)>& most) {
+    for (size_t i = 0; i < uses.size(); ++i) {
+        Amount sum = 0;
+        for (size_t j = i; j < uses.size(); ++j) {
+            sum += uses[j].second;
+            ASSERT_LE(sum, most(uses[j].first - uses[i].first))
+                << "from " << uses[i].first << " to " << uses[j].first;
+        }
+    }
+}
+
+/**
+ * A client that makes some of its requests last for as long as it likes, to use nothing in the end,
+ * while others use all they can. Its use counted when the requests began, and when they ended.
+ */
+class LongRequests : public testing::TestWithParam<Algorithm> {
+protected:
+    void run(uint64_t seed) {
+        Fixture f;
+        const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
+        Random random(seed);
+        struct Held {
+            Request request;
+            Amount reserve;
+            size_t begun;
+        };
+        std::vector<Held> held;
+        for (Millis time = 0; time < 6 * kHour; time += random.between(0, 5 * kMinute)) {
+            const Now now = later(time);
+            for (int tries = 0; tries < 3; ++tries) {
+                const Amount reserve = random.one_in(6) ? 1000 : random.scaled(400);
+                Request request(f.user);
+                if (request.charge_tokens(policy, 42, reserve).admit(now)) {
+                    begun.emplace_back(time, 0);
+                    held.push_back({request, reserve, begun.size() - 1});
+                }
+            }
+            while (!held.empty() && random.one_in(2)) {
+                const size_t i = random.below(held.size());
+                // A refund of all, or of nothing.
+                const Amount tokens = random.one_in(3) ? 0 : held[i].reserve;
+                ASSERT_EQ(held[i].request.settle(1, tokens, now), 0u);
+                begun[held[i].begun].second = tokens;
+                ended.emplace_back(time, tokens);
+                held[i] = held.back();
+                held.pop_back();
+            }
+        }
+    }
+
+    static Amount most(Millis length) {
+        switch (GetParam()) {
+            case Algorithm::kTokenBucket:
+                return 1000 + static_cast<Amount>(length) * 1000 / kHour;
+            case Algorithm::kSlidingWindow:
+                return 1000 * static_cast<Amount>(length / kHour + 1);
+            default:
+                // An interval touches so many windows at most.
+                return 1000 * static_cast<Amount>(length / kHour + 2);
+        }
+    }
+
+    Uses begun;
+    Uses ended;
+};
+
+INSTANTIATE_TEST_SUITE_P(By, LongRequests, testing::ValuesIn(kRates),
+                         [](const auto& info) { return name_of(info.param); });
+
+TEST_P(LongRequests, GainNothing) {
+    for (uint64_t seed = 1; seed <= 20; ++seed) {
+        SCOPED_TRACE("seed " + std::to_string(seed));
+        begun.clear();
+        ended.clear();
+        ASSERT_NO_FATAL_FAILURE(run(seed));
+        ASSERT_NO_FATAL_FAILURE(expect_promise(begun, most));
+        ASSERT_NO_FATAL_FAILURE(expect_promise(ended, most));
+    }
+}
+
+TEST_P(LongRequests, DoNotComeBackWhileTheyLast) {
+    Fixture f;
+    const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
+    Request request = f.admitted(policy, 42, 1000);
+    EXPECT_FALSE(f.admits(policy, 42, 0, later(100 * kHour)));
+    EXPECT_EQ(request.settle(1, 0, later(100 * kHour)), 0u);
+    EXPECT_TRUE(f.admits(policy, 42, 1000, later(100 * kHour)));
+}
+
+// --- one by one
+
+class SettlementOf : public testing::TestWithParam<Algorithm> {};
+
+INSTANTIATE_TEST_SUITE_P(EachAlgorithm, SettlementOf, testing::ValuesIn(kRates),
+                         [](const auto& info) { return name_of(info.param); });
+
+TEST_P(SettlementOf, ChargesWhatWasUsedAndGivesBackTheRest) {
+    Fixture f;
+    const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
+    Request request = f.admitted(policy, 42, 700);
+    EXPECT_EQ(f.held(policy, 42), 700u);
+    EXPECT_EQ(f.used(policy, 42), 0u);
+    EXPECT_FALSE(f.admits(policy, 42, 301));
+    EXPECT_TRUE(f.admits(policy, 42, 300));
+    EXPECT_EQ(request.settle(1, 50, kNow), 0u);
+    EXPECT_EQ(f.held(policy, 42), 0u);
+    EXPECT_EQ(f.used(policy, 42), 50u);
+    EXPECT_FALSE(f.admits(policy, 42, 951));
+    EXPECT_TRUE(f.admits(policy, 42, 950));
+}
+
+TEST_P(SettlementOf, WhatIsUsedBeyondTheLimitIsADebtThatTimePays) {
+    Fixture f;
+    const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
+    Request request = f.admitted(policy, 42, 400);
+    EXPECT_EQ(request.settle(1, 2500, kNow), 1500u);
+    EXPECT_EQ(f.used(policy, 42), 2500u);
+    EXPECT_EQ(f.zone.policy(policy.used.number)->overshoot.load(), 1500u);
+    EXPECT_FALSE(f.admits(policy, 42, 0));
+    // 1501 of it have come back then; the windows all of it.
+    const Millis paid = GetParam() == Algorithm::kTokenBucket     ? kHour * 1501 / 1000
+                        : GetParam() == Algorithm::kSlidingWindow ? kHour * 9 / 8
+                                                                  : kHour;
+    EXPECT_FALSE(f.admits(policy, 42, 0, later(paid - 1)));
+    EXPECT_TRUE(f.admits(policy, 42, 0, later(paid)));
+    EXPECT_EQ(f.used(policy, 42, later(3 * kHour)), 0u);
+}
+
+TEST_P(SettlementOf, OfTwoThatOvershootSaysOfEachOnlyItsOwnPart) {
+    Fixture f;
+    const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
+    Request first = f.admitted(policy, 42, 500);
+    Request second = f.admitted(policy, 42, 500);
+    EXPECT_EQ(first.settle(1, 1200, kNow), 200u);
+    EXPECT_EQ(second.settle(1, 30, kNow), 30u);
+    EXPECT_EQ(f.zone.policy(policy.used.number)->overshoot.load(), 230u);
+}
+
+TEST_P(SettlementOf, AHoldOfNothingPassesWhileOneRemainsAndLeavesNoRecord) {
+    Fixture f;
+    const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
+    Request all_but_one = f.admitted(policy, 42, 999);
+    ASSERT_EQ(flights_in(f.zone), 1u);
+    Request nothing = f.admitted(policy, 42, 0);
+    EXPECT_EQ(nothing[0].flight, nullptr);
+    EXPECT_EQ(flights_in(f.zone), 1u);
+    EXPECT_EQ(f.held(policy, 42), 999u);
+    Request last = f.admitted(policy, 42, 1);
+    EXPECT_FALSE(f.admits(policy, 42, 0)) << "none remains";
+    EXPECT_EQ(nothing.settle(1, 7, kNow), 0u);
+    EXPECT_EQ(f.used(policy, 42), 7u);
+    EXPECT_EQ(f.held(policy, 42), 1000u);
+    EXPECT_EQ(all_but_one.settle(1, 999, kNow), 6u);
+    EXPECT_EQ(last.settle(1, 0, kNow), 0u);
+    EXPECT_EQ(f.used(policy, 42), 1006u);
+    EXPECT_EQ(flights_in(f.zone), 0u);
+    EXPECT_EQ(entries_of(f.zone, policy.held), 0u);
+}
+
+TEST_P(SettlementOf, ARefusalHoldsNothing) {
+    Fixture f;
+    const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
+    const TokenPolicy other = f.tokens(GetParam(), "9000t/h", "other");
+    const ZonePolicy slots = add_policy(f.zone, "slots", hourly(Algorithm::kConcurrency, 9));
+    Request request(f.user);
+    request.charge(slots, 42).charge_tokens(other, 42, 600).charge_tokens(policy, 42, 1001);
+    EXPECT_FALSE(request.admit(kNow));
+    EXPECT_EQ(request[0].flight, nullptr);
+    EXPECT_EQ(request[1].flight, nullptr);
+    EXPECT_EQ(f.held(other, 42), 0u);
+    EXPECT_EQ(look(f.user, slots, 42, kNow), 0u);
+    EXPECT_EQ(flights_in(f.zone), 0u);
+    EXPECT_EQ(entries_of(f.zone, other.held), 0u);
+    EXPECT_EQ(entries_of(f.zone, other.used), 0u);
+}
+
+TEST_P(SettlementOf, ADryRunThatDoesNotFitHoldsNothingAndPasses) {
+    Fixture f;
+    const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
+    f.admitted(policy, 42, 800);
+    Request request(f.user);
+    ASSERT_TRUE(request.charge_tokens(policy, 42, 300, true).admit(kNow));
+    EXPECT_EQ(request[1].verdict, Verdict::kRefused);
+    EXPECT_EQ(request[0].flight, nullptr);
+    EXPECT_EQ(f.held(policy, 42), 800u);
+    EXPECT_EQ(flights_in(f.zone), 1u);
+}
+
+TEST_P(SettlementOf, ALookAheadHoldsNothing) {
+    Fixture f;
+    const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
+    Request request(f.user);
+    request.charge_tokens(policy, 42, 600);
+    EXPECT_TRUE(request.would_admit(kNow));
+    EXPECT_TRUE(request.would_admit(kNow));
+    EXPECT_EQ(flights_in(f.zone), 0u);
+    EXPECT_EQ(f.held(policy, 42), 0u);
+    Request other = f.admitted(policy, 42, 500);
+    EXPECT_FALSE(request.admit(kNow)) << "which another took meanwhile";
+    EXPECT_EQ(other.settle(1, 0, kNow), 0u);
+    EXPECT_TRUE(request.admit(kNow));
+    EXPECT_EQ(f.held(policy, 42), 600u);
+}
+
+TEST_P(SettlementOf, AllOfWhatWasUsedIsChargedOnce) {
+    // Of a month's quota nothing noticeable comes back meanwhile.
+    for (uint64_t seed = 1; seed <= 5; ++seed) {
+        Fixture f;
+        const TokenPolicy policy = f.tokens(GetParam(), "100Mt/month");
+        Random random(seed);
+        std::map<uint64_t, Amount> expected;
+        std::vector<std::pair<Request, uint64_t>> held;
+        const auto end_one = [&] {
+            const size_t i = random.below(held.size());
+            const Amount tokens = random.one_in(4) ? 0 : random.scaled(50'000);
+            held[i].first.settle(1, tokens, kNow);
+            expected[held[i].second] += tokens;
+            held[i] = held.back();
+            held.pop_back();
+        };
+        for (int i = 0; i < 600; ++i) {
+            const uint64_t hash = (1 + random.below(30)) * 0x9E37'79B9'7F4A'7C15;
+            held.emplace_back(f.admitted(policy, hash, random.scaled(40'000)), hash);
+            while (held.size() > 20 || (!held.empty() && random.one_in(3))) {
+                end_one();
+            }
+        }
+        while (!held.empty()) {
+            end_one();
+        }
+        for (const auto& [hash, used] : expected) {
+            ASSERT_EQ(f.used(policy, hash), used);
+        }
+        EXPECT_EQ(flights_in(f.zone), 0u);
+        EXPECT_EQ(entries_of(f.zone, policy.held), 0u);
+    }
+}
+
+TEST_P(SettlementOf, OfTheSameKeyInTwoZonesHoldsInBothOrInNone) {
+    Fixture a;
+    Fixture b;
+    const TokenPolicy in_a = a.tokens(GetParam(), "1000t/h");
+    const TokenPolicy in_b = b.tokens(GetParam(), "500t/h");
+    Charge charges[4];
+    const auto begin = [&](Amount reserve) {
+        size_t n = 0;
+        for (const auto& [user, policy] : {std::pair{&a.user, &in_a}, std::pair{&b.user, &in_b}}) {
+            begin_charge(
+                &charges[n++],
+                {&policy->held.limit, user->access(), reserve, policy->held.number, false, false},
+                tag_base(42));
+            begin_charge(
+                &charges[n++],
+                {&policy->used.limit, user->access(), reserve, policy->used.number, false, true},
+                tag_base(42));
+        }
+    };
+    begin(501);
+    EXPECT_FALSE(admit(charges, 4, kNow));
+    EXPECT_EQ(a.held(in_a, 42), 0u);
+    begin(500);
+    ASSERT_TRUE(admit(charges, 4, kNow));
+    EXPECT_EQ(a.held(in_a, 42), 500u);
+    EXPECT_EQ(b.held(in_b, 42), 500u);
+    settle_charge(&charges[3], 20, kNow);
+    settle_charge(&charges[1], 30, kNow);
+    EXPECT_EQ(a.used(in_a, 42), 30u);
+    EXPECT_EQ(b.used(in_b, 42), 20u);
+    EXPECT_EQ(flights_in(a.zone) + flights_in(b.zone), 0u);
+    EXPECT_TRUE(is_at_rest(a.zone) && is_at_rest(b.zone));
+}
+
+// --- a zone that is full
+
+TEST(SettlementInAFullZone, SixteenPoliciesOfARequestFitIntoItsJournal) {
+    // Each hold moves an entry away, and each bucket is another one.
+    Fixture f({256, 8, 16});
+    const ZonePolicy other = add_policy(f.zone, "other", hourly(Algorithm::kTokenBucket, 9));
+    std::vector<TokenPolicy> policies;
+    for (size_t i = 0; i < kMaxSetPolicies; ++i) {
+        policies.push_back(
+            f.tokens(Algorithm::kTokenBucket, "1000t/h", ("p" + std::to_string(i)).c_str()));
+    }
+    Random random(1);
+    for (int i = 0; i < 1150; ++i) {
+        ASSERT_TRUE(Request(f.user).charge(other, random.below(UINT64_MAX)).admit(kNow));
+    }
+    for (int round = 0; round < 60; ++round) {
+        uint64_t hashes[kMaxSetPolicies];
+        Request request(f.user);
+        for (size_t i = 0; i < kMaxSetPolicies; ++i) {
+            hashes[i] = random.below(UINT64_MAX);
+            request.charge_tokens(policies[i], hashes[i], 10);
+        }
+        ASSERT_TRUE(request.admit(kNow));
+        ASSERT_EQ(flights_in(f.zone), kMaxSetPolicies);
+        for (size_t i = 0; i < kMaxSetPolicies; ++i) {
+            ASSERT_EQ(f.held(policies[i], hashes[i]), 10u);
+            ASSERT_EQ(request.settle(2 * i + 1, 3, kNow), 0u);
+            ASSERT_EQ(f.used(policies[i], hashes[i]), 3u);
+        }
+        ASSERT_EQ(flights_in(f.zone), 0u);
+        ASSERT_TRUE(is_at_rest(f.zone));
+    }
+}
+
+class SettlementInAZoneFull : public testing::TestWithParam<OnFull> {
+protected:
+    /** With entries that refuse. */
+    static void fill(const Fixture& f) {
+        const ZonePolicy policy = add_policy(f.zone, "other", hourly(Algorithm::kTokenBucket, 1));
+        Random random(2);
+        for (int i = 0; i < 2000; ++i) {
+            const uint64_t hash = random.below(UINT64_MAX);
+            Request(f.user).charge(policy, hash).admit(kNow);
+            Request(f.user).charge(policy, hash).admit(kNow);
+        }
+    }
+};
+
+INSTANTIATE_TEST_SUITE_P(Each, SettlementInAZoneFull,
+                         testing::Values(OnFull::kEvict, OnFull::kAllow, OnFull::kReject),
+                         [](const auto& info) {
+                             return info.param == OnFull::kEvict   ? "evict"
+                                    : info.param == OnFull::kAllow ? "allow"
+                                                                   : "reject";
+                         });
+
+TEST_P(SettlementInAZoneFull, AHoldWithoutRoomIsWhatOnFullSays) {
+    Fixture f({8, 8, 16}, GetParam());
+    const TokenPolicy policy = f.tokens(Algorithm::kSlidingWindow, "1000t/h");
+    fill(f);
+    Request request(f.user);
+    EXPECT_EQ(request.charge_tokens(policy, 42, 100).admit(kNow), GetParam() != OnFull::kReject);
+    const Verdict expected[] = {Verdict::kPassed, Verdict::kUncounted, Verdict::kNoRoom};
+    EXPECT_EQ(request[0].verdict, expected[static_cast<int>(GetParam())]);
+    EXPECT_EQ(request[1].verdict, expected[static_cast<int>(GetParam())]);
+    const Amount held = GetParam() == OnFull::kEvict ? 100 : 0;
+    EXPECT_EQ(f.held(policy, 42), held);
+    EXPECT_EQ(request[0].flight != nullptr, held != 0);
+    EXPECT_EQ(flights_in(f.zone), held != 0 ? 1u : 0u);
+    if (GetParam() != OnFull::kReject) {
+        EXPECT_EQ(request.settle(1, 60, kNow), 0u);
+        EXPECT_EQ(f.used(policy, 42), 60u) << "for whose entry there was room";
+    }
+    EXPECT_EQ(flights_in(f.zone), 0u);
+}
+
+TEST_P(SettlementInAZoneFull, ForgetsNoHold) {
+    Fixture f({8, 8, 16}, GetParam());
+    const TokenPolicy policy = f.tokens(Algorithm::kTokenBucket, "1000t/h");
+    std::vector<std::pair<Request, uint64_t>> held;
+    Random random(3);
+    for (int i = 0; i < 15; ++i) {
+        const uint64_t hash = random.below(UINT64_MAX);
+        held.emplace_back(f.admitted(policy, hash, 100), hash);
+    }
+    fill(f);
+    for (auto& [request, hash] : held) {
+        ASSERT_EQ(f.held(policy, hash), 100u);
+        ASSERT_EQ(request.settle(1, 0, kNow), 0u);
+        ASSERT_EQ(f.held(policy, hash), 0u);
+    }
+    EXPECT_EQ(flights_in(f.zone), 0u);
+    EXPECT_EQ(entries_of(f.zone, policy.held), 0u);
+}
+
+TEST_P(SettlementInAZoneFull, WithoutARecordLeftHoldsNothing) {
+    Fixture f({64, 8, 1}, GetParam());
+    const TokenPolicy policy = f.tokens(Algorithm::kTokenBucket, "1000t/h");
+    std::vector<Request> held;
+    for (uint32_t i = 0; i < kFlightsPerChunk; ++i) {
+        held.push_back(f.admitted(policy, 42, 1));
+    }
+    Request request(f.user);
+    EXPECT_EQ(request.charge_tokens(policy, 42, 1).admit(kNow), GetParam() == OnFull::kAllow);
+    EXPECT_EQ(request[0].flight, nullptr);
+    EXPECT_EQ(f.held(policy, 42), kFlightsPerChunk);
+    EXPECT_TRUE(f.admits(policy, 42, 0)) << "which needs none";
+    for (Request& one : held) {
+        one.settle(1, 1, kNow);
+    }
+    EXPECT_EQ(f.used(policy, 42), kFlightsPerChunk);
+    EXPECT_EQ(f.admitted(policy, 42, 1)[1].verdict, Verdict::kPassed);
+}
+
+// --- several at once
+
+TEST(ThreadsThatHoldAndSettle, CountAllThatWasUsedAndHoldNothingInTheEnd) {
+    ZoneMemory memory({8, 8, 16});
+    const Zone zone = memory.zone();
+    std::vector<TokenPolicy> policies;
+    for (const Algorithm algorithm : kRates) {
+        policies.push_back(add_token_policy(zone, name_of(algorithm).c_str(),
+                                            limit_of_rate(algorithm, "30kt/month")));
+    }
+    const ZonePolicy slots = add_policy(zone, "slots", hourly(Algorithm::kConcurrency, 1000));
+    std::atomic<uint64_t> used[3] = {};
+    std::vector<std::thread> threads;
+    for (uint32_t t = 0; t < 4; ++t) {
+        threads.emplace_back([&, t] {
+            ZoneUser user(zone, &kHost, t + 1);
+            Random random(t);
+            std::vector<Request> held;
+            const auto end_one = [&] {
+                const size_t i = random.below(held.size());
+                const Amount tokens = random.below(8);
+                for (size_t p = 0; p < 3; ++p) {
+                    // In another order in each thread.
+                    EXPECT_EQ(held[i].settle(2 * p + 1, tokens, kNow), 0u);
+                    used[(p + t) % 3] += tokens;
+                }
+                end_flight(user.access(), held[i][6].flight);
+                held[i] = held.back();
+                held.pop_back();
+            };
+            for (int i = 0; i < 2000; ++i) {
+                Request request(user);
+                for (size_t p = 0; p < 3; ++p) {
+                    request.charge_tokens(policies[(p + t) % 3], 42, 8);
+                }
+                request.charge(slots, 42);
+                if ((i % 3 != 0 || request.would_admit(kNow)) && request.admit(kNow)) {
+                    held.push_back(request);
+                }
+                while (held.size() > 6 || (!held.empty() && random.one_in(2))) {
+                    end_one();
+                }
+            }
+            while (!held.empty()) {
+                end_one();
+            }
+        });
+    }
+    for (std::thread& thread : threads) {
+        thread.join();
+    }
+    ZoneUser observer(zone, &kHost, 9);
+    for (size_t p = 0; p < 3; ++p) {
+        EXPECT_GT(used[p], 20'000u);
+        EXPECT_LE(used[p], 30'000u);
+        EXPECT_EQ(look(observer, policies[p].used, 42, kNow), used[p]);
+        EXPECT_EQ(entries_of(zone, policies[p].held), 0u);
+    }
+    EXPECT_EQ(look(observer, slots, 42, kNow), 0u);
+    EXPECT_EQ(flights_in(zone), 0u);
+    EXPECT_TRUE(is_at_rest(zone));
+}
+
+}  // namespace
+}  // namespace ai_limit
