@@ -93,7 +93,9 @@ Description describe(const Limit& limit, const State& state, Amount requested, b
     said.next = taken == 0 ? 0 : until(above + 1);
     said.refused = refused;
     if (refused) {
-        said.wait = requested > limit.capacity ? kNever : until(taken + requested - limit.capacity);
+        // One token must remain even where none is held.
+        Amount wanted = requested == 0 && limit.measure == Measure::kTokens ? 1 : requested;
+        said.wait = wanted > limit.capacity ? kNever : until(taken + wanted - limit.capacity);
     }
     return said;
 }

@@ -222,6 +222,22 @@ TEST_P(SettlementOf, AHoldOfNothingPassesWhileOneRemainsAndLeavesNoRecord) {
     EXPECT_EQ(entries_of(f.zone, policy.held), 0u);
 }
 
+TEST_P(SettlementOf, AHoldOfNothingThatIsRefusedWaitsUntilOneRemains) {
+    Fixture f;
+    const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
+    Request all = f.admitted(policy, 42, 1000);
+    EXPECT_EQ(all.settle(1, 1000, kNow), 0u);
+    Request request(f.user);
+    ASSERT_FALSE(request.charge_tokens(policy, 42, 0).admit(kNow));
+    const Millis wait = describe(policy.used.limit, request[1].state, 0, true, kNow).wait;
+    EXPECT_FALSE(f.admits(policy, 42, 0, later(wait - 1)));
+    EXPECT_TRUE(f.admits(policy, 42, 0, later(wait)));
+    const TokenPolicy none = f.tokens(GetParam(), "0t/h", "none");
+    Request never(f.user);
+    ASSERT_FALSE(never.charge_tokens(none, 42, 0).admit(kNow));
+    EXPECT_EQ(describe(none.used.limit, never[1].state, 0, true, kNow).wait, kNever);
+}
+
 TEST_P(SettlementOf, ARefusalHoldsNothing) {
     Fixture f;
     const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
