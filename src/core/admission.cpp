@@ -300,7 +300,10 @@ private:
         }
         uint64_t words[2];
         std::memcpy(words, &record, sizeof(words));
-        charge->access->journal.write(reinterpret_cast<uint64_t*>(charge->flight), words, 2);
+        // The tag last: who copies the zone reads the record at any moment.
+        uint64_t* place = reinterpret_cast<uint64_t*>(charge->flight);
+        charge->access->journal.write(&place[1], words[1]);
+        charge->access->journal.write(&place[0], words[0]);
     }
 
     static void release_flight(Charge* charge) {
