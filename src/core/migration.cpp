@@ -84,7 +84,8 @@ void copy_flights(const Journal& from, const Zone& to, Now now) {
             to.process(number)->birth.store(from.zone().process(number)->birth.load());
         }
     }
-    uint32_t chunks = from.zone().sizes().flight_chunks;
+    // Without small entries there is nothing to count them with.
+    uint32_t chunks = to.buckets(kSmall) != 0 ? from.zone().sizes().flight_chunks : 0;
     chunks = chunks < to.sizes().flight_chunks ? chunks : to.sizes().flight_chunks;
     for (uint32_t chunk = 0; chunk < chunks; ++chunk) {
         uint32_t owner = from.zone().chunk_owner(chunk)->load();

@@ -116,6 +116,30 @@ TEST_P(AMigration, ToLessRoomThanIsHeldLeavesNoCountWithoutARecord) {
     EXPECT_EQ(entries_of(next.zone(), policy.held), 0u);
 }
 
+TEST_P(AMigration, ToAZoneWithoutSmallEntriesTakesNoRequestsInFlight) {
+    const ZonePolicy slots = add_policy(old.zone(), "slots", hourly(Algorithm::kConcurrency, 9));
+    const ZonePolicy sliding =
+        add_policy(old.zone(), "sliding", hourly(Algorithm::kSlidingWindow, 9));
+    Random random(3);
+    std::vector<uint64_t> keys;
+    for (int i = 0; i < 30; ++i) {
+        keys.push_back(random.below(UINT64_MAX));
+        held(worker, keys.back(), 100);
+        ASSERT_TRUE(
+            Request(worker).charge(slots, keys.back()).charge(sliding, keys.back()).admit(kNow));
+    }
+    const ZoneMemory next({0, 64, 4});
+    copy(old, next);
+    ZoneUser heir(next.zone(), &kStepHost, 2);
+    g_is_dead[1] = true;
+    reclaim_dead(heir.journal(), kNow);
+    ASSERT_TRUE(is_at_rest(next.zone()));
+    EXPECT_EQ(flights_in(next.zone()), 0u);
+    for (const uint64_t key : keys) {
+        EXPECT_EQ(look(heir, sliding, key, kNow), 1u);
+    }
+}
+
 #if defined(__x86_64__) && defined(__linux__)
 
 class AMigrationAtEachInstruction : public AMigration {};
