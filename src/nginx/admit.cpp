@@ -99,21 +99,39 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, P
     return NGX_OK;
 }
 
+/** Adds the charges of the plain policies at the front of a run; returns where they end. */
+inline PolicyConf* const* add_plain_charges(PolicyConf* const* policy, PolicyConf* const* end,
+                                            Key key, Evaluation* one) {
+    PolicyConf* const* first = policy;
+    Charge* charge = one->charges + one->count;
+    Part* part = one->parts + one->count;
+    for (; policy != end && (*policy)->plain; ++policy) {
+        begin_charge(charge++, (*policy)->ask, key.hash);
+        *part++ = {*policy, key.text};
+    }
+    one->count += static_cast<ngx_uint_t>(policy - first);
+    return policy;
+}
+
 /** Adds the charges of one key's policies that apply and were not evaluated before. */
-ngx_int_t collect_run(ngx_http_request_t* r, PolicyConf* const* policy, PolicyConf* const* end,
-                      const Key& key, Evaluation* one) {
+inline __attribute__((always_inline)) ngx_int_t collect_run(ngx_http_request_t* r,
+                                                            PolicyConf* const* policy,
+                                                            PolicyConf* const* end, const Key& key,
+                                                            Evaluation* one) {
     if (key.text.len == 0) {
         return NGX_OK;
     }
-    bool first = one->earlier == nullptr;
-    for (; policy != end; ++policy) {
-        if (first && (*policy)->plain) {
-            add_charge(one, (*policy)->ask, key, *policy);
-        } else if (add_unusual_charges(r, *policy, key, false, one) != NGX_OK) {
+    for (;;) {
+        if (one->earlier == nullptr) {
+            policy = add_plain_charges(policy, end, key, one);
+        }
+        if (policy == end) {
+            return NGX_OK;
+        }
+        if (add_unusual_charges(r, *policy++, key, false, one) != NGX_OK) {
             return NGX_ERROR;
         }
     }
-    return NGX_OK;
 }
 
 ngx_int_t collect_all_runs(ngx_http_request_t* r, const PolicySet& set, Evaluation* one) {
@@ -204,8 +222,10 @@ bool has_tokens(const Evaluation& one) {
 }
 
 /** Notes what was decided. */
-ngx_int_t conclude(ngx_http_request_t* r, RequestContext* context, const LocConf& conf,
-                   const PolicySet& set, Evaluation* one, bool passes) {
+inline __attribute__((always_inline)) ngx_int_t conclude(ngx_http_request_t* r,
+                                                         RequestContext* context,
+                                                         const LocConf& conf, const PolicySet& set,
+                                                         Evaluation* one, bool passes) {
     one->refused = !passes;
     context->latest = one;
     context->in_flight |= set.concurrency;
@@ -269,7 +289,8 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
  * Decides where the body may matter. What needs no body is looked at first, so that a client that
  * is refused need not send it.
  */
-ngx_int_t evaluate_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set) {
+__attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, const LocConf& conf,
+                                                       const PolicySet& set) {
     TokenContext* tokens = token_context(r);
     if (tokens == nullptr) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -24,20 +24,24 @@ ngx_int_t pass_without_chunk(ngx_http_request_t* r, ChunkHiding* hiding, ngx_cha
     return rc;
 }
 
-ngx_int_t body_filter(ngx_http_request_t* r, ngx_chain_t* in) noexcept {
-    if (r != r->main) {
-        return next_body_filter(r, in);
-    }
-    // A context that was lost in a redirect has been found again by the header filter.
-    RequestContext* context =
-        static_cast<RequestContext*>(ngx_http_get_module_ctx(r, ngx_http_ai_limit_module));
-    if (context != nullptr && context->tokens != nullptr) {
-        watch_answer(r, context->tokens, in);
-        if (context->tokens->hiding != nullptr) {
-            return pass_without_chunk(r, context->tokens->hiding, in);
+/** Apart from body_filter(), which costs little where nobody watches. */
+__attribute__((noinline)) ngx_int_t pass_watched(ngx_http_request_t* r, TokenContext* tokens,
+                                                 ngx_chain_t* in) {
+    if (r == r->main) {
+        watch_answer(r, tokens, in);
+        if (tokens->hiding != nullptr) {
+            return pass_without_chunk(r, tokens->hiding, in);
         }
     }
     return next_body_filter(r, in);
+}
+
+ngx_int_t body_filter(ngx_http_request_t* r, ngx_chain_t* in) noexcept {
+    // A context that was lost in a redirect has been found again by the header filter.
+    RequestContext* context =
+        static_cast<RequestContext*>(ngx_http_get_module_ctx(r, ngx_http_ai_limit_module));
+    return context != nullptr && context->tokens != nullptr ? pass_watched(r, context->tokens, in)
+                                                            : next_body_filter(r, in);
 }
 
 }  // namespace

@@ -157,8 +157,7 @@ __attribute__((noinline)) bool write_short_report(ngx_http_request_t* r, const E
     return true;
 }
 
-/** Apart from header_filter(), which costs little where no headers are wanted. */
-__attribute__((noinline)) ngx_int_t write_any_report(ngx_http_request_t* r, ngx_uint_t styles) {
+ngx_int_t write_any_report(ngx_http_request_t* r, ngx_uint_t styles) {
     RequestContext* context = find_context(r);
     if (context == nullptr || context->latest == nullptr) {
         return NGX_OK;
@@ -179,21 +178,25 @@ TokenContext* context_of_answer(ngx_http_request_t* r) {
     return tokens;
 }
 
-ngx_int_t header_filter(ngx_http_request_t* r) noexcept {
-    ngx_uint_t styles = loc_conf(r)->headers;
+/** Apart from header_filter(), which costs little where nothing is to be done. */
+__attribute__((noinline)) ngx_int_t filter_headers(ngx_http_request_t* r, ngx_uint_t styles) {
     if (r != r->main || r->post_action) {
         return next_header_filter(r);
     }
     if (styles != kHeadersOff && write_any_report(r, styles) != NGX_OK) {
         return NGX_ERROR;
     }
-    if (main_conf(r)->tokens) {
-        TokenContext* tokens = context_of_answer(r);
-        if (tokens != nullptr && begin_answer(r, tokens) != NGX_OK) {
-            return NGX_ERROR;
-        }
+    TokenContext* tokens = main_conf(r)->tokens ? context_of_answer(r) : nullptr;
+    if (tokens != nullptr && begin_answer(r, tokens) != NGX_OK) {
+        return NGX_ERROR;
     }
     return next_header_filter(r);
+}
+
+ngx_int_t header_filter(ngx_http_request_t* r) noexcept {
+    ngx_uint_t styles = loc_conf(r)->headers;
+    return styles == kHeadersOff && !main_conf(r)->tokens ? next_header_filter(r)
+                                                          : filter_headers(r, styles);
 }
 
 }  // namespace
