@@ -114,7 +114,7 @@ private:
         needs_room_ = false;
         for (Charge* charge = charges_; charge != end_; ++charge) {
             found_all &= is_wide(*charge) ? find(charge, kWide) : find(charge, kSmall);
-            needs_room_ |= !place(charge).present | has_flights(charge->limit->algorithm);
+            needs_room_ |= !place(charge).present || has_flights(charge->limit->algorithm);
         }
         if (!found_all) {
             finish();
