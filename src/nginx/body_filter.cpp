@@ -11,7 +11,8 @@ namespace {
 
 ngx_http_output_body_filter_pt next_body_filter;
 
-ngx_int_t pass_without_chunk(ngx_http_request_t* r, ChunkHiding* hiding, ngx_chain_t* in) {
+__attribute__((noinline)) ngx_int_t pass_without_chunk(ngx_http_request_t* r, ChunkHiding* hiding,
+                                                       ngx_chain_t* in) {
     ngx_chain_t* out = nullptr;
     if (hide_chunk(hiding, in, &out) != NGX_OK) {
         return NGX_ERROR;
