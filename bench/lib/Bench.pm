@@ -1,7 +1,7 @@
 package Bench;
 
 # What the benchmarks share: the programs they need, an nginx that lives in a folder of its own,
-# the load generator, and the text of the configurations that are compared.
+# the load generators, callgrind, and the text of the configurations that are compared.
 #
 # Environment: AI_LIMIT_MODULE (path of the module), NGINX_BIN (the nginx to run), CXX.
 
@@ -18,8 +18,9 @@ use POSIX qw(WNOHANG);
 use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(
-    ai_limit_config limit_req_config nginx_path work_folder compile run_load
-    own_processes start_nginx stop_nginx median table_row verdict
+    ai_limit_config limit_req_config nginx_path work_folder compile run_load run_streams
+    own_processes free_port start_nginx stop_nginx callgrind callgrind_control
+    instructions_without_allocator two_processors processor_time median table_row verdict
 );
 
 my $root = abs_path(dirname(__FILE__) . '/../..');
@@ -77,23 +78,25 @@ sub compile {
     return $program;
 }
 
-# ---- configurations: { main, http, location }
+# ---- configurations: { main, http, location, path, handler }; `= /` and empty_gif unless told
 
 # COUNT policies on one key. Nothing is ever refused: only passing costs the same every time.
-# `policy` replaces the rate, `key` the key, `headers` what ai_limit_headers says.
+# `policy` replaces the rate, `key` the key, `headers` what ai_limit_headers says; `more` is added
+# to the location.
 sub ai_limit_config {
     my ($count, %option) = @_;
     my $key     = $option{key}     || '$http_x_api_key';
     my $policy  = $option{policy}  || 'rate=1000000r/s';
     my $headers = $option{headers} || 'off';
     my $zone    = $option{zone}    || '64m';
+    my $more    = $option{more}    || '';
     my @names   = map {"p$_"} 1 .. $count;
     return {
         main => 'load_module ' . module_path() . ';',
         http => join("\n    ",
             "ai_limit_zone zone=bench:$zone;",
             map {"ai_limit_policy $_ key=$key $policy;"} @names),
-        location => 'ai_limit ' . (@names ? "@names" : 'off') . "; ai_limit_headers $headers;",
+        location => 'ai_limit ' . (@names ? "@names" : 'off') . "; ai_limit_headers $headers; $more",
     };
 }
 
@@ -121,6 +124,8 @@ sub write_config {
     my $user   = $> == 0 ? 'user root root;' : '';
     my $master = $workers ? 'on'             : 'off';
     my ($main, $http, $location) = map { $config->{$_} // '' } qw(main http location);
+    my $path    = $config->{path}    // '/';
+    my $handler = $config->{handler} // 'empty_gif;';
     open my $file, '>', "$folder/nginx.conf" or die "$folder/nginx.conf: $!\n";
     print $file <<"END";
 $main
@@ -143,7 +148,7 @@ http {
     $http
     server {
         listen 127.0.0.1:$port;
-        location = / { $location empty_gif; }
+        location = $path { $location $handler }
     }
 }
 END
@@ -234,19 +239,83 @@ sub stop_pid {
     waitpid $pid, 0;
 }
 
+# ---- what it spends
+
+# The wrapper under which callgrind counts what an nginx in $folder does, once it is told to.
+sub callgrind {
+    my ($folder) = @_;
+    return [
+        qw(valgrind --tool=callgrind --instr-atstart=no),
+        "--callgrind-out-file=$folder/callgrind", "--vgdb-prefix=$folder/vgdb",
+    ];
+}
+
+sub callgrind_control {
+    my ($nginx, @command) = @_;
+    my $call = "vgdb --vgdb-prefix=$nginx->{folder}/vgdb --pid=$nginx->{pid} @command";
+    my $output = `$call 2>&1`;
+    $? == 0 or die "$call: $output(callgrind is controlled through ptrace: is it allowed here?)\n";
+}
+
+# What malloc and free spend on the same requests differs by more than a limiter costs, with what the
+# heap looks like once the configuration is read: it says nothing of the limiter and is left out.
+sub instructions_without_allocator {
+    my ($file) = @_;
+    my ($total, $allocator) = (0, 0);
+    for (`callgrind_annotate --auto=no --threshold=100 $file`) {
+        my ($count, $what) = /^\s*([\d,]+) \([ \d.]+%\)\s+(.*)/ or next;
+        $count =~ tr/,//d;
+        $total = $count if $what =~ /PROGRAM TOTALS/;
+        $allocator += $count
+            if $what =~ /\b(?:_int_malloc|_int_free|_int_memalign|_mid_memalign|malloc|free|posix_memalign
+                |unlink_chunk\S*|malloc_consolidate|alloc_perturb|free_perturb|sysmalloc)\s*\[/x;
+    }
+    $total or die "callgrind wrote no totals\n";
+    return $total - $allocator;
+}
+
+# Two processors that this process may use; none where there is only one.
+sub two_processors {
+    open my $file, '<', '/proc/self/status' or return;
+    my ($list) = map { /^Cpus_allowed_list:\s*(\S+)/ ? $1 : () } <$file>;
+    my @all = map { /(\d+)-(\d+)/ ? $1 .. $2 : $_ } split /,/, $list // '';
+    return @all >= 2 ? @all[0, 1] : ();
+}
+
+# Processor time of a process so far, in seconds, user and system.
+sub processor_time {
+    my ($pid) = @_;
+    if (open my $file, '<', "/proc/$pid/schedstat") {
+        my ($nanoseconds) = split ' ', <$file>;
+        return $nanoseconds * 1e-9 if $nanoseconds;
+    }
+    open my $file, '<', "/proc/$pid/stat" or die "/proc/$pid/stat: $!\n";
+    my @field = split ' ', <$file> =~ s/.*\) //sr;
+    return ($field[11] + $field[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+}
+
 # ---- load
 
 # Runs the load generator, in front of which @$wrapper is put; every answer has to be 200.
 # Returns { requests, seconds }.
 sub run_load {
-    my ($nginx, $wrapper, @arguments) = @_;
-    my @command = (@$wrapper, compile('load'), '--port', $nginx->{port}, @arguments);
+    my $result = run_against('load', @_);
+    ($result->{status_200} // 0) == $result->{requests} or die "not everything passed\n";
+    return $result;
+}
+
+# Runs the model server with its clients; every answer has to be whole.
+# Returns { streams, bytes, seconds }.
+sub run_streams { return run_against('stream', @_) }
+
+# What the program prints of its run against an nginx.
+sub run_against {
+    my ($name, $nginx, $wrapper, @arguments) = @_;
+    my @command = (@$wrapper, compile($name), '--port', $nginx->{port}, @arguments);
     open my $pipe, '-|', @command or die "$command[0]: $!\n";
     my $line = <$pipe> // '';
-    close $pipe or die "load failed\n" . logs($nginx);
-    my %result = $line =~ /(\w+)=([\d.]+)/g;
-    ($result{status_200} // 0) == $result{requests} or die "not everything passed: $line";
-    return \%result;
+    close $pipe or die "$name failed\n" . logs($nginx);
+    return { $line =~ /(\w+)=([\d.]+)/g };
 }
 
 # ---- results
