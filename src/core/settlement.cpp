@@ -44,22 +44,25 @@ Amount settle(Journal* journal, const Settlement& settlement, Now now) {
     const Zone& zone = journal->zone();
     FlightRecord* flight = settlement.flight;
     Home used = home_of(zone, settlement.limit->algorithm, settlement.tag, settlement.policy);
+    // A zone that was copied to another size may have no entries of this kind.
+    bool counts = settlement.tokens != 0 && zone.buckets(*used.geometry) != 0;
     Home held{};
     LockOrder locks;
-    used.want(&locks, journal);
+    if (counts) {
+        used.want(&locks, journal);
+    }
     if (flight != nullptr) {
         held = home_of(zone, Algorithm::kHold, flight->tag, static_cast<uint32_t>(flight->policy));
         held.want(&locks, journal);
     }
     PolicyRecord* record = zone.policy(settlement.policy);
     locks.take_all();
-    // A number that has gone to another kind of policy has taken the counts with it.
-    bool counts = record->slowest.algorithm == settlement.limit->algorithm;
     if (flight != nullptr) {
         take_off(journal, held.find(), flight);
     }
     Amount above = 0;
-    if (settlement.tokens != 0 && counts) {
+    // A number that has gone to another kind of policy has taken the counts with it.
+    if (counts && record->slowest.algorithm == settlement.limit->algorithm) {
         above = charge_tokens(journal, settlement, used, now);
     }
     journal->finish();

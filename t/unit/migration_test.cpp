@@ -140,6 +140,23 @@ TEST_P(AMigration, ToAZoneWithoutSmallEntriesTakesNoRequestsInFlight) {
     }
 }
 
+TEST_P(AMigration, ToAZoneWithoutWideEntriesHoldsWhatItCannotCharge) {
+    held(worker, kKey, 100);
+    held(worker, kKey, 20);
+    const ZoneMemory next({64, 0, 4});
+    copy(old, next);
+    ZoneUser heir(next.zone(), &kStepHost, 2);
+    EXPECT_EQ(look(heir, policy.held, kKey, kNow), 120u);
+    g_is_dead[1] = true;
+    reclaim_dead(heir.journal(), kNow);
+    ASSERT_TRUE(is_at_rest(next.zone()));
+    EXPECT_EQ(flights_in(next.zone()), 0u);
+    EXPECT_EQ(entries_of(next.zone(), policy.held), 0u);
+    if (GetParam() != Algorithm::kSlidingWindow) {
+        EXPECT_EQ(look(heir, policy.used, kKey, kNow), 120u);
+    }
+}
+
 #if defined(__x86_64__) && defined(__linux__)
 
 class AMigrationAtEachInstruction : public AMigration {};
