@@ -81,9 +81,9 @@ bool admit_step_by_step(Charge* charges, size_t n, const Now& now);
 
 /**
  * Decides on all charges as one: either each is charged, or none is; a dry-run charge that does not
- * fit is left out. True where the request passes. At most kMaxCharges, of different policies. Exact
- * over all processes: the buckets of all charges are locked, in the order of their addresses.
- * Charges that are settled later must be admitted step by step.
+ * fit is left out. True where the request passes. At most kMaxCharges, of at most kMaxSetPolicies
+ * different policies. Exact over all processes: the buckets of all charges are locked, in the order
+ * of their addresses. Charges that are settled later must be admitted step by step.
  */
 inline bool admit(Charge* charges, size_t n, const Now& now) {
     bool at_once = n == 1 ? admit_one_at_once(charges, now.monotonic)
@@ -92,8 +92,9 @@ inline bool admit(Charge* charges, size_t n, const Now& now) {
 }
 
 /**
- * Says what admit() would say of the charges now, and charges nothing where that is yes: for a
- * request of which not all is known yet. They can be admitted later.
+ * Says what admit() would say of the charges now, unless it found no room for them, and charges
+ * nothing where that is yes: for a request of which not all is known yet. They can be admitted
+ * later.
  */
 bool would_admit(Charge* charges, size_t n, const Now& now);
 
