@@ -123,4 +123,24 @@ private:
     uint8_t size_ = 1;
 };
 
+/** A set of paths that is made at compile time; `error` must be nullptr. */
+template <size_t kCapacity>
+struct JsonPathTable {
+    JsonPaths<kCapacity> paths;
+    const char* error = nullptr;
+};
+
+/** Makes one of rows that have a `path` and, as `wanted`, its id; `*` is every element. */
+template <size_t kCapacity, typename Row, size_t kRows>
+constexpr JsonPathTable<kCapacity> make_json_path_table(const Row (&rows)[kRows]) {
+    JsonPathTable<kCapacity> table;
+    for (const Row& row : rows) {
+        if (const char* error =
+                table.paths.add(row.path, row.wanted, JsonPathStar::kEveryElement)) {
+            table.error = error;
+        }
+    }
+    return table;
+}
+
 }  // namespace ai_limit

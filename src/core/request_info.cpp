@@ -112,22 +112,7 @@ constexpr Path kPaths[] = {
     {"/texts/*", kText},  // Cohere embed
 };
 
-struct Tree {
-    JsonPaths<160> paths;
-    const char* error = nullptr;
-};
-
-constexpr Tree make_tree() {
-    Tree tree;
-    for (const Path& row : kPaths) {
-        if (const char* error = tree.paths.add(row.path, row.wanted, JsonPathStar::kEveryElement)) {
-            tree.error = error;
-        }
-    }
-    return tree;
-}
-
-constexpr Tree kTree = make_tree();
+constexpr JsonPathTable<160> kTree = make_json_path_table<160>(kPaths);
 static_assert(kTree.error == nullptr);
 
 constexpr uint64_t kCharactersPerToken = 4;

@@ -26,22 +26,7 @@ constexpr Path kPaths[] = {
     {"/obfuscation", kObfuscation},
 };
 
-struct Tree {
-    JsonPaths<20> paths;
-    const char* error = nullptr;
-};
-
-constexpr Tree make_tree() {
-    Tree tree;
-    for (const Path& row : kPaths) {
-        if (const char* error = tree.paths.add(row.path, row.wanted, JsonPathStar::kEveryElement)) {
-            tree.error = error;
-        }
-    }
-    return tree;
-}
-
-constexpr Tree kTree = make_tree();
+constexpr JsonPathTable<20> kTree = make_json_path_table<20>(kPaths);
 static_assert(kTree.error == nullptr);
 
 /** Where the value of a key begins, it takes the place of an earlier one with the same name. */

@@ -11,10 +11,6 @@ constexpr std::string_view kHeaderPrefix = "http_";
 constexpr std::string_view kPlainHeaderVariable = "http_ai_limit_plain_header";
 constexpr size_t kDefaultZoneSize = 32 * 1024 * 1024;
 
-bool is_variable_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
 /** The name where the text is one variable and nothing else; empty where not. Captures ($1) do not
  * count. */
 std::string_view lone_variable(std::string_view text) {

@@ -59,10 +59,6 @@ bool is_defined_by_configuration(ngx_conf_t* cf, std::string_view name) {
     return false;
 }
 
-bool is_name_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
 }  // namespace
 
 bool uses_body_variables(ngx_conf_t* cf) {
@@ -77,7 +73,7 @@ bool may_depend_on_body(ngx_conf_t* cf, std::string_view text) {
     for (size_t at = text.find('$'); at != std::string_view::npos; at = text.find('$', at)) {
         at += text.substr(at + 1, 1) == "{" ? 2 : 1;
         size_t end = at;
-        while (end < text.size() && is_name_letter(text[end])) {
+        while (end < text.size() && is_variable_letter(text[end])) {
             ++end;
         }
         std::string_view name = text.substr(at, end - at);

@@ -6,6 +6,11 @@
 
 namespace ai_limit {
 
+/** Whether nginx takes the character for a part of a variable's name. */
+constexpr bool is_variable_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
 /** Whether anything in the configuration reads the request's model, or whether it streams. */
 bool uses_body_variables(ngx_conf_t* cf);
 
