@@ -59,7 +59,7 @@ __attribute__((noinline, cold)) bool give_up(const ZoneAccess* access, size_t lo
 
 // The entry is looked up, and reckoned with, before its bucket is locked, and looked at again under
 // the lock: so nothing has to wait for the lock, which takes the processor longest.
-bool admit_one_at_once(Charge* charge, Millis now) {
+__attribute__((hot)) bool admit_one_at_once(Charge* charge, Millis now) {
     if (charge->limit->algorithm != Algorithm::kTokenBucket) {
         return false;
     }
@@ -87,7 +87,7 @@ bool admit_one_at_once(Charge* charge, Millis now) {
 }
 
 // Locks are only tried, so that their order does not matter.
-bool admit_all_at_once(Charge* charges, size_t n, Millis now) {
+__attribute__((hot)) bool admit_all_at_once(Charge* charges, size_t n, Millis now) {
     const ZoneAccess* access = charges->access;
     StraightJournal journal(access->journal);
     Charge* end = charges + n;

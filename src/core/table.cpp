@@ -21,7 +21,7 @@ __attribute__((noinline)) uint64_t hash_long_key(const Zone& zone, std::string_v
 
 }  // namespace
 
-__attribute__((flatten)) uint64_t hash_key(const Zone& zone, std::string_view key) {
+__attribute__((flatten, hot)) uint64_t hash_key(const Zone& zone, std::string_view key) {
     if (key.size() > kShortKey) {
         return hash_long_key(zone, key);
     }

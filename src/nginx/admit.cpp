@@ -322,7 +322,8 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
     return read_body(r);
 }
 
-ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set) {
+__attribute__((hot)) ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf& conf,
+                                            const PolicySet& set) {
     if (set.tokens || includes_usage(conf, set)) {
         return evaluate_with_body(r, conf, set);
     }
@@ -347,7 +348,7 @@ bool is_of_client(ngx_http_request_t* r) {
 }
 
 /** NGX_DECLINED lets nginx go on; under `satisfy any`, NGX_OK would let everybody in. */
-ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept {
+__attribute__((hot)) ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept {
     LocConf* conf = loc_conf(r);
     if (conf->list == nullptr || conf->list->preaccess.count == 0 || !is_of_client(r)) {
         return NGX_DECLINED;
@@ -355,7 +356,7 @@ ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept {
     return evaluate_set(r, *conf, conf->list->preaccess);
 }
 
-ngx_int_t access_handler(ngx_http_request_t* r) noexcept {
+__attribute__((hot)) ngx_int_t access_handler(ngx_http_request_t* r) noexcept {
     LocConf* conf = loc_conf(r);
     if (conf->list == nullptr || !is_of_client(r)) {
         return NGX_DECLINED;

@@ -37,7 +37,7 @@ __attribute__((noinline)) ngx_int_t pass_watched(ngx_http_request_t* r, TokenCon
     return next_body_filter(r, in);
 }
 
-ngx_int_t body_filter(ngx_http_request_t* r, ngx_chain_t* in) noexcept {
+__attribute__((hot)) ngx_int_t body_filter(ngx_http_request_t* r, ngx_chain_t* in) noexcept {
     // A context that was lost in a redirect has been found again by the header filter.
     RequestContext* context =
         static_cast<RequestContext*>(ngx_http_get_module_ctx(r, ngx_http_ai_limit_module));

@@ -193,7 +193,7 @@ __attribute__((noinline)) ngx_int_t filter_headers(ngx_http_request_t* r, ngx_ui
     return next_header_filter(r);
 }
 
-ngx_int_t header_filter(ngx_http_request_t* r) noexcept {
+__attribute__((hot)) ngx_int_t header_filter(ngx_http_request_t* r) noexcept {
     ngx_uint_t styles = loc_conf(r)->headers;
     return styles == kHeadersOff && !main_conf(r)->tokens ? next_header_filter(r)
                                                           : filter_headers(r, styles);

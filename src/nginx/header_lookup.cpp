@@ -43,7 +43,8 @@ ngx_int_t name_header(ngx_conf_t* cf, std::string_view variable, HeaderName* nam
     return NGX_OK;
 }
 
-const ngx_str_t* find_single_header(ngx_http_request_t* r, const HeaderName& name) {
+__attribute__((hot)) const ngx_str_t* find_single_header(ngx_http_request_t* r,
+                                                         const HeaderName& name) {
     const ngx_table_elt_t* found = nullptr;
     for (ngx_list_part_t* part = &r->headers_in.headers.part; part != nullptr; part = part->next) {
         const ngx_table_elt_t* header = static_cast<ngx_table_elt_t*>(part->elts);

@@ -11,7 +11,7 @@ namespace {
 constexpr Millis kNoRoomWait = 1000;
 
 /** Ends what the request had in flight, when nginx frees the request. */
-void clean_up(void* data) noexcept {
+__attribute__((hot)) void clean_up(void* data) noexcept {
     RequestContext* context = static_cast<RequestContext*>(data);
     if (!context->in_flight) {
         return;
@@ -94,7 +94,8 @@ RequestContext* recover_context(ngx_http_request_t* r) {
     return nullptr;
 }
 
-Evaluation* make_context(ngx_http_request_t* r, ngx_uint_t count, RequestContext** context) {
+__attribute__((hot)) Evaluation* make_context(ngx_http_request_t* r, ngx_uint_t count,
+                                              RequestContext** context) {
     // One piece of memory for both, since most requests are decided on once.
     void* memory = ngx_palloc(r->pool, sizeof(RequestContext) + bytes_of_evaluation(count));
     if (memory == nullptr) {
