@@ -9,7 +9,7 @@
 
 namespace ai_limit {
 
-static_assert(std::is_trivially_copyable_v<EventTemplate> &&
+static_assert(std::is_trivially_copyable_v<KnownEvents> &&
               std::is_trivially_copyable_v<EventDraft>);
 
 namespace {
@@ -26,37 +26,46 @@ bool is_number(const char* at, const char* end) {
     return at < end && (*at != '0' || end - at == 1);
 }
 
-/** Behind the escape that begins at `at`; nullptr where it is none, or is cut off. */
+/** Behind the escape that begins at `at`; `end` where it is cut off, nullptr where it is none. */
 const char* skip_escape(const char* at, const char* end) {
-    if (end - at < 2 || !is_json_escape(at[1])) {
+    if (end - at < 2) {
+        return end;
+    }
+    if (!is_json_escape(at[1])) {
         return nullptr;
     }
     const bool is_unit = at[1] == 'u';
     at += 2;
-    for (int digits = is_unit ? 4 : 0; digits > 0; --digits, ++at) {
-        if (at == end || hex_digit(*at) < 0) {
+    for (int digits = is_unit ? 4 : 0; digits > 0 && at < end; --digits, ++at) {
+        if (hex_digit(*at) < 0) {
             return nullptr;
         }
     }
     return at;
 }
 
-/** Where the quote stands that ends a string; nullptr where there is none. */
-const char* find_quote(const char* at, const char* end, bool* has_escapes) {
-    for (;;) {
-        at = find_string_stop(at, end);
-        if (at == end || (*at != '"' && *at != '\\')) {
+/** See find_quote(): at `at` stands what is not plain text. */
+__attribute__((noinline)) const char* find_quote_behind_escapes(const char* at, const char* end,
+                                                                bool* has_escapes) {
+    while (at < end && *at != '"') {
+        if (*at != '\\') {
             return nullptr;
-        }
-        if (*at == '"') {
-            return at;
         }
         *has_escapes = true;
         at = skip_escape(at, end);
         if (at == nullptr) {
             return nullptr;
         }
+        at = find_string_stop(at, end);
     }
+    return at;
+}
+
+/** Where the quote stands that ends a string; `end` where it is cut off, nullptr where it is none.
+ */
+inline const char* find_quote(const char* at, const char* end, bool* has_escapes) {
+    at = find_string_stop(at, end);
+    return at == end || *at == '"' ? at : find_quote_behind_escapes(at, end, has_escapes);
 }
 
 uint64_t text_size(const char* at, const char* end, bool has_escapes) {
@@ -102,14 +111,15 @@ bool EventTemplate::learn(const EventDraft& draft, std::string_view rest) {
         return false;
     }
     const char* from = draft.begin_;
-    char* to = bytes_;
+    size_t at = 0;
     for (size_t i = 0; i <= draft.count_; ++i) {
         const bool last = i == draft.count_;
         const char* end = last ? rest.data() : draft.places_[i].at;
         const size_t part = static_cast<size_t>(end - from);
-        std::memcpy(to, from, part);
-        to += part;
         sizes_[i] = static_cast<uint16_t>(part);
+        back_ = static_cast<uint16_t>(at);
+        std::memcpy(i == 0 ? bytes_ + (size - part) : bytes_ + at, from, part);
+        at += i == 0 ? 0 : part;
         if (!last) {
             kinds_[i] = draft.places_[i].kind;
             from = end + draft.places_[i].size;
@@ -119,50 +129,150 @@ bool EventTemplate::learn(const EventDraft& draft, std::string_view rest) {
     return true;
 }
 
-size_t EventTemplate::match(std::string_view rest, uint64_t* text) const {
-    const char* at = rest.data();
-    const char* end = at + rest.size();
-    const char* part = bytes_;
-    uint64_t found = 0;
-    for (size_t i = 0; holes_ > 0; ++i) {
-        const size_t size = sizes_[i];
-        if (static_cast<size_t>(end - at) < size || std::memcmp(at, part, size) != 0) {
-            return 0;
+/** A piece as it is compared. */
+struct EventTemplate::Input {
+    /** Removes a part of the event from the front; false where another one stands there. */
+    bool take(const char* part, size_t size) {
+        const size_t left = static_cast<size_t>(end - at);
+        if (left < size) {
+            cut = std::memcmp(at, part, left) == 0;
+            return false;
+        }
+        if (std::memcmp(at, part, size) != 0) {
+            return false;
         }
         at += size;
-        part += size;
-        if (i == holes_) {
-            *text += found;
-            return static_cast<size_t>(at - rest.data());
-        }
-        const char* hole = at;
-        if (kinds_[i] == EventHole::kDigits) {
-            at = find_digits_end(at, end);
-            if (!is_number(hole, at)) {
-                return 0;
-            }
-            continue;
-        }
-        bool has_escapes = false;
-        at = find_quote(at, end, &has_escapes);
-        if (at == nullptr) {
-            return 0;
-        }
-        found += kinds_[i] == EventHole::kText ? text_size(hole, at, has_escapes) : 0;
+        return true;
     }
-    return 0;
+
+    bool take_digits() {
+        const char* begin = at;
+        at = find_digits_end(begin, end);
+        cut = at == end;
+        return !cut && is_number(begin, at);
+    }
+
+    /** What stands between quotes; the second one stays. */
+    bool take_string(bool is_text, uint64_t* text) {
+        const char* begin = at;
+        bool has_escapes = false;
+        at = find_quote(begin, end, &has_escapes);
+        cut = at == end;
+        if (at == nullptr || cut) {
+            return false;
+        }
+        *text += is_text ? text_size(begin, at, has_escapes) : 0;
+        return true;
+    }
+
+    const char* at;
+    const char* end;
+    bool cut = false;  // all of it is used up, and nothing in it differed
+};
+
+__attribute__((always_inline)) inline bool EventTemplate::take_front(Input* in) const {
+    return in->take(bytes_ + back_ + sizes_[holes_], sizes_[0]);
 }
 
-bool skip_known_events(const EventTemplate& known, SseReader* events, std::string_view* rest,
-                       uint64_t* text) {
-    bool some = false;
-    while (const size_t size = known.match(*rest, text)) {
-        events->skip_event(rest->substr(0, size));
-        rest->remove_prefix(size);
-        events->skip_line_feed(rest);
-        some = true;
+/** All that stands between the front and the back. */
+__attribute__((always_inline)) inline bool EventTemplate::take_holes(Input* in,
+                                                                     uint64_t* text) const {
+    const char* part = bytes_;
+    for (size_t i = 0;;) {
+        const EventHole kind = kinds_[i];
+        const bool fits = kind == EventHole::kDigits
+                              ? in->take_digits()
+                              : in->take_string(kind == EventHole::kText, text);
+        if (!fits || ++i == holes_) {
+            return fits;
+        }
+        if (!in->take(part, sizes_[i])) {
+            return false;
+        }
+        part += sizes_[i];
     }
-    return some;
+}
+
+__attribute__((always_inline)) inline bool EventTemplate::take_back(Input* in) const {
+    return in->take(bytes_ + back_, sizes_[holes_]);
+}
+
+KnownFront EventTemplate::match(std::string_view rest, uint64_t* text) const {
+    Input in{rest.data(), rest.data() + rest.size()};
+    size_t whole = 0;
+    if (holes_ == 0 || !take_front(&in)) {
+        return {0, in.cut};
+    }
+    const size_t front = sizes_[0];
+    const size_t both = sizes_[holes_] + front;
+    for (;;) {
+        uint64_t found = 0;
+        if (!take_holes(&in, &found)) {
+            return {whole, in.cut};
+        }
+        if (in.take(bytes_ + back_, both)) {
+            whole = static_cast<size_t>(in.at - rest.data()) - front;
+            *text += found;
+            continue;
+        }
+        in.cut = false;
+        if (!take_back(&in)) {
+            return {whole, in.cut};
+        }
+        whole = static_cast<size_t>(in.at - rest.data());
+        *text += found;
+        take_front(&in);
+        return {whole, in.cut};
+    }
+}
+
+void KnownEvents::skip(SseReader* events, std::string_view* rest, uint64_t* text) {
+    KnownFront found;
+    do {
+        events->skip_line_feed(rest);
+        found = template_.match(*rest, text);
+        if (found.size > 0) {
+            events->skip_event(rest->substr(0, found.size));
+            rest->remove_prefix(found.size);
+        }
+    } while (found.size > 0 && !rest->empty() && rest->front() == '\n');
+    if (found.cut && !rest->empty() && rest->size() <= kMaxFront) {
+        front_size_ = static_cast<uint16_t>(rest->copy(front_, kMaxFront));
+        rest->remove_prefix(front_size_);
+    }
+}
+
+bool KnownEvents::go_on(SseReader* events, std::string_view* rest, uint64_t* text) {
+    // So much at once that most events are whole, and little is copied for nothing.
+    constexpr size_t kStep = 256;
+    const size_t kept = front_size_;
+    for (size_t size = kept;;) {
+        const size_t room = kMaxFront - size;
+        const std::string_view more = rest->substr(size - kept, room < kStep ? room : kStep);
+        size += more.copy(front_ + size, room);
+        const KnownFront found = template_.match({front_, size}, text);
+        if (found.size > 0) {
+            events->skip_event({front_, found.size});
+            rest->remove_prefix(found.size - kept);
+            front_size_ = 0;
+            return true;
+        }
+        const bool used_up = size - kept == rest->size();
+        if (found.cut && used_up) {
+            front_size_ = static_cast<uint16_t>(size);
+            rest->remove_prefix(rest->size());
+            return true;
+        }
+        if (!found.cut || size == kMaxFront) {
+            return false;
+        }
+    }
+}
+
+std::string_view KnownEvents::give_front() {
+    const std::string_view front(front_, front_size_);
+    front_size_ = 0;
+    return front;
 }
 
 }  // namespace ai_limit

@@ -59,6 +59,12 @@ private:
     bool has_text_ = false;
 };
 
+/** What stands at the front of a piece. */
+struct KnownFront {
+    size_t size;  // of whole events that are known, one behind the other
+    bool cut;     // the rest of the piece may be the front of one more
+};
+
 /** An event with holes. Trivially copyable. */
 class EventTemplate {
 public:
@@ -72,24 +78,66 @@ public:
     bool learn(const EventDraft& draft, std::string_view rest);
 
     /**
-     * Returns how many bytes at the front of `rest` are such an event, 0 where they are none, and
-     * adds the size of its text, as UTF-8 with escapes decoded, to `text`.
+     * Looks for such events at the front of `rest`, where one begins, and adds the sizes of the
+     * texts of whole ones, as UTF-8 with escapes decoded, to `text`. Nothing may stand between two
+     * of them, so a line feed that belongs to the line end before ends the search.
      */
-    size_t match(std::string_view rest, uint64_t* text) const;
+    KnownFront match(std::string_view rest, uint64_t* text) const;
 
 private:
+    struct Input;
+
+    bool take_front(Input* in) const;
+    bool take_holes(Input* in, uint64_t* text) const;
+    bool take_back(Input* in) const;
+
     uint8_t holes_ = 0;  // 0: there is no event
     EventHole kinds_[EventDraft::kMaxHoles];
     uint16_t sizes_[EventDraft::kMaxHoles + 1];  // of what stands before, between and behind them
-    char bytes_[kCapacity];                      // all of it, one behind the other
+    uint16_t back_ = 0;                          // where in bytes_ stands what is behind them
+    // One part behind the other, but the first one last: behind an event the next one begins, and
+    // both are compared at once.
+    char bytes_[kCapacity];
 };
 
 /**
- * Removes such events from the front of `rest`, where `events` stands between two of them, and adds
- * the sizes of their texts to `text`. Returns whether there were some. A line end that is begun is
- * removed as well.
+ * Skips known events, also where they are cut: the front of one that a piece ends with is kept
+ * until the next piece tells what it is. Trivially copyable.
  */
-bool skip_known_events(const EventTemplate& known, SseReader* events, std::string_view* rest,
-                       uint64_t* text);
+class KnownEvents {
+public:
+    /** A longer front is not kept. */
+    static constexpr size_t kMaxFront = 1024;
+
+    /** See EventTemplate. */
+    bool learn(const EventDraft& draft, std::string_view rest) {
+        return template_.learn(draft, rest);
+    }
+
+    /**
+     * Removes known events from the front of `rest`, where `events` stands between two, and adds
+     * the sizes of their texts to `text`. A line feed that belongs to a line end before one is
+     * removed as well, and so is the front of one that `rest` ends with, which is kept.
+     */
+    void skip(SseReader* events, std::string_view* rest, uint64_t* text);
+
+    /** What has been kept, in this object's memory; until go_on() has found its end, `events` has
+     * not seen it. */
+    std::string_view front() const { return {front_, front_size_}; }
+
+    /**
+     * The same for the event with this front, where `rest` is the next piece. False, and nothing is
+     * changed, where it does not go on like a known one: then read give_front() before `rest`.
+     */
+    bool go_on(SseReader* events, std::string_view* rest, uint64_t* text);
+
+    /** The front, which is kept no longer: it is good until skip() is called. */
+    std::string_view give_front();
+
+private:
+    EventTemplate template_;
+    uint16_t front_size_ = 0;
+    char front_[kMaxFront];
+};
 
 }  // namespace ai_limit

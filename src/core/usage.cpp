@@ -55,7 +55,7 @@ bool is_whole(const JsonScanner& scanner) {
 
 }  // namespace
 
-static_assert(std::is_trivially_copyable_v<UsageReader> && sizeof(UsageReader) <= 2048);
+static_assert(std::is_trivially_copyable_v<UsageReader> && sizeof(UsageReader) <= 3072);
 
 UsageReader::UsageReader(AnswerKind kind, const UsagePaths* custom)
     : scanner_(custom != nullptr ? custom->tree(kind) : answer_tree(kind)),
@@ -97,33 +97,44 @@ void UsageReader::feed(std::string_view piece) {
 }
 
 void UsageReader::finish() {
+    stop();
     if (kind_ == AnswerKind::kEventStream && messages_.finish()) {
         malformed_ = true;
     }
     end_document();
 }
 
+void UsageReader::stop() {
+    std::string_view front = known_.give_front();
+    while (read_event(&front)) {
+    }
+}
+
 void UsageReader::feed_events(std::string_view piece) {
     draft_.give_up();
-    for (;;) {
+    uint64_t text = 0;
+    if (!known_.front().empty() && !known_.go_on(&events_, &piece, &text)) {
+        stop();
+    }
+    do {
         if (events_.is_between_events()) {
-            events_.skip_line_feed(&piece);
-            uint64_t text = 0;
-            if (skip_known_events(template_, &events_, &piece, &text)) {
-                this->*template_text_ += text;
-            }
+            known_.skip(&events_, &piece, &text);
+            this->*known_text_ += text;
+            text = 0;
             draft_.begin(piece);
         }
-        const SseToken token = events_.next(&piece);
-        if (token.kind == SseToken::kNothing) {
-            return;
-        }
-        if (token.kind == SseToken::kData) {
-            read_document(token.text);
-        } else if (token.kind == SseToken::kEndOfEvent) {
-            end_event(piece);
-        }
+    } while (!piece.empty() && read_event(&piece));
+}
+
+/** Goes on with an event that is not known; false where `rest` is used up. */
+bool UsageReader::read_event(std::string_view* rest) {
+    const SseToken token = events_.next(rest);
+    if (token.kind == SseToken::kData) {
+        read_document(token.text);
+    } else if (token.kind == SseToken::kEndOfEvent) {
+        end_event(*rest);
     }
+    return token.kind != SseToken::kNothing;
 }
 
 void UsageReader::end_event(std::string_view rest) {
@@ -131,8 +142,8 @@ void UsageReader::end_event(std::string_view rest) {
         draft_.give_up();
     }
     end_document();
-    if (template_.learn(draft_, rest)) {
-        template_text_ = draft_text_ == &UsageReader::delta_ ? &UsageReader::text_ : draft_text_;
+    if (known_.learn(draft_, rest)) {
+        known_text_ = draft_text_ == &UsageReader::delta_ ? &UsageReader::text_ : draft_text_;
     }
 }
 

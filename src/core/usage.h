@@ -4,7 +4,8 @@
 //
 // The providers' names stand in answer_paths.cpp. They match by their exact paths, so nothing that
 // a model writes into its text or into a tool's arguments is taken for usage. Nothing of the body
-// is kept, but for one event: those that follow need no parsing where they are like it.
+// is kept, but for one event, and the front of one that is cut: those that follow need no parsing
+// where they are like it.
 
 #include <cstddef>
 #include <cstdint>
@@ -40,8 +41,11 @@ public:
     /** The next piece of the body, with no content coding. */
     void feed(std::string_view piece);
 
-    /** The body has ended, and entirely: do not call this for one that was cut short. */
+    /** The body has ended, and entirely: for one that was cut short, call stop(). */
     void finish();
+
+    /** The body goes on no more. Before, what is told may leave out an event that is not whole. */
+    void stop();
 
     /** Something has been told of what was used. Of a stream that goes on, it may be the input
      * alone. */
@@ -75,6 +79,7 @@ private:
     using Counter = uint64_t UsageReader::*;
 
     void feed_events(std::string_view piece);
+    bool read_event(std::string_view* rest);
     void end_event(std::string_view rest);
     void feed_lines(std::string_view piece);
     void feed_messages(std::string_view piece);
@@ -107,10 +112,10 @@ private:
     bool malformed_ = false;
     bool automatic_;
     SseReader events_;
-    EventDraft draft_;        // of the event that is being read, if it began in this piece
-    EventTemplate template_;  // of one that did nothing but add to a text:
-    Counter draft_text_;
-    Counter template_text_;
+    EventDraft draft_;   // of the event that is being read, if it began in this piece
+    KnownEvents known_;  // those that do nothing but add to a text:
+    Counter draft_text_ = &UsageReader::text_;
+    Counter known_text_ = &UsageReader::text_;
     EventStreamReader messages_;
     JsonScanner payload_;  // of a message that has a document in base64
     Base64Decoder base64_;

@@ -38,9 +38,22 @@ void take_value(const JsonToken& token, std::string_view bracket, bool* is_that)
 
 }  // namespace
 
-static_assert(std::is_trivially_copyable_v<UsageChunkFilter> && sizeof(UsageChunkFilter) <= 9600);
+static_assert(std::is_trivially_copyable_v<UsageChunkFilter> && sizeof(UsageChunkFilter) <= 10640);
 
 UsageChunkFilter::UsageChunkFilter() : scanner_(kTree.paths.root()) {}
+
+/** What has been kept as the front of an event that is known, and is none. */
+void UsageChunkFilter::read_front() {
+    std::string_view front = known_.give_front();
+    hold(front.data(), front.data() + front.size());
+    for (;;) {
+        const SseToken token = events_.next(&front);
+        if (token.kind == SseToken::kNothing) {
+            return;
+        }
+        read(token.text);
+    }
+}
 
 void UsageChunkFilter::read(std::string_view data) {
     while (!passing_ && !data.empty()) {

@@ -3,6 +3,7 @@
 // Takes out of an OpenAI-style stream the chunk that the client did not ask for: where
 // `ai_limit_include_usage` has asked for the usage, one event at the end has it and no choices.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -39,6 +40,9 @@ private:
     template <typename Sink>
     void pass_held(Sink& sink);
 
+    template <typename Sink>
+    void go_on(std::string_view* rest, Sink& sink);
+    void read_front();
     void read(std::string_view data);
     void take(const JsonToken& token);
     void note(const JsonToken& token);
@@ -48,7 +52,7 @@ private:
     SseReader events_;
     JsonScanner scanner_;
     EventDraft draft_;          // of the event that is being read, if it began in this piece
-    EventTemplate template_;    // of one that is not to be taken out
+    KnownEvents known_;         // those that are not to be taken out
     bool is_array_ = false;     // `choices`
     bool has_choices_ = false;  // it has elements
     bool has_usage_ = false;    // `usage` is an object
@@ -61,18 +65,21 @@ private:
 template <typename Sink>
 void UsageChunkFilter::feed(std::string_view piece, Sink& sink) {
     std::string_view rest = piece;
+    draft_.give_up();
+    if (!known_.front().empty()) {
+        go_on(&rest, sink);
+    }
     const char* from = piece.data();   // of what has not been handed on
     const char* event = piece.data();  // where it begins, or goes on in this piece
-    draft_.give_up();
-    for (;;) {
+    while (!rest.empty()) {
         if (events_.is_between_events()) {
             if (events_.skip_line_feed(&rest) && taken_out_) {
                 from = rest.data();
             }
+            event = rest.data();
             uint64_t text = 0;
-            if (skip_known_events(template_, &events_, &rest, &text)) {
-                taken_out_ = false;
-            }
+            known_.skip(&events_, &rest, &text);
+            taken_out_ = taken_out_ && rest.data() == event;
             event = rest.data();
             draft_.begin(rest);
         }
@@ -90,11 +97,12 @@ void UsageChunkFilter::feed(std::string_view piece, Sink& sink) {
             from = rest.data();
             held_size_ = 0;
         } else {
-            template_.learn(draft_, rest);
+            known_.learn(draft_, rest);
         }
         pass_held(sink);
     }
-    const char* end = piece.data() + piece.size();
+    // The front that has been kept is not seen yet; it may have begun in an earlier piece.
+    const char* end = piece.data() + (piece.size() - std::min(piece.size(), known_.front().size()));
     if (!events_.is_between_events() && !passing_) {
         pass(from, event, sink);
         from = event;
@@ -107,8 +115,22 @@ void UsageChunkFilter::feed(std::string_view piece, Sink& sink) {
     pass(from, end, sink);
 }
 
+/** With an event whose front has been kept, and goes on in this piece. */
+template <typename Sink>
+void UsageChunkFilter::go_on(std::string_view* rest, Sink& sink) {
+    const std::string_view front = known_.front();
+    uint64_t text = 0;
+    if (!known_.go_on(&events_, rest, &text)) {
+        read_front();
+    } else if (known_.front().empty()) {
+        sink.pass(front);
+        taken_out_ = false;
+    }
+}
+
 template <typename Sink>
 void UsageChunkFilter::finish(Sink& sink) {
+    read_front();
     events_.finish();
     held_size_ = end_event(0) ? 0 : held_size_;
     pass_held(sink);

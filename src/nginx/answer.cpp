@@ -104,6 +104,8 @@ __attribute__((noinline)) void end_answer(ngx_http_request_t* r, TokenContext* t
     }
     if (whole) {
         reader->finish();
+    } else {
+        reader->stop();
     }
     if (whole ? reader->has_usage() : reader->has_final_usage()) {
         settle(r, tokens, UsageBasis::kResponse, reader->usage());

@@ -39,7 +39,6 @@ UsageReader read_bytes(AnswerKind kind, const UsagePaths* custom, std::string_vi
     for (size_t at = 0; at < body.size(); ++at) {
         reader.feed(body.substr(at, 1));
     }
-    reader.finish();
     return reader;
 }
 
@@ -55,7 +54,6 @@ UsageReader read(AnswerKind kind, const UsagePaths* custom, std::string_view bod
         reader.feed({piece.get(), size});
         body.remove_prefix(size);
     }
-    reader.finish();
     return reader;
 }
 
@@ -66,16 +64,27 @@ void require_same(const UsageReader& a, const UsageReader& b) {
     require(a.usage().cached_input == b.usage().cached_input);
 }
 
+/** Also where the body was cut short there. */
+void require_same_ends(UsageReader a, UsageReader b) {
+    a.stop();
+    b.stop();
+    require_same(a, b);
+    require(a.has_final_usage() == b.has_final_usage());
+    a.finish();
+    b.finish();
+    require_same(a, b);
+}
+
 UsageReader check(AnswerKind kind, const UsagePaths* custom, std::string_view body, Cuts cuts) {
     UsageReader whole(kind, custom);
     whole.feed(body);
+    require_same_ends(whole, read_bytes(kind, custom, body));
+    require_same_ends(whole, read(kind, custom, body, cuts, 40));
+    require_same_ends(whole, read(kind, custom, body, cuts, 400));
     whole.finish();
     require(whole.text_bytes() <= body.size());
     require(whole.usage().input <= kMaxAmount && whole.usage().output <= kMaxAmount);
     require(whole.usage().cached_input <= whole.usage().input);
-    require_same(whole, read_bytes(kind, custom, body));
-    require_same(whole, read(kind, custom, body, cuts, 40));
-    require_same(whole, read(kind, custom, body, cuts, 400));
     return whole;
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -38,11 +39,16 @@ public:
 
     bool learned() const { return learned_; }
 
+    KnownFront match(std::string_view rest) const {
+        uint64_t text = 0;
+        return template_.match(rest, &text);
+    }
+
     /** The size of the text in an event, which has to match entirely. */
     uint64_t text_of(std::string_view event) const {
         uint64_t text = 0;
         const std::string stream = std::string(event) + "more";
-        const size_t size = template_.match(stream, &text);
+        const size_t size = template_.match(stream, &text).size;
         EXPECT_TRUE(size == 0 || size == event.size()) << event;
         EXPECT_TRUE(size > 0 || text == 0) << event;
         return size > 0 ? text : kNoMatch;
@@ -117,7 +123,7 @@ TEST(EventTemplate, OnlyAShortEventIsKept) {
 TEST(EventTemplate, KeepsTheLastOneUntilThereIsAnother) {
     EventTemplate events;
     uint64_t text = 0;
-    EXPECT_EQ(events.match("a", &text), 0U);
+    EXPECT_EQ(events.match("a", &text).size, 0U);
     const std::string first = "a1z";
     const std::string second = "b23z";
     EventDraft draft;
@@ -134,6 +140,131 @@ TEST(EventTemplate, KeepsTheLastOneUntilThereIsAnother) {
     EXPECT_FALSE(events.learn(draft, std::string_view(second).substr(4)));
     draft.begin(second);
     EXPECT_FALSE(events.learn(draft, std::string_view(second).substr(4)));
+}
+
+TEST(EventTemplate, FindsEventsOneBehindTheOther) {
+    const Learned event("data: [12]\"<x>\"\n\n");
+    const std::string one = "data: 7\"ab\"\n\n";
+    const std::string stream = one + "data: 80\"\"\n\n" + one;
+    for (const std::string more : {"", "d", "data: ", "data: 9", "data: 9\"a", "data: 9\"a\"\n"}) {
+        EXPECT_EQ(event.match(stream + more).size, stream.size()) << more;
+        EXPECT_TRUE(event.match(stream + more).cut) << more;
+    }
+    for (const std::string more :
+         {"\n", "x", "data: x", "data: 9,", "data: 9\"a\n", "data: 9\"\"x"}) {
+        EXPECT_EQ(event.match(stream + more).size, stream.size()) << more;
+        EXPECT_FALSE(event.match(stream + more).cut) << more;
+    }
+}
+
+TEST(EventTemplate, TellsTheFrontOfAnEventFromOthers) {
+    const Learned event("{'n':[12],'o':\"(abc)\",'x':\"<y>\"}");
+    const std::string whole = "{'n':34,'o':\"\\u00e9\",'x':\"a\\\"b\\\\\"}";
+    ASSERT_EQ(event.match(whole).size, whole.size());
+    for (size_t size = 0; size < whole.size(); ++size) {
+        EXPECT_EQ(event.match(whole.substr(0, size)).size, 0U) << size;
+        EXPECT_TRUE(event.match(whole.substr(0, size)).cut) << size;
+        EXPECT_FALSE(event.match(whole.substr(0, size) + '\t').cut) << size;
+    }
+    uint64_t text = 0;
+    EXPECT_FALSE(EventTemplate().match("{", &text).cut);
+}
+
+/** Known events in pieces, and whether all of them were skipped. */
+struct Skipped {
+    Skipped(const KnownEvents& known, const std::vector<std::string>& pieces) : known_(known) {
+        for (const std::string& piece : pieces) {
+            std::string_view rest = piece;
+            good = good && (known_.front().empty() || known_.go_on(&events_, &rest, &text));
+            if (good) {
+                known_.skip(&events_, &rest, &text);
+            }
+            good = good && rest.empty();
+        }
+    }
+
+    bool good = true;
+    uint64_t text = 0;
+    std::string front() const { return std::string(known_.front()); }
+
+private:
+    KnownEvents known_;
+    SseReader events_;
+};
+
+KnownEvents known_event(std::string_view before, std::string_view text, std::string_view behind) {
+    const std::string event = std::string(before).append(text).append(behind);
+    EventDraft draft;
+    draft.begin(event);
+    draft.note(EventHole::kText, std::string_view(event).substr(before.size(), text.size()));
+    KnownEvents known;
+    EXPECT_TRUE(known.learn(draft, std::string_view(event).substr(event.size())));
+    return known;
+}
+
+TEST(KnownEvents, AreSkippedHoweverTheyAreCut) {
+    for (const std::string line_end : {"\n", "\r", "\r\n"}) {
+        const std::string blank = line_end + line_end;
+        // What is learned ends where the end of the event is seen.
+        const std::string_view seen = std::string_view(blank).substr(0, line_end == "\r\n" ? 3 : 2);
+        const KnownEvents known = known_event("data: \"", "x", "\"" + std::string(seen));
+        const std::string one = "data: \"abc\\u00e9\"" + blank;
+        const std::string stream = one + one + one;
+        for (size_t first = 0; first <= stream.size(); ++first) {
+            for (size_t second = first; second <= stream.size(); ++second) {
+                const Skipped all(known,
+                                  {stream.substr(0, first), stream.substr(first, second - first),
+                                   stream.substr(second)});
+                ASSERT_TRUE(all.good) << first << ' ' << second;
+                ASSERT_EQ(all.text, 15U) << first << ' ' << second;
+                ASSERT_EQ(all.front(), "");
+            }
+        }
+    }
+}
+
+TEST(KnownEvents, TheFrontOfAnotherEventIsGivenBack) {
+    const KnownEvents known = known_event("data: \"", "x", "\"\n\n");
+    EXPECT_FALSE(Skipped(known, {"data: \"a", "b\"}\n\n"}).good);
+    EXPECT_EQ(Skipped(known, {"data: \"a", "b\"}\n\n"}).front(), "data: \"a");
+    EXPECT_EQ(Skipped(known, {"data: \"a\"\n\ndata", ": \"", "b", "x"}).front(), "data: \"bx");
+    EXPECT_EQ(Skipped(known, {"data: \"a\"\n\ndata", ": \"", "b", "x"}).text, 1U);
+}
+
+TEST(KnownEvents, ALongFrontIsNotKept) {
+    const std::string front = "data: \"";
+    const KnownEvents known = known_event(front, "x", "\"\n\n");
+    const std::string text(KnownEvents::kMaxFront - front.size(), 'y');
+    EXPECT_TRUE(Skipped(known, {front + text}).good);
+    EXPECT_FALSE(Skipped(known, {front + text + "y"}).good);
+    EXPECT_TRUE(Skipped(known, {front, text}).good);
+    EXPECT_FALSE(Skipped(known, {front, text, "y"}).good);
+    EXPECT_FALSE(Skipped(known, {front, text + "y"}).good);
+    EXPECT_FALSE(Skipped(known, {front, text + "\"\n\n"}).good);
+    EXPECT_TRUE(Skipped(known, {front, text.substr(3) + "\"\n\n"}).good);
+}
+
+/** In pieces of that size. */
+UsageReader read(std::string_view stream, size_t size) {
+    UsageReader reader(AnswerKind::kSse, nullptr);
+    while (!stream.empty()) {
+        const std::string piece(stream.substr(0, size));
+        stream.remove_prefix(piece.size());
+        reader.feed(piece);
+    }
+    return reader;
+}
+
+/** Also where the stream was cut short there. */
+void expect_same(UsageReader a, UsageReader b, const std::string& stream) {
+    for (const auto end : {&UsageReader::stop, &UsageReader::finish}) {
+        (a.*end)();
+        (b.*end)();
+        ASSERT_EQ(a.text_bytes(), b.text_bytes()) << stream;
+        ASSERT_EQ(a.malformed(), b.malformed()) << stream;
+        ASSERT_EQ(a.usage().input, b.usage().input) << stream;
+        ASSERT_EQ(a.has_final_usage(), b.has_final_usage()) << stream;
+    }
 }
 
 /** Whether the reader knows such an event again is only to be seen by its speed: here, that what it
@@ -168,17 +299,10 @@ TEST(EventTemplate, TellsTheSameAsParsing) {
             }
             stream += random.one_in(8) ? random.one_of(kBacks) : back;
         }
-        UsageReader whole(AnswerKind::kSse, nullptr);
-        whole.feed(stream);
-        whole.finish();
-        UsageReader bytes(AnswerKind::kSse, nullptr);
-        for (const char& c : stream) {
-            bytes.feed({&c, 1});
-        }
-        bytes.finish();
-        ASSERT_EQ(whole.text_bytes(), bytes.text_bytes()) << stream;
-        ASSERT_EQ(whole.malformed(), bytes.malformed()) << stream;
-        ASSERT_EQ(whole.usage().input, bytes.usage().input) << stream;
+        stream.resize(stream.size() -
+                      std::min(stream.size(), random.below(random.one_in(2) ? 40 : 1)));
+        expect_same(read(stream, SIZE_MAX), read(stream, 1), stream);
+        expect_same(read(stream, 1 + random.below(400)), read(stream, 1), stream);
     }
 }
 

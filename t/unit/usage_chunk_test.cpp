@@ -168,7 +168,16 @@ TEST(UsageChunk, IsFoundAmongEventsThatAreAlike) {
 
 TEST(UsageChunk, OnlyItIsTakenOutHoweverTheStreamIsCut) {
     const std::string parts[] = {
-        kText, kDone, "\r\n", "\n", "\r", ": x\n\n", "event: y\n", "data: {}\r\n\r\n",
+        kText,
+        kText,
+        "data: {\"choices\":[{\"delta\":{\"content\":\"you\\n\"}}],\"usage\":null}\n\n",
+        kDone,
+        "\r\n",
+        "\n",
+        "\r",
+        ": x\n\n",
+        "event: y\n",
+        "data: {}\r\n\r\n",
     };
     Random random(3);
     for (int i = 0; i < 300; ++i) {
