@@ -113,6 +113,19 @@ inline PolicyConf* const* add_plain_charges(PolicyConf* const* policy, PolicyCon
     return policy;
 }
 
+/** Adds the charges of a run's policies from the first that is not plain on. */
+__attribute__((noinline)) ngx_int_t add_other_charges(ngx_http_request_t* r,
+                                                      PolicyConf* const* policy,
+                                                      PolicyConf* const* end, const Key& key,
+                                                      Evaluation* one) {
+    for (; policy != end; ++policy) {
+        if (add_unusual_charges(r, *policy, key, false, one) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+    return NGX_OK;
+}
+
 /** Adds the charges of one key's policies that apply and were not evaluated before. */
 inline __attribute__((always_inline)) ngx_int_t collect_run(ngx_http_request_t* r,
                                                             PolicyConf* const* policy,
@@ -121,17 +134,10 @@ inline __attribute__((always_inline)) ngx_int_t collect_run(ngx_http_request_t* 
     if (key.text.len == 0) {
         return NGX_OK;
     }
-    for (;;) {
-        if (one->earlier == nullptr) {
-            policy = add_plain_charges(policy, end, key, one);
-        }
-        if (policy == end) {
-            return NGX_OK;
-        }
-        if (add_unusual_charges(r, *policy++, key, false, one) != NGX_OK) {
-            return NGX_ERROR;
-        }
+    if (one->earlier == nullptr) {
+        policy = add_plain_charges(policy, end, key, one);
     }
+    return policy == end ? NGX_OK : add_other_charges(r, policy, end, key, one);
 }
 
 ngx_int_t collect_all_runs(ngx_http_request_t* r, const PolicySet& set, Evaluation* one) {
