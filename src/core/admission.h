@@ -65,7 +65,7 @@ inline void begin_charge(Charge* charge, const Ask& ask, uint64_t hash) {
     prefetch(charge->first);
     // In a zone that is filling, one key in six is found there only: waiting for memory twice costs
     // them more than this costs the others.
-    prefetch(second_bucket(zone, geometry, charge->tag));
+    prefetch_tags(second_bucket(zone, geometry, charge->tag));
 }
 
 /**

@@ -49,6 +49,26 @@ inline __attribute__((always_inline)) bool take(const Charge& charge, const Stat
     return true;
 }
 
+/**
+ * Takes the lock of the second bucket of the i-th charge in place of that of its first, which does
+ * not have the entry. Index kNoCell, and none of the two is locked, where the second has not either
+ * or is not to be had.
+ */
+__attribute__((noinline)) Cell move_to_second(const Charge& charge, size_t i) {
+    StraightJournal journal(charge.access->journal);
+    Bucket* second = second_bucket(charge.access->journal.zone(), kSmall, charge.tag);
+    journal.unlock(charge.first);
+    journal.note_lock(i, second);
+    if (!journal.try_lock(second)) {
+        return {second, kNoCell};
+    }
+    uint32_t index = seek(second, charge.tag);
+    if (index == kNoCell) {
+        journal.unlock(second);
+    }
+    return {second, index};
+}
+
 /** Opens the locks of a decision that cannot be made at once, of which nothing was changed. */
 __attribute__((noinline, cold)) bool give_up(const ZoneAccess* access, size_t locked) {
     StraightJournal(access->journal).unlock_all(locked);
@@ -96,22 +116,24 @@ __attribute__((hot)) bool admit_all_at_once(Charge* charges, size_t n, Millis no
         if (charge->limit->algorithm != Algorithm::kTokenBucket || charge->access != access) {
             return give_up(access, i);
         }
+        journal.note_lock(i, charge->first);
+        if (!journal.try_lock(charge->first)) {
+            return give_up(access, i);
+        }
         // Most buckets of a zone that is not full have but one entry.
         Cell cell = {charge->first, 0};
         if (cell.bucket->tags[0] != charge->tag) {
-            cell = find(*charge);
+            cell.index = seek(charge->first, charge->tag);
             if (cell.index == kNoCell) {
-                return give_up(access, i);
+                cell = move_to_second(*charge, i);
+                if (cell.index == kNoCell) {
+                    return give_up(access, i);
+                }
             }
-        }
-        journal.note_lock(i, cell.bucket);
-        if (!journal.try_lock(cell.bucket)) {
-            return give_up(access, i);
         }
         uint64_t* words = state_words(cell.bucket, kSmall, cell.index);
         StatePair held = {words[0], words[1]};
-        if (cell.bucket->tags[cell.index] != charge->tag ||
-            !take(*charge, held, now, &charge->state.pair)) {
+        if (!take(*charge, held, now, &charge->state.pair)) {
             return give_up(access, i + 1);
         }
         journal.note_pair(i++, words, held);

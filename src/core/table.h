@@ -48,9 +48,13 @@ inline Bucket* second_bucket(const Zone& zone, const Geometry& geometry, uint64_
     return zone.bucket(geometry, bucket_index(tag * 0x9E3779B97F4A7C15, zone.buckets(geometry)));
 }
 
-/** Always inline: the compiler would leave out a call that does nothing else. */
-inline __attribute__((always_inline)) void prefetch(const Bucket* bucket) {
+/** Of a bucket that may not be needed only what tells whether it is. Always inline: the compiler
+ * would leave out a call that does nothing else. */
+inline __attribute__((always_inline)) void prefetch_tags(const Bucket* bucket) {
     __builtin_prefetch(bucket, 1);
+}
+inline __attribute__((always_inline)) void prefetch(const Bucket* bucket) {
+    prefetch_tags(bucket);
     __builtin_prefetch(reinterpret_cast<const char*>(bucket) + 64, 1);
 }
 
