@@ -5,14 +5,15 @@
 #   scripts/deps.sh build|test|bench|check|sanitize
 set -euo pipefail
 
-build=(g++ make nginx nginx-dev libxxhash-dev libssl-dev libpcre2-dev zlib1g-dev libbrotli-dev)
+build=(g++ make nginx nginx-dev libxxhash-dev libssl-dev libpcre2-dev zlib1g-dev libbrotli-dev libhiredis-dev)
 test=("${build[@]}" perl libgtest-dev libboost-json-dev clang libclang-rt-dev curl brotli nodejs npm)
+test+=(liblua5.1-0-dev redis-server redis-tools openssl)
 
 case ${1:-build} in
     build)    wanted=("${build[@]}") ;;
     test)     wanted=("${test[@]}") ;;
     sanitize) wanted=("${test[@]}" dpkg-dev) ;;
-    bench)    wanted=("${build[@]}" perl libboost-json-dev valgrind wrk) ;;
+    bench)    wanted=("${build[@]}" perl libboost-json-dev valgrind wrk redis-server redis-tools) ;;
     check)    wanted=(clang-format) ;;
     *)        echo "usage: $0 build|test|bench|check|sanitize" >&2; exit 2 ;;
 esac
@@ -33,6 +34,8 @@ present() {
     case $1 in
         nginx)            command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ;;
         nodejs)           command -v node >/dev/null ;;
+        redis-tools)      command -v redis-cli >/dev/null ;;
+        redis-server | openssl) command -v "$1" >/dev/null ;;
         npm | curl | brotli | wrk | valgrind | make | g++ | clang | clang-format)
                           command -v "$1" >/dev/null ;;
         libclang-rt-dev)  clang_has_runtime ;;
@@ -102,9 +105,11 @@ if ! apt install --no-install-recommends "${offered[@]}"; then
     exit 1
 fi
 
-# Debian starts what it installs. Nobody asked for a server on port 80, so one
+# Debian starts what it installs. Nobody asked for a server on port 80 or 6379, so one
 # that came with this very installation is stopped again; one that was there
 # before is left alone.
-if [[ " ${missing[*]} " == *" nginx "* ]] && [ -x /usr/sbin/invoke-rc.d ]; then
-    "${root[@]}" /usr/sbin/invoke-rc.d --quiet nginx stop >/dev/null 2>&1 || true
-fi
+for service in nginx redis-server; do
+    if [[ " ${missing[*]} " == *" $service "* ]] && [ -x /usr/sbin/invoke-rc.d ]; then
+        "${root[@]}" /usr/sbin/invoke-rc.d --quiet "$service" stop >/dev/null 2>&1 || true
+    fi
+done

@@ -162,6 +162,7 @@ sub welcome {
 
 sub receive {
     my ($c) = @_;
+    return if !$c->{socket}->opened;    # answered and closed since it was found readable
     my $got = sysread $c->{socket}, $c->{in}, 262_144, length $c->{in};
     return if !defined $got && ($!{EAGAIN} || $!{EINTR});
     return leave($c) if !$got;

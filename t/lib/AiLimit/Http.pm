@@ -69,6 +69,7 @@ sub start_request {
 #   pipeline     how many unanswered ones per connection; 1 if not said
 #   path, headers, body   may each be sub { my ($i) = @_; ... }, $i from 0
 #   keep         1: return the responses too
+# $port may be [@ports], to which the connections go in turn.
 # Returns {status => {200 => n, ...}, failed => n, seconds => s, responses => [by $i]};
 # failed are those without a complete answer, whatever the reason.
 sub many {
@@ -326,7 +327,7 @@ sub new {
     my ($class, $port, %o) = @_;
     croak 'many() wants requests' if !$o{requests};
     my $self = bless {
-        port        => $port,
+        ports       => ref $port ? [@$port] : [$port],
         options     => \%o,
         total       => $o{requests},
         connections => $o{connections} // 1,
@@ -368,7 +369,9 @@ sub run {
 
 sub _open_connection {
     my ($self) = @_;
-    my $socket = AiLimit::Http::_connect($self->{port}, %{$self->{options}});
+    my $port = shift @{$self->{ports}};
+    push @{$self->{ports}}, $port;
+    my $socket = AiLimit::Http::_connect($port, %{$self->{options}});
     my $connection = {socket => $socket, in => '', out => '', waiting => []};
     $self->_fill($connection);
     return $self->_fail($connection) if !$socket;

@@ -24,6 +24,7 @@ use File::Path qw(remove_tree);
 use File::Temp ();
 use IO::Socket::INET;
 use POSIX qw(WNOHANG);
+use Scalar::Util qw(weaken);
 use Test::More ();
 use Time::HiRes qw(sleep time);
 
@@ -36,6 +37,10 @@ my $TROUBLE = qr/\[(?:alert|emerg)\]|AddressSanitizer|runtime error:|LeakSanitiz
 $SIG{$_} //= sub { exit 1 } for qw(INT TERM HUP PIPE);
 
 my $ROOT = abs_path(dirname(__FILE__) . '/../../..');
+
+# A test that keeps one in a global variable would destroy it when half of Perl is gone.
+my %live;
+END { $_ && $_->DESTROY for values %live }
 
 # Options, all optional:
 #   http     text inside http{}
@@ -68,6 +73,8 @@ sub prepare {
         owner   => $$,
         options => {workers => 1, log_level => 'info', %options},
     }, $class;
+    $live{$dir} = $self;
+    weaken($live{$dir});
     mkdir "$dir/logs";
     $self->write_file($_, $options{files}{$_}) for sort keys %{$options{files} // {}};
     $self->write_config(%options);

@@ -82,6 +82,7 @@ sub reasoning_tokens { return wished($_[0], 'reasoning_tokens', 0) }
 
 sub wished {
     my ($request, $name, $default) = @_;
+    no warnings 'numeric';    # whoever wishes for "many" gets 0
     return int($request->{wishes}{$name} // $default);
 }
 
