@@ -4,6 +4,7 @@
 
 #include "core/lock_order.h"
 #include "core/room.h"
+#include "core/shared_clock.h"
 #include "core/token_bucket.h"
 
 namespace ai_limit {
@@ -14,9 +15,24 @@ bool is_wide(const Charge& charge) {
     return is_wide(charge.limit->algorithm);
 }
 
+/** Whether it is decided here. */
+bool is_weighed(const Charge& charge) {
+    return charge.decider == Decider::kHere || charge.decider == Decider::kAlone;
+}
+
+/** Whether the charge's state is another's, which is written as it is. */
+bool is_taken_over(const Charge& charge) {
+    return charge.decider == Decider::kDecided && !has_flights(charge.limit->algorithm);
+}
+
 /** Whether the charge is to be written. */
 bool counts(const Charge& charge) {
-    return charge.verdict == Verdict::kPassed && charge.cost != 0 && !charge.settled_later;
+    return charge.verdict == Verdict::kPassed &&
+           (charge.settled_later ? is_taken_over(charge) : charge.cost != 0);
+}
+
+Now now_of(const Charge& charge, Now here) {
+    return is_shared(charge) ? shared_now(charge.access->journal.zone(), here) : here;
 }
 
 class Decision {
@@ -24,6 +40,7 @@ public:
     Decision(Charge* charges, size_t n, Now now) : charges_(charges), end_(charges + n), now_(now) {
         for (Charge* charge = charges_; charge != end_; ++charge) {
             place(charge).both = false;
+            place(charge).missing = false;
         }
     }
 
@@ -54,6 +71,7 @@ private:
     struct Place {
         bool both;     // both candidate buckets must be looked at
         bool present;  // the entry is in `cell`
+        bool missing;  // there is no room for it, and it has been decided on all the same
         Cell cell;
         Amount taken;  // of the limit, before this charge
     };
@@ -155,6 +173,9 @@ private:
 
     /** Whether the charge fits its limit. */
     bool weigh(Charge* charge) {
+        if (!is_weighed(*charge)) {
+            return weigh_elsewhere(charge);
+        }
         if (charge->settled_later) {
             return weigh_use(charge);
         }
@@ -171,7 +192,7 @@ private:
             load_state(place(charge).cell, kSmall, &charge->state);
             level = token_bucket::unpack(charge->state.pair);
         }
-        level = token_bucket::advance(limit, level, now_.monotonic);
+        level = token_bucket::advance(limit, level, now_of(*charge, now_).monotonic);
         bool passes = fits(limit, level.used, charge->cost);
         place(charge).taken = level.used;
         charge->state.pair = token_bucket::pack(level, charge->policy, false);
@@ -185,7 +206,7 @@ private:
         if (place(charge).present) {
             load_state(place(charge).cell, geometry_of(limit.algorithm), &charge->state);
         }
-        advance(limit, &charge->state, now_);
+        advance(limit, &charge->state, now_of(*charge, now_));
         charge->state.head.policy = charge->policy & 0xff;
         charge->state.head.spent = 0;
         charge->state.head.refused = 0;
@@ -210,6 +231,18 @@ private:
         return passes;
     }
 
+    /** What is counted here has no say; requests in flight and held tokens are counted all the
+     * same.
+     */
+    __attribute__((noinline)) bool weigh_elsewhere(Charge* charge) {
+        if (!is_taken_over(*charge)) {
+            Verdict verdict = charge->verdict;
+            weigh_other(charge);
+            charge->verdict = verdict;
+        }
+        return true;
+    }
+
     /** Whether a charge of this decision has the cell. */
     bool is_pinned(Cell cell) {
         for (const Charge* charge = charges_; charge != end_; ++charge) {
@@ -226,6 +259,10 @@ private:
         for (Charge* charge = charges_; charge != end_; ++charge) {
             bool has_room = place(charge).present && !has_flights(charge->limit->algorithm);
             if (!has_room && counts(*charge) && !make_room(charge)) {
+                place(charge).missing = charge->decider == Decider::kDecided;
+                if (place(charge).missing) {
+                    continue;
+                }
                 bool allow = charge->access->on_full == OnFull::kAllow || charge->dry_run;
                 charge->verdict = allow ? Verdict::kUncounted : Verdict::kNoRoom;
                 if (charge->limit->algorithm == Algorithm::kHold) {
@@ -259,10 +296,11 @@ private:
 
     void charge_all() {
         for (Charge* charge = charges_; charge != end_; ++charge) {
-            if (charge->settled_later && charge->verdict == Verdict::kPassed) {
+            if (charge->settled_later && is_weighed(*charge) &&
+                charge->verdict == Verdict::kPassed) {
                 charge_any(*charge->limit, &charge->state, charge->cost);
             }
-            if (!counts(*charge)) {
+            if (!counts(*charge) || place(charge).missing) {
                 release_flight(charge);
             } else if (is_wide(*charge)) {
                 write(charge, kWide);
@@ -275,9 +313,13 @@ private:
     inline __attribute__((always_inline)) void write(Charge* charge, const Geometry& geometry) {
         const Limit& limit = *charge->limit;
         State* state = &charge->state;
-        ai_limit::charge(limit, state, charge->cost);
-        state->words[0] |= uint64_t{place(charge).taken + charge->cost >= limit.capacity}
-                           << kSpentShift;
+        if (is_taken_over(*charge)) {
+            place(charge).taken = used(limit, *state);
+        } else {
+            ai_limit::charge(limit, state, charge->cost);
+            place(charge).taken += charge->cost;
+        }
+        state->words[0] |= uint64_t{place(charge).taken >= limit.capacity} << kSpentShift;
         Journal* journal = &charge->access->journal;
         if (!place(charge).present) {
             charge->first->overflowed |= place(charge).cell.bucket != charge->first ? 1 : 0;
@@ -359,7 +401,7 @@ Amount settle_charge(Charge* used, Amount tokens, const Now& now) {
     ZoneAccess* access = used->access;
     Settlement settlement = {used->limit, used->tag,    used->policy,
                              tokens,      hold->flight, access->on_full == OnFull::kEvict};
-    Amount above = settle(&access->journal, settlement, now);
+    Amount above = settle(&access->journal, settlement, now_of(*used, now));
     if (hold->flight != nullptr) {
         access->flights.give_back(access->journal, hold->flight);
         hold->flight = nullptr;

@@ -25,6 +25,15 @@ enum class Verdict : uint8_t {
     kNoRoom,     // refused for want of room in the zone
 };
 
+/** Who decides on a charge. */
+enum class Decider : uint8_t {
+    kHere,
+    // Of policies that nodes share, which count by shared_clock.h:
+    kAlone,      // this node, since nobody else can
+    kElsewhere,  // nobody yet: looking at it tells only what is counted here
+    kDecided,    // it has been: the charge's state is taken over as it is
+};
+
 /** What a policy asks of a request; most policies ask the same of all. */
 struct Ask {
     const Limit* limit;
@@ -37,7 +46,14 @@ struct Ask {
     // (hold_limit()), the second, in which this is set, refuses and reports. It costs the same, but
     // what it takes is decided by settle_charge(), when the request has ended.
     bool settled_later = false;
+
+    Decider decider = Decider::kHere;
 };
+
+/** Whether other nodes have a part in the policy's counts. */
+inline bool is_shared(const Ask& ask) {
+    return ask.decider != Decider::kHere;
+}
 
 /** One policy's part in a decision. */
 struct Charge : Ask {

@@ -18,6 +18,11 @@ void advance_token_bucket(const Limit& limit, State* state, Millis now) {
     state->head.refused = head.refused;
 }
 
+/** What a sliding window counts its parts by. */
+Millis clock_of(const Limit& limit, Now now) {
+    return limit.by_wall ? now.wall : now.monotonic;
+}
+
 /** In which the whole capacity comes back. */
 Millis window_of(const Limit& limit, const State& state) {
     switch (limit.algorithm) {
@@ -42,7 +47,7 @@ void advance(const Limit& limit, State* state, Now now) {
             advance_token_bucket(limit, state, now.monotonic);
             break;
         case Algorithm::kSlidingWindow:
-            sliding_window::advance(limit, &state->sliding_window, now.monotonic);
+            sliding_window::advance(limit, &state->sliding_window, clock_of(limit, now));
             break;
         case Algorithm::kFixedWindow:
             fixed_window::advance(limit, &state->fixed_window, now.wall);
@@ -67,7 +72,7 @@ Millis until_back_other(const Limit& limit, const State& state, Amount amount, N
         case Algorithm::kTokenBucket:
             break;
         case Algorithm::kSlidingWindow:
-            return sliding_window::until_back(state.sliding_window, amount, now.monotonic);
+            return sliding_window::until_back(state.sliding_window, amount, clock_of(limit, now));
         case Algorithm::kFixedWindow:
             return fixed_window::until_back(state.fixed_window, amount, now.wall);
         case Algorithm::kConcurrency:

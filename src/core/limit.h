@@ -36,6 +36,7 @@ struct Limit {
     // windows
     Millis period_length;  // a month being 30 days
     Millis time_zone;      // fixed_window: milliseconds east of UTC
+    bool by_wall;          // sliding_window: its parts begin by the wall clock, as nodes share it
 };
 
 /** A token bucket of `burst`; a burst of 0 stands for the number in the rate. */

@@ -9,6 +9,7 @@ namespace {
 /** What was counted in requests is not read as tokens; a variable may have held either. */
 bool is_of(const PolicyRecord& record, std::string_view name, const Limit& limit, bool varies) {
     return record.name_size == name.size() && record.slowest.algorithm == limit.algorithm &&
+           record.slowest.by_wall == limit.by_wall &&
            (record.slowest.measure == limit.measure || varies || record.varies) &&
            std::memcmp(record.name, name.data(), name.size()) == 0;
 }

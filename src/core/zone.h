@@ -14,7 +14,7 @@
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 3;
+constexpr uint32_t kLayoutVersion = 4;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
@@ -120,11 +120,28 @@ struct ZoneSizes {
     uint32_t flight_chunks;
 };
 
+/** What the processes know together of a server that makes shared decisions (redis/client.h). */
+struct RemoteHealth {
+    // kOnTrial: it has been found again, but has not decided on anything yet. kReplaced: by another
+    // server, which decides in its place.
+    enum : uint32_t { kThere, kAway, kOnTrial, kReplaced };
+    std::atomic<uint64_t> server;  // a hash of who it is, 0 for a free place
+    std::atomic<uint32_t> state;
+    std::atomic<uint32_t> losses;         // how often it was lost
+    std::atomic<uint32_t> failures;       // to find it, one after another
+    std::atomic<uint64_t> next_probe_at;  // in milliseconds of the monotonic clock
+};
+
+constexpr size_t kMaxRemotes = 64;  // further servers share their places
+
 struct ZoneHeader {
     uint32_t version;
     uint32_t uses;  // how often a policy was asked for, see PolicyRecord
     ZoneSizes sizes;
     uint8_t secret[kSecretBytes];
+    std::atomic<int64_t> shared_base;    // shared_clock.h
+    std::atomic<int64_t> shared_offset;  // 0 before the clock is started
+    RemoteHealth remotes[kMaxRemotes];
 };
 
 /** Where the parts lie, in bytes from the zone's start. */
