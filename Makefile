@@ -5,6 +5,7 @@
 #
 #   NGINX_SRC=path   an nginx source tree in place of the installed nginx
 #   PORT=8080        where `make run` listens
+#   CONF=quickstart  which of conf-examples/ it runs
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -14,6 +15,7 @@ MAKEFLAGS += --no-print-directory
 BUILD := build
 MODULE := $(BUILD)/ngx_http_ai_limit_module.so
 PORT ?= 8080
+CONF ?= quickstart
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
 export NGINX_SRC
@@ -40,7 +42,7 @@ deps:
 run:
 	@$(call deps,build)
 	@scripts/build.sh
-	@PORT=$(PORT) scripts/run.sh
+	@PORT=$(PORT) CONF=$(CONF) scripts/run.sh
 
 test:
 	@$(call deps,test)
@@ -92,7 +94,7 @@ clean:
 
 help:
 	@echo 'make           build $(MODULE) (NGINX_SRC=path: for that nginx)'
-	@echo 'make run       a rate-limited model server on port $(PORT), in the foreground (PORT=n)'
+	@echo 'make run       a rate-limited model server on port $(PORT), in the foreground (PORT=n, CONF=name)'
 	@echo 'make test      every test; the last line counts them'
 	@echo 'make unit      the unit tests alone'
 	@echo 'make install   put the module where the installed nginx looks for it'

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The nginx tests with AddressSanitizer and UndefinedBehaviorSanitizer in nginx
+# The nginx tests, or those that are named, with AddressSanitizer and UndefinedBehaviorSanitizer in nginx
 # and in the module. A report of either fails the test that caused it.
 set -euo pipefail
 
@@ -19,4 +19,4 @@ export AI_LIMIT_PATIENCE=60
 export ASAN_OPTIONS=detect_odr_violation=0:abort_on_error=0:detect_stack_use_after_return=1
 export UBSAN_OPTIONS=print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$root/t/lsan.supp:print_suppressions=0
-scripts/test.pl nginx
+scripts/test.pl nginx "$@"

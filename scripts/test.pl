@@ -26,6 +26,8 @@ chomp $cpus;
 
 my @warnings = qw(-Wall -Wextra -Wno-unused-parameter -Werror);
 my @core     = qw(-std=c++17 -O1 -g -I src -fno-omit-frame-pointer);
+# What of src/redis/ needs no nginx.
+my @redis    = map { "src/redis/$_.cpp" } qw(command reply script script_call slot topology);
 # Inputs per fuzz target, where 100,000 of them take more than ten seconds or so.
 my %fuzz_runs = (table => 15_000, usage => 20_000, usage_chunk => 40_000);
 my ($passed, $failed) = (0, 0);
@@ -44,8 +46,8 @@ sub unit {
     my @tests = sort glob 't/unit/*.cpp';
     return if !@tests;
     my @flags = (@core, @warnings, '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined');
-    my $binary = compile('unit', 'g++', \@flags, [sort(glob 'src/core/*.cpp'), @tests],
-        [qw(-lgtest_main -lgtest -lpthread -lcrypto)]) // return;
+    my $binary = compile('unit', 'g++', \@flags, [sort(glob 'src/core/*.cpp'), @redis, @tests],
+        [qw(-lgtest_main -lgtest -lpthread -lcrypto -lhiredis -llua5.1)]) // return;
     my @filter = $ENV{UNIT_FILTER} ? "--gtest_filter=$ENV{UNIT_FILTER}" : ();
     my ($status, $output) = capture($binary, '--gtest_brief=1', @filter);
     my ($total) = $output =~ /^\[=+\] (\d+) tests? from .* ran/m;
@@ -68,8 +70,8 @@ sub fuzz {
     for my $target (@targets) {
         my $name = basename($target, '_fuzz.cpp');
         my @flags = (@core, @warnings, '-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=undefined');
-        my $binary = compile("fuzz-$name", 'clang++', \@flags, [sort(glob 'src/core/*.cpp'), $target],
-            ['-lcrypto']) // next;
+        my $binary = compile("fuzz-$name", 'clang++', \@flags, [sort(glob 'src/core/*.cpp'), @redis, $target],
+            [qw(-lcrypto -lhiredis)]) // next;
         my ($status, $output) = capture($binary, fuzz_options($name));
         print tail($output, 40) if $status;
         count("fuzz $name", $status ? 0 : 1, $status ? 1 : 0);

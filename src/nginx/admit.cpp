@@ -9,6 +9,7 @@
 #include "nginx/policy_values.h"
 #include "nginx/refusal.h"
 #include "nginx/request_body.h"
+#include "nginx/shared_decision.h"
 #include "nginx/shared_zone.h"
 #include "nginx/usage_request.h"
 
@@ -264,6 +265,33 @@ bool is_for_completions(ngx_http_request_t* r) {
     return info == nullptr || info->is_for_completions();
 }
 
+/** Decides on all charges; NGX_AGAIN while Redis is asked. */
+ngx_int_t decide(ngx_http_request_t* r, const PolicySet& set, Evaluation* one, bool* passes) {
+    RequestContext* context = find_context(r);
+    TokenContext* tokens = context->tokens;
+    if (tokens->asked == nullptr) {
+        one->now = now_by_nginx();
+    }
+    if (!has_shared(*one)) {
+        *passes = admit_step_by_step(one->charges, one->count, one->now);
+        return NGX_OK;
+    }
+    if (one->flights == nullptr) {
+        one->flights =
+            static_cast<Flight**>(ngx_pcalloc(r->pool, one->count * sizeof(*one->flights)));
+        if (one->flights == nullptr) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    context->in_flight = true;
+    ngx_int_t rc = decide_shared(r, main_conf(r)->redis, one, &tokens->asked, passes);
+    if (rc == NGX_AGAIN) {
+        tokens->pending = one;
+        tokens->pending_set = &set;
+    }
+    return rc;
+}
+
 /** Decides, when all is known that will be. */
 ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
                            Evaluation* one) {
@@ -276,8 +304,11 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
     }
     ngx_int_t rc = NGX_DECLINED;
     if (one->count != 0) {
-        one->now = now_by_nginx();
-        bool passes = admit_step_by_step(one->charges, one->count, one->now);
+        bool passes = false;
+        rc = decide(r, set, one, &passes);
+        if (rc != NGX_OK) {
+            return rc;
+        }
         tokens->reserved = ngx_max(tokens->reserved, most_held(*one));
         rc = conclude(r, context, conf, set, one, passes);
     }
@@ -306,6 +337,9 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
     // While it waited, an error may have led elsewhere.
     Evaluation* one = tokens->pending_set == &set ? tokens->pending : nullptr;
     tokens->pending = nullptr;
+    if (one != nullptr && tokens->asked != nullptr) {
+        return decide_with_body(r, conf, set, one);  // all was collected before Redis was asked
+    }
     if (one == nullptr) {
         tokens->later = ~uint32_t{0};
         one = add_evaluation(r, context, 2 * set.count);
@@ -330,7 +364,7 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
 
 __attribute__((hot)) ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf& conf,
                                             const PolicySet& set) {
-    if (set.tokens || includes_usage(conf, set)) {
+    if (set.may_wait || includes_usage(conf, set)) {
         return evaluate_with_body(r, conf, set);
     }
     RequestContext* context = find_context(r);

@@ -6,6 +6,7 @@
 #include "nginx/answer_decoder.h"
 #include "nginx/chunk_hiding.h"
 #include "nginx/request_body.h"
+#include "nginx/shared_flights.h"
 #include "nginx/shared_zone.h"
 
 namespace ai_limit {
@@ -35,8 +36,14 @@ void charge_policies(RequestContext* context, const TokenCounts& used) {
     Now now = now_by_nginx();
     for (Evaluation* one = context->latest; one != nullptr; one = one->earlier) {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
-            if (is_to_be_settled(*one, one->charges[i])) {
-                settle_charge(&one->charges[i], weigh(used, one->parts[i].policy->weights), now);
+            if (!is_to_be_settled(*one, one->charges[i])) {
+                continue;
+            }
+            Amount tokens = weigh(used, one->parts[i].policy->weights);
+            settle_charge(&one->charges[i], tokens, now);
+            if (one->flights != nullptr && one->flights[i] != nullptr) {
+                settle_flight(one->flights[i], tokens);
+                one->flights[i] = nullptr;
             }
         }
     }

@@ -53,6 +53,18 @@ ngx_int_t add_default_zone(ngx_conf_t* cf, MainConf* main) {
     return NGX_OK;
 }
 
+ngx_int_t resolve_sync(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
+    if (main->redis == nullptr && policy->sync != Sync::kUnset && policy->sync != Sync::kOff) {
+        return mistake_at(cf, policy->position, "ai_limit_policy: no ai_limit_redis for sync= of",
+                          policy->name, "");
+    }
+    Sync sync =
+        policy->sync == Sync::kUnset && main->redis != nullptr ? main->redis->sync : policy->sync;
+    policy->shared = sync == Sync::kStrict;
+    policy->limit.by_wall = policy->shared && is_wide(policy->algorithm);
+    return NGX_OK;
+}
+
 bool waits_for_body(ngx_conf_t* cf, const PolicyConf& policy) {
     for (const Text* text : {&policy.key, const_cast<const Text*>(policy.variable),
                              const_cast<const Text*>(policy.cost_variable)}) {
@@ -116,7 +128,7 @@ void add_policy(PolicySet* set, PolicyConf* policy) {
     set->policies[set->count++] = policy;
     set->dry_run |= policy->dry_run;
     set->concurrency |= policy->has_concurrency;
-    set->tokens |= policy->may_count_tokens || policy->after_body;
+    set->may_wait |= policy->may_count_tokens || policy->after_body || policy->shared;
 }
 
 ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
@@ -292,7 +304,7 @@ ngx_int_t resolve_names(ngx_conf_t* cf) {
     for (ngx_uint_t i = 0; i < main->policies.nelts; ++i) {
         PolicyConf* policy = element<PolicyConf>(main->policies, i);
         policy->after_body = main->body_variables && waits_for_body(cf, *policy);
-        if (resolve_zone(cf, main, policy) != NGX_OK) {
+        if (resolve_sync(cf, main, policy) != NGX_OK || resolve_zone(cf, main, policy) != NGX_OK) {
             return NGX_ERROR;
         }
     }

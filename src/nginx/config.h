@@ -12,6 +12,7 @@
 #include "core/token_weights.h"
 #include "core/usage_paths.h"
 #include "nginx/header_lookup.h"
+#include "nginx/redis_conf.h"
 #include "ngx.h"
 
 namespace ai_limit {
@@ -68,6 +69,8 @@ struct PolicyConf {
     bool has_rate, has_concurrency;
     bool preaccess;
     bool dry_run;
+    Sync sync;
+    bool shared;   // with other nodes, by Redis
     Amount burst;  // 0: the number in the rate
     Millis time_zone;
     Limit limit;     // where `variable` is null
@@ -106,7 +109,7 @@ struct PolicySet {
     ngx_uint_t run_count;
     bool dry_run;      // one of them is on a dry run
     bool concurrency;  // one of them counts requests in flight
-    bool tokens;       // one of them may count tokens, or depend on the request's body
+    bool may_wait;     // for the request's body, which one may count tokens by, or for Redis
 };
 
 /** One `ai_limit` directive. Its names are resolved once all policies are known. */
@@ -121,6 +124,7 @@ struct MainConf {
     ngx_array_t zones;                // of ZoneConf*
     ngx_array_t policies;             // of PolicyConf*
     ngx_array_t lists;                // of PolicyList*
+    RedisConf* redis;                 // nullptr: there is none
     bool preaccess, access;           // phases that have something to do
     bool body_variables;              // somebody uses $ai_limit_model or $ai_limit_stream
     bool usage_variables;             // somebody uses what an answer says that it used

@@ -24,13 +24,14 @@ enum Parameter : unsigned {
     kDryRun = 1 << 9,
     kReserve = 1 << 10,
     kCount = 1 << 11,
+    kSync = 1 << 12,
 };
 
 /** A policy while its parameters are read. */
 struct PolicyReader {
     PolicyConf* policy;
     unsigned seen;
-    ngx_str_t words[12];  // by bit of Parameter, for mistakes that only show at the end
+    ngx_str_t words[13];  // by bit of Parameter, for mistakes that only show at the end
     Rate rate;
 };
 
@@ -148,6 +149,13 @@ char* read_phase(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* 
     return NGX_CONF_OK;
 }
 
+char* read_sync(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    if (!parse_sync(view(value), &reader->policy->sync)) {
+        return mistake(cf, "invalid value", word, ", expected sync=off or sync=strict");
+    }
+    return NGX_CONF_OK;
+}
+
 char* read_zone_of_policy(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
     if (value.len == 0) {
         return mistake(cf, "empty zone name in", word);
@@ -174,6 +182,7 @@ constexpr ParameterRow kParameters[] = {
     {"tz=", kTimeZone, read_time_zone},
     {"phase=", kPhase, read_phase},
     {"zone=", kZone, read_zone_of_policy},
+    {"sync=", kSync, read_sync},
 };
 
 char* note_parameter(ngx_conf_t* cf, ngx_str_t word, Parameter bit, PolicyReader* reader) {

@@ -36,7 +36,9 @@ const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* 
     if (const char* error = parse_rate(text, &rate)) {
         return error;
     }
-    return make_limit(policy.algorithm, rate, policy.burst, policy.time_zone, limit);
+    const char* error = make_limit(policy.algorithm, rate, policy.burst, policy.time_zone, limit);
+    limit->by_wall = policy.limit.by_wall;
+    return error;
 }
 
 LimitMemo::Row* row_for(LimitMemo* memo, std::string_view text) {

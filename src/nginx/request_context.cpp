@@ -3,6 +3,10 @@
 #include <new>
 
 #include "core/report.h"
+#include "core/shared_clock.h"
+#include "nginx/shared_decision.h"
+#include "nginx/shared_flights.h"
+#include "nginx/token_context.h"
 
 namespace ai_limit {
 
@@ -16,6 +20,9 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
     if (!context->in_flight) {
         return;
     }
+    if (context->tokens != nullptr && context->tokens->asked != nullptr) {
+        abandon(context->tokens->asked);
+    }
     for (Evaluation* one = context->latest; one != nullptr; one = one->earlier) {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
             Charge* charge = &one->charges[i];
@@ -25,6 +32,9 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
                 end_flight(charge->access, charge->flight);
             }
             charge->flight = nullptr;
+            if (one->flights != nullptr && one->flights[i] != nullptr) {
+                settle_flight(one->flights[i], 0);
+            }
         }
     }
 }
@@ -38,6 +48,7 @@ Evaluation* begin_evaluation(void* memory, Evaluation* earlier, ngx_uint_t count
     one->earlier = earlier;
     one->count = 0;
     one->spared = nullptr;
+    one->flights = nullptr;
     one->parts = reinterpret_cast<Part*>(one->charges + count);
     return one;
 }
@@ -45,6 +56,9 @@ Evaluation* begin_evaluation(void* memory, Evaluation* earlier, ngx_uint_t count
 Description describe_charge(const Charge& charge, const PolicyConf& policy, Now now) {
     // Where nothing is to be held, something must be left all the same.
     Amount requested = charge.settled_later && charge.cost == 0 ? 1 : charge.cost;
+    if (is_shared(charge)) {
+        now = shared_now(charge.access->journal.zone(), now);
+    }
     Description said =
         describe(*charge.limit, charge.state, requested, charge.verdict == Verdict::kRefused, now);
     said.policy = view(policy.name);

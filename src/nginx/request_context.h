@@ -7,6 +7,7 @@
 namespace ai_limit {
 
 struct TokenContext;  // token_context.h
+struct Flight;        // shared_flights.h
 
 /** A charge's part in one decision. */
 struct Part {
@@ -18,9 +19,10 @@ struct Part {
 struct Evaluation {
     Evaluation* earlier;
     ngx_uint_t count;
-    bool dry_run;             // by ai_limit_dry_run: refuses nothing
-    bool refused;             // or would have, on a dry run
     const PolicySet* spared;  // what is not asked any more after a refusal in an earlier phase
+    Flight** flights;  // by charge, what is in flight in Redis; nullptr where nothing is shared
+    bool dry_run;      // by ai_limit_dry_run: refuses nothing
+    bool refused;      // or would have, on a dry run
     Now now;
     Part* parts;
     Charge charges[kMaxCharges];  // only as many are allocated as were asked for, before the parts

@@ -8,8 +8,10 @@
 
 #include "core/migration.h"
 #include "core/policies.h"
+#include "core/shared_clock.h"
 #include "nginx/client_identity.h"
 #include "nginx/process.h"
+#include "nginx/shared_flights.h"
 
 namespace ai_limit {
 
@@ -145,6 +147,7 @@ ngx_int_t enter_zone(ngx_cycle_t* cycle, ZoneConf* zone) {
         return NGX_OK;
     }
     zone->access->on_full = zone->on_full;
+    start_shared_clock(journal->zone(), now_by_nginx());
     reclaim_dead(journal, now_by_nginx());
     // A single process has nobody to sweep up after, and its zones may go while its timers stay.
     if (zone->flights && ngx_process == NGX_PROCESS_WORKER) {
@@ -160,12 +163,14 @@ Limit stand_in_limit(const PolicyConf& policy) {
     Limit limit = token_bucket_limit(rate, 1);
     limit.algorithm = policy.algorithm;
     limit.time_zone = policy.time_zone;
+    limit.by_wall = policy.limit.by_wall;
     return limit;
 }
 
 void register_in_zone(PolicyConf* policy) {
     ZoneConf* zone = policy->zone;
-    policy->ask = {&policy->limit, zone->access, policy->cost, 0, policy->dry_run, false};
+    policy->ask = {&policy->limit, zone->access, policy->cost, 0, policy->dry_run};
+    policy->ask.decider = policy->shared ? Decider::kAlone : Decider::kHere;
     if (!zone->access->journal.is_open()) {
         return;
     }
@@ -177,15 +182,16 @@ void register_in_zone(PolicyConf* policy) {
                                          varies ? &stand_in : &policy->limit, varies);
     if (policy->may_count_tokens) {
         static Limit hold = hold_limit();
-        policy->hold = {&hold, zone->access, 0, 0, policy->dry_run, false};
+        policy->hold = {&hold, zone->access, 0, 0, policy->dry_run};
+        policy->hold.decider = policy->ask.decider;
         policy->hold.policy =
             register_policy(&zone->access->journal, view(policy->name), &hold, false);
     }
     ngx_shmtx_unlock(&pool->mutex);
     policy->usable =
         policy->ask.policy != 0 && (!policy->may_count_tokens || policy->hold.policy != 0);
-    policy->plain =
-        policy->usable && !varies && policy->cost_variable == nullptr && !policy->may_count_tokens;
+    policy->plain = policy->usable && !varies && policy->cost_variable == nullptr &&
+                    !policy->may_count_tokens && !policy->shared;
 }
 
 }  // namespace
@@ -217,6 +223,10 @@ ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle) {
             return NGX_ERROR;
         }
     }
+    if (conf->redis != nullptr && conf->zones.nelts != 0) {
+        ZoneConf* first = static_cast<ZoneConf**>(conf->zones.elts)[0];
+        start_sharing(conf->redis, Zone(first->memory));
+    }
     find_plain_headers(cycle, conf);
     for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
         register_in_zone(static_cast<PolicyConf**>(conf->policies.elts)[i]);
@@ -227,6 +237,9 @@ ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle) {
 void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle) {
     MainConf* conf = main_conf_of(cycle);
     forget_digest_context();
+    if (conf != nullptr && conf->redis != nullptr && conf->zones.nelts != 0) {
+        stop_sharing(conf->redis);
+    }
     for (ngx_uint_t i = 0; conf != nullptr && i < conf->zones.nelts; ++i) {
         Journal* journal = &static_cast<ZoneConf**>(conf->zones.elts)[i]->access->journal;
         if (journal->is_open()) {

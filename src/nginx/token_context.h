@@ -8,8 +8,9 @@
 
 namespace ai_limit {
 
-struct AnswerDecoder;  // answer_decoder.h
-struct ChunkHiding;    // chunk_hiding.h
+struct AnswerDecoder;   // answer_decoder.h
+struct ChunkHiding;     // chunk_hiding.h
+struct SharedDecision;  // shared_decision.h
 
 /** Where the figures of what a request used come from. */
 enum class UsageBasis : uint8_t {
@@ -25,6 +26,7 @@ struct TokenContext {
     Evaluation* pending;           // a decision that waits for the body,
     const PolicySet* pending_set;  // of these policies,
     uint32_t later;                // and those that it has not asked yet, by bit
+    SharedDecision* asked;         // of Redis, while it decides
     Amount reserved;               // the most that a policy held
 
     // the answer; `reader` is nullptr where its body is not read

@@ -1,0 +1,434 @@
+#include "nginx/shared_decision.h"
+
+#include <cstdlib>
+
+#include "core/shared_clock.h"
+#include "nginx/shared_flights.h"
+#include "nginx/shared_zone.h"
+
+namespace ai_limit {
+
+/** Charges of a decision that Redis decides on by one call: those of one slot. */
+struct SharedPart : RedisCommand {
+    SharedDecision* decision;
+    uint16_t slot;
+    bool answered;
+    bool passes;
+    size_t count;
+    SharedCharge* charges;
+};
+
+struct SharedDecision {
+    enum Stage : uint8_t { kBeingAsked, kAsked, kDone };
+
+    ngx_http_request_t* r;  // nullptr once the request has gone
+    RedisConf* redis;
+    Stage stage;
+    std::string_view hashed;  // the key that `hash` is of
+    KeyHash hash;
+    size_t count;
+    SharedCharge charges[kMaxSetPolicies];  // those of one part are neighbours
+    Flight* flights[kMaxSetPolicies];       // nullptr of a charge that has nothing in flight
+    char keys[kMaxSetPolicies][kMaxRedisKey];
+    size_t part_count;
+    size_t awaited;  // parts without an answer
+    SharedPart parts[kMaxSetPolicies];
+};
+
+namespace {
+
+bool is_in_flight(const Limit& limit) {
+    return limit.measure != Measure::kRequests;
+}
+
+/** Policies that follow each other often have the same key. */
+bool hash_key(SharedDecision* decision, std::string_view key) {
+    if (decision->count != 0 && decision->hashed == key) {
+        return true;
+    }
+    decision->hashed = key;
+    return hash_key_for_redis(key, &decision->hash);
+}
+
+bool add_charge(SharedDecision* decision, Charge* charge, const Part& part) {
+    if (!hash_key(decision, view(part.key))) {
+        return false;
+    }
+    size_t i = decision->count++;
+    RedisConf* redis = decision->redis;
+    char* text = decision->keys[i];
+    decision->flights[i] = nullptr;
+    SharedCharge* shared = &decision->charges[i];
+    *shared = {};
+    shared->charge = charge;
+    if (is_in_flight(*charge->limit)) {
+        Flight* flight = make_flight(redis, *charge);
+        if (flight == nullptr) {
+            return false;
+        }
+        text = flight->key_text;
+        shared->member = flight->member;
+        decision->flights[i] = flight;
+    }
+    size_t size =
+        write_redis_key(view(redis->servers.prefix), decision->hash, view(part.policy->name), text);
+    shared->key = {text, size};
+    if (decision->flights[i] != nullptr) {
+        decision->flights[i]->key = shared->key;
+    }
+    return true;
+}
+
+void free_decision(SharedDecision* decision) {
+    for (size_t i = 0; i < decision->part_count; ++i) {
+        std::free(decision->parts[i].bytes);
+    }
+    std::free(decision);
+}
+
+/** Ends what the decision may have put in flight. */
+void settle_flights(SharedDecision* decision) {
+    for (size_t i = 0; i < decision->count; ++i) {
+        if (decision->flights[i] != nullptr) {
+            settle_flight(decision->flights[i], 0);
+            decision->flights[i] = nullptr;
+        }
+    }
+}
+
+/** They were never in flight. */
+void free_flights(SharedDecision* decision) {
+    for (size_t i = 0; i < decision->count; ++i) {
+        forget_flight(decision->flights[i]);
+        decision->flights[i] = nullptr;
+    }
+}
+
+void go_on(ngx_http_request_t* r) {
+    ngx_connection_t* c = r->connection;
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
+    ngx_http_run_posted_requests(c);
+}
+
+/** All parts are answered or lost. */
+void all_done(SharedDecision* decision) {
+    ngx_http_request_t* r = decision->r;
+    if (r == nullptr) {
+        // Also where it is not known whether Redis has heard of it.
+        settle_flights(decision);
+        free_decision(decision);
+        return;
+    }
+    bool waits = decision->stage == SharedDecision::kAsked;
+    decision->stage = SharedDecision::kDone;
+    if (waits) {
+        go_on(r);
+    }
+}
+
+bool on_answer(RedisCommand* command, const Reply* reply) {
+    SharedPart* part = static_cast<SharedPart*>(command);
+    SharedDecision* decision = part->decision;
+    Millis redis_now = 0;
+    // The charges are the request's.
+    part->answered = decision->r != nullptr && reply != nullptr &&
+                     read_take(*reply, part->charges, part->count, &part->passes, &redis_now);
+    for (size_t i = 0; part->answered && i < part->count; ++i) {
+        const Zone& zone = part->charges[i].charge->access->journal.zone();
+        set_shared_clock(zone, now_by_nginx(), redis_now);
+    }
+    // Whether it is the right one is not known once the charges are gone.
+    bool fits = part->answered || reply == nullptr ||
+                (decision->r == nullptr && reply->kind() == ReplyKind::kArray);
+    if (--decision->awaited == 0) {
+        all_done(decision);
+    }
+    return fits;
+}
+
+/** Each charge of a shared policy, with the hold before it where it counts tokens. */
+void set_decider(Evaluation* one, Decider decider) {
+    for (ngx_uint_t i = 0; i < one->count; ++i) {
+        if (is_shared(one->charges[i])) {
+            one->charges[i].decider = decider;
+            one->charges[i].verdict = Verdict::kPassed;  // whatever a part of Redis has said
+        }
+    }
+}
+
+ngx_int_t decide_without_redis(RedisConf* redis, Evaluation* one, bool* passes) {
+    if (redis->on_failure == OnFailure::kReject) {
+        return NGX_HTTP_SERVICE_UNAVAILABLE;
+    }
+    set_decider(one,
+                redis->on_failure == OnFailure::kLocal ? Decider::kAlone : Decider::kElsewhere);
+    *passes = admit_step_by_step(one->charges, one->count, one->now);
+    return NGX_OK;
+}
+
+/** Puts the charges of one slot together: all of them where there is no cluster. */
+void make_parts(SharedDecision* decision) {
+    bool cluster = decision->redis->router.is_cluster();
+    for (size_t i = 0; i < decision->count; ++i) {
+        uint16_t slot = cluster ? slot_of(decision->charges[i].key) : 0;
+        size_t end = i;
+        for (size_t j = i; j < decision->count; ++j) {
+            if (!cluster || slot_of(decision->charges[j].key) == slot) {
+                std::swap(decision->charges[end], decision->charges[j]);
+                std::swap(decision->flights[end], decision->flights[j]);
+                ++end;
+            }
+        }
+        SharedPart* part = &decision->parts[decision->part_count++];
+        *part = {};
+        part->decision = decision;
+        part->slot = slot;
+        part->charges = &decision->charges[i];
+        part->count = end - i;
+        part->is_script = true;
+        part->done = on_answer;
+        i = end - 1;
+    }
+}
+
+bool write_parts(SharedDecision* decision, Now now) {
+    for (size_t i = 0; i < decision->part_count; ++i) {
+        SharedPart* part = &decision->parts[i];
+        Command* command = empty_command();
+        write_take(part->charges, part->count, now, command);
+        part->bytes = command->format(&part->size);
+        if (part->bytes == nullptr) {
+            return false;
+        }
+    }
+    return true;
+}
+
+SharedDecision* make_decision(ngx_http_request_t* r, RedisConf* redis, Evaluation* one) {
+    SharedDecision* decision = static_cast<SharedDecision*>(std::malloc(sizeof(SharedDecision)));
+    if (decision == nullptr) {
+        return nullptr;
+    }
+    decision->r = r;
+    decision->redis = redis;
+    decision->stage = SharedDecision::kBeingAsked;
+    decision->count = 0;
+    decision->part_count = 0;
+    bool made = true;
+    for (ngx_uint_t i = 0; made && i < one->count; ++i) {
+        if (is_shared(one->charges[i]) && one->parts[i].policy != nullptr) {
+            made = add_charge(decision, &one->charges[i], one->parts[i]);
+        }
+    }
+    if (made) {
+        make_parts(decision);
+        made = write_parts(decision, one->now);
+    }
+    if (!made) {
+        free_flights(decision);
+        free_decision(decision);
+        return nullptr;
+    }
+    return decision;
+}
+
+/** Whether all that are to be asked are there. */
+bool are_there(SharedDecision* decision) {
+    for (size_t i = 0; i < decision->part_count; ++i) {
+        RedisClient* client = decision->redis->router.client_for(decision->parts[i].slot);
+        if (client == nullptr || !client->is_there()) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** NGX_AGAIN where answers are awaited; NGX_OK where nobody can be asked: it is done already. */
+ngx_int_t ask(ngx_http_request_t* r, SharedDecision* decision) {
+    RedisRouter* router = &decision->redis->router;
+    decision->awaited = decision->part_count;
+    size_t parts = decision->part_count;
+    for (size_t i = 0; i < parts; ++i) {
+        router->client_for(decision->parts[i].slot)->send(&decision->parts[i]);
+    }
+    if (decision->stage == SharedDecision::kDone) {
+        return NGX_OK;
+    }
+    decision->stage = SharedDecision::kAsked;
+    // A client that goes away meanwhile is noticed.
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+    return ngx_handle_read_event(r->connection->read, 0) == NGX_OK ? NGX_AGAIN
+                                                                   : NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+void describe_as_said(const SharedCharge& shared) {
+    Charge* charge = shared.charge;
+    charge->state = shared.state;
+    if (charge->settled_later) {
+        charge_any(*charge->limit, &charge->state, shared.held);
+    }
+}
+
+/** Takes over what Redis said; what it let pass counts here as well. */
+void take_over(SharedDecision* decision, Decider decider) {
+    for (size_t i = 0; i < decision->count; ++i) {
+        Charge* charge = decision->charges[i].charge;
+        charge->state = decision->charges[i].state;
+        charge->decider = decider;
+        if (charge->settled_later) {
+            charge[-1].decider = decider;
+            charge[-1].verdict = charge->verdict;
+        }
+    }
+}
+
+/** Gives back what Redis took for a request that is refused here, or by another part. */
+void give_back(SharedDecision* decision, Now now) {
+    for (size_t i = 0; i < decision->part_count; ++i) {
+        const SharedPart& part = decision->parts[i];
+        for (size_t j = 0; part.answered && part.passes && j < part.count; ++j) {
+            const SharedCharge& shared = part.charges[j];
+            const Charge& charge = *shared.charge;
+            if (!is_in_flight(*charge.limit) && charge.cost != 0 &&
+                charge.verdict == Verdict::kPassed) {
+                Command* command = empty_command();
+                write_give_back(shared, now, command);
+                send_once(decision->redis, shared.key, *command);
+            }
+        }
+    }
+    settle_flights(decision);
+}
+
+/** What is in flight is settled with the request's own end. */
+void hand_over_flights(SharedDecision* decision, Evaluation* one) {
+    for (size_t i = 0; i < decision->count; ++i) {
+        Flight* flight = decision->flights[i];
+        if (flight == nullptr) {
+            continue;
+        }
+        decision->flights[i] = nullptr;
+        const Charge* charge = decision->charges[i].charge;
+        if (charge->verdict != Verdict::kPassed) {
+            forget_flight(flight);  // on a dry run, and left out
+            continue;
+        }
+        one->flights[charge - one->charges] = flight;
+        keep_in_flight(flight);
+    }
+}
+
+/** What a refusal tells is known here from now on: for when Redis is away, or has lost its data. */
+void remember(const SharedDecision& decision, Now now) {
+    Charge known[kMaxSetPolicies];
+    size_t count = 0;
+    for (size_t i = 0; i < decision.count; ++i) {
+        const SharedCharge& shared = decision.charges[i];
+        if (!has_flights(shared.charge->limit->algorithm)) {
+            known[count] = *shared.charge;
+            known[count].state = shared.state;
+            known[count].decider = Decider::kDecided;
+            known[count].verdict = Verdict::kPassed;
+            ++count;
+        }
+    }
+    if (count != 0) {
+        admit_step_by_step(known, count, now);
+    }
+}
+
+/** Whether all parts are answered, and whether they let the request pass. */
+bool has_answer(const SharedDecision& decision, bool* passes) {
+    *passes = true;
+    for (size_t i = 0; i < decision.part_count; ++i) {
+        if (!decision.parts[i].answered) {
+            return false;
+        }
+        *passes = *passes && decision.parts[i].passes;
+    }
+    return true;
+}
+
+bool take_answer(SharedDecision* decision, Evaluation* one, bool passes) {
+    if (passes) {
+        take_over(decision, Decider::kDecided);
+        passes = admit_step_by_step(one->charges, one->count, one->now);
+    }
+    if (passes) {
+        hand_over_flights(decision, one);
+    } else {
+        give_back(decision, one->now);
+        remember(*decision, one->now);
+    }
+    for (size_t i = 0; i < decision->count; ++i) {
+        describe_as_said(decision->charges[i]);
+    }
+    return passes;
+}
+
+}  // namespace
+
+bool has_shared(const Evaluation& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        if (is_shared(one.charges[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+ngx_int_t decide_shared(ngx_http_request_t* r, RedisConf* redis, Evaluation* one,
+                        SharedDecision** place, bool* passes) {
+    if (*place == nullptr) {
+        set_decider(one, Decider::kElsewhere);
+        if (!would_admit(one->charges, one->count, one->now) && !one->dry_run) {
+            *passes = false;
+            return NGX_OK;
+        }
+        *place = make_decision(r, redis, one);
+        if (*place == nullptr) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+        if (!are_there(*place)) {
+            free_flights(*place);
+            free_decision(*place);
+            *place = nullptr;
+            return decide_without_redis(redis, one, passes);
+        }
+        ngx_int_t rc = ask(r, *place);
+        if (rc == NGX_AGAIN) {
+            return rc;
+        }
+        if (rc != NGX_OK) {
+            abandon(*place);
+            *place = nullptr;
+            return rc;
+        }
+    }
+    SharedDecision* decision = *place;
+    if (decision->stage != SharedDecision::kDone) {
+        return NGX_AGAIN;
+    }
+    *place = nullptr;
+    bool passes_there = false;
+    bool answered = has_answer(*decision, &passes_there);
+    if (answered) {
+        *passes = take_answer(decision, one, passes_there);
+    } else {
+        give_back(decision, one->now);  // Redis may have heard of it
+    }
+    free_decision(decision);
+    return answered ? NGX_OK : decide_without_redis(redis, one, passes);
+}
+
+void abandon(SharedDecision* decision) {
+    decision->r = nullptr;
+    if (decision->stage == SharedDecision::kDone) {
+        all_done(decision);
+    }
+}
+
+}  // namespace ai_limit

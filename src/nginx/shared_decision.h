@@ -1,0 +1,26 @@
+#pragma once
+
+// Decisions that are made in Redis: the request waits for its answer.
+
+#include "nginx/redis_conf.h"
+#include "nginx/request_context.h"
+
+namespace ai_limit {
+
+struct SharedDecision;
+
+/** Whether policies of this decision are shared. */
+bool has_shared(const Evaluation& one);
+
+/**
+ * Decides where some of the policies are shared. NGX_AGAIN while Redis is asked: the phase's
+ * handler runs again when it has answered, and calls this again with the same `decision`, which is
+ * the request's own and nullptr at first. NGX_OK with `passes`; else a status to answer with.
+ */
+ngx_int_t decide_shared(ngx_http_request_t* r, RedisConf* redis, Evaluation* one,
+                        SharedDecision** decision, bool* passes);
+
+/** The request ends while Redis is asked. */
+void abandon(SharedDecision* decision);
+
+}  // namespace ai_limit

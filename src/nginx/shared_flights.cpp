@@ -1,0 +1,143 @@
+#include "nginx/shared_flights.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "core/shared_clock.h"
+#include "nginx/shared_zone.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr ngx_msec_t kRenewAfter = kLease / 3;
+constexpr ngx_msec_t kRenewalInterval = 500;
+
+bool forget(RedisCommand* command, const Reply* reply) {
+    std::free(command->bytes);
+    std::free(command);
+    return reply == nullptr || reply->kind() == ReplyKind::kArray;
+}
+
+/** Sends what must arrive; without memory, Redis ends it by itself. */
+void deliver(RedisConf* redis, std::string_view key, const Command& command) {
+    size_t size = 0;
+    char* bytes = command.format(&size);
+    if (bytes != nullptr) {
+        redis->router.deliver(slot_of(key), bytes, size);
+    }
+}
+
+void put_last(FlightLink* link, ngx_queue_t* flights) {
+    link->renew_at = ngx_current_msec + kRenewAfter;
+    ngx_queue_insert_tail(flights, &link->queue);
+}
+
+void renew_flights(ngx_event_t* event) noexcept {
+    RedisConf* redis = reinterpret_cast<Renewal*>(event)->redis;
+    ngx_queue_t* flights = &redis->flights;
+    while (!ngx_queue_empty(flights)) {
+        FlightLink* link = ngx_queue_data(ngx_queue_head(flights), FlightLink, queue);
+        if (static_cast<ngx_msec_int_t>(link->renew_at - ngx_current_msec) > 0) {
+            break;
+        }
+        ngx_queue_remove(&link->queue);
+        put_last(link, flights);
+        Command* command = empty_command();
+        write_renew(*link->flight, command);
+        send_once(redis, link->flight->key, *command);
+    }
+    if (!ngx_queue_empty(flights)) {
+        ngx_add_timer(event, kRenewalInterval);
+    }
+}
+
+}  // namespace
+
+void start_sharing(RedisConf* redis, const Zone& zone) {
+    static const char* const kThen[] = {"this node decides alone", "requests pass",
+                                        "requests are refused with 503"};
+    redis->router.init(&redis->access, &redis->servers, zone,
+                       kThen[static_cast<size_t>(redis->on_failure)]);
+    if (getentropy(&redis->worker, sizeof(redis->worker)) != 0) {
+        redis->worker = static_cast<uint64_t>(ngx_pid) << 32 | static_cast<uint32_t>(ngx_random());
+    }
+    redis->members = 0;
+    ngx_queue_init(&redis->flights);
+    static ngx_connection_t no_connection;  // nginx's debug log asks an event for its connection
+    no_connection.fd = static_cast<ngx_socket_t>(-1);
+    redis->renewal.redis = redis;
+    redis->renewal.event.handler = renew_flights;
+    redis->renewal.event.data = &no_connection;
+    redis->renewal.event.log = ngx_cycle->log;
+    redis->renewal.event.cancelable = 1;
+}
+
+void stop_sharing(RedisConf* redis) {
+    redis->router.close();
+    forget_key_hashing();
+}
+
+Command* empty_command() {
+    static Command command;
+    command.clear();
+    return &command;
+}
+
+void send_once(RedisConf* redis, std::string_view key, const Command& command) {
+    RedisClient* client = redis->router.client_for(slot_of(key));
+    if (client == nullptr || !client->is_there()) {
+        return;
+    }
+    RedisCommand* made = static_cast<RedisCommand*>(std::calloc(1, sizeof(RedisCommand)));
+    if (made == nullptr) {
+        return;
+    }
+    made->done = forget;
+    made->is_script = true;
+    made->bytes = command.format(&made->size);
+    if (made->bytes == nullptr) {
+        forget(made, nullptr);
+    } else {
+        client->send(made);
+    }
+}
+
+Flight* make_flight(RedisConf* redis, const Charge& charge) {
+    Flight* flight = static_cast<Flight*>(std::calloc(1, sizeof(Flight)));
+    if (flight != nullptr) {
+        flight->member = {redis->worker, ++redis->members};
+        flight->held = charge.cost;
+        flight->limit = *charge.limit;
+        flight->redis = redis;
+        flight->access = charge.access;
+    }
+    return flight;
+}
+
+void forget_flight(Flight* flight) {
+    std::free(flight);
+}
+
+void keep_in_flight(Flight* flight) {
+    flight->link.flight = flight;
+    put_last(&flight->link, &flight->redis->flights);
+    ngx_event_t* event = &flight->redis->renewal.event;
+    if (!event->timer_set) {
+        ngx_add_timer(event, kRenewalInterval);
+    }
+}
+
+void settle_flight(Flight* flight, Amount tokens) {
+    if (flight->link.flight != nullptr) {
+        ngx_queue_remove(&flight->link.queue);
+    }
+    Command* command = empty_command();
+    Zone zone = flight->access->journal.zone();
+    write_settle(*flight, tokens, shared_now(zone, now_by_nginx()).wall, command);
+    deliver(flight->redis, flight->key, *command);
+    std::free(flight);
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,51 @@
+#pragma once
+
+// What requests have in flight in Redis: it is renewed while that takes long, and settled when the
+// request has ended, which may be told later than that.
+
+#include "core/admission.h"
+#include "nginx/redis_conf.h"
+
+namespace ai_limit {
+
+struct Flight;
+
+/** A flight's place among those that are to be renewed, in order of time. */
+struct FlightLink {
+    ngx_queue_t queue;
+    Flight* flight;  // nullptr before it is known to be in flight
+    ngx_msec_t renew_at;
+};
+
+/** In memory that outlives the request. */
+struct Flight : SharedFlight {
+    FlightLink link;
+    RedisConf* redis;
+    const ZoneAccess* access;  // of the zone that counts it here
+    char key_text[kMaxRedisKey];
+};
+
+/** For a worker that starts, or ends. */
+void start_sharing(RedisConf* redis, const Zone& zone);
+void stop_sharing(RedisConf* redis);
+
+/** What a request will have in flight, if Redis lets it; its key is left to be written. nullptr
+ * without memory. */
+Flight* make_flight(RedisConf* redis, const Charge& charge);
+
+/** It never was in flight. */
+void forget_flight(Flight* flight);
+
+/** It is: renews it from now on. */
+void keep_in_flight(Flight* flight);
+
+/** Ends it, or what may be it: `tokens` were used. */
+void settle_flight(Flight* flight, Amount tokens);
+
+/** A command to fill in, the same one each time. */
+Command* empty_command();
+
+/** Sends a call that concerns a key and is worth nothing later. */
+void send_once(RedisConf* redis, std::string_view key, const Command& command);
+
+}  // namespace ai_limit

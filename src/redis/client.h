@@ -1,0 +1,96 @@
+#pragma once
+
+// A worker's way to one server of Redis: whether it is there, which all workers know together; one
+// of them that looks for it while it is away; and what must still arrive when it is back.
+
+#include "core/zone.h"
+#include "redis/connection.h"
+
+namespace ai_limit {
+
+class RedisRouter;
+
+class RedisClient {
+public:
+    /** All that is given must stay. `what_then` ends the line that says that the server is lost. */
+    void init(const RedisAccess* access, const ngx_addr_t* address, std::string_view prefix,
+              RemoteHealth* health, const char* what_then, RedisRouter* router);
+
+    /** Whether a decision may be asked for. */
+    bool is_there();
+
+    /**
+     * Sends a command; where that is not possible, it is done without a reply before this returns.
+     * `asking`: of a cluster, for a slot that is on its way to this server.
+     */
+    void send(RedisCommand* command, bool asking = false);
+
+    /**
+     * Sends what must arrive, since it settles a request, and does no harm twice. The bytes of the
+     * command are the client's now (malloc'd). While the server is away they are kept until it is
+     * back; where there are too many, Redis ends by itself what a request has taken.
+     */
+    void deliver(uint16_t slot, char* bytes, size_t size);
+
+    /** A slot that this server of a cluster has. */
+    void set_slot(uint16_t slot) { slot_ = slot; }
+
+    /** Another server decides in its place. True for one of the workers. */
+    bool note_replaced();
+
+    /** Nothing is known of it. True for the first of the workers that says so. */
+    bool note_away();
+
+    const ngx_str_t& name() const { return connection_.address().name; }
+
+    /** At the worker's end: nothing that was kept can be delivered any more. */
+    void close();
+
+private:
+    struct Listener : RedisListener {
+        RedisClient* client;
+    };
+    struct Delivery : RedisCommand {
+        RedisClient* client;
+        uint16_t slot;
+    };
+    struct Probe : RedisCommand {
+        RedisClient* client;
+    };
+    struct Watch {
+        ngx_event_t event;
+        RedisClient* client;
+    };
+
+    static void on_lost(RedisListener* listener, std::string_view reason, bool idle);
+    static void on_answered(RedisListener* listener);
+    static bool on_redirected(RedisListener* listener, RedisCommand* command,
+                              std::string_view error);
+    static bool on_probed(RedisCommand* command, const Reply* reply);
+    static bool on_delivered(RedisCommand* command, const Reply* reply);
+    static void on_timer(ngx_event_t* event);
+
+    void lost(std::string_view reason);
+    bool put(RedisCommand* command);
+    void probe();
+    bool write_probe();
+    void keep(Delivery* delivery);
+    void deliver_kept();
+    void watch();
+
+    RemoteHealth* health_;
+    const char* what_then_;
+    std::string_view prefix_;
+    RedisRouter* router_;
+    uint16_t slot_;
+    Listener listener_;
+    RedisConnection connection_;
+    uint32_t losses_;  // RemoteHealth::losses when the connection was made
+    Probe probe_;
+    bool probing_;
+    Watch watch_;
+    ngx_queue_t kept_;
+    size_t kept_count_;
+};
+
+}  // namespace ai_limit

@@ -1,0 +1,130 @@
+#pragma once
+
+// One connection of a worker to one Redis: nginx's events, timers and TLS; hiredis reads what
+// comes. Commands are pipelined: all of one turn of the event loop go out in one write.
+
+#include <cstdlib>
+
+#include "ngx.h"
+#include "redis/reply.h"
+
+namespace ai_limit {
+
+/** How to reach Redis and who to be there; the configuration's. */
+struct RedisAccess {
+    ngx_msec_t connect_timeout;
+    ngx_msec_t timeout;  // of each command
+    ngx_str_t user;      // empty: the default one
+    ngx_str_t password;  // empty: none
+    ngx_int_t database;
+    ngx_ssl_t* ssl;  // nullptr: without TLS
+    bool ssl_verify;
+    ngx_str_t host;  // that the server's certificate is to be for; a zero follows
+};
+
+/** A command under way. Its memory, and `bytes`, are its maker's again once it is done. */
+struct RedisCommand {
+    ngx_queue_t link;
+    char* bytes;
+    size_t size;
+    ngx_msec_t deadline;
+    bool is_script;     // an EVALSHA: where Redis has not got the script, it is sent
+    bool script_sent;   // it has been
+    bool may_fail;      // an error as its answer does not matter
+    bool is_secret;     // an error may quote what nobody shall see
+    bool is_probe;      // what it is answered tells nothing of other commands
+    uint8_t redirects;  // from server to server so far
+    /**
+     * `reply` is nullptr where there is none: it may have been carried out or not. False where that
+     * is no answer to this command: what follows answers others then, too.
+     */
+    bool (*done)(RedisCommand* command, const Reply* reply);
+};
+
+class RedisConnection;
+
+/** Hears of a connection's end, before its commands are done without a reply. */
+struct RedisListener {
+    /** `reason` says why, for a log line. `idle`: no command was under way. */
+    void (*lost)(RedisListener* listener, std::string_view reason, bool idle);
+
+    /** A call of the script that is no probe was answered. */
+    void (*answered)(RedisListener* listener);
+
+    /** The server answers that another one is to be asked: takes the command, or returns false.
+     * nullptr where there is no other one, and that answer is like any error. */
+    bool (*redirected)(RedisListener* listener, RedisCommand* command, std::string_view error);
+};
+
+class RedisConnection {
+public:
+    /** When it is closed. */
+    ~RedisConnection() { std::free(output_.bytes); }
+
+    void init(const RedisAccess* access, const ngx_addr_t* address, RedisListener* listener) {
+        access_ = access;
+        address_ = address;
+        listener_ = listener;
+        ngx_queue_init(&commands_);
+    }
+
+    const ngx_addr_t& address() const { return *address_; }
+
+    /** Sends a command; connects where there is no connection. False where that failed at once:
+     * the command is the caller's still. */
+    bool send(RedisCommand* command);
+
+    bool has_commands() const { return !ngx_queue_empty(&commands_); }
+
+    /** Closes without a word to the listener. */
+    void close();
+
+    /** Closes; what is under way is done without a reply. */
+    void give_up() { lose("given up"); }
+
+private:
+    enum class Stage : uint8_t { kClosed, kConnecting, kOpen };
+
+    struct Output {
+        char* bytes;
+        size_t sent, size, capacity;
+    };
+
+    static RedisConnection* of(ngx_event_t* event) {
+        return static_cast<RedisConnection*>(static_cast<ngx_connection_t*>(event->data)->data);
+    }
+    static void on_read(ngx_event_t* event);
+    static void on_write(ngx_event_t* event);
+    static void on_flush(ngx_event_t* event);
+    static void on_handshake(ngx_connection_t* connection);
+
+    bool open();
+    void connected();
+    void opened();
+    bool greet();
+    bool queue_greeting(std::initializer_list<std::string_view> words, bool may_fail);
+    bool enqueue(const RedisCommand& command);
+    void post_flush();
+    void flush();
+    void receive();
+    void take_replies();
+    void answer(const Reply& reply);
+    bool send_again(RedisCommand* command);
+    bool script_is_under_way();
+    static bool add_script(RedisCommand* command);
+    void set_deadline();
+    void lose(std::string_view reason);
+
+    const RedisAccess* access_;
+    const ngx_addr_t* address_;
+    RedisListener* listener_;
+    ngx_connection_t* connection_;
+    Stage stage_;
+    uint32_t generation_;   // how often it was closed
+    ngx_queue_t commands_;  // sent or to be sent, in this order
+    Output output_;
+    ngx_event_t flush_event_;
+    ReplyReader reader_;
+};
+
+}  // namespace ai_limit

@@ -1,0 +1,495 @@
+#include "redis/script.h"
+
+#include <openssl/evp.h>
+
+namespace ai_limit {
+
+namespace {
+
+constexpr std::string_view kScript = R"lua(
+-- Runs on Lua 5.1, whose numbers are doubles: whole numbers are exact below 2^53.
+-- A state lies in a table as it is stored: its number, what is held, its fields.
+-- Redis keeps nothing between two calls, so what a call does not need is not made.
+
+local call, floor, min, max = redis.call, math.floor, math.min, math.max
+
+local clock = call('TIME')
+local now = clock[1] * 1000 + floor(clock[2] / 1000)
+
+-- An algorithm: the number and the size of its state, where the fields begin that are told;
+-- fresh(): the state of a key that was never seen; advance(): what time gives back;
+-- used(); add() uses an amount, or gives it back where it is negative;
+-- until_back(): a time, not too short, in which all is back.
+
+local function token_bucket()
+    -- a * b + c divided by d: quotient and remainder. c < d < 2^36; from 2^53 on the quotient is
+    -- rounded.
+    local function divide(a, b, c, d)
+        local parts = a * b
+        if parts < 4503599627370496 then -- 2^52
+            parts = parts + c
+            local quotient = floor(parts / d)
+            return quotient, parts - quotient * d
+        end
+        local whole = floor(a / d) * b
+        a = a % d
+        whole = whole + a * floor(b / d)
+        b = b % d
+        -- What is left of b by 16 bits at a time: no sum reaches 2^53.
+        local quotient, rest, unit = 0, 0, 4294967296
+        for _ = 1, 3 do
+            local digit = floor(b / unit)
+            parts = rest * 65536 + a * digit
+            quotient = quotient * 65536 + floor(parts / d)
+            rest = parts % d
+            b, unit = b - digit * unit, unit / 65536
+        end
+        rest = rest + c
+        if rest >= d then
+            return whole + quotient + 1, rest - d
+        end
+        return whole + quotient, rest
+    end
+
+    return {
+        number = 1, size = 6, told_from = 3,
+
+        fresh = function()
+            return {1, 0, 0, now, 0, 0}
+        end,
+
+        advance = function(state, capacity, refill_amount, refill_millis, fills_in)
+            local used, at = state[3], state[4]
+            local elapsed = max(now - at, 0)
+            local left, remainder = 0, 0
+            if elapsed < fills_in or used > capacity then
+                local fraction = state[5]
+                if state[6] ~= refill_millis or fraction >= refill_millis then
+                    fraction = 0
+                end
+                local back, rest = divide(elapsed, refill_amount, fraction, refill_millis)
+                if back < used then
+                    left, remainder = used - back, rest
+                end
+            end
+            state[3], state[4], state[5], state[6] = left, at + elapsed, remainder, refill_millis
+        end,
+
+        used = function(state)
+            return state[3]
+        end,
+
+        add = function(state, amount)
+            state[3] = min(max(state[3] + amount, 0), 1000000000000)
+        end,
+
+        until_back = function(state, refill_amount, refill_millis)
+            return state[3] * refill_millis / refill_amount + 2 + state[4] - now
+        end,
+    }
+end
+
+local function sliding_window()
+    local MOST_IN_SLOT = 4294967295
+
+    -- Under another length each sub-window counts as if all of it had been used at its end.
+    local function change_length(state, length)
+        local counts, old_length, old_newest = {unpack(state, 5, 13)}, state[3], state[4]
+        local newest = floor(now / length)
+        for slot = 5, 13 do
+            state[slot] = 0
+        end
+        state[3], state[4] = length, newest
+        for number = old_newest, max(old_newest - 8, 0), -1 do
+            local count = counts[number % 9 + 1]
+            local moved = floor(min((number + 1) * old_length - 1, now) / length)
+            if count > 0 and moved + 8 >= newest then
+                local slot = moved % 9 + 5
+                state[slot] = min(state[slot] + count, MOST_IN_SLOT)
+            end
+        end
+    end
+
+    return {
+        number = 2, size = 13, told_from = 4,
+
+        fresh = function(length)
+            return {2, 0, length, floor(now / length), 0, 0, 0, 0, 0, 0, 0, 0, 0}
+        end,
+
+        advance = function(state, _, length)
+            local newest, known = floor(now / length), state[4]
+            if state[3] ~= length then
+                change_length(state, length)
+            elseif newest > known then
+                for number = max(known + 1, newest - 8), newest do
+                    state[number % 9 + 5] = 0
+                end
+                state[4] = newest
+            end
+        end,
+
+        used = function(state)
+            local sum = 0
+            for slot = 5, 13 do
+                sum = sum + state[slot]
+            end
+            return sum
+        end,
+
+        add = function(state, amount)
+            local newest = state[4]
+            if amount >= 0 then
+                local slot = newest % 9 + 5
+                state[slot] = min(state[slot] + amount, MOST_IN_SLOT)
+                return
+            end
+            for number = newest, newest - 8, -1 do
+                local slot = number % 9 + 5
+                local given_back = min(state[slot], -amount)
+                state[slot] = state[slot] - given_back
+                amount = amount + given_back
+            end
+        end,
+
+        until_back = function(state)
+            return (state[4] + 9) * state[3] - now
+        end,
+    }
+end
+
+local function fixed_window()
+    -- Of the windows before, at and behind the asking node's own; further off, of the same length.
+    local function window_now(previous, start, next, last)
+        local second = floor(now / 1000)
+        if second >= previous and second < last then
+            if second < start then
+                return previous, start
+            elseif second < next then
+                return start, next
+            end
+            return next, last
+        end
+        local length = max(next - start, 1)
+        local edge = second < previous and previous or last
+        start = max(edge + floor((second - edge) / length) * length, 0)
+        return start, start + length
+    end
+
+    return {
+        number = 3, size = 5, told_from = 3,
+
+        fresh = function()
+            return {3, 0, 0, 0, 0}
+        end,
+
+        -- A window of the future goes on: the clock has stepped back.
+        advance = function(state, _, previous, start, next, last)
+            local first, stop = window_now(previous, start, next, last)
+            if state[4] >= stop and state[3] > 0 then
+                return
+            end
+            if state[5] <= first then
+                state[3] = 0
+            end
+            state[4], state[5] = first, stop
+        end,
+
+        used = function(state)
+            return state[3]
+        end,
+
+        add = function(state, amount)
+            state[3] = min(max(state[3] + amount, 0), 1000000000000)
+        end,
+
+        until_back = function(state)
+            return state[5] * 1000 - now
+        end,
+    }
+end
+
+-- Each is made when it is first asked for.
+local algorithms = {b = token_bucket, s = sliding_window, f = fixed_window}
+
+-- Of a kind; nil for "c", which has no state.
+local function algorithm_of(kind)
+    local algorithm = algorithms[kind]
+    if type(algorithm) == 'function' then
+        algorithm = algorithm()
+        algorithms[kind] = algorithm
+    end
+    return algorithm
+end
+
+-- The first command on a key: what is there and of no use makes room.
+local function ask(command, key, ...)
+    local reply = redis.pcall(command, key, ...)
+    if type(reply) == 'table' and reply.err then
+        if string.find(reply.err, 'WRONGTYPE', 1, true) then
+            call('DEL', key)
+        end
+        return call(command, key, ...)
+    end
+    return reply
+end
+
+-- The state that was packed, nil where it is none of this algorithm's.
+local function read(packed, algorithm)
+    local good, state = pcall(cmsgpack.unpack, packed)
+    if not good or type(state) ~= 'table' or state[1] ~= algorithm.number or
+        #state ~= algorithm.size then
+        return nil
+    end
+    for i = 2, algorithm.size do
+        local field = state[i]
+        if type(field) ~= 'number' or field < 0 or field > 9007199254740991 or field % 1 ~= 0 then
+            return nil
+        end
+    end
+    return state
+end
+
+-- The state, whether it was found, whether there is anything to delete.
+local function load(key, algorithm, seed, p1)
+    local packed = ask('GET', key)
+    local state = packed and read(packed, algorithm)
+    if state then
+        return state, true, true
+    end
+    state = seed ~= '' and read(seed, algorithm) or algorithm.fresh(p1)
+    return state, false, packed
+end
+
+local function save(key, state, algorithm, is_there, hold_for, p1, p2)
+    local lasts = 0
+    if algorithm.used(state) > 0 then
+        lasts = algorithm.until_back(state, p1, p2)
+    elseif state[2] == 0 then
+        if is_there then
+            call('DEL', key)
+        end
+        return
+    end
+    if state[2] > 0 then
+        lasts = max(lasts, hold_for)
+    end
+    -- Redis refuses times that it cannot add to its own: 3,000 years must do.
+    lasts = floor(min(max(lasts, 1), 100000000000000))
+    call('SET', key, cmsgpack.pack(state), 'PX', lasts)
+end
+
+-- What is held for these members in tokens.
+local function held_by(members)
+    local sum = 0
+    for _, member in ipairs(members) do
+        sum = sum + (tonumber(string.match(member, ':(%d+)$')) or 0)
+    end
+    return sum
+end
+
+-- A state that is gone while some are in flight tells nothing of what they hold, but they do. So
+-- it may expire, and what was lost comes back with the members that are renewed.
+local function count_held(flights, state)
+    state[2] = max(state[2], held_by(call('ZRANGE', flights, 0, -1)))
+end
+
+-- What is held by those whose lease is over, or by nobody any more, is used. True where it changed.
+local function collect(flights, state, algorithm, is_found)
+    local first = ask('ZRANGE', flights, 0, 0, 'WITHSCORES')
+    local over = state[2]
+    if first[1] then
+        if not is_found then
+            count_held(flights, state)
+        end
+        if tonumber(first[2]) > now then
+            return false
+        end
+        over = held_by(call('ZRANGEBYSCORE', flights, '-inf', now))
+        call('ZREMRANGEBYSCORE', flights, '-inf', now)
+    end
+    if over > 0 then
+        state[2] = max(state[2] - over, 0)
+        algorithm.add(state, over)
+    end
+    return over > 0
+end
+
+-- What is used of the limit, and what is wanted of it.
+local function weigh_state(charge, arg, capacity)
+    local algorithm, cost, seed = charge.algorithm, charge.cost, ARGV[arg + 9]
+    local p1, p2 = ARGV[arg + 5] + 0, ARGV[arg + 6] + 0
+    local state, is_found, is_there = load(charge.key, algorithm, seed, p1)
+    algorithm.advance(state, capacity, p1, p2, ARGV[arg + 7] + 0, ARGV[arg + 8] + 0)
+    charge.state, charge.is_there, charge.p1, charge.p2 = state, is_there, p1, p2
+    -- What the node knows is kept, whatever is decided.
+    charge.is_changed = not is_found and seed ~= ''
+    if not charge.flights then
+        return algorithm.used(state), cost
+    end
+    if collect(charge.flights, state, algorithm, is_found) then
+        charge.is_changed = true
+    end
+    -- Something must be left even where nothing is to be held.
+    return algorithm.used(state) + state[2], max(cost, 1)
+end
+
+local function weigh_flights(charge)
+    ask('ZREMRANGEBYSCORE', charge.flights, '-inf', now)
+    charge.count = call('ZCARD', charge.flights)
+    return charge.count, charge.cost
+end
+
+local function take_off(charge, lease)
+    call('ZADD', charge.flights, now + lease, charge.member)
+    call('PEXPIRE', charge.flights, 2 * lease)
+    if charge.algorithm then
+        charge.state[2] = charge.state[2] + charge.cost
+    else
+        charge.count = charge.count + 1
+    end
+end
+
+-- Writes what a charge has changed.
+local function conclude(charge, is_charged, lease)
+    local state, algorithm = charge.state, charge.algorithm
+    if is_charged then
+        if charge.flights then
+            take_off(charge, lease)
+        else
+            algorithm.add(state, charge.cost)
+        end
+    end
+    if algorithm and (charge.is_changed or is_charged and charge.cost > 0) then
+        save(charge.key, state, algorithm, charge.is_there, 2 * lease, charge.p1, charge.p2)
+    end
+end
+
+-- Appends what is told of a charge to the reply, which has `last` numbers; returns its new last.
+local function tell(charge, reply, last)
+    local state, algorithm = charge.state, charge.algorithm
+    reply[last + 1] = charge.fits and 1 or 0
+    if not algorithm then
+        reply[last + 2], reply[last + 3] = 0, charge.count
+        return last + 3
+    end
+    last = last + 2
+    reply[last] = state[2]
+    for field = algorithm.told_from, algorithm.size do
+        last = last + 1
+        reply[last] = state[field]
+    end
+    return last
+end
+
+local function take()
+    local lease, n, passes, key, arg = ARGV[2] + 0, ARGV[3] + 0, true, 1, 4
+    local charges = {nil, nil, nil}
+    for i = 1, n do
+        local member, capacity = ARGV[arg + 1], ARGV[arg + 3] + 0
+        -- All fields at once: a table that grows is made several times.
+        local charge = {
+            key = KEYS[key], member = member, flights = member ~= '' and KEYS[key + 1],
+            algorithm = algorithm_of(ARGV[arg]), cost = ARGV[arg + 2] + 0, fits = nil,
+            state = nil, count = nil, is_there = nil, is_changed = nil, p1 = nil, p2 = nil,
+        }
+        local weigh = charge.algorithm and weigh_state or weigh_flights
+        local taken, wanted = weigh(charge, arg, capacity)
+        charge.fits = wanted <= capacity and taken <= capacity - wanted
+        passes = passes and (charge.fits or ARGV[arg + 4] == '1')
+        charges[i] = charge
+        key, arg = key + (charge.flights and 2 or 1), arg + 10
+    end
+    local reply, last = {passes and 1 or 0, now, nil, nil, nil, nil, nil, nil}, 2
+    for i = 1, n do
+        local charge = charges[i]
+        conclude(charge, passes and charge.fits, lease)
+        last = tell(charge, reply, last)
+    end
+    return reply
+end
+
+local function settle()
+    local key, arg = 1, 3
+    for _ = 1, ARGV[2] do
+        local state_key, algorithm, member = KEYS[key], algorithm_of(ARGV[arg]), ARGV[arg + 1]
+        local flights = member ~= '' and KEYS[key + 1]
+        -- Who is not in flight any more has landed before: asked again, nothing happens.
+        local lands = not flights or ask('ZREM', flights, member) == 1
+        if lands and algorithm then
+            local p1, p2 = ARGV[arg + 5] + 0, ARGV[arg + 6] + 0
+            local state, is_found, is_there = load(state_key, algorithm, '', p1)
+            local p3, p4 = ARGV[arg + 7] + 0, ARGV[arg + 8] + 0
+            algorithm.advance(state, ARGV[arg + 4] + 0, p1, p2, p3, p4)
+            if is_found then
+                state[2] = max(state[2] - ARGV[arg + 2], 0)
+            elseif flights then
+                count_held(flights, state)
+            end
+            algorithm.add(state, ARGV[arg + 3] + 0)
+            -- The lease is not known here; what is held can be counted anew.
+            save(state_key, state, algorithm, is_there, 60000, p1, p2)
+        end
+        key, arg = key + (flights and 2 or 1), arg + 9
+    end
+    return {now}
+end
+
+local function renew()
+    local lease, key, arg = ARGV[2] + 0, 1, 4
+    for _ = 1, ARGV[3] do
+        local kind, m, flights = ARGV[arg], ARGV[arg + 1] + 0, KEYS[key + 1]
+        -- In tokens, who is gone stays gone, since what it held is used, unless all is gone; what
+        -- they hold, count_held() finds out.
+        local is_known = algorithms[kind] and call('EXISTS', KEYS[key]) == 1
+        for i = arg + 2, arg + 1 + m do
+            if is_known then
+                ask('ZADD', flights, 'XX', now + lease, ARGV[i])
+            else
+                ask('ZADD', flights, now + lease, ARGV[i])
+            end
+        end
+        call('PEXPIRE', flights, 2 * lease)
+        key, arg = key + 2, arg + 2 + m
+    end
+    return {now}
+end
+
+if ARGV[1] == 'take' then
+    return take()
+elseif ARGV[1] == 'settle' then
+    return settle()
+elseif ARGV[1] == 'renew' then
+    return renew()
+end
+call('SET', KEYS[1], '1', 'PX', 1000) -- "probe"
+return {now}
+)lua";
+
+constexpr char kHexDigits[] = "0123456789abcdef";
+
+struct Sha1 {
+    char digits[40];
+
+    Sha1() noexcept {
+        unsigned char digest[20] = {};
+        EVP_Digest(kScript.data(), kScript.size(), digest, nullptr, EVP_sha1(), nullptr);
+        for (int i = 0; i < 20; ++i) {
+            digits[2 * i] = kHexDigits[digest[i] >> 4];
+            digits[2 * i + 1] = kHexDigits[digest[i] & 15];
+        }
+    }
+};
+
+}  // namespace
+
+std::string_view limit_script() {
+    return kScript;
+}
+
+std::string_view limit_script_sha1() {
+    static const Sha1 sha1;
+    return {sha1.digits, sizeof(sha1.digits)};
+}
+
+}  // namespace ai_limit

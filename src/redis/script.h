@@ -1,0 +1,49 @@
+#pragma once
+
+// The Lua script by which Redis decides in place of the zone, for all nodes, by its own clock. It
+// does exactly what core/ does (algorithm.h, admission.h, settlement.h). Its calls:
+//
+//   KEYS: per charge the key of its state and, where its member is not "", of its flights.
+//
+//   "take", lease, n, then for each charge kind, member, cost, capacity, dry, p1, p2, p3, p4, seed
+//       Charges all or none; answers passes, now, then for each charge verdict, held, its fields.
+//   "settle", n, then for each kind, member, held, amount, capacity, p1, p2, p3, p4
+//       A member that is still in flight lands: what was held for it goes, `amount` is used.
+//       Without a member `amount` is negative and given back. Answers now.
+//   "renew", lease, n, then for each kind, m, and m members
+//       They stay in flight for another lease. In tokens, those whose lease was over stay gone,
+//       unless Redis has lost its data. Answers now.
+//   "probe"
+//       Writes KEYS[1] for a second. Answers now.
+//
+//   kind      "b" token_bucket, "s" sliding_window, "f" fixed_window, "c" concurrency
+//   member    "" for requests. Else what is in flight, unique for ever: an id of concurrency's,
+//             "<id>:<held>" in tokens.
+//   dry       "1" for a dry run
+//   p1 .. p4  b: refill_amount, refill_millis, fills_in, 0
+//             s: length of a sub-window in ms, 0, 0, 0
+//             f: starts of the previous, the present, the next window and of the one after, in
+//                seconds since the epoch
+//   seed      "" or a packed state, for the case that Redis has none
+//   verdict   1 where the charge fits by itself, else 0
+//   fields    after the decision, advanced to now, b: used, at, remainder, refill_millis
+//             s: newest, u0 .. u8   f: used, start, end   c: count
+//
+// Times are in milliseconds since the epoch by Redis's clock, all numbers integers.
+//
+// A state is MessagePack: [1, held, used, at, remainder, refill_millis] of a token_bucket,
+// [2, held, length, newest, u0 .. u8] of a sliding_window, [3, held, used, start, end] of a
+// fixed_window; there is none where nothing is used or held. Flights are a sorted set: members by
+// the ends of their leases. All of them expire when they say nothing any more.
+
+#include <string_view>
+
+namespace ai_limit {
+
+/** The script's text. */
+std::string_view limit_script();
+
+/** Its SHA-1 for EVALSHA: 40 hexadecimal digits. */
+std::string_view limit_script_sha1();
+
+}  // namespace ai_limit

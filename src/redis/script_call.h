@@ -1,0 +1,86 @@
+#pragma once
+
+// The calls of the script that decides in Redis (script.h), as commands, and what it answers.
+
+#include "core/admission.h"
+#include "redis/command.h"
+#include "redis/reply.h"
+
+namespace ai_limit {
+
+/** Names what a request has in flight, for ever: the worker that it came to, and its number there.
+ */
+struct MemberId {
+    uint64_t worker;  // drawn at random when the worker began
+    uint64_t number;
+};
+
+/** A policy's part in a request, as Redis decides on it. */
+struct SharedCharge {
+    Charge* charge;        // the one that speaks for the policy: of tokens, the second of its two
+    std::string_view key;  // of Redis
+    MemberId member;
+
+    // What Redis said:
+    State state;
+    Amount held;  // of tokens, for all requests under way
+};
+
+/** What a request has in flight in Redis, until it is settled. */
+struct SharedFlight {
+    std::string_view key;
+    MemberId member;
+    Amount held;
+    Limit limit;
+};
+
+/** The longest of keys, without the part of it that the configuration chooses. */
+constexpr size_t kKeyHashLength = 22;
+constexpr size_t kMaxRedisPrefix = 64;
+constexpr size_t kMaxRedisKey = kMaxRedisPrefix + kKeyHashLength + kMaxPolicyName + 4;
+
+/** Stands for a policy's key in Redis. */
+struct KeyHash {
+    char text[24];  // of which kKeyHashLength characters say all
+};
+
+/** False without memory. */
+bool hash_key_for_redis(std::string_view key, KeyHash* hash);
+
+/** Gives back what that has kept. */
+void forget_key_hashing();
+
+/**
+ * Writes the key of Redis for a policy's key: `prefix:{hash}:policy`, where the braces let a
+ * cluster keep all policies of one key together. At most kMaxRedisKey characters; returns how many.
+ */
+size_t write_redis_key(std::string_view prefix, const KeyHash& hash, std::string_view policy,
+                       char* out);
+
+/** For a member, until when Redis holds it without hearing of it again. */
+constexpr Millis kLease = 15'000;
+
+/**
+ * Asks for a decision on all charges as one. Their states tell what is known here, for a Redis that
+ * has lost its data: nothing where nothing is used.
+ */
+void write_take(const SharedCharge* charges, size_t n, Now now, Command* command);
+
+/**
+ * Reads what was decided into the charges. False, and nothing is changed, where that is no answer
+ * to write_take().
+ */
+bool read_take(const Reply& reply, SharedCharge* charges, size_t n, bool* passes,
+               Millis* redis_now);
+
+/** Ends what is in flight: so many tokens were used, of requests in flight none. `wall` is Redis's
+ * time, as far as it is known here. */
+void write_settle(const SharedFlight& flight, Amount tokens, Millis wall, Command* command);
+
+/** Takes back a charge that is not in flight. */
+void write_give_back(const SharedCharge& charge, Now now, Command* command);
+
+/** Says that it is still in flight. */
+void write_renew(const SharedFlight& flight, Command* command);
+
+}  // namespace ai_limit

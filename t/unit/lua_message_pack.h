@@ -1,0 +1,12 @@
+#pragma once
+
+// Redis's cmsgpack, as far as tests need it: packs arrays of integers, unpacks whatever comes.
+
+struct lua_State;
+
+namespace ai_limit {
+
+/** Makes the global table `cmsgpack` with `pack` and `unpack`. */
+void open_message_pack(lua_State* lua);
+
+}  // namespace ai_limit

@@ -1,0 +1,203 @@
+// What the script that decides in Redis answers, as the module reads it: all of it is right, or
+// nothing of it is believed.
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "redis/script_call.h"
+#include "zone_memory.h"
+
+namespace ai_limit {
+namespace {
+
+constexpr int64_t kWall = 1'755'777'600'000;  // Redis's time
+constexpr int64_t kMost = INT64_MAX;
+
+/** The charges of a request by policies of these limits, and Redis's answer to it. */
+class Question {
+public:
+    explicit Question(const std::vector<Limit>& limits)
+        : memory_({64, 64, 16}), user_(memory_.zone(), &kAllAlive, 1), limits_(limits) {
+        for (size_t i = 0; i < limits_.size(); ++i) {
+            charge_[i] = {};
+            const ZonePolicy policy =
+                add_policy(memory_.zone(), std::to_string(i).c_str(), limits_[i]);
+            begin_charge(&charge_[i], {&limits_[i], user_.access(), 1, policy.number, false}, i);
+            charge_[i].verdict = Verdict::kNoRoom;
+            shared_[i] = {};
+            shared_[i].charge = &charge_[i];
+            shared_[i].key = "ai_limit:{key}:policy";
+        }
+    }
+
+    bool reads_bytes(const std::string& bytes) {
+        auto reader = std::make_unique<ReplyReader>();
+        EXPECT_TRUE(reader->restart() && reader->feed(bytes));
+        const Reply* reply = reader->next();
+        EXPECT_NE(reply, nullptr) << bytes;
+        return reply != nullptr && read_take(*reply, shared_, limits_.size(), &passes, &now);
+    }
+
+    bool reads(const std::vector<int64_t>& numbers) {
+        std::string bytes = "*" + std::to_string(numbers.size()) + "\r\n";
+        for (const int64_t number : numbers) {
+            bytes += ":" + std::to_string(number) + "\r\n";
+        }
+        return reads_bytes(bytes);
+    }
+
+    /** Whether nothing of an answer was taken over. */
+    bool is_untouched() const {
+        bool untouched = !passes && now == 0;
+        for (size_t i = 0; i < limits_.size(); ++i) {
+            untouched = untouched && charge_[i].verdict == Verdict::kNoRoom &&
+                        shared_[i].held == 0 && used(limits_[i], shared_[i].state) == 0;
+        }
+        return untouched;
+    }
+
+    Verdict verdict(size_t i) const { return charge_[i].verdict; }
+    Amount held(size_t i) const { return shared_[i].held; }
+    Amount used_of(size_t i) const { return used(limits_[i], shared_[i].state); }
+
+    bool passes = false;
+    Millis now = 0;
+
+private:
+    ZoneMemory memory_;
+    ZoneUser user_;
+    std::vector<Limit> limits_;
+    Charge charge_[kMaxSetPolicies];
+    SharedCharge shared_[kMaxSetPolicies];
+};
+
+struct Kind {
+    Limit limit;
+    std::vector<int64_t> answer;  // of the script, for one charge
+    Amount used;
+};
+
+std::vector<Kind> kinds() {
+    return {
+        {hourly(Algorithm::kTokenBucket, 100), {1, 5, 7, kWall, 0, 3'600'000}, 7},
+        {hourly(Algorithm::kSlidingWindow, 100), {1, 5, kWall, 1, 2, 3, 4, 5, 6, 7, 8, 9}, 45},
+        {hourly(Algorithm::kFixedWindow, 100), {1, 5, 7, 1'755'777'600, 1'755'781'200}, 7},
+        {hourly(Algorithm::kConcurrency, 100), {1, 0, 7}, 7},
+    };
+}
+
+/** Each kind of policy alone, and all together. */
+void for_each_question(
+    const std::function<void(const std::vector<Limit>&, const std::vector<int64_t>&)>& test) {
+    std::vector<Limit> limits;
+    std::vector<int64_t> together = {1, kWall};
+    for (const Kind& kind : kinds()) {
+        std::vector<int64_t> answer = {1, kWall};
+        answer.insert(answer.end(), kind.answer.begin(), kind.answer.end());
+        test({kind.limit}, answer);
+        limits.push_back(kind.limit);
+        together.insert(together.end(), kind.answer.begin(), kind.answer.end());
+    }
+    test(limits, together);
+}
+
+TEST(Take, IsRead) {
+    std::vector<Limit> limits;
+    std::vector<int64_t> answer = {1, kWall};
+    for (const Kind& kind : kinds()) {
+        limits.push_back(kind.limit);
+        answer.insert(answer.end(), kind.answer.begin(), kind.answer.end());
+    }
+    Question question(limits);
+    ASSERT_TRUE(question.reads(answer));
+    EXPECT_TRUE(question.passes);
+    EXPECT_EQ(question.now, kWall);
+    for (size_t i = 0; i < limits.size(); ++i) {
+        EXPECT_EQ(question.verdict(i), Verdict::kPassed);
+        EXPECT_EQ(question.used_of(i), kinds()[i].used) << i;
+    }
+    EXPECT_EQ(question.held(0), 5U);
+    answer[0] = answer[2] = 0;
+    ASSERT_TRUE(question.reads(answer));
+    EXPECT_FALSE(question.passes);
+    EXPECT_EQ(question.verdict(0), Verdict::kRefused);
+}
+
+TEST(Take, OfTooFewOrTooManyNumbersIsNone) {
+    for_each_question([](const std::vector<Limit>& limits, const std::vector<int64_t>& answer) {
+        Question question(limits);
+        for (size_t size = 0; size < answer.size(); ++size) {
+            EXPECT_FALSE(
+                question.reads({answer.begin(), answer.begin() + static_cast<long>(size)}));
+            EXPECT_TRUE(question.is_untouched()) << size << " numbers";
+        }
+        std::vector<int64_t> more = answer;
+        more.push_back(0);
+        EXPECT_FALSE(question.reads(more));
+        EXPECT_TRUE(question.is_untouched());
+        more.resize(Reply::kMaxNumbers);
+        EXPECT_FALSE(question.reads(more));
+    });
+}
+
+TEST(Take, OfNegativeOrHugeNumbersIsNone) {
+    for_each_question([](const std::vector<Limit>& limits, const std::vector<int64_t>& answer) {
+        Question question(limits);
+        for (const int64_t bad : {int64_t{-1}, INT64_MIN, kMost, (int64_t{1} << 52) + 1}) {
+            for (size_t i = 0; i < answer.size(); ++i) {
+                std::vector<int64_t> changed = answer;
+                changed[i] = bad;
+                EXPECT_FALSE(question.reads(changed)) << bad << " as number " << i;
+                EXPECT_TRUE(question.is_untouched()) << bad << " as number " << i;
+            }
+        }
+    });
+}
+
+TEST(Take, OfTheLargestNumbersIsRead) {
+    Question question(
+        {hourly(Algorithm::kTokenBucket, 100), hourly(Algorithm::kSlidingWindow, 100)});
+    const int64_t time = int64_t{1} << 52;
+    const int64_t amount = static_cast<int64_t>(kMaxAmount);
+    const int64_t part = UINT32_MAX;
+    EXPECT_TRUE(question.reads({1,    time, 1,    amount, amount, time, time, time, 1,    amount,
+                                time, part, part, part,   part,   part, part, part, part, part}));
+    EXPECT_EQ(question.used_of(0), kMaxAmount);
+}
+
+TEST(Take, OfAnotherKindIsNone) {
+    for_each_question([](const std::vector<Limit>& limits, const std::vector<int64_t>&) {
+        Question question(limits);
+        for (const char* bytes : {"+OK\r\n", "-ERR no\r\n", ":1\r\n", "$1\r\n1\r\n", "$-1\r\n",
+                                  "*0\r\n", "*-1\r\n", "*2\r\n+1\r\n$1\r\n1\r\n"}) {
+            EXPECT_FALSE(question.reads_bytes(bytes)) << bytes;
+            EXPECT_TRUE(question.is_untouched()) << bytes;
+        }
+    });
+}
+
+TEST(Take, OfAnotherRateStartsItsFractionAnew) {
+    Question question({hourly(Algorithm::kTokenBucket, 100)});
+    EXPECT_TRUE(question.reads({1, kWall, 1, 0, 7, kWall, 3'599'999, 3'600'000}));
+    EXPECT_TRUE(question.reads({1, kWall, 1, 0, 7, kWall, 12, 13}));
+    EXPECT_EQ(question.used_of(0), 7U);
+}
+
+TEST(Take, AsksForEveryPolicyAtOnce) {
+    // The most that a decision may have, each with the longest of what can be said of it.
+    std::vector<Limit> limits(kMaxSetPolicies, hourly(Algorithm::kSlidingWindow, 100));
+    Question question(limits);
+    std::vector<int64_t> answer = {1, kWall};
+    const std::vector<int64_t> one = kinds()[1].answer;
+    for (size_t i = 0; i < kMaxSetPolicies; ++i) {
+        answer.insert(answer.end(), one.begin(), one.end());
+    }
+    EXPECT_TRUE(question.reads(answer));
+}
+
+}  // namespace
+}  // namespace ai_limit

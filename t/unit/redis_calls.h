@@ -1,0 +1,133 @@
+#pragma once
+
+// Calls of the script that decides in Redis, as src/redis/script.h describes them.
+
+#include <string>
+#include <vector>
+
+#include "core/fixed_window.h"
+#include "core/limit.h"
+
+namespace ai_limit {
+
+struct RedisCall {
+    std::vector<std::string> keys;
+    std::vector<std::string> arguments;
+
+    template <typename... Numbers>
+    void add(Numbers... numbers) {
+        (arguments.push_back(std::to_string(numbers)), ...);
+    }
+};
+
+/** What one policy asks of a request. */
+struct RedisCharge {
+    const Limit* limit;
+    std::string key;
+    std::string member;  // "" for requests
+    Amount cost = 1;
+    bool dry_run = false;
+    std::string seed = {};
+};
+
+struct RedisSettlement {
+    const Limit* limit;
+    std::string key;
+    std::string member;
+    Amount held;
+    int64_t amount;
+};
+
+inline std::string flights_of(const std::string& key) {
+    return key + ":flights";
+}
+
+inline std::string kind_of(const Limit& limit) {
+    switch (limit.algorithm) {
+        case Algorithm::kTokenBucket:
+            return "b";
+        case Algorithm::kSlidingWindow:
+            return "s";
+        case Algorithm::kFixedWindow:
+            return "f";
+        case Algorithm::kConcurrency:
+        case Algorithm::kHold:
+            break;
+    }
+    return "c";
+}
+
+/** p1 to p4; `wall` is the asking node's clock. */
+inline void add_parameters(RedisCall* call, const Limit& limit, Millis wall) {
+    switch (limit.algorithm) {
+        case Algorithm::kTokenBucket:
+            call->add(limit.refill_amount, limit.refill_millis, limit.fills_in, 0);
+            return;
+        case Algorithm::kSlidingWindow:
+            call->add(limit.period_length / 8, 0, 0, 0);
+            return;
+        case Algorithm::kFixedWindow: {
+            const auto at = [&](Millis time) {
+                return fixed_window::window_at(limit.period, limit.time_zone, time);
+            };
+            const fixed_window::Window present = at(wall);
+            call->add(at(Millis{present.start} * 1000 - 1).start, present.start, present.end,
+                      at(Millis{present.end} * 1000).end);
+            return;
+        }
+        case Algorithm::kConcurrency:
+        case Algorithm::kHold:
+            break;
+    }
+    call->add(0, 0, 0, 0);
+}
+
+inline void add_keys(RedisCall* call, const std::string& key, bool has_flights) {
+    call->keys.push_back(key);
+    if (has_flights) {
+        call->keys.push_back(flights_of(key));
+    }
+}
+
+inline RedisCall take_call(const std::vector<RedisCharge>& charges, Millis lease, Millis wall) {
+    RedisCall call;
+    call.arguments = {"take"};
+    call.add(lease, charges.size());
+    for (const RedisCharge& charge : charges) {
+        add_keys(&call, charge.key, !charge.member.empty());
+        call.arguments.push_back(kind_of(*charge.limit));
+        call.arguments.push_back(charge.member);
+        call.add(charge.cost, charge.limit->capacity, charge.dry_run ? 1 : 0);
+        add_parameters(&call, *charge.limit, wall);
+        call.arguments.push_back(charge.seed);
+    }
+    return call;
+}
+
+inline RedisCall settle_call(const std::vector<RedisSettlement>& settlements, Millis wall) {
+    RedisCall call;
+    call.arguments = {"settle"};
+    call.add(settlements.size());
+    for (const RedisSettlement& settlement : settlements) {
+        add_keys(&call, settlement.key, !settlement.member.empty());
+        call.arguments.push_back(kind_of(*settlement.limit));
+        call.arguments.push_back(settlement.member);
+        call.add(settlement.held, settlement.amount, settlement.limit->capacity);
+        add_parameters(&call, *settlement.limit, wall);
+    }
+    return call;
+}
+
+inline RedisCall renew_call(const Limit& limit, const std::string& key,
+                            const std::vector<std::string>& members, Millis lease) {
+    RedisCall call;
+    add_keys(&call, key, true);
+    call.arguments = {"renew"};
+    call.add(lease, 1);
+    call.arguments.push_back(kind_of(limit));
+    call.add(members.size());
+    call.arguments.insert(call.arguments.end(), members.begin(), members.end());
+    return call;
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,96 @@
+#pragma once
+
+// A Redis for tests of the script that decides: Lua 5.1 itself, and of Redis only what the script
+// uses, with a clock that the test sets. Scripts are kept from globals as Redis keeps them.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+struct lua_State;
+
+namespace ai_limit {
+
+class RedisModel {
+public:
+    /** `script`: Lua that returns an array of integers. */
+    explicit RedisModel(std::string_view script);
+    ~RedisModel();
+    RedisModel(const RedisModel&) = delete;
+    RedisModel& operator=(const RedisModel&) = delete;
+
+    /** Milliseconds since the epoch. Keys that have expired by then are gone. */
+    void set_clock(int64_t millis);
+
+    /** Runs the script; nothing, and error() says why, where it fails. */
+    std::vector<int64_t> run(const std::vector<std::string>& keys,
+                             const std::vector<std::string>& arguments);
+
+    /** Of the last run: "" where it did not fail. */
+    const std::string& error() const { return error_; }
+
+    /** Commands that all runs have called. */
+    uint64_t commands() const { return commands_; }
+
+    bool exists(const std::string& key) const { return keys_.count(key) != 0; }
+
+    /** "" where there is no string. */
+    std::string get(const std::string& key) const;
+
+    /** Milliseconds that the key has still; -1 where it stays for ever, -2 where it is not there.
+     */
+    int64_t time_to_live(const std::string& key) const;
+
+    std::vector<std::string> keys() const;
+
+    /** Puts a string there that stays for ever. */
+    void put(const std::string& key, std::string_view value);
+
+    /** Puts a sorted set with one member there that stays for ever. */
+    void put_sorted_set(const std::string& key);
+
+    /** Forgets the key, or all of them. */
+    void remove(const std::string& key) { keys_.erase(key); }
+    void remove_all() { keys_.clear(); }
+
+private:
+    using Arguments = std::vector<std::string>;
+
+    struct Value {
+        bool is_set = false;
+        std::string text;
+        std::map<std::string, double> members;  // and their scores
+        int64_t expires = -1;
+    };
+
+    /** What a command answers. */
+    struct Reply {
+        enum Kind { kNil, kInteger, kText, kArray, kError } kind = kNil;
+        int64_t integer = 0;
+        std::string text;
+        Arguments array;
+    };
+
+    static int call(lua_State* lua);
+    static int protected_call(lua_State* lua);
+    static bool push_reply(lua_State* lua, bool in_table);
+
+    Reply execute(const Arguments& arguments);
+    Reply execute_on_string(const Arguments& arguments);
+    Reply execute_on_set(const Arguments& arguments, Value* value);
+    Reply add_member(const Arguments& arguments, Value* value);
+    Reply expire(const Arguments& arguments);
+
+    lua_State* lua_;
+    int64_t clock_ = 0;
+    std::map<std::string, Value> keys_;
+    std::string error_;
+    uint64_t commands_ = 0;
+};
+
+/** MessagePack of an array of integers, none of them negative. */
+std::string message_pack(const std::vector<uint64_t>& numbers);
+
+}  // namespace ai_limit
