@@ -12,10 +12,12 @@ use Time::HiRes qw(sleep time);
 use AiLimit::Http;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
+use AiLimit::Redis;
 
 my $module = AiLimit::Nginx::module_path() or plan skip_all => 'the module is not built';
 my $examples = "$FindBin::Bin/../conf-examples";
 my @models = map { AiLimit::ModelServer->start } 1 .. 2;
+my ($redis, @cluster);
 my $json = JSON::PP->new->canonical->utf8;
 my $CHAT = '{"model":"m","messages":[]}';
 
@@ -102,6 +104,26 @@ my %shows = (
         my $spent = post($port, $used, chat_of('Hi'), 'x-api-key' => 'd');
         is $spent->{status}, 429, 'a client that has used up its day';
         like logged($nginx, -1), qr/ 429 REJECTED (?:day|minute) .* by=none$/, 'is refused';
+    },
+    'redis.conf' => sub {
+        my ($port, $nginx) = @_;
+        my $other = AiLimit::Nginx->start(config => config_of("$examples/redis.conf"));
+        my @key = ('x-api-key' => 'a');
+        is_deeply [map { get($_ % 2 ? $port : $other->port, '/v1/models', @key)->{status} } 1 .. 8], [(200) x 5, (429) x 3],
+            'five requests a minute, over both nginx';
+        is get($other->port, '/v1/models', @key)->{headers}{'x-ratelimit-limit'}, 5, 'and so they say';
+        unlike $_->error_log, qr/Redis/, 'by Redis' for $nginx, $other;
+        $redis->stop;
+        is get($port, '/v1/models', @key)->{status}, 429, 'without it they remember';
+        is get($port, '/v1/models', 'x-api-key' => 'b')->{status}, 200, 'and go on';
+    },
+    'redis-cluster.conf' => sub {
+        my ($port, $nginx) = @_;
+        my @user = ('x-api-key' => 'a', 'x-user-id' => 'u');
+        is_deeply statuses(11, $port, @user), [(200) x 10, 429], 'ten requests a minute for each user';
+        is get($port, '/v1/models', 'x-api-key' => 'a', 'x-user-id' => 'v')->{headers}{'x-ratelimit-remaining'}, 89,
+            'of a hundred for each customer, from which a refusal takes nothing';
+        unlike $nginx->error_log, qr/Redis/, 'by the cluster';
     },
     'per-model.conf' => sub {
         my ($port, $nginx) = @_;
@@ -194,9 +216,19 @@ sub config_of {
     $text =~ s/^(\s*)listen 8080\b/$1listen 127.0.0.1:%%PORT_0%%/mg;
     $text =~ s/127\.0\.0\.1:8081\b/'127.0.0.1:' . $models[0]->port/ge;
     $text =~ s/127\.0\.0\.1:8082\b/'127.0.0.1:' . $models[1]->port/ge;
+    # However busy the machine: that Redis is slow is no part of what is shown.
+    $text =~ s/^(\s*ai_limit_redis [^;]*)/$1 timeout=10s connect_timeout=10s/m;
+    $text =~ s/127\.0\.0\.1:6379\b/'127.0.0.1:' . ($redis \/\/= AiLimit::Redis->start)->port/ge;
+    $text =~ s/127\.0\.0\.1:700(\d)\b/'127.0.0.1:' . cluster_node($1)->port/ge;
     $text =~ s{\blogs/(error|access)\.log\b}{%%DIR%%/$1.log}g;
     my $user = $> == 0 ? 'user root;' : '';
     return "daemon off; pid %%DIR%%/nginx.pid; $user\n$text";
+}
+
+sub cluster_node {
+    my ($n) = @_;
+    @cluster = AiLimit::Redis->start_cluster(masters => 3) if !@cluster;
+    return $cluster[$n];
 }
 
 sub statuses {

@@ -1,0 +1,184 @@
+# Redis does not answer, or is not there: nobody waits for it but those who ask first, nginx says so once, and is
+# back when Redis is. Requests come all the while, and none fails.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Time::HiRes qw(sleep);
+
+use AiLimit::FakeRedis;
+use AiLimit::Http;
+use AiLimit::Redis;
+use AiLimit::RedisFaults;
+
+# Long enough for a busy machine, and each silence below lasts as long.
+my $timeout = (AiLimit::Nginx::PATIENCE >= 60 ? 3000 : 700) . 'ms';
+
+my $redis = AiLimit::Redis->start;
+my $proxy = AiLimit::FakeRedis->start(upstream => $redis);
+
+subtest 'who waits keeps nobody from being served' => sub {
+    my $t = AiLimit::RedisFaults->start(proxy => $proxy, timeout => '60s');
+    $proxy->when('EVALSHA', hold => 1);
+    $proxy->forget;
+    my @waiting = map { start_request($t->port, path => '/limited?k=waiting') } 1 .. 16;
+    $proxy->wait_for_commands('EVALSHA', 16);
+    my %others;
+    for (1 .. 400) {
+        my $response = get($t->port, '/free', Connection => 'close');
+        $others{$response->{headers}{'x-worker'}}++ if $response->{status} == 200;
+        last if keys %others == 2 && $_ > 50;
+    }
+    is keys %others, 2, 'both workers answer others meanwhile';
+    is grep({ length $_->{in} } @waiting), 0, 'while they wait';
+    $proxy->clear;
+    $proxy->release;
+    is_deeply [map { $_->finish->{status} } @waiting], [(200) x 16], 'and then pass';
+    is $t->used('waiting'), 16, 'each counted once';
+    $t->stop;
+};
+
+my $t = AiLimit::RedisFaults->start(proxy => $proxy, timeout => $timeout);
+
+$t->survives('silence', sub { answer(silent => 1) }, sub { $proxy->clear }, lost => qr/a command timed out/);
+$t->survives('half an answer', sub { answer(cut => 3) }, sub { $proxy->clear }, lost => qr/a command timed out/);
+$t->survives('a text that never ends', sub { answer(bad => 'huge_text') }, sub { $proxy->clear }, lost => qr/timed out/);
+$t->survives('Redis is frozen', sub { $redis->freeze }, sub { $redis->thaw }, lost => qr/a command timed out/);
+$t->survives('no answer to a connection', sub { $proxy->stall; $proxy->close_all },
+    sub { $proxy->welcome }, lost => qr/closed the connection|connecting timed out/);
+$t->survives('a closed port', sub { $proxy->refuse; $proxy->close_all }, sub { $proxy->welcome });
+$t->survives('connections reset', sub { $proxy->refuse; $proxy->close_all('reset') }, sub { $proxy->welcome });
+$t->survives('too many clients', sub { $proxy->at_connect(error => 'MAXCLIENTS', close => 1); $proxy->close_all },
+    sub { $proxy->clear });
+$t->survives('a connection that is closed at once', sub { $proxy->at_connect(close => 1); $proxy->close_all },
+    sub { $proxy->clear });
+$t->survives('Redis is restarted with its data', sub { $redis->stop(keep => 1) }, sub { $redis->launch });
+$t->survives('Redis is restarted without', sub { $redis->stop }, sub { $redis->launch });
+
+subtest 'a replica takes over' => sub {
+    my $replica = AiLimit::Redis->start(replica_of => $redis);
+    # Both workers are connected to the old master.
+    my %workers;
+    while (keys %workers < 2) {
+        $workers{get($t->port, '/limited?k=both', Connection => 'close')->{headers}{'x-worker'}}++;
+    }
+    $t->survives('under load', sub {
+        $redis->command('REPLICAOF', '127.0.0.1', $replica->port);
+    }, sub {
+        $proxy->upstream($replica);
+        $replica->command('REPLICAOF', 'NO', 'ONE');
+    }, lost => qr/READONLY|MASTERDOWN/);
+    $proxy->upstream($redis);
+    $redis->command('REPLICAOF', 'NO', 'ONE');
+    $proxy->close_all;
+};
+
+subtest 'one worker finds a replica, the other one asks later' => sub {
+    my $other = AiLimit::Redis->start;
+    my $seen = length $t->nginx->error_log;
+    my %client;
+    while (keys %client < 2) {
+        my $client = AiLimit::OneConnection->new($t->port);
+        $client{$client->ask('/limited?k=two')->{headers}{'x-worker'}} = $client;
+    }
+    my ($first, $second) = values %client;
+    $redis->command(qw(REPLICAOF 127.0.0.1), $other->port);
+    $proxy->upstream($other);
+    is $first->ask('/limited?k=two')->{status}, 200, 'a request passes without Redis';
+    $redis->wait_for(sub {
+        $first->ask('/limited?k=again');
+        return substr($t->nginx->error_log, $seen) =~ /is back/;
+    }, 'Redis to be found');
+    $proxy->forget;
+    is $second->ask('/limited?k=two')->{status}, 200, 'the other worker asks';
+    is $t->takes, 1, 'the new master';
+    is_deeply [map { /is (lost|back)/ } $t->lines($seen)], [qw(lost back)], 'and loses nothing';
+    $redis->command('REPLICAOF', 'NO', 'ONE');
+    $proxy->upstream($redis);
+};
+
+$t->stop;
+
+subtest 'a Unix socket' => sub {
+    my $here = AiLimit::RedisFaults->start(url => $redis->unix_url, timeout => '30s');
+    $here->survives('that is closed', sub { $redis->stop }, sub { $redis->launch });
+    my $path = $redis->socket_path;
+    $here->survives('that is gone', sub {
+        rename $path, "$path.away" or die "$path: $!";
+        kill_clients();
+    }, sub { rename "$path.away", $path });
+    $here->stop;
+};
+
+subtest 'TLS' => sub {
+    my $secure = AiLimit::Redis->start(tls => 1);
+    my $other = AiLimit::Redis->start(tls => 1);
+    my $trust = 'ssl_trusted_certificate=' . $secure->ca_file;
+    my $there = AiLimit::RedisFaults->start(url => $secure->url, timeout => $timeout, parameters => $trust);
+    my @files = map { [$other->dir . "/$_", $secure->dir . "/$_"] } qw(server.pem server.key);
+    $there->survives('a certificate by another CA', sub {
+        $secure->stop;
+        swap_files(@files);
+        $secure->launch;
+    }, sub {
+        $secure->stop;
+        swap_files(@files);
+        $secure->launch;
+    });
+    $there->survives('a handshake that nobody answers', sub { $secure->restart; $secure->freeze }, sub { $secure->thaw });
+    $there->stop;
+    my $plain = AiLimit::RedisFaults->start(proxy => $proxy, url => $proxy->url =~ s/^redis/rediss/r,
+        timeout => $timeout, parameters => $trust);
+    is_deeply $plain->ask(50)->{status}, {200 => 50}, 'a server without TLS: requests pass';
+    is grep({ /\[warn\].*the TLS handshake failed/ } $plain->lines(0)), 1, 'one warning';
+    is $plain->lines(0), 1, 'and nothing else';
+    $plain->stop;
+};
+
+done_testing;
+
+sub answer {
+    my (@how) = @_;
+    $proxy->when($_, @how) for qw(EVALSHA EVAL);
+    return;
+}
+
+sub kill_clients {
+    my $client = AiLimit::RedisClient->new($redis->port);
+    return $client->command(qw(CLIENT KILL TYPE normal SKIPME yes));
+}
+
+sub swap_files {
+    for (@_) {
+        my ($one, $two) = @$_;
+        rename $one, "$one.aside" or die "$one: $!";
+        rename $two, $one or die "$two: $!";
+        rename "$one.aside", $two or die "$one: $!";
+    }
+    return;
+}
+
+# A client that stays with its worker.
+package AiLimit::OneConnection;
+
+use IO::Socket::INET;
+
+sub new {
+    my ($class, $port) = @_;
+    return bless {socket => IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port)}, $class;
+}
+
+sub ask {
+    my ($self, $path) = @_;
+    my $socket = $self->{socket};
+    syswrite $socket, "GET $path HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    my $in = '';
+    my $response;
+    until ($response = AiLimit::Http::_take(\$in, 'GET', 0)) {
+        sysread $socket, $in, 65536, length $in or die "no answer: $!";
+    }
+    return AiLimit::Http::_parse_headers($response);
+}
