@@ -5,7 +5,8 @@
 // is as busy as the server hides what it should show: keys are computed instead of stored (no
 // cache misses for a million of them), and of an answer only status, head and length are read.
 //
-// Prints one line: requests=N seconds=S status_200=N [status_429=N ...]
+// Prints one line: requests=N seconds=S status_200=N [status_429=N ...]; with --latency also
+// p50=US p90=US, the microseconds from a request, or those sent together, to its answer.
 // Exits with 1 when a connection fails or an answer cannot be understood.
 
 #include <arpa/inet.h>
@@ -18,8 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdarg>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -43,6 +46,7 @@ struct Options {
     unsigned depth = 1;  // requests sent together on one connection
     uint64_t seed = 1;
     bool in_order = false;  // every key in turn instead of a random one
+    bool latency = false;
 };
 
 [[noreturn]] __attribute__((format(printf, 1, 2))) void fail(const char* format, ...) {
@@ -146,6 +150,7 @@ struct Connection {
     size_t received = 0;  // bytes of incomplete answers in `in`
     std::string out;      // what is to be sent, from `sent` on
     size_t sent = 0;
+    double sent_at = 0;  // where latency is measured
     std::vector<char> in = std::vector<char>(kReadBytes);
 };
 
@@ -227,6 +232,9 @@ private:
             outstanding_++;
             started_++;
         }
+        if (options_.latency) {
+            connection.sent_at = monotonic_seconds();
+        }
         flush(connection);
     }
 
@@ -279,6 +287,9 @@ private:
             done_++;
             connection.outstanding--;
             outstanding_--;
+            if (options_.latency) {
+                latencies_.push_back((monotonic_seconds() - connection.sent_at) * 1e6);
+            }
         }
         if (rest.size() == connection.in.size()) {
             fail("an answer longer than %zu bytes", connection.in.size());
@@ -290,13 +301,23 @@ private:
         }
     }
 
-    void report(double seconds) const {
+    double percentile(size_t percent) {
+        const auto at =
+            latencies_.begin() + static_cast<ptrdiff_t>((latencies_.size() - 1) * percent / 100);
+        std::nth_element(latencies_.begin(), at, latencies_.end());
+        return *at;
+    }
+
+    void report(double seconds) {
         printf("requests=%llu seconds=%.6f", static_cast<unsigned long long>(done_), seconds);
         for (size_t status = 0; status < by_status_.size(); status++) {
             if (by_status_[status] != 0) {
                 printf(" status_%zu=%llu", status,
                        static_cast<unsigned long long>(by_status_[status]));
             }
+        }
+        if (!latencies_.empty()) {
+            printf(" p50=%.3f p90=%.3f", percentile(50), percentile(90));
         }
         printf("\n");
     }
@@ -313,11 +334,12 @@ private:
     uint64_t outstanding_ = 0;
     uint64_t done_ = 0;
     std::array<uint64_t, 1000> by_status_ = {};
+    std::vector<double> latencies_;
 };
 
 constexpr const char* kUsage =
     "usage: load --port P (--requests N | --seconds S) [--connections C] [--keys K]\n"
-    "            [--pipeline D] [--seed X] [--in-order]";
+    "            [--pipeline D] [--seed X] [--in-order] [--latency]";
 
 uint64_t whole_number(const char* name, const char* text, uint64_t max) {
     char* end = nullptr;
@@ -333,8 +355,8 @@ Options read_options(int argc, char** argv) {
     Options options;
     for (int i = 1; i < argc; i++) {
         const std::string name = argv[i];
-        if (name == "--in-order") {
-            options.in_order = true;
+        if (name == "--in-order" || name == "--latency") {
+            (name == "--latency" ? options.latency : options.in_order) = true;
             continue;
         }
         if (++i == argc) {

@@ -20,7 +20,8 @@ use Time::HiRes qw(sleep time);
 our @EXPORT_OK = qw(
     ai_limit_config limit_req_config nginx_path work_folder compile run_load run_streams
     own_processes free_port start_nginx stop_nginx callgrind callgrind_control
-    instructions_without_allocator two_processors processor_time median table_row verdict
+    instructions instructions_without_allocator processors two_processors processor_time median
+    table_row verdict run_redis_calls
 );
 
 my $root = abs_path(dirname(__FILE__) . '/../..');
@@ -62,6 +63,8 @@ sub work_folder {
 # What Boost.JSON wants, beside the flags that all have.
 my %more_flags = (usage_bench => [qw(-fexceptions -frtti)]);
 
+my %libraries = (redis_calls => ['-lhiredis']);
+
 # Compiles bench/NAME.cpp, with the named parts of src/, unless the program is newer than all it may
 # be made of. Returns the program's path.
 sub compile {
@@ -73,7 +76,8 @@ sub compile {
 
     make_path("$root/build/bench");
     my @flags = (qw(-std=c++17 -O2 -fno-exceptions -fno-rtti -Wall -Wextra), @{ $more_flags{$name} || [] });
-    my @command = ($ENV{CXX} || 'g++', @flags, "-I$root/src", @sources, '-o', $program);
+    my @command = ($ENV{CXX} || 'g++', @flags, "-I$root/src", @sources, '-o', $program,
+        @{ $libraries{$name} || [] });
     system(@command) == 0 or die "@command failed\n";
     return $program;
 }
@@ -259,7 +263,10 @@ sub callgrind_control {
 
 # What malloc and free spend on the same requests differs by more than a limiter costs, with what the
 # heap looks like once the configuration is read: it says nothing of the limiter and is left out.
-sub instructions_without_allocator {
+sub instructions_without_allocator { return (instructions(@_))[0] }
+
+# Those without the allocator's, and the allocator's.
+sub instructions {
     my ($file) = @_;
     my ($total, $allocator) = (0, 0);
     for (`callgrind_annotate --auto=no --threshold=100 $file`) {
@@ -271,15 +278,20 @@ sub instructions_without_allocator {
                 |unlink_chunk\S*|malloc_consolidate|alloc_perturb|free_perturb|sysmalloc)\s*\[/x;
     }
     $total or die "callgrind wrote no totals\n";
-    return $total - $allocator;
+    return ($total - $allocator, $allocator);
 }
 
 # Two processors that this process may use; none where there is only one.
 sub two_processors {
+    my @all = processors();
+    return @all >= 2 ? @all[0, 1] : ();
+}
+
+# All processors that this process may use.
+sub processors {
     open my $file, '<', '/proc/self/status' or return;
     my ($list) = map { /^Cpus_allowed_list:\s*(\S+)/ ? $1 : () } <$file>;
-    my @all = map { /(\d+)-(\d+)/ ? $1 .. $2 : $_ } split /,/, $list // '';
-    return @all >= 2 ? @all[0, 1] : ();
+    return map { /(\d+)-(\d+)/ ? $1 .. $2 : $_ } split /,/, $list // '';
 }
 
 # Processor time of a process so far, in seconds, user and system.
@@ -297,7 +309,7 @@ sub processor_time {
 # ---- load
 
 # Runs the load generator, in front of which @$wrapper is put; every answer has to be 200.
-# Returns { requests, seconds }.
+# Returns { requests, seconds }, with --latency also { p50, p90 } in microseconds.
 sub run_load {
     my $result = run_against('load', @_);
     ($result->{status_200} // 0) == $result->{requests} or die "not everything passed\n";
@@ -308,13 +320,26 @@ sub run_load {
 # Returns { streams, bytes, seconds }.
 sub run_streams { return run_against('stream', @_) }
 
+# Calls a Redis one by one, over a connection of its own. Returns { calls, seconds, p50, p90 }.
+sub run_redis_calls {
+    my ($port, $wrapper, @arguments) = @_;
+    return run_program('redis_calls', $port, $wrapper, @arguments) // die "redis_calls failed\n";
+}
+
 # What the program prints of its run against an nginx.
 sub run_against {
     my ($name, $nginx, $wrapper, @arguments) = @_;
-    my @command = (@$wrapper, compile($name), '--port', $nginx->{port}, @arguments);
+    return run_program($name, $nginx->{port}, $wrapper, @arguments)
+        // die "$name failed\n" . logs($nginx);
+}
+
+# Undefined where it failed.
+sub run_program {
+    my ($name, $port, $wrapper, @arguments) = @_;
+    my @command = (@$wrapper, compile($name), '--port', $port, @arguments);
     open my $pipe, '-|', @command or die "$command[0]: $!\n";
     my $line = <$pipe> // '';
-    close $pipe or die "$name failed\n" . logs($nginx);
+    close $pipe or return;
     return { $line =~ /(\w+)=([\d.]+)/g };
 }
 
