@@ -136,9 +136,12 @@ sub scores {
 # Whether all that is in flight is there until a lease from now, at the longest.
 sub is_leased {
     my ($count) = @_;
-    my ($now, $scores) = scores();
-    my @scores = map { values %$_ } values %$scores;
-    is scalar(@scores), $count, 'Redis knows what is in flight';
+    my ($now, @scores);
+    ok at_last(sub {
+        ($now, my $scores) = scores();
+        @scores = map { values %$_ } values %$scores;
+        return @scores == $count;
+    }), 'Redis knows what is in flight';
     is scalar(grep { $_ > $now && $_ <= $now + 1000 * (LEASE + 1) } @scores), $count, 'until its lease is over';
     return;
 }

@@ -161,7 +161,7 @@ sub serving_workers {
 # Kills one worker as the kernel would; back when another has taken its place.
 sub kill_worker {
     my ($self, $worker) = @_;
-    my $count = () = $self->workers;
+    my $count = $self->_workers_wanted;    # those of an old generation may be about to end
     $self->{killed} = 1;
     kill 'KILL', $worker;
     $self->_wait_for(sub {

@@ -133,7 +133,7 @@ sub logged_id {
     my ($self, $id) = @_;
     my $line;
     my $deadline = time + AiLimit::Nginx::PATIENCE;
-    until (($line) = $self->{nginx}->access_log =~ /^(id=$id .*)$/m) {
+    until (($line) = $self->{nginx}->access_log =~ /^(id=$id .*)\n/m) {
         croak "request $id is not in the access log" if time > $deadline;
         sleep 0.005;
     }
