@@ -29,10 +29,14 @@ my %places = (
     if       => "server {\nlocation / {\nif (\$arg_k) {\nHERE\n}\n}\n}\n",
 );
 
+my @bad_syncs = ('', 'on', 'Strict', 'often', '-1', '-1ms', '0', '0ms', '0s', '10001ms', '11s', '10s1ms', '1m', '1h', '1.5s',
+    '1us', '10xs', 'ms', '11', '500', '99999999999999999999', '18446744073709551617ms');
+
 # The place, the line, and the word that the message must have.
 my @mistakes = (
     [http => 'ai_limit_redis;', 'number of arguments'],
     [http => 'ai_limit_redis sync=strict;', 'sync='],
+    [http => 'ai_limit_redis sync=100ms;', 'sync='],
     [shared => "$redis;", 'duplicate'],
     (map { [$_ => "$redis;", 'not allowed'] } qw(server location if)),
 
@@ -51,8 +55,8 @@ my @mistakes = (
     [http => "$redis shiny=1;", 'shiny='],
     [http => "$redis Prefix=a;", 'Prefix='],
     [http => "$redis \"\";", '""'],
-    (map { [http => "ai_limit_redis redis://127.0.0.1 sync=$_;", "sync=$_"] } '', 'on', 'Strict', 'strict,off', 'often', '-1', '0', '0ms'),
-    [http => "$redis sync=strict;", 'sync='],
+    (map { [http => "ai_limit_redis redis://127.0.0.1 sync=$_;", "sync=$_"] } @bad_syncs, 'strict,off'),
+    (map { [http => "$redis sync=$_;", 'sync='] } 'strict', '100ms'),
     (map { my $name = $_; map { [http => "$redis $name=$_;", "$name=$_"] } '', 'soon', '0', '0ms', '-50ms', '50xs', '1.5s', '99999999999999999999' }
         'timeout', 'connect_timeout'),
     [http => "$redis timeout=1s timeout=2s;", 'timeout='],
@@ -86,8 +90,10 @@ my @mistakes = (
     [http => "$redis ssl_verify=off;", 'ssl_verify='],
     [http => 'ai_limit_redis unix:/tmp/redis.sock sync=strict ssl_verify=on;', 'ssl_verify='],
 
-    (map { [shared => "$policy sync=$_;", "sync=$_"] } '', 'on', 'Strict', 'often', '-1', '0', '0ms', '$arg_s'),
+    (map { [shared => "$policy sync=$_;", "sync=$_"] } @bad_syncs, '$arg_s'),
     [shared => "$policy sync=off sync=strict;", 'sync=strict'],
+    [shared => "$policy sync=1s sync=2s;", 'sync=2s'],
+    [http => "$policy sync=100ms;", '"p"'],
     [http => "$policy sync=strict;", '"p"'],
     [http => 'ai_limit_policy p key=$arg_k concurrency=1 sync=strict;', '"p"'],
 );
@@ -125,6 +131,12 @@ my %correct = (
         "$redis 'password=with space and \$dollar';"],
     'policies of both kinds' => ["$redis; $policy; ai_limit_policy q key=\$arg_k concurrency=1 sync=off;"
         . ' ai_limit_policy t key=$arg_k rate=1kt/m sync=strict; server { ai_limit p q t; }'],
+    'no sync=' => ['ai_limit_redis redis://127.0.0.1;', "ai_limit_redis redis://127.0.0.1; $policy; server { ai_limit p; }"],
+    'every interval' => [map { ("ai_limit_redis redis://127.0.0.1 sync=$_;", "ai_limit_redis redis://127.0.0.1; $policy sync=$_;") }
+        qw(1ms 100ms 1s 10s 10000ms 9s999ms 5)],
+    'intervals, also where Redis decides' => ["$redis; $policy sync=1s; ai_limit_policy q key=\$arg_k concurrency=1 sync=1s;"
+        . ' ai_limit_policy t key=$arg_k rate=1kt/m sync=50ms; ai_limit_policy u key=$arg_k rate=1kt/m reserve=off sync=50ms;'
+        . ' server { ai_limit p q t u; }'],
     'sync=off without Redis' => ["$policy sync=off;"],
     'the directive behind its use' => ["$policy sync=strict; server { ai_limit p; } $redis;"],
 );

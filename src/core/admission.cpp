@@ -17,7 +17,11 @@ bool is_wide(const Charge& charge) {
 
 /** Whether it is decided here. */
 bool is_weighed(const Charge& charge) {
-    return charge.decider == Decider::kHere || charge.decider == Decider::kAlone;
+    return charge.decider != Decider::kElsewhere && charge.decider != Decider::kDecided;
+}
+
+bool is_ledger(const Charge& charge) {
+    return charge.limit->algorithm == Algorithm::kLedger;
 }
 
 /** Whether the charge's state is another's, which is written as it is. */
@@ -73,7 +77,8 @@ private:
         bool present;  // the entry is in `cell`
         bool missing;  // there is no room for it, and it has been decided on all the same
         Cell cell;
-        Amount taken;  // of the limit, before this charge
+        Amount taken;     // of the limit, before this charge
+        bool is_unknown;  // of a ledger: nothing is known of what others have used
     };
 
     Place& place(const Charge* charge) { return places_[charge - charges_]; }
@@ -173,9 +178,13 @@ private:
 
     /** Whether the charge fits its limit. */
     bool weigh(Charge* charge) {
-        if (!is_weighed(*charge)) {
-            return weigh_elsewhere(charge);
+        if (is_shared(*charge)) {
+            return weigh_shared(charge);
         }
+        return weigh_here(charge);
+    }
+
+    inline __attribute__((always_inline)) bool weigh_here(Charge* charge) {
         if (charge->settled_later) {
             return weigh_use(charge);
         }
@@ -183,6 +192,69 @@ private:
             return weigh_token_bucket(charge);
         }
         return weigh_other(charge);
+    }
+
+    __attribute__((noinline)) bool weigh_shared(Charge* charge) {
+        if (is_ledger(*charge)) {
+            open_ledger(charge);
+            return true;
+        }
+        bool passes = is_weighed(*charge) ? weigh_here(charge) : weigh_elsewhere(charge);
+        return charge->has_ledger ? weigh_ledger(charge, passes) : passes;
+    }
+
+    void open_ledger(Charge* charge) {
+        charge->state = State{};
+        charge->news = News::kNone;
+        charge->cost = 0;
+        place(charge).taken = 0;
+        place(charge).is_unknown = false;
+        if (place(charge).present) {
+            load_state(place(charge).cell, kWide, &charge->state);
+        } else {
+            begin_ledger(charge->access->journal.zone(), charge->policy, &charge->state.ledger);
+        }
+    }
+
+    /** Whether the charge, which `passes` by what is known here, is within this node's share. */
+    bool weigh_ledger(Charge* charge, bool passes) {
+        Charge* opened = ledger_of(charge);
+        LedgerState* ledger = &opened->state.ledger;
+        if (has_new_window(charge)) {
+            ledger->acknowledged = ledger->counted;
+        }
+        if (charge->decider == Decider::kDecided) {
+            note_answered(ledger, charge->cost != 0 ? charge->cost : 1);
+        }
+        if (!is_weighed(*charge)) {
+            return passes;
+        }
+        if (untold(*ledger) == 0) {
+            Millis now = now_of(*charge, now_).monotonic;
+            Amount left =
+                remaining_of(*charge->limit, place(charge).taken + asked_of_redis(*ledger, now));
+            set_share(charge->access->journal.zone(), left, ledger);
+        }
+        Amount wanted = untold(*ledger) + (charge->cost != 0 ? charge->cost : 1);
+        bool asks = passes && charge->decider == Decider::kByShare && !charge->dry_run &&
+                    wanted > ledger->share;
+        if (asks) {
+            charge->verdict = Verdict::kUnknown;
+        }
+        place(opened).is_unknown = untold(*ledger) == 0 && place(charge).taken == 0;
+        opened->verdict = charge->verdict;
+        opened->cost = charge->settled_later ? 0 : charge->cost;
+        return passes && !asks;
+    }
+
+    /** Whether what the ledger has not told was counted in a calendar window that is over. */
+    bool has_new_window(Charge* charge) {
+        if (charge->limit->algorithm != Algorithm::kFixedWindow || !place(charge).present) {
+            return false;
+        }
+        State before{};
+        load_state(place(charge).cell, kSmall, &before);
+        return before.fixed_window.end <= charge->state.fixed_window.start;
     }
 
     inline __attribute__((always_inline)) bool weigh_token_bucket(Charge* charge) {
@@ -259,7 +331,12 @@ private:
         for (Charge* charge = charges_; charge != end_; ++charge) {
             bool has_room = place(charge).present && !has_flights(charge->limit->algorithm);
             if (!has_room && counts(*charge) && !make_room(charge)) {
-                place(charge).missing = charge->decider == Decider::kDecided;
+                if (charge->decider == Decider::kByShare && is_ledger(*charge)) {
+                    charge->verdict = Verdict::kUnknown;
+                    passes = false;
+                    continue;
+                }
+                place(charge).missing = charge->decider == Decider::kDecided || is_ledger(*charge);
                 if (place(charge).missing) {
                     continue;
                 }
@@ -313,7 +390,12 @@ private:
     inline __attribute__((always_inline)) void write(Charge* charge, const Geometry& geometry) {
         const Limit& limit = *charge->limit;
         State* state = &charge->state;
-        if (is_taken_over(*charge)) {
+        if (is_ledger(*charge)) {
+            write_ledger(charge);
+        } else if (is_taken_over(*charge)) {
+            if (charge->has_ledger) {
+                take_over_beside_ledger(charge);
+            }
             place(charge).taken = used(limit, *state);
         } else {
             ai_limit::charge(limit, state, charge->cost);
@@ -328,6 +410,27 @@ private:
         store_state(journal, place(charge).cell, geometry, *state);
         if (charge->flight != nullptr) {
             write_record(charge);
+        }
+    }
+
+    /** What the ledger has not told, which may have ended with its window, is used as well. */
+    void take_over_beside_ledger(Charge* charge) {
+        Charge* opened = ledger_of(charge);
+        charge_any(*charge->limit, &charge->state, untold(opened->state.ledger));
+        Journal* journal = &opened->access->journal;
+        if (place(opened).present && is_over(opened->state.ledger)) {
+            store_tag(journal, place(opened).cell, 0);
+        } else if (place(opened).present) {
+            store_state(journal, place(opened).cell, kWide, opened->state);
+        }
+    }
+
+    void write_ledger(Charge* charge) {
+        charge->news =
+            count_in_ledger(&charge->state.ledger, charge->cost, now_of(*charge, now_).monotonic,
+                            charge->limit->period_length);
+        if (place(charge).is_unknown && charge->news == News::kLater) {
+            charge->news = News::kSoon;
         }
     }
 
@@ -359,7 +462,8 @@ private:
     __attribute__((noinline)) void mark_refusing() {
         for (Charge* charge = charges_; charge != end_; ++charge) {
             release_flight(charge);
-            if (charge->verdict != Verdict::kRefused || !place(charge).present) {
+            if (charge->verdict != Verdict::kRefused || !place(charge).present ||
+                is_ledger(*charge)) {
                 continue;
             }
             const Geometry& geometry = geometry_of(charge->limit->algorithm);
@@ -401,6 +505,13 @@ Amount settle_charge(Charge* used, Amount tokens, const Now& now) {
     ZoneAccess* access = used->access;
     Settlement settlement = {used->limit, used->tag,    used->policy,
                              tokens,      hold->flight, access->on_full == OnFull::kEvict};
+    bool tells = used->has_ledger && is_weighed(*used);
+    Charge* ledger = tells ? ledger_of(used) : nullptr;
+    if (tells) {
+        ledger->news = News::kNone;
+        settlement.ledger = {ledger->tag, ledger->policy, ledger->limit->period_length,
+                             &ledger->news};
+    }
     Amount above = settle(&access->journal, settlement, now_of(*used, now));
     if (hold->flight != nullptr) {
         access->flights.give_back(access->journal, hold->flight);

@@ -2,6 +2,7 @@
 
 #include "core/algorithm.h"
 #include "core/flights.h"
+#include "core/ledger.h"
 #include "core/settlement.h"
 #include "core/table.h"
 
@@ -23,6 +24,7 @@ enum class Verdict : uint8_t {
     kRefused,    // by this policy
     kUncounted,  // no room in the zone, and passed without being counted
     kNoRoom,     // refused for want of room in the zone
+    kUnknown,    // this node has no share left to pass it from: others must be asked
 };
 
 /** Who decides on a charge. */
@@ -30,6 +32,7 @@ enum class Decider : uint8_t {
     kHere,
     // Of policies that nodes share, which count by shared_clock.h:
     kAlone,      // this node, since nobody else can
+    kByShare,    // this node, as far as its share goes
     kElsewhere,  // nobody yet: looking at it tells only what is counted here
     kDecided,    // it has been: the charge's state is taken over as it is
 };
@@ -48,6 +51,10 @@ struct Ask {
     bool settled_later = false;
 
     Decider decider = Decider::kHere;
+
+    // Of a shared policy whose requests this node may pass by itself: a charge of ledger_limit()
+    // stands before its others, for the same key.
+    bool has_ledger = false;
 };
 
 /** Whether other nodes have a part in the policy's counts. */
@@ -59,6 +66,7 @@ inline bool is_shared(const Ask& ask) {
 struct Charge : Ask {
     // Filled in by begin_charge(), like what is asked.
     Verdict verdict;
+    News news;      // of a ledger: what the caller is to do
     uint64_t tag;   // of the key's entry
     Bucket* first;  // where it belongs
 
@@ -68,6 +76,11 @@ struct Charge : Ask {
     // by settle_charge().
     FlightRecord* flight;
 };
+
+/** The charge for the ledger of a charge that has one, and for what it holds in tokens. */
+inline Charge* ledger_of(Charge* charge) {
+    return charge - (charge->settled_later ? 2 : 1);
+}
 
 /** Begins to load from memory what a decision on this key will look at. `hash`: by hash_key(). */
 inline void begin_charge(Charge* charge, const Ask& ask, uint64_t hash) {

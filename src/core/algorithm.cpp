@@ -34,6 +34,7 @@ Millis window_of(const Limit& limit, const State& state) {
             return (Millis{state.fixed_window.end} - state.fixed_window.start) * 1000;
         case Algorithm::kConcurrency:
         case Algorithm::kHold:
+        case Algorithm::kLedger:
             break;
     }
     return 0;
@@ -54,6 +55,7 @@ void advance(const Limit& limit, State* state, Now now) {
             break;
         case Algorithm::kConcurrency:
         case Algorithm::kHold:
+        case Algorithm::kLedger:
             break;
     }
 }
@@ -77,6 +79,7 @@ Millis until_back_other(const Limit& limit, const State& state, Amount amount, N
             return fixed_window::until_back(state.fixed_window, amount, now.wall);
         case Algorithm::kConcurrency:
         case Algorithm::kHold:
+        case Algorithm::kLedger:
             return amount == 0 ? 0 : kInFlightWait;
     }
     return 0;

@@ -10,11 +10,6 @@ namespace ai_limit {
 // The one switch over the algorithms. A decision is: advance the state to now, ask whether it fits,
 // charge. A state of zeros is that of a key that was never seen.
 
-/** Whether states of this algorithm take kWideStateBytes, else kSmallStateBytes. */
-constexpr bool is_wide(Algorithm algorithm) {
-    return algorithm == Algorithm::kSlidingWindow;
-}
-
 /** Whether each request that counts has a record until it ends (flights.h). */
 constexpr bool has_flights(Algorithm algorithm) {
     return algorithm == Algorithm::kConcurrency || algorithm == Algorithm::kHold;
@@ -25,9 +20,12 @@ void advance(const Limit& limit, State* state, Now now);
 
 /** What is used of the limit, after an advance; above the capacity where that has shrunk. */
 inline Amount used(const Limit& limit, const State& state) {
-    // All small states have it in the same place.
-    return is_wide(limit.algorithm) ? sliding_window::used(state.sliding_window)
-                                    : state.token_bucket.used;
+    if (!is_wide(limit.algorithm)) {
+        return state.token_bucket.used;  // all small states have it in the same place
+    }
+    return limit.algorithm == Algorithm::kSlidingWindow
+               ? sliding_window::used(state.sliding_window)
+               : state.ledger.counted - state.ledger.acknowledged;
 }
 
 /** Whether `cost` fits beside what is used. */

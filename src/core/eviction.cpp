@@ -53,6 +53,9 @@ Appraisal appraise(const Zone& zone, const Geometry& geometry, Cell cell, Now no
     if (has_flights(limit.algorithm)) {
         return {Worth::kInFlight, 0};
     }
+    if (limit.algorithm == Algorithm::kLedger) {
+        return {Worth::kSpent, state.ledger.touched_at};  // other nodes do not hear of it
+    }
     Millis until_idle = until_back(limit, state, left, now);
     if (refused || spent) {
         // All entries of a calendar window end at once; others end the later the newer they are.

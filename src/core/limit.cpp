@@ -59,6 +59,13 @@ Limit hold_limit() {
     return limit;
 }
 
+Limit ledger_limit() {
+    Limit limit{};
+    limit.algorithm = Algorithm::kLedger;
+    limit.capacity = kMaxAmount;
+    return limit;
+}
+
 const char* make_limit(Algorithm algorithm, const Rate& rate, Amount burst, Millis time_zone,
                        Limit* limit) {
     if (algorithm == Algorithm::kTokenBucket) {

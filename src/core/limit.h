@@ -11,6 +11,16 @@ constexpr uint8_t kNoRateNumber = 15;
 /** The largest quota of a sliding window: its sub-windows count in 32 bits. */
 constexpr Amount kMaxSlidingQuota = 4'294'967'295;
 
+/** Whether states of this algorithm take kWideStateBytes, else kSmallStateBytes. */
+constexpr bool is_wide(Algorithm algorithm) {
+    return algorithm == Algorithm::kSlidingWindow || algorithm == Algorithm::kLedger;
+}
+
+/** Whether a policy's other charges speak for it. */
+constexpr bool is_auxiliary(Algorithm algorithm) {
+    return algorithm == Algorithm::kHold || algorithm == Algorithm::kLedger;
+}
+
 /**
  * A policy's limit as it stands for one request: what the algorithms work with. Plain numbers, so
  * that it can lie in shared memory.
@@ -53,6 +63,9 @@ Limit concurrency_limit(Amount slots);
 
 /** What is held for requests under way has no limit of its own. */
 Limit hold_limit();
+
+/** Nor has what other nodes are to be told. */
+Limit ledger_limit();
 
 /**
  * The limit for a rate and an algorithm other than concurrency.

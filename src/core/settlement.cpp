@@ -38,6 +38,61 @@ Amount charge_tokens(Journal* journal, const Settlement& settlement, const Home&
     return above < settlement.tokens ? above : settlement.tokens;
 }
 
+/** What is known of the key before its tokens are charged. */
+struct Before {
+    Amount taken;
+    bool in_older_window;  // what was counted until now was counted in a calendar window that is
+                           // over
+};
+
+Before look_before(const Settlement& settlement, const Home& home, Now now) {
+    Cell cell = home.find();
+    if (cell.index == kNoCell) {
+        return {};
+    }
+    State state{};
+    load_state(cell, *home.geometry, &state);
+    State present = state;
+    advance(*settlement.limit, &present, now);
+    bool older = settlement.limit->algorithm == Algorithm::kFixedWindow &&
+                 state.fixed_window.end <= present.fixed_window.start;
+    return {used(*settlement.limit, present), older};
+}
+
+/** Counts the tokens for other nodes; without room they are counted here alone. */
+void count_for_others(Journal* journal, const Settlement& settlement, const Home& home,
+                      const Before& before, Now now) {
+    Cell cell = home.find();
+    State state{};
+    if (cell.index != kNoCell) {
+        load_state(cell, kWide, &state);
+    } else {
+        uint64_t used_tag = settlement.tag;
+        cell = find_room(
+            journal, kWide, home.first, home.second, now, settlement.evicts,
+            [used_tag](Cell other) { return other.bucket->tags[other.index] == used_tag; });
+        if (cell.index == kNoCell) {
+            return;
+        }
+        home.first->overflowed |= cell.bucket != home.first ? 1 : 0;
+        store_tag(journal, cell, home.tag);
+        begin_ledger(journal->zone(), settlement.ledger.policy, &state.ledger);
+    }
+    LedgerState* ledger = &state.ledger;
+    if (before.in_older_window) {
+        ledger->acknowledged = ledger->counted;
+    }
+    bool all_told = untold(*ledger) == 0;
+    if (all_told) {
+        set_share(journal->zone(), remaining_of(*settlement.limit, before.taken), ledger);
+    }
+    News news =
+        count_in_ledger(ledger, settlement.tokens, now.monotonic, settlement.ledger.interval);
+    bool soon = all_told && before.taken == 0 && news == News::kLater;
+    *settlement.ledger.news = soon ? News::kSoon : news;
+    store_state(journal, cell, kWide, state);
+}
+
 }  // namespace
 
 Amount settle(Journal* journal, const Settlement& settlement, Now now) {
@@ -55,6 +110,12 @@ Amount settle(Journal* journal, const Settlement& settlement, Now now) {
         held = home_of(zone, Algorithm::kHold, flight->tag, static_cast<uint32_t>(flight->policy));
         held.want(&locks, journal);
     }
+    bool tells = counts && settlement.ledger.policy != 0;
+    Home ledger{};
+    if (tells) {
+        ledger = home_of(zone, Algorithm::kLedger, settlement.ledger.tag, settlement.ledger.policy);
+        ledger.want(&locks, journal);
+    }
     PolicyRecord* record = zone.policy(settlement.policy);
     locks.take_all();
     if (flight != nullptr) {
@@ -63,7 +124,11 @@ Amount settle(Journal* journal, const Settlement& settlement, Now now) {
     Amount above = 0;
     // A number that has gone to another kind of policy has taken the counts with it.
     if (counts && record->slowest.algorithm == settlement.limit->algorithm) {
+        Before before = tells ? look_before(settlement, used, now) : Before{};
         above = charge_tokens(journal, settlement, used, now);
+        if (tells) {
+            count_for_others(journal, settlement, ledger, before, now);
+        }
     }
     journal->finish();
     if (above != 0) {

@@ -1,9 +1,17 @@
 #pragma once
 
 #include "core/journal.h"
-#include "core/types.h"
+#include "core/ledger.h"
 
 namespace ai_limit {
+
+/** Where what is used is to be told from, of a policy that nodes share. */
+struct LedgerPart {
+    uint64_t tag;     // of the key's ledger
+    uint32_t policy;  // its number, 0 for none
+    Millis interval;  // in milliseconds, from one telling to the next
+    News* news;       // what the caller is to do
+};
 
 /** What becomes of a policy's part in a request that has ended. */
 struct Settlement {
@@ -13,6 +21,7 @@ struct Settlement {
     Amount tokens;         // truly used; it may exceed the limit, time pays the debt
     FlightRecord* flight;  // what was held; nullptr for nothing
     bool evicts;           // may take the place of an entry that is spent or refuses
+    LedgerPart ledger = {};
 };
 
 /**

@@ -46,6 +46,22 @@ struct SlidingWindowState {
     uint32_t used[kSubWindows + 1];
 };
 
+/**
+ * What this node has counted for a key in this life of the ledger, of that what the other nodes
+ * know of, and how far it may go before it must tell them; ledger.h. `life` is a number that no
+ * other ledger of this zone has had.
+ */
+struct LedgerState {
+    uint64_t policy : 8, spent : 1, refused : 1, life : 54;
+    uint64_t counted;
+    uint64_t acknowledged;
+    uint64_t share : 40, asked_at : 24;  // when Redis was asked last, in 256 milliseconds
+    uint64_t due_at;  // milliseconds of the shared clock: somebody tells it then; 0: nobody will
+    uint64_t is_urgent : 1;    // it is being told before that
+    uint64_t asked : 40;       // of Redis, which has not answered
+    uint64_t touched_at : 23;  // when it last counted, in seconds
+};
+
 struct StateHead {
     uint64_t policy : 8, spent : 1, refused : 1, rest : 54;
 };
@@ -71,6 +87,7 @@ union State {
     FixedWindowState fixed_window;
     ConcurrencyState concurrency;
     SlidingWindowState sliding_window;
+    LedgerState ledger;
 };
 
 static_assert(sizeof(StatePair) == kSmallStateBytes);
@@ -78,6 +95,7 @@ static_assert(sizeof(TokenBucketState) == kSmallStateBytes);
 static_assert(sizeof(FixedWindowState) == kSmallStateBytes);
 static_assert(sizeof(ConcurrencyState) == kSmallStateBytes);
 static_assert(sizeof(SlidingWindowState) == kWideStateBytes);
+static_assert(sizeof(LedgerState) == kWideStateBytes);
 static_assert(sizeof(State) == kWideStateBytes && std::is_trivially_copyable_v<State>);
 
 }  // namespace ai_limit

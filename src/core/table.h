@@ -18,7 +18,7 @@ struct Cell {
 };
 
 inline const Geometry& geometry_of(Algorithm algorithm) {
-    return algorithm == Algorithm::kSlidingWindow ? kWide : kSmall;
+    return is_wide(algorithm) ? kWide : kSmall;
 }
 
 /** A hash as tag_of() wants it: no policy's number turns it into 0, which is an empty cell's tag.

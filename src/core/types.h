@@ -28,8 +28,18 @@ struct Now {
     Millis wall;
 };
 
-/** kHold is no policy's own: it counts what a policy in LLM tokens holds for requests under way. */
-enum class Algorithm : uint8_t { kTokenBucket, kSlidingWindow, kFixedWindow, kConcurrency, kHold };
+/**
+ * Two are no policy's own: kHold counts what a policy in LLM tokens holds for requests under way,
+ * kLedger what this node has let through of a policy that nodes share (ledger.h).
+ */
+enum class Algorithm : uint8_t {
+    kTokenBucket,
+    kSlidingWindow,
+    kFixedWindow,
+    kConcurrency,
+    kHold,
+    kLedger
+};
 
 /** What a policy counts. */
 enum class Measure : uint8_t { kRequests, kTokens, kInFlight };

@@ -36,11 +36,11 @@ ZoneLayout layout_of(const ZoneSizes& sizes) {
     return layout;
 }
 
-ZoneSizes sizes_for(size_t bytes, bool small, bool wide) {
+ZoneSizes sizes_for(size_t bytes, bool small, bool wide, bool ledgers) {
     ZoneSizes sizes{};
-    size_t share = small && wide ? bytes / 2 : bytes;
-    sizes.small_buckets = small || !wide ? buckets_in(share, kSmall) : 0;
-    sizes.wide_buckets = wide ? buckets_in(share, kWide) : 0;
+    size_t for_wide = wide ? (small ? bytes / 2 : bytes) : ledgers ? bytes / 8 : 0;
+    sizes.small_buckets = small || !wide ? buckets_in(bytes - for_wide, kSmall) : 0;
+    sizes.wide_buckets = wide || ledgers ? buckets_in(for_wide, kWide) : 0;
     // One request in flight for every 128 bytes of the zone, and never fewer than 16,384.
     size_t chunks = bytes / 128 / kFlightsPerChunk;
     sizes.flight_chunks = static_cast<uint32_t>(chunks > 256 ? chunks : 256);

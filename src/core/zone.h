@@ -14,7 +14,7 @@
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 4;
+constexpr uint32_t kLayoutVersion = 5;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
@@ -23,8 +23,9 @@ constexpr size_t kMaxPolicyName = 64;
 constexpr uint32_t kMaxKnownLimits = 15;  // of a policy, numbers 1 to 15; 0 is nobody's
 constexpr size_t kMaxSetPolicies = 16;    // of one request in one phase
 
-// A policy in tokens takes two: one for what is held, one for what is used.
-constexpr size_t kMaxCharges = 2 * kMaxSetPolicies;
+// A policy in tokens takes two: one for what is held, one for what is used. One that nodes share
+// has a ledger as well.
+constexpr size_t kMaxCharges = 3 * kMaxSetPolicies;
 
 /** Buckets of one kind of entry. The lock and the tags come first, then the states. */
 struct Geometry {
@@ -83,9 +84,10 @@ struct ProcessSlot {
 
 // A charge may lock two buckets, and a third to move an entry there. It writes the moved entry and
 // its old tag, its own entry, and a record of a request in flight. Of a policy's two charges in
-// tokens, the one for what is used makes no room and writes but a mark.
-constexpr size_t kMaxLocks = (3 + 2) * kMaxSetPolicies;
-constexpr size_t kMaxUndo = kMaxSetPolicies * (2 * (1 + kWideStateBytes / 8) + 1 + 2);
+// tokens, the one for what is used makes no room and writes but a mark; the one for a ledger makes
+// room as well.
+constexpr size_t kMaxLocks = (3 + 3 + 2) * kMaxSetPolicies;
+constexpr size_t kMaxUndo = kMaxSetPolicies * (2 * (2 * (1 + kWideStateBytes / 8) + 1) + 2);
 
 /** A word as it was before it was changed. */
 struct Undo {
@@ -142,6 +144,14 @@ struct ZoneHeader {
     std::atomic<int64_t> shared_base;    // shared_clock.h
     std::atomic<int64_t> shared_offset;  // 0 before the clock is started
     RemoteHealth remotes[kMaxRemotes];
+    std::atomic<uint64_t> node;        // names this zone to other nodes; 0 before that is drawn
+    std::atomic<uint64_t> ledgers;     // how many there have been (ledger.h)
+    std::atomic<uint32_t> nodes;       // that share policies, this one included; 0: not known
+    std::atomic<int64_t> heard_since;  // of the shared clock: that there are some
+    std::atomic<int64_t>
+        alone_until;  // of the shared clock: what was decided alone is told by then
+    std::atomic<int64_t> fewer_since;   // of the shared clock: they are fewer now; 0: they are not
+    std::atomic<int64_t> next_beat_at;  // of the shared clock: when this node is to be heard of
 };
 
 /** Where the parts lie, in bytes from the zone's start. */
@@ -158,8 +168,11 @@ struct ZoneLayout {
 
 ZoneLayout layout_of(const ZoneSizes& sizes);
 
-/** What `bytes` for entries are cut into where small, wide or both kinds of states are wanted. */
-ZoneSizes sizes_for(size_t bytes, bool small, bool wide);
+/**
+ * What `bytes` for entries are cut into where small, wide or both kinds of states are wanted.
+ * `ledgers` are wide too, and few: they take an eighth where nothing else is wide.
+ */
+ZoneSizes sizes_for(size_t bytes, bool small, bool wide, bool ledgers = false);
 
 /**
  * One process's view of a zone. Copies are views of the same zone. The memory is the caller's; it

@@ -82,7 +82,13 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, P
     if (rc != NGX_OK) {
         return rc == NGX_DECLINED ? NGX_OK : rc;
     }
-    if (ask.limit->measure != Measure::kTokens) {
+    bool tokens = ask.limit->measure == Measure::kTokens;
+    ask.has_ledger = policy->tells && (passes_by_share(*policy, ask) ||
+                                       may_have_been_alone(r, ask.access->journal.zone()));
+    if (ask.has_ledger) {
+        add_charge(one, policy->ledger, key, nullptr);
+    }
+    if (!tokens) {
         add_charge(one, ask, key, policy);
         return NGX_OK;
     }
@@ -342,7 +348,7 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
     }
     if (one == nullptr) {
         tokens->later = ~uint32_t{0};
-        one = add_evaluation(r, context, 2 * set.count);
+        one = add_evaluation(r, context, (main_conf(r)->redis != nullptr ? 3 : 2) * set.count);
     }
     if (one == nullptr || collect_with_body(r, set, waits, &tokens->later, one) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -7,6 +7,7 @@
 #include "nginx/chunk_hiding.h"
 #include "nginx/request_body.h"
 #include "nginx/shared_flights.h"
+#include "nginx/shared_ledgers.h"
 #include "nginx/shared_zone.h"
 
 namespace ai_limit {
@@ -32,8 +33,9 @@ bool is_to_be_settled(const Evaluation& one, const Charge& charge) {
 }
 
 /** Charges each policy in tokens that took part. */
-void charge_policies(RequestContext* context, const TokenCounts& used) {
+void charge_policies(ngx_http_request_t* r, RequestContext* context, const TokenCounts& used) {
     Now now = now_by_nginx();
+    RedisConf* redis = main_conf(r)->redis;
     for (Evaluation* one = context->latest; one != nullptr; one = one->earlier) {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
             if (!is_to_be_settled(*one, one->charges[i])) {
@@ -46,6 +48,9 @@ void charge_policies(RequestContext* context, const TokenCounts& used) {
                 one->flights[i] = nullptr;
             }
         }
+        if (redis != nullptr) {
+            see_to_news(redis, one);
+        }
     }
 }
 
@@ -55,7 +60,7 @@ void settle(ngx_http_request_t* r, TokenContext* tokens, UsageBasis basis,
     tokens->used = used;
     RequestContext* context = find_context(r);
     if (context != nullptr) {
-        charge_policies(context, used);
+        charge_policies(r, context, used);
     }
 }
 

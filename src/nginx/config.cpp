@@ -54,13 +54,22 @@ ngx_int_t add_default_zone(ngx_conf_t* cf, MainConf* main) {
 }
 
 ngx_int_t resolve_sync(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
-    if (main->redis == nullptr && policy->sync != Sync::kUnset && policy->sync != Sync::kOff) {
+    Syncing own = policy->syncing;
+    if (main->redis == nullptr && own.sync != Sync::kUnset && own.sync != Sync::kOff) {
         return mistake_at(cf, policy->position, "ai_limit_policy: no ai_limit_redis for sync= of",
                           policy->name, "");
     }
-    Sync sync =
-        policy->sync == Sync::kUnset && main->redis != nullptr ? main->redis->sync : policy->sync;
-    policy->shared = sync == Sync::kStrict;
+    if (own.sync == Sync::kUnset && main->redis != nullptr) {
+        own = main->redis->syncing;
+    }
+    policy->shared = own.sync == Sync::kStrict || own.sync == Sync::kEvery;
+    policy->tells = policy->shared && !policy->has_concurrency;
+    policy->by_share = policy->tells && own.sync == Sync::kEvery;
+    policy->ledger_limit = ledger_limit();
+    policy->ledger_limit.period_length = own.sync == Sync::kEvery ? own.interval : kUsualInterval;
+    if (policy->tells) {
+        main->redis->tells = true;
+    }
     policy->limit.by_wall = policy->shared && is_wide(policy->algorithm);
     return NGX_OK;
 }
@@ -89,7 +98,7 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
                           "ai_limit_policy: several zones but no zone= in policy", policy->name,
                           "");
     }
-    policy->zone->policies += policy->may_count_tokens ? 2 : 1;
+    policy->zone->policies += 1 + policy->may_count_tokens + policy->tells;
     if (policy->zone->policies > kMaxPolicies) {
         return mistake_at(cf, policy->position, "ai_limit_policy: more than 255 policies in zone",
                           policy->zone->name, ", give some another zone=,");
@@ -99,6 +108,7 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     policy->zone->small |= !wide;
     main->tokens |= policy->may_count_tokens;
     policy->zone->small |= policy->may_count_tokens;
+    policy->zone->ledgers |= policy->tells;
     policy->zone->flights |= policy->has_concurrency || policy->may_count_tokens;
     policy->memo = static_cast<LimitMemo*>(ngx_pcalloc(cf->pool, sizeof(LimitMemo)));
     return policy->memo != nullptr ? NGX_OK : NGX_ERROR;

@@ -36,8 +36,8 @@ struct ZoneConf {
     ngx_str_t name;
     size_t size;  // for entries, in bytes
     OnFull on_full;
-    bool small, wide, flights;  // kinds of entries that its policies want
-    ngx_uint_t policies;        // how many use it
+    bool small, wide, ledgers, flights;  // kinds of entries that its policies want
+    ngx_uint_t policies;                 // how many use it
     ZoneSizes sizes;
     ngx_shm_zone_t* shm;
     void* memory;  // where the zone lies; set by init_zone()
@@ -69,9 +69,11 @@ struct PolicyConf {
     bool has_rate, has_concurrency;
     bool preaccess;
     bool dry_run;
-    Sync sync;
-    bool shared;   // with other nodes, by Redis
-    Amount burst;  // 0: the number in the rate
+    Syncing syncing;
+    bool shared;    // with other nodes, by Redis:
+    bool tells;     // what this node lets through by itself is told to them
+    bool by_share;  // which it does as far as its share goes, not only while Redis is away
+    Amount burst;   // 0: the number in the rate
     Millis time_zone;
     Limit limit;     // where `variable` is null
     Text* variable;  // holds a rate, or the slots of a concurrency
@@ -88,8 +90,10 @@ struct PolicyConf {
     Position position;
 
     // A worker's own:
-    Ask ask;      // of every request, but for what variables say
-    Ask hold;     // its other charge, where it counts tokens
+    Ask ask;     // of every request, but for what variables say
+    Ask hold;    // its other charge, where it counts tokens
+    Ask ledger;  // its first charge, where this node may let requests through by itself
+    Limit ledger_limit;
     bool usable;  // false where the zone has no room for this process
     bool plain;   // usable, and no variables hold its rate, its slots or its cost
     LimitMemo* memo;

@@ -106,7 +106,7 @@ inline const Charge* find_reported(const Evaluation& one) {
     const Charge* reported = nullptr;
     Standing least{};
     for (const Charge *charge = one.charges, *end = charge + one.count; charge != end; ++charge) {
-        if (charge->dry_run || charge->limit->algorithm == Algorithm::kHold) {
+        if (charge->dry_run || is_auxiliary(charge->limit->algorithm)) {
             continue;
         }
         const Limit& limit = *charge->limit;

@@ -150,8 +150,9 @@ char* read_phase(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* 
 }
 
 char* read_sync(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
-    if (!parse_sync(view(value), &reader->policy->sync)) {
-        return mistake(cf, "invalid value", word, ", expected sync=off or sync=strict");
+    if (!parse_sync(value, &reader->policy->syncing)) {
+        return mistake(cf, "invalid value", word,
+                       ", expected sync=strict, sync=off or a time from 1ms to 10s");
     }
     return NGX_CONF_OK;
 }

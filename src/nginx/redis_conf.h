@@ -8,21 +8,29 @@
 namespace ai_limit {
 
 /** How a policy is shared with other nodes. */
-enum class Sync : uint8_t { kUnset, kOff, kStrict };
+enum class Sync : uint8_t { kUnset, kOff, kStrict, kEvery };
+
+/** The value of a sync= parameter. */
+struct Syncing {
+    Sync sync;
+    Millis interval;  // of kEvery, in milliseconds
+};
 
 /** What decides while Redis is away. */
 enum class OnFailure : uint8_t { kLocal, kAllow, kReject };
 
-/** Reads `off` or `strict`; false for anything else. */
-inline bool parse_sync(std::string_view text, Sync* sync) {
-    *sync = text == "strict" ? Sync::kStrict : Sync::kOff;
-    return text == "strict" || text == "off";
-}
+/** Intervals, in milliseconds. */
+constexpr Millis kUsualInterval = 100;
+constexpr Millis kShortestInterval = 1;
+constexpr Millis kLongestInterval = 10'000;
+
+/** Reads `off`, `strict` or a time; false for anything else. */
+bool parse_sync(ngx_str_t text, Syncing* syncing);
 
 struct RedisConf;
 
-/** Renews what is in flight, now and then. */
-struct Renewal {
+/** What happens now and then. */
+struct Periodic {
     ngx_event_t event;
     RedisConf* redis;
 };
@@ -30,7 +38,7 @@ struct Renewal {
 struct RedisConf {
     RedisAccess access;
     RedisServers servers;
-    Sync sync;  // of policies that do not say
+    Syncing syncing;  // of policies that do not say
     OnFailure on_failure;
 
     // A worker's own:
@@ -38,7 +46,16 @@ struct RedisConf {
     uint64_t worker;   // MemberId::worker
     uint64_t members;  // how many were named
     ngx_queue_t flights;
-    Renewal renewal;
+    Periodic renewal;  // of what is in flight
+    uint64_t node;     // names this node for ever
+    bool tells;        // some policies are decided on by share (shared_ledgers.h)
+    const ngx_array_t* zones;
+    ngx_rbtree_t news;
+    size_t news_count;
+    size_t due_under_way;
+    Periodic telling;
+    bool telling_ends;
+    Periodic beat;
 };
 
 }  // namespace ai_limit

@@ -191,8 +191,9 @@ char* read_prefix(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, RedisReader* 
 }
 
 char* read_sync(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, RedisReader* reader) {
-    if (!parse_sync(view(value), &reader->redis->sync)) {
-        return mistake(cf, "invalid value", word, ", expected sync=strict or sync=off");
+    if (!parse_sync(value, &reader->redis->syncing)) {
+        return mistake(cf, "invalid value", word,
+                       ", expected sync=strict, sync=off or a time from 1ms to 10s");
     }
     return NGX_CONF_OK;
 }
@@ -365,10 +366,6 @@ char* finish(ngx_conf_t* cf, RedisReader* reader) {
     if (redis->servers.count > kMostAddresses) {
         return mistake(cf, "more than 64 addresses, the first being", reader->url);
     }
-    if (redis->sync == Sync::kUnset) {
-        return mistake(cf, "no sync= for", reader->url,
-                       ", expected sync=strict, or sync=off and sync=strict in some policies");
-    }
     if (redis->access.user.len != 0 && redis->access.password.len == 0) {
         return mistake(cf, "no password= or password_file= for", redis->access.user);
     }
@@ -380,6 +377,16 @@ char* finish(ngx_conf_t* cf, RedisReader* reader) {
 
 }  // namespace
 
+bool parse_sync(ngx_str_t text, Syncing* syncing) {
+    if (view(text) == "off" || view(text) == "strict") {
+        *syncing = {view(text) == "off" ? Sync::kOff : Sync::kStrict, 0};
+        return true;
+    }
+    ngx_int_t interval = ngx_parse_time(&text, 0);
+    *syncing = {Sync::kEvery, interval};
+    return interval >= kShortestInterval && interval <= kLongestInterval;
+}
+
 char* ngx_http_ai_limit_redis(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     MainConf* main = static_cast<MainConf*>(conf);
     if (main->redis != nullptr) {
@@ -390,6 +397,7 @@ char* ngx_http_ai_limit_redis(ngx_conf_t* cf, ngx_command_t*, void* conf) {
         return error_result();
     }
     redis->servers.prefix = ngx_string("ai_limit");
+    redis->syncing = {Sync::kEvery, kUsualInterval};
     redis->access.connect_timeout = 100;
     redis->access.timeout = 50;
     redis->access.ssl_verify = true;

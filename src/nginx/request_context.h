@@ -11,7 +11,8 @@ struct Flight;        // shared_flights.h
 
 /** A charge's part in one decision. */
 struct Part {
-    PolicyConf* policy;  // nullptr of a charge that holds tokens, which the policy's own follows
+    PolicyConf*
+        policy;  // nullptr of a ledger and of what holds tokens, which the policy's own follow
     ngx_str_t key;
 };
 

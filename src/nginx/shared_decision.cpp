@@ -4,6 +4,7 @@
 
 #include "core/shared_clock.h"
 #include "nginx/shared_flights.h"
+#include "nginx/shared_ledgers.h"
 #include "nginx/shared_zone.h"
 
 namespace ai_limit {
@@ -36,6 +37,11 @@ struct SharedDecision {
 };
 
 namespace {
+
+constexpr Millis kToldBefore = 30'000;  // when Redis is back
+
+// Of so many refusals by what is known here one is asked for: Redis may know better by now.
+constexpr long kRefusalsPerQuestion = 16;
 
 bool is_in_flight(const Limit& limit) {
     return limit.measure != Measure::kRequests;
@@ -158,14 +164,66 @@ void set_decider(Evaluation* one, Decider decider) {
     }
 }
 
+/** What is decided alone is to be told before Redis decides on the same key. */
+void note_alone(const Evaluation& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        if (one.charges[i].has_ledger) {
+            const Zone& zone = one.charges[i].access->journal.zone();
+            zone.header()->alone_until.store(shared_now(zone, one.now).monotonic + kToldBefore,
+                                             std::memory_order_relaxed);
+        }
+    }
+}
+
 ngx_int_t decide_without_redis(RedisConf* redis, Evaluation* one, bool* passes) {
     if (redis->on_failure == OnFailure::kReject) {
         return NGX_HTTP_SERVICE_UNAVAILABLE;
     }
-    set_decider(one,
-                redis->on_failure == OnFailure::kLocal ? Decider::kAlone : Decider::kElsewhere);
+    bool alone = redis->on_failure == OnFailure::kLocal;
+    set_decider(one, alone ? Decider::kAlone : Decider::kElsewhere);
+    if (alone) {
+        note_alone(*one);
+    }
     *passes = admit_step_by_step(one->charges, one->count, one->now);
+    see_to_news(redis, one);
     return NGX_OK;
+}
+
+/** Whether Redis need not be asked for any of the policies before the share is spent. */
+bool decides_by_share(RedisConf* redis, const Evaluation& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        const Charge& charge = one.charges[i];
+        const PolicyConf* policy = one.parts[i].policy;
+        if (is_shared(charge) && policy != nullptr && !passes_by_share(*policy, charge)) {
+            return false;  // and then it is asked for all
+        }
+    }
+    return redis->on_failure == OnFailure::kLocal || redis->router.are_all_there();
+}
+
+bool is_unknown(const Evaluation& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        if (one.charges[i].verdict == Verdict::kRefused && !one.charges[i].dry_run) {
+            return false;
+        }
+    }
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        if (one.charges[i].verdict == Verdict::kUnknown) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Decides by this node's share; false where that says nothing. */
+bool decide_by_share(RedisConf* redis, Evaluation* one, bool* passes) {
+    if (!decides_by_share(redis, *one)) {
+        return false;
+    }
+    set_decider(one, Decider::kByShare);
+    *passes = admit_step_by_step(one->charges, one->count, one->now);
+    see_to_news(redis, one);
+    return *passes || (!is_unknown(*one) && ngx_random() % kRefusalsPerQuestion != 0);
 }
 
 /** Puts the charges of one slot together: all of them where there is no cluster. */
@@ -250,6 +308,12 @@ ngx_int_t ask(ngx_http_request_t* r, SharedDecision* decision) {
     RedisRouter* router = &decision->redis->router;
     decision->awaited = decision->part_count;
     size_t parts = decision->part_count;
+    for (size_t i = 0; i < decision->count; ++i) {
+        const SharedCharge& shared = decision->charges[i];
+        if (shared.charge->has_ledger) {
+            tell_before(decision->redis, shared.charge, shared.key);
+        }
+    }
     for (size_t i = 0; i < parts; ++i) {
         router->client_for(decision->parts[i].slot)->send(&decision->parts[i]);
     }
@@ -278,6 +342,9 @@ void take_over(SharedDecision* decision, Decider decider) {
         Charge* charge = decision->charges[i].charge;
         charge->state = decision->charges[i].state;
         charge->decider = decider;
+        if (charge->has_ledger) {
+            ledger_of(charge)->decider = decider;
+        }
         if (charge->settled_later) {
             charge[-1].decider = decider;
             charge[-1].verdict = charge->verdict;
@@ -323,17 +390,23 @@ void hand_over_flights(SharedDecision* decision, Evaluation* one) {
 
 /** What a refusal tells is known here from now on: for when Redis is away, or has lost its data. */
 void remember(const SharedDecision& decision, Now now) {
-    Charge known[kMaxSetPolicies];
+    Charge known[kMaxCharges];
     size_t count = 0;
     for (size_t i = 0; i < decision.count; ++i) {
         const SharedCharge& shared = decision.charges[i];
-        if (!has_flights(shared.charge->limit->algorithm)) {
-            known[count] = *shared.charge;
-            known[count].state = shared.state;
+        Charge* charge = shared.charge;
+        if (has_flights(charge->limit->algorithm)) {
+            continue;
+        }
+        // What a ledger has not told is not in what Redis said.
+        for (Charge* one = charge->has_ledger ? ledger_of(charge) : charge; one <= charge; ++one) {
+            known[count] = *one;
             known[count].decider = Decider::kDecided;
             known[count].verdict = Verdict::kPassed;
+            known[count].cost = has_flights(one->limit->algorithm) ? 0 : one->cost;
             ++count;
         }
+        known[count - 1].state = shared.state;
     }
     if (count != 0) {
         admit_step_by_step(known, count, now);
@@ -371,6 +444,17 @@ bool take_answer(SharedDecision* decision, Evaluation* one, bool passes) {
 
 }  // namespace
 
+bool passes_by_share(const PolicyConf& policy, const Ask& ask) {
+    return policy.by_share &&
+           (ask.limit->measure != Measure::kTokens || policy.reserve == Reserve::kOff);
+}
+
+bool may_have_been_alone(ngx_http_request_t* r, const Zone& zone) {
+    int64_t until = zone.header()->alone_until.load(std::memory_order_relaxed);
+    return (until != 0 && shared_now(zone, now_by_nginx()).monotonic < until) ||
+           !main_conf(r)->redis->router.are_all_there();
+}
+
 bool has_shared(const Evaluation& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         if (is_shared(one.charges[i])) {
@@ -383,6 +467,13 @@ bool has_shared(const Evaluation& one) {
 ngx_int_t decide_shared(ngx_http_request_t* r, RedisConf* redis, Evaluation* one,
                         SharedDecision** place, bool* passes) {
     if (*place == nullptr) {
+        if (redis->on_failure == OnFailure::kLocal && !redis->router.is_cluster() &&
+            !redis->router.are_all_there()) {
+            return decide_without_redis(redis, one, passes);
+        }
+        if (decide_by_share(redis, one, passes)) {
+            return NGX_OK;
+        }
         set_decider(one, Decider::kElsewhere);
         if (!would_admit(one->charges, one->count, one->now) && !one->dry_run) {
             *passes = false;

@@ -9,6 +9,15 @@ namespace ai_limit {
 
 struct SharedDecision;
 
+/**
+ * Whether this node passes requests of the policy by itself, as far as its share goes. What is held
+ * in tokens lasts: what nodes did not know of each other would last as long.
+ */
+bool passes_by_share(const PolicyConf& policy, const Ask& ask);
+
+/** Whether this node may have to decide alone, or had to lately and has not told all of it. */
+bool may_have_been_alone(ngx_http_request_t* r, const Zone& zone);
+
 /** Whether policies of this decision are shared. */
 bool has_shared(const Evaluation& one);
 

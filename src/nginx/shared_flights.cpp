@@ -35,7 +35,7 @@ void put_last(FlightLink* link, ngx_queue_t* flights) {
 }
 
 void renew_flights(ngx_event_t* event) noexcept {
-    RedisConf* redis = reinterpret_cast<Renewal*>(event)->redis;
+    RedisConf* redis = reinterpret_cast<Periodic*>(event)->redis;
     ngx_queue_t* flights = &redis->flights;
     while (!ngx_queue_empty(flights)) {
         FlightLink* link = ngx_queue_data(ngx_queue_head(flights), FlightLink, queue);
@@ -96,6 +96,7 @@ void send_once(RedisConf* redis, std::string_view key, const Command& command) {
     }
     made->done = forget;
     made->is_script = true;
+    made->is_background = true;
     made->bytes = command.format(&made->size);
     if (made->bytes == nullptr) {
         forget(made, nullptr);

@@ -12,6 +12,7 @@
 #include "nginx/client_identity.h"
 #include "nginx/process.h"
 #include "nginx/shared_flights.h"
+#include "nginx/shared_ledgers.h"
 
 namespace ai_limit {
 
@@ -33,10 +34,10 @@ MainConf* main_conf_of(ngx_cycle_t* cycle) {
  * same size for other kinds of entries: nginx then makes new memory, and the entries are copied.
  */
 size_t shared_memory_size(const ZoneConf& zone) {
-    size_t kinds = zone.small && zone.wide ? 2 : zone.wide ? 1 : 0;
+    size_t kinds = (zone.small && zone.wide ? 2 : zone.wide ? 1 : 0) + (zone.ledgers ? 3 : 0);
     size_t pages = layout_of(zone.sizes).total / ngx_pagesize + 1;
     pages += pages * sizeof(ngx_slab_page_t) / ngx_pagesize + 4;
-    return (ngx_align(pages, 4) + kinds) * ngx_pagesize;
+    return (ngx_align(pages, 8) + kinds) * ngx_pagesize;
 }
 
 /** The zone of the same name in the configuration that runs now, which this one is to replace. */
@@ -148,6 +149,7 @@ ngx_int_t enter_zone(ngx_cycle_t* cycle, ZoneConf* zone) {
     }
     zone->access->on_full = zone->on_full;
     start_shared_clock(journal->zone(), now_by_nginx());
+    start_ledgers(journal->zone(), now_by_nginx().wall);
     reclaim_dead(journal, now_by_nginx());
     // A single process has nobody to sweep up after, and its zones may go while its timers stay.
     if (zone->flights && ngx_process == NGX_PROCESS_WORKER) {
@@ -187,9 +189,16 @@ void register_in_zone(PolicyConf* policy) {
         policy->hold.policy =
             register_policy(&zone->access->journal, view(policy->name), &hold, false);
     }
+    if (policy->tells) {
+        policy->ledger = {&policy->ledger_limit, zone->access, 0, 0, policy->dry_run};
+        policy->ledger.decider = policy->ask.decider;
+        policy->ledger.policy = register_policy(&zone->access->journal, view(policy->name),
+                                                &policy->ledger_limit, false);
+    }
     ngx_shmtx_unlock(&pool->mutex);
-    policy->usable =
-        policy->ask.policy != 0 && (!policy->may_count_tokens || policy->hold.policy != 0);
+    policy->usable = policy->ask.policy != 0 &&
+                     (!policy->may_count_tokens || policy->hold.policy != 0) &&
+                     (!policy->tells || policy->ledger.policy != 0);
     policy->plain = policy->usable && !varies && policy->cost_variable == nullptr &&
                     !policy->may_count_tokens && !policy->shared;
 }
@@ -197,7 +206,7 @@ void register_in_zone(PolicyConf* policy) {
 }  // namespace
 
 ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone) {
-    zone->sizes = sizes_for(zone->size, zone->small, zone->wide);
+    zone->sizes = sizes_for(zone->size, zone->small, zone->wide, zone->ledgers);
     zone->access = static_cast<ZoneAccess*>(ngx_pcalloc(cf->pool, sizeof(ZoneAccess)));
     if (zone->access == nullptr) {
         return NGX_ERROR;
@@ -226,6 +235,7 @@ ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle) {
     if (conf->redis != nullptr && conf->zones.nelts != 0) {
         ZoneConf* first = static_cast<ZoneConf**>(conf->zones.elts)[0];
         start_sharing(conf->redis, Zone(first->memory));
+        start_telling(conf->redis, conf->zones);
     }
     find_plain_headers(cycle, conf);
     for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
@@ -238,6 +248,7 @@ void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle) {
     MainConf* conf = main_conf_of(cycle);
     forget_digest_context();
     if (conf != nullptr && conf->redis != nullptr && conf->zones.nelts != 0) {
+        stop_telling(conf->redis);
         stop_sharing(conf->redis);
     }
     for (ngx_uint_t i = 0; conf != nullptr && i < conf->zones.nelts; ++i) {

@@ -274,6 +274,7 @@ void RedisClient::deliver(uint16_t slot, char* bytes, size_t size) {
     delivery->bytes = bytes;
     delivery->size = size;
     delivery->is_script = true;
+    delivery->is_background = true;
     delivery->done = on_delivered;
     // What came before goes before.
     if (kept_count_ != 0 || !is_there() || !put(delivery)) {
@@ -324,6 +325,7 @@ void RedisClient::deliver_kept() {
 
 void RedisClient::close() {
     connection_.close();
+    connection_.end_background();
     if (watch_.event.timer_set) {
         ngx_del_timer(&watch_.event);
     }

@@ -19,6 +19,11 @@ public:
     /** Whether a decision may be asked for. */
     bool is_there();
 
+    /** Whether another server decides in its place. */
+    bool is_replaced() const {
+        return health_->state.load(std::memory_order_relaxed) == RemoteHealth::kReplaced;
+    }
+
     /**
      * Sends a command; where that is not possible, it is done without a reply before this returns.
      * `asking`: of a cluster, for a slot that is on its way to this server.

@@ -543,6 +543,19 @@ void RedisConnection::close() {
     }
 }
 
+void RedisConnection::end_background() {
+    ngx_queue_t* next;
+    for (ngx_queue_t* link = ngx_queue_head(&commands_); link != ngx_queue_sentinel(&commands_);
+         link = next) {
+        next = ngx_queue_next(link);
+        RedisCommand* command = command_of(link);
+        if (command->is_background) {
+            ngx_queue_remove(link);
+            command->done(command, nullptr);
+        }
+    }
+}
+
 void RedisConnection::lose(std::string_view reason) {
     char text[256];
     size_t size = ngx_min(reason.size(), sizeof(text));

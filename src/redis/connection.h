@@ -28,12 +28,13 @@ struct RedisCommand {
     char* bytes;
     size_t size;
     ngx_msec_t deadline;
-    bool is_script;     // an EVALSHA: where Redis has not got the script, it is sent
-    bool script_sent;   // it has been
-    bool may_fail;      // an error as its answer does not matter
-    bool is_secret;     // an error may quote what nobody shall see
-    bool is_probe;      // what it is answered tells nothing of other commands
-    uint8_t redirects;  // from server to server so far
+    bool is_script;      // an EVALSHA: where Redis has not got the script, it is sent
+    bool script_sent;    // it has been
+    bool may_fail;       // an error as its answer does not matter
+    bool is_secret;      // an error may quote what nobody shall see
+    bool is_probe;       // what it is answered tells nothing of other commands
+    bool is_background;  // no request waits for it: it ends with the worker
+    uint8_t redirects;   // from server to server so far
     /**
      * `reply` is nullptr where there is none: it may have been carried out or not. False where that
      * is no answer to this command: what follows answers others then, too.
@@ -78,6 +79,9 @@ public:
 
     /** Closes without a word to the listener. */
     void close();
+
+    /** What no request waits for is done without a reply; when it is closed. */
+    void end_background();
 
     /** Closes; what is under way is done without a reply. */
     void give_up() { lose("given up"); }

@@ -158,6 +158,20 @@ RedisClient* RedisRouter::client_for(uint16_t slot) {
     return &nodes_[slots_[slot]]->client;
 }
 
+bool RedisRouter::are_all_there() {
+    if (!is_cluster()) {
+        RedisClient* client = client_for(0);
+        return client != nullptr && client->is_there();
+    }
+    for (size_t i = 0; i < node_count_; ++i) {
+        RedisClient* client = &nodes_[i]->client;
+        if (!client->is_replaced() && !client->is_there()) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void RedisRouter::deliver(uint16_t slot, char* bytes, size_t size) {
     RedisClient* client = client_for(slot);
     if (client != nullptr) {

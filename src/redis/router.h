@@ -27,6 +27,9 @@ public:
     /** Who decides on keys of this slot: whether it is there, it must be asked itself. */
     RedisClient* client_for(uint16_t slot);
 
+    /** Whether whoever may be asked is there. */
+    bool are_all_there();
+
     bool is_cluster() const { return servers_->cluster; }
 
     /** RedisClient::deliver() of whom it concerns. */

@@ -177,7 +177,7 @@ local function fixed_window()
     end
 
     return {
-        number = 3, size = 5, told_from = 3,
+        number = 3, size = 5, told_from = 3, is_calendar = true,
 
         fresh = function()
             return {3, 0, 0, 0, 0}
@@ -299,7 +299,7 @@ local function collect(flights, state, algorithm, is_found)
     local first = ask('ZRANGE', flights, 0, 0, 'WITHSCORES')
     local over = state[2]
     if first[1] then
-        if not is_found then
+        if state[2] == 0 then
             count_held(flights, state)
         end
         if tonumber(first[2]) > now then
@@ -435,6 +435,69 @@ local function settle()
     return {now}
 end
 
+-- What a node has counted and not told before, and whether it is to be noted. `known` is what it told
+-- last: the life of its ledger and its count. Of a life that is over all has been told.
+local function news_of(known, life, counted, acknowledged)
+    local known_life, known_count = string.match(known or '', '^(%d+):(%d+)$')
+    known_life, known_count = tonumber(known_life) or 0, tonumber(known_count) or 0
+    if life < known_life then
+        return 0, false
+    elseif life > known_life then
+        return counted - acknowledged, true
+    end
+    return max(counted - max(known_count, acknowledged), 0), counted > known_count
+end
+
+-- Adds what a node has counted to the state. `theirs` is what that node knows, `untold` of it what it
+-- has not heard back of. The rest is more than was known here only where Redis has lost something.
+local function add_news(state, theirs, algorithm, news, untold)
+    local before = algorithm.used(state)
+    local is_over = theirs and algorithm.is_calendar and algorithm.used(theirs) == 0
+    if not is_over then
+        algorithm.add(state, news)
+    end
+    if theirs and algorithm.used(theirs) - untold > before then
+        theirs[2] = state[2]
+        return theirs
+    end
+    return state
+end
+
+local function hear()
+    local node, n, arg = ARGV[2], ARGV[3] + 0, 4
+    local reply, last = {now}, 1
+    for i = 1, n do
+        local key, nodes, algorithm = KEYS[2 * i - 1], KEYS[2 * i], algorithm_of(ARGV[arg])
+        local capacity, p1, p2 = ARGV[arg + 1] + 0, ARGV[arg + 2] + 0, ARGV[arg + 3] + 0
+        local p3, p4, seed = ARGV[arg + 4] + 0, ARGV[arg + 5] + 0, ARGV[arg + 6]
+        local state, _, is_there = load(key, algorithm, '', p1)
+        algorithm.advance(state, capacity, p1, p2, p3, p4)
+        local theirs = seed ~= '' and read(seed, algorithm)
+        if theirs then
+            algorithm.advance(theirs, capacity, p1, p2, p3, p4)
+        end
+        local life, counted, acknowledged = ARGV[arg + 7] + 0, ARGV[arg + 8] + 0, ARGV[arg + 9] + 0
+        local news, is_new = news_of(ask('HGET', nodes, node), life, counted, acknowledged)
+        state = add_news(state, theirs, algorithm, news, counted - acknowledged)
+        if is_new then
+            call('HSET', nodes, node, ARGV[arg + 7] .. ':' .. ARGV[arg + 8])
+            call('PEXPIRE', nodes, 60000)
+        end
+        save(key, state, algorithm, is_there, 60000, p1, p2)
+        last = tell({state = state, algorithm = algorithm, fits = true}, reply, last)
+        arg = arg + 10
+    end
+    return reply
+end
+
+local function beat()
+    local nodes, lease = KEYS[1], ARGV[3] + 0
+    ask('ZREMRANGEBYSCORE', nodes, '-inf', now)
+    call('ZADD', nodes, now + lease, ARGV[2])
+    call('PEXPIRE', nodes, lease)
+    return {now, call('ZCARD', nodes)}
+end
+
 local function renew()
     local lease, key, arg = ARGV[2] + 0, 1, 4
     for _ = 1, ARGV[3] do
@@ -459,6 +522,10 @@ if ARGV[1] == 'take' then
     return take()
 elseif ARGV[1] == 'settle' then
     return settle()
+elseif ARGV[1] == 'tell' then
+    return hear()
+elseif ARGV[1] == 'beat' then
+    return beat()
 elseif ARGV[1] == 'renew' then
     return renew()
 end

@@ -3,7 +3,8 @@
 // The Lua script by which Redis decides in place of the zone, for all nodes, by its own clock. It
 // does exactly what core/ does (algorithm.h, admission.h, settlement.h). Its calls:
 //
-//   KEYS: per charge the key of its state and, where its member is not "", of its flights.
+//   KEYS: per charge the key of its state and, where its member is not "", of its flights; of what
+//   a node tells, the key of the state and of what the nodes have told.
 //
 //   "take", lease, n, then for each charge kind, member, cost, capacity, dry, p1, p2, p3, p4, seed
 //       Charges all or none; answers passes, now, then for each charge verdict, held, its fields.
@@ -13,6 +14,12 @@
 //   "renew", lease, n, then for each kind, m, and m members
 //       They stay in flight for another lease. In tokens, those whose lease was over stay gone,
 //       unless Redis has lost its data. Answers now.
+//   "tell", node, n, then for each kind, capacity, p1, p2, p3, p4, seed, life, counted,
+//   acknowledged
+//       What a node has let through by itself (ledger.h); the seed says what it knows, that
+//       included. Told again it changes nothing. Answers like "take", but without passes.
+//   "beat", node, lease
+//       A node is there for so long. KEYS[1] is where all of them are. Answers now, how many.
 //   "probe"
 //       Writes KEYS[1] for a second. Answers now.
 //
@@ -34,7 +41,8 @@
 // A state is MessagePack: [1, held, used, at, remainder, refill_millis] of a token_bucket,
 // [2, held, length, newest, u0 .. u8] of a sliding_window, [3, held, used, start, end] of a
 // fixed_window; there is none where nothing is used or held. Flights are a sorted set: members by
-// the ends of their leases. All of them expire when they say nothing any more.
+// the ends of their leases. What nodes have told is a hash: by node, the life of its ledger and
+// what that has counted. All of them expire when they say nothing any more.
 
 #include <string_view>
 

@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kMemberLength = 16 + 1 + 16 + 1 + 20;
 constexpr Amount kMostInPart = UINT32_MAX;
+constexpr uint64_t kMostNodes = 1'000'000;
 
 // Kept: looking the algorithm up costs more than a key's digest.
 EVP_MD_CTX* sha256_context;
@@ -48,6 +49,11 @@ void add_member(const MemberId& id, bool tokens, Amount held, Command* command) 
     command->word({text, size});
 }
 
+void add_node(uint64_t node, Command* command) {
+    char text[16];
+    command->word({text, write_number(node, 16, text, sizeof(text))});
+}
+
 bool has_member(const Limit& limit) {
     return limit.measure != Measure::kRequests;
 }
@@ -65,6 +71,7 @@ void add_kind(const Limit& limit, Command* command) {
             break;
         case Algorithm::kConcurrency:
         case Algorithm::kHold:
+        case Algorithm::kLedger:
             command->word("c");
             break;
     }
@@ -127,19 +134,19 @@ private:
     size_t size_ = 0;
 };
 
-void add_seed(const Charge& charge, Command* command) {
-    const Limit& limit = *charge.limit;
-    const State& state = charge.state;
+/** What is known here of a key's use. */
+void add_seed(const Limit& limit, const State& state, const Zone& zone, Command* command) {
     if (has_flights(limit.algorithm) || used(limit, state) == 0) {
         command->word({});
         return;
     }
     if (limit.algorithm == Algorithm::kTokenBucket) {
         token_bucket::Level level = token_bucket::unpack(state.pair);
-        Millis at = to_shared_wall(charge.access->journal.zone(), level.at);
+        Millis at = to_shared_wall(zone, level.at);
         PackedState packed(6);
-        for (uint64_t value : {uint64_t{1}, uint64_t{0}, uint64_t{level.used},
-                               static_cast<uint64_t>(at), level.remainder, limit.refill_millis}) {
+        for (uint64_t value :
+             {uint64_t{1}, uint64_t{0}, uint64_t{level.used}, static_cast<uint64_t>(at),
+              token_bucket::fraction_of(limit, level), limit.refill_millis}) {
             packed.add(value);
         }
         command->word(packed.view());
@@ -219,18 +226,33 @@ private:
 
 constexpr uint64_t kAnyTime = uint64_t{1} << 52;
 
-void read_token_bucket(const Charge& charge, Numbers* numbers, State* state) {
-    const Limit& limit = *charge.limit;
+/** What a state belongs to. */
+struct Counted {
+    const Limit* limit;
+    const Zone* zone;
+    uint32_t policy;
+};
+
+Counted counted_by(const Charge& charge) {
+    return {charge.limit, &charge.access->journal.zone(), charge.policy};
+}
+
+Counted counted_by(const LedgerEntry& entry) {
+    return {&entry.limit, &entry.access->journal.zone(), entry.used_policy};
+}
+
+void read_token_bucket(const Counted& counted, Numbers* numbers, State* state) {
+    const Limit& limit = *counted.limit;
     token_bucket::Level level{};
     level.used = numbers->next(kMaxAmount);
     Millis at = static_cast<Millis>(numbers->next(kAnyTime));
     // A node whose clock was wrong when its zone was made may have begun after that.
-    level.at = std::max(to_shared_monotonic(charge.access->journal.zone(), at), Millis{0});
+    level.at = std::max(to_shared_monotonic(*counted.zone, at), Millis{0});
     uint64_t remainder = numbers->next(kAnyTime);
     bool same = numbers->next(kAnyTime) == limit.refill_millis && remainder < limit.refill_millis;
     level.remainder = same ? remainder : 0;
     level.rate = limit.rate_number;
-    state->pair = token_bucket::pack(level, charge.policy, false);
+    state->pair = token_bucket::pack(level, counted.policy, false);
 }
 
 void read_sliding_window(const Limit& limit, Numbers* numbers, SlidingWindowState* state) {
@@ -247,25 +269,41 @@ void read_fixed_window(Numbers* numbers, FixedWindowState* state) {
     state->end = static_cast<uint32_t>(numbers->next(UINT32_MAX));
 }
 
-State read_state(const Charge& charge, Numbers* numbers) {
+State read_state(const Counted& counted, Numbers* numbers) {
     State state{};
-    switch (charge.limit->algorithm) {
+    switch (counted.limit->algorithm) {
         case Algorithm::kTokenBucket:
-            read_token_bucket(charge, numbers, &state);
+            read_token_bucket(counted, numbers, &state);
             break;
         case Algorithm::kSlidingWindow:
-            read_sliding_window(*charge.limit, numbers, &state.sliding_window);
+            read_sliding_window(*counted.limit, numbers, &state.sliding_window);
             break;
         case Algorithm::kFixedWindow:
             read_fixed_window(numbers, &state.fixed_window);
             break;
         case Algorithm::kConcurrency:
         case Algorithm::kHold:
+        case Algorithm::kLedger:
             state.concurrency.used = numbers->next(kMaxAmount);
             break;
     }
-    state.head.policy = charge.policy & 0xff;
+    state.head.policy = counted.policy & 0xff;
     return state;
+}
+
+/** What the script tells of a charge. */
+struct Told {
+    bool fits;
+    Amount held;
+    State state;
+};
+
+Told read_told(const Counted& counted, Numbers* numbers) {
+    Told told{};
+    told.fits = numbers->next(1) != 0;
+    told.held = numbers->next(kMaxAmount);
+    told.state = read_state(counted, numbers);
+    return told;
 }
 
 bool is_answer_for(const Reply& reply, const SharedCharge* charges, size_t n) {
@@ -273,9 +311,16 @@ bool is_answer_for(const Reply& reply, const SharedCharge* charges, size_t n) {
     numbers.next(1);
     numbers.next(kAnyTime);
     for (size_t i = 0; i < n; ++i) {
-        numbers.next(1);
-        numbers.next(kMaxAmount);
-        read_state(*charges[i].charge, &numbers);
+        read_told(counted_by(*charges[i].charge), &numbers);
+    }
+    return reply.kind() == ReplyKind::kArray && numbers.are_fine_and_all();
+}
+
+bool is_answer_for(const Reply& reply, const SharedTelling* tellings, size_t n) {
+    Numbers numbers(reply);
+    numbers.next(kAnyTime);
+    for (size_t i = 0; i < n; ++i) {
+        read_told(counted_by(*tellings[i].entry), &numbers);
     }
     return reply.kind() == ReplyKind::kArray && numbers.are_fine_and_all();
 }
@@ -332,7 +377,7 @@ void write_take(const SharedCharge* charges, size_t n, Now now, Command* command
         command->number(static_cast<int64_t>(limit.capacity));
         command->word(charge.dry_run ? "1" : "0");
         add_limit(limit, shared_now(charge.access->journal.zone(), now).wall, command);
-        add_seed(charge, command);
+        add_seed(limit, charge.state, charge.access->journal.zone(), command);
     }
 }
 
@@ -346,9 +391,10 @@ bool read_take(const Reply& reply, SharedCharge* charges, size_t n, bool* passes
     *redis_now = static_cast<Millis>(numbers.next(kAnyTime));
     for (size_t i = 0; i < n; ++i) {
         Charge* charge = charges[i].charge;
-        charge->verdict = numbers.next(1) != 0 ? Verdict::kPassed : Verdict::kRefused;
-        charges[i].held = numbers.next(kMaxAmount);
-        charges[i].state = read_state(*charge, &numbers);
+        Told told = read_told(counted_by(*charge), &numbers);
+        charge->verdict = told.fits ? Verdict::kPassed : Verdict::kRefused;
+        charges[i].held = told.held;
+        charges[i].state = told.state;
     }
     return true;
 }
@@ -386,6 +432,64 @@ void write_renew(const SharedFlight& flight, Command* command) {
     add_kind(flight.limit, command);
     command->word("1");
     add_member(flight.member, is_tokens(flight.limit), flight.held, command);
+}
+
+void write_tell(uint64_t node, const SharedTelling* tellings, size_t n, Now now, Command* command) {
+    command->clear();
+    command->word("EVALSHA");
+    command->word(limit_script_sha1());
+    command->number(static_cast<int64_t>(2 * n));
+    for (size_t i = 0; i < n; ++i) {
+        command->word(tellings[i].key);
+        command->joined_word({tellings[i].key, ":nodes"});
+    }
+    command->word("tell");
+    add_node(node, command);
+    command->number(static_cast<int64_t>(n));
+    for (size_t i = 0; i < n; ++i) {
+        const LedgerEntry& entry = *tellings[i].entry;
+        const Telling& telling = *tellings[i].telling;
+        const Zone& zone = entry.access->journal.zone();
+        add_kind(entry.limit, command);
+        command->number(static_cast<int64_t>(entry.limit.capacity));
+        add_limit(entry.limit, shared_now(zone, now).wall, command);
+        add_seed(entry.limit, telling.state, zone, command);
+        add_numbers({static_cast<int64_t>(telling.life), static_cast<int64_t>(telling.counted),
+                     static_cast<int64_t>(telling.acknowledged)},
+                    command);
+    }
+}
+
+bool read_tell(const Reply& reply, SharedTelling* tellings, size_t n, Millis* redis_now) {
+    if (!is_answer_for(reply, tellings, n)) {
+        return false;
+    }
+    Numbers numbers(reply);
+    *redis_now = static_cast<Millis>(numbers.next(kAnyTime));
+    for (size_t i = 0; i < n; ++i) {
+        Told told = read_told(counted_by(*tellings[i].entry), &numbers);
+        tellings[i].held = told.held;
+        tellings[i].state = told.state;
+    }
+    return true;
+}
+
+void write_beat(std::string_view key, uint64_t node, Command* command) {
+    command->clear();
+    command->word("EVALSHA");
+    command->word(limit_script_sha1());
+    command->word("1");
+    command->word(key);
+    command->word("beat");
+    add_node(node, command);
+    command->number(kNodeLease);
+}
+
+bool read_beat(const Reply& reply, uint32_t* nodes, Millis* redis_now) {
+    Numbers numbers(reply);
+    *redis_now = static_cast<Millis>(numbers.next(kAnyTime));
+    *nodes = static_cast<uint32_t>(numbers.next(kMostNodes));
+    return reply.kind() == ReplyKind::kArray && numbers.are_fine_and_all();
 }
 
 }  // namespace ai_limit

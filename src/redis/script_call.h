@@ -83,4 +83,31 @@ void write_give_back(const SharedCharge& charge, Now now, Command* command);
 /** Says that it is still in flight. */
 void write_renew(const SharedFlight& flight, Command* command);
 
+/** What this node tells of a key, and what it hears of it. */
+struct SharedTelling {
+    const LedgerEntry* entry;
+    const Telling* telling;
+    std::string_view key;
+
+    // What Redis said:
+    State state;
+    Amount held;  // of tokens, for all requests under way
+};
+
+/** So many are told by one call at most. */
+constexpr size_t kMaxTellings = 16;
+
+/** Tells what this node has let through; on a cluster, all keys are of one slot. `node` names this
+ * node for ever. */
+void write_tell(uint64_t node, const SharedTelling* tellings, size_t n, Now now, Command* command);
+
+/** Reads what was said to that. False, and nothing is changed, where that is no answer to it. */
+bool read_tell(const Reply& reply, SharedTelling* tellings, size_t n, Millis* redis_now);
+
+/** Says that a node is there; `key` is where all nodes say so. */
+void write_beat(std::string_view key, uint64_t node, Command* command);
+
+/** Reads how many there are. False where that is no answer to write_beat(). */
+bool read_beat(const Reply& reply, uint32_t* nodes, Millis* redis_now);
+
 }  // namespace ai_limit

@@ -38,6 +38,20 @@ struct RedisSettlement {
     int64_t amount;
 };
 
+/** What a node has let through by itself. */
+struct RedisTelling {
+    const Limit* limit;
+    std::string key;
+    uint64_t life;
+    uint64_t counted;
+    uint64_t acknowledged;
+    std::string seed = {};
+};
+
+inline std::string nodes_of(const std::string& key) {
+    return key + ":nodes";
+}
+
 inline std::string flights_of(const std::string& key) {
     return key + ":flights";
 }
@@ -52,6 +66,7 @@ inline std::string kind_of(const Limit& limit) {
             return "f";
         case Algorithm::kConcurrency:
         case Algorithm::kHold:
+        case Algorithm::kLedger:
             break;
     }
     return "c";
@@ -77,6 +92,7 @@ inline void add_parameters(RedisCall* call, const Limit& limit, Millis wall) {
         }
         case Algorithm::kConcurrency:
         case Algorithm::kHold:
+        case Algorithm::kLedger:
             break;
     }
     call->add(0, 0, 0, 0);
@@ -127,6 +143,22 @@ inline RedisCall renew_call(const Limit& limit, const std::string& key,
     call.arguments.push_back(kind_of(limit));
     call.add(members.size());
     call.arguments.insert(call.arguments.end(), members.begin(), members.end());
+    return call;
+}
+
+inline RedisCall tell_call(const std::string& node, const std::vector<RedisTelling>& tellings,
+                           Millis wall) {
+    RedisCall call;
+    call.arguments = {"tell", node};
+    call.add(tellings.size());
+    for (const RedisTelling& telling : tellings) {
+        call.keys.insert(call.keys.end(), {telling.key, nodes_of(telling.key)});
+        call.arguments.push_back(kind_of(*telling.limit));
+        call.add(telling.limit->capacity);
+        add_parameters(&call, *telling.limit, wall);
+        call.arguments.push_back(telling.seed);
+        call.add(telling.life, telling.counted, telling.acknowledged);
+    }
     return call;
 }
 

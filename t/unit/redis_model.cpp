@@ -83,10 +83,28 @@ RedisModel::~RedisModel() {
 
 void RedisModel::set_clock(int64_t millis) {
     clock_ = millis;
-    for (auto key = keys_.begin(); key != keys_.end();) {
-        const int64_t expires = key->second.expires;
-        key = expires >= 0 && expires <= clock_ ? keys_.erase(key) : std::next(key);
+    while (!expiring_.empty() && expiring_.begin()->first <= clock_) {
+        const auto key = keys_.find(expiring_.begin()->second);
+        if (key != keys_.end() && key->second.expires >= 0 && key->second.expires <= clock_) {
+            keys_.erase(key);
+        }
+        expiring_.erase(expiring_.begin());
     }
+}
+
+void RedisModel::expire_at(const std::string& key, int64_t millis) {
+    keys_[key].expires = millis;
+    expiring_.emplace(millis, key);
+}
+
+void RedisModel::restore(const Keys& contents) {
+    keys_ = contents;
+    for (const auto& [name, value] : contents) {
+        if (value.expires >= 0) {
+            expiring_.emplace(value.expires, name);
+        }
+    }
+    set_clock(clock_);
 }
 
 std::vector<int64_t> RedisModel::run(const std::vector<std::string>& keys,
@@ -136,6 +154,7 @@ std::vector<std::string> RedisModel::keys() const {
     for (const auto& key : keys_) {
         names.push_back(key.first);
     }
+    std::sort(names.begin(), names.end());
     return names;
 }
 
@@ -146,7 +165,7 @@ void RedisModel::put(const std::string& key, std::string_view value) {
 
 void RedisModel::put_sorted_set(const std::string& key) {
     keys_[key] = Value{};
-    keys_[key].is_set = true;
+    keys_[key].kind = Value::kSet;
     keys_[key].members["somebody"] = 1;
 }
 
@@ -222,17 +241,25 @@ RedisModel::Reply RedisModel::execute(const Arguments& arguments) {
     if (command == "GET" || command == "SET") {
         return execute_on_string(arguments);
     }
+    const bool is_hash = command == "HGET" || command == "HSET";
+    return execute_on_collection(arguments, is_hash ? Value::kHash : Value::kSet);
+}
+
+RedisModel::Reply RedisModel::execute_on_collection(const Arguments& arguments, Value::Kind kind) {
+    Reply reply;
+    const std::string& key = arguments[1];
     const auto found = keys_.find(key);
-    if (found != keys_.end() && !found->second.is_set) {
+    if (found != keys_.end() && found->second.kind != kind) {
         reply.kind = Reply::kError;
         reply.text = kWrongType;
         return reply;
     }
     Value fresh;
-    fresh.is_set = true;
+    fresh.kind = kind;
     Value* value = found != keys_.end() ? &found->second : &fresh;
-    reply = execute_on_set(arguments, value);
-    if (value->members.empty()) {
+    reply =
+        kind == Value::kHash ? execute_on_hash(arguments, value) : execute_on_set(arguments, value);
+    if (value->members.empty() && value->fields.empty()) {
         keys_.erase(key);
     } else if (value == &fresh) {
         keys_[key] = fresh;
@@ -246,8 +273,9 @@ RedisModel::Reply RedisModel::execute_on_string(const Arguments& arguments) {
     if (arguments[0] == "GET") {
         const auto found = keys_.find(key);
         if (found != keys_.end()) {
-            reply.kind = found->second.is_set ? Reply::kError : Reply::kText;
-            reply.text = found->second.is_set ? kWrongType : found->second.text;
+            const bool is_text = found->second.kind == Value::kText;
+            reply.kind = is_text ? Reply::kText : Reply::kError;
+            reply.text = is_text ? found->second.text : kWrongType;
         }
         return reply;
     }
@@ -260,8 +288,8 @@ RedisModel::Reply RedisModel::execute_on_string(const Arguments& arguments) {
     }
     Value value;
     value.text = arguments[2];
-    value.expires = clock_ + lasts;
     keys_[key] = value;
+    expire_at(key, clock_ + lasts);
     reply.kind = Reply::kText;
     reply.text = "OK";
     return reply;
@@ -273,8 +301,24 @@ RedisModel::Reply RedisModel::expire(const Arguments& arguments) {
     const auto found = keys_.find(arguments[1]);
     if (found != keys_.end()) {
         reply.integer = 1;
-        found->second.expires = clock_ + std::atoll(arguments.at(2).c_str());
+        expire_at(arguments[1], clock_ + std::atoll(arguments.at(2).c_str()));
     }
+    return reply;
+}
+
+RedisModel::Reply RedisModel::execute_on_hash(const Arguments& arguments, Value* value) {
+    Reply reply;
+    const auto field = value->fields.find(arguments.at(2));
+    if (arguments[0] == "HGET") {
+        if (field != value->fields.end()) {
+            reply.kind = Reply::kText;
+            reply.text = field->second;
+        }
+        return reply;
+    }
+    reply.kind = Reply::kInteger;
+    reply.integer = field == value->fields.end() ? 1 : 0;
+    value->fields[arguments[2]] = arguments.at(3);
     return reply;
 }
 

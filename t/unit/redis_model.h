@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 struct lua_State;
@@ -43,6 +44,7 @@ public:
      */
     int64_t time_to_live(const std::string& key) const;
 
+    /** In order. */
     std::vector<std::string> keys() const;
 
     /** Puts a string there that stays for ever. */
@@ -59,12 +61,20 @@ private:
     using Arguments = std::vector<std::string>;
 
     struct Value {
-        bool is_set = false;
+        enum Kind { kText, kSet, kHash } kind = kText;
         std::string text;
-        std::map<std::string, double> members;  // and their scores
+        std::map<std::string, double> members;      // and their scores
+        std::map<std::string, std::string> fields;  // and their values
         int64_t expires = -1;
     };
+    using Keys = std::unordered_map<std::string, Value>;
 
+public:
+    /** All that it holds: what a replica has that takes over later. */
+    Keys contents() const { return keys_; }
+    void restore(const Keys& contents);
+
+private:
     /** What a command answers. */
     struct Reply {
         enum Kind { kNil, kInteger, kText, kArray, kError } kind = kNil;
@@ -79,13 +89,17 @@ private:
 
     Reply execute(const Arguments& arguments);
     Reply execute_on_string(const Arguments& arguments);
+    Reply execute_on_collection(const Arguments& arguments, Value::Kind kind);
+    Reply execute_on_hash(const Arguments& arguments, Value* value);
     Reply execute_on_set(const Arguments& arguments, Value* value);
     Reply add_member(const Arguments& arguments, Value* value);
     Reply expire(const Arguments& arguments);
+    void expire_at(const std::string& key, int64_t millis);
 
     lua_State* lua_;
     int64_t clock_ = 0;
-    std::map<std::string, Value> keys_;
+    Keys keys_;
+    std::multimap<int64_t, std::string> expiring_;  // also keys that last longer by now
     std::string error_;
     uint64_t commands_ = 0;
 };

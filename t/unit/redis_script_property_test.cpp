@@ -164,6 +164,7 @@ std::vector<int64_t> told(const Reference& key, const Reference::Weighed& weighe
             break;
         case Algorithm::kConcurrency:
         case Algorithm::kHold:
+        case Algorithm::kLedger:
             add(0, weighed.held);
             break;
     }

@@ -1,0 +1,113 @@
+#pragma once
+
+// What a node lets through of a policy that nodes share, and has not told the others yet.
+//
+// Each node decides by what it knows: the state of the key as Redis said it last, and what it has
+// counted itself since. It may go on by itself as far as its share, an equal part of what was left
+// then; it tells Redis what it has counted every so often, and at once where half of the share has
+// gone. So all nodes together go beyond a limit by less than the limit itself, and by no more than
+// all but one of them count between two tellings (README.md, "The bound").
+//
+// A ledger lives while there is something untold. What it counts only grows, and is told as a sum:
+// told twice, or out of order, it changes nothing. The next ledger of the same key counts from 0
+// again, in a life with a higher number.
+
+#include "core/limit.h"
+#include "core/state.h"
+#include "core/zone.h"
+
+namespace ai_limit {
+
+struct ZoneAccess;
+
+/** What the caller is to do for what was counted to become known. */
+enum class News : uint8_t {
+    kNone,     // somebody will tell it
+    kSoon,     // tell it soon: nothing is known here of what others have used
+    kLater,    // tell it after the interval
+    kOverdue,  // the same; who was to tell it did not
+    kNow,      // tell it now: half of the share has gone
+};
+
+inline Amount untold(const LedgerState& ledger) {
+    return ledger.counted - ledger.acknowledged;
+}
+
+/** Whether the ledger has nothing to say any more. */
+inline bool is_over(const LedgerState& ledger) {
+    return untold(ledger) == 0 && ledger.due_at == 0 && ledger.asked == 0;
+}
+
+/** A node's part of what is left: none before it is known how many nodes there are. */
+Amount share_of(const Zone& zone, Amount left);
+
+/**
+ * For a zone that may be new: its ledgers have higher numbers than those of zones before it. By
+ * milliseconds since the epoch: so long as there are fewer than 2,048 ledgers in each.
+ */
+void start_ledgers(const Zone& zone, Millis wall);
+
+/** A ledger's new life. */
+void begin_ledger(const Zone& zone, uint32_t policy, LedgerState* ledger);
+
+/** Gives the ledger its part of what is left. */
+void set_share(const Zone& zone, Amount left, LedgerState* ledger);
+
+/** What Redis has been asked for and may let through, so that it is no part of a share. It has
+ * answered within two seconds, or will not. `now` is the shared clock's. */
+Amount asked_of_redis(const LedgerState& ledger, Millis now);
+void note_asked(LedgerState* ledger, Amount amount, Millis now);
+void note_answered(LedgerState* ledger, Amount amount);
+
+/** Counts what was let through. `now` is the shared clock's, `interval` of ledger_limit(). */
+News count_in_ledger(LedgerState* ledger, Amount amount, Millis now, Millis interval);
+
+/** A key's two entries. */
+struct LedgerEntry {
+    ZoneAccess* access;
+    uint64_t tag;          // of the ledger
+    uint32_t policy;       // its number
+    uint32_t used_policy;  // the number under which the same key's use is counted,
+    Limit limit;           // by this limit
+    Millis interval;       // in milliseconds, from one telling to the next
+};
+
+/** What is told of a key. */
+struct Telling {
+    uint64_t life;
+    uint64_t counted;
+    uint64_t acknowledged;
+    State state;  // as it is known here, what is told included
+};
+
+/**
+ * Reads what there is to tell of a key. Where that was due, what is counted from now on is told by
+ * another telling. False where there is nothing.
+ */
+bool read_ledger(const LedgerEntry& entry, bool is_due, Telling* telling);
+
+/** Redis is asked for an amount: notes that, and reads what there is to tell before. False where
+ * there is nothing to tell. */
+bool ask_beside(const LedgerEntry& entry, Amount amount, Now now, Telling* telling);
+
+/** The telling was lost. True where the caller is to tell it again, since nobody else will. */
+bool must_tell_again(const LedgerEntry& entry, Now now);
+
+/**
+ * The telling has arrived: `theirs` is what all nodes have used by then, and `held` what their
+ * requests hold. From now on the key has this state here, and what was counted since the telling.
+ */
+void acknowledge(const LedgerEntry& entry, const Telling& telling, const State& theirs, Amount held,
+                 Now now);
+
+/**
+ * Notes how many nodes there are, of which one has just been told. The first number is believed
+ * once the other nodes must know of this one, too: until then it has no share. Fewer than before
+ * are believed once that is so for `kNodeLease`: a Redis that has lost its data counts them anew.
+ */
+void note_nodes(const Zone& zone, uint32_t nodes, Millis now);
+
+/** For a node that is not heard of, until when it counts as one. */
+constexpr Millis kNodeLease = 5'000;
+
+}  // namespace ai_limit

@@ -1,0 +1,345 @@
+#pragma once
+
+// A node of several that share a policy: a zone, and what the module does with it
+// (src/nginx/shared_decision.cpp, src/nginx/shared_ledgers.cpp) without nginx, connections and
+// timers, which are the caller's.
+
+#include <sys/mman.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/home.h"
+#include "core/shared_clock.h"
+#include "redis/script.h"
+#include "redis/script_call.h"
+#include "redis_wire.h"
+#include "zone_memory.h"
+
+namespace ai_limit {
+
+/** A zone whose memory is there once it is touched: a thousand of them fit into a machine. */
+class LazyZone {
+public:
+    explicit LazyZone(const ZoneSizes& sizes) : size_(layout_of(sizes).total) {
+        memory_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory_ == MAP_FAILED) {
+            abort();
+        }
+        const uint8_t secret[kSecretBytes] = {7};
+        zone_ = Zone::create(memory_, sizes, secret);
+    }
+    ~LazyZone() { munmap(memory_, size_); }
+    LazyZone(const LazyZone&) = delete;
+    LazyZone& operator=(const LazyZone&) = delete;
+
+    const Zone& zone() const { return zone_; }
+
+private:
+    size_t size_;
+    void* memory_;
+    Zone zone_;
+};
+
+/** News of a key that are being told. */
+struct KeyTelling {
+    uint64_t key;
+    Telling telling;
+};
+
+class SharingNode {
+public:
+    enum class Answer : uint8_t { kPassed, kRefused, kUnknown };
+
+    SharingNode(uint64_t name, Limit limit, Millis interval, const ZoneSizes& sizes, Now now)
+        : name_(name), memory_(sizes), user_(memory_.zone(), &kAllAlive, 1) {
+        limit.by_wall = is_wide(limit.algorithm);
+        Limit ledger = ledger_limit();
+        ledger.period_length = interval;
+        counts_tokens_ = limit.measure == Measure::kTokens;
+        ledger_ = add_policy(zone(), "p", ledger);
+        held_ = counts_tokens_ ? add_policy(zone(), "p", hold_limit()) : ZonePolicy{};
+        used_ = add_policy(zone(), "p", limit);
+        start_shared_clock(zone(), now);
+    }
+
+    const Zone& zone() const { return memory_.zone(); }
+    const ZoneUser& user() const { return user_; }
+    const Limit& limit() const { return used_.limit; }
+    const ZonePolicy& ledger_policy() const { return ledger_; }
+    const ZonePolicy& used_policy() const { return used_; }
+    uint64_t name() const { return name_; }
+
+    void set_nodes(uint32_t nodes) { zone().header()->nodes.store(nodes); }
+
+    void set_dry_run() { dry_run_ = true; }
+
+    /** Decides as far as the share goes; `news`: what is to be done then. */
+    Answer decide(uint64_t key, Amount cost, Now now, News* news = nullptr) {
+        Parts parts = parts_of(key, cost, Decider::kByShare);
+        const bool passes = admit_step_by_step(parts.charges, parts.count, now);
+        if (news != nullptr) {
+            *news = parts.charges[0].news;
+        }
+        const bool unknown = parts.speaker()->verdict == Verdict::kUnknown;
+        return passes ? Answer::kPassed : unknown ? Answer::kUnknown : Answer::kRefused;
+    }
+
+    /** Decides on a request in tokens for which nothing is held, and settles it if it passes. */
+    Answer use_tokens(uint64_t key, Amount tokens, Now now, News* news = nullptr) {
+        Parts parts = parts_of(key, 0, Decider::kByShare);
+        if (!admit_step_by_step(parts.charges, parts.count, now)) {
+            const bool unknown = parts.speaker()->verdict == Verdict::kUnknown;
+            return unknown ? Answer::kUnknown : Answer::kRefused;
+        }
+        settle_charge(parts.speaker(), tokens, now);
+        if (news != nullptr) {
+            *news = parts.charges[0].news;
+        }
+        return Answer::kPassed;
+    }
+
+    /** What is used of the key, as far as it is known here. */
+    Amount used_here(uint64_t key, Now now) {
+        Parts parts = parts_of(key, 0, Decider::kAlone);
+        would_admit(parts.charges, parts.count, now);
+        return used(used_.limit, parts.speaker()->state);
+    }
+
+    /** What is known here of the key's ledger; all zeros where it has none. */
+    LedgerState ledger_of(uint64_t key) const {
+        const LedgerEntry entry = entry_of(key);
+        const Home home = home_of(zone(), Algorithm::kLedger, entry.tag, entry.policy);
+        const Cell cell = home.find();
+        State state{};
+        if (cell.index != kNoCell) {
+            load_state(cell, kWide, &state);
+        }
+        return state.ledger;
+    }
+
+    LedgerEntry entry_of(uint64_t key) const {
+        return {user_.access(), tag_of(tag_base(mixed(key)), ledger_.number),
+                ledger_.number, used_.number,
+                used_.limit,    ledger_.limit.period_length};
+    }
+
+    // What is asked of Redis, and what it answers.
+
+    void write_take(uint64_t key, Amount cost, Now now, Command* command) {
+        Parts parts = parts_of(key, cost, Decider::kElsewhere);
+        would_admit(parts.charges, parts.count, now);
+        SharedCharge shared = shared_of(&parts);
+        const std::string text = text_of(key);
+        shared.key = text;
+        ai_limit::write_take(&shared, 1, now, command);
+    }
+
+    /** Takes over what Redis has decided; true where it passes. */
+    bool read_take(uint64_t key, Amount cost, const Reply& reply, Now now) {
+        Parts parts = parts_of(key, cost, Decider::kElsewhere);
+        SharedCharge shared = shared_of(&parts);
+        bool passes = false;
+        Millis redis_now = 0;
+        if (!ai_limit::read_take(reply, &shared, 1, &passes, &redis_now)) {
+            abort();
+        }
+        set_shared_clock(zone(), now, redis_now);
+        for (size_t i = 0; i < parts.count; ++i) {
+            parts.charges[i].decider = Decider::kDecided;
+            parts.charges[i].verdict = Verdict::kPassed;
+        }
+        parts.speaker()->state = shared.state;
+        admit_step_by_step(parts.charges, parts.count, now);
+        return passes;
+    }
+
+    /** Redis is about to be asked. */
+    void note_ask(uint64_t key, Amount cost, Now now) const {
+        Telling telling;
+        ask_beside(entry_of(key), cost != 0 ? cost : 1, now, &telling);
+    }
+
+    /** False where there is nothing to tell. */
+    bool read(uint64_t key, KeyTelling* telling) const {
+        telling->key = key;
+        return read_ledger(entry_of(key), true, &telling->telling);
+    }
+
+    void write_tell(const std::vector<KeyTelling>& tellings, Now now, Command* command) const {
+        Shared shared(*this, tellings);
+        ai_limit::write_tell(name_, shared.tellings, tellings.size(), now, command);
+    }
+
+    void read_tell(const std::vector<KeyTelling>& tellings, const Reply& reply, Now now) const {
+        Shared shared(*this, tellings);
+        Millis redis_now = 0;
+        if (!ai_limit::read_tell(reply, shared.tellings, tellings.size(), &redis_now)) {
+            abort();
+        }
+        set_shared_clock(zone(), now, redis_now);
+        for (size_t i = 0; i < tellings.size(); ++i) {
+            acknowledge(shared.entries[i], tellings[i].telling, shared.tellings[i].state,
+                        shared.tellings[i].held, now);
+        }
+    }
+
+    bool must_tell_again(uint64_t key, Now now) const {
+        return ai_limit::must_tell_again(entry_of(key), now);
+    }
+
+    static std::string text_of(uint64_t key) {
+        char text[64];
+        snprintf(text, sizeof(text), "ai_limit:{%022llu}:p", static_cast<unsigned long long>(key));
+        return text;
+    }
+
+private:
+    /** The key's ledger, what it holds in tokens, what is used. */
+    struct Parts {
+        Charge charges[3];
+        size_t count;
+
+        Charge* speaker() { return &charges[count - 1]; }
+    };
+
+    /** Tellings as the calls want them. */
+    struct Shared {
+        Shared(const SharingNode& node, const std::vector<KeyTelling>& told) {
+            for (size_t i = 0; i < told.size(); ++i) {
+                entries[i] = node.entry_of(told[i].key);
+                texts[i] = text_of(told[i].key);
+                tellings[i] = {&entries[i], &told[i].telling, texts[i], {}, 0};
+            }
+        }
+
+        LedgerEntry entries[kMaxTellings];
+        std::string texts[kMaxTellings];
+        SharedTelling tellings[kMaxTellings];
+    };
+
+    /** Keys are numbers; their hashes are spread over all 64 bits. */
+    static uint64_t mixed(uint64_t x) {
+        x = (x ^ x >> 33 ^ 0x5851f42d4c957f2d) * 0xff51afd7ed558ccd;
+        x = (x ^ x >> 33) * 0xc4ceb9fe1a85ec53;
+        return x ^ x >> 33;
+    }
+
+    void add(Parts* parts, const ZonePolicy& policy, uint64_t key, Amount cost, Decider decider,
+             bool speaks) const {
+        Ask ask{&policy.limit, user_.access(), cost, policy.number, dry_run_};
+        ask.decider = decider;
+        ask.has_ledger = speaks;
+        ask.settled_later = speaks && counts_tokens_;
+        begin_charge(&parts->charges[parts->count++], ask, tag_base(mixed(key)));
+    }
+
+    Parts parts_of(uint64_t key, Amount cost, Decider decider) const {
+        Parts parts{};
+        add(&parts, ledger_, key, 0, decider, false);
+        if (counts_tokens_) {
+            add(&parts, held_, key, cost, decider, false);
+        }
+        add(&parts, used_, key, cost, decider, true);
+        return parts;
+    }
+
+    SharedCharge shared_of(Parts* parts) const {
+        SharedCharge shared{};
+        shared.charge = parts->speaker();
+        shared.key = "k";
+        return shared;
+    }
+
+    uint64_t name_;
+    LazyZone memory_;
+    ZoneUser user_;
+    bool counts_tokens_ = false;
+    bool dry_run_ = false;
+    ZonePolicy ledger_;
+    ZonePolicy held_;
+    ZonePolicy used_;
+};
+
+/** A Redis that answers at once, and nodes that share one policy by it. */
+class SharingNodes {
+public:
+    static constexpr Now kStart{5 * 3'600'000, 1'755'777'600'000};
+
+    SharingNodes(size_t count, const Limit& limit, Millis interval = 100) : redis(limit_script()) {
+        redis.set_clock(kStart.wall);
+        for (size_t i = 0; i < count; ++i) {
+            nodes_.push_back(std::make_unique<SharingNode>(i + 1, limit, interval,
+                                                           ZoneSizes{64, 64, 1}, kStart));
+            nodes_.back()->set_nodes(static_cast<uint32_t>(count));
+        }
+    }
+
+    SharingNode& operator[](size_t i) { return *nodes_[i]; }
+    size_t size() const { return nodes_.size(); }
+
+    Now now() const { return {kStart.monotonic + passed_, kStart.wall + passed_}; }
+
+    void pass_time(Millis millis) {
+        passed_ += millis;
+        redis.set_clock(kStart.wall + passed_);
+    }
+
+    /** Tells Redis, which answers; the node does not hear it. */
+    std::vector<int64_t> tell(size_t node, const KeyTelling& telling) {
+        nodes_[node]->write_tell({telling}, now(), &command_);
+        return run_script(&redis, script_call_of(command_));
+    }
+
+    void hear(size_t node, const KeyTelling& telling, const std::vector<int64_t>& answer) {
+        nodes_[node]->read_tell({telling}, wire_.reply_of(answer), now());
+    }
+
+    /** Tells what there is to tell, and hears the answer. False where there is nothing. */
+    bool exchange(size_t node, uint64_t key) {
+        KeyTelling telling;
+        if (!nodes_[node]->read(key, &telling)) {
+            return false;
+        }
+        hear(node, telling, tell(node, telling));
+        return true;
+    }
+
+    /** Asks Redis to decide, after it has been told. */
+    bool ask(size_t node, uint64_t key, Amount cost = 1) {
+        nodes_[node]->note_ask(key, cost, now());
+        exchange(node, key);
+        nodes_[node]->write_take(key, cost, now(), &command_);
+        const std::vector<int64_t> answer = run_script(&redis, script_call_of(command_));
+        return nodes_[node]->read_take(key, cost, wire_.reply_of(answer), now());
+    }
+
+    /** Passes a request by the node's share. */
+    bool pass(size_t node, uint64_t key, Amount cost = 1) {
+        return nodes_[node]->decide(key, cost, now()) == SharingNode::Answer::kPassed;
+    }
+
+    /** What Redis says is used: asked for nothing. */
+    Amount used_in_redis(uint64_t key) {
+        SharingNode fresh(99, nodes_[0]->limit(), 100, ZoneSizes{8, 8, 1}, now());
+        fresh.set_nodes(1);
+        fresh.write_take(key, 0, now(), &command_);
+        const std::vector<int64_t> answer = run_script(&redis, script_call_of(command_));
+        const bool tokens = nodes_[0]->limit().measure == Measure::kTokens;
+        fresh.read_take(key, tokens ? 0 : 1, wire_.reply_of(answer), now());
+        return fresh.used_here(key, now());
+    }
+
+    RedisModel redis;
+
+private:
+    std::vector<std::unique_ptr<SharingNode>> nodes_;
+    Millis passed_ = 0;
+    Command command_;
+    WireReader wire_;
+};
+
+}  // namespace ai_limit
