@@ -13,7 +13,7 @@ case ${1:-build} in
     build)    wanted=("${build[@]}") ;;
     test)     wanted=("${test[@]}") ;;
     sanitize) wanted=("${test[@]}" dpkg-dev) ;;
-    bench)    wanted=("${build[@]}" perl libboost-json-dev valgrind wrk redis-server redis-tools) ;;
+    bench)    wanted=("${build[@]}" perl libboost-json-dev valgrind wrk liblua5.1-0-dev redis-server redis-tools) ;;
     check)    wanted=(clang-format) ;;
     *)        echo "usage: $0 build|test|bench|check|sanitize" >&2; exit 2 ;;
 esac

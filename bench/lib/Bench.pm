@@ -63,15 +63,28 @@ sub work_folder {
 # What Boost.JSON wants, beside the flags that all have.
 my %more_flags = (usage_bench => [qw(-fexceptions -frtti)]);
 
-my %libraries = (redis_calls => ['-lhiredis']);
+my %libraries = (redis_calls => ['-lhiredis'], share_simulator => [qw(-lcrypto -lhiredis -llua5.1)]);
+
+# Sources beside those of src/: of src/redis/ only some need no nginx.
+my %more_sources = (
+    share_simulator => [
+        (map {"src/redis/$_.cpp"} qw(command reply script script_call slot topology)),
+        (map {"t/unit/$_.cpp"} qw(redis_model lua_message_pack)),
+    ],
+);
 
 # Compiles bench/NAME.cpp, with the named parts of src/, unless the program is newer than all it may
 # be made of. Returns the program's path.
 sub compile {
     my ($name, @parts) = @_;
     my $program = "$root/build/bench/$name";
-    my @sources = ("$root/bench/$name.cpp", map { glob "$root/src/$_/*.cpp" } @parts);
-    my @headers = (glob("$root/bench/*.h"), map { glob "$root/src/$_/*.h" } @parts);
+    my @sources = (
+        "$root/bench/$name.cpp",
+        (map { glob "$root/src/$_/*.cpp" } @parts),
+        map {"$root/$_"} @{ $more_sources{$name} || [] },
+    );
+    my @headers = map { glob "$root/$_/*.h" } 'bench', (map {"src/$_"} @parts),
+        $more_sources{$name} ? ('src/redis', 't/unit') : ();
     return $program if -x $program && !grep { -M $_ < -M $program } @sources, @headers;
 
     make_path("$root/build/bench");
