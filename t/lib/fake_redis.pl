@@ -40,13 +40,13 @@ my %orders = (
     clear    => sub { @rules = (); return },
     upstream => sub { $upstream = $_[0]; return },
     log      => sub { return \@log },
-    count    => sub { my ($name) = @_; return scalar grep { uc $_->{words}[0] eq uc $name } @log },
+    count    => sub { my @is = @_; return scalar grep { fits($_->{words}, @is) } @log },
     forget   => sub { @log = (); return },
     port     => sub { return $port },
     counts   => sub { return {accepted => $accepted, open => scalar keys %connections} },
     close    => sub { disconnect($_, $_[0]) for everyone(); return },
     send     => sub { push @{$_->{out}}, {at => $now, bytes => $_[0]} for everyone(); return },
-    release  => sub { delete $_->{held} for map { @{$_->{queue}} } everyone(); return },
+    release  => \&release,
     open     => \&open_port,
     refuse   => sub { close $listener if $listener; undef $listener; return },
     stall    => \&stall,
@@ -103,6 +103,16 @@ sub stall {
     listen $listener, 0;
     push @fillers, IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Blocking => 0) for 1 .. 2;
     $filler_ports{$_->sockport} = 1 for @fillers;
+    return;
+}
+
+sub release {
+    my ($most) = @_;
+    for my $connection (everyone()) {
+        my @held = grep { $_->{held} } @{$connection->{queue}};
+        splice @held, $most if defined $most && $most < @held;
+        delete $_->{held} for @held;
+    }
     return;
 }
 
@@ -207,7 +217,7 @@ sub fault_for {
     my ($connection, $event, $words) = @_;
     for my $rule (@rules) {
         next if $rule->{at} ne $event;
-        next if defined $rule->{command} && uc $rule->{command} ne uc $words->[0];
+        next if $words && !fits($words, @$rule{qw(command word)});
         next if defined $rule->{connection} && $rule->{connection} != $connection->{number};
         my $seen = ++$rule->{seen};
         next if defined $rule->{nth} && $rule->{nth} != $seen;
@@ -215,6 +225,13 @@ sub fault_for {
         return $rule;
     }
     return;
+}
+
+# Whether a command has this name and this word; undef fits all.
+sub fits {
+    my ($words, $name, $word) = @_;
+    return 0 if defined $name && uc $name ne uc $words->[0];
+    return !defined $word || grep { $_ eq $word } @$words;
 }
 
 sub sending {

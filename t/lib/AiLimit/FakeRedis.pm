@@ -99,6 +99,7 @@ sub upstream {
 # all where $command is '*'. Of several rules that fit, the first one counts.
 #
 # Which of them:
+#   word        only those with this word, such as a call of the script
 #   connection  only on the nth connection since the start
 #   nth         only the nth that is so far right, counted from 1
 #   times       only so many of them
@@ -130,8 +131,8 @@ sub at_connect {
 # Ends all rules. What is held or delayed stays so.
 sub clear { $_[0]->_order('clear') }
 
-# Lets go of all replies that are held at this time.
-sub release { $_[0]->_order('release') }
+# Lets go of all replies that are held at this time, or of the first so many on each connection.
+sub release { my ($self, $most) = @_; return $self->_order('release', $most) }
 
 # Closes what is open ('reset': by RST), and sends bytes on all that is open.
 sub close_all { my ($self, $how) = @_; return $self->_order('close', $how) }
@@ -153,13 +154,13 @@ sub commands {
     return grep { !defined $name || uc $_->[0] eq uc $name } map { $_->{words} } $self->log;
 }
 
-# How many of that name, and how to wait until there are so many.
-sub count { my ($self, $name) = @_; return $self->_order('count', $name) }
+# How many of that name, with that word if it is said, and how to wait until there are so many.
+sub count { my ($self, $name, $word) = @_; return $self->_order('count', $name, $word) }
 
 sub wait_for_commands {
-    my ($self, $name, $count) = @_;
+    my ($self, $name, $count, $word) = @_;
     my $deadline = time + PATIENCE;
-    while ((my $found = $self->count($name)) < $count) {
+    while ((my $found = $self->count($name, $word)) < $count) {
         croak "waited in vain for $count of $name, had $found" if time > $deadline;
         sleep 0.005;
     }

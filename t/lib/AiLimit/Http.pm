@@ -55,6 +55,7 @@ sub request {
 #   wait_for_body($regex)  waits until the body matches -> whether it did
 #   wait_for_size($bytes, $seconds)  the same for its length, and not for long
 #   finish   waits for the rest -> response
+#   statuses($n)  where `raw` is n requests: waits for n answers -> their statuses, of those that came
 #   abort    closes the connection, as a client that goes away
 #   arrivals [[time, bytes], ...]: when which part of the response came
 sub start_request {
@@ -258,6 +259,18 @@ sub finish {
     };
     $self->abort;
     return $self->{response} = AiLimit::Http::_parse_headers($response);
+}
+
+sub statuses {
+    my ($self, $count) = @_;
+    my @statuses;
+    $self->_until(sub {
+        while (my $response = AiLimit::Http::_take(\$self->{in}, $self->{method}, 0)) {
+            push @statuses, $response->{status};
+        }
+        return @statuses >= $count;
+    });
+    return @statuses;
 }
 
 sub abort {

@@ -1,0 +1,85 @@
+package AiLimit::Shares;
+
+# What tests want to know of nodes that count by themselves and tell each other through Redis.
+#
+#   wait_for_nodes($redis, 3);               # each knows that they are three
+#   is used($redis, 'quota', 'alice'), 70;   # by all that Redis has been told
+#   wait_for_used($redis, 'quota', 'alice', 70);
+
+use strict;
+use warnings;
+
+use Digest::SHA qw(sha256);
+use Exporter qw(import);
+use List::Util qw(sum0);
+use MIME::Base64 qw(encode_base64);
+use Time::HiRes qw(sleep time);
+
+our @EXPORT = qw(bound keys_of redis_key used wait_for_nodes wait_for_used);
+
+# Where each sort of state has what is used, counted from 1 as Lua does (src/redis/script.h).
+my $USED = <<'LUA';
+local packed = redis.call('GET', KEYS[1])
+if not packed then return 0 end
+local state = cmsgpack.unpack(packed)
+if state[1] ~= 2 then return state[3] end
+local sum = 0
+for i = 5, 13 do sum = sum + state[i] end
+return sum
+LUA
+
+# By how much so many nodes together may go beyond a limit: all but one of them by their share.
+sub bound {
+    my ($limit, $nodes) = @_;
+    return ($nodes - 1) * int($limit / $nodes);
+}
+
+sub redis_key {
+    my ($policy, $key, $prefix) = @_;
+    my $hash = substr encode_base64(substr(sha256($key), 0, 16), ''), 0, 22;
+    return ($prefix // 'ai_limit') . ":{$hash}:$policy";
+}
+
+# What Redis says is used of a policy by a key.
+sub used {
+    my ($redis, $policy, $key, $prefix) = @_;
+    return $redis->command('EVAL', $USED, 1, redis_key($policy, $key, $prefix));
+}
+
+# The same, once it is what is expected.
+sub wait_for_used {
+    my ($redis, $policy, $key, $expected, $prefix) = @_;
+    my $used;
+    my $deadline = time + AiLimit::Redis::PATIENCE();
+    while (($used = used($redis, $policy, $key, $prefix)) != $expected && time < $deadline) { sleep 0.005 }
+    return $used;
+}
+
+sub keys_of {
+    my ($redis) = @_;
+    return @{$redis->command('KEYS', '*')};
+}
+
+# Each of so many nodes believes that they are so many: that takes it a little more than a second. Who says
+# again that it is there has read what it was answered before.
+sub wait_for_nodes {
+    my ($redis, $count, @prefixes) = @_;
+    my @all = map { "$_:nodes" } @prefixes ? @prefixes : 'ai_limit';
+    my $monitor = $redis->monitor;
+    for my $all (@all) {
+        $redis->wait_for(sub { $redis->command('ZCARD', $all) >= $count }, "$count nodes to be there");
+    }
+    my %beats;
+    $monitor->commands;
+    $redis->wait_for(sub {
+        for my $words ($monitor->commands) {
+            my ($i) = grep { $words->[$_] eq 'beat' } 0 .. $#$words or next;
+            my $node = $beats{$words->[3]}{$words->[$i + 1]} //= {first => time};
+            $node->{last} = time;
+        }
+        return @all == grep { $count <= grep { $_->{last} - $_->{first} > 1.6 } values %{$beats{$_}} } @all;
+    }, "$count nodes to know of each other");
+    return;
+}
+
+1;
