@@ -72,6 +72,11 @@ bool count_flight(const Zone& to, FlightRecord flight, Now now) {
     return insert(to, kSmall, flight.tag, state, {Worth::kInFlight, 0}, now);
 }
 
+void copy_process(const Zone& from, const Zone& to, uint32_t number) {
+    to.process(number)->pid.store(from.process(number)->pid.load());
+    to.process(number)->birth.store(from.process(number)->birth.load());
+}
+
 /**
  * Requests in flight come and go meanwhile. Their records, each read once, are what the new zone
  * counts: so each count there has a record that takes it back when its process ends, and each
@@ -80,8 +85,7 @@ bool count_flight(const Zone& to, FlightRecord flight, Now now) {
 void copy_flights(const Journal& from, const Zone& to, Now now) {
     for (uint32_t number = 1; number <= kMaxProcesses; ++number) {
         if (number != from.number()) {
-            to.process(number)->pid.store(from.zone().process(number)->pid.load());
-            to.process(number)->birth.store(from.zone().process(number)->birth.load());
+            copy_process(from.zone(), to, number);
         }
     }
     // Without small entries there is nothing to count them with.
@@ -90,6 +94,9 @@ void copy_flights(const Journal& from, const Zone& to, Now now) {
     for (uint32_t chunk = 0; chunk < chunks; ++chunk) {
         uint32_t owner = from.zone().chunk_owner(chunk)->load();
         to.chunk_owner(chunk)->store(owner);
+        if (owner != 0) {
+            copy_process(from.zone(), to, owner);  // it may have begun since
+        }
         for (uint32_t i = 0; owner != 0 && i < kFlightsPerChunk; ++i) {
             FlightRecord flight = read(from.zone().flights(chunk) + i);
             to.flights(chunk)[i] = flight;
