@@ -533,14 +533,36 @@ call('SET', KEYS[1], '1', 'PX', 1000) -- "probe"
 return {now}
 )lua";
 
+/**
+ * The script without its comments and indentation. Redis reads no more than 16 KB of whom it does
+ * not know, and what is longer it refuses without saying that a password is missing.
+ */
+struct Script {
+    char text[kScript.size()];
+    size_t size = 0;
+
+    Script() noexcept {
+        for (size_t at = 0; at < kScript.size();) {
+            size_t end = kScript.find('\n', at) + 1;
+            std::string_view line = kScript.substr(at, end - at);
+            line.remove_prefix(line.find_first_not_of(' '));
+            if (line.front() != '\n' && line.substr(0, 2) != "--") {
+                size += line.copy(text + size, line.size());
+            }
+            at = end;
+        }
+    }
+};
+
 constexpr char kHexDigits[] = "0123456789abcdef";
 
 struct Sha1 {
     char digits[40];
 
     Sha1() noexcept {
+        std::string_view script = limit_script();
         unsigned char digest[20] = {};
-        EVP_Digest(kScript.data(), kScript.size(), digest, nullptr, EVP_sha1(), nullptr);
+        EVP_Digest(script.data(), script.size(), digest, nullptr, EVP_sha1(), nullptr);
         for (int i = 0; i < 20; ++i) {
             digits[2 * i] = kHexDigits[digest[i] >> 4];
             digits[2 * i + 1] = kHexDigits[digest[i] & 15];
@@ -551,7 +573,8 @@ struct Sha1 {
 }  // namespace
 
 std::string_view limit_script() {
-    return kScript;
+    static const Script script;
+    return {script.text, script.size};
 }
 
 std::string_view limit_script_sha1() {
