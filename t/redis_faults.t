@@ -85,7 +85,7 @@ $t->ignores('an answer byte by byte', sub {
 $t->stop;
 
 subtest 'a user who may not load scripts' => sub {
-    $redis->command(qw(ACL SETUSER limiter on >secret ~ai_limit:* -@all +evalsha +eval +time +get +set +del));
+    $redis->command(qw(ACL SETUSER limiter on >secret ~ai_limit:* -@all +evalsha +eval +time +get +set +del +hget +hset +pexpire));
     my $limiter = AiLimit::RedisFaults->start(%common, parameters => 'user=limiter password=secret');
     $proxy->forget;
     $redis->command('SCRIPT', 'FLUSH');

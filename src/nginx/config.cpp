@@ -67,8 +67,8 @@ ngx_int_t resolve_sync(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     policy->by_share = policy->tells && own.sync == Sync::kEvery;
     policy->ledger_limit = ledger_limit();
     policy->ledger_limit.period_length = own.sync == Sync::kEvery ? own.interval : kUsualInterval;
-    if (policy->tells) {
-        main->redis->tells = true;
+    if (policy->by_share) {
+        main->redis->has_shares = true;
     }
     policy->limit.by_wall = policy->shared && is_wide(policy->algorithm);
     return NGX_OK;

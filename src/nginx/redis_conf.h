@@ -48,7 +48,7 @@ struct RedisConf {
     ngx_queue_t flights;
     Periodic renewal;  // of what is in flight
     uint64_t node;     // names this node for ever
-    bool tells;        // some policies are decided on by share (shared_ledgers.h)
+    bool has_shares;   // some policies are decided on by share (shared_ledgers.h)
     const ngx_array_t* zones;
     ngx_rbtree_t news;
     size_t news_count;

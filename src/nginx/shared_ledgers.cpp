@@ -412,7 +412,7 @@ void start_telling(RedisConf* redis, const ngx_array_t& zones) {
     init_periodic(redis, &redis->beat, on_beat);
     redis->beat.event.cancelable = 1;
     // A single process's zones may go while its timers stay: without a share, it asks Redis.
-    if (redis->tells && ngx_process == NGX_PROCESS_WORKER) {
+    if (redis->has_shares && ngx_process == NGX_PROCESS_WORKER) {
         ngx_add_timer(&redis->beat.event, 1);
     }
 }
