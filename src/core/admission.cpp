@@ -254,7 +254,7 @@ private:
         }
         State before{};
         load_state(place(charge).cell, kSmall, &before);
-        return before.fixed_window.end <= charge->state.fixed_window.start;
+        return is_of_older_window(*charge->limit, before, charge->state);
     }
 
     inline __attribute__((always_inline)) bool weigh_token_bucket(Charge* charge) {

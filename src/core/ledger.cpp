@@ -119,12 +119,6 @@ private:
     State used_;
 };
 
-/** Of two calendar windows, what was counted in the older one does not matter any more. */
-bool is_of_older_window(const Limit& limit, const State& state, const State& other) {
-    return limit.algorithm == Algorithm::kFixedWindow &&
-           state.fixed_window.end <= other.fixed_window.start;
-}
-
 /** Policies are purged when their number is given to another. */
 bool is_current(const LedgerEntry& entry) {
     const Zone& zone = entry.access->journal.zone();
@@ -133,6 +127,11 @@ bool is_current(const LedgerEntry& entry) {
 }
 
 }  // namespace
+
+bool is_of_older_window(const Limit& limit, const State& state, const State& other) {
+    return limit.algorithm == Algorithm::kFixedWindow &&
+           state.fixed_window.end <= other.fixed_window.start;
+}
 
 Amount share_of(const Zone& zone, Amount left) {
     uint32_t nodes = zone.header()->nodes.load(std::memory_order_relaxed);

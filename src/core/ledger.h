@@ -33,6 +33,10 @@ inline Amount untold(const LedgerState& ledger) {
     return ledger.counted - ledger.acknowledged;
 }
 
+/** Whether a state is of a calendar window that is over in the other one: what was counted in it
+ * does not matter any more. */
+bool is_of_older_window(const Limit& limit, const State& state, const State& other);
+
 /** Whether the ledger has nothing to say any more. */
 inline bool is_over(const LedgerState& ledger) {
     return untold(ledger) == 0 && ledger.due_at == 0 && ledger.asked == 0;

@@ -54,9 +54,8 @@ Before look_before(const Settlement& settlement, const Home& home, Now now) {
     load_state(cell, *home.geometry, &state);
     State present = state;
     advance(*settlement.limit, &present, now);
-    bool older = settlement.limit->algorithm == Algorithm::kFixedWindow &&
-                 state.fixed_window.end <= present.fixed_window.start;
-    return {used(*settlement.limit, present), older};
+    return {used(*settlement.limit, present),
+            is_of_older_window(*settlement.limit, state, present)};
 }
 
 /** Counts the tokens for other nodes; without room they are counted here alone. */

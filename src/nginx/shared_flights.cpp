@@ -55,6 +55,15 @@ void renew_flights(ngx_event_t* event) noexcept {
 
 }  // namespace
 
+void init_periodic(RedisConf* redis, Periodic* periodic, void (*handler)(ngx_event_t*)) {
+    static ngx_connection_t no_connection;  // nginx's debug log asks an event for its connection
+    no_connection.fd = static_cast<ngx_socket_t>(-1);
+    periodic->redis = redis;
+    periodic->event.handler = handler;
+    periodic->event.data = &no_connection;
+    periodic->event.log = ngx_cycle->log;
+}
+
 void start_sharing(RedisConf* redis, const Zone& zone) {
     static const char* const kThen[] = {"this node decides alone", "requests pass",
                                         "requests are refused with 503"};
@@ -65,12 +74,7 @@ void start_sharing(RedisConf* redis, const Zone& zone) {
     }
     redis->members = 0;
     ngx_queue_init(&redis->flights);
-    static ngx_connection_t no_connection;  // nginx's debug log asks an event for its connection
-    no_connection.fd = static_cast<ngx_socket_t>(-1);
-    redis->renewal.redis = redis;
-    redis->renewal.event.handler = renew_flights;
-    redis->renewal.event.data = &no_connection;
-    redis->renewal.event.log = ngx_cycle->log;
+    init_periodic(redis, &redis->renewal, renew_flights);
     redis->renewal.event.cancelable = 1;
 }
 

@@ -48,8 +48,12 @@ struct BeatCommand : RedisCommand {
     RedisConf* redis;
 };
 
-std::string_view key_of(const KeyNews& news) {
-    return {news.key, news.key_size};
+/** The news as their call wants them. */
+void list_tellings(const NewsCommand& command, SharedTelling* tellings) {
+    for (size_t i = 0; i < command.count; ++i) {
+        const KeyNews& news = *command.news[i];
+        tellings[i] = {&news.entry, &news.telling, {news.key, news.key_size}, {}, 0};
+    }
 }
 
 bool is_there(RedisConf* redis, uint16_t slot) {
@@ -127,10 +131,7 @@ void settle_news(NewsCommand* command, bool arrived) {
 bool on_told(RedisCommand* done, const Reply* reply) {
     NewsCommand* command = static_cast<NewsCommand*>(done);
     SharedTelling tellings[kMaxTellings];
-    for (size_t i = 0; i < command->count; ++i) {
-        KeyNews* news = command->news[i];
-        tellings[i] = {&news->entry, &news->telling, key_of(*news), {}, 0};
-    }
+    list_tellings(*command, tellings);
     Millis redis_now = 0;
     bool arrived = reply != nullptr && read_tell(*reply, tellings, command->count, &redis_now);
     Now now = now_by_nginx();
@@ -160,10 +161,7 @@ NewsCommand* make_command(RedisConf* redis, bool is_due) {
 /** Sends a command with its news. */
 void send(NewsCommand* command) {
     SharedTelling tellings[kMaxTellings];
-    for (size_t i = 0; i < command->count; ++i) {
-        KeyNews* news = command->news[i];
-        tellings[i] = {&news->entry, &news->telling, key_of(*news), {}, 0};
-    }
+    list_tellings(*command, tellings);
     command->redis->due_under_way += command->is_due ? command->count : 0;
     Command* words = empty_command();
     write_tell(command->redis->node, tellings, command->count, now_by_nginx(), words);
@@ -336,15 +334,6 @@ void on_beat(ngx_event_t* event) noexcept {
         return;
     }
     redis->router.client_for(slot)->send(command);
-}
-
-void init_periodic(RedisConf* redis, Periodic* periodic, void (*handler)(ngx_event_t*)) {
-    static ngx_connection_t no_connection;  // nginx's debug log asks an event for its connection
-    no_connection.fd = static_cast<ngx_socket_t>(-1);
-    periodic->redis = redis;
-    periodic->event.handler = handler;
-    periodic->event.data = &no_connection;
-    periodic->event.log = ngx_cycle->log;
 }
 
 /** The node's name, which its workers of all generations share as long as the zone lasts. */
