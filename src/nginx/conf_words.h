@@ -17,6 +17,14 @@ inline char* mistake(ngx_conf_t* cf, const char* what, ngx_str_t word, const cha
     return error_result();
 }
 
+/** The same for what is seen only after all directives are read; `what` names the directive. */
+inline ngx_int_t mistake_at(ngx_conf_t* cf, const Position& position, const char* what,
+                            ngx_str_t word, const char* why) {
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s \"%V\"%s in %V:%ui", what, &word, why,
+                  &position.file, position.line);
+    return NGX_ERROR;
+}
+
 inline ngx_str_t* arguments(ngx_conf_t* cf) {
     return static_cast<ngx_str_t*>(cf->args->elts) + 1;
 }

@@ -1,5 +1,7 @@
 #include "nginx/config.h"
 
+#include "nginx/conf_words.h"
+#include "nginx/redis_hosts.h"
 #include "nginx/shared_zone.h"
 #include "nginx/variable_uses.h"
 
@@ -27,13 +29,6 @@ std::string_view lone_variable(std::string_view text) {
         }
     }
     return text.front() >= '0' && text.front() <= '9' ? std::string_view() : text;
-}
-
-ngx_int_t mistake_at(ngx_conf_t* cf, const Position& position, const char* what, ngx_str_t word,
-                     const char* why) {
-    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s \"%V\"%s in %V:%ui", what, &word, why,
-                  &position.file, position.line);
-    return NGX_ERROR;
 }
 
 template <typename T>
@@ -306,6 +301,9 @@ ngx_int_t resolve_names(ngx_conf_t* cf) {
     }
     if (main->zones.nelts == 0 && main->policies.nelts != 0 &&
         add_default_zone(cf, main) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    if (main->redis != nullptr && resolve_redis_hosts(cf, main) != NGX_OK) {
         return NGX_ERROR;
     }
     main->body_variables = uses_body_variables(cf);

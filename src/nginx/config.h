@@ -125,10 +125,11 @@ struct PolicyList {
 };
 
 struct MainConf {
-    ngx_array_t zones;                // of ZoneConf*
-    ngx_array_t policies;             // of PolicyConf*
-    ngx_array_t lists;                // of PolicyList*
-    RedisConf* redis;                 // nullptr: there is none
+    ngx_array_t zones;     // of ZoneConf*
+    ngx_array_t policies;  // of PolicyConf*
+    ngx_array_t lists;     // of PolicyList*
+    RedisConf* redis;      // nullptr: there is none
+    Position redis_position;
     bool preaccess, access;           // phases that have something to do
     bool body_variables;              // somebody uses $ai_limit_model or $ai_limit_stream
     bool usage_variables;             // somebody uses what an answer says that it used

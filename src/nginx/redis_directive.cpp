@@ -12,13 +12,13 @@ namespace {
 constexpr in_port_t kDefaultPort = 6379;
 constexpr ngx_int_t kMostDatabases = 1'000'000;
 constexpr size_t kMaxPassword = 4096;
-constexpr ngx_uint_t kMostAddresses = 64;
+constexpr ngx_uint_t kMostHosts = 64;
 
 /** The directive while its words are read. */
 struct RedisReader {
     RedisConf* redis;
-    unsigned seen;          // by the rows of kParameters
-    ngx_array_t addresses;  // of ngx_addr_t
+    unsigned seen;      // by the rows of kParameters
+    ngx_array_t hosts;  // of RedisHost
     ngx_uint_t urls;
     ngx_str_t url, second_url;
     ngx_str_t database;  // the address that names one
@@ -39,8 +39,8 @@ char* mistake_in_secret(ngx_conf_t* cf) {
                    ", use user= and password_file=");
 }
 
-/** The host that a certificate is to be for: with a zero behind it, as OpenSSL wants it. */
-char* take_host(ngx_conf_t* cf, std::string_view host, RedisReader* reader) {
+/** A copy with a zero behind it, as OpenSSL wants it, and without IPv6's brackets. */
+char* copy_host(ngx_conf_t* cf, std::string_view host, ngx_str_t* copy) {
     if (host.size() > 2 && host.front() == '[') {
         host = host.substr(1, host.size() - 2);
     }
@@ -50,29 +50,36 @@ char* take_host(ngx_conf_t* cf, std::string_view host, RedisReader* reader) {
     }
     ngx_memcpy(text, host.data(), host.size());
     text[host.size()] = '\0';
-    reader->redis->access.host = {host.size(), text};
+    *copy = {host.size(), text};
     return NGX_CONF_OK;
 }
 
-/** Adds the addresses of a name: of all of a cluster or of the sentinels one is asked after the
- * other. */
-char* add_addresses(ngx_conf_t* cf, ngx_str_t word, std::string_view text, RedisReader* reader) {
+/** A name is resolved when it is known whether there is a resolver: resolve_redis_hosts(). */
+char* add_host(ngx_conf_t* cf, ngx_str_t word, std::string_view text, RedisReader* reader) {
     ngx_url_t url{};
     url.url = to_ngx(text);
     url.default_port = kDefaultPort;
+    url.no_resolve = 1;
     if (ngx_parse_url(cf->pool, &url) != NGX_OK) {
         return mistake(cf, url.err != nullptr ? url.err : "invalid address", word);
     }
-    if (url.naddrs == 0) {
-        return mistake(cf, "no address in", word);
+    if (url.host.len > kMaxHost) {
+        return mistake(cf, "too long a name in", word);
     }
-    ngx_addr_t* all = static_cast<ngx_addr_t*>(ngx_array_push_n(&reader->addresses, url.naddrs));
-    if (all == nullptr) {
+    RedisHost* host = static_cast<RedisHost*>(ngx_array_push(&reader->hosts));
+    u_char* name = static_cast<u_char*>(ngx_pnalloc(cf->pool, url.host.len + sizeof(":65535")));
+    if (host == nullptr || name == nullptr) {
         return error_result();
     }
-    ngx_memcpy(all, url.addrs, url.naddrs * sizeof(ngx_addr_t));
-    return reader->redis->access.host.len == 0 ? take_host(cf, view(url.host), reader)
-                                               : NGX_CONF_OK;
+    *host = {};
+    host->word = word;
+    host->port = url.port;
+    host->is_name = url.naddrs == 0;
+    host->addresses = url.addrs;
+    host->count = url.naddrs;
+    u_char* end = ngx_sprintf(name, "%V:%ui", &url.host, ngx_uint_t{url.port});
+    host->name = {static_cast<size_t>(end - name), name};
+    return copy_host(cf, view(url.host), &host->host);
 }
 
 char* read_database(ngx_conf_t* cf, ngx_str_t word, ngx_str_t number, RedisReader* reader) {
@@ -105,7 +112,7 @@ char* read_url(ngx_conf_t* cf, ngx_str_t word, RedisReader* reader) {
         return mistake(cf, "some addresses with TLS and some without, such as", word);
     }
     if (text.substr(0, 5) == "unix:") {
-        return add_addresses(cf, word, text, reader);
+        return add_host(cf, word, text, reader);
     }
     text.remove_prefix(tls ? kTls.size() : kPlain.size());
     if (text.find('@') != std::string_view::npos) {
@@ -118,7 +125,7 @@ char* read_url(ngx_conf_t* cf, ngx_str_t word, RedisReader* reader) {
             return result;
         }
     }
-    return add_addresses(cf, word, text.substr(0, slash), reader);
+    return add_host(cf, word, text.substr(0, slash), reader);
 }
 
 char* read_sentinel(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, RedisReader* reader) {
@@ -361,9 +368,9 @@ char* finish(ngx_conf_t* cf, RedisReader* reader) {
     if (result != NGX_CONF_OK) {
         return result;
     }
-    redis->servers.addresses = static_cast<ngx_addr_t*>(reader->addresses.elts);
-    redis->servers.count = reader->addresses.nelts;
-    if (redis->servers.count > kMostAddresses) {
+    redis->servers.hosts = static_cast<RedisHost*>(reader->hosts.elts);
+    redis->servers.count = reader->hosts.nelts;
+    if (redis->servers.count > kMostHosts) {
         return mistake(cf, "more than 64 addresses, the first being", reader->url);
     }
     if (redis->access.user.len != 0 && redis->access.password.len == 0) {
@@ -403,7 +410,7 @@ char* ngx_http_ai_limit_redis(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     redis->access.ssl_verify = true;
     RedisReader reader{};
     reader.redis = redis;
-    if (ngx_array_init(&reader.addresses, cf->pool, 4, sizeof(ngx_addr_t)) != NGX_OK) {
+    if (ngx_array_init(&reader.hosts, cf->pool, 4, sizeof(RedisHost)) != NGX_OK) {
         return error_result();
     }
     for (ngx_uint_t i = 0; i < argument_count(cf); ++i) {
@@ -412,6 +419,7 @@ char* ngx_http_ai_limit_redis(ngx_conf_t* cf, ngx_command_t*, void* conf) {
             return result;
         }
     }
+    main->redis_position = position_of(cf);
     main->redis = redis;
     return finish(cf, &reader);
 }

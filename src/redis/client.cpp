@@ -59,7 +59,7 @@ RedisCommand* make_asking() {
 
 }  // namespace
 
-void RedisClient::init(const RedisAccess* access, const ngx_addr_t* address,
+void RedisClient::init(const RedisAccess* access, const RedisEndpoint* endpoint,
                        std::string_view prefix, RemoteHealth* health, const char* what_then,
                        RedisRouter* router) {
     health_ = health;
@@ -70,7 +70,7 @@ void RedisClient::init(const RedisAccess* access, const ngx_addr_t* address,
     listener_.answered = on_answered;
     listener_.redirected = router->is_cluster() ? on_redirected : nullptr;
     listener_.client = this;
-    connection_.init(access, address, &listener_);
+    connection_.init(access, endpoint, &listener_);
     ngx_queue_init(&kept_);
     static ngx_connection_t no_connection;  // nginx's debug log asks an event for its connection
     no_connection.fd = static_cast<ngx_socket_t>(-1);
@@ -108,7 +108,7 @@ void RedisClient::send(RedisCommand* command, bool asking) {
         }
     }
     if (!put(command)) {
-        lost("connecting failed");
+        lost(connection_.failure());
         command->done(command, nullptr);
     }
 }
@@ -122,11 +122,12 @@ void RedisClient::on_lost(RedisListener* listener, std::string_view reason, bool
 
 bool RedisClient::on_redirected(RedisListener* listener, RedisCommand* command,
                                 std::string_view error) {
-    return static_cast<Listener*>(listener)->client->router_->redirect(command, error);
+    RedisClient* self = static_cast<Listener*>(listener)->client;
+    return self->router_->redirect(command, error, self);
 }
 
 void RedisClient::lost(std::string_view reason) {
-    if (what_then_ == nullptr) {
+    if (what_then_ == nullptr || !router_->may_decide(this)) {
         return;  // nothing is decided there
     }
     watch();
@@ -326,6 +327,9 @@ void RedisClient::deliver_kept() {
 void RedisClient::close() {
     connection_.close();
     connection_.end_background();
+    if (probing_) {
+        std::free(probe_.bytes);
+    }
     if (watch_.event.timer_set) {
         ngx_del_timer(&watch_.event);
     }

@@ -13,7 +13,7 @@ class RedisRouter;
 class RedisClient {
 public:
     /** All that is given must stay. `what_then` ends the line that says that the server is lost. */
-    void init(const RedisAccess* access, const ngx_addr_t* address, std::string_view prefix,
+    void init(const RedisAccess* access, const RedisEndpoint* endpoint, std::string_view prefix,
               RemoteHealth* health, const char* what_then, RedisRouter* router);
 
     /** Whether a decision may be asked for. */
@@ -46,7 +46,7 @@ public:
     /** Nothing is known of it. True for the first of the workers that says so. */
     bool note_away();
 
-    const ngx_str_t& name() const { return connection_.address().name; }
+    const ngx_str_t& name() const { return connection_.endpoint().name; }
 
     /** At the worker's end: nothing that was kept can be delivered any more. */
     void close();

@@ -83,11 +83,66 @@ std::string_view code_of(std::string_view error) {
 
 }  // namespace
 
-bool RedisConnection::open() {
+bool RedisConnection::open(bool for_probe) {
+    ngx_msec_t timeout = access_->connect_timeout;
+    connect_deadline_ = ngx_current_msec + timeout;
+    tried_ = 0;
+    useful_ = false;
+    if (!reader_.restart()) {
+        set_failure("no memory");
+        return false;
+    }
+    // Where an address is known, time is left to try it.
+    ngx_msec_t patience = addresses_.count() != 0 ? timeout / 2 + 1 : timeout;
+    if (!addresses_.ask(patience, !for_probe)) {
+        stage_ = Stage::kResolving;
+        return true;
+    }
+    return connect();
+}
+
+void RedisConnection::on_addresses(void* data) {
+    RedisConnection* self = static_cast<RedisConnection*>(data);
+    if (!self->connect()) {
+        self->lose(self->failure());
+    }
+}
+
+/** Begins to connect to the first of the addresses that are left with which that is possible. */
+bool RedisConnection::connect() {
+    if (addresses_.count() == 0) {
+        char text[sizeof(failure_)];
+        u_char* begin = reinterpret_cast<u_char*>(text);
+        u_char* end = ngx_snprintf(begin, sizeof(text), "%V cannot be resolved (%s)",
+                                   &endpoint_->host, addresses_.error());
+        set_failure({text, static_cast<size_t>(end - begin)});
+        return false;
+    }
+    tell_stale_addresses();
+    while (tried_ < addresses_.count()) {
+        if (start(addresses_.at(first_ + tried_++))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Once, until its name is resolved again. */
+void RedisConnection::tell_stale_addresses() {
+    bool stale = addresses_.error() != nullptr;
+    if (stale && !stale_told_) {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "Redis %V is looked for where it was, since its name cannot be resolved (%s)",
+                      &endpoint_->name, addresses_.error());
+    }
+    stale_told_ = stale;
+}
+
+bool RedisConnection::start(const ngx_addr_t& address) {
     ngx_peer_connection_t peer{};
-    peer.sockaddr = address_->sockaddr;
-    peer.socklen = address_->socklen;
-    ngx_str_t name = address_->name;
+    peer.sockaddr = address.sockaddr;
+    peer.socklen = address.socklen;
+    ngx_str_t name = address.name;
     peer.name = &name;
     peer.get = ngx_event_get_peer;
     // What connecting fails with is in the warning; what alerts of the system, nginx says itself.
@@ -97,6 +152,7 @@ bool RedisConnection::open() {
     peer.log = &quiet;
     peer.log_error = NGX_ERROR_INFO;
     ngx_int_t rc = ngx_event_connect_peer(&peer);
+    set_failure("connecting failed");
     if (rc == NGX_ERROR || rc == NGX_BUSY || rc == NGX_DECLINED) {
         if (peer.connection != nullptr) {
             ngx_close_connection(peer.connection);
@@ -111,19 +167,31 @@ bool RedisConnection::open() {
     connection_->read->handler = on_read;
     connection_->write->handler = on_write;
     connection_->pool = ngx_create_pool(kPoolSize, ngx_cycle->log);
-    if (connection_->pool == nullptr || !reader_.restart()) {
-        close();
+    if (connection_->pool == nullptr) {
+        close_socket();
         return false;
     }
     stage_ = Stage::kConnecting;
-    if (address_->sockaddr->sa_family != AF_UNIX) {
+    if (address.sockaddr->sa_family != AF_UNIX) {
         ngx_tcp_nodelay(connection_);
     }
-    ngx_add_timer(connection_->write, access_->connect_timeout);
+    ngx_msec_int_t left = static_cast<ngx_msec_int_t>(connect_deadline_ - ngx_current_msec);
+    ngx_add_timer(connection_->write, static_cast<ngx_msec_t>(ngx_max(left, 1)));
     if (rc == NGX_OK) {
         connected();
     }
     return true;
+}
+
+/** A name may stand for several addresses, and the server listen on one of them. */
+void RedisConnection::connect_failed(int error) {
+    if (tried_ < addresses_.count()) {
+        close_socket();
+        if (connect()) {
+            return;
+        }
+    }
+    lose(text_of(error));
 }
 
 void RedisConnection::connected() {
@@ -136,9 +204,11 @@ void RedisConnection::connected() {
         // What waits may move as more is added.
         SSL_set_mode(connection_->ssl->connection, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
         // RFC 6066, section 3: no addresses.
-        if (access_->host.len != 0 && !is_address(access_->host)) {
-            SSL_set_tlsext_host_name(connection_->ssl->connection,
-                                     reinterpret_cast<char*>(access_->host.data));
+        for (const ngx_str_t& host : {endpoint_->stand_in, endpoint_->host}) {
+            if (host.len != 0 && !is_address(host)) {
+                SSL_set_tlsext_host_name(connection_->ssl->connection,
+                                         reinterpret_cast<char*>(host.data));
+            }
         }
         connection_->ssl->handler = on_handshake;
         if (ngx_ssl_handshake(connection_) != NGX_AGAIN) {
@@ -162,7 +232,9 @@ void RedisConnection::on_handshake(ngx_connection_t* c) {
             self->lose("its certificate cannot be verified");
             return;
         }
-        if (!is_for_host(c, self->access_->host)) {
+        const RedisEndpoint& endpoint = *self->endpoint_;
+        if (!is_for_host(c, endpoint.host) &&
+            (endpoint.stand_in.len == 0 || !is_for_host(c, endpoint.stand_in))) {
             self->lose("its certificate is for another host");
             return;
         }
@@ -241,6 +313,7 @@ bool RedisConnection::queue_greeting(std::initializer_list<std::string_view> wor
     }
     made->done = forget;
     made->may_fail = may_fail;
+    made->is_background = true;
     made->is_secret = *words.begin() == "AUTH";
     made->deadline = ngx_current_msec + access_->timeout;
     ngx_queue_insert_tail(&commands_, &made->link);
@@ -251,6 +324,7 @@ bool RedisConnection::send(RedisCommand* command) {
     command->deadline = ngx_current_msec + access_->timeout;
     if (stage_ == Stage::kOpen) {
         if (!enqueue(*command)) {
+            set_failure("no memory");
             return false;
         }
         post_flush();
@@ -263,7 +337,10 @@ bool RedisConnection::send(RedisCommand* command) {
         }
         return true;
     }
-    if (stage_ == Stage::kConnecting || open()) {
+    if (stage_ == Stage::kResolving && !command->is_probe) {
+        addresses_.hold_worker();
+    }
+    if (stage_ != Stage::kClosed || open(command->is_probe)) {
         return true;
     }
     ngx_queue_remove(&command->link);
@@ -333,7 +410,7 @@ void RedisConnection::on_write(ngx_event_t* event) {
     }
     if (self->stage_ == Stage::kConnecting) {
         if (int error = connect_error(self->connection_)) {
-            self->lose(text_of(error));
+            self->connect_failed(error);
             return;
         }
         self->connected();
@@ -358,7 +435,7 @@ void RedisConnection::on_read(ngx_event_t* event) {
     }
     if (self->stage_ == Stage::kConnecting) {
         if (int error = connect_error(self->connection_)) {
-            self->lose(text_of(error));
+            self->connect_failed(error);
         }
         return;
     }
@@ -433,6 +510,7 @@ void RedisConnection::answer(const Reply& reply) {
         lose(command->is_secret ? code_of(reply.text()) : reply.text());
         return;
     }
+    useful_ |= command->done != forget && !(command->is_probe && command->is_script);
     ngx_queue_remove(&command->link);
     if (ngx_queue_empty(&commands_) && connection_->read->timer_set) {
         ngx_del_timer(connection_->read);
@@ -524,6 +602,11 @@ void RedisConnection::close() {
     output_.sent = output_.size = 0;
     stage_ = Stage::kClosed;
     ++generation_;
+    addresses_.cancel();
+    close_socket();
+}
+
+void RedisConnection::close_socket() {
     ngx_connection_t* connection = connection_;
     connection_ = nullptr;
     if (connection == nullptr) {
@@ -556,10 +639,31 @@ void RedisConnection::end_background() {
     }
 }
 
+void RedisConnection::set_failure(std::string_view reason) {
+    failure_size_ = ngx_min(reason.size(), sizeof(failure_));
+    std::memmove(failure_, reason.data(), failure_size_);
+}
+
+/** With the address: the name alone does not tell who it was. */
+void RedisConnection::set_failure_there(std::string_view reason) {
+    u_char address_text[NGX_SOCKADDR_STRLEN], text[sizeof(failure_)];
+    ngx_addr_t address = addresses_.at(first_ + tried_ - 1);
+    ngx_str_t shown = {
+        ngx_sock_ntop(address.sockaddr, address.socklen, address_text, sizeof(address_text), 1),
+        address_text};
+    ngx_str_t why = to_ngx(reason);
+    u_char* end = ngx_snprintf(text, sizeof(text), "at %V: %V", &shown, &why);
+    set_failure({reinterpret_cast<char*>(text), static_cast<size_t>(end - text)});
+}
+
+/** Where this was of no use, the next connection is to another of the server's addresses. */
 void RedisConnection::lose(std::string_view reason) {
-    char text[256];
-    size_t size = ngx_min(reason.size(), sizeof(text));
-    std::memcpy(text, reason.data(), size);
+    if (connection_ != nullptr && endpoint_->resolver != nullptr) {
+        set_failure_there(reason);
+    } else {
+        set_failure(reason);
+    }
+    first_ = useful_ ? 0 : first_ + tried_;
     close();
     ngx_queue_t lost;
     ngx_queue_init(&lost);
@@ -568,7 +672,7 @@ void RedisConnection::lose(std::string_view reason) {
         ngx_queue_init(&commands_);
     }
     // What comes of this may want to send something: that Redis is away it must know before.
-    listener_->lost(listener_, {text, size}, ngx_queue_empty(&lost));
+    listener_->lost(listener_, failure(), ngx_queue_empty(&lost));
     while (!ngx_queue_empty(&lost)) {
         ngx_queue_t* link = ngx_queue_head(&lost);
         ngx_queue_remove(link);

@@ -6,20 +6,20 @@
 #include <cstdlib>
 
 #include "ngx.h"
+#include "redis/addresses.h"
 #include "redis/reply.h"
 
 namespace ai_limit {
 
 /** How to reach Redis and who to be there; the configuration's. */
 struct RedisAccess {
-    ngx_msec_t connect_timeout;
-    ngx_msec_t timeout;  // of each command
-    ngx_str_t user;      // empty: the default one
-    ngx_str_t password;  // empty: none
+    ngx_msec_t connect_timeout;  // the name's resolving and TLS included
+    ngx_msec_t timeout;          // of each command
+    ngx_str_t user;              // empty: the default one
+    ngx_str_t password;          // empty: none
     ngx_int_t database;
     ngx_ssl_t* ssl;  // nullptr: without TLS
     bool ssl_verify;
-    ngx_str_t host;  // that the server's certificate is to be for; a zero follows
 };
 
 /** A command under way. Its memory, and `bytes`, are its maker's again once it is done. */
@@ -32,7 +32,7 @@ struct RedisCommand {
     bool script_sent;    // it has been
     bool may_fail;       // an error as its answer does not matter
     bool is_secret;      // an error may quote what nobody shall see
-    bool is_probe;       // what it is answered tells nothing of other commands
+    bool is_probe;       // no request waits for it, and its answer tells nothing of others
     bool is_background;  // no request waits for it: it ends with the worker
     uint8_t redirects;   // from server to server so far
     /**
@@ -62,18 +62,22 @@ public:
     /** When it is closed. */
     ~RedisConnection() { std::free(output_.bytes); }
 
-    void init(const RedisAccess* access, const ngx_addr_t* address, RedisListener* listener) {
+    void init(const RedisAccess* access, const RedisEndpoint* endpoint, RedisListener* listener) {
         access_ = access;
-        address_ = address;
+        endpoint_ = endpoint;
         listener_ = listener;
+        addresses_.init(endpoint, on_addresses, this);
         ngx_queue_init(&commands_);
     }
 
-    const ngx_addr_t& address() const { return *address_; }
+    const RedisEndpoint& endpoint() const { return *endpoint_; }
 
     /** Sends a command; connects where there is no connection. False where that failed at once:
      * the command is the caller's still. */
     bool send(RedisCommand* command);
+
+    /** Why sending has failed at once. */
+    std::string_view failure() const { return {failure_, failure_size_}; }
 
     bool has_commands() const { return !ngx_queue_empty(&commands_); }
 
@@ -87,7 +91,7 @@ public:
     void give_up() { lose("given up"); }
 
 private:
-    enum class Stage : uint8_t { kClosed, kConnecting, kOpen };
+    enum class Stage : uint8_t { kClosed, kResolving, kConnecting, kOpen };
 
     struct Output {
         char* bytes;
@@ -97,12 +101,17 @@ private:
     static RedisConnection* of(ngx_event_t* event) {
         return static_cast<RedisConnection*>(static_cast<ngx_connection_t*>(event->data)->data);
     }
+    static void on_addresses(void* self);
     static void on_read(ngx_event_t* event);
     static void on_write(ngx_event_t* event);
     static void on_flush(ngx_event_t* event);
     static void on_handshake(ngx_connection_t* connection);
 
-    bool open();
+    bool open(bool for_probe);
+    bool connect();
+    bool start(const ngx_addr_t& address);
+    void connect_failed(int error);
+    void tell_stale_addresses();
     void connected();
     void opened();
     bool greet();
@@ -117,12 +126,23 @@ private:
     bool script_is_under_way();
     static bool add_script(RedisCommand* command);
     void set_deadline();
+    void close_socket();
     void lose(std::string_view reason);
+    void set_failure(std::string_view reason);
+    void set_failure_there(std::string_view reason);
 
     const RedisAccess* access_;
-    const ngx_addr_t* address_;
+    const RedisEndpoint* endpoint_;
     RedisListener* listener_;
     ngx_connection_t* connection_;
+    Addresses addresses_;
+    size_t first_;  // of the addresses, for the next connection
+    size_t tried_;  // of them, for this one
+    ngx_msec_t connect_deadline_;
+    bool useful_;        // a command was answered
+    bool stale_told_;    // that its name is not resolved any more
+    char failure_[256];  // see failure()
+    size_t failure_size_;
     Stage stage_;
     uint32_t generation_;   // how often it was closed
     ngx_queue_t commands_;  // sent or to be sent, in this order

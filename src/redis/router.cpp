@@ -1,12 +1,11 @@
 #include "redis/router.h"
 
-#include <charconv>
 #include <cstdlib>
 #include <cstring>
 
 #include "core/table.h"
 #include "redis/command.h"
-#include "redis/topology.h"
+#include "redis/server_name.h"
 
 namespace ai_limit {
 
@@ -14,30 +13,12 @@ namespace {
 
 constexpr ngx_msec_t kAskInterval = 250;
 
-/** Splits "host:port"; the host of IPv6 has colons itself. */
-bool split_address(std::string_view text, std::string_view* host, std::string_view* port) {
-    size_t colon = text.rfind(':');
-    if (colon == std::string_view::npos) {
-        return false;
-    }
-    *host = text.substr(0, colon);
-    *port = text.substr(colon + 1);
-    if (host->size() > 2 && host->front() == '[' && host->back() == ']') {
-        *host = host->substr(1, host->size() - 2);
-    }
-    return true;
-}
-
-bool read_port(std::string_view text, in_port_t* port) {
-    std::from_chars_result result = std::from_chars(text.data(), text.data() + text.size(), *port);
-    return result.ec == std::errc() && result.ptr == text.data() + text.size() && *port != 0;
-}
-
 /** Tells apart servers, and ways to be let in by one: what an old configuration is refused for says
  * nothing of a new one. */
-uint64_t hash_server(const Zone& zone, const ngx_addr_t& address, const RedisAccess& access) {
-    uint64_t hash = hash_key(zone, view(address.name));
-    for (std::string_view text : {view(access.user), view(access.password), view(access.host)}) {
+uint64_t hash_server(const Zone& zone, const RedisEndpoint& endpoint, const RedisAccess& access) {
+    uint64_t hash = hash_key(zone, view(endpoint.name));
+    for (std::string_view text :
+         {view(access.user), view(access.password), view(endpoint.host), view(endpoint.stand_in)}) {
         hash = hash * 0x9E3779B97F4A7C15 ^ hash_key(zone, text);
     }
     hash ^= static_cast<uint64_t>(access.database) << 2 ^ (access.ssl != nullptr ? 2 : 0) ^
@@ -80,14 +61,37 @@ void RedisRouter::init(const RedisAccess* access, const RedisServers* servers, c
     retry_.event.cancelable = 1;
     bool sentinels = servers->sentinel_name.len != 0;
     for (ngx_uint_t i = 0; i < servers->count; ++i) {
-        add_node(&servers->addresses[i], sentinels ? &sentinel_access_ : access);
+        add_host(servers->hosts[i], sentinels ? &sentinel_access_ : access);
+        prefers_names_ |= servers->hosts[i].is_name && servers->resolver != nullptr;
     }
+    configured_ = node_count_;
     if (sentinels || servers->cluster) {
         look_elsewhere();
     }
 }
 
-RedisRouter::Node* RedisRouter::add_node(const ngx_addr_t* address, const RedisAccess* access) {
+void RedisRouter::add_host(const RedisHost& host, const RedisAccess* access) {
+    RedisEndpoint endpoint{};
+    endpoint.host = host.host;
+    endpoint.port = host.port;
+    if (host.is_name && servers_->resolver != nullptr) {
+        endpoint.name = host.name;
+        endpoint.resolver = servers_->resolver;
+        endpoint.addresses = host.addresses;
+        endpoint.count = host.count;
+        add_node(endpoint, access);
+        return;
+    }
+    for (ngx_uint_t i = 0; i < host.count; ++i) {
+        endpoint.name = host.addresses[i].name;
+        endpoint.addresses = &host.addresses[i];
+        endpoint.count = 1;
+        add_node(endpoint, access);
+    }
+}
+
+/** Copies what may not stay: of the addresses, one that is alone. */
+RedisRouter::Node* RedisRouter::add_node(const RedisEndpoint& endpoint, const RedisAccess* access) {
     if (node_count_ == kMaxNodes) {
         return nullptr;
     }
@@ -96,46 +100,95 @@ RedisRouter::Node* RedisRouter::add_node(const ngx_addr_t* address, const RedisA
         return nullptr;
     }
     const char* what_then = access == access_ ? what_then_ : nullptr;
-    std::memcpy(&node->socket_address, address->sockaddr, address->socklen);
-    size_t size = ngx_min(address->name.len, sizeof(node->name));
-    std::memcpy(node->name, address->name.data, size);
-    node->address.sockaddr = &node->socket_address.sockaddr;
-    node->address.socklen = address->socklen;
-    node->address.name = {size, node->name};
-    node->client.init(access, &node->address, view(servers_->prefix),
-                      place_of(zone_, hash_server(zone_, node->address, *access)), what_then, this);
+    node->endpoint = endpoint;
+    node->endpoint.name = {ngx_min(endpoint.name.len, sizeof(node->name)), node->name};
+    std::memcpy(node->name, endpoint.name.data, node->endpoint.name.len);
+    node->endpoint.host = {ngx_min(endpoint.host.len, kMaxHost), node->host};
+    std::memcpy(node->host, endpoint.host.data, node->endpoint.host.len);
+    if (endpoint.count == 1) {
+        const ngx_addr_t& address = endpoint.addresses[0];
+        std::memcpy(&node->socket_address, address.sockaddr, address.socklen);
+        node->address.sockaddr = &node->socket_address.sockaddr;
+        node->address.socklen = address.socklen;
+        node->address.name = node->endpoint.name;
+        node->endpoint.addresses = &node->address;
+    }
+    node->client.init(access, &node->endpoint, view(servers_->prefix),
+                      place_of(zone_, hash_server(zone_, node->endpoint, *access)), what_then,
+                      this);
     nodes_[node_count_++] = node;
     return node;
 }
 
-/** The node of that address, which is made where it is new. */
-RedisRouter::Node* RedisRouter::find_node(std::string_view host, std::string_view port) {
-    in_port_t number = 0;
-    ngx_pool_t* pool = ngx_create_pool(512, ngx_cycle->log);
-    if (pool == nullptr || !read_port(port, &number)) {
-        if (pool != nullptr) {
-            ngx_destroy_pool(pool);
+/** The node that another server names, which is made where it is new. */
+RedisRouter::Node* RedisRouter::find_node(std::string_view host, in_port_t port) {
+    ngx_sockaddr_t socket;
+    ngx_addr_t address{};
+    if (read_address(host, &socket, &address)) {
+        ngx_inet_set_port(address.sockaddr, port);
+        return find_node_at(address);
+    }
+    return is_host_name(host) ? find_named_node(host, port, nullptr) : nullptr;
+}
+
+RedisRouter::Node* RedisRouter::find_node_at(const ngx_addr_t& address) {
+    for (size_t i = 0; i < node_count_; ++i) {
+        const RedisEndpoint& known = nodes_[i]->endpoint;
+        if (known.resolver == nullptr &&
+            ngx_cmp_sockaddr(known.addresses[0].sockaddr, known.addresses[0].socklen,
+                             address.sockaddr, address.socklen, 1) == NGX_OK) {
+            return nodes_[i];
         }
+    }
+    u_char host[NGX_SOCKADDR_STRLEN + 1], name[NGX_SOCKADDR_STRLEN];
+    RedisEndpoint endpoint{};
+    endpoint.host = {ngx_sock_ntop(address.sockaddr, address.socklen, host, NGX_SOCKADDR_STRLEN, 0),
+                     host};
+    endpoint.name = {ngx_sock_ntop(address.sockaddr, address.socklen, name, sizeof(name), 1), name};
+    endpoint.stand_in = servers_->hosts[0].host;
+    endpoint.port = ngx_inet_get_port(address.sockaddr);
+    endpoint.addresses = &address;
+    endpoint.count = 1;
+    return add_node(endpoint, access_);
+}
+
+/** `address` may be known as well, or nullptr. */
+RedisRouter::Node* RedisRouter::find_named_node(std::string_view host, in_port_t port,
+                                                const ngx_addr_t* address) {
+    for (size_t i = 0; i < node_count_; ++i) {
+        const RedisEndpoint& known = nodes_[i]->endpoint;
+        if (known.resolver != nullptr && known.port == port && known.host.len == host.size() &&
+            ngx_strncasecmp(known.host.data, to_ngx(host).data, host.size()) == 0) {
+            return nodes_[i];
+        }
+    }
+    u_char name[sizeof(Node::name)];
+    RedisEndpoint endpoint{};
+    endpoint.host = to_ngx(host);
+    u_char* end = ngx_snprintf(name, sizeof(name), "%V:%ui", &endpoint.host, ngx_uint_t{port});
+    endpoint.name = {static_cast<size_t>(end - name), name};
+    endpoint.port = port;
+    endpoint.resolver = servers_->resolver;
+    endpoint.addresses = address;
+    endpoint.count = address != nullptr;
+    if (servers_->resolver == nullptr) {
+        tell_unresolved(endpoint);
         return nullptr;
     }
-    ngx_addr_t address{};
-    Node* found = nullptr;
-    ngx_str_t text = to_ngx(host);
-    if (ngx_parse_addr(pool, &address, text.data, text.len) == NGX_OK) {
-        ngx_inet_set_port(address.sockaddr, number);
-        u_char name[NGX_SOCKADDR_STRLEN];
-        address.name = {ngx_sock_ntop(address.sockaddr, address.socklen, name, sizeof(name), 1),
-                        name};
-        for (size_t i = 0; i < node_count_ && found == nullptr; ++i) {
-            if (ngx_cmp_sockaddr(nodes_[i]->address.sockaddr, nodes_[i]->address.socklen,
-                                 address.sockaddr, address.socklen, 1) == NGX_OK) {
-                found = nodes_[i];
-            }
-        }
-        found = found != nullptr ? found : add_node(&address, access_);
+    return add_node(endpoint, access_);
+}
+
+/** One warning of all workers. */
+void RedisRouter::tell_unresolved(const RedisEndpoint& endpoint) {
+    RemoteHealth* place = place_of(zone_, hash_server(zone_, endpoint, *access_));
+    uint32_t there = RemoteHealth::kThere;
+    if (place->state.compare_exchange_strong(there, RemoteHealth::kAway)) {
+        bool cluster = servers_->cluster;
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "Redis names a server %V, and names can only be resolved with a \"resolver\""
+                      " in the http block%s%s",
+                      &endpoint.name, cluster ? "" : "; ", cluster ? "" : what_then_);
     }
-    ngx_destroy_pool(pool);
-    return found;
 }
 
 RedisClient* RedisRouter::client_for(uint16_t slot) {
@@ -192,6 +245,9 @@ void RedisRouter::close() {
         nodes_[i]->client.~RedisClient();
         std::free(nodes_[i]);
     }
+    if (asking_) {
+        std::free(question_.bytes);
+    }
     node_count_ = 0;
     master_ = nullptr;
 }
@@ -204,7 +260,7 @@ void RedisRouter::look_elsewhere() {
     }
     ask_at_ = ngx_current_msec + kAskInterval;
     // Whoever may know: of a cluster, also those that the configuration does not name.
-    size_t many = sentinels ? ngx_min(servers_->count, node_count_) : node_count_;
+    size_t many = sentinels ? configured_ : node_count_;
     Node* node = nodes_[asked_++ % many];
     if (sentinels) {
         ask(node, on_master,
@@ -225,6 +281,7 @@ void RedisRouter::ask(Node* node, bool (*done)(RedisCommand*, const Reply*),
     question_.router = this;
     question_.node = node;
     question_.done = done;
+    question_.is_probe = true;
     question_.bytes = command.format(&question_.size);
     if (question_.bytes != nullptr) {
         asking_ = true;
@@ -247,10 +304,7 @@ void RedisRouter::take_nodes(std::string_view text, Node* said_by) {
     SlotRange range;
     bool known = knows_slots_;
     while (ranges.next(&range)) {
-        std::string_view host, port;
-        Node* node = split_address(range.address, &host, &port) ? find_node(host, port) : nullptr;
-        // A node that nobody has met yet does not know where it is.
-        node = node == nullptr && host.empty() ? said_by : node;
+        Node* node = find_node_of(range, said_by);
         for (size_t i = 0; node != nullptr && i < node_count_; ++i) {
             if (nodes_[i] == node) {
                 give_slots(i, range.first, range.last);
@@ -259,6 +313,53 @@ void RedisRouter::take_nodes(std::string_view text, Node* said_by) {
         }
     }
     knows_slots_ = known;
+    for (size_t i = 0; i < configured_; ++i) {
+        if (is_mere_guide(i)) {
+            tell_replaced(&nodes_[i]->client, said_by->client.name());
+        }
+    }
+}
+
+RedisRouter::Node* RedisRouter::find_node_of(const SlotRange& range, Node* said_by) {
+    std::string_view host, port_text;
+    in_port_t port = 0;
+    if (!split_address(range.address, &host, &port_text) || !read_port(port_text, &port)) {
+        return nullptr;
+    }
+    ngx_sockaddr_t socket;
+    ngx_addr_t address{};
+    bool has_address = read_address(host, &socket, &address);
+    if (has_address) {
+        ngx_inet_set_port(address.sockaddr, port);
+    }
+    if (prefers_names_ && is_host_name(range.host)) {
+        return find_named_node(range.host, port, has_address ? &address : nullptr);
+    }
+    if (has_address) {
+        return find_node_at(address);
+    }
+    // A node that nobody has met yet does not know where it is.
+    return host.empty() ? said_by : nullptr;
+}
+
+/** Of a cluster that calls its nodes otherwise: a name to ask for them, which no slot belongs to.
+ */
+bool RedisRouter::is_mere_guide(size_t node) const {
+    return servers_->cluster && knows_slots_ && node < configured_ &&
+           nodes_[node]->endpoint.resolver != nullptr &&
+           std::memchr(slots_, static_cast<int>(node), sizeof(slots_)) == nullptr;
+}
+
+size_t RedisRouter::index_of(const RedisClient* client) const {
+    size_t i = 0;
+    while (i < node_count_ && &nodes_[i]->client != client) {
+        ++i;
+    }
+    return i;
+}
+
+bool RedisRouter::may_decide(const RedisClient* client) const {
+    return !is_mere_guide(index_of(client));
 }
 
 void RedisRouter::give_slots(size_t node, uint16_t first, uint16_t last) {
@@ -289,35 +390,40 @@ bool RedisRouter::on_master(RedisCommand* command, const Reply* reply) {
     RedisRouter* self = static_cast<Question*>(command)->router;
     std::free(command->bytes);
     self->asking_ = false;
-    if (reply != nullptr && reply->kind() == ReplyKind::kArray) {
-        self->take_master(reply->text());
-    }
+    bool named =
+        reply != nullptr && reply->kind() == ReplyKind::kArray && self->take_master(reply->text());
     if (self->master_ == nullptr && !self->retry_.event.timer_set) {
         ngx_add_timer(&self->retry_.event, kAskInterval);
-        self->tell_no_master();
+        if (!named) {
+            self->tell_no_master();
+        }
     }
     return true;
 }
 
 /** One warning of all workers, once all sentinels have been asked. */
 void RedisRouter::tell_no_master() {
-    if (asked_ >= servers_->count && nodes_[0]->client.note_away()) {
+    if (asked_ >= configured_ && nodes_[0]->client.note_away()) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "no sentinel names a master \"%V\", the first of them being %V; %s",
                       &servers_->sentinel_name, &nodes_[0]->client.name(), what_then_);
     }
 }
 
-/** `text`: an address and a port, a line each. */
-void RedisRouter::take_master(std::string_view text) {
+/** `text`: a host and a port, a line each. False where it is none. */
+bool RedisRouter::take_master(std::string_view text) {
     size_t end = text.find('\n');
     if (end == std::string_view::npos) {
-        return;
+        return false;
     }
-    std::string_view port = text.substr(end + 1);
-    Node* node = find_node(text.substr(0, end), port.substr(0, port.find('\n')));
+    std::string_view port_text = text.substr(end + 1);
+    in_port_t port = 0;
+    if (!read_port(port_text.substr(0, port_text.find('\n')), &port)) {
+        return false;
+    }
+    Node* node = find_node(text.substr(0, end), port);
     if (node == nullptr || node == master_) {
-        return;
+        return true;
     }
     if (master_ != nullptr) {
         tell_replaced(&master_->client, node->client.name());
@@ -326,10 +432,25 @@ void RedisRouter::take_master(std::string_view text) {
                       &node->client.name());
     }
     master_ = node;
+    return true;
 }
 
-bool RedisRouter::redirect(RedisCommand* command, std::string_view error) {
-    // "MOVED 3999 127.0.0.1:6381" or "ASK 3999 127.0.0.1:6381"
+/** The one at that port of the same host. */
+RedisRouter::Node* RedisRouter::find_other_node(const Node& node, in_port_t port) {
+    if (node.endpoint.resolver != nullptr) {
+        return find_named_node(view(node.endpoint.host), port, nullptr);
+    }
+    ngx_sockaddr_t socket = node.socket_address;
+    ngx_addr_t address = node.address;
+    address.sockaddr = &socket.sockaddr;
+    ngx_inet_set_port(address.sockaddr, port);
+    return find_node_at(address);
+}
+
+bool RedisRouter::redirect(RedisCommand* command, std::string_view error,
+                           const RedisClient* said_by) {
+    // "MOVED 3999 127.0.0.1:6381" or "ASK 3999 redis.example:6381"; without the host where it is
+    // the same.
     size_t first = error.find(' ');
     size_t second = first == std::string_view::npos ? first : error.find(' ', first + 1);
     if (second == std::string_view::npos || !servers_->cluster) {
@@ -339,9 +460,19 @@ bool RedisRouter::redirect(RedisCommand* command, std::string_view error) {
     if (!asking) {
         look_elsewhere();
     }
-    std::string_view host, port;
-    Node* node =
-        split_address(error.substr(second + 1), &host, &port) ? find_node(host, port) : nullptr;
+    std::string_view host, port_text;
+    in_port_t port = 0;
+    if (!split_address(error.substr(second + 1), &host, &port_text) ||
+        !read_port(port_text, &port)) {
+        return false;
+    }
+    Node* node = nullptr;
+    if (!host.empty()) {
+        node = find_node(host, port);
+        prefers_names_ = node != nullptr && node->endpoint.resolver != nullptr;
+    } else if (size_t i = index_of(said_by); i < node_count_) {
+        node = find_other_node(*nodes_[i], port);
+    }
     if (node == nullptr || !node->client.is_there()) {
         return false;
     }

@@ -5,13 +5,26 @@
 
 #include "redis/client.h"
 #include "redis/slot.h"
+#include "redis/topology.h"
 
 namespace ai_limit {
 
+/** A server as the configuration names it. */
+struct RedisHost {
+    ngx_str_t word;  // that names it
+    ngx_str_t name;  // as the log shows it: with the port
+    ngx_str_t host;  // a name or an address, empty for a Unix socket; a zero follows
+    in_port_t port;
+    bool is_name;
+    ngx_addr_t* addresses;  // that are known; of a name, none where there is a resolver to ask
+    ngx_uint_t count;
+};
+
 /** What the configuration says of the servers. */
 struct RedisServers {
-    ngx_addr_t* addresses;  // of the server, the sentinels or some of the cluster
+    RedisHost* hosts;  // the server, the sentinels or some of the cluster
     ngx_uint_t count;
+    ngx_resolver_t* resolver;  // of names; nullptr: only those of `hosts`, which are resolved
     bool cluster;
     ngx_str_t sentinel_name;  // of the master, where the addresses are sentinels'
     ngx_str_t prefix;
@@ -39,7 +52,10 @@ public:
     void close();
 
     /** A server says that another one is to be asked. False where that cannot be. */
-    bool redirect(RedisCommand* command, std::string_view error);
+    bool redirect(RedisCommand* command, std::string_view error, const RedisClient* said_by);
+
+    /** False for one that only tells of the others. */
+    bool may_decide(const RedisClient* client) const;
 
     /** A server is not there: who has its slots now? */
     void look_elsewhere();
@@ -47,9 +63,11 @@ public:
 private:
     struct Node {
         RedisClient client;
-        ngx_addr_t address;
+        RedisEndpoint endpoint;
+        ngx_addr_t address;  // where the endpoint has one and no more
         ngx_sockaddr_t socket_address;
-        u_char name[NGX_SOCKADDR_STRLEN];
+        u_char host[kMaxHost + 1];
+        u_char name[kMaxHost + sizeof(":65535")];
     };
     struct Question : RedisCommand {
         RedisRouter* router;
@@ -66,13 +84,21 @@ private:
     static bool on_nodes(RedisCommand* command, const Reply* reply);
     static bool on_master(RedisCommand* command, const Reply* reply);
 
-    Node* add_node(const ngx_addr_t* address, const RedisAccess* access);
-    Node* find_node(std::string_view host, std::string_view port);
+    void add_host(const RedisHost& host, const RedisAccess* access);
+    Node* add_node(const RedisEndpoint& endpoint, const RedisAccess* access);
+    Node* find_node(std::string_view host, in_port_t port);
+    Node* find_node_at(const ngx_addr_t& address);
+    Node* find_named_node(std::string_view host, in_port_t port, const ngx_addr_t* address);
+    Node* find_node_of(const SlotRange& range, Node* said_by);
+    Node* find_other_node(const Node& node, in_port_t port);
+    size_t index_of(const RedisClient* client) const;
+    bool is_mere_guide(size_t node) const;
+    void tell_unresolved(const RedisEndpoint& endpoint);
     void ask(Node* node, bool (*done)(RedisCommand*, const Reply*),
              std::initializer_list<std::string_view> words);
     void take_nodes(std::string_view text, Node* said_by);
     void tell_no_master();
-    void take_master(std::string_view text);
+    bool take_master(std::string_view text);
     void give_slots(size_t node, uint16_t first, uint16_t last);
     static void tell_replaced(RedisClient* client, const ngx_str_t& by);
 
@@ -86,6 +112,8 @@ private:
 
     Node* nodes_[kMaxNodes];  // those of the configuration first
     size_t node_count_;
+    size_t configured_;
+    bool prefers_names_;     // the cluster wants its nodes to be called by their names
     Node* master_;           // that a sentinel has named
     uint8_t slots_[kSlots];  // by index in nodes_
     bool knows_slots_;       // a server has told them

@@ -32,7 +32,8 @@ bool read_slot(std::string_view text, uint16_t* slot) {
 
 }  // namespace
 
-// <id> <ip:port@cport[,hostname]> <flags> <master> <ping> <pong> <epoch> <link> <slot> <slot> ...
+// <id> <ip:port@cport[,hostname[,name=value...]]> <flags> <master> <ping> <pong> <epoch> <link>
+// <slot> <slot> ...
 bool SlotRanges::next_line() {
     while (!rest_.empty()) {
         std::string_view line = take(&rest_, '\n');
@@ -44,6 +45,8 @@ bool SlotRanges::next_line() {
         }
         if (has_flag(flags, "master") && !has_flag(flags, "fail") && !has_flag(flags, "noaddr")) {
             address_ = take(&address, '@');
+            take(&address, ',');
+            host_ = take(&address, ',');
             slots_ = line;
             return true;
         }
@@ -64,6 +67,7 @@ bool SlotRanges::next(SlotRange* range) {
         if (read_slot(first, &range->first) &&
             read_slot(text.empty() ? first : text, &range->last) && range->first <= range->last) {
             range->address = address_;
+            range->host = host_;
             return true;
         }
     }

@@ -11,6 +11,7 @@ namespace ai_limit {
 /** A master's slots from `first` to `last`. */
 struct SlotRange {
     std::string_view address;  // "ip:port"; ":port" where the node does not know its own address
+    std::string_view host;     // the name that it announces; empty for none
     uint16_t first;
     uint16_t last;
 };
@@ -30,6 +31,7 @@ private:
     std::string_view rest_;
     std::string_view slots_;    // what is left of the line, from its first range on
     std::string_view address_;  // of the line's node
+    std::string_view host_;
 };
 
 }  // namespace ai_limit

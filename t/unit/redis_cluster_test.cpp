@@ -34,8 +34,8 @@ std::vector<std::string> ranges_of(const std::string& text) {
     SlotRanges ranges(text);
     SlotRange range;
     while (ranges.next(&range)) {
-        found.push_back(std::string(range.address) + " " + std::to_string(range.first) + "-" +
-                        std::to_string(range.last));
+        found.push_back(std::string(range.address) + "," + std::string(range.host) + " " +
+                        std::to_string(range.first) + "-" + std::to_string(range.last));
     }
     return found;
 }
@@ -52,9 +52,19 @@ TEST(Topology, ReadsWhatClusterNodesAnswers) {
         "0-5459 5460\n"
         "a7d1eecce10fd6bb5eb35b9f99a514335d9ba9ca 127.0.0.1:30009@31009 master,fail - 0 0 1 "
         "disconnected 7 8\n";
-    EXPECT_EQ(ranges_of(text),
-              (std::vector<std::string>{"127.0.0.1:30002 5461-10922", "::1:30003 10923-16383",
-                                        ":30001 0-5459", ":30001 5460-5460"}));
+    EXPECT_EQ(ranges_of(text), (std::vector<std::string>{"127.0.0.1:30002,hostname2 5461-10922",
+                                                         "::1:30003, 10923-16383", ":30001, 0-5459",
+                                                         ":30001, 5460-5460"}));
+}
+
+TEST(Topology, TellsTheNameThatANodeAnnounces) {
+    const std::string rest = " master - 0 0 1 connected 5";
+    auto one = [&](const std::string& address) { return ranges_of("id " + address + rest)[0]; };
+    EXPECT_EQ(one("10.0.0.1:6379@16379,a.example"), "10.0.0.1:6379,a.example 5-5");
+    EXPECT_EQ(one("10.0.0.1:6379@16379,a.example,shard-id=69bc"), "10.0.0.1:6379,a.example 5-5");
+    EXPECT_EQ(one("10.0.0.1:6379@16379,,shard-id=69bc"), "10.0.0.1:6379, 5-5");
+    EXPECT_EQ(one("10.0.0.1:6379@16379,"), "10.0.0.1:6379, 5-5");
+    EXPECT_EQ(one("10.0.0.1:6379"), "10.0.0.1:6379, 5-5");
 }
 
 TEST(Topology, LeavesOutWhatMakesNoSense) {
@@ -62,8 +72,8 @@ TEST(Topology, LeavesOutWhatMakesNoSense) {
     EXPECT_EQ(ranges_of("\n\n   \n a b\nERR no\n"), std::vector<std::string>{});
     const std::string head = "id 127.0.0.1:7000@17000 master - 0 0 1 connected ";
     EXPECT_EQ(ranges_of(head + "16384 -1 5-3 1-99999 x -\n"), std::vector<std::string>{});
-    EXPECT_EQ(ranges_of(head + "  9  \n"), std::vector<std::string>{"127.0.0.1:7000 9-9"});
-    EXPECT_EQ(ranges_of(head + "0-16383"), std::vector<std::string>{"127.0.0.1:7000 0-16383"});
+    EXPECT_EQ(ranges_of(head + "  9  \n"), std::vector<std::string>{"127.0.0.1:7000, 9-9"});
+    EXPECT_EQ(ranges_of(head + "0-16383"), std::vector<std::string>{"127.0.0.1:7000, 0-16383"});
 }
 
 TEST(Topology, EndsWhateverTheText) {

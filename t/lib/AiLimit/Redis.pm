@@ -38,6 +38,8 @@ $SIG{$_} //= sub { exit 1 } for qw(INT TERM HUP PIPE);
 #   tls         1: TLS only, with a certificate for localhost and 127.0.0.1;
 #               text: for these names, such as 'DNS:other.example'
 #   replica_of  another AiLimit::Redis, with the same password and tls
+#   address     where it listens; 127.0.0.1 if not said
+#   port        of another one, which listens at another address
 #   config      more lines of redis.conf
 sub start {
     my ($class, %options) = @_;
@@ -238,6 +240,7 @@ sub _prepare {
 # is about to bind.
 sub _take_port {
     my ($self) = @_;
+    return $self->{port} = $self->{options}{port} if $self->{options}{port};
     for (1 .. 1000) {
         my $port = 15_000 + int rand 7_000;
         my @held = map { _listen($_) } $port, $self->{options}{cluster} ? $port + 10_000 : ();
@@ -255,9 +258,10 @@ sub _listen {
 
 sub _config {
     my ($self, %o) = @_;
+    my $address = $o{address} // '127.0.0.1';
     my $port = $o{tls} ? "port 0\ntls-port $self->{port}" : "port $self->{port}";
     my @lines = (<<"CONF");
-bind 127.0.0.1
+bind $address
 $port
 unixsocket $self->{dir}/redis.sock
 unixsocketperm 777

@@ -1,0 +1,79 @@
+#pragma once
+
+// Where a server is to be found. A name is asked for anew before each connection, by nginx's own
+// resolver and so without blocking, where the configuration has one.
+
+#include "ngx.h"
+
+namespace ai_limit {
+
+constexpr size_t kMaxHost = 255;  // what DNS lets a name have
+
+/** A server as the configuration or another server names it. All that is pointed to must stay. */
+struct RedisEndpoint {
+    ngx_str_t name;  // as the log shows it: with the port
+    ngx_str_t host;  // that its certificate is to be for; a zero follows
+    // That its certificate may be for instead; a zero follows. For a server that another one has
+    // told the address of.
+    ngx_str_t stand_in;
+    in_port_t port;
+    ngx_resolver_t* resolver;     // nullptr: the addresses are all there is
+    const ngx_addr_t* addresses;  // that are known without asking; with the port
+    ngx_uint_t count;
+};
+
+class Addresses {
+public:
+    /** What is given must stay. `done` is called with `data` when what was asked is answered, from
+     * nginx's event loop. */
+    void init(const RedisEndpoint* endpoint, void (*done)(void* data), void* data);
+
+    /**
+     * Asks where the server is. True where that was answered, or has failed, at once; else `done`
+     * is to be waited for, `timeout` in milliseconds at most. What failed leaves the addresses that
+     * were known before; see error(). Not again before that, or cancel().
+     */
+    bool ask(ngx_msec_t timeout, bool holds_worker);
+
+    /** From now on a worker that exits gracefully waits for the answer. */
+    void hold_worker();
+
+    void cancel();
+
+    size_t count() const { return count_; }
+
+    /** One of them, in an order that is the same everywhere; from the first one again behind the
+     * last one. Its name is the server's. Valid until it is asked again. */
+    ngx_addr_t at(size_t i);
+
+    /** Why the last answer was none; nullptr where it was one. */
+    const char* error() const { return error_; }
+
+private:
+    static constexpr size_t kMost = 16;
+
+    /** One of nginx's, by which it is found again. */
+    struct Posted {
+        ngx_event_t event;
+        Addresses* addresses;
+    };
+
+    static void on_answer(ngx_resolver_ctx_t* context);
+    static void on_posted(ngx_event_t* event);
+
+    void take(const ngx_resolver_ctx_t& context);
+    void add(const struct sockaddr* address, socklen_t size);
+
+    const RedisEndpoint* endpoint_;
+    void (*done_)(void* data);
+    void* data_;
+    ngx_resolver_ctx_t* context_;  // while it is asked
+    Posted posted_;
+    const char* error_;
+    u_char host_[kMaxHost];  // nginx writes it in small letters
+    size_t count_;
+    ngx_sockaddr_t addresses_[kMost];
+    socklen_t sizes_[kMost];
+};
+
+}  // namespace ai_limit
