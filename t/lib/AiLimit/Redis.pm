@@ -57,6 +57,8 @@ sub start_cluster {
     my @nodes;
     push @nodes, $class->_prepare(%options, cluster => 1, certificate_of => $nodes[0])
         while @nodes < $masters * (1 + $replicas);
+    # All at once: a node that has just been forked would still hold the ports of those that come next.
+    delete $_->{held} for @nodes;
     $_->_exec for @nodes;
     $_->wait_until_ready for @nodes;
     $nodes[0]->_cli('--cluster', 'create', (map { '127.0.0.1:' . $_->port } @nodes),
