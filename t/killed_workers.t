@@ -7,11 +7,11 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use List::Util qw(max sum);
-use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 use AiLimit::Http;
+use AiLimit::Load;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
 
@@ -50,7 +50,8 @@ $nginx->{killed} = 1;
 
 subtest 'under load' => sub {
     is_deeply few(4), [200, 200, 200, 429], 'a client has used up what it had';
-    my @load = map { start_load($_) } 1 .. 2;
+    my %load = (path => '/layers?k=load', requests => 200, connections => 8, pipeline => 2);
+    my @loads = map { AiLimit::Load->start($nginx->port, %load) } 1 .. 2;
     my ($refused, $even, $grows, $used) = (0, 1, 1, 0);
     for my $round (1 .. $rounds) {
         my @workers = $nginx->serving_workers;
@@ -68,9 +69,9 @@ subtest 'under load' => sub {
     is $refused, $rounds, 'it stays refused, whichever worker is killed';
     ok $even, 'policies that are charged together have always the same left';
     ok $grows, 'and what is used only grows';
-    my @sums = map { end_load($_) } @load;
-    my ($passed, $sent) = map { my $i = $_; sum map { $_->[$i] } @sums } 0, 1;
-    cmp_ok max(map { $_->[2] } @sums), '<', $patience, 'no client waits in vain';
+    my @sums = map { $_->end } @loads;
+    my ($passed, $sent) = map { my $what = $_; sum map { $_->{$what} } @sums } qw(passed sent);
+    cmp_ok max(map { $_->{longest} } @sums), '<', $patience, 'no client waits in vain';
     my @left = left();
     $used = BURST - $left[0];
     cmp_ok $used, '>=', $passed + $rounds + 1, 'every request that passed is counted';
@@ -184,27 +185,4 @@ sub wait_for_workers {
         sleep 0.002;
     }
     die 'killed workers are not replaced';
-}
-
-# A client that sends until there is a file called "stop".
-sub start_load {
-    my ($n) = @_;
-    my $pid = open(my $result, '-|') // die "fork: $!";
-    return $result if $pid;
-    my ($passed, $sent, $longest) = (0, 0, 0);
-    while (!-e $nginx->dir . '/stop') {
-        my $all = many($nginx->port, requests => 200, connections => 8, pipeline => 2, path => '/layers?k=load');
-        $passed += $all->{status}{200} // 0;
-        $sent += 200;
-        $longest = $all->{seconds} if $all->{seconds} > $longest;
-    }
-    syswrite STDOUT, "$passed $sent $longest\n";
-    POSIX::_exit(0);
-}
-
-# (how many passed, how many were sent, the longest round in seconds)
-sub end_load {
-    my ($load) = @_;
-    $nginx->write_file('stop', '');
-    return [split ' ', readline($load) // ''];
 }

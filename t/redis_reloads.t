@@ -9,12 +9,12 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use List::Util qw(sum0);
 use MIME::Base64 qw(encode_base64);
-use POSIX ();
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(sleep);
 
 use AiLimit::FakeRedis;
 use AiLimit::Http;
+use AiLimit::Load;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
 use AiLimit::Redis;
@@ -56,12 +56,13 @@ subtest 'reloads under load' => sub {
         $nginx->reload;
         sleep 0.02;
     }
-    my ($passed, $refused, $failed) = end_load($load);
+    my $sent = $load->end;
+    my $passed = $sent->{passed};
     # Until it is used up.
     while (status('few') == 200) { $passed++ }
-    is $failed, 0, 'no request fails';
+    is $sent->{failed}, 0, 'no request fails';
     is $passed, LIMIT, 'exactly what may pass passes';
-    note "$refused were refused";
+    note "$sent->{refused} were refused";
     cmp_ok $redis->info('connected_clients'), '<=', 2 * 3 + 4, 'no connection is left behind';
     is_deeply [$nginx->error_log =~ /Redis \S+ is (?:lost|back)/g], [], 'Redis is never lost';
 };
@@ -114,14 +115,15 @@ subtest 'workers that are killed under load' => sub {
         $nginx->kill_worker($workers[rand @workers]);
         $answered++ if status('many') == 200;
     }
-    my ($passed, $refused, $failed, $longest) = end_load($load);
+    my $sent = $load->end;
+    my $passed = $sent->{passed};
     is $answered, 10, 'others answer';
-    is $refused, 0, 'nobody is refused';
-    cmp_ok $longest, '<', AiLimit::Nginx::PATIENCE, 'no client waits in vain';
+    is $sent->{refused}, 0, 'nobody is refused';
+    cmp_ok $sent->{longest}, '<', AiLimit::Nginx::PATIENCE, 'no client waits in vain';
     my $used = used('many', 'load-many');
     cmp_ok $used, '>=', $passed + 10, 'all that passed is counted';
-    cmp_ok $used, '<=', $passed + 10 + $failed, 'and nothing twice';
-    note "$passed passed, $failed failed";
+    cmp_ok $used, '<=', $passed + 10 + $sent->{failed}, 'and nothing twice';
+    note "$passed passed, $sent->{failed} failed";
 };
 
 subtest 'clients that go away while Redis is asked' => sub {
@@ -159,6 +161,12 @@ sub status {
     return get($nginx->port, "/$policy?k=load-$policy", Connection => 'close')->{status};
 }
 
+# The same over and over.
+sub start_load {
+    my ($policy) = @_;
+    return AiLimit::Load->start($nginx->port, path => "/$policy?k=load-$policy");
+}
+
 sub stream {
     my ($key) = @_;
     return start_request($nginx->port, method => 'POST', body => chat(stream => 1, include_usage => 1, max_tokens => 200),
@@ -192,29 +200,4 @@ sub used {
     my $hash = substr encode_base64(substr(sha256($key), 0, 16), ''), 0, 22;
     my $script = 'local s = redis.call("GET", KEYS[1]) return s and cmsgpack.unpack(s)[3] or 0';
     return $redis->command('EVAL', $script, 1, "ai_limit:{$hash}:$policy");
-}
-
-# A client that sends, each request over a connection of its own, until there is a file called "stop".
-sub start_load {
-    my ($policy) = @_;
-    unlink $nginx->dir . '/stop';
-    my $pid = open(my $result, '-|') // die "fork: $!";
-    return $result if $pid;
-    my ($passed, $refused, $failed, $longest) = (0, 0, 0, 0);
-    while (!-e $nginx->dir . '/stop') {
-        my $begin = time;
-        my $status = status($policy);
-        my $seconds = time - $begin;
-        $longest = $seconds if $seconds > $longest;
-        $status == 200 ? $passed++ : $status == 429 ? $refused++ : $failed++;
-    }
-    syswrite STDOUT, "$passed $refused $failed $longest\n";
-    POSIX::_exit(0);
-}
-
-# (how many passed, were refused, failed, and the longest time of one)
-sub end_load {
-    my ($load) = @_;
-    $nginx->write_file('stop', '');
-    return split ' ', readline($load) // '';
 }

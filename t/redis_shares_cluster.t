@@ -5,11 +5,11 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep);
 
 use AiLimit::Http;
+use AiLimit::Load;
 use AiLimit::Nginx;
 use AiLimit::Redis;
 use AiLimit::Shares;
@@ -114,15 +114,16 @@ sub test_beside {
 sub test_move {
     my ($round) = @_;
     my @keys = map { "moving-$round-$_" } 1 .. 3;
-    my @loads = map { my $key = $_; map { start_load($_, "/many?k=$key", $round) } @nodes } @keys;
+    my %often = (requests => 10, pause => 0.005);
+    my @loads = map { my $key = $_; map { AiLimit::Load->start($_, path => "/many?k=$key", %often) } @ports } @keys;
     sleep 0.05;
     move($_) for map { redis_key('many', $_) } @keys;
     sleep 0.05;
     my %passed;
     for my $i (0 .. $#loads) {
-        my ($passed, $failed) = end_load($loads[$i]);
-        $passed{$keys[$i / 2]} += $passed;
-        is $failed, 0, 'no request fails, or is refused';
+        my $sent = $loads[$i]->end;
+        $passed{$keys[$i / 2]} += $sent->{passed};
+        is $sent->{passed}, $sent->{sent}, 'no request fails, or is refused';
     }
     is used_there('many', $_, $passed{$_}), $passed{$_}, "each of $passed{$_} is counted once" for @keys;
     return;
@@ -144,27 +145,4 @@ sub move {
     }
     $_->command('CLUSTER', 'SETSLOT', $slot, 'NODE', $to_id) for $to, $from, $third;
     return;
-}
-
-# A client that sends, over connections that stay, until end_load().
-sub start_load {
-    my ($node, $path, $round) = @_;
-    my $stop = $node->dir . "/stop-$round";
-    my $pid = open(my $result, '-|') // die "fork: $!";
-    return {result => $result, stop => $stop} if $pid;
-    my ($passed, $failed) = (0, 0);
-    while (!-e $stop) {
-        my $all = many($node->port, requests => 10, path => $path);
-        $passed += $all->{status}{200} // 0;
-        $failed += 10 - ($all->{status}{200} // 0);
-        sleep 0.005;
-    }
-    syswrite STDOUT, "$passed $failed\n";
-    POSIX::_exit(0);
-}
-
-sub end_load {
-    my ($load) = @_;
-    open my $file, '>', $load->{stop} or die "$load->{stop}: $!";
-    return split ' ', readline($load->{result}) // '';
 }

@@ -6,12 +6,12 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use POSIX ();
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(sleep);
 
 use AiLimit::FakeRedis;
 use AiLimit::Http;
+use AiLimit::Load;
 use AiLimit::Nginx;
 use AiLimit::Redis;
 use AiLimit::Shares;
@@ -69,22 +69,22 @@ sub exhausts {
 }
 
 sub test_reloads {
-    my @loads = map { start_load($_, '/few?k=reloads') } @nodes;
-    my @others = map { start_load($_, '/load?k=reloads') } @nodes;
+    my @loads = map { AiLimit::Load->start($_->port, path => '/few?k=reloads') } @nodes;
+    my @others = map { AiLimit::Load->start($_->port, path => '/load?k=reloads') } @nodes;
     for (1 .. $rounds) {
         $nodes[$_ % 2]->reload;
         sleep 0.02;
     }
     my ($passed, $others) = (0, 0);
     for (@loads) {
-        my ($here, undef, $failed) = end_load($_);
-        $passed += $here;
-        is $failed, 0, 'no request fails';
+        my $sent = $_->end;
+        $passed += $sent->{passed};
+        is $sent->{failed}, 0, 'no request fails';
     }
     for (@others) {
-        my ($here, $refused, $failed) = end_load($_);
-        $others += $here;
-        is $refused + $failed, 0, 'of the others, all pass';
+        my $sent = $_->end;
+        $others += $sent->{passed};
+        is $sent->{passed}, $sent->{sent}, 'of the others, all pass';
     }
     $passed += exhausts($_, '/few?k=reloads') for @nodes;
     note $passed - LIMIT, ' beyond the limit, of ', bound(LIMIT, 2), "; $others of the others";
@@ -143,8 +143,8 @@ sub test_end_without_redis {
 }
 
 sub test_killed_workers {
-    my @loads = map { start_load($_, '/few?k=killed') } @nodes;
-    my @others = map { start_load($_, '/load?k=killed') } @nodes;
+    my @loads = map { AiLimit::Load->start($_->port, path => '/few?k=killed') } @nodes;
+    my @others = map { AiLimit::Load->start($_->port, path => '/load?k=killed') } @nodes;
     for (1 .. 6) {
         my $node = $nodes[$_ % 2];
         my @workers = $node->serving_workers;
@@ -153,9 +153,9 @@ sub test_killed_workers {
     }
     my ($passed, $failed, $most) = (0, 0, 0);
     for (@loads) {
-        my ($here, undef, $lost, $longest) = end_load($_);
-        ($passed, $failed) = ($passed + $here, $failed + $lost);
-        cmp_ok $longest, '<', AiLimit::Nginx::PATIENCE, 'no client waits in vain';
+        my $sent = $_->end;
+        ($passed, $failed) = ($passed + $sent->{passed}, $failed + $sent->{failed});
+        cmp_ok $sent->{longest}, '<', AiLimit::Nginx::PATIENCE, 'no client waits in vain';
     }
     $passed += exhausts($_, '/few?k=killed') for @nodes;
     note $passed - LIMIT, ' beyond the limit, of ', bound(LIMIT, 2), "; $failed failed";
@@ -164,9 +164,9 @@ sub test_killed_workers {
 
     my ($others, $others_failed) = (0, 0);
     for (@others) {
-        my ($here, $refused, $lost) = end_load($_);
-        is $refused, 0, 'nobody else is refused';
-        ($others, $others_failed) = ($others + $here, $others_failed + $lost);
+        my $sent = $_->end;
+        is $sent->{refused}, 0, 'nobody else is refused';
+        ($others, $others_failed) = ($others + $sent->{passed}, $others_failed + $sent->{failed});
     }
     # What the killed workers were to tell is told with what comes next, as each zone has counted it.
     my $used = used($redis, 'load', 'killed');
@@ -184,30 +184,4 @@ sub test_killed_workers {
     }, 'all to be told');
     cmp_ok $used, '<=', $others + $others_failed + $sent, 'and of all of them in the end, nothing twice';
     return;
-}
-
-# A client that sends, each request over a connection of its own, until there is a file called "stop".
-sub start_load {
-    my ($node, $path) = @_;
-    my $stop = $node->dir . '/stop' . ($path =~ tr/a-z/-/cr);
-    unlink $stop;
-    my $pid = open(my $result, '-|') // die "fork: $!";
-    return {result => $result, stop => $stop} if $pid;
-    my ($passed, $refused, $failed, $longest) = (0, 0, 0, 0);
-    while (!-e $stop) {
-        my $begin = time;
-        my $status = get($node->port, $path, Connection => 'close')->{status};
-        my $seconds = time - $begin;
-        $longest = $seconds if $seconds > $longest;
-        $status == 200 ? $passed++ : $status == 429 ? $refused++ : $failed++;
-    }
-    syswrite STDOUT, "$passed $refused $failed $longest\n";
-    POSIX::_exit(0);
-}
-
-# (how many passed, were refused, failed, and the longest time of one)
-sub end_load {
-    my ($load) = @_;
-    open my $file, '>', $load->{stop} or die "$load->{stop}: $!";
-    return split ' ', readline($load->{result}) // '';
 }

@@ -6,11 +6,11 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 use AiLimit::Http;
+use AiLimit::Load;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
 
@@ -23,16 +23,17 @@ my $nginx = AiLimit::Nginx->start(
 
 subtest 'under load' => sub {
     is_deeply [map { status('few', 'early') } 1 .. 4], [200, 200, 200, 429], 'a client has used up what it had';
-    my $load = start_load();
+    my $load = AiLimit::Load->start($nginx->port, path => '/bucket?k=load');
     my $refused = 0;
     for (1 .. $rounds) {
         $nginx->reload;
         $refused++ if status('few', 'early') == 429;
     }
-    my ($passed, $failed) = end_load($load);
+    my $sent = $load->end;
+    my $passed = $sent->{passed};
     is $refused, $rounds, 'it stays refused';
     cmp_ok $passed, '>', 100, 'other requests pass';
-    is $failed, 0, 'and none fails';
+    is $sent->{sent} - $passed, 0, 'and none fails';
     is left('bucket', 'load'), 1_000_000 - $passed - 1, 'each is counted once';
 };
 
@@ -223,24 +224,4 @@ sub take_slot {
         return $stream if $stream->head == 200 || time > $deadline;
         sleep 0.02;
     }
-}
-
-# A client that sends, each request over a connection of its own, until there is a file called "stop".
-sub start_load {
-    my $pid = open(my $result, '-|') // die "fork: $!";
-    return $result if $pid;
-    my ($passed, $failed) = (0, 0);
-    while (!-e $nginx->dir . '/stop') {
-        my $response = fetch('bucket', 'load');
-        $response->{status} == 200 && $response->{complete} ? $passed++ : $failed++;
-    }
-    syswrite STDOUT, "$passed $failed\n";
-    POSIX::_exit(0);
-}
-
-# (how many passed, how many did not)
-sub end_load {
-    my ($load) = @_;
-    $nginx->write_file('stop', '');
-    return split ' ', readline($load) // '';
 }
