@@ -224,7 +224,7 @@ private:
             ledger->acknowledged = ledger->counted;
         }
         if (charge->decider == Decider::kDecided) {
-            note_answered(ledger, charge->cost != 0 ? charge->cost : 1);
+            note_answered(ledger, least_left(*charge));
         }
         if (!is_weighed(*charge)) {
             return passes;
@@ -235,7 +235,7 @@ private:
                 remaining_of(*charge->limit, place(charge).taken + asked_of_redis(*ledger, now));
             set_share(charge->access->journal.zone(), left, ledger);
         }
-        Amount wanted = untold(*ledger) + (charge->cost != 0 ? charge->cost : 1);
+        Amount wanted = untold(*ledger) + least_left(*charge);
         bool asks = passes && charge->decider == Decider::kByShare && !charge->dry_run &&
                     wanted > ledger->share;
         if (asks) {
@@ -288,16 +288,13 @@ private:
         return passes;
     }
 
-    /**
-     * What is held, which the charge before tells, counts as used; something must be left even
-     * where nothing is to be held.
-     */
+    /** What is held, which the charge before tells, counts as used. */
     __attribute__((noinline)) bool weigh_use(Charge* charge) {
         Charge* hold = charge - 1;
         weigh_other(charge);
         charge_any(*charge->limit, &charge->state, place(hold).taken);
         Amount taken = used(*charge->limit, charge->state);
-        bool passes = fits(*charge->limit, taken, charge->cost != 0 ? charge->cost : 1);
+        bool passes = fits(*charge->limit, taken, least_left(*charge));
         charge->verdict = passes ? Verdict::kPassed : Verdict::kRefused;
         hold->verdict = charge->verdict;
         return passes;

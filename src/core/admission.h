@@ -82,6 +82,11 @@ inline Charge* ledger_of(Charge* charge) {
     return charge - (charge->settled_later ? 2 : 1);
 }
 
+/** What must be left for a charge: something, even where nothing is taken yet. */
+inline Amount least_left(const Ask& ask) {
+    return ask.cost != 0 ? ask.cost : 1;
+}
+
 /** Begins to load from memory what a decision on this key will look at. `hash`: by hash_key(). */
 inline void begin_charge(Charge* charge, const Ask& ask, uint64_t hash) {
     static_cast<Ask&>(*charge) = ask;

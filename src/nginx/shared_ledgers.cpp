@@ -433,8 +433,8 @@ void see_to_news(RedisConf* redis, Evaluation* one) {
 void tell_before(RedisConf* redis, Charge* charge, std::string_view key) {
     KeyNews* news = make_news(redis, entry_of(*ledger_of(charge), *charge), key);
     if (news != nullptr) {
-        Amount amount = charge->cost != 0 ? charge->cost : 1;
-        tell_one(redis, news, ask_beside(news->entry, amount, now_by_nginx(), &news->telling));
+        tell_one(redis, news,
+                 ask_beside(news->entry, least_left(*charge), now_by_nginx(), &news->telling));
     }
 }
 
