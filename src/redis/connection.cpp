@@ -523,7 +523,7 @@ void RedisConnection::answer(const Reply& reply) {
     uint32_t generation = generation_;
     if (!command->done(command, for_this_one ? nullptr : &reply)) {
         if (generation_ == generation) {
-            lose("its answer makes no sense");
+            lose("its answer makes no sense", true);
         }
     } else if (proves) {
         listener_->answered(listener_);
@@ -657,7 +657,7 @@ void RedisConnection::set_failure_there(std::string_view reason) {
 }
 
 /** Where this was of no use, the next connection is to another of the server's addresses. */
-void RedisConnection::lose(std::string_view reason) {
+void RedisConnection::lose(std::string_view reason, bool awaited) {
     if (connection_ != nullptr && endpoint_->resolver != nullptr) {
         set_failure_there(reason);
     } else {
@@ -672,7 +672,7 @@ void RedisConnection::lose(std::string_view reason) {
         ngx_queue_init(&commands_);
     }
     // What comes of this may want to send something: that Redis is away it must know before.
-    listener_->lost(listener_, failure(), ngx_queue_empty(&lost));
+    listener_->lost(listener_, failure(), !awaited && ngx_queue_empty(&lost));
     while (!ngx_queue_empty(&lost)) {
         ngx_queue_t* link = ngx_queue_head(&lost);
         ngx_queue_remove(link);

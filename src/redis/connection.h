@@ -127,7 +127,8 @@ private:
     static bool add_script(RedisCommand* command);
     void set_deadline();
     void close_socket();
-    void lose(std::string_view reason);
+    /** `awaited`: by a command that is done by now; where none was under way nothing is lost. */
+    void lose(std::string_view reason, bool awaited = false);
     void set_failure(std::string_view reason);
     void set_failure_there(std::string_view reason);
 
