@@ -7,12 +7,12 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
-use Time::HiRes qw(sleep);
 
 use AiLimit::FakeRedis;
 use AiLimit::Http;
 use AiLimit::Redis;
 use AiLimit::RedisFaults;
+use AiLimit::Shares;
 
 # Long enough for a busy machine, and each silence below lasts as long.
 my $timeout = (AiLimit::Nginx::PATIENCE >= 60 ? 3000 : 700) . 'ms';
@@ -21,7 +21,7 @@ my $redis = AiLimit::Redis->start;
 my $proxy = AiLimit::FakeRedis->start(upstream => $redis);
 
 subtest 'who waits keeps nobody from being served' => sub {
-    my $t = AiLimit::RedisFaults->start(proxy => $proxy, timeout => '60s');
+    my $t = start('strict', timeout => '60s');
     $proxy->when('EVALSHA', hold => 1);
     $proxy->forget;
     my @waiting = map { start_request($t->port, path => '/limited?k=waiting') } 1 .. 16;
@@ -37,48 +37,83 @@ subtest 'who waits keeps nobody from being served' => sub {
     $proxy->clear;
     $proxy->release;
     is_deeply [map { $_->finish->{status} } @waiting], [(200) x 16], 'and then pass';
-    is $t->used('waiting'), 16, 'each counted once';
+    is used($redis, 'quota', 'waiting', $t->{prefix}), 16, 'each counted once';
     $t->stop;
 };
 
-my $t = AiLimit::RedisFaults->start(proxy => $proxy, timeout => $timeout);
+subtest 'one worker finds a replica, the other one asks later' => \&test_late_worker;
 
-$t->survives('silence', sub { answer(silent => 1) }, sub { $proxy->clear }, lost => qr/a command timed out/);
-$t->survives('half an answer', sub { answer(cut => 3) }, sub { $proxy->clear }, lost => qr/a command timed out/);
-$t->survives('a text that never ends', sub { answer(bad => 'huge_text') }, sub { $proxy->clear }, lost => qr/timed out/);
-$t->survives('Redis is frozen', sub { $redis->freeze }, sub { $redis->thaw }, lost => qr/a command timed out/);
-$t->survives('no answer to a connection', sub { $proxy->stall; $proxy->close_all },
-    sub { $proxy->welcome }, lost => qr/closed the connection|connecting timed out/);
-$t->survives('a closed port', sub { $proxy->refuse; $proxy->close_all }, sub { $proxy->welcome });
-$t->survives('connections reset', sub { $proxy->refuse; $proxy->close_all('reset') }, sub { $proxy->welcome });
-$t->survives('too many clients', sub { $proxy->at_connect(error => 'MAXCLIENTS', close => 1); $proxy->close_all },
-    sub { $proxy->clear });
-$t->survives('a connection that is closed at once', sub { $proxy->at_connect(close => 1); $proxy->close_all },
-    sub { $proxy->clear });
-$t->survives('Redis is restarted with its data', sub { $redis->stop(keep => 1) }, sub { $redis->launch });
-$t->survives('Redis is restarted without', sub { $redis->stop }, sub { $redis->launch });
+for my $sync (qw(strict 100ms)) {
+    my $t = start($sync, timeout => $timeout);
+    test_silence($t);
+    test_connections($t);
+    test_replica($t);
+    $t->stop;
+    test_socket($sync);
+    test_tls($sync);
+}
+done_testing;
 
-subtest 'a replica takes over' => sub {
+# Of which, if nothing else is said, the proxy is asked.
+sub start {
+    my ($sync, %o) = @_;
+    return AiLimit::RedisFaults->start(sync => $sync, redis => $redis, $o{url} ? () : (proxy => $proxy), %o);
+}
+
+sub test_silence {
+    my ($t) = @_;
+    $t->survives('silence', sub { answer(silent => 1) }, sub { $proxy->clear }, lost => qr/a command timed out/);
+    $t->survives('half an answer', sub { answer(cut => 3) }, sub { $proxy->clear }, lost => qr/a command timed out/);
+    $t->survives('a text that never ends', sub { answer(bad => 'huge_text') }, sub { $proxy->clear }, lost => qr/timed out/);
+    $t->survives('Redis is frozen', sub { $redis->freeze }, sub { $redis->thaw }, lost => qr/a command timed out/);
+    return;
+}
+
+sub test_connections {
+    my ($t) = @_;
+    $t->survives('no answer to a connection', sub { $proxy->stall; $proxy->close_all },
+        sub { $proxy->welcome }, lost => qr/closed the connection|connecting timed out/);
+    $t->survives('a closed port', sub { $proxy->refuse; $proxy->close_all }, sub { $proxy->welcome });
+    $t->survives('connections reset', sub { $proxy->refuse; $proxy->close_all('reset') }, sub { $proxy->welcome });
+    $t->survives('too many clients', sub { $proxy->at_connect(error => 'MAXCLIENTS', close => 1); $proxy->close_all },
+        sub { $proxy->clear });
+    $t->survives('a connection that is closed at once', sub { $proxy->at_connect(close => 1); $proxy->close_all },
+        sub { $proxy->clear });
+    $t->survives('Redis is restarted with its data', sub { $redis->stop(keep => 1) }, sub { $redis->launch }, forgets => 1);
+    $t->survives('Redis is restarted without', sub { $redis->stop }, sub { $redis->launch }, forgets => 1);
+    return;
+}
+
+sub test_replica {
+    my ($t) = @_;
     my $replica = AiLimit::Redis->start(replica_of => $redis);
-    # Both workers are connected to the old master.
-    my %workers;
-    while (keys %workers < 2) {
-        $workers{get($t->port, '/limited?k=both', Connection => 'close')->{headers}{'x-worker'}}++;
-    }
-    $t->survives('under load', sub {
-        $redis->command('REPLICAOF', '127.0.0.1', $replica->port);
-    }, sub {
-        $proxy->upstream($replica);
-        $replica->command('REPLICAOF', 'NO', 'ONE');
-    }, lost => qr/READONLY|MASTERDOWN/);
-    $proxy->upstream($redis);
-    $redis->command('REPLICAOF', 'NO', 'ONE');
-    $proxy->close_all;
-};
+    subtest $t->title('a replica takes over') => sub {
+        # All workers are connected to the old master.
+        for my $port ($t->ports) {
+            my %workers;
+            while (keys %workers < AiLimit::RedisFaults::WORKERS) {
+                $workers{get($port, '/limited?k=both', Connection => 'close')->{headers}{'x-worker'}}++;
+            }
+        }
+        $t->survives('under load', sub {
+            $redis->command('REPLICAOF', '127.0.0.1', $replica->port);
+        }, sub {
+            $proxy->upstream($replica);
+            $replica->command('REPLICAOF', 'NO', 'ONE');
+            $t->{redis} = $replica;
+        }, lost => qr/READONLY|MASTERDOWN/, forgets => 1);
+        $t->{redis} = $redis;
+        $proxy->upstream($redis);
+        $redis->command('REPLICAOF', 'NO', 'ONE');
+        $proxy->close_all;
+    };
+    return;
+}
 
-subtest 'one worker finds a replica, the other one asks later' => sub {
+sub test_late_worker {
+    my $t = start('strict', timeout => $timeout);
     my $other = AiLimit::Redis->start;
-    my $seen = length $t->nginx->error_log;
+    my $seen = $t->seen;
     my %client;
     while (keys %client < 2) {
         my $client = AiLimit::OneConnection->new($t->port);
@@ -90,55 +125,60 @@ subtest 'one worker finds a replica, the other one asks later' => sub {
     is $first->ask('/limited?k=two')->{status}, 200, 'a request passes without Redis';
     $redis->wait_for(sub {
         $first->ask('/limited?k=again');
-        return substr($t->nginx->error_log, $seen) =~ /is back/;
+        return grep { / is back/ } map { @$_ } $t->lines($seen);
     }, 'Redis to be found');
     $proxy->forget;
     is $second->ask('/limited?k=two')->{status}, 200, 'the other worker asks';
-    is $t->takes, 1, 'the new master';
-    is_deeply [map { /is (lost|back)/ } $t->lines($seen)], [qw(lost back)], 'and loses nothing';
+    is $t->calls('take'), 1, 'the new master';
+    is_deeply [map { / is (lost|back)/ } map { @$_ } $t->lines($seen)], [qw(lost back)], 'and loses nothing';
     $redis->command('REPLICAOF', 'NO', 'ONE');
     $proxy->upstream($redis);
-};
+    $t->stop;
+    return;
+}
 
-$t->stop;
+sub test_socket {
+    my ($sync) = @_;
+    my $t = start($sync, url => $redis->unix_url, timeout => '30s');
+    subtest $t->title('a Unix socket') => sub {
+        $t->survives('that is closed', sub { $redis->stop }, sub { $redis->launch }, forgets => 1);
+        my $path = $redis->socket_path;
+        $t->survives('that is gone', sub {
+            rename $path, "$path.away" or die "$path: $!";
+            kill_clients();
+        }, sub { rename "$path.away", $path });
+    };
+    $t->stop;
+    return;
+}
 
-subtest 'a Unix socket' => sub {
-    my $here = AiLimit::RedisFaults->start(url => $redis->unix_url, timeout => '30s');
-    $here->survives('that is closed', sub { $redis->stop }, sub { $redis->launch });
-    my $path = $redis->socket_path;
-    $here->survives('that is gone', sub {
-        rename $path, "$path.away" or die "$path: $!";
-        kill_clients();
-    }, sub { rename "$path.away", $path });
-    $here->stop;
-};
-
-subtest 'TLS' => sub {
+sub test_tls {
+    my ($sync) = @_;
     my $secure = AiLimit::Redis->start(tls => 1);
     my $other = AiLimit::Redis->start(tls => 1);
-    my $trust = 'ssl_trusted_certificate=' . $secure->ca_file;
-    my $there = AiLimit::RedisFaults->start(url => $secure->url, timeout => $timeout, parameters => $trust);
-    my @files = map { [$other->dir . "/$_", $secure->dir . "/$_"] } qw(server.pem server.key);
-    $there->survives('a certificate by another CA', sub {
-        $secure->stop;
-        swap_files(@files);
-        $secure->launch;
-    }, sub {
-        $secure->stop;
-        swap_files(@files);
-        $secure->launch;
-    });
-    $there->survives('a handshake that nobody answers', sub { $secure->restart; $secure->freeze }, sub { $secure->thaw });
-    $there->stop;
-    my $plain = AiLimit::RedisFaults->start(proxy => $proxy, url => $proxy->url =~ s/^redis/rediss/r,
-        timeout => $timeout, parameters => $trust);
-    is_deeply $plain->ask(50)->{status}, {200 => 50}, 'a server without TLS: requests pass';
-    is grep({ /\[warn\].*the TLS handshake failed/ } $plain->lines(0)), 1, 'one warning';
-    is $plain->lines(0), 1, 'and nothing else';
-    $plain->stop;
-};
-
-done_testing;
+    my %trusting = (timeout => $timeout, parameters => 'ssl_trusted_certificate=' . $secure->ca_file);
+    my $t = start($sync, %trusting, redis => $secure, url => $secure->url);
+    subtest $t->title('TLS') => sub {
+        my @files = map { [$other->dir . "/$_", $secure->dir . "/$_"] } qw(server.pem server.key);
+        my $swap = sub {
+            $secure->stop;
+            swap_files(@files);
+            $secure->launch;
+        };
+        $t->survives('a certificate by another CA', $swap, $swap, forgets => 1);
+        $t->survives('a handshake that nobody answers', sub { $secure->restart; $secure->freeze }, sub { $secure->thaw },
+            forgets => 1);
+        my $plain = start($sync, %trusting, url => $proxy->url =~ s/^redis/rediss/r, lost => 1);
+        is_deeply $plain->ask(50)->{status}, {200 => 50}, 'a server without TLS: requests pass';
+        for my $lines ($plain->lines) {
+            is grep({ /\[warn\].*the TLS handshake failed/ } @$lines), 1, 'one warning';
+            is @$lines, 1, 'and nothing else';
+        }
+        $plain->stop;
+    };
+    $t->stop;
+    return;
+}
 
 sub answer {
     my (@how) = @_;

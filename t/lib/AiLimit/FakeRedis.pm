@@ -53,8 +53,8 @@ our %BAD = (
     http      => "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
     huge_list => "*1000000000\r\n",
     huge_text => "\$1000000000\r\n",
-    long_line => '+' . 'x' x 200_000,
-    nested    => "*1\r\n" x 50_000,
+    long_line => '+' . 'x' x 160_000,
+    nested    => "*1\r\n" x 5_000,
     number    => ":12x4\r\n",
     size      => "\$-7\r\n",
 );

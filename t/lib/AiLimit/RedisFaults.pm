@@ -1,123 +1,157 @@
 package AiLimit::RedisFaults;
 
-# An nginx that shares its limits through a Redis to which something happens under load.
+# nginx that share their limits through a Redis to which something happens under load.
 #
-#   my $t = AiLimit::RedisFaults->start(proxy => $proxy, timeout => '10s');
+#   my $t = AiLimit::RedisFaults->start(sync => '100ms', redis => $redis, proxy => $proxy, timeout => '10s');
 #   $t->survives('LOADING', sub { $proxy->when('EVALSHA', error => 'LOADING') }, sub { $proxy->clear });
 #
-# Each is a subtest: requests come over keepalive connections all the while.
+# Each is a subtest: requests come over keepalive connections all the while. With sync=strict there is one nginx, of
+# which Redis decides on each request; with a time two that decide by their share.
 
 use strict;
 use warnings;
 
 use Carp qw(croak);
-use POSIX ();
+use List::Util qw(sum0);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 use AiLimit::Http;
+use AiLimit::Load;
 use AiLimit::Nginx;
+use AiLimit::Shares;
 
-# No test waits for it, but nobody who has it waits for long.
-use constant BURST => 1_000_000;
+# No test waits for it, but nobody who has it waits for long. TIGHT is used up.
+use constant {BURST => 1_000_000, TIGHT => 100, WORKERS => 2};
 
 my $rounds = 0;
 
-# Options: proxy, an AiLimit::FakeRedis; and of ai_limit_redis:
+# Options: redis, the AiLimit::Redis in the end; proxy, an AiLimit::FakeRedis before it; and of ai_limit_redis:
+#   sync        strict or a time
 #   url         where not the proxy's
 #   timeout     of commands and of connecting
 #   on_failure  local, if not said
 #   parameters  more of them
 #   http        more lines in http{}
 #   locations   more of them
+#   lost        1: it does not find Redis
 sub start {
     my ($class, %o) = @_;
-    my $self = bless {on_failure => 'local', %o}, $class;
+    my $prefix = 'ai_limit:' . ++$rounds;
+    my $self = bless {on_failure => 'local', prefix => $prefix, %o}, $class;
     my $url = $o{url} // $o{proxy}->url;
-    my $redis = "ai_limit_redis $url sync=strict timeout=$o{timeout} connect_timeout=$o{timeout}"
+    my $redis = "ai_limit_redis $url sync=$o{sync} prefix=$prefix timeout=$o{timeout} connect_timeout=$o{timeout}"
         . " on_failure=$self->{on_failure} " . ($o{parameters} // '');
-    $self->{nginx} = AiLimit::Nginx->start(workers => 2, log_level => 'notice', http => <<"CONF");
+    my $http = <<"CONF";
         $redis;
         ai_limit_policy quota key=\$arg_k rate=1r/month burst=@{[BURST]};
+        ai_limit_policy tight key=\$arg_k rate=1r/month burst=@{[TIGHT]};
         ai_limit_log_level info;
         @{[$o{http} // '']}
         server {
             listen 127.0.0.1:%%PORT_0%%;
             add_header X-Worker \$pid always;
             location /limited { ai_limit quota; empty_gif; }
+            location /tight { ai_limit tight; empty_gif; }
             location /free { empty_gif; }
             @{[$o{locations} // '']}
         }
 CONF
+    my $count = $self->by_share ? 2 : 1;
+    $self->{nodes} = [map { AiLimit::Nginx->start(workers => WORKERS, log_level => 'notice', http => $http) } 1 .. $count];
+    wait_for_shares($o{redis}, $prefix, '/limited?k=first', $self->ports) if $self->by_share && !$o{lost};
     return $self;
 }
 
-sub nginx { $_[0]{nginx} }
-sub port  { $_[0]{nginx}->port }
-sub stop  { my ($self, @how) = @_; return $self->{nginx}->stop(@how) }
+sub by_share { $_[0]{sync} ne 'strict' }
+sub nodes    { @{$_[0]{nodes}} }
+sub nginx    { $_[0]{nodes}[0] }
+sub port     { $_[0]{nodes}[0]->port }
+sub ports    { map { $_->port } $_[0]->nodes }
+sub workers  { map { sort $_->workers } $_[0]->nodes }
+sub stop     { my ($self, @how) = @_; $_->stop(@how) for $self->nodes; return }
 
 # Redis is lost when on() is done, and back when off() is. Options:
 #   lost    a regex of what the warning says
 #   tried   1: it seems to be back now and then, and some ask in vain
+#   forgets 1: Redis has lost its data
 sub survives {
     my ($self, $name, $on, $off, %o) = @_;
-    subtest $name => sub {
-        my @workers = sort $self->{nginx}->workers;
-        my $seen = length $self->{nginx}->error_log;
+    subtest $self->title($name) => sub {
+        my @workers = $self->workers;
+        my $seen = $self->seen;
         my $load = $self->start_load;
-        $self->wait_for_load($load);
+        my $tight = $self->use_some;
 
         $on->();
-        $self->{nginx}->wait_for_log(qr/\[warn\].* is lost/, $seen);
+        $self->wait_for_log(qr/\[warn\].* is lost/, $seen);
         $self->decides_alone(%o);
+        $self->use_more($tight);
 
         my $connections = $self->connections;
         my $begin = time;
         $off->();
-        $self->{nginx}->wait_for_log(qr/\[notice\].* is back/, $seen);
+        $self->wait_for_log(qr/\[notice\].* is back/, $seen);
         my $seconds = time - $begin;
         note sprintf 'back after %.2f s', $seconds;
         cmp_ok $seconds, '<', AiLimit::Nginx::PATIENCE / 2, 'Redis is found again when it is back';
-        $self->end_load($load);
-        cmp_ok $self->connections - $connections, '<=', 2 + 2 + 4 * $seconds, 'without a herd' if $self->{proxy};
+        my $sent = $self->end_load($load);
+        cmp_ok $self->connections - $connections, '<=', (2 + WORKERS + 4 * $seconds) * $self->nodes, 'without a herd'
+            if $self->{proxy};
         $self->decides_in_redis;
+        $self->has_counted($load, $sent) if !$o{forgets};
+        $self->is_used_up($tight, %o);
 
-        my @lines = $self->lines($seen);
-        is grep({ /\[warn\].*Redis \S+ is lost: / } @lines), 1, 'one warning';
-        is grep({ /\[notice\].*Redis \S+ is back/ } @lines), 1, 'one notice';
-        is @lines, 2, 'and nothing else is logged' or diag join "\n", @lines;
-        like join("\n", @lines), $o{lost}, 'the warning says why' if $o{lost};
-        is_deeply [sort $self->{nginx}->workers], \@workers, 'no worker has ended';
+        for my $lines ($self->lines($seen)) {
+            is grep({ /\[warn\].*Redis \S+ is lost: / } @$lines), 1, 'one warning';
+            is grep({ /\[notice\].*Redis \S+ is back/ } @$lines), 1, 'one notice';
+            is @$lines, 2, 'and nothing else is logged' or diag join "\n", @$lines;
+            like join("\n", @$lines), $o{lost}, 'the warning says why' if $o{lost};
+        }
+        is_deeply [$self->workers], \@workers, 'no worker has ended';
     };
     return;
 }
 
-# Whatever is done, Redis decides on all requests, and nobody notices.
+# Whatever is done, Redis is told of all requests, and nobody notices.
 sub ignores {
     my ($self, $name, $what, %o) = @_;
-    subtest $name => sub {
-        my @workers = sort $self->{nginx}->workers;
-        my $seen = length $self->{nginx}->error_log;
+    subtest $self->title($name) => sub {
+        my @workers = $self->workers;
+        my $seen = $self->seen;
         my $load = $self->start_load;
-        $self->wait_for_load($load);
         $what->();
         my $sent = $self->end_load($load);
-        is $self->used($load->{key}), $sent, 'each request is counted once';
+        is wait_for_used($self->{redis}, 'quota', $load->{key}, $sent, $self->{prefix}), $sent, 'each request is counted once';
         $self->decides_in_redis;
-        is_deeply [$self->lines($seen)], [], 'nothing is logged';
-        is_deeply [sort $self->{nginx}->workers], \@workers, 'no worker has ended';
+        is_deeply [map { @$_ } $self->lines($seen)], [], 'nothing is logged';
+        is_deeply [$self->workers], \@workers, 'no worker has ended';
     };
     return;
 }
 
-# While Redis is lost, requests wait for nothing: none of them asks.
+sub title {
+    my ($self, $name) = @_;
+    return "$name, sync=$self->{sync}";
+}
+
+# Waits until Redis is called so often, or ten times that where it is asked for each request.
+sub wait_for_calls {
+    my ($self, $count) = @_;
+    my $proxy = $self->{proxy};
+    $count *= 10 if !$self->by_share;
+    $proxy->wait_for_commands('EVALSHA', $proxy->count('EVALSHA') + $count);
+    return;
+}
+
+# While Redis is lost, requests wait for nothing: none of them asks, nor is it told.
 sub decides_alone {
     my ($self, %o) = @_;
     my $status = $self->{on_failure} eq 'reject' ? 503 : 200;
     my $proxy = $self->{proxy};
     if ($proxy) {
         $self->ask(20);    # What was sent before has come.
-        $proxy->forget;
+        $proxy->forget for 1, 2;
     }
     my $connections = $self->connections;
     my $begin = time;
@@ -127,14 +161,13 @@ sub decides_alone {
     is $result->{failed}, 0, 'and none fails';
     cmp_ok $seconds, '<', AiLimit::Nginx::PATIENCE / 2, 'soon';
     return if !$proxy || $o{tried};
-    is $self->takes, 0, 'none of them asks';
-    my @probes = grep { has_word($_, 'probe') } $proxy->commands;
-    cmp_ok @probes, '<=', 4 + 4 * $seconds, 'Redis is looked for now and then';
-    cmp_ok $self->connections - $connections, '<=', 4 + 4 * $seconds, 'by few connections';
+    is $self->calls($_), 0, "none of them: $_" for qw(take tell);
+    cmp_ok $self->calls('probe'), '<=', (4 + 4 * $seconds) * $self->nodes, 'Redis is looked for now and then';
+    cmp_ok $self->connections - $connections, '<=', (4 + 4 * $seconds) * $self->nodes, 'by few connections';
     return;
 }
 
-# Each request is decided on in Redis.
+# Redis decides on each request, or is told of it.
 sub decides_in_redis {
     my ($self) = @_;
     my $proxy = $self->{proxy};
@@ -142,8 +175,8 @@ sub decides_in_redis {
     my $key = 'in-redis-' . ++$rounds;
     my $result = $self->ask(40, $key);
     is_deeply [@$result{qw(status failed)}], [{200 => 40}, 0], 'requests pass with Redis';
-    is $self->takes, 40, 'each of them asks' if $proxy;
-    is $self->used($key), 40, 'and is counted there';
+    is $self->calls('take'), $self->by_share ? 0 : 40, 'it is asked for each of them, or for none by share' if $proxy;
+    is wait_for_used($self->{redis}, 'quota', $key, 40, $self->{prefix}), 40, 'and they are counted there';
     return;
 }
 
@@ -153,43 +186,57 @@ sub wait_until_back {
     my $deadline = time + AiLimit::Nginx::PATIENCE;
     while (1) {
         $self->ask(4);
-        my @said = substr($self->{nginx}->error_log, $seen) =~ /Redis \S+ is (lost|back)/g;
-        return if !@said || $said[-1] eq 'back';
+        my @last = map { $_->[-1] // '' } $self->lines($seen);
+        return if !grep { / is lost/ } @last;
         croak 'Redis is not found again' if time > $deadline;
         sleep 0.01;
     }
+}
+
+# All nodes have found that it is lost.
+sub wait_until_lost {
+    my ($self, $seen) = @_;
+    $self->{redis}->wait_for(sub {
+        get($_, '/limited?k=wait') for $self->ports;
+        return !grep { ($_->[-1] // '') !~ / is lost/ } $self->lines($seen);
+    }, 'Redis to be lost');
+    return;
 }
 
 # So many requests.
 sub ask {
     my ($self, $count, $key) = @_;
     $key //= 'ask';
-    return many($self->port, requests => $count, connections => 4, path => "/limited?k=$key");
+    return many([$self->ports], requests => $count, connections => 4, path => "/limited?k=$key");
 }
 
-# What is used by a key, one that looks not counted; 'nothing' where nothing is said.
-sub used {
-    my ($self, $key) = @_;
-    my $left = get($self->port, "/limited?k=$key")->{headers}{'x-ratelimit-remaining'};
-    return defined $left ? BURST - $left - 1 : 'nothing';
+# What is written so far of each log.
+sub seen {
+    my ($self) = @_;
+    return [map { length $_->error_log } $self->nodes];
 }
 
-# Lines of the log that are worth a notice, but those of nginx itself about its processes.
+sub wait_for_log {
+    my ($self, $regex, $seen) = @_;
+    my @nodes = $self->nodes;
+    $nodes[$_]->wait_for_log($regex, $seen->[$_]) for 0 .. $#nodes;
+    return;
+}
+
+# Of each log since then the lines that are worth a notice, but those of nginx itself about its processes.
 sub lines {
     my ($self, $seen) = @_;
-    my $text = substr $self->{nginx}->error_log, $seen;
-    return grep { /\[(?:warn|error|crit|alert|emerg)\]/ || /Redis/ } split /\n/, $text;
+    my @nodes = $self->nodes;
+    return map {
+        my $text = substr $nodes[$_]->error_log, $seen ? $seen->[$_] : 0;
+        [grep { /\[(?:warn|error|crit|alert|emerg)\]/ || /Redis/ } split /\n/, $text];
+    } 0 .. $#nodes;
 }
 
-# How often the proxy was asked to decide.
-sub takes {
-    my ($self) = @_;
-    return scalar grep { has_word($_, 'take') } $self->{proxy}->commands;
-}
-
-sub has_word {
-    my ($words, $word) = @_;
-    return scalar grep { $_ eq $word } @$words;
+# How often the proxy was called for that.
+sub calls {
+    my ($self, $word) = @_;
+    return $self->{proxy}->count('EVALSHA', $word);
 }
 
 sub connections {
@@ -197,63 +244,111 @@ sub connections {
     return $self->{proxy} ? $self->{proxy}->accepted : 0;
 }
 
-# --- load
+# --- what is counted
 
-# A client of its own process, over keepalive connections, until end_load().
-sub start_load {
-    my ($self) = @_;
-    my $key = 'load-' . ++$rounds;
-    my $stop = $self->{nginx}->dir . "/stop-$key";
-    my $pid = open(my $result, '-|') // croak "fork: $!";
-    return AiLimit::RedisFaults::Load->new(pid => $pid, result => $result, stop => $stop, key => $key) if $pid;
-    $| = 1;
-    my (%status, $failed);
-    my $rest = 0;
-    while (!-e $stop) {
-        my $result = many($self->port, requests => 60, connections => 6, path => sub {
-            return $_[0] % 4 ? "/limited?k=$key" : '/free';
-        });
-        $status{$_} += $result->{status}{$_} for keys %{$result->{status}};
-        $failed += $result->{failed};
-        print "begun\n" if !$rest++;
-        sleep 0.01;
+# What has passed under load is told in the end. A decision of which the answer was lost is made once more here, so
+# Redis has it twice; what is told by share it has once.
+sub has_counted {
+    my ($self, $load, $passed) = @_;
+    my $exact = $self->by_share && $self->{on_failure} ne 'allow';
+    my $used = sub { used($self->{redis}, 'quota', $load->{key}, $self->{prefix}) };
+    if ($self->{on_failure} eq 'allow') {
+        cmp_ok $used->(), '<=', $passed, 'of what passed, no more is counted';
+    } else {
+        $self->{redis}->wait_for(sub { $used->() >= $passed }, 'Redis to be told of all that has passed');
+        $exact ? is $used->(), $passed, 'Redis is told of all that has passed' : pass 'Redis is told of all that has passed';
     }
-    print join(' ', $failed, %status), "\n";
-    POSIX::_exit(0);
-}
-
-sub wait_for_load {
-    my ($self, $load) = @_;
-    return readline $load->{result};
-}
-
-# Tests that each was answered as it should be -> how many were limited.
-sub end_load {
-    my ($self, $load) = @_;
-    $self->{nginx}->write_file($load->{stop} =~ s{.*/}{}r, '');
-    my ($failed, %status) = split ' ', readline($load->{result}) // '';
-    $load->stop;
-    my $sum = 0;
-    $sum += $_ for values %status;
-    my %right = map { $_ => 1 } 200, $self->{on_failure} eq 'reject' ? 503 : ();
-    is_deeply [$failed, grep { !$right{$_} } keys %status], [0], 'all requests are answered, whatever happens'
-        or diag explain \%status;
-    return $sum * 3 / 4;
-}
-
-package AiLimit::RedisFaults::Load;
-
-sub new { my ($class, %self) = @_; return bless \%self, $class; }
-
-# It ends with the object, too.
-sub stop {
-    my ($self) = @_;
-    kill 'KILL', delete $self->{pid} // return;
-    local ($?, $!);
-    close $self->{result};
     return;
 }
 
-sub DESTROY { $_[0]->stop }
+# Some of a limit, at one node after the other: each has heard of what the one before has told.
+sub use_some {
+    my ($self) = @_;
+    my $tight = {key => 'tight-' . ++$rounds, counted => 0, uncounted => 0, told_last => 0};
+    my $count = 20;
+    for my $node ($self->nodes) {
+        $self->use_tight($tight, $node, $count, 200);
+        $tight->{counted} += $count;
+        $self->wait_for_tight($tight, $tight->{counted});
+        $tight->{told_last} = $count if $node != $self->nginx;
+        $count = 5;
+    }
+    return $tight;
+}
+
+# Some more while Redis is lost, which counts where nodes go on by themselves.
+sub use_more {
+    my ($self, $tight) = @_;
+    my $on_failure = $self->{on_failure};
+    my $count = 10;
+    for my $node ($self->nodes) {
+        $self->use_tight($tight, $node, $count, $on_failure eq 'reject' ? 503 : 200);
+        $tight->{counted}   += $count if $on_failure eq 'local';
+        $tight->{uncounted} += $count if $on_failure eq 'allow';
+        $count = 30;
+    }
+    return;
+}
+
+sub use_tight {
+    my ($self, $tight, $node, $count, $status) = @_;
+    my $all = many($node->port, requests => $count, connections => 2, path => "/tight?k=$tight->{key}");
+    is_deeply $all->{status}, {$status => $count}, "of the tight limit, $count are answered by $status";
+    return;
+}
+
+# What Redis says is used of it, once that is what is expected.
+sub wait_for_tight {
+    my ($self, $tight, $expected) = @_;
+    return wait_for_used($self->{redis}, 'tight', $tight->{key}, $expected, $self->{prefix});
+}
+
+# And all the rest when it is back: no more than nodes may let pass by their shares. Where Redis has lost its data, it
+# knows again of all but what only one of them had heard of. What passed uncounted may be known to who let it pass.
+sub is_used_up {
+    my ($self, $tight, %o) = @_;
+    my ($key, $counted, $uncounted) = @$tight{qw(key counted uncounted)};
+    my $least = $counted - ($o{forgets} ? $tight->{told_last} : 0);
+    my $used = sub { used($self->{redis}, 'tight', $key, $self->{prefix}) };
+    $self->{redis}->wait_for(sub { $used->() >= $least }, 'Redis to be told of the tight limit');
+    my $known = $used->();
+    cmp_ok $known, '<=', $counted + $uncounted, "Redis has counted what has passed, and nothing twice: $known of $counted";
+
+    my $path = "/tight?k=$key";
+    my $passed = many([$self->ports], requests => 150, connections => 8, path => $path)->{status}{200} // 0;
+    for my $port (($self->ports) x 2) {
+        $passed++ while get($port, $path)->{status} == 200;
+    }
+    cmp_ok $known + $passed, '>=', TIGHT - $uncounted, 'all of a limit passes';
+    cmp_ok $known + $passed, '<=', TIGHT + bound(TIGHT, scalar $self->nodes), 'and no more than that and the bound';
+    is $self->wait_for_tight($tight, $known + $passed), $known + $passed, 'each is told' if !$uncounted;
+    return;
+}
+
+# --- load
+
+# Over keepalive connections, until end_load().
+sub start_load {
+    my ($self) = @_;
+    my $key = 'load-' . ++$rounds;
+    my %often = (requests => 50, connections => 5, pause => 0.03);
+    my $load = {
+        key     => $key,
+        limited => AiLimit::Load->start([$self->ports], %often, path => "/limited?k=$key"),
+        free    => AiLimit::Load->start([$self->ports], requests => 10, pause => 0.03, path => '/free'),
+    };
+    $load->{$_}->wait_until_begun for qw(limited free);
+    return $load;
+}
+
+# Tests that each was answered as it should be -> how many of those that are limited passed.
+sub end_load {
+    my ($self, $load) = @_;
+    my ($limited, $free) = map { $load->{$_}->end } qw(limited free);
+    my $rejected = $self->{on_failure} eq 'reject' ? $limited->{status}{503} // 0 : 0;
+    is_deeply [$limited->{passed} + $rejected, $free->{passed}], [$limited->{sent}, $free->{sent}],
+        'all requests are answered, whatever happens' or diag explain [$limited, $free];
+    return $limited->{passed};
+}
 
 1;

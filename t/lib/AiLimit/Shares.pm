@@ -15,7 +15,9 @@ use List::Util qw(sum0);
 use MIME::Base64 qw(encode_base64);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(bound keys_of redis_key used wait_for_nodes wait_for_used);
+use AiLimit::Http;
+
+our @EXPORT = qw(bound keys_of redis_key used wait_for_nodes wait_for_shares wait_for_used);
 
 # Where each sort of state has what is used, counted from 1 as Lua does (src/redis/script.h).
 my $USED = <<'LUA';
@@ -79,6 +81,29 @@ sub wait_for_nodes {
         }
         return @all == grep { $count <= grep { $_->{last} - $_->{first} > 1.6 } values %{$beats{$_}} } @all;
     }, "$count nodes to know of each other");
+    return;
+}
+
+# The nodes of these ports know of each other, and decide on this path by themselves: sooner than one can be sure of
+# that without asking.
+sub wait_for_shares {
+    my ($redis, $prefix, $path, @ports) = @_;
+    my $monitor = $redis->monitor;
+    $redis->wait_for(sub { $redis->command('ZCARD', "$prefix:nodes") == @ports }, 'all nodes to be there');
+    my %beats;
+    $monitor->commands;
+    $redis->wait_for(sub {
+        for my $words (grep { ($_->[3] // '') eq "$prefix:nodes" } $monitor->commands) {
+            $beats{$words->[5]}++;
+        }
+        # Who says so again has read what it was answered before.
+        return @ports == grep { $_ > 1 } values %beats;
+    }, 'all nodes to know of each other');
+    $redis->wait_for(sub {
+        $monitor->commands;
+        get($_, $path) for @ports;
+        return !grep { my $words = $_; grep { $_ eq 'take' } @$words } $monitor->commands;
+    }, 'nodes to decide by their share');
     return;
 }
 
