@@ -51,6 +51,7 @@ $policies
     ai_limit_policy strict key=\$arg_k rate=1r/month burst=100 sync=strict;
     ai_limit_policy here   key=\$arg_k rate=1r/month burst=100 sync=off;
     ai_limit_policy quick  key=\$arg_k rate=1r/month burst=100 sync=1ms;
+    ai_limit_policy later  key=\$arg_k rate=1r/month burst=100 sync=1s;
     ai_limit_policy slow   key=\$arg_k rate=1r/month burst=100 sync=10s;
     ai_limit_policy slots  key=\$arg_k concurrency=5;
     ai_limit_policy held   key=\$arg_k rate=1t/month burst=1000;
@@ -60,6 +61,7 @@ $locations
         location /strict { ai_limit strict; empty_gif; }
         location /here   { ai_limit here;   empty_gif; }
         location /quick  { ai_limit quick;  empty_gif; }
+        location /later  { ai_limit later;  empty_gif; }
         location /slow   { ai_limit slow;   empty_gif; }
         location /both   { ai_limit many strict; empty_gif; }
         location /seats  { ai_limit bucket slots; empty_gif; }
@@ -74,7 +76,7 @@ my @nodes = map { start_node($_->url, $http) } @proxies;
 my ($proxy) = @proxies;
 my ($one, $two) = @nodes;
 my $keys = 0;
-wait_for_nodes($redis, 2);
+wait_for_shares($redis, 'ai_limit', '/many?k=first', map { $_->port } @nodes);
 
 subtest "without waiting: $_" => sub { test_share($_) } for qw(bucket sliding fixed layered);
 subtest 'what is told' => \&test_telling;
@@ -282,8 +284,8 @@ sub test_dry_run {
 
 sub test_intervals {
     my $key = new_key();
-    is passes($one, $_, $key, 10), 10, "$_ lets pass" for qw(here quick slow);
-    is wait_for_used($redis, $_, $key, 10), 10, "$_ is told" for qw(quick slow);
+    is passes($one, $_, $key, 10), 10, "$_ lets pass" for qw(here quick later);
+    is wait_for_used($redis, $_, $key, 10), 10, "$_ is told" for qw(quick later);
     is_deeply [grep { /:here/ } keys_of($redis)], [], 'what each has for itself is not';
     is passes($two, 'here', $key, LIMIT), LIMIT, 'of which the other one knows nothing';
     return;
@@ -391,7 +393,7 @@ sub test_without {
     my %expected = (local => [(200) x LIMIT, 429, 429], allow => [(200) x (LIMIT + 2)], reject => [(503) x (LIMIT + 2)]);
     my $asks = sub { my ($node, $key) = @_; return [map { get($node->port, "/layered?k=$key")->{status} } 1 .. LIMIT + 2] };
     my $later = start_node($other->url, server(), parameters => $parameters);
-    wait_for_nodes($other, 1);
+    wait_for_shares($other, 'ai_limit', '/many?k=first', $later->port);
     is passes($later, 'layered', 'before', 10), 10, 'requests pass';
     $other->stop;
     my $first = start_node($other->url, server(), parameters => $parameters);
@@ -411,7 +413,7 @@ sub test_back {
     my $keeps = $how eq 'with its data';
     my $other = AiLimit::Redis->start;
     my @two = map { start_node($other->url, server(), workers => 2) } 1, 2;
-    wait_for_nodes($other, 2);
+    wait_for_shares($other, 'ai_limit', '/many?k=first', map { $_->port } @two);
     is passes($two[0], 'layered', 'k', 10), 10, 'one uses 10';
     is wait_for_used($other, $_, 'k', 10), 10, "$_: which are told" for qw(bucket sliding fixed);
     $other->stop(keep => $keeps);

@@ -23,8 +23,8 @@ my $redis = AiLimit::Redis->start;
 my $proxy = AiLimit::FakeRedis->start(upstream => $redis);
 my @nodes = map { start_node($redis->url, 'ai_limit') } 1, 2;
 my $late = start_node($proxy->url, 'late');
-wait_for_nodes($redis, 2);
-wait_for_nodes($redis, 1, 'late');
+wait_for_shares($redis, 'ai_limit', '/load?k=first', map { $_->port } @nodes);
+wait_for_shares($redis, 'late', '/load?k=first', $late->port);
 
 subtest 'reloads under load' => \&test_reloads;
 subtest 'a graceful end' => \&test_graceful_end;
