@@ -53,6 +53,19 @@ my %losses = (
     'a restart without data' => sub { $redis->restart; wait_until_back() },
 );
 
+# What a node tells here of its key, it does not while it may still have to tell what it has decided alone.
+subtest 'what was used before by the key of a request that ran when data was lost' => sub {
+    is post_status($nodes[0], 'before', 10), 200, 'a request has ended';
+    my $left = left($nodes[0], 'before');
+    my $stream = stream($nodes[0], 'before');
+    is $stream->head, 200, 'another one runs';
+    $redis->command('FLUSHALL');
+    $redis->wait_for(sub { in_flight('tokens') == 1 }, 'it to be renewed');
+    get($model->port, '/next?gate=before') for 1 .. 10;
+    ok $stream->finish->{complete}, 'it ends';
+    is left($nodes[1], 'before'), $left - 42, 'what was used before is kept';
+};
+
 for my $loss (sort keys %losses) {
     for my $policy ($loss eq 'FLUSHALL' ? qw(bucket sliding fixed) : (), 'all') {
         subtest "$loss: $policy" => sub {
@@ -119,8 +132,11 @@ subtest 'what a node has decided alone, where Redis still has its data' => sub {
     is $passed, LIMIT, 'is told, and not forgotten';
 };
 
+# Redis does not know the request that ends. It may have lost it; or have charged it already, where its end was told
+# before or its lease was over; or have been seeded by its node, which has charged it, before it heard of the end. It
+# cannot tell these apart, and must count nothing twice.
 TODO: {
-    local $TODO = 'what was held is known only when it is renewed';
+    local $TODO = 'who is not in flight in Redis any more may have been charged';
 
     subtest 'tokens of a request that ran when data was lost' => sub {
         my $stream = stream($nodes[0], 'ran');

@@ -497,11 +497,12 @@ void end_flight(ZoneAccess* access, FlightRecord* flight) {
     access->flights.give_back(access->journal, flight);
 }
 
-Amount settle_charge(Charge* used, Amount tokens, const Now& now) {
+Amount settle_charge(Charge* used, Amount tokens, const Now& now, State* after) {
     Charge* hold = used - 1;
     ZoneAccess* access = used->access;
     Settlement settlement = {used->limit, used->tag,    used->policy,
                              tokens,      hold->flight, access->on_full == OnFull::kEvict};
+    settlement.after = after;
     bool tells = used->has_ledger && is_weighed(*used);
     Charge* ledger = tells ? ledger_of(used) : nullptr;
     if (tells) {

@@ -137,8 +137,9 @@ void end_flight(ZoneAccess* access, FlightRecord* flight);
 
 /**
  * Takes what a request truly used in place of what was held for it: once, for a charge that passed
- * and is settled_later. Returns how much of it is above the limit.
+ * and is settled_later. Returns how much of it is above the limit. Leaves in `after` the key's
+ * state with it, where it is counted.
  */
-Amount settle_charge(Charge* used, Amount tokens, const Now& now);
+Amount settle_charge(Charge* used, Amount tokens, const Now& now, State* after = nullptr);
 
 }  // namespace ai_limit

@@ -34,6 +34,9 @@ Amount charge_tokens(Journal* journal, const Settlement& settlement, const Home&
     state.head.spent = taken >= limit.capacity;
     state.head.refused = state.head.refused && state.head.spent;
     store_state(journal, cell, *home.geometry, state);
+    if (settlement.after != nullptr) {
+        *settlement.after = state;
+    }
     Amount above = taken > limit.capacity ? taken - limit.capacity : 0;
     return above < settlement.tokens ? above : settlement.tokens;
 }

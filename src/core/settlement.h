@@ -22,6 +22,7 @@ struct Settlement {
     FlightRecord* flight;  // what was held; nullptr for nothing
     bool evicts;           // may take the place of an entry that is spent or refuses
     LedgerPart ledger = {};
+    State* after = nullptr;  // where the key's state is left that counts the tokens
 };
 
 /**

@@ -6,6 +6,7 @@
 #include "nginx/answer_decoder.h"
 #include "nginx/chunk_hiding.h"
 #include "nginx/request_body.h"
+#include "nginx/shared_decision.h"
 #include "nginx/shared_flights.h"
 #include "nginx/shared_ledgers.h"
 #include "nginx/shared_zone.h"
@@ -42,9 +43,12 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, const Token
                 continue;
             }
             Amount tokens = weigh(used, one->parts[i].policy->weights);
-            settle_charge(&one->charges[i], tokens, now);
+            State after{};
+            settle_charge(&one->charges[i], tokens, now, &after);
             if (one->flights != nullptr && one->flights[i] != nullptr) {
-                settle_flight(one->flights[i], tokens);
+                // What is still to be told of it would count twice.
+                bool is_told = !may_have_been_alone(r, one->charges[i].access->journal.zone());
+                settle_flight(one->flights[i], tokens, is_told ? after : State{});
                 one->flights[i] = nullptr;
             }
         }

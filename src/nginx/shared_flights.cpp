@@ -134,13 +134,13 @@ void keep_in_flight(Flight* flight) {
     }
 }
 
-void settle_flight(Flight* flight, Amount tokens) {
+void settle_flight(Flight* flight, Amount tokens, const State& known) {
     if (flight->link.flight != nullptr) {
         ngx_queue_remove(&flight->link.queue);
     }
     Command* command = empty_command();
     Zone zone = flight->access->journal.zone();
-    write_settle(*flight, tokens, shared_now(zone, now_by_nginx()).wall, command);
+    write_settle(*flight, tokens, known, zone, now_by_nginx(), command);
     deliver(flight->redis, flight->key, *command);
     std::free(flight);
 }

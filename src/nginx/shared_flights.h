@@ -42,8 +42,9 @@ void forget_flight(Flight* flight);
 /** It is: renews it from now on. */
 void keep_in_flight(Flight* flight);
 
-/** Ends it, or what may be it: `tokens` were used. */
-void settle_flight(Flight* flight, Amount tokens);
+/** Ends it, or what may be it: `tokens` were used. `known` is the key's state with them, for a
+ * Redis that has lost its data; nothing where nothing is used. */
+void settle_flight(Flight* flight, Amount tokens, const State& known = {});
 
 /** A command to fill in, the same one each time. */
 Command* empty_command();

@@ -409,6 +409,13 @@ local function take()
     return reply
 end
 
+-- What a node knows of a key that was lost, the amount of who lands last included. Of others that
+-- are still to land it might know what they will charge.
+local function known_with(seed, algorithm, amount, flights)
+    local known = seed ~= '' and call('ZCARD', flights) == 0 and read(seed, algorithm)
+    return known and algorithm.used(known) > amount and known
+end
+
 local function settle()
     local key, arg = 1, 3
     for _ = 1, ARGV[2] do
@@ -421,16 +428,23 @@ local function settle()
             local state, is_found, is_there = load(state_key, algorithm, '', p1)
             local p3, p4 = ARGV[arg + 7] + 0, ARGV[arg + 8] + 0
             algorithm.advance(state, ARGV[arg + 4] + 0, p1, p2, p3, p4)
-            if is_found then
-                state[2] = max(state[2] - ARGV[arg + 2], 0)
-            elseif flights then
-                count_held(flights, state)
+            local amount = ARGV[arg + 3] + 0
+            local known = not is_found and flights and known_with(ARGV[arg + 9], algorithm, amount, flights)
+            if known then
+                state = known
+                algorithm.advance(state, ARGV[arg + 4] + 0, p1, p2, p3, p4)
+            else
+                if is_found then
+                    state[2] = max(state[2] - ARGV[arg + 2], 0)
+                elseif flights then
+                    count_held(flights, state)
+                end
+                algorithm.add(state, amount)
             end
-            algorithm.add(state, ARGV[arg + 3] + 0)
             -- The lease is not known here; what is held can be counted anew.
             save(state_key, state, algorithm, is_there, 60000, p1, p2)
         end
-        key, arg = key + (flights and 2 or 1), arg + 9
+        key, arg = key + (flights and 2 or 1), arg + 10
     end
     return {now}
 end

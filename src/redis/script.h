@@ -8,8 +8,9 @@
 //
 //   "take", lease, n, then for each charge kind, member, cost, capacity, dry, p1, p2, p3, p4, seed
 //       Charges all or none; answers passes, now, then for each charge verdict, held, its fields.
-//   "settle", n, then for each kind, member, held, amount, capacity, p1, p2, p3, p4
-//       A member that is still in flight lands: what was held for it goes, `amount` is used.
+//   "settle", n, then for each kind, member, held, amount, capacity, p1, p2, p3, p4, seed
+//       A member that is still in flight lands: what was held for it goes, `amount` is used. The
+//       seed says what the node knows, that included; it is taken over from the last that lands.
 //       Without a member `amount` is negative and given back. Answers now.
 //   "renew", lease, n, then for each kind, m, and m members
 //       They stay in flight for another lease. In tokens, those whose lease was over stay gone,

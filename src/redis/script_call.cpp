@@ -399,7 +399,8 @@ bool read_take(const Reply& reply, SharedCharge* charges, size_t n, bool* passes
     return true;
 }
 
-void write_settle(const SharedFlight& flight, Amount tokens, Millis wall, Command* command) {
+void write_settle(const SharedFlight& flight, Amount tokens, const State& known, const Zone& zone,
+                  Now now, Command* command) {
     begin_call(&flight, 1, limit_of_flight, command);
     command->word("settle");
     command->word("1");
@@ -408,7 +409,8 @@ void write_settle(const SharedFlight& flight, Amount tokens, Millis wall, Comman
     command->number(static_cast<int64_t>(flight.held));
     command->number(static_cast<int64_t>(tokens));
     command->number(static_cast<int64_t>(flight.limit.capacity));
-    add_limit(flight.limit, wall, command);
+    add_limit(flight.limit, shared_now(zone, now).wall, command);
+    add_seed(flight.limit, known, zone, command);
 }
 
 void write_give_back(const SharedCharge& shared, Now now, Command* command) {
@@ -422,6 +424,7 @@ void write_give_back(const SharedCharge& shared, Now now, Command* command) {
     command->number(-static_cast<int64_t>(charge.cost));
     command->number(static_cast<int64_t>(charge.limit->capacity));
     add_limit(*charge.limit, shared_now(charge.access->journal.zone(), now).wall, command);
+    command->word({});
 }
 
 void write_renew(const SharedFlight& flight, Command* command) {

@@ -73,9 +73,10 @@ void write_take(const SharedCharge* charges, size_t n, Now now, Command* command
 bool read_take(const Reply& reply, SharedCharge* charges, size_t n, bool* passes,
                Millis* redis_now);
 
-/** Ends what is in flight: so many tokens were used, of requests in flight none. `wall` is Redis's
- * time, as far as it is known here. */
-void write_settle(const SharedFlight& flight, Amount tokens, Millis wall, Command* command);
+/** Ends what is in flight: so many tokens were used, of requests in flight none. `known` is the
+ * key's state with them in the zone that counts it here, for a Redis that has lost its data. */
+void write_settle(const SharedFlight& flight, Amount tokens, const State& known, const Zone& zone,
+                  Now now, Command* command);
 
 /** Takes back a charge that is not in flight. */
 void write_give_back(const SharedCharge& charge, Now now, Command* command);

@@ -36,6 +36,7 @@ struct RedisSettlement {
     std::string member;
     Amount held;
     int64_t amount;
+    std::string seed = {};
 };
 
 /** What a node has let through by itself. */
@@ -130,6 +131,7 @@ inline RedisCall settle_call(const std::vector<RedisSettlement>& settlements, Mi
         call.arguments.push_back(settlement.member);
         call.add(settlement.held, settlement.amount, settlement.limit->capacity);
         add_parameters(&call, *settlement.limit, wall);
+        call.arguments.push_back(settlement.seed);
     }
     return call;
 }

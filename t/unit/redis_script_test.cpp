@@ -221,6 +221,33 @@ TEST_F(RedisScript, RenewsThoseOfAllNodesWhereRedisHasLostItsData) {
     EXPECT_EQ(ask_tokens("d", 20), (Numbers{1, 50, 50}));
 }
 
+TEST_F(RedisScript, TakesOverWhatIsKnownWhereTheLastOneLandsAndTheStateIsGone) {
+    const auto settle = [&](const std::string& id, Amount used) {
+        const std::string seed = message_pack({1, 0, used, kNow, 0, kTokens.refill_millis});
+        run(settle_call({{&kTokens, "k", id + ":30", 30, 10, seed}}, wall));
+    };
+    ask_tokens("a", 30);
+    settle("a", 70);  // of no use: Redis knows better
+    EXPECT_EQ(ask_tokens("b", 30), (Numbers{1, 30, 10}));
+    redis.remove_all();
+    settle("b", 70);
+    EXPECT_FALSE(redis.exists("k"));  // it may have landed before
+    renew(kTokens, {"b:30"});
+    settle("b", 70);
+    settle("b", 70);
+    EXPECT_EQ(ask_tokens("c", 30), (Numbers{1, 30, 70}));
+    redis.remove_all();
+    renew(kTokens, {"c:30"});
+    renew(kTokens, {"d:30"});
+    settle("c", 70);  // of which some may be what the other one will tell
+    settle("d", 70);
+    EXPECT_EQ(ask_tokens("e", 30), (Numbers{1, 30, 20}));
+    redis.remove_all();
+    renew(kTokens, {"e:30"});
+    settle("e", 7);  // less than what it charges
+    EXPECT_EQ(ask_tokens("f", 30), (Numbers{1, 30, 10}));
+}
+
 TEST_F(RedisScript, CountsThoseInFlight) {
     const auto count = [&](const std::string& id) { return take({{&kSlots, "k", id}}); };
     EXPECT_EQ(count("a"), (Numbers{1, kNow, 1, 0, 1}));
