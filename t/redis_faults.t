@@ -120,7 +120,7 @@ sub test_nonsense {
         $t->wait_until_back($seen);
     };
     $t->survives('an answer of another kind', sub { answer(reply => "+OK\r\n") }, sub { $proxy->clear });
-    $t->survives('a decision on something else', sub { answer(reply => "*3\r\n:1\r\n:2\r\n:3\r\n") }, sub { $proxy->clear },
+    $t->survives('a decision on something else', sub { answer(reply => "\$4\r\n\x93\x01\x02\x03\r\n") }, sub { $proxy->clear },
         tried => 1);
     $t->survives('half an answer', sub { answer(cut => 3, close => 1) }, sub { $proxy->clear }, lost => qr/closed the connection/);
     $t->ignores('an answer byte by byte', sub {

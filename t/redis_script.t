@@ -26,11 +26,11 @@ my $window = $second - $second % 86_400;
 
 # What a policy sends: 1r/h with a burst of 5, 5r/h, 5r/d, 5 at once, 100t/h.
 my %limits = (
-    bucket  => {kind => 'b', capacity => 5,   parameters => [1, HOUR, 5 * HOUR, 0]},
-    sliding => {kind => 's', capacity => 5,   parameters => [HOUR / 8, 0, 0, 0]},
+    bucket  => {kind => 'b', capacity => 5,   parameters => [1, HOUR, 5 * HOUR, undef]},
+    sliding => {kind => 's', capacity => 5,   parameters => [HOUR / 8, (undef) x 3]},
     fixed   => {kind => 'f', capacity => 5,   parameters => [map { $window + 86_400 * $_ } -1 .. 2]},
-    slots   => {kind => 'c', capacity => 2,   parameters => [0, 0, 0, 0]},
-    tokens  => {kind => 'b', capacity => 100, parameters => [1, HOUR / 100, HOUR, 0]},
+    slots   => {kind => 'c', capacity => 2,   parameters => [(undef) x 4]},
+    tokens  => {kind => 'b', capacity => 100, parameters => [1, HOUR / 100, HOUR, undef]},
 );
 
 like($sha1, qr/^[0-9a-f]{40}$/, 'Redis takes the script') or BAIL_OUT($sha1);
@@ -92,7 +92,7 @@ subtest 'what is stored' => sub {
     redis('SET', $_, 'x') for qw(text text:flights);
     redis('RPUSH', $_, 'x') for qw(list list:flights);
     is_deeply([@{take(['tokens', $_, 'a:1', 1])}[0, 3, 4]], [1, 1, 0], "a $_ counts as nothing") for qw(text list);
-    is(redis('EVALSHA', $sha1, 1, 'probe', 'probe')->[0] > 0, 1, 'a probe is answered');
+    is(evaluate(['probe'], 'probe')->[0] > 0, 1, 'a probe is answered');
     cmp_ok(redis('PTTL', 'probe'), '<=', 1000, 'and goes soon');
 };
 
@@ -125,7 +125,8 @@ sub take {
         my ($name, $key, $member, $cost) = @$charge;
         my $limit = $limits{$name};
         push @keys, $key, $member eq '' ? () : "$key:flights";
-        push @arguments, $limit->{kind}, $member, $cost, $limit->{capacity}, 0, @{$limit->{parameters}}, '';
+        push @arguments, text($limit->{kind}), text($member), $cost, $limit->{capacity}, \0,
+            @{$limit->{parameters}}, text('');
     }
     return evaluate(\@keys, 'take', $options->{lease} // LEASE, scalar @_, @arguments);
 }
@@ -135,20 +136,34 @@ sub settle {
     my ($name, $key, $member, $held, $amount) = @{$_[0]};
     my $limit = $limits{$name};
     return evaluate([$key, $member eq '' ? () : "$key:flights"],
-        'settle', 1, $limit->{kind}, $member, $held, $amount, $limit->{capacity}, @{$limit->{parameters}});
+        'settle', 1, text($limit->{kind}), text($member), $held, $amount, $limit->{capacity}, @{$limit->{parameters}});
 }
 
 sub renew {
     my ($name, $key, @members) = @_;
-    return evaluate([$key, "$key:flights"], 'renew', LEASE, 1, $limits{$name}{kind}, scalar @members, @members);
+    return evaluate([$key, "$key:flights"], 'renew', LEASE, 1, text($limits{$name}{kind}), scalar @members,
+        map { text($_) } @members);
 }
 
 sub evaluate {
-    my ($keys, @arguments) = @_;
-    my $reply = redis('EVALSHA', $sha1, scalar @$keys, @$keys, @arguments);
-    ref $reply or die "the script fails: $reply\n";
-    return $reply;
+    my ($keys, $name, @arguments) = @_;
+    my $reply = redis('EVALSHA', $sha1, scalar @$keys, @$keys, $name, join '', map { packed($_) } @arguments);
+    my $numbers = unpack_numbers($reply);
+    ref $numbers or die "the script fails: $reply\n";
+    return $numbers;
 }
+
+# MessagePack of a number, of a text as text() marks it, of undef, of \0 for false.
+sub packed {
+    my ($value) = @_;
+    return !defined $value ? "\xc0"
+        : ref $value eq 'SCALAR' ? "\xc2"
+        : ref $value ? pack('CC/a', 0xd9, $$value[0])
+        : $value < 0 || $value > 0xffffffff ? pack('Cq>', 0xd3, $value)
+        : pack('CN', 0xce, $value);
+}
+
+sub text { return [$_[0]] }
 
 sub script {
     open my $file, '<', "$FindBin::Bin/../src/redis/script.cpp" or die "script.cpp: $!\n";
@@ -161,10 +176,10 @@ sub script {
 sub unpack_numbers {
     my ($bytes) = @_;
     my $first = ord $bytes;
-    ($first & 0xf0) == 0x90 or return "no array: $first";
+    ($first & 0xf0) == 0x90 || $first == 0xdc or return "no array: $first";
     my @numbers;
-    my $at = 1;
-    for (1 .. $first & 15) {
+    my ($count, $at) = $first == 0xdc ? (unpack('xn', $bytes), 3) : ($first & 15, 1);
+    for (1 .. $count) {
         my $byte = ord substr $bytes, $at++;
         my $size = $byte < 0x80 ? 0 : {0xcc => 1, 0xcd => 2, 0xce => 4, 0xcf => 8}->{$byte} // return "what is $byte?";
         push @numbers, $size ? unpack('Q>', "\0" x (8 - $size) . substr $bytes, $at, $size) : $byte;

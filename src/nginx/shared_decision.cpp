@@ -147,7 +147,7 @@ bool on_answer(RedisCommand* command, const Reply* reply) {
     }
     // Whether it is the right one is not known once the charges are gone.
     bool fits = part->answered || reply == nullptr ||
-                (decision->r == nullptr && reply->kind() == ReplyKind::kArray);
+                (decision->r == nullptr && reply->kind() == ReplyKind::kText);
     if (--decision->awaited == 0) {
         all_done(decision);
     }

@@ -17,7 +17,7 @@ constexpr ngx_msec_t kRenewalInterval = 500;
 bool forget(RedisCommand* command, const Reply* reply) {
     std::free(command->bytes);
     std::free(command);
-    return reply == nullptr || reply->kind() == ReplyKind::kArray;
+    return reply == nullptr || reply->kind() == ReplyKind::kText;
 }
 
 /** Sends what must arrive; without memory, Redis ends it by itself. */

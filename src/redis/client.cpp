@@ -37,7 +37,7 @@ bool forget(RedisCommand* command, const Reply*) {
 
 /** Whether the script may have answered that, or nobody has. */
 bool may_be_answer(const Reply* reply) {
-    return reply == nullptr || reply->kind() == ReplyKind::kArray;
+    return reply == nullptr || reply->kind() == ReplyKind::kText;
 }
 
 RedisCommand* make_asking() {

@@ -79,6 +79,11 @@ void Command::number(int64_t value) {
     word({digits, static_cast<size_t>(result.ptr - digits)});
 }
 
+void Command::packed_word(const MessagePack& values) {
+    overflowed_ |= values.overflowed();
+    word(values.view());
+}
+
 char* Command::format(size_t* size) const {
     char head[kMaxAround];
     size_t head_size = static_cast<size_t>(put_size('*', count_, head) - head);

@@ -7,6 +7,8 @@
 #include <initializer_list>
 #include <string_view>
 
+#include "redis/message_pack.h"
+
 namespace ai_limit {
 
 /** The words of a command. Large: one is kept and used again. */
@@ -22,6 +24,9 @@ public:
 
     /** Adds a number as a word. */
     void number(int64_t value);
+
+    /** Adds a word of packed values. */
+    void packed_word(const MessagePack& values);
 
     /**
      * The bytes to send; free() is the caller's. nullptr without memory, or where the words were

@@ -15,6 +15,7 @@ local call, floor, min, max = redis.call, math.floor, math.min, math.max
 
 local clock = call('TIME')
 local now = clock[1] * 1000 + floor(clock[2] / 1000)
+local args = {cmsgpack.unpack(ARGV[2] or '')}
 
 -- An algorithm: the number and the size of its state, where the fields begin that are told;
 -- fresh(): the state of a key that was never seen; advance(): what time gives back;
@@ -317,10 +318,10 @@ end
 
 -- What is used of the limit, and what is wanted of it.
 local function weigh_state(charge, arg, capacity)
-    local algorithm, cost, seed = charge.algorithm, charge.cost, ARGV[arg + 9]
-    local p1, p2 = ARGV[arg + 5] + 0, ARGV[arg + 6] + 0
+    local algorithm, cost, seed = charge.algorithm, charge.cost, args[arg + 9]
+    local p1, p2 = args[arg + 5], args[arg + 6]
     local state, is_found, is_there = load(charge.key, algorithm, seed, p1)
-    algorithm.advance(state, capacity, p1, p2, ARGV[arg + 7] + 0, ARGV[arg + 8] + 0)
+    algorithm.advance(state, capacity, p1, p2, args[arg + 7], args[arg + 8])
     charge.state, charge.is_there, charge.p1, charge.p2 = state, is_there, p1, p2
     -- What the node knows is kept, whatever is decided.
     charge.is_changed = not is_found and seed ~= ''
@@ -383,20 +384,20 @@ local function tell(charge, reply, last)
 end
 
 local function take()
-    local lease, n, passes, key, arg = ARGV[2] + 0, ARGV[3] + 0, true, 1, 4
+    local lease, n, passes, key, arg = args[1], args[2], true, 1, 3
     local charges = {nil, nil, nil}
     for i = 1, n do
-        local member, capacity = ARGV[arg + 1], ARGV[arg + 3] + 0
+        local member, capacity = args[arg + 1], args[arg + 3]
         -- All fields at once: a table that grows is made several times.
         local charge = {
             key = KEYS[key], member = member, flights = member ~= '' and KEYS[key + 1],
-            algorithm = algorithm_of(ARGV[arg]), cost = ARGV[arg + 2] + 0, fits = nil,
+            algorithm = algorithm_of(args[arg]), cost = args[arg + 2], fits = nil,
             state = nil, count = nil, is_there = nil, is_changed = nil, p1 = nil, p2 = nil,
         }
         local weigh = charge.algorithm and weigh_state or weigh_flights
         local taken, wanted = weigh(charge, arg, capacity)
         charge.fits = wanted <= capacity and taken <= capacity - wanted
-        passes = passes and (charge.fits or ARGV[arg + 4] == '1')
+        passes = passes and (charge.fits or args[arg + 4])
         charges[i] = charge
         key, arg = key + (charge.flights and 2 or 1), arg + 10
     end
@@ -417,25 +418,25 @@ local function known_with(seed, algorithm, amount, flights)
 end
 
 local function settle()
-    local key, arg = 1, 3
-    for _ = 1, ARGV[2] do
-        local state_key, algorithm, member = KEYS[key], algorithm_of(ARGV[arg]), ARGV[arg + 1]
+    local key, arg = 1, 2
+    for _ = 1, args[1] do
+        local state_key, algorithm, member = KEYS[key], algorithm_of(args[arg]), args[arg + 1]
         local flights = member ~= '' and KEYS[key + 1]
         -- Who is not in flight any more has landed before: asked again, nothing happens.
         local lands = not flights or ask('ZREM', flights, member) == 1
         if lands and algorithm then
-            local p1, p2 = ARGV[arg + 5] + 0, ARGV[arg + 6] + 0
+            local p1, p2 = args[arg + 5], args[arg + 6]
             local state, is_found, is_there = load(state_key, algorithm, '', p1)
-            local p3, p4 = ARGV[arg + 7] + 0, ARGV[arg + 8] + 0
-            algorithm.advance(state, ARGV[arg + 4] + 0, p1, p2, p3, p4)
-            local amount = ARGV[arg + 3] + 0
-            local known = not is_found and flights and known_with(ARGV[arg + 9], algorithm, amount, flights)
+            local p3, p4 = args[arg + 7], args[arg + 8]
+            algorithm.advance(state, args[arg + 4], p1, p2, p3, p4)
+            local amount = args[arg + 3]
+            local known = not is_found and flights and known_with(args[arg + 9], algorithm, amount, flights)
             if known then
                 state = known
-                algorithm.advance(state, ARGV[arg + 4] + 0, p1, p2, p3, p4)
+                algorithm.advance(state, args[arg + 4], p1, p2, p3, p4)
             else
                 if is_found then
-                    state[2] = max(state[2] - ARGV[arg + 2], 0)
+                    state[2] = max(state[2] - args[arg + 2], 0)
                 elseif flights then
                     count_held(flights, state)
                 end
@@ -478,23 +479,23 @@ local function add_news(state, theirs, algorithm, news, untold)
 end
 
 local function hear()
-    local node, n, arg = ARGV[2], ARGV[3] + 0, 4
+    local node, n, arg = args[1], args[2], 3
     local reply, last = {now}, 1
     for i = 1, n do
-        local key, nodes, algorithm = KEYS[2 * i - 1], KEYS[2 * i], algorithm_of(ARGV[arg])
-        local capacity, p1, p2 = ARGV[arg + 1] + 0, ARGV[arg + 2] + 0, ARGV[arg + 3] + 0
-        local p3, p4, seed = ARGV[arg + 4] + 0, ARGV[arg + 5] + 0, ARGV[arg + 6]
+        local key, nodes, algorithm = KEYS[2 * i - 1], KEYS[2 * i], algorithm_of(args[arg])
+        local capacity, p1, p2 = args[arg + 1], args[arg + 2], args[arg + 3]
+        local p3, p4, seed = args[arg + 4], args[arg + 5], args[arg + 6]
         local state, _, is_there = load(key, algorithm, '', p1)
         algorithm.advance(state, capacity, p1, p2, p3, p4)
         local theirs = seed ~= '' and read(seed, algorithm)
         if theirs then
             algorithm.advance(theirs, capacity, p1, p2, p3, p4)
         end
-        local life, counted, acknowledged = ARGV[arg + 7] + 0, ARGV[arg + 8] + 0, ARGV[arg + 9] + 0
+        local life, counted, acknowledged = args[arg + 7], args[arg + 8], args[arg + 9]
         local news, is_new = news_of(ask('HGET', nodes, node), life, counted, acknowledged)
         state = add_news(state, theirs, algorithm, news, counted - acknowledged)
         if is_new then
-            call('HSET', nodes, node, ARGV[arg + 7] .. ':' .. ARGV[arg + 8])
+            call('HSET', nodes, node, string.format('%.0f:%.0f', life, counted))
             call('PEXPIRE', nodes, 60000)
         end
         save(key, state, algorithm, is_there, 60000, p1, p2)
@@ -505,25 +506,25 @@ local function hear()
 end
 
 local function beat()
-    local nodes, lease = KEYS[1], ARGV[3] + 0
+    local nodes, lease = KEYS[1], args[2]
     ask('ZREMRANGEBYSCORE', nodes, '-inf', now)
-    call('ZADD', nodes, now + lease, ARGV[2])
+    call('ZADD', nodes, now + lease, args[1])
     call('PEXPIRE', nodes, lease)
     return {now, call('ZCARD', nodes)}
 end
 
 local function renew()
-    local lease, key, arg = ARGV[2] + 0, 1, 4
-    for _ = 1, ARGV[3] do
-        local kind, m, flights = ARGV[arg], ARGV[arg + 1] + 0, KEYS[key + 1]
+    local lease, key, arg = args[1], 1, 3
+    for _ = 1, args[2] do
+        local kind, m, flights = args[arg], args[arg + 1], KEYS[key + 1]
         -- In tokens, who is gone stays gone, since what it held is used, unless all is gone; what
         -- they hold, count_held() finds out.
         local is_known = algorithms[kind] and call('EXISTS', KEYS[key]) == 1
         for i = arg + 2, arg + 1 + m do
             if is_known then
-                ask('ZADD', flights, 'XX', now + lease, ARGV[i])
+                ask('ZADD', flights, 'XX', now + lease, args[i])
             else
-                ask('ZADD', flights, now + lease, ARGV[i])
+                ask('ZADD', flights, now + lease, args[i])
             end
         end
         call('PEXPIRE', flights, 2 * lease)
@@ -532,19 +533,22 @@ local function renew()
     return {now}
 end
 
+local reply
 if ARGV[1] == 'take' then
-    return take()
+    reply = take()
 elseif ARGV[1] == 'settle' then
-    return settle()
+    reply = settle()
 elseif ARGV[1] == 'tell' then
-    return hear()
+    reply = hear()
 elseif ARGV[1] == 'beat' then
-    return beat()
+    reply = beat()
 elseif ARGV[1] == 'renew' then
-    return renew()
+    reply = renew()
+else
+    call('SET', KEYS[1], '1', 'PX', 1000) -- "probe"
+    reply = {now}
 end
-call('SET', KEYS[1], '1', 'PX', 1000) -- "probe"
-return {now}
+return cmsgpack.pack(reply)
 )lua";
 
 /**

@@ -5,6 +5,8 @@
 //
 //   KEYS: per charge the key of its state and, where its member is not "", of its flights; of what
 //   a node tells, the key of the state and of what the nodes have told.
+//   ARGV: the name of the call, and all that follows it here as MessagePack, one value behind the
+//   other. The answer is an array in MessagePack.
 //
 //   "take", lease, n, then for each charge kind, member, cost, capacity, dry, p1, p2, p3, p4, seed
 //       Charges all or none; answers passes, now, then for each charge verdict, held, its fields.
@@ -27,11 +29,12 @@
 //   kind      "b" token_bucket, "s" sliding_window, "f" fixed_window, "c" concurrency
 //   member    "" for requests. Else what is in flight, unique for ever: an id of concurrency's,
 //             "<id>:<held>" in tokens.
-//   dry       "1" for a dry run
-//   p1 .. p4  b: refill_amount, refill_millis, fills_in, 0
-//             s: length of a sub-window in ms, 0, 0, 0
+//   dry       true for a dry run
+//   p1 .. p4  b: refill_amount, refill_millis, fills_in, nil
+//             s: length of a sub-window in ms, nil, nil, nil
 //             f: starts of the previous, the present, the next window and of the one after, in
 //                seconds since the epoch
+//             c: nil, nil, nil, nil
 //   seed      "" or a packed state, for the case that Redis has none
 //   verdict   1 where the charge fits by itself, else 0
 //   fields    after the decision, advanced to now, b: used, at, remainder, refill_millis

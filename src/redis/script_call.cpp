@@ -8,6 +8,7 @@
 
 #include "core/fixed_window.h"
 #include "core/shared_clock.h"
+#include "redis/message_pack.h"
 #include "redis/script.h"
 
 namespace ai_limit {
@@ -37,7 +38,7 @@ size_t write_number(uint64_t value, int base, char* out, size_t room) {
 }
 
 /** `worker-number`, of tokens `worker-number:amount`. */
-void add_member(const MemberId& id, bool tokens, Amount held, Command* command) {
+void add_member(const MemberId& id, bool tokens, Amount held, MessagePack* arguments) {
     char text[kMemberLength];
     size_t size = write_number(id.worker, 16, text, 16);
     text[size++] = '-';
@@ -46,134 +47,112 @@ void add_member(const MemberId& id, bool tokens, Amount held, Command* command) 
         text[size++] = ':';
         size += write_number(held, 10, text + size, 20);
     }
-    command->word({text, size});
+    arguments->text({text, size});
 }
 
-void add_node(uint64_t node, Command* command) {
+void add_node(uint64_t node, MessagePack* arguments) {
     char text[16];
-    command->word({text, write_number(node, 16, text, sizeof(text))});
+    arguments->text({text, write_number(node, 16, text, sizeof(text))});
 }
 
 bool has_member(const Limit& limit) {
     return limit.measure != Measure::kRequests;
 }
 
-void add_kind(const Limit& limit, Command* command) {
+void add_kind(const Limit& limit, MessagePack* arguments) {
     switch (limit.algorithm) {
         case Algorithm::kTokenBucket:
-            command->word("b");
+            arguments->text("b");
             break;
         case Algorithm::kSlidingWindow:
-            command->word("s");
+            arguments->text("s");
             break;
         case Algorithm::kFixedWindow:
-            command->word("f");
+            arguments->text("f");
             break;
         case Algorithm::kConcurrency:
         case Algorithm::kHold:
         case Algorithm::kLedger:
-            command->word("c");
+            arguments->text("c");
             break;
     }
 }
 
-void add_numbers(std::initializer_list<int64_t> numbers, Command* command) {
-    for (int64_t number : numbers) {
-        command->number(number);
+void add_amount(Amount amount, MessagePack* arguments) {
+    arguments->number(static_cast<int64_t>(amount));
+}
+
+void add_numbers(std::initializer_list<uint64_t> numbers, MessagePack* arguments) {
+    for (uint64_t number : numbers) {
+        add_amount(number, arguments);
+    }
+}
+
+void add_nothing(unsigned times, MessagePack* arguments) {
+    while (times-- != 0) {
+        arguments->nothing();
     }
 }
 
 /** The limit's own four numbers; `wall` is this node's idea of Redis's time. */
-void add_limit(const Limit& limit, Millis wall, Command* command) {
+void add_limit(const Limit& limit, Millis wall, MessagePack* arguments) {
     if (limit.algorithm == Algorithm::kTokenBucket) {
-        add_numbers({static_cast<int64_t>(limit.refill_amount),
-                     static_cast<int64_t>(limit.refill_millis), limit.fills_in, 0},
-                    command);
+        add_numbers(
+            {limit.refill_amount, limit.refill_millis, static_cast<uint64_t>(limit.fills_in)},
+            arguments);
+        add_nothing(1, arguments);
     } else if (limit.algorithm == Algorithm::kSlidingWindow) {
-        add_numbers({limit.period_length / kSubWindows, 0, 0, 0}, command);
+        arguments->number(limit.period_length / kSubWindows);
+        add_nothing(3, arguments);
     } else if (limit.algorithm == Algorithm::kFixedWindow) {
         fixed_window::Window present = fixed_window::window_at(limit.period, limit.time_zone, wall);
         fixed_window::Window before = fixed_window::window_at(limit.period, limit.time_zone,
                                                               Millis{present.start} * 1000 - 1);
         fixed_window::Window next =
             fixed_window::window_at(limit.period, limit.time_zone, Millis{present.end} * 1000);
-        add_numbers({before.start, present.start, present.end, next.end}, command);
+        add_numbers({before.start, present.start, present.end, next.end}, arguments);
     } else {
-        add_numbers({0, 0, 0, 0}, command);
+        add_nothing(4, arguments);
     }
 }
 
-/** A short array of numbers in MessagePack, as the script keeps states. */
-class PackedState {
-public:
-    explicit PackedState(unsigned elements) { byte(0x90 | elements); }
-
-    void add(uint64_t value) {
-        if (value < 0x80) {
-            byte(static_cast<unsigned>(value));
-        } else if (value <= UINT32_MAX) {
-            byte(0xce);
-            big_endian(value, 4);
-        } else {
-            byte(0xcf);
-            big_endian(value, 8);
-        }
-    }
-
-    std::string_view view() const { return {bytes_, size_}; }
-
-private:
-    void byte(unsigned value) { bytes_[size_++] = static_cast<char>(value); }
-    void big_endian(uint64_t value, unsigned bytes) {
-        while (bytes-- != 0) {
-            byte(value >> (8 * bytes) & 0xff);
-        }
-    }
-
-    char bytes_[1 + 15 * 9];
-    size_t size_ = 0;
-};
-
-/** What is known here of a key's use. */
-void add_seed(const Limit& limit, const State& state, const Zone& zone, Command* command) {
+/** What is known here of a key's use, as the script keeps states. */
+void add_seed(const Limit& limit, const State& state, const Zone& zone, MessagePack* arguments) {
     if (has_flights(limit.algorithm) || used(limit, state) == 0) {
-        command->word({});
+        arguments->text({});
         return;
     }
+    static MessagePack packed;
+    packed.clear();
     if (limit.algorithm == Algorithm::kTokenBucket) {
         token_bucket::Level level = token_bucket::unpack(state.pair);
         Millis at = to_shared_wall(zone, level.at);
-        PackedState packed(6);
-        for (uint64_t value :
-             {uint64_t{1}, uint64_t{0}, uint64_t{level.used}, static_cast<uint64_t>(at),
-              token_bucket::fraction_of(limit, level), limit.refill_millis}) {
-            packed.add(value);
-        }
-        command->word(packed.view());
+        packed.array(6);
+        add_numbers({1, 0, level.used, static_cast<uint64_t>(at),
+                     token_bucket::fraction_of(limit, level), limit.refill_millis},
+                    &packed);
     } else if (limit.algorithm == Algorithm::kSlidingWindow) {
-        PackedState packed(4 + kSubWindows + 1);
-        packed.add(2);
-        packed.add(0);
-        packed.add(static_cast<uint64_t>(limit.period_length / kSubWindows));
-        packed.add(state.sliding_window.newest);
+        packed.array(4 + kSubWindows + 1);
+        add_numbers({2, 0, static_cast<uint64_t>(limit.period_length / kSubWindows),
+                     state.sliding_window.newest},
+                    &packed);
         for (uint32_t count : state.sliding_window.used) {
-            packed.add(count);
+            packed.number(count);
         }
-        command->word(packed.view());
     } else {
-        PackedState packed(5);
-        packed.add(3);
-        packed.add(0);
-        packed.add(state.fixed_window.used);
-        packed.add(state.fixed_window.start);
-        packed.add(state.fixed_window.end);
-        command->word(packed.view());
+        packed.array(5);
+        add_numbers(
+            {3, 0, state.fixed_window.used, state.fixed_window.start, state.fixed_window.end},
+            &packed);
     }
+    arguments->text(packed.view());
 }
 
-/** EVALSHA and its keys; a policy that has something in flight has a second one for that. */
+/** EVALSHA, its keys and the call's name; a policy that has something in flight has a second one
+ * for that. */
 template <typename T>
-void begin_call(const T* items, size_t n, const Limit& (*limit_of)(const T&), Command* command) {
+void begin_call(const T* items, size_t n, const Limit& (*limit_of)(const T&), std::string_view name,
+                Command* command) {
     command->clear();
     command->word("EVALSHA");
     command->word(limit_script_sha1());
@@ -188,6 +167,14 @@ void begin_call(const T* items, size_t n, const Limit& (*limit_of)(const T&), Co
             command->joined_word({items[i].key, ":flights"});
         }
     }
+    command->word(name);
+}
+
+/** For those of the call that is being written. */
+MessagePack* empty_arguments() {
+    static MessagePack arguments;
+    arguments.clear();
+    return &arguments;
 }
 
 const Limit& limit_of_charge(const SharedCharge& charge) {
@@ -202,27 +189,10 @@ bool is_tokens(const Limit& limit) {
     return limit.measure == Measure::kTokens;
 }
 
-/** The numbers of a reply, one after another; each must be from 0 to `most`. */
-class Numbers {
-public:
-    explicit Numbers(const Reply& reply)
-        : next_(reply.numbers()), end_(reply.numbers() + reply.number_count()) {}
-
-    uint64_t next(uint64_t most) {
-        if (next_ == end_ || *next_ < 0 || static_cast<uint64_t>(*next_) > most) {
-            fits_ = false;
-            return 0;
-        }
-        return static_cast<uint64_t>(*next_++);
-    }
-
-    bool are_fine_and_all() const { return fits_ && next_ == end_; }
-
-private:
-    const int64_t* next_;
-    const int64_t* end_;
-    bool fits_ = true;
-};
+/** What the script answers is a text; any other reply has no numbers. */
+std::string_view packed_in(const Reply& reply) {
+    return reply.kind() == ReplyKind::kText ? reply.text() : std::string_view();
+}
 
 constexpr uint64_t kAnyTime = uint64_t{1} << 52;
 
@@ -241,7 +211,7 @@ Counted counted_by(const LedgerEntry& entry) {
     return {&entry.limit, &entry.access->journal.zone(), entry.used_policy};
 }
 
-void read_token_bucket(const Counted& counted, Numbers* numbers, State* state) {
+void read_token_bucket(const Counted& counted, PackedNumbers* numbers, State* state) {
     const Limit& limit = *counted.limit;
     token_bucket::Level level{};
     level.used = numbers->next(kMaxAmount);
@@ -255,7 +225,7 @@ void read_token_bucket(const Counted& counted, Numbers* numbers, State* state) {
     state->pair = token_bucket::pack(level, counted.policy, false);
 }
 
-void read_sliding_window(const Limit& limit, Numbers* numbers, SlidingWindowState* state) {
+void read_sliding_window(const Limit& limit, PackedNumbers* numbers, SlidingWindowState* state) {
     state->period_seconds = static_cast<uint32_t>(limit.period_length / 1000);
     state->newest = numbers->next(kAnyTime);
     for (uint32_t& count : state->used) {
@@ -263,13 +233,13 @@ void read_sliding_window(const Limit& limit, Numbers* numbers, SlidingWindowStat
     }
 }
 
-void read_fixed_window(Numbers* numbers, FixedWindowState* state) {
+void read_fixed_window(PackedNumbers* numbers, FixedWindowState* state) {
     state->used = numbers->next(kMaxAmount);
     state->start = static_cast<uint32_t>(numbers->next(UINT32_MAX));
     state->end = static_cast<uint32_t>(numbers->next(UINT32_MAX));
 }
 
-State read_state(const Counted& counted, Numbers* numbers) {
+State read_state(const Counted& counted, PackedNumbers* numbers) {
     State state{};
     switch (counted.limit->algorithm) {
         case Algorithm::kTokenBucket:
@@ -298,31 +268,10 @@ struct Told {
     State state;
 };
 
-Told read_told(const Counted& counted, Numbers* numbers) {
-    Told told{};
-    told.fits = numbers->next(1) != 0;
-    told.held = numbers->next(kMaxAmount);
-    told.state = read_state(counted, numbers);
-    return told;
-}
-
-bool is_answer_for(const Reply& reply, const SharedCharge* charges, size_t n) {
-    Numbers numbers(reply);
-    numbers.next(1);
-    numbers.next(kAnyTime);
-    for (size_t i = 0; i < n; ++i) {
-        read_told(counted_by(*charges[i].charge), &numbers);
-    }
-    return reply.kind() == ReplyKind::kArray && numbers.are_fine_and_all();
-}
-
-bool is_answer_for(const Reply& reply, const SharedTelling* tellings, size_t n) {
-    Numbers numbers(reply);
-    numbers.next(kAnyTime);
-    for (size_t i = 0; i < n; ++i) {
-        read_told(counted_by(*tellings[i].entry), &numbers);
-    }
-    return reply.kind() == ReplyKind::kArray && numbers.are_fine_and_all();
+void read_told(const Counted& counted, PackedNumbers* numbers, Told* told) {
+    told->fits = numbers->next(1) != 0;
+    told->held = numbers->next(kMaxAmount);
+    told->state = read_state(counted, numbers);
 }
 
 }  // namespace
@@ -360,81 +309,86 @@ size_t write_redis_key(std::string_view prefix, const KeyHash& hash, std::string
 }
 
 void write_take(const SharedCharge* charges, size_t n, Now now, Command* command) {
-    begin_call(charges, n, limit_of_charge, command);
-    command->word("take");
-    command->number(kLease);
-    command->number(static_cast<int64_t>(n));
+    begin_call(charges, n, limit_of_charge, "take", command);
+    MessagePack* arguments = empty_arguments();
+    arguments->number(kLease);
+    arguments->number(static_cast<int64_t>(n));
     for (size_t i = 0; i < n; ++i) {
         const Charge& charge = *charges[i].charge;
         const Limit& limit = *charge.limit;
-        add_kind(limit, command);
+        add_kind(limit, arguments);
         if (has_member(limit)) {
-            add_member(charges[i].member, is_tokens(limit), charge.cost, command);
+            add_member(charges[i].member, is_tokens(limit), charge.cost, arguments);
         } else {
-            command->word({});
+            arguments->text({});
         }
-        command->number(static_cast<int64_t>(charge.cost));
-        command->number(static_cast<int64_t>(limit.capacity));
-        command->word(charge.dry_run ? "1" : "0");
-        add_limit(limit, shared_now(charge.access->journal.zone(), now).wall, command);
-        add_seed(limit, charge.state, charge.access->journal.zone(), command);
+        add_numbers({charge.cost, limit.capacity}, arguments);
+        arguments->truth(charge.dry_run);
+        add_limit(limit, shared_now(charge.access->journal.zone(), now).wall, arguments);
+        add_seed(limit, charge.state, charge.access->journal.zone(), arguments);
     }
+    command->packed_word(*arguments);
 }
 
 bool read_take(const Reply& reply, SharedCharge* charges, size_t n, bool* passes,
                Millis* redis_now) {
-    if (!is_answer_for(reply, charges, n)) {
+    PackedNumbers numbers(packed_in(reply));
+    bool all_pass = numbers.next(1) != 0;
+    Millis now = static_cast<Millis>(numbers.next(kAnyTime));
+    Told told[kMaxSetPolicies];
+    for (size_t i = 0; i < n; ++i) {
+        read_told(counted_by(*charges[i].charge), &numbers, &told[i]);
+    }
+    if (!numbers.are_fine_and_all()) {
         return false;
     }
-    Numbers numbers(reply);
-    *passes = numbers.next(1) != 0;
-    *redis_now = static_cast<Millis>(numbers.next(kAnyTime));
+    *passes = all_pass;
+    *redis_now = now;
     for (size_t i = 0; i < n; ++i) {
-        Charge* charge = charges[i].charge;
-        Told told = read_told(counted_by(*charge), &numbers);
-        charge->verdict = told.fits ? Verdict::kPassed : Verdict::kRefused;
-        charges[i].held = told.held;
-        charges[i].state = told.state;
+        charges[i].charge->verdict = told[i].fits ? Verdict::kPassed : Verdict::kRefused;
+        charges[i].held = told[i].held;
+        charges[i].state = told[i].state;
     }
     return true;
 }
 
 void write_settle(const SharedFlight& flight, Amount tokens, const State& known, const Zone& zone,
                   Now now, Command* command) {
-    begin_call(&flight, 1, limit_of_flight, command);
-    command->word("settle");
-    command->word("1");
-    add_kind(flight.limit, command);
-    add_member(flight.member, is_tokens(flight.limit), flight.held, command);
-    command->number(static_cast<int64_t>(flight.held));
-    command->number(static_cast<int64_t>(tokens));
-    command->number(static_cast<int64_t>(flight.limit.capacity));
-    add_limit(flight.limit, shared_now(zone, now).wall, command);
-    add_seed(flight.limit, known, zone, command);
+    begin_call(&flight, 1, limit_of_flight, "settle", command);
+    MessagePack* arguments = empty_arguments();
+    arguments->number(1);
+    add_kind(flight.limit, arguments);
+    add_member(flight.member, is_tokens(flight.limit), flight.held, arguments);
+    add_numbers({flight.held, tokens, flight.limit.capacity}, arguments);
+    add_limit(flight.limit, shared_now(zone, now).wall, arguments);
+    add_seed(flight.limit, known, zone, arguments);
+    command->packed_word(*arguments);
 }
 
 void write_give_back(const SharedCharge& shared, Now now, Command* command) {
     const Charge& charge = *shared.charge;
-    begin_call(&shared, 1, limit_of_charge, command);
-    command->word("settle");
-    command->word("1");
-    add_kind(*charge.limit, command);
-    command->word({});
-    command->word("0");
-    command->number(-static_cast<int64_t>(charge.cost));
-    command->number(static_cast<int64_t>(charge.limit->capacity));
-    add_limit(*charge.limit, shared_now(charge.access->journal.zone(), now).wall, command);
-    command->word({});
+    begin_call(&shared, 1, limit_of_charge, "settle", command);
+    MessagePack* arguments = empty_arguments();
+    arguments->number(1);
+    add_kind(*charge.limit, arguments);
+    arguments->text({});
+    arguments->number(0);
+    arguments->number(-static_cast<int64_t>(charge.cost));
+    arguments->number(static_cast<int64_t>(charge.limit->capacity));
+    add_limit(*charge.limit, shared_now(charge.access->journal.zone(), now).wall, arguments);
+    arguments->text({});
+    command->packed_word(*arguments);
 }
 
 void write_renew(const SharedFlight& flight, Command* command) {
-    begin_call(&flight, 1, limit_of_flight, command);
-    command->word("renew");
-    command->number(kLease);
-    command->word("1");
-    add_kind(flight.limit, command);
-    command->word("1");
-    add_member(flight.member, is_tokens(flight.limit), flight.held, command);
+    begin_call(&flight, 1, limit_of_flight, "renew", command);
+    MessagePack* arguments = empty_arguments();
+    arguments->number(kLease);
+    arguments->number(1);
+    add_kind(flight.limit, arguments);
+    arguments->number(1);
+    add_member(flight.member, is_tokens(flight.limit), flight.held, arguments);
+    command->packed_word(*arguments);
 }
 
 void write_tell(uint64_t node, const SharedTelling* tellings, size_t n, Now now, Command* command) {
@@ -447,32 +401,36 @@ void write_tell(uint64_t node, const SharedTelling* tellings, size_t n, Now now,
         command->joined_word({tellings[i].key, ":nodes"});
     }
     command->word("tell");
-    add_node(node, command);
-    command->number(static_cast<int64_t>(n));
+    MessagePack* arguments = empty_arguments();
+    add_node(node, arguments);
+    arguments->number(static_cast<int64_t>(n));
     for (size_t i = 0; i < n; ++i) {
         const LedgerEntry& entry = *tellings[i].entry;
         const Telling& telling = *tellings[i].telling;
         const Zone& zone = entry.access->journal.zone();
-        add_kind(entry.limit, command);
-        command->number(static_cast<int64_t>(entry.limit.capacity));
-        add_limit(entry.limit, shared_now(zone, now).wall, command);
-        add_seed(entry.limit, telling.state, zone, command);
-        add_numbers({static_cast<int64_t>(telling.life), static_cast<int64_t>(telling.counted),
-                     static_cast<int64_t>(telling.acknowledged)},
-                    command);
+        add_kind(entry.limit, arguments);
+        arguments->number(static_cast<int64_t>(entry.limit.capacity));
+        add_limit(entry.limit, shared_now(zone, now).wall, arguments);
+        add_seed(entry.limit, telling.state, zone, arguments);
+        add_numbers({telling.life, telling.counted, telling.acknowledged}, arguments);
     }
+    command->packed_word(*arguments);
 }
 
 bool read_tell(const Reply& reply, SharedTelling* tellings, size_t n, Millis* redis_now) {
-    if (!is_answer_for(reply, tellings, n)) {
+    PackedNumbers numbers(packed_in(reply));
+    Millis now = static_cast<Millis>(numbers.next(kAnyTime));
+    Told told[kMaxTellings];
+    for (size_t i = 0; i < n; ++i) {
+        read_told(counted_by(*tellings[i].entry), &numbers, &told[i]);
+    }
+    if (!numbers.are_fine_and_all()) {
         return false;
     }
-    Numbers numbers(reply);
-    *redis_now = static_cast<Millis>(numbers.next(kAnyTime));
+    *redis_now = now;
     for (size_t i = 0; i < n; ++i) {
-        Told told = read_told(counted_by(*tellings[i].entry), &numbers);
-        tellings[i].held = told.held;
-        tellings[i].state = told.state;
+        tellings[i].held = told[i].held;
+        tellings[i].state = told[i].state;
     }
     return true;
 }
@@ -484,15 +442,17 @@ void write_beat(std::string_view key, uint64_t node, Command* command) {
     command->word("1");
     command->word(key);
     command->word("beat");
-    add_node(node, command);
-    command->number(kNodeLease);
+    MessagePack* arguments = empty_arguments();
+    add_node(node, arguments);
+    arguments->number(kNodeLease);
+    command->packed_word(*arguments);
 }
 
 bool read_beat(const Reply& reply, uint32_t* nodes, Millis* redis_now) {
-    Numbers numbers(reply);
+    PackedNumbers numbers(packed_in(reply));
     *redis_now = static_cast<Millis>(numbers.next(kAnyTime));
     *nodes = static_cast<uint32_t>(numbers.next(kMostNodes));
-    return reply.kind() == ReplyKind::kArray && numbers.are_fine_and_all();
+    return numbers.are_fine_and_all();
 }
 
 }  // namespace ai_limit

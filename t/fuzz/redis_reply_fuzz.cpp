@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "redis/message_pack.h"
 #include "redis/reply.h"
 
 namespace {
@@ -17,6 +18,17 @@ void require(bool holds) {
     }
 }
 
+/** What the text would say as an answer of the script. */
+void note_packed(std::string_view text, std::string* replies) {
+    PackedNumbers numbers(text);
+    for (uint64_t most = 1; most != 0; most <<= 1) {
+        const uint64_t number = numbers.next(most);
+        require(number <= most);
+        *replies += std::to_string(number) + ' ';
+    }
+    *replies += numbers.are_fine_and_all() ? "all" : "not all";
+}
+
 void note(const Reply& reply, std::string* replies) {
     require(reply.number_count() <= Reply::kMaxNumbers && reply.text().size() <= Reply::kMaxText);
     *replies += static_cast<char>('0' + static_cast<int>(reply.kind()));
@@ -24,6 +36,7 @@ void note(const Reply& reply, std::string* replies) {
         *replies += std::to_string(reply.numbers()[i]) + ' ';
     }
     *replies += reply.text();
+    note_packed(reply.text(), replies);
     *replies += '\n';
 }
 

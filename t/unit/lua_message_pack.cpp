@@ -1,6 +1,7 @@
 #include "lua_message_pack.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <lua5.1/lua.hpp>
 #include <string>
@@ -212,6 +213,46 @@ int unpack(lua_State* lua) {
 }
 
 }  // namespace
+
+void pack_number(int64_t number, std::string* out) {
+    if (number >= 0) {
+        append_number(out, static_cast<uint64_t>(number));
+        return;
+    }
+    *out += '\xd3';
+    for (int shift = 56; shift >= 0; shift -= 8) {
+        *out += static_cast<char>(number >> shift);
+    }
+}
+
+void pack_text(const std::string& text, std::string* out) {
+    if (text.size() < 32) {
+        *out += static_cast<char>(0xa0 | text.size());
+    } else {
+        *out += '\xd9';
+        *out += static_cast<char>(text.size());
+    }
+    *out += text;
+}
+
+std::vector<int64_t> unpack_numbers(const std::string& packed) {
+    lua_State* lua = luaL_newstate();
+    Unpacker unpacker(lua, packed.data(), packed.size());
+    if (!unpacker.unpack() || unpacker.left() != 0 || !lua_istable(lua, 1)) {
+        std::abort();
+    }
+    std::vector<int64_t> numbers(lua_objlen(lua, 1));
+    for (size_t i = 0; i < numbers.size(); ++i) {
+        lua_rawgeti(lua, 1, static_cast<int>(i + 1));
+        if (lua_type(lua, -1) != LUA_TNUMBER) {
+            std::abort();
+        }
+        numbers[i] = static_cast<int64_t>(lua_tonumber(lua, -1));
+        lua_pop(lua, 1);
+    }
+    lua_close(lua);
+    return numbers;
+}
 
 std::string message_pack(const std::vector<uint64_t>& numbers) {
     std::string packed;

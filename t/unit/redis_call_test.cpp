@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "redis/script_call.h"
+#include "redis_model.h"
 #include "zone_memory.h"
 
 namespace ai_limit {
@@ -16,6 +17,16 @@ namespace {
 
 constexpr int64_t kWall = 1'755'777'600'000;  // Redis's time
 constexpr int64_t kMost = INT64_MAX;
+
+/** An array in MessagePack. */
+std::string packed(const std::vector<int64_t>& numbers) {
+    std::string text = message_pack(std::vector<uint64_t>(numbers.size()));  // of zeros
+    text.resize(text.size() - numbers.size());
+    for (const int64_t number : numbers) {
+        pack_number(number, &text);
+    }
+    return text;
+}
 
 /** The charges of a request by policies of these limits, and Redis's answer to it. */
 class Question {
@@ -42,13 +53,11 @@ public:
         return reply != nullptr && read_take(*reply, shared_, limits_.size(), &passes, &now);
     }
 
-    bool reads(const std::vector<int64_t>& numbers) {
-        std::string bytes = "*" + std::to_string(numbers.size()) + "\r\n";
-        for (const int64_t number : numbers) {
-            bytes += ":" + std::to_string(number) + "\r\n";
-        }
-        return reads_bytes(bytes);
+    bool reads_text(const std::string& text) {
+        return reads_bytes("$" + std::to_string(text.size()) + "\r\n" + text + "\r\n");
     }
+
+    bool reads(const std::vector<int64_t>& numbers) { return reads_text(packed(numbers)); }
 
     /** Whether nothing of an answer was taken over. */
     bool is_untouched() const {
@@ -178,6 +187,56 @@ TEST(Take, OfAnotherKindIsNone) {
             EXPECT_TRUE(question.is_untouched()) << bytes;
         }
     });
+}
+
+TEST(Take, OfAnotherTypeThanTextIsNone) {
+    for_each_question([](const std::vector<Limit>& limits, const std::vector<int64_t>& answer) {
+        Question question(limits);
+        const std::string text = packed(answer);
+        const std::string numbers = "*1\r\n$" + std::to_string(text.size()) + "\r\n" + text;
+        EXPECT_FALSE(question.reads_bytes(numbers + "\r\n"));
+        EXPECT_TRUE(question.is_untouched());
+    });
+}
+
+TEST(Take, ThatIsCutOrHasMoreBehindItIsNone) {
+    for_each_question([](const std::vector<Limit>& limits, const std::vector<int64_t>& answer) {
+        Question question(limits);
+        const std::string text = packed(answer);
+        for (size_t size = 0; size < text.size(); ++size) {
+            EXPECT_FALSE(question.reads_text(text.substr(0, size))) << size;
+        }
+        EXPECT_FALSE(question.reads_text(text + '\0'));
+        EXPECT_TRUE(question.is_untouched());
+        EXPECT_TRUE(question.reads_text(text));
+    });
+}
+
+TEST(Take, OfAnythingButWholeNumbersIsNone) {
+    const std::vector<int64_t> answer = {1, kWall, 1, 0, 7, kWall, 0, 3'600'000};
+    const std::string head = packed({1, kWall, 1, 0}).replace(0, 1, "\x98");
+    const std::string rest = packed({kWall, 0, 3'600'000}).substr(1);
+    Question question({hourly(Algorithm::kTokenBucket, 100)});
+    for (const std::string& used : {
+             std::string("\xc0"),                 // nil
+             std::string("\xc3"),                 // true
+             std::string("\xa1") + "7",           // a text
+             std::string("\x91\x07"),             // an array
+             std::string("\xca\x40\xe0\0\0", 5),  // 7.0
+             std::string("\xd0\x07"),             // of a type for negative ones
+             std::string("\xff"),                 // -1
+             std::string("\xc1"),                 // never used
+         }) {
+        EXPECT_FALSE(question.reads_text(head + used + rest)) << ::testing::PrintToString(used);
+        EXPECT_TRUE(question.is_untouched()) << ::testing::PrintToString(used);
+    }
+    for (const char* shape : {"\x97", "\x99", "\x88", "\xdd"}) {
+        EXPECT_FALSE(question.reads_text(packed(answer).replace(0, 1, shape)));
+        EXPECT_TRUE(question.is_untouched());
+    }
+    // In more bytes than it needs.
+    EXPECT_TRUE(question.reads_text(head + std::string("\xcd\0\x07", 3) + rest));
+    EXPECT_EQ(question.used_of(0), 7U);
 }
 
 TEST(Take, OfAnotherRateStartsItsFractionAnew) {

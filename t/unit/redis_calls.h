@@ -7,17 +7,23 @@
 
 #include "core/fixed_window.h"
 #include "core/limit.h"
+#include "redis_model.h"
 
 namespace ai_limit {
 
 struct RedisCall {
     std::vector<std::string> keys;
-    std::vector<std::string> arguments;
+    std::vector<std::string> arguments;  // the name, and what is packed
+
+    explicit RedisCall(const char* name) : arguments{name, ""} {}
 
     template <typename... Numbers>
     void add(Numbers... numbers) {
-        (arguments.push_back(std::to_string(numbers)), ...);
+        (pack_number(static_cast<int64_t>(numbers), &arguments[1]), ...);
     }
+    void add_text(const std::string& text) { pack_text(text, &arguments[1]); }
+    void add_truth(bool truth) { arguments[1] += truth ? kPackedTrue : kPackedFalse; }
+    void add_nothing(size_t times) { arguments[1].append(times, kPackedNil); }
 };
 
 /** What one policy asks of a request. */
@@ -77,10 +83,12 @@ inline std::string kind_of(const Limit& limit) {
 inline void add_parameters(RedisCall* call, const Limit& limit, Millis wall) {
     switch (limit.algorithm) {
         case Algorithm::kTokenBucket:
-            call->add(limit.refill_amount, limit.refill_millis, limit.fills_in, 0);
+            call->add(limit.refill_amount, limit.refill_millis, limit.fills_in);
+            call->add_nothing(1);
             return;
         case Algorithm::kSlidingWindow:
-            call->add(limit.period_length / 8, 0, 0, 0);
+            call->add(limit.period_length / 8);
+            call->add_nothing(3);
             return;
         case Algorithm::kFixedWindow: {
             const auto at = [&](Millis time) {
@@ -96,7 +104,7 @@ inline void add_parameters(RedisCall* call, const Limit& limit, Millis wall) {
         case Algorithm::kLedger:
             break;
     }
-    call->add(0, 0, 0, 0);
+    call->add_nothing(4);
 }
 
 inline void add_keys(RedisCall* call, const std::string& key, bool has_flights) {
@@ -107,28 +115,27 @@ inline void add_keys(RedisCall* call, const std::string& key, bool has_flights) 
 }
 
 inline RedisCall take_call(const std::vector<RedisCharge>& charges, Millis lease, Millis wall) {
-    RedisCall call;
-    call.arguments = {"take"};
+    RedisCall call("take");
     call.add(lease, charges.size());
     for (const RedisCharge& charge : charges) {
         add_keys(&call, charge.key, !charge.member.empty());
-        call.arguments.push_back(kind_of(*charge.limit));
-        call.arguments.push_back(charge.member);
-        call.add(charge.cost, charge.limit->capacity, charge.dry_run ? 1 : 0);
+        call.add_text(kind_of(*charge.limit));
+        call.add_text(charge.member);
+        call.add(charge.cost, charge.limit->capacity);
+        call.add_truth(charge.dry_run);
         add_parameters(&call, *charge.limit, wall);
-        call.arguments.push_back(charge.seed);
+        call.add_text(charge.seed);
     }
     return call;
 }
 
 inline RedisCall settle_call(const std::vector<RedisSettlement>& settlements, Millis wall) {
-    RedisCall call;
-    call.arguments = {"settle"};
+    RedisCall call("settle");
     call.add(settlements.size());
     for (const RedisSettlement& settlement : settlements) {
         add_keys(&call, settlement.key, !settlement.member.empty());
-        call.arguments.push_back(kind_of(*settlement.limit));
-        call.arguments.push_back(settlement.member);
+        call.add_text(kind_of(*settlement.limit));
+        call.add_text(settlement.member);
         call.add(settlement.held, settlement.amount, settlement.limit->capacity);
         add_parameters(&call, *settlement.limit, wall);
         call.arguments.push_back(settlement.seed);
@@ -138,29 +145,38 @@ inline RedisCall settle_call(const std::vector<RedisSettlement>& settlements, Mi
 
 inline RedisCall renew_call(const Limit& limit, const std::string& key,
                             const std::vector<std::string>& members, Millis lease) {
-    RedisCall call;
+    RedisCall call("renew");
     add_keys(&call, key, true);
-    call.arguments = {"renew"};
     call.add(lease, 1);
-    call.arguments.push_back(kind_of(limit));
+    call.add_text(kind_of(limit));
     call.add(members.size());
-    call.arguments.insert(call.arguments.end(), members.begin(), members.end());
+    for (const std::string& member : members) {
+        call.add_text(member);
+    }
     return call;
 }
 
 inline RedisCall tell_call(const std::string& node, const std::vector<RedisTelling>& tellings,
                            Millis wall) {
-    RedisCall call;
-    call.arguments = {"tell", node};
+    RedisCall call("tell");
+    call.add_text(node);
     call.add(tellings.size());
     for (const RedisTelling& telling : tellings) {
         call.keys.insert(call.keys.end(), {telling.key, nodes_of(telling.key)});
-        call.arguments.push_back(kind_of(*telling.limit));
+        call.add_text(kind_of(*telling.limit));
         call.add(telling.limit->capacity);
         add_parameters(&call, *telling.limit, wall);
-        call.arguments.push_back(telling.seed);
+        call.add_text(telling.seed);
         call.add(telling.life, telling.counted, telling.acknowledged);
     }
+    return call;
+}
+
+inline RedisCall beat_call(const std::string& node, Millis lease) {
+    RedisCall call("beat");
+    call.keys = {"ai_limit:nodes"};
+    call.add_text(node);
+    call.add(lease);
     return call;
 }
 

@@ -117,20 +117,10 @@ std::vector<int64_t> RedisModel::run(const std::vector<std::string>& keys,
     if (lua_pcall(lua_, 0, 1, 0) != 0) {
         const char* text = lua_tostring(lua_, -1);
         error_ = text != nullptr ? text : "an error that is no text";
-    } else if (!lua_istable(lua_, -1)) {
-        error_ = "the script returns no table";
+    } else if (lua_type(lua_, -1) != LUA_TSTRING) {
+        error_ = "the script returns no text";
     } else {
-        for (int i = 1;; ++i) {
-            lua_rawgeti(lua_, -1, i);
-            if (lua_isnil(lua_, -1)) {
-                break;
-            }
-            if (lua_type(lua_, -1) != LUA_TNUMBER) {
-                error_ = "the script returns what is no number";
-            }
-            numbers.push_back(static_cast<int64_t>(lua_tonumber(lua_, -1)));
-            lua_pop(lua_, 1);
-        }
+        numbers = unpack_numbers({lua_tostring(lua_, -1), lua_objlen(lua_, -1)});
     }
     lua_settop(lua_, 1);
     return error_.empty() ? numbers : std::vector<int64_t>{};

@@ -107,4 +107,14 @@ private:
 /** MessagePack of an array of integers, none of them negative. */
 std::string message_pack(const std::vector<uint64_t>& numbers);
 
+/** Appends values in MessagePack. */
+void pack_number(int64_t number, std::string* out);
+void pack_text(const std::string& text, std::string* out);
+constexpr char kPackedNil = '\xc0';
+constexpr char kPackedFalse = '\xc2';
+constexpr char kPackedTrue = '\xc3';
+
+/** The numbers of a packed array; ends the program where there is anything else. */
+std::vector<int64_t> unpack_numbers(const std::string& packed);
+
 }  // namespace ai_limit

@@ -349,9 +349,8 @@ TEST_F(RedisScript, KeepsWhatTakesLongerThanRedisCanCount) {
 }
 
 TEST_F(RedisScript, Probes) {
-    RedisCall probe;
+    RedisCall probe("probe");
     probe.keys = {"k"};
-    probe.arguments = {"probe"};
     EXPECT_EQ(run(probe), Numbers{kNow});
     EXPECT_EQ(redis.time_to_live("k"), 1000);
 }

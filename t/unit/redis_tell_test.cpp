@@ -248,9 +248,7 @@ TEST(RedisTellTokens, WhatIsHeldStays) {
 
 TEST(RedisBeat, CountsTheNodesThatWereHeardOf) {
     Redis redis(Algorithm::kTokenBucket);
-    const auto beat = [&](const char* node) {
-        return redis.run({{"ai_limit:nodes"}, {"beat", node, "5000"}}).at(1);
-    };
+    const auto beat = [&](const char* node) { return redis.run(beat_call(node, 5000)).at(1); };
     EXPECT_EQ(beat("a"), 1);
     EXPECT_EQ(beat("b"), 2);
     EXPECT_EQ(beat("a"), 2);

@@ -64,10 +64,8 @@ public:
 
     /** Valid until the next call. */
     const Reply& reply_of(const std::vector<int64_t>& numbers) {
-        bytes_ = "*" + std::to_string(numbers.size()) + "\r\n";
-        for (const int64_t number : numbers) {
-            bytes_ += ":" + std::to_string(number) + "\r\n";
-        }
+        const std::string packed = message_pack({numbers.begin(), numbers.end()});
+        bytes_ = "$" + std::to_string(packed.size()) + "\r\n" + packed + "\r\n";
         const Reply* reply = reader_->feed(bytes_) ? reader_->next() : nullptr;
         if (reply == nullptr) {
             abort();
