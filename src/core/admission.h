@@ -77,6 +77,11 @@ struct Charge : Ask {
     FlightRecord* flight;
 };
 
+/** What hash_key() has said of the charge's key. */
+inline uint64_t hash_of(const Charge& charge) {
+    return tag_of(charge.tag, charge.policy);
+}
+
 /** The charge for the ledger of a charge that has one, and for what it holds in tokens. */
 inline Charge* ledger_of(Charge* charge) {
     return charge - (charge->settled_later ? 2 : 1);

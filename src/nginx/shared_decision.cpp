@@ -22,6 +22,8 @@ struct SharedPart : RedisCommand {
 struct SharedDecision {
     enum Stage : uint8_t { kBeingAsked, kAsked, kDone };
 
+    SharedDecision* next_spare;
+
     ngx_http_request_t* r;  // nullptr once the request has gone
     RedisConf* redis;
     Stage stage;
@@ -48,16 +50,16 @@ bool is_in_flight(const Limit& limit) {
 }
 
 /** Policies that follow each other often have the same key. */
-bool hash_key(SharedDecision* decision, std::string_view key) {
+bool hash_key(SharedDecision* decision, const Charge& charge, std::string_view key) {
     if (decision->count != 0 && decision->hashed == key) {
         return true;
     }
     decision->hashed = key;
-    return hash_key_for_redis(key, &decision->hash);
+    return hash_key_for_redis(key, hash_of(charge), &decision->hash);
 }
 
 bool add_charge(SharedDecision* decision, Charge* charge, const Part& part) {
-    if (!hash_key(decision, view(part.key))) {
+    if (!hash_key(decision, *charge, view(part.key))) {
         return false;
     }
     size_t i = decision->count++;
@@ -85,11 +87,32 @@ bool add_charge(SharedDecision* decision, Charge* charge, const Part& part) {
     return true;
 }
 
+// Kept for the next requests: they are large for malloc(), and what was just used is still at hand.
+constexpr size_t kMostSpare = 256;
+SharedDecision* spare;
+size_t spare_count;
+
+SharedDecision* allocate_decision() {
+    if (spare == nullptr) {
+        return static_cast<SharedDecision*>(std::malloc(sizeof(SharedDecision)));
+    }
+    SharedDecision* decision = spare;
+    spare = decision->next_spare;
+    --spare_count;
+    return decision;
+}
+
 void free_decision(SharedDecision* decision) {
     for (size_t i = 0; i < decision->part_count; ++i) {
         std::free(decision->parts[i].bytes);
     }
-    std::free(decision);
+    if (spare_count == kMostSpare) {
+        std::free(decision);
+        return;
+    }
+    decision->next_spare = spare;
+    spare = decision;
+    ++spare_count;
 }
 
 /** Ends what the decision may have put in flight. */
@@ -265,7 +288,7 @@ bool write_parts(SharedDecision* decision, Now now) {
 }
 
 SharedDecision* make_decision(ngx_http_request_t* r, RedisConf* redis, Evaluation* one) {
-    SharedDecision* decision = static_cast<SharedDecision*>(std::malloc(sizeof(SharedDecision)));
+    SharedDecision* decision = allocate_decision();
     if (decision == nullptr) {
         return nullptr;
     }
@@ -513,6 +536,15 @@ ngx_int_t decide_shared(ngx_http_request_t* r, RedisConf* redis, Evaluation* one
     }
     free_decision(decision);
     return answered ? NGX_OK : decide_without_redis(redis, one, passes);
+}
+
+void forget_spare_decisions() {
+    while (spare != nullptr) {
+        SharedDecision* next = spare->next_spare;
+        std::free(spare);
+        spare = next;
+    }
+    spare_count = 0;
 }
 
 void abandon(SharedDecision* decision) {

@@ -32,4 +32,7 @@ ngx_int_t decide_shared(ngx_http_request_t* r, RedisConf* redis, Evaluation* one
 /** The request ends while Redis is asked. */
 void abandon(SharedDecision* decision);
 
+/** At the worker's end: gives back what is kept for further decisions. */
+void forget_spare_decisions();
+
 }  // namespace ai_limit

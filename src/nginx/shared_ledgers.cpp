@@ -366,7 +366,7 @@ void see_to(RedisConf* redis, Charge* charge, const Part& part) {
     News what = ledger->news;
     ledger->news = News::kNone;
     KeyHash hash;
-    if (what == News::kNone || !hash_key_for_redis(view(part.key), &hash)) {
+    if (what == News::kNone || !hash_key_for_redis(view(part.key), hash_of(*charge), &hash)) {
         return;
     }
     char key[kMaxRedisKey];

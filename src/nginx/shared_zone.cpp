@@ -11,6 +11,7 @@
 #include "core/shared_clock.h"
 #include "nginx/client_identity.h"
 #include "nginx/process.h"
+#include "nginx/shared_decision.h"
 #include "nginx/shared_flights.h"
 #include "nginx/shared_ledgers.h"
 
@@ -250,6 +251,7 @@ void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle) {
     if (conf != nullptr && conf->redis != nullptr && conf->zones.nelts != 0) {
         stop_telling(conf->redis);
         stop_sharing(conf->redis);
+        forget_spare_decisions();
     }
     for (ngx_uint_t i = 0; conf != nullptr && i < conf->zones.nelts; ++i) {
         Journal* journal = &static_cast<ZoneConf**>(conf->zones.elts)[i]->access->journal;

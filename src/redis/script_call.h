@@ -44,8 +44,8 @@ struct KeyHash {
     char text[24];  // of which kKeyHashLength characters say all
 };
 
-/** False without memory. */
-bool hash_key_for_redis(std::string_view key, KeyHash* hash);
+/** `hash_in_zone` is hash_key()'s: by that a key is known again. False without memory. */
+bool hash_key_for_redis(std::string_view key, uint64_t hash_in_zone, KeyHash* hash);
 
 /** Gives back what that has kept. */
 void forget_key_hashing();

@@ -114,6 +114,28 @@ void for_each_question(
     test(limits, together);
 }
 
+std::string hash_of_key(const std::string& key, uint64_t hash_in_zone) {
+    KeyHash hash;
+    EXPECT_TRUE(hash_key_for_redis(key, hash_in_zone, &hash));
+    return {hash.text, kKeyHashLength};
+}
+
+TEST(KeyHash, IsTheSameEachTime) {
+    // Nodes of all versions share it: base64 of the first 16 bytes of SHA-256 (FIPS 180-2, "abc").
+    const std::string abc = "ungWv48Bz+pBQUDeXa4iIw";
+    const uint64_t hash = 0x0123'4567'89ab'cdef;
+    EXPECT_EQ(hash_of_key("abc", hash), abc);
+    EXPECT_EQ(hash_of_key("abc", hash), abc);
+    // All these have the same place among those that are known.
+    for (unsigned bit = 20; bit < 64; ++bit) {
+        const uint64_t other = hash ^ uint64_t { 1 } << bit;
+        EXPECT_NE(hash_of_key(std::to_string(other), other), abc);
+        EXPECT_EQ(hash_of_key("abc", hash), abc);
+    }
+    forget_key_hashing();
+    EXPECT_EQ(hash_of_key("abc", hash), abc);
+}
+
 TEST(Take, IsRead) {
     std::vector<Limit> limits;
     std::vector<int64_t> answer = {1, kWall};
