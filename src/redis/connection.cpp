@@ -13,6 +13,8 @@ namespace {
 constexpr size_t kReadSize = 16 * 1024;
 constexpr size_t kPoolSize = 512;
 constexpr size_t kReadsInTurn = 8;
+// So much goes out before the turn ends, some 20 decisions: Redis begins while others are written.
+constexpr size_t kEnough = 4 * 1024;
 constexpr std::string_view kBySha = "EVALSHA";
 constexpr size_t kShaDigits = 40;
 constexpr uint8_t kMostRedirects = 5;
@@ -335,6 +337,9 @@ bool RedisConnection::send(RedisCommand* command) {
         if (first) {
             set_deadline();
         }
+        if (output_.size - output_.sent >= kEnough) {
+            send_early();
+        }
         return true;
     }
     if (stage_ == Stage::kResolving && !command->is_probe) {
@@ -369,6 +374,16 @@ bool RedisConnection::enqueue(const RedisCommand& command) {
     std::memcpy(out->bytes + out->size, command.bytes, command.size);
     out->size += command.size;
     return true;
+}
+
+/** What fails here fails once more when the turn ends. */
+void RedisConnection::send_early() {
+    Output* out = &output_;
+    ssize_t n = connection_->send(connection_, reinterpret_cast<u_char*>(out->bytes + out->sent),
+                                  out->size - out->sent);
+    if (n > 0) {
+        out->sent += static_cast<size_t>(n);
+    }
 }
 
 void RedisConnection::post_flush() {

@@ -1,7 +1,8 @@
 #pragma once
 
 // One connection of a worker to one Redis: nginx's events, timers and TLS; hiredis reads what
-// comes. Commands are pipelined: all of one turn of the event loop go out in one write.
+// comes. Commands are pipelined: those of one turn of the event loop go out in few writes, mostly
+// one.
 
 #include <cstdlib>
 
@@ -119,6 +120,7 @@ private:
     bool enqueue(const RedisCommand& command);
     void post_flush();
     void flush();
+    void send_early();
     void receive();
     void take_replies();
     void answer(const Reply& reply);
