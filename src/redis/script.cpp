@@ -410,6 +410,11 @@ local function take()
     return reply
 end
 
+-- Nearly all calls end here, before the rest is made.
+if ARGV[1] == 'take' then
+    return cmsgpack.pack(take())
+end
+
 -- What a node knows of a key that was lost, the amount of who lands last included. Of others that
 -- are still to land it might know what they will charge.
 local function known_with(seed, algorithm, amount, flights)
@@ -534,9 +539,7 @@ local function renew()
 end
 
 local reply
-if ARGV[1] == 'take' then
-    reply = take()
-elseif ARGV[1] == 'settle' then
+if ARGV[1] == 'settle' then
     reply = settle()
 elseif ARGV[1] == 'tell' then
     reply = hear()
