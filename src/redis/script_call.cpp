@@ -29,9 +29,9 @@ struct KnownHash {
     KeyHash hash;
 };
 
-// 256 KB, of which only what is used is there. A digest takes a tenth of the time that a worker
+// 512 KB, of which only what is used is there. A digest takes a tenth of the time that a worker
 // spends on a decision.
-constexpr size_t kKnownHashes = 8192;
+constexpr size_t kKnownHashes = 16'384;
 KnownHash known_hashes[kKnownHashes];
 
 bool sha256(std::string_view text, unsigned char* digest) {
