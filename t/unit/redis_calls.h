@@ -138,7 +138,7 @@ inline RedisCall settle_call(const std::vector<RedisSettlement>& settlements, Mi
         call.add_text(settlement.member);
         call.add(settlement.held, settlement.amount, settlement.limit->capacity);
         add_parameters(&call, *settlement.limit, wall);
-        call.arguments.push_back(settlement.seed);
+        call.add_text(settlement.seed);
     }
     return call;
 }
