@@ -337,6 +337,8 @@ private:
                 if (place(charge).missing) {
                     continue;
                 }
+                charge->access->journal.zone().header()->no_room.fetch_add(
+                    1, std::memory_order_relaxed);
                 bool allow = charge->access->on_full == OnFull::kAllow || charge->dry_run;
                 charge->verdict = allow ? Verdict::kUncounted : Verdict::kNoRoom;
                 if (charge->limit->algorithm == Algorithm::kHold) {

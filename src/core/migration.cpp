@@ -3,6 +3,8 @@
 #include <cstring>
 
 #include "core/eviction.h"
+#include "core/meters.h"
+#include "core/overrides.h"
 
 namespace ai_limit {
 
@@ -12,6 +14,8 @@ void copy_policies(const Zone& from, const Zone& to) {
     to.header()->uses = from.header()->uses;
     std::memcpy(static_cast<void*>(to.policy(1)), static_cast<const void*>(from.policy(1)),
                 sizeof(PolicyRecord) * kMaxPolicies);
+    copy_counts(from, to);
+    copy_overrides(from, to);
 }
 
 /** A record that its process may be changing at this moment, with the policy that belongs to the
@@ -46,6 +50,7 @@ bool insert(const Zone& to, const Geometry& geometry, uint64_t tag, const State&
         }
         first->overflowed |= cell.bucket != first ? 1 : 0;
     }
+    *to.tally(1) += cell.bucket->tags[cell.index] == 0 ? 1 : 0;
     cell.bucket->tags[cell.index] = tag;
     std::memcpy(state_words(cell.bucket, geometry, cell.index), state.words,
                 geometry.state_words * sizeof(uint64_t));

@@ -2,6 +2,10 @@
 
 #include <cstring>
 
+#include "core/meters.h"
+#include "core/overrides.h"
+#include "core/table.h"
+
 namespace ai_limit {
 
 namespace {
@@ -36,7 +40,7 @@ void purge(Journal* journal, const Geometry& geometry, uint32_t policy) {
             State state{};
             state.words[0] = *state_words(bucket, geometry, cell);
             if (bucket->tags[cell] != 0 && state.head.policy == policy) {
-                journal->write(&bucket->tags[cell], 0);
+                store_tag(journal, {bucket, cell}, 0);
             }
         }
         journal->finish();
@@ -141,6 +145,8 @@ uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, 
     for (KnownLimit& known : record->limits) {
         known.state.store(KnownLimit::kFree);
     }
+    forget_counts(zone, number);
+    forget_overrides(zone, number);
     give_numbers(record, limit);
     record->slowest = *limit;
     // The size makes the record one that is in use; a process killed before has changed nothing.

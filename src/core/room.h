@@ -5,6 +5,16 @@
 
 namespace ai_limit {
 
+/** Counts an entry that is forgotten for another. */
+inline void count_eviction(const Zone& zone, const Victim& victim) {
+    if (victim.cell.index == kNoCell || victim.cell.bucket->tags[victim.cell.index] == 0) {
+        return;
+    }
+    ZoneHeader* header = zone.header();
+    (victim.worth == Worth::kNothing ? header->idle_evictions : header->live_evictions)
+        .fetch_add(1, std::memory_order_relaxed);
+}
+
 /**
  * A cell for a new entry in one of its two locked buckets: a free one or that of an entry which has
  * come back completely, else one whose entry can move to its other bucket, else one whose entry is
@@ -22,7 +32,11 @@ Cell find_room(Journal* journal, const Geometry& geometry, Bucket* first, Bucket
         }
     }
     bool refuses = victim.worth == Worth::kRefused || victim.worth == Worth::kSpent;
-    return refuses && !evicts ? Cell{nullptr, kNoCell} : victim.cell;
+    if (refuses && !evicts) {
+        return {nullptr, kNoCell};
+    }
+    count_eviction(journal->zone(), victim);
+    return victim.cell;
 }
 
 }  // namespace ai_limit

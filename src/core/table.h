@@ -84,9 +84,14 @@ inline void store_state(Journal* journal, Cell cell, const Geometry& geometry, c
                    geometry.state_words);
 }
 
-/** Writes or empties a cell's tag; 0 empties it. */
+/** Writes or empties a cell's tag; 0 empties it. Keeps the number of entries. */
 inline void store_tag(Journal* journal, Cell cell, uint64_t tag) {
-    journal->write(&cell.bucket->tags[cell.index], tag);
+    uint64_t* place = &cell.bucket->tags[cell.index];
+    if ((*place == 0) != (tag == 0)) {
+        uint64_t* tally = journal->zone().tally(journal->number());
+        journal->write(tally, tag != 0 ? *tally + 1 : *tally - 1);
+    }
+    journal->write(place, tag);
 }
 
 }  // namespace ai_limit

@@ -23,8 +23,14 @@ uint64_t buckets_in(size_t bytes, const Geometry& geometry) {
 ZoneLayout layout_of(const ZoneSizes& sizes) {
     ZoneLayout layout{};
     layout.policies = round_up(sizeof(ZoneHeader));
-    layout.processes = layout.policies + round_up(sizeof(PolicyRecord) * kMaxPolicies);
-    layout.journals = layout.processes + round_up(sizeof(ProcessSlot) * kMaxProcesses);
+    layout.counts = layout.policies + round_up(sizeof(PolicyRecord) * kMaxPolicies);
+    layout.top_keys = layout.counts + round_up(sizeof(PolicyCounts) * kCountShards * kMaxPolicies);
+    layout.histories = layout.top_keys + round_up(sizeof(TopKeys) * kMaxPolicies);
+    layout.override_tags = layout.histories + round_up(sizeof(History) * kMaxPolicies);
+    layout.overrides = layout.override_tags + round_up(sizeof(uint64_t) * kMaxOverrides);
+    layout.processes = layout.overrides + round_up(sizeof(Override) * kMaxOverrides);
+    layout.tallies = layout.processes + round_up(sizeof(ProcessSlot) * kMaxProcesses);
+    layout.journals = layout.tallies + round_up(sizeof(uint64_t) * kMaxProcesses);
     layout.chunk_owners = layout.journals + round_up(sizeof(JournalData) * kMaxProcesses);
     layout.flights = layout.chunk_owners + round_up(sizeof(uint32_t) * sizes.flight_chunks);
     layout.small =

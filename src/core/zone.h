@@ -1,9 +1,10 @@
 #pragma once
 
-// What lies in one zone's shared memory, in this order: the header, the policies, the processes
-// that use the zone with a journal each, the records of requests in flight, the buckets of small
-// entries, the buckets of wide ones. No pointers: everything is found by its offset, so that each
-// process may map the zone where it likes. Everything is valid when it is zero.
+// What lies in one zone's shared memory, in this order: the header, the policies, what was counted
+// and seen of them (meters.h, top_keys.h, history.h), limits of single keys (overrides.h), the
+// processes that use the zone with a journal each, the records of requests in flight, the buckets
+// of small entries, the buckets of wide ones. No pointers: everything is found by its offset, so
+// that each process may map the zone where it likes. Everything is valid when it is zero.
 
 #include <atomic>
 #include <cstddef>
@@ -11,10 +12,11 @@
 
 #include "core/limit.h"
 #include "core/state.h"
+#include "core/statistics.h"
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 5;
+constexpr uint32_t kLayoutVersion = 6;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
@@ -87,7 +89,8 @@ struct ProcessSlot {
 // tokens, the one for what is used makes no room and writes but a mark; the one for a ledger makes
 // room as well.
 constexpr size_t kMaxLocks = (3 + 3 + 2) * kMaxSetPolicies;
-constexpr size_t kMaxUndo = kMaxSetPolicies * (2 * (2 * (1 + kWideStateBytes / 8) + 1) + 2);
+// Each tag that appears or goes is counted by one more word.
+constexpr size_t kMaxUndo = kMaxSetPolicies * (2 * (2 * (2 + kWideStateBytes / 8) + 2) + 2);
 
 /** A word as it was before it was changed. */
 struct Undo {
@@ -136,6 +139,20 @@ struct RemoteHealth {
 
 constexpr size_t kMaxRemotes = 64;  // further servers share their places
 
+constexpr uint32_t kMaxOverrides = 256;
+constexpr size_t kMaxRateText = 40;
+
+/** Another limit for one key of one policy, for a while; see overrides.h. */
+struct Override {
+    std::atomic<uint64_t> version;  // odd while it is written
+    Limit limit;
+    Millis expires_at;  // of the monotonic clock
+    uint32_t policy;
+    uint8_t rate_size, key_size;
+    char rate[kMaxRateText];
+    char key[kMaxTopKeyText];  // as a log shows it
+};
+
 struct ZoneHeader {
     uint32_t version;
     uint32_t uses;  // how often a policy was asked for, see PolicyRecord
@@ -152,12 +169,23 @@ struct ZoneHeader {
         alone_until;  // of the shared clock: what was decided alone is told by then
     std::atomic<int64_t> fewer_since;   // of the shared clock: they are fewer now; 0: they are not
     std::atomic<int64_t> next_beat_at;  // of the shared clock: when this node is to be heard of
+    std::atomic<uint64_t> idle_evictions;  // entries that had come back completely
+    std::atomic<uint64_t> live_evictions;  // entries that still counted
+    std::atomic<uint64_t> no_room;         // keys for which there was none
+    std::atomic<int64_t> next_sample_at;   // monotonic: of the history
+    std::atomic<uint32_t> overrides;       // places of them that are looked at
 };
 
 /** Where the parts lie, in bytes from the zone's start. */
 struct ZoneLayout {
     size_t policies;
+    size_t counts;
+    size_t top_keys;
+    size_t histories;
+    size_t override_tags;  // uint64_t each: of the key's entry, 0: a free place
+    size_t overrides;
     size_t processes;
+    size_t tallies;  // int64_t each: entries that a process number has made, less those it removed
     size_t journals;
     size_t chunk_owners;  // uint32_t each: number of the process that has the chunk, or 0
     size_t flights;
@@ -196,6 +224,23 @@ public:
     }
     ProcessSlot* process(uint32_t number) const {
         return at<ProcessSlot>(layout_.processes) + (number - 1);
+    }
+    /** Of one policy; see meters.h. */
+    PolicyCounts* counts(uint32_t number, uint32_t shard) const {
+        return at<PolicyCounts>(layout_.counts) + (number - 1) * kCountShards + shard;
+    }
+    TopKeys* top_keys(uint32_t number) const {
+        return at<TopKeys>(layout_.top_keys) + (number - 1);
+    }
+    History* history(uint32_t number) const {
+        return at<History>(layout_.histories) + (number - 1);
+    }
+    std::atomic<uint64_t>* override_tag(uint32_t place) const {
+        return at<std::atomic<uint64_t>>(layout_.override_tags) + place;
+    }
+    Override* override_at(uint32_t place) const { return at<Override>(layout_.overrides) + place; }
+    uint64_t* tally(uint32_t process) const {
+        return at<uint64_t>(layout_.tallies) + (process - 1);
     }
     JournalData* journal(uint32_t number) const {
         return at<JournalData>(layout_.journals) + (number - 1);

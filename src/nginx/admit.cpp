@@ -2,9 +2,11 @@
 
 #include "nginx/admit.h"
 
+#include "core/overrides.h"
 #include "nginx/accepted_codings.h"
 #include "nginx/answer.h"
 #include "nginx/body_filter.h"
+#include "nginx/count_requests.h"
 #include "nginx/header_filter.h"
 #include "nginx/policy_values.h"
 #include "nginx/refusal.h"
@@ -82,6 +84,9 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, P
     if (rc != NGX_OK) {
         return rc == NGX_DECLINED ? NGX_OK : rc;
     }
+    if (read_override(r, key.hash, &ask) != NGX_OK) {
+        return NGX_ERROR;
+    }
     bool tokens = ask.limit->measure == Measure::kTokens;
     ask.has_ledger = policy->tells && (passes_by_share(*policy, ask) ||
                                        may_have_been_alone(r, ask.access->journal.zone()));
@@ -133,6 +138,10 @@ __attribute__((noinline)) ngx_int_t add_other_charges(ngx_http_request_t* r,
     return NGX_OK;
 }
 
+inline bool may_be_overridden(const PolicyConf& policy) {
+    return policy.usable && has_overrides(policy.ask.access->journal.zone());
+}
+
 /** Adds the charges of one key's policies that apply and were not evaluated before. */
 inline __attribute__((always_inline)) ngx_int_t collect_run(ngx_http_request_t* r,
                                                             PolicyConf* const* policy,
@@ -141,7 +150,7 @@ inline __attribute__((always_inline)) ngx_int_t collect_run(ngx_http_request_t* 
     if (key.text.len == 0) {
         return NGX_OK;
     }
-    if (one->earlier == nullptr) {
+    if (one->earlier == nullptr && !may_be_overridden(**policy)) {
         policy = add_plain_charges(policy, end, key, one);
     }
     return policy == end ? NGX_OK : add_other_charges(r, policy, end, key, one);
@@ -244,8 +253,10 @@ inline __attribute__((always_inline)) ngx_int_t conclude(ngx_http_request_t* r,
     context->in_flight |= set.concurrency;
     context->refusal_status = 0;
     if (one->refused || one->dry_run || set.dry_run) {
+        count_results(*one);
         return refuse_or_pass(r, context, conf, one);
     }
+    count_passed(*one);
     return NGX_DECLINED;
 }
 

@@ -5,6 +5,7 @@
 #include "core/policies.h"
 #include "nginx/answer_decoder.h"
 #include "nginx/chunk_hiding.h"
+#include "nginx/count_requests.h"
 #include "nginx/request_body.h"
 #include "nginx/shared_decision.h"
 #include "nginx/shared_flights.h"
@@ -45,6 +46,7 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, const Token
             Amount tokens = weigh(used, one->parts[i].policy->weights);
             State after{};
             settle_charge(&one->charges[i], tokens, now, &after);
+            count_used(one->charges[i], one->parts[i], used, tokens, now);
             if (one->flights != nullptr && one->flights[i] != nullptr) {
                 // What is still to be told of it would count twice.
                 bool is_told = !may_have_been_alone(r, one->charges[i].access->journal.zone());

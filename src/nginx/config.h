@@ -45,6 +45,7 @@ struct ZoneConf {
     // A worker's own:
     ZoneAccess* access;
     ngx_event_t sweep;
+    ngx_event_t sampling;
 };
 
 /** The limits that a policy's variable stood for lately. */
@@ -75,9 +76,10 @@ struct PolicyConf {
     bool by_share;  // which it does as far as its share goes, not only while Redis is away
     Amount burst;   // 0: the number in the rate
     Millis time_zone;
-    Limit limit;     // where `variable` is null
-    Text* variable;  // holds a rate, or the slots of a concurrency
-    Amount cost;     // where `cost_variable` is null
+    ngx_str_t limit_text;  // of rate= or concurrency=
+    Limit limit;           // where `variable` is null
+    Text* variable;        // holds a rate, or the slots of a concurrency
+    Amount cost;           // where `cost_variable` is null
     Text* cost_variable;
     bool may_count_tokens;  // its rate is in tokens, or a variable holds it
     bool after_body;        // its key, rate or cost may depend on the request's body
@@ -94,6 +96,8 @@ struct PolicyConf {
     Ask hold;    // its other charge, where it counts tokens
     Ask ledger;  // its first charge, where this node may let requests through by itself
     Limit ledger_limit;
+    PolicyCounts* counts;  // where this process counts its requests
+    TopKeys* top_keys;
     bool usable;  // false where the zone has no room for this process
     bool plain;   // usable, and no variables hold its rate, its slots or its cost
     LimitMemo* memo;
@@ -133,6 +137,7 @@ struct MainConf {
     bool preaccess, access;           // phases that have something to do
     bool body_variables;              // somebody uses $ai_limit_model or $ai_limit_stream
     bool usage_variables;             // somebody uses what an answer says that it used
+    bool api;                         // there is an ai_limit_api
     bool tokens;                      // answers are of interest, to whomever
     ngx_int_t plain_header_variable;  // an $http_ variable that nobody defines
 };
@@ -146,6 +151,7 @@ struct LocConf {
     ngx_uint_t log_level;
     const UsagePaths* usage;  // null: automatic
     ngx_flag_t include_usage;
+    bool api_writes;  // ai_limit_api write=on; not inherited, like the handler that it sets
 };
 
 constexpr ngx_uint_t kHeadersOff = 1 << 8;  // beside HeaderStyles, to tell "off" from "not said"

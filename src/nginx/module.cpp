@@ -1,6 +1,7 @@
 // The tables that tell nginx what there is: directives, where they may stand, and what runs when.
 
 #include "nginx/admit.h"
+#include "nginx/api.h"
 #include "nginx/config.h"
 #include "nginx/directives.h"
 #include "nginx/header_filter.h"
@@ -47,6 +48,9 @@ ngx_command_t commands[] = {
     {ngx_string("ai_limit_include_usage"), kEverywhere | NGX_CONF_FLAG,
      ngx_http_ai_limit_include_usage, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocConf, include_usage),
      nullptr},
+
+    {ngx_string("ai_limit_api"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1,
+     ngx_http_ai_limit_api, NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
 
     ngx_null_command};
 

@@ -52,6 +52,7 @@ char* read_variable(ngx_conf_t* cf, ngx_str_t value, Text** text) {
 
 char* read_rate(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
     reader->policy->has_rate = true;
+    reader->policy->limit_text = value;
     if (has_variables(value)) {
         return read_variable(cf, value, &reader->policy->variable);
     }
@@ -69,6 +70,7 @@ char* read_rate(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* r
 char* read_concurrency(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
     PolicyConf* policy = reader->policy;
     policy->has_concurrency = true;
+    policy->limit_text = value;
     if (has_variables(value)) {
         return read_variable(cf, value, &policy->variable);
     }

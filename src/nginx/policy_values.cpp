@@ -1,10 +1,12 @@
 #include "nginx/policy_values.h"
 
 #include "core/number.h"
+#include "core/overrides.h"
 #include "core/policies.h"
 #include "core/rate.h"
 #include "core/shown_key.h"
 #include "nginx/request_body.h"
+#include "nginx/shared_zone.h"
 
 namespace ai_limit {
 
@@ -20,25 +22,6 @@ void log_mistake(ngx_http_request_t* r, const PolicyConf& policy, const char* wh
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "invalid %s \"%V\" of policy \"%V\": %s; mistakes so far: %uL", what, &text,
                   &policy.name, why, static_cast<uint64_t>(errors));
-}
-
-/** Why the text is no limit of this policy; nullptr where it is. */
-const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* limit) {
-    if (policy.has_concurrency) {
-        Amount slots = 0;
-        if (!read_whole(text, kMaxAmount, &slots)) {
-            return "expected a whole number";
-        }
-        *limit = concurrency_limit(slots);
-        return nullptr;
-    }
-    Rate rate;
-    if (const char* error = parse_rate(text, &rate)) {
-        return error;
-    }
-    const char* error = make_limit(policy.algorithm, rate, policy.burst, policy.time_zone, limit);
-    limit->by_wall = policy.limit.by_wall;
-    return error;
 }
 
 LimitMemo::Row* row_for(LimitMemo* memo, std::string_view text) {
@@ -128,6 +111,24 @@ ngx_int_t reserve_by_body(ngx_http_request_t* r, const PolicyConf& policy, const
 
 }  // namespace
 
+const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* limit) {
+    if (policy.has_concurrency) {
+        Amount slots = 0;
+        if (!read_whole(text, kMaxAmount, &slots)) {
+            return "expected a whole number";
+        }
+        *limit = concurrency_limit(slots);
+        return nullptr;
+    }
+    Rate rate;
+    if (const char* error = parse_rate(text, &rate)) {
+        return error;
+    }
+    const char* error = make_limit(policy.algorithm, rate, policy.burst, policy.time_zone, limit);
+    limit->by_wall = policy.limit.by_wall;
+    return error;
+}
+
 bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount) {
     if (text == "auto") {
         *reserve = Reserve::kAuto;
@@ -171,6 +172,22 @@ ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, Ask* ask) {
     }
     bool has_cost = policy->cost_variable != nullptr && ask->limit->measure != Measure::kTokens;
     return has_cost ? read_cost(r, policy, &ask->cost) : NGX_OK;
+}
+
+ngx_int_t read_override(ngx_http_request_t* r, uint64_t hash, Ask* ask) {
+    const Zone& zone = ask->access->journal.zone();
+    OverrideView found;
+    if (!has_overrides(zone) ||
+        !find_override(zone, tag_of(hash, ask->policy), now_by_nginx().monotonic, &found)) {
+        return NGX_OK;
+    }
+    Limit* own = static_cast<Limit*>(ngx_palloc(r->pool, sizeof(Limit)));
+    if (own == nullptr) {
+        return NGX_ERROR;
+    }
+    *own = found.limit;
+    ask->limit = own;
+    return NGX_OK;
 }
 
 }  // namespace ai_limit

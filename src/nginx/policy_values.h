@@ -12,6 +12,16 @@ namespace ai_limit {
  */
 ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, Ask* ask);
 
+/** Puts the limit that an operator has set for this key into `ask`, where there is one. `hash`: by
+ * hash_key(). NGX_ERROR where there is no memory. */
+ngx_int_t read_override(ngx_http_request_t* r, uint64_t hash, Ask* ask);
+
+/**
+ * Reads a limit that the policy may have: a rate, or a number of slots. Returns nullptr, or a
+ * static text that says what is wrong.
+ */
+const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* limit);
+
 /** Reads `auto`, `off` or a whole number, of tokens; false where the text is none of these. */
 bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount);
 

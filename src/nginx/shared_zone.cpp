@@ -6,7 +6,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/history.h"
+#include "core/meters.h"
 #include "core/migration.h"
+#include "core/overrides.h"
 #include "core/policies.h"
 #include "core/shared_clock.h"
 #include "nginx/client_identity.h"
@@ -19,7 +22,8 @@ namespace ai_limit {
 
 namespace {
 
-constexpr ngx_msec_t kSweepInterval = 400;  // a dead worker's slots are back within a second
+constexpr ngx_msec_t kSweepInterval = 400;     // a dead worker's slots are back within a second
+constexpr ngx_msec_t kSamplingInterval = 500;  // whether a sample is due
 
 const Host kHost = {is_process_alive, yield_processor};
 
@@ -128,15 +132,41 @@ void sweep(ngx_event_t* event) noexcept {
     }
 }
 
-/** A worker that has died is missed by those that remain; not all are replaced by the master. */
-void start_sweeping(ZoneConf* zone, ngx_log_t* log) {
+void sample(ngx_event_t* event) noexcept {
+    ZoneConf* zone =
+        reinterpret_cast<ZoneConf*>(reinterpret_cast<char*>(event) - offsetof(ZoneConf, sampling));
+    if (zone->access->journal.is_open()) {
+        sample_zone(zone);
+        ngx_add_timer(event, kSamplingInterval);
+    }
+}
+
+/** Begins what a worker does every so often, and what does not keep it from ending. */
+void start_timer(ngx_event_t* event, ngx_event_handler_pt handler, ngx_msec_t interval,
+                 ngx_log_t* log) {
     static ngx_connection_t no_connection;  // nginx's debug log asks an event for its connection
     no_connection.fd = static_cast<ngx_socket_t>(-1);
-    zone->sweep.handler = sweep;
-    zone->sweep.data = &no_connection;
-    zone->sweep.log = log;
-    zone->sweep.cancelable = 1;
-    ngx_add_timer(&zone->sweep, kSweepInterval);
+    event->handler = handler;
+    event->data = &no_connection;
+    event->log = log;
+    event->cancelable = 1;
+    ngx_add_timer(event, interval);
+}
+
+/** A single process has nobody to sweep up after, and its zones may go while its timers stay. */
+void start_timers(ngx_cycle_t* cycle, ZoneConf* zone, bool is_seen) {
+    if (ngx_process != NGX_PROCESS_WORKER || !zone->access->journal.is_open()) {
+        return;
+    }
+    if (zone->flights) {
+        // A worker that has died is missed by those that remain; not all are replaced by the
+        // master.
+        start_timer(&zone->sweep, sweep, kSweepInterval, cycle->log);
+    }
+    if (is_seen) {
+        sample_zone(zone);
+        start_timer(&zone->sampling, sample, kSamplingInterval, cycle->log);
+    }
 }
 
 ngx_int_t enter_zone(ngx_cycle_t* cycle, ZoneConf* zone) {
@@ -152,10 +182,6 @@ ngx_int_t enter_zone(ngx_cycle_t* cycle, ZoneConf* zone) {
     start_shared_clock(journal->zone(), now_by_nginx());
     start_ledgers(journal->zone(), now_by_nginx().wall);
     reclaim_dead(journal, now_by_nginx());
-    // A single process has nobody to sweep up after, and its zones may go while its timers stay.
-    if (zone->flights && ngx_process == NGX_PROCESS_WORKER) {
-        start_sweeping(zone, cycle->log);
-    }
     return NGX_OK;
 }
 
@@ -197,6 +223,11 @@ void register_in_zone(PolicyConf* policy) {
                                                 &policy->ledger_limit, false);
     }
     ngx_shmtx_unlock(&pool->mutex);
+    if (policy->ask.policy != 0) {
+        const Journal& journal = zone->access->journal;
+        policy->counts = counts_of(journal.zone(), policy->ask.policy, journal.number());
+        policy->top_keys = journal.zone().top_keys(policy->ask.policy);
+    }
     policy->usable = policy->ask.policy != 0 &&
                      (!policy->may_count_tokens || policy->hold.policy != 0) &&
                      (!policy->tells || policy->ledger.policy != 0);
@@ -205,6 +236,17 @@ void register_in_zone(PolicyConf* policy) {
 }
 
 }  // namespace
+
+void sample_zone(ZoneConf* zone) {
+    const Zone& seen = zone->access->journal.zone();
+    Millis now = now_by_nginx().monotonic;
+    if (take_samples(seen, now) && has_overrides(seen)) {
+        ngx_slab_pool_t* pool = reinterpret_cast<ngx_slab_pool_t*>(zone->shm->shm.addr);
+        ngx_shmtx_lock(&pool->mutex);
+        drop_expired_overrides(seen, now);
+        ngx_shmtx_unlock(&pool->mutex);
+    }
+}
 
 ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone) {
     zone->sizes = sizes_for(zone->size, zone->small, zone->wide, zone->ledgers);
@@ -241,6 +283,9 @@ ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle) {
     find_plain_headers(cycle, conf);
     for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
         register_in_zone(static_cast<PolicyConf**>(conf->policies.elts)[i]);
+    }
+    for (ngx_uint_t i = 0; i < conf->zones.nelts; ++i) {
+        start_timers(cycle, static_cast<ZoneConf**>(conf->zones.elts)[i], conf->api);
     }
     return NGX_OK;
 }

@@ -15,6 +15,9 @@ ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle);
 void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle);
 }
 
+/** Notes what the zone's policies have counted by now, where that is due (core/history.h). */
+void sample_zone(ZoneConf* zone);
+
 /** Both clocks, as nginx caches them. */
 inline Now now_by_nginx() {
     ngx_time_t* wall = ngx_timeofday();

@@ -216,7 +216,7 @@ protected:
 
     /** Of all but what nobody changes meanwhile. */
     std::vector<char> snapshot() const {
-        return std::vector<char>(memory.data() + layout_of(zone.sizes()).chunk_owners,
+        return std::vector<char>(memory.data() + layout_of(zone.sizes()).tallies,
                                  memory.data() + memory.size());
     }
     void restore(const std::vector<char>& before) {

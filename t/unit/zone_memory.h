@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/admission.h"
+#include "core/meters.h"
 #include "core/migration.h"
 #include "core/policies.h"
 
@@ -227,14 +228,23 @@ inline Amount look(const ZoneUser& user, const ZonePolicy& policy, uint64_t hash
     return request.used(0);
 }
 
-/** Whether no bucket of the zone is locked and no process has anything unfinished. */
+/** Whether no bucket of the zone is locked, no process has anything unfinished, and there are as
+ * many entries as the zone says. */
 inline bool is_at_rest(const Zone& zone) {
+    uint64_t entries = 0;
     for (const Geometry& geometry : {kSmall, kWide}) {
         for (uint64_t i = 0; i < zone.buckets(geometry); ++i) {
-            if (zone.bucket(geometry, i)->lock.load() != 0) {
+            const Bucket* bucket = zone.bucket(geometry, i);
+            if (bucket->lock.load() != 0) {
                 return false;
             }
+            for (uint32_t cell = 0; cell < geometry.cells; ++cell) {
+                entries += bucket->tags[cell] != 0 ? 1 : 0;
+            }
         }
+    }
+    if (entries != count_entries(zone)) {
+        return false;
     }
     for (uint32_t number = 1; number <= kMaxProcesses; ++number) {
         if (zone.journal(number)->locks != 0 || zone.journal(number)->undos != 0 ||

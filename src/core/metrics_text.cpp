@@ -1,0 +1,144 @@
+#include "core/metrics_text.h"
+
+namespace ai_limit {
+
+namespace {
+
+/** The format's own escapes: backslash, quote, new line. */
+void write_label_value(std::string_view value, TextWriter& out) {
+    for (char c : value) {
+        if (c == '\n') {
+            out.text("\\n");
+        } else {
+            out.text(c == '\\' || c == '"' ? std::string_view("\\") : std::string_view());
+            out.text({&c, 1});
+        }
+    }
+}
+
+void write_label(Label label, TextWriter& out) {
+    out.text(label.name);
+    out.text("=\"");
+    write_label_value(label.value, out);
+    out.text("\"");
+}
+
+void write_requests(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+    Label name = {"policy", policy.name};
+    write_sample(metric, name, {"result", "passed"}, policy.totals.passed, out);
+    write_sample(metric, name, {"result", "rejected"}, policy.totals.rejected, out);
+    write_sample(metric, name, {"result", "rejected_dry_run"}, policy.totals.rejected_dry_run, out);
+}
+
+void write_tokens(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+    Label name = {"policy", policy.name};
+    write_sample(metric, name, {"type", "input"}, policy.totals.input_tokens, out);
+    write_sample(metric, name, {"type", "output"}, policy.totals.output_tokens, out);
+    write_sample(metric, name, {"type", "cached_input"}, policy.totals.cached_input_tokens, out);
+}
+
+void write_reserved(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+    write_sample(metric, {"policy", policy.name}, {}, policy.load.reserved_tokens, out);
+}
+
+void write_overshoot(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+    write_sample(metric, {"policy", policy.name}, {}, policy.totals.overshoot_tokens, out);
+}
+
+void write_missing(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+    write_sample(metric, {"policy", policy.name}, {}, policy.totals.usage_missing, out);
+}
+
+void write_in_flight(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+    write_sample(metric, {"policy", policy.name}, {}, policy.load.in_flight, out);
+}
+
+bool every(const PolicySnapshot&) {
+    return true;
+}
+bool counts_tokens(const PolicySnapshot& policy) {
+    return policy.counts_tokens;
+}
+bool counts_in_flight(const PolicySnapshot& policy) {
+    return policy.counts_in_flight;
+}
+
+void write_entries(std::string_view metric, const ZoneSnapshot& zone, TextWriter& out) {
+    write_sample(metric, {"zone", zone.name}, {}, zone.entries, out);
+}
+
+void write_capacity(std::string_view metric, const ZoneSnapshot& zone, TextWriter& out) {
+    write_sample(metric, {"zone", zone.name}, {}, zone.capacity, out);
+}
+
+void write_evictions(std::string_view metric, const ZoneSnapshot& zone, TextWriter& out) {
+    write_sample(metric, {"zone", zone.name}, {"kind", "idle"}, zone.idle_evictions, out);
+    write_sample(metric, {"zone", zone.name}, {"kind", "live"}, zone.live_evictions, out);
+}
+
+}  // namespace
+
+const PolicyMetric kPolicyMetrics[] = {
+    {{"ai_limit_requests_total", "counter",
+      "Requests that the policy took part in: passed, rejected by it, or rejected on a dry run."},
+     every,
+     write_requests},
+    {{"ai_limit_tokens_total", "counter",
+      "LLM tokens that requests under the policy used. Cached input is a part of the input."},
+     counts_tokens,
+     write_tokens},
+    {{"ai_limit_reserved_tokens", "gauge",
+      "LLM tokens that are held for requests that have not ended."},
+     counts_tokens,
+     write_reserved},
+    {{"ai_limit_overshoot_tokens_total", "counter", "LLM tokens that were used above the limit."},
+     counts_tokens,
+     write_overshoot},
+    {{"ai_limit_usage_missing_total", "counter",
+      "Answers that did not say what they used, and were charged by estimate."},
+     counts_tokens,
+     write_missing},
+    {{"ai_limit_in_flight", "gauge", "Requests in flight."}, counts_in_flight, write_in_flight},
+};
+const size_t kPolicyMetricCount = sizeof(kPolicyMetrics) / sizeof(kPolicyMetrics[0]);
+
+const ZoneMetric kZoneMetrics[] = {
+    {{"ai_limit_zone_entries", "gauge", "Entries in the zone, one or two for a key of a policy."},
+     write_entries},
+    {{"ai_limit_zone_capacity", "gauge", "Entries that the zone has room for."}, write_capacity},
+    {{"ai_limit_zone_evictions_total", "counter",
+      "Entries that made room for others: idle ones had come back completely, live ones counted."},
+     write_evictions},
+};
+const size_t kZoneMetricCount = sizeof(kZoneMetrics) / sizeof(kZoneMetrics[0]);
+
+void write_family(const Metric& metric, TextWriter& out) {
+    out.text("# HELP ");
+    out.text(metric.name);
+    out.text(" ");
+    out.text(metric.help);
+    out.text("\n# TYPE ");
+    out.text(metric.name);
+    out.text(" ");
+    out.text(metric.type);
+    out.text("\n");
+}
+
+void write_sample(std::string_view metric, Label first, Label second, uint64_t value,
+                  TextWriter& out) {
+    out.text(metric);
+    if (!first.name.empty()) {
+        out.text("{");
+        write_label(first, out);
+        if (!second.name.empty()) {
+            out.text(",");
+            write_label(second, out);
+        }
+        out.text("}");
+    }
+    out.text(" ");
+    out.number(value);
+    out.text("\n");
+}
+
+}  // namespace ai_limit

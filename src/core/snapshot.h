@@ -1,0 +1,37 @@
+#pragma once
+
+// What an operator is shown, as plain data: gathered once, written as JSON (status_json.h) or for
+// Prometheus (metrics_text.h).
+
+#include "core/history.h"
+#include "core/meters.h"
+#include "core/top_keys.h"
+
+namespace ai_limit {
+
+struct ZoneSnapshot {
+    std::string_view name;
+    uint64_t bytes;  // for entries, as configured
+    uint64_t entries, capacity;
+    uint64_t idle_evictions, live_evictions;
+    uint64_t no_room;  // keys for which there was none
+};
+
+/** The texts are the configuration's. */
+struct PolicySnapshot {
+    std::string_view name, zone, key, phase, algorithm, sync;
+    std::string_view limit;    // as configured: a rate, a number of slots, or a variable
+    std::string_view measure;  // "requests", "tokens", "in_flight"
+    bool dry_run;
+    bool counts_tokens;
+    bool counts_in_flight;
+    PolicyTotals totals;
+    PolicyLoad load;
+    uint32_t number;  // in the zone
+};
+
+constexpr size_t kShownTopKeys = 10;  // by each measure
+
+ZoneSnapshot look_at(const Zone& zone);
+
+}  // namespace ai_limit

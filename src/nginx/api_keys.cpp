@@ -1,0 +1,244 @@
+// /keys: one key of one policy.
+
+#include "core/json_writer.h"
+#include "core/key_entry.h"
+#include "core/overrides.h"
+#include "core/policies.h"
+#include "core/query.h"
+#include "core/shown_key.h"
+#include "nginx/api_output.h"
+#include "nginx/api_resources.h"
+#include "nginx/policy_values.h"
+#include "nginx/shared_zone.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr size_t kMaxKeyJson = 8 * 1024;
+constexpr size_t kMaxKey = 4096;
+constexpr time_t kLongestTime = time_t{366} * 24 * 3600;
+
+/** Writes are rare, and nginx frees this lock where a worker dies. */
+class WriteLock {
+public:
+    explicit WriteLock(const ZoneConf& zone)
+        : pool_(reinterpret_cast<ngx_slab_pool_t*>(zone.shm->shm.addr)) {
+        ngx_shmtx_lock(&pool_->mutex);
+    }
+    ~WriteLock() { ngx_shmtx_unlock(&pool_->mutex); }
+    WriteLock(const WriteLock&) = delete;
+    WriteLock& operator=(const WriteLock&) = delete;
+
+private:
+    ngx_slab_pool_t* pool_;
+};
+
+/** What is asked, and of whom. */
+struct KeyRequest {
+    Query query;
+    PolicyConf* policy;
+    std::string_view key;
+    KeyQuestion question;
+
+    const Zone& zone() const { return policy->zone->access->journal.zone(); }
+    uint64_t tag() const { return tag_of(question.hash, question.use); }
+};
+
+void write_override(const OverrideView& found, JsonWriter& json) {
+    json.open("override", '{');
+    json.text("rate", found.rate_text());
+    json.number("expires_in", seconds_rounded_up(found.expires_in));
+    json.close('}');
+}
+
+std::string_view name_of(Measure measure) {
+    return measure == Measure::kTokens     ? "tokens"
+           : measure == Measure::kInFlight ? "in_flight"
+                                           : "requests";
+}
+
+void write_head(const KeyRequest& asked, JsonWriter& json) {
+    char buffer[kMaxShownKey];
+    TextWriter shown(buffer, sizeof(buffer));
+    write_shown_key(asked.key, shown);
+    json.open('{');
+    json.text("policy", view(asked.policy->name));
+    json.text("key", shown.view());
+}
+
+ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked) {
+    Now now = now_by_nginx();
+    OverrideView found;
+    bool overridden = find_override(asked->zone(), asked->tag(), now.monotonic, &found);
+    if (overridden) {
+        asked->question.limit = &found.limit;
+    }
+    KeyAnswer answer{};
+    if (!read_key(asked->question, now, &answer)) {
+        if (!overridden) {
+            return send_api_error(r, NGX_HTTP_NOT_FOUND, "nothing is counted for this key");
+        }
+        answer.limit = found.limit;
+        answer.said = describe(found.limit, State{}, 1, false, now);
+    }
+    ApiOutput output(r);
+    TextWriter out = output.begin(kMaxKeyJson);
+    JsonWriter json(out);
+    write_head(*asked, json);
+    json.text("measure", name_of(answer.limit.measure));
+    json.number("limit", answer.said.limit);
+    json.number("remaining", answer.said.remaining);
+    json.number("reset", seconds_rounded_up(answer.said.reset));
+    json.number("used", answer.used);
+    if (asked->question.hold != 0) {
+        json.number("reserved", answer.held);
+    }
+    if (overridden) {
+        write_override(found, json);
+    }
+    json.close('}');
+    out.text("\n");
+    output.end(out);
+    return output.send(NGX_HTTP_OK, kJsonType);
+}
+
+ngx_int_t forget(ngx_http_request_t* r, KeyRequest* asked) {
+    if (asked->policy->has_concurrency) {
+        return send_api_error(r, NGX_HTTP_BAD_REQUEST,
+                              "requests in flight end by themselves, they cannot be forgotten by",
+                              view(asked->policy->name));
+    }
+    bool overridden = false;
+    {
+        WriteLock lock(*asked->policy->zone);
+        overridden = remove_override(asked->zone(), asked->tag(), now_by_nginx().monotonic);
+    }
+    if (!forget_key(asked->question) && !overridden) {
+        return send_api_error(r, NGX_HTTP_NOT_FOUND, "nothing is counted for this key");
+    }
+    ApiOutput output(r);
+    TextWriter out = output.begin(kMaxKeyJson);
+    JsonWriter json(out);
+    write_head(*asked, json);
+    json.truth("forgotten", true);
+    json.close('}');
+    out.text("\n");
+    output.end(out);
+    return output.send(NGX_HTTP_OK, kJsonType);
+}
+
+/** Reads rate= and ttl=; returns what is wrong, or nullptr. */
+const char* read_wish(const KeyRequest& asked, std::string_view* rate, Limit* limit,
+                      Millis* lasts) {
+    std::string_view text;
+    if (!asked.query.get("rate", rate) || !asked.query.get("ttl", &text)) {
+        return "rate= and ttl= are needed, such as rate=600r/m and ttl=1h";
+    }
+    if (rate->size() > kMaxRateText) {
+        return "rate= is too long";
+    }
+    const PolicyConf& policy = *asked.policy;
+    if (const char* error = parse_limit(policy, *rate, limit)) {
+        return error;
+    }
+    if (limit->measure == Measure::kTokens && !policy.may_count_tokens) {
+        return "rate= is in tokens, but the policy counts requests";
+    }
+    if (policy.variable == nullptr && limit->measure != policy.limit.measure) {
+        return "rate= has another unit than the policy";
+    }
+    ngx_str_t time = to_ngx(text);
+    time_t seconds = text.empty() ? NGX_ERROR : ngx_parse_time(&time, 1);
+    if (seconds == NGX_ERROR || seconds <= 0 || seconds > kLongestTime) {
+        return "ttl= is no time from 1s to 366d, such as 90s, 15m or 1h";
+    }
+    *lasts = Millis{seconds} * 1000;
+    return nullptr;
+}
+
+ngx_int_t override_limit(ngx_http_request_t* r, KeyRequest* asked) {
+    std::string_view rate;
+    Limit limit{};
+    Millis lasts = 0;
+    if (const char* error = read_wish(*asked, &rate, &limit, &lasts)) {
+        return send_api_error(r, NGX_HTTP_BAD_REQUEST, error);
+    }
+    Millis now = now_by_nginx().monotonic;
+    note_limit(asked->zone(), asked->question.use, &limit);
+    bool is_set = false;
+    {
+        WriteLock lock(*asked->policy->zone);
+        is_set = set_override(
+            asked->zone(),
+            {asked->tag(), asked->question.use, &limit, rate, asked->key, now + lasts}, now);
+    }
+    if (!is_set) {
+        return send_api_error(r, NGX_HTTP_CONFLICT,
+                              "there are 256 overrides in this zone already, delete one first");
+    }
+    return send_key(r, asked);
+}
+
+/** The arguments of every method; those of PUT are known to all, so that they are seen at once
+ * where they do not belong. */
+ngx_int_t read_request(ngx_http_request_t* r, KeyRequest* asked) {
+    static constexpr std::string_view kForReading[] = {"policy", "key"};
+    static constexpr std::string_view kForPut[] = {"policy", "key", "rate", "ttl"};
+    char* buffer = static_cast<char*>(ngx_pnalloc(r->pool, r->args.len + 1));
+    if (buffer == nullptr) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (const char* error = asked->query.parse(view(r->args), buffer)) {
+        return send_api_error(
+            r, r->args.len > kMaxQuery ? NGX_HTTP_REQUEST_URI_TOO_LARGE : NGX_HTTP_BAD_REQUEST,
+            error);
+    }
+    std::string_view unknown = r->method & NGX_HTTP_PUT ? asked->query.unknown(kForPut)
+                                                        : asked->query.unknown(kForReading);
+    if (!unknown.empty()) {
+        return send_api_error(r, NGX_HTTP_BAD_REQUEST, "unknown argument", unknown);
+    }
+    std::string_view name;
+    if (!asked->query.get("policy", &name) || !asked->query.get("key", &asked->key) ||
+        asked->key.empty()) {
+        return send_api_error(r, NGX_HTTP_BAD_REQUEST, "policy= and key= are needed");
+    }
+    if (asked->key.size() > kMaxKey) {
+        return send_api_error(r, NGX_HTTP_REQUEST_URI_TOO_LARGE, "key= is too long");
+    }
+    asked->policy = find_policy(main_conf(r), name);
+    if (asked->policy == nullptr || !asked->policy->usable) {
+        return send_api_error(r, NGX_HTTP_NOT_FOUND, "unknown policy", name);
+    }
+    return NGX_DECLINED;
+}
+
+KeyQuestion question_of(const PolicyConf& policy, std::string_view key) {
+    KeyQuestion question{};
+    question.access = policy.zone->access;
+    question.hash = hash_key(question.access->journal.zone(), key);
+    question.limit = policy.variable == nullptr ? &policy.limit : nullptr;
+    question.use = policy.ask.policy;
+    question.hold = policy.may_count_tokens ? policy.hold.policy : 0;
+    question.ledger = policy.tells ? policy.ledger.policy : 0;
+    question.is_shared = policy.shared;
+    return question;
+}
+
+}  // namespace
+
+ngx_int_t answer_for_key(ngx_http_request_t* r) {
+    KeyRequest asked{};
+    ngx_int_t rc = read_request(r, &asked);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+    asked.question = question_of(*asked.policy, asked.key);
+    if (r->method & NGX_HTTP_DELETE) {
+        return forget(r, &asked);
+    }
+    return r->method & NGX_HTTP_PUT ? override_limit(r, &asked) : send_key(r, &asked);
+}
+
+}  // namespace ai_limit

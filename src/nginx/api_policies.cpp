@@ -1,0 +1,88 @@
+#include "nginx/api_policies.h"
+
+namespace ai_limit {
+
+namespace {
+
+std::string_view name_of(Algorithm algorithm) {
+    switch (algorithm) {
+        case Algorithm::kSlidingWindow:
+            return "sliding_window";
+        case Algorithm::kFixedWindow:
+            return "fixed_window";
+        case Algorithm::kConcurrency:
+            return "concurrency";
+        default:
+            return "token_bucket";
+    }
+}
+
+std::string_view name_of(Measure measure) {
+    switch (measure) {
+        case Measure::kTokens:
+            return "tokens";
+        case Measure::kInFlight:
+            return "in_flight";
+        default:
+            return "requests";
+    }
+}
+
+std::string_view sync_of(const PolicyConf& policy, char* buffer) {
+    if (!policy.shared) {
+        return "off";
+    }
+    if (!policy.by_share) {
+        return "strict";
+    }
+    TextWriter text(buffer, kMaxSyncText);
+    text.number(static_cast<uint64_t>(policy.ledger_limit.period_length));
+    text.text("ms");
+    return text.view();
+}
+
+}  // namespace
+
+PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* sync) {
+    const Zone& zone = policy.zone->access->journal.zone();
+    PolicySnapshot seen{};
+    seen.name = view(policy.name);
+    seen.zone = view(policy.zone->name);
+    seen.key = view(policy.key.source);
+    seen.phase = policy.preaccess ? "preaccess" : "access";
+    seen.algorithm = name_of(policy.algorithm);
+    seen.sync = sync_of(policy, sync);
+    seen.limit = view(policy.limit_text);
+    // Where a variable holds the limit, this is what it held last.
+    seen.measure = name_of(zone.policy(policy.ask.policy)->slowest.measure);
+    seen.dry_run = policy.dry_run;
+    seen.counts_tokens = policy.may_count_tokens;
+    seen.counts_in_flight = policy.has_concurrency;
+    seen.totals = read_totals(zone, seen.name);
+    seen.load.in_flight = loads[policy.ask.policy].in_flight;
+    seen.load.reserved_tokens = loads[policy.ask.policy].reserved_tokens;
+    seen.number = policy.ask.policy;
+    return seen;
+}
+
+ZoneLoads* read_all_loads(ngx_http_request_t* r, const MainConf& conf) {
+    ZoneLoads* loads = static_cast<ZoneLoads*>(
+        ngx_pcalloc(r->pool, ngx_max(conf.zones.nelts, ngx_uint_t{1}) * sizeof(ZoneLoads)));
+    for (ngx_uint_t i = 0; loads != nullptr && i < conf.zones.nelts; ++i) {
+        const Journal& journal = static_cast<ZoneConf**>(conf.zones.elts)[i]->access->journal;
+        if (journal.is_open()) {
+            read_loads(journal.zone(), loads[i]);
+        }
+    }
+    return loads;
+}
+
+ngx_uint_t index_of(const MainConf& conf, const ZoneConf* zone) {
+    ngx_uint_t i = 0;
+    while (static_cast<ZoneConf**>(conf.zones.elts)[i] != zone) {
+        ++i;
+    }
+    return i;
+}
+
+}  // namespace ai_limit

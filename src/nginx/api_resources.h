@@ -1,0 +1,16 @@
+#pragma once
+
+// What there is under the location of ai_limit_api. Each says what a content handler returns.
+
+#include "nginx/config.h"
+
+namespace ai_limit {
+
+ngx_int_t send_page(ngx_http_request_t* r);
+ngx_int_t send_status(ngx_http_request_t* r);
+ngx_int_t send_metrics(ngx_http_request_t* r);
+
+/** GET, and where the location may write, DELETE and PUT. */
+ngx_int_t answer_for_key(ngx_http_request_t* r);
+
+}  // namespace ai_limit

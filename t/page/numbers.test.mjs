@@ -1,0 +1,138 @@
+// What the page shows is what nginx tells, as text.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { BASE, eventually, exact, fact, shows, stat, withPage } from './browser.mjs';
+import { MockApi, WHOLE_KEY, example } from './mock_api.mjs';
+
+/** Every number of `status` stands on the page, as it is. */
+async function assertShows(page, status) {
+    assert.equal(await page.locator('article').count(), status.policies.length);
+    for (const policy of status.policies) {
+        await assertShowsPolicy(page, policy);
+    }
+    for (const zone of status.zones) {
+        const part = page.locator(`[data-zone="${zone.name}"]`);
+        assert.equal((await fact(part, 'Entries').getAttribute('title')).replaceAll(',', ''), `${zone.entries} of ${zone.capacity}`);
+        assert.equal(parseInt((await fact(part, 'Evicted, idle').getAttribute('title')).replaceAll(',', ''), 10), zone.evictions.idle);
+        assert.equal(parseInt((await fact(part, 'Evicted, still').getAttribute('title')).replaceAll(',', ''), 10), zone.evictions.live);
+        assert.equal(await exact(fact(part, 'Found no room')), zone.no_room);
+    }
+    assert.equal(await page.locator('#redis-card').isVisible(), Boolean(status.redis));
+    if (status.redis) {
+        const part = page.locator('#redis-card');
+        assert.equal(await page.textContent('#redis-up'), status.redis.up ? 'up' : 'down');
+        assert.equal(await exact(fact(part, 'Commands')), status.redis.commands.ok);
+        assert.equal(await exact(fact(part, 'Errors')), status.redis.commands.error);
+        assert.equal(await exact(fact(part, 'Timeouts')), status.redis.commands.timeout);
+    }
+    assert.deepEqual(await page.locator('#overrides .key').allTextContents(), status.overrides.map(override => override.key));
+}
+
+async function assertShowsPolicy(page, policy) {
+    const card = page.locator(`[data-policy="${policy.name}"]`);
+    assert.equal(await card.locator('h2').textContent(), policy.name);
+    assert.ok((await card.locator('.limit').textContent()).startsWith(policy.limit));
+    const tokens = policy.tokens ?? {};
+    const dryRun = policy.dry_run || policy.requests.rejected_dry_run ? policy.requests.rejected_dry_run : undefined;
+    const wanted = {
+        Passed: policy.requests.passed, Refused: policy.requests.rejected, 'Would refuse': dryRun,
+        'In flight': policy.in_flight, 'Tokens in': tokens.input, 'Tokens out': tokens.output, Reserved: tokens.reserved,
+        Overshoot: tokens.overshoot, 'No usage': tokens.usage_missing,
+    };
+    const shown = await card.locator('[data-stat]:visible').evaluateAll(nodes => nodes.map(node =>
+        [node.dataset.stat, Number(node.querySelector('b').title.replaceAll(',', ''))]));
+    assert.deepEqual(shown, Object.entries(wanted).filter(([, n]) => n !== undefined));
+    for (const tab of policy.tokens ? ['requests', 'refusals', 'tokens'] : ['requests', 'refusals']) {
+        await card.locator(`[data-tab=${tab}]`).click();
+        const more = card.getByText(/^Show all/);
+        if (await more.isVisible()) {
+            await more.click();
+        }
+        const rows = await card.locator('.top li').evaluateAll(nodes => nodes.map(node =>
+            [node.querySelector('.key').textContent, Number(node.querySelector('.count').title.replaceAll(',', ''))]));
+        assert.deepEqual(rows, policy.top_keys[tab].map(({ key, count }) => [key, count]));
+    }
+}
+
+test('shows what /status of nginx tells', async () => {
+    const status = await (await fetch(`${BASE}/status`)).json();
+    await withPage(null, {}, page => assertShows(page, status));
+});
+
+test('shows all that there can be, and abbreviates what is large', async () => {
+    await withPage(new MockApi(), {}, async page => {
+        await assertShows(page, example());
+        assert.equal(await stat(page, 'user', 'Passed').textContent(), '1.23\u202fM');
+        assert.equal(await stat(page, 'user', 'Refused').textContent(), '1,413');
+        assert.deepEqual(await page.locator('[data-policy=tokens] .badge').allTextContents(), ['shared: 100ms', '3 errors']);
+        assert.deepEqual(await page.locator('[data-policy=slots] .badge').allTextContents(), ['dry run']);
+    });
+});
+
+test('draws what was refused below the line and what passed above it, with the times of the place', async () => {
+    await withPage(new MockApi(), {}, async page => {
+        const chart = page.locator('[data-policy=user] .chart');
+        const box = name => chart.locator(`[data-series=${name}]`).boundingBox();
+        const [passed, refused] = [await box('passed'), await box('rejected')];
+        assert.ok(refused.y >= passed.y + passed.height - 1, 'apart');
+        assert.ok(passed.height > 3 * refused.height, 'of one scale');
+        const label = await chart.locator('[role=img]').getAttribute('aria-label');
+        const { history } = example().policies[0];
+        const total = list => list.reduce((a, b) => a + b, 0).toLocaleString('en');
+        assert.ok(label.includes(`${total(history.passed)} passed, ${total(history.rejected)} refused`), label);
+        // 13:45 UTC.
+        const texts = await chart.locator('text').allTextContents();
+        assert.deepEqual(texts.filter(text => text.includes(':')), ['22:36', '22:38', '22:40', '22:42', '22:44']);
+    });
+});
+
+test('reads single moments of a chart by keyboard', async () => {
+    await withPage(new MockApi(), {}, async page => {
+        const chart = page.locator('[data-policy=user] .chart');
+        await chart.locator('[role=img]').focus();
+        await page.keyboard.press('ArrowLeft');
+        await page.keyboard.press('ArrowLeft');
+        const { history } = example().policies[0];
+        await shows(chart.locator('figcaption'), `22:44:50\u2002${history.passed.at(-2)} passed, ${history.rejected.at(-2)} refused`);
+        await page.keyboard.press('Escape');
+        await shows(chart.locator('figcaption'), 'Requests per 5 s');
+    });
+});
+
+test('says what to do where there is no policy yet, and shows the first one when it comes', async () => {
+    const api = new MockApi({ ...example(), policies: [], overrides: [], redis: null });
+    await withPage(api, {}, async page => {
+        assert.ok(await page.getByText('ai_limit_policy per_client').isVisible());
+        assert.ok(!(await page.locator('#find').isVisible()));
+        api.status = example();
+        await eventually(page, () => page.locator('[data-policy=user]').isVisible(), 'a policy');
+        assert.ok(!(await page.locator('#empty').isVisible()));
+    });
+});
+
+test('takes what nginx tells for text', async () => {
+    const evil = '<script>window.hit=1</script><img src=x onerror="window.hit=1">';
+    const status = example();
+    const [policy] = status.policies;
+    Object.assign(policy, { name: evil, key: evil, limit: evil, zone: evil, sync: evil, algorithm: evil });
+    policy.top_keys.requests = [{ key: evil, count: 3, whole: true }, { key: evil, count: 2, whole: false }];
+    status.overrides = [{ policy: evil, key: evil, rate: evil, expires_in: 60 }];
+    status.zones[0].name = evil;
+    Object.assign(status.redis, { sync: evil, on_failure: evil, up: false });
+    status.version = evil;
+    const known = { policy: evil, key: evil, measure: 'requests', limit: 60, remaining: 1, reset: 3, used: 59, override: { rate: evil, expires_in: 9 } };
+    const api = new MockApi(status, { [`${evil} ${evil}`]: known });
+    await withPage(api, {}, async page => {
+        const card = page.locator('article').first();
+        assert.equal(await card.locator('h2').textContent(), evil);
+        assert.deepEqual(await card.locator('.top .key').allTextContents(), [evil, evil]);
+        await card.locator('.top button.key').click();
+        await shows(page.locator('#found-name'), evil);
+        await shows(page.locator('#found-facts'), evil);
+        assert.deepEqual(api.asked('GET').at(-1), `GET keys?policy=${encodeURIComponent(evil)}&key=${encodeURIComponent(evil)}`);
+        assert.equal(await page.evaluate(() => window.hit), undefined);
+        assert.equal(await page.locator('img, script:not(body > script)').count(), 0);
+    });
+});

@@ -1,0 +1,3 @@
+import { example } from './mock_api.mjs';
+
+process.stdout.write(JSON.stringify(example()));

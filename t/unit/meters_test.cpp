@@ -1,0 +1,216 @@
+// What is counted for operators: over processes, names, reloads and another size.
+
+#include <gtest/gtest.h>
+
+#include "core/history.h"
+#include "core/metrics_text.h"
+#include "core/migration.h"
+#include "core/overrides.h"
+#include "core/status_json.h"
+#include "zone_memory.h"
+
+namespace ai_limit {
+namespace {
+
+constexpr Now kNow{1'000'000'000, 1'755'780'000'000};
+constexpr Millis kHour = 3'600'000;
+
+TEST(Meters, CountsOfAllProcessesAndNumbersOfANameAreSummedUp) {
+    ZoneMemory memory(sizes_for(64 * 1024, true, true));
+    const Zone& zone = memory.zone();
+    ZonePolicy bucket = add_policy(zone, "user", hourly(Algorithm::kTokenBucket, 5));
+    ZonePolicy window = add_policy(zone, "user", hourly(Algorithm::kSlidingWindow, 5));
+    ZonePolicy other = add_policy(zone, "other", hourly(Algorithm::kTokenBucket, 5));
+    for (uint32_t process = 1; process <= 20; ++process) {
+        count_one(&counts_of(zone, bucket.number, process)->passed);
+        count_one(&counts_of(zone, window.number, process)->rejected);
+        count_tokens(counts_of(zone, other.number, process), {10, 5, 2});
+    }
+    PolicyTotals totals = read_totals(zone, "user");
+    EXPECT_EQ(totals.passed, 20u);
+    EXPECT_EQ(totals.rejected, 20u);
+    EXPECT_EQ(totals.input_tokens, 0u);
+    totals = read_totals(zone, "other");
+    EXPECT_EQ(totals.input_tokens, 200u);
+    EXPECT_EQ(totals.output_tokens, 100u);
+    EXPECT_EQ(totals.cached_input_tokens, 40u);
+}
+
+TEST(Meters, CountsMoveToAZoneOfAnotherSize) {
+    ZoneMemory memory(sizes_for(64 * 1024, true, true));
+    ZonePolicy policy = add_policy(memory.zone(), "user", hourly(Algorithm::kTokenBucket, 5));
+    ZoneUser user(memory.zone(), &kAllAlive, 1);
+    for (uint64_t hash = 1; hash <= 300; ++hash) {
+        Request(user).charge(policy, hash << 40).admit(kNow);
+    }
+    count_one(&counts_of(memory.zone(), policy.number, 1)->passed);
+    ZoneMemory larger(sizes_for(256 * 1024, true, true));
+    copy_zone(user.journal(), larger.zone(), kNow);
+    EXPECT_EQ(read_totals(larger.zone(), "user").passed, 1u);
+    EXPECT_EQ(count_entries(larger.zone()), 300u);
+    EXPECT_TRUE(is_at_rest(larger.zone()));
+}
+
+TEST(Meters, RequestsUnderWayAreReadFromTheirRecords) {
+    ZoneMemory memory(sizes_for(64 * 1024, true, true));
+    const Zone& zone = memory.zone();
+    ZonePolicy slots = add_policy(zone, "slots", concurrency_limit(10));
+    TokenPolicy tokens = add_token_policy(zone, "tokens", hourly(Algorithm::kTokenBucket, 1000));
+    ZoneUser user(zone, &kAllAlive, 1);
+    Request first(user);
+    first.charge(slots, 1 << 20).charge_tokens(tokens, 2 << 20, 70);
+    ASSERT_TRUE(first.admit(kNow));
+    Request second(user);
+    second.charge(slots, 1 << 20);
+    ASSERT_TRUE(second.admit(kNow));
+    PolicyLoad loads[kMaxPolicies + 1] = {};
+    read_loads(zone, loads);
+    EXPECT_EQ(loads[slots.number].in_flight, 2u);
+    EXPECT_EQ(loads[tokens.used.number].reserved_tokens, 70u);
+}
+
+TEST(Meters, EvictionsAreToldApart) {
+    ZoneMemory memory({8, 8, 1});
+    const Zone& zone = memory.zone();
+    ZonePolicy policy = add_policy(zone, "user", hourly(Algorithm::kTokenBucket, 5));
+    ZoneUser user(zone, &kAllAlive, 1);
+    for (uint64_t hash = 1; hash <= 100; ++hash) {
+        Request(user).charge(policy, hash * 0x9E3779B97F4A7C15).admit(kNow);
+    }
+    uint64_t live = zone.header()->live_evictions.load();
+    EXPECT_EQ(live, 100 - count_entries(zone));
+    EXPECT_EQ(zone.header()->idle_evictions.load(), 0u);
+    Now later = {kNow.monotonic + 2 * kHour, kNow.wall + 2 * kHour};
+    for (uint64_t hash = 101; hash <= 110; ++hash) {
+        Request(user).charge(policy, hash * 0x9E3779B97F4A7C15).admit(later);
+    }
+    EXPECT_EQ(zone.header()->live_evictions.load(), live);
+    EXPECT_GT(zone.header()->idle_evictions.load(), 0u);
+}
+
+TEST(History, StepsAreWhatWasCountedBetweenSamples) {
+    ZoneMemory memory(sizes_for(64 * 1024, true, false));
+    const Zone& zone = memory.zone();
+    ZonePolicy policy = add_policy(zone, "user", hourly(Algorithm::kTokenBucket, 5));
+    PolicyCounts* counts = counts_of(zone, policy.number, 3);
+    HistoryStep steps[kShownSamples];
+    Millis at = 1'000;
+    EXPECT_TRUE(take_samples(zone, at));
+    EXPECT_FALSE(take_samples(zone, at + kSampleInterval - 1));
+    EXPECT_EQ(read_history(zone, policy.number, steps), 0u);
+    for (uint64_t i = 1; i <= 300; ++i) {
+        for (uint64_t n = 0; n < i; ++n) {
+            count_one(&counts->passed);
+        }
+        count_tokens(counts, {i, i, 0});
+        EXPECT_TRUE(take_samples(zone, at += kSampleInterval));
+        size_t count = read_history(zone, policy.number, steps);
+        ASSERT_EQ(count, i < kShownSamples ? i : kShownSamples);
+        EXPECT_EQ(steps[count - 1].passed, i);
+        EXPECT_EQ(steps[0].passed, i - count + 1);
+        EXPECT_EQ(steps[count - 1].tokens, 2 * i);
+    }
+}
+
+TEST(Overrides, AreFoundUntilTheyEnd) {
+    ZoneMemory memory(sizes_for(64 * 1024, true, false));
+    const Zone& zone = memory.zone();
+    Limit limit = hourly(Algorithm::kTokenBucket, 500);
+    OverrideView found;
+    EXPECT_FALSE(has_overrides(zone));
+    EXPECT_TRUE(set_override(zone, {1000, 1, &limit, "500r/h", "sk-1234567890abcdef", 90}, 50));
+    EXPECT_TRUE(has_overrides(zone));
+    ASSERT_TRUE(find_override(zone, 1000, 60, &found));
+    EXPECT_EQ(found.limit.capacity, 500u);
+    EXPECT_EQ(found.expires_in, 30);
+    EXPECT_EQ(found.rate_text(), "500r/h");
+    EXPECT_EQ(found.shown_key(),
+              "sk-1\xE2\x80\xA6"
+              "cdef");
+    EXPECT_FALSE(find_override(zone, 1001, 60, &found));
+    EXPECT_FALSE(find_override(zone, 1000, 90, &found));
+    drop_expired_overrides(zone, 90);
+    EXPECT_FALSE(has_overrides(zone));
+}
+
+TEST(Overrides, TheLastOneOfAKeyCounts) {
+    ZoneMemory memory(sizes_for(64 * 1024, true, false));
+    const Zone& zone = memory.zone();
+    Limit few = hourly(Algorithm::kTokenBucket, 5);
+    Limit many = hourly(Algorithm::kTokenBucket, 50);
+    EXPECT_TRUE(set_override(zone, {1000, 1, &few, "5r/h", "ip:a", 90}, 0));
+    EXPECT_TRUE(set_override(zone, {1000, 1, &many, "50r/h", "ip:a", 90}, 0));
+    OverrideView found;
+    ASSERT_TRUE(find_override(zone, 1000, 0, &found));
+    EXPECT_EQ(found.limit.capacity, 50u);
+    EXPECT_TRUE(remove_override(zone, 1000, 0));
+    EXPECT_FALSE(remove_override(zone, 1000, 0));
+    EXPECT_FALSE(has_overrides(zone));
+}
+
+TEST(Overrides, ThereAreOnlySoManyAndThoseThatEndedMakeRoom) {
+    ZoneMemory memory(sizes_for(64 * 1024, true, false));
+    const Zone& zone = memory.zone();
+    Limit limit = hourly(Algorithm::kTokenBucket, 5);
+    for (uint64_t i = 0; i < kMaxOverrides; ++i) {
+        ASSERT_TRUE(
+            set_override(zone, {1000 + i, 1, &limit, "5r/h", "ip:a", i == 7 ? 50 : 900}, 0));
+    }
+    EXPECT_FALSE(set_override(zone, {5000, 1, &limit, "5r/h", "ip:b", 900}, 0));
+    EXPECT_TRUE(set_override(zone, {1000, 1, &limit, "5r/h", "ip:a", 900}, 0));
+    EXPECT_TRUE(set_override(zone, {5000, 1, &limit, "5r/h", "ip:b", 900}, 50));
+    OverrideView found;
+    EXPECT_TRUE(find_override(zone, 5000, 60, &found));
+    EXPECT_FALSE(find_override(zone, 1007, 60, &found));
+    ZoneMemory larger(sizes_for(256 * 1024, true, true));
+    copy_overrides(zone, larger.zone());
+    EXPECT_TRUE(find_override(larger.zone(), 5000, 60, &found));
+    forget_overrides(zone, 1);
+    EXPECT_FALSE(has_overrides(zone));
+}
+
+TEST(MetricsText, LabelsAreEscaped) {
+    char buffer[kMaxSample];
+    TextWriter out(buffer, sizeof(buffer));
+    write_sample("m", {"zone", "a\"b\\c\nd"}, {"kind", "x"}, 7, out);
+    EXPECT_EQ(out.view(), "m{zone=\"a\\\"b\\\\c\\nd\",kind=\"x\"} 7\n");
+}
+
+TEST(StatusJson, TheLargestPolicyHasRoom) {
+    ZoneMemory memory(sizes_for(64 * 1024, true, false));
+    const Zone& zone = memory.zone();
+    ZonePolicy policy = add_policy(zone, "user", hourly(Algorithm::kTokenBucket, 5));
+    PolicyCounts* counts = counts_of(zone, policy.number, 1);
+    for (uint64_t i = 0; i < 2 * kShownSamples; ++i) {
+        uint64_t large = i % 2 == 0 ? UINT64_MAX - i : i;
+        counts->passed.store(large);
+        counts->rejected.store(large);
+        counts->rejected_dry_run.store(large);
+        counts->input_tokens.store(large);
+        take_samples(zone, static_cast<Millis>(i) * kSampleInterval);
+    }
+    std::string ugly(200, '\x01');
+    for (uint64_t i = 0; i < 100; ++i) {
+        for (TopMeasure measure :
+             {TopMeasure::kRequests, TopMeasure::kRefusals, TopMeasure::kTokens}) {
+            note_key(zone.top_keys(policy.number), measure, 1, i << 32 | 256, "ip:" + ugly,
+                     1'000'000'000'000);
+        }
+    }
+    std::string name(kMaxPolicyName, 'n');
+    PolicySnapshot seen{};
+    seen.name = name;
+    seen.totals = read_totals(zone, "user");
+    seen.counts_tokens = true;
+    seen.counts_in_flight = true;
+    seen.number = policy.number;
+    std::string buffer(kMaxPolicyJson, '\0');
+    TextWriter out(buffer.data(), buffer.size());
+    JsonWriter json(out);
+    write_policy_json(zone, seen, 0, json);
+    EXPECT_FALSE(out.overflowed());
+    EXPECT_LT(out.view().size(), kMaxPolicyJson / 2);
+}
+
+}  // namespace
+}  // namespace ai_limit

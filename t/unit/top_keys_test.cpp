@@ -1,0 +1,142 @@
+// The keys that stand out: they are found among many, and counted no higher than they were seen.
+
+#include "core/top_keys.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "random.h"
+
+namespace ai_limit {
+namespace {
+
+constexpr uint64_t kEpoch = 7;
+constexpr size_t kMost = 10;
+
+struct Seen {
+    std::unique_ptr<TopKeys> keys = std::make_unique<TopKeys>();
+
+    void note(uint64_t tag, const std::string& key, uint64_t amount = 1, uint64_t epoch = kEpoch) {
+        note_key(keys.get(), TopMeasure::kRequests, epoch, tag, key, amount);
+    }
+
+    std::map<std::string, uint64_t> top(uint64_t epoch = kEpoch) const {
+        TopKey best[kMost];
+        size_t count = read_top_keys(*keys, TopMeasure::kRequests, epoch, best, kMost);
+        std::map<std::string, uint64_t> all;
+        for (size_t i = 0; i < count; ++i) {
+            EXPECT_TRUE(i == 0 || best[i - 1].count >= best[i].count);
+            all[std::string(best[i].shown())] = best[i].count;
+        }
+        return all;
+    }
+};
+
+/** As a zone would: any 64 bits but small ones. */
+uint64_t tag_number(uint64_t number) {
+    return (number + 1) * 0x9E3779B97F4A7C15 | 256;
+}
+
+TEST(TopKeys, FewKeysAreCountedExactly) {
+    Seen seen;
+    seen.note(tag_number(1), "ip:10.0.0.1", 3);
+    seen.note(tag_number(2), "ip:10.0.0.2");
+    seen.note(tag_number(1), "ip:10.0.0.1", 4);
+    EXPECT_EQ(seen.top(),
+              (std::map<std::string, uint64_t>{{"ip:10.0.0.1", 7}, {"ip:10.0.0.2", 1}}));
+}
+
+TEST(TopKeys, SecretsAreShortenedAndToldApartFromWholeKeys) {
+    Seen seen;
+    seen.note(tag_number(1), "sk-1234567890abcdef", 2);
+    seen.note(tag_number(2), "key:0123456789abcdef0123456789abcdef");
+    TopKey best[kMost];
+    ASSERT_EQ(read_top_keys(*seen.keys, TopMeasure::kRequests, kEpoch, best, kMost), 2u);
+    EXPECT_EQ(best[0].shown(),
+              "sk-1\xE2\x80\xA6"
+              "cdef");
+    EXPECT_FALSE(best[0].is_whole);
+    EXPECT_EQ(best[1].shown(), "key:0123456789abcdef0123456789abcdef");
+    EXPECT_TRUE(best[1].is_whole);
+}
+
+TEST(TopKeys, WhatIsTooLongIsCutAndNotWhole) {
+    Seen seen;
+    seen.note(tag_number(1), "ip:" + std::string(200, 'x'));
+    TopKey best[kMost];
+    ASSERT_EQ(read_top_keys(*seen.keys, TopMeasure::kRequests, kEpoch, best, kMost), 1u);
+    EXPECT_EQ(best[0].shown().size(), kMaxTopKeyText);
+    EXPECT_FALSE(best[0].is_whole);
+}
+
+TEST(TopKeys, MeasuresAreApart) {
+    Seen seen;
+    note_key(seen.keys.get(), TopMeasure::kTokens, kEpoch, tag_number(1), "ip:1", 5);
+    EXPECT_TRUE(seen.top().empty());
+}
+
+TEST(TopKeys, HeavyKeysStandOutAmongManyThatComeOnce) {
+    for (uint64_t seed = 1; seed <= 5; ++seed) {
+        Seen seen;
+        Random random(seed);
+        std::map<std::string, uint64_t> truth;
+        for (uint64_t i = 0; i < 200'000; ++i) {
+            // Five keys with two in a hundred requests each, 180,000 keys with one request each.
+            uint64_t heavy = random.below(50);
+            uint64_t number = heavy < 5 ? heavy : 1000 + i;
+            std::string key = "ip:" + std::to_string(number);
+            ++truth[key];
+            seen.note(tag_number(number), key);
+        }
+        std::map<std::string, uint64_t> top = seen.top();
+        for (uint64_t heavy = 0; heavy < 5; ++heavy) {
+            std::string key = "ip:" + std::to_string(heavy);
+            ASSERT_TRUE(top.count(key)) << "seed " << seed << " misses " << key;
+            EXPECT_GE(top[key], truth[key] * 9 / 10);
+        }
+        for (const auto& [key, count] : top) {
+            EXPECT_LE(count, truth[key]) << key;
+        }
+    }
+}
+
+TEST(TopKeys, AListLastsForItsTimeAndTheNext) {
+    Seen seen;
+    seen.note(tag_number(1), "ip:1", 5);
+    seen.note(tag_number(1), "ip:1", 2, kEpoch + 1);
+    seen.note(tag_number(2), "ip:2", 1, kEpoch + 1);
+    EXPECT_EQ(seen.top(kEpoch + 1), (std::map<std::string, uint64_t>{{"ip:1", 7}, {"ip:2", 1}}));
+    EXPECT_EQ(seen.top(kEpoch + 2), (std::map<std::string, uint64_t>{{"ip:1", 2}, {"ip:2", 1}}));
+    EXPECT_TRUE(seen.top(kEpoch + 3).empty());
+    seen.note(tag_number(3), "ip:3", 1, kEpoch + 3);
+    EXPECT_EQ(seen.top(kEpoch + 3), (std::map<std::string, uint64_t>{{"ip:3", 1}}));
+}
+
+TEST(TopKeys, AProcessWhoseClockIsLateDoesNotEmptyAList) {
+    Seen seen;
+    seen.note(tag_number(1), "ip:1", 5, kEpoch + 2);
+    seen.note(tag_number(2), "ip:2", 5, kEpoch);
+    EXPECT_EQ(seen.top(kEpoch + 2), (std::map<std::string, uint64_t>{{"ip:1", 5}}));
+}
+
+TEST(TopKeys, APlaceThatIsBeingWrittenIsNotShown) {
+    Seen seen;
+    seen.note(tag_number(1), "ip:1", 5);
+    TopList& list = seen.keys->lists[0][kEpoch % 2];
+    for (TopSet& set : list.sets) {
+        for (auto& tag : set.tags) {
+            if (tag.load() != 0) {
+                tag.store(1);  // its writer was killed
+            }
+        }
+    }
+    EXPECT_TRUE(seen.top().empty());
+    seen.note(tag_number(1), "ip:1", 5);
+    EXPECT_EQ(seen.top(), (std::map<std::string, uint64_t>{{"ip:1", 5}}));
+}
+
+}  // namespace
+}  // namespace ai_limit
