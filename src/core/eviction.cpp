@@ -36,6 +36,10 @@ Appraisal appraise(const Zone& zone, const Geometry& geometry, Cell cell, Now no
     }
     State state{};
     load_state(cell, geometry, &state);
+    return appraise_state(zone, state, now);
+}
+
+Appraisal appraise_state(const Zone& zone, State state, Now now) {
     if (state.head.policy == 0 || zone.policy(state.head.policy)->name_size == 0) {
         return {Worth::kNothing, 1};
     }

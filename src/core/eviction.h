@@ -32,6 +32,9 @@ struct Appraisal {
 
 Appraisal appraise(const Zone& zone, const Geometry& geometry, Cell cell, Now now);
 
+/** The same of an entry's state, wherever it lies. */
+Appraisal appraise_state(const Zone& zone, State state, Now now);
+
 template <typename Pinned>
 Victim choose_victim(const Zone& zone, const Geometry& geometry, Bucket* first, Bucket* second,
                      Now now, const Pinned& pinned) {

@@ -5,6 +5,7 @@
 #include "core/eviction.h"
 #include "core/meters.h"
 #include "core/overrides.h"
+#include "core/placing.h"
 
 namespace ai_limit {
 
@@ -32,31 +33,6 @@ FlightRecord read(const FlightRecord* record) {
     return flight;
 }
 
-/** Whether `a` is worth less than `b`. */
-bool is_less(Appraisal a, Appraisal b) {
-    return a.worth < b.worth || (a.worth == b.worth && a.order < b.order);
-}
-
-/** Where there is no room, the entry that matters least goes: it may be the new one. */
-bool insert(const Zone& to, const Geometry& geometry, uint64_t tag, const State& state,
-            Appraisal worth, Now now) {
-    Bucket* first = first_bucket(to, geometry, tag, state.head.policy);
-    Cell cell = {first, find_tag(first, geometry, 0)};
-    if (cell.index == kNoCell) {
-        Bucket* second = second_bucket(to, geometry, tag);
-        cell = choose_victim(to, geometry, first, second, now, [](Cell) { return false; }).cell;
-        if (cell.index == kNoCell || is_less(worth, appraise(to, geometry, cell, now))) {
-            return false;
-        }
-        first->overflowed |= cell.bucket != first ? 1 : 0;
-    }
-    *to.tally(1) += cell.bucket->tags[cell.index] == 0 ? 1 : 0;
-    cell.bucket->tags[cell.index] = tag;
-    std::memcpy(state_words(cell.bucket, geometry, cell.index), state.words,
-                geometry.state_words * sizeof(uint64_t));
-    return true;
-}
-
 /** False where there is no room for the count. */
 bool count_flight(const Zone& to, FlightRecord flight, Now now) {
     uint32_t policy = static_cast<uint32_t>(flight.policy);
@@ -74,7 +50,7 @@ bool count_flight(const Zone& to, FlightRecord flight, Now now) {
     State state{};
     state.concurrency.policy = policy & 0xff;
     state.concurrency.used = flight.amount;
-    return insert(to, kSmall, flight.tag, state, {Worth::kInFlight, 0}, now);
+    return place_entry(to, kSmall, flight.tag, state, {Worth::kInFlight, 0}, now);
 }
 
 void copy_process(const Zone& from, const Zone& to, uint32_t number) {
@@ -126,7 +102,7 @@ void copy_entries(Journal* from, const Zone& to, const Geometry& geometry, Now n
             if (worth.worth != Worth::kNothing && worth.worth != Worth::kInFlight) {
                 State state{};
                 load_state({bucket, index}, geometry, &state);
-                insert(to, geometry, bucket->tags[index], state, worth, now);
+                place_entry(to, geometry, bucket->tags[index], state, worth, now);
             }
         }
         from->finish();

@@ -79,6 +79,29 @@ void add_any(SlidingWindowState* state, Amount cost) {
     *newest = sum < UINT32_MAX ? static_cast<uint32_t>(sum) : UINT32_MAX;
 }
 
+void move_clock(SlidingWindowState* state, Millis from, Millis to) {
+    Millis length = length_of_sub_window(state->period_seconds);
+    if (length == 0) {
+        return;
+    }
+    // Sub-windows of the other clock begin elsewhere: each becomes the later of those that it is
+    // parts of. A clock that has just begun has none before its zero, which then counts for them.
+    Millis apart = to - from;
+    Millis steps = apart / length + (apart % length > 0 ? 1 : 0);
+    SlidingWindowState old = *state;
+    Millis newest = static_cast<Millis>(old.newest) + steps;
+    state->newest = newest > 0 ? static_cast<uint64_t>(newest) : 0;
+    for (uint32_t& slot : state->used) {
+        slot = 0;
+    }
+    for (uint64_t back = 0; back < kSlots && back <= old.newest; ++back) {
+        Millis number = newest - static_cast<Millis>(back);
+        uint32_t* slot = &state->used[number > 0 ? static_cast<uint64_t>(number) % kSlots : 0];
+        Amount sum = Amount{*slot} + old.used[(old.newest - back) % kSlots];
+        *slot = sum < UINT32_MAX ? static_cast<uint32_t>(sum) : UINT32_MAX;
+    }
+}
+
 Millis until_back(const SlidingWindowState& state, Amount amount, Millis now) {
     if (amount == 0) {
         return 0;

@@ -21,6 +21,12 @@ void add(SlidingWindowState* state, Amount cost);
 /** The same for a cost that need not fit; the newest sub-window's count stops at 2^32 - 1. */
 void add_any(SlidingWindowState* state, Amount cost);
 
+/**
+ * Counts by another clock, which shows `to` where this one, to which the state was advanced, shows
+ * `from`. Nothing leaves earlier than it would have, and all up to one sub-window later.
+ */
+void move_clock(SlidingWindowState* state, Millis from, Millis to);
+
 /** Milliseconds from `now` until at least `amount` of what is used have come back. */
 Millis until_back(const SlidingWindowState& state, Amount amount, Millis now);
 

@@ -29,9 +29,9 @@ ZoneLayout layout_of(const ZoneSizes& sizes) {
     layout.override_tags = layout.histories + round_up(sizeof(History) * kMaxPolicies);
     layout.overrides = layout.override_tags + round_up(sizeof(uint64_t) * kMaxOverrides);
     layout.processes = layout.overrides + round_up(sizeof(Override) * kMaxOverrides);
-    layout.tallies = layout.processes + round_up(sizeof(ProcessSlot) * kMaxProcesses);
-    layout.journals = layout.tallies + round_up(sizeof(uint64_t) * kMaxProcesses);
-    layout.chunk_owners = layout.journals + round_up(sizeof(JournalData) * kMaxProcesses);
+    layout.journals = layout.processes + round_up(sizeof(ProcessSlot) * kMaxProcesses);
+    layout.tallies = layout.journals + round_up(sizeof(JournalData) * kMaxProcesses);
+    layout.chunk_owners = layout.tallies + round_up(sizeof(uint64_t) * kMaxProcesses);
     layout.flights = layout.chunk_owners + round_up(sizeof(uint32_t) * sizes.flight_chunks);
     layout.small =
         layout.flights + round_up(sizeof(FlightRecord) * kFlightsPerChunk * sizes.flight_chunks);

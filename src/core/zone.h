@@ -75,6 +75,7 @@ struct PolicyRecord {
     std::atomic<uint64_t> refill_millis[kNoRateNumber - 1];  // by rate_number, from 1
     KnownLimit limits[kMaxKnownLimits];                      // by their number, from 1
     uint32_t varies;                                         // a variable holds its limit
+    uint32_t is_shared;  // nodes share it: its entries are by shared_clock.h
 };
 
 /** A process that uses the zone. `pid` is 0 in a free one. */
@@ -174,6 +175,8 @@ struct ZoneHeader {
     std::atomic<uint64_t> no_room;         // keys for which there was none
     std::atomic<int64_t> next_sample_at;   // monotonic: of the history
     std::atomic<uint32_t> overrides;       // places of them that are looked at
+    std::atomic<int64_t> next_save_at;     // monotonic: of the state file
+    std::atomic<uint32_t> save_failed;     // which has been said
 };
 
 /** Where the parts lie, in bytes from the zone's start. */
@@ -185,8 +188,8 @@ struct ZoneLayout {
     size_t override_tags;  // uint64_t each: of the key's entry, 0: a free place
     size_t overrides;
     size_t processes;
-    size_t tallies;  // int64_t each: entries that a process number has made, less those it removed
     size_t journals;
+    size_t tallies;  // int64_t each: entries that a process number has made, less those it removed
     size_t chunk_owners;  // uint32_t each: number of the process that has the chunk, or 0
     size_t flights;
     size_t small;

@@ -32,6 +32,8 @@ struct Position {
     ngx_uint_t line;
 };
 
+struct StateSaver;  // state_saver.cpp
+
 struct ZoneConf {
     ngx_str_t name;
     size_t size;  // for entries, in bytes
@@ -40,12 +42,16 @@ struct ZoneConf {
     ngx_uint_t policies;                 // how many use it
     ZoneSizes sizes;
     ngx_shm_zone_t* shm;
-    void* memory;  // where the zone lies; set by init_zone()
+    void* memory;          // where the zone lies; set by init_zone()
+    ngx_str_t state_path;  // with a zero behind it; empty: none
+    ngx_str_t state_temp;  // what is renamed to that when it is written
+    ngx_cycle_t* cycle;
 
     // A worker's own:
     ZoneAccess* access;
     ngx_event_t sweep;
     ngx_event_t sampling;
+    StateSaver* saver;  // nullptr: nothing is saved
 };
 
 /** The limits that a policy's variable stood for lately. */

@@ -45,6 +45,32 @@ char* read_on_full(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, ZoneConf* zo
     return NGX_CONF_OK;
 }
 
+char* read_state(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, const MainConf& main,
+                 ZoneConf* zone) {
+    static constexpr std::string_view kTempEnding = ".new";
+    if (value.len == 0) {
+        return mistake(cf, "no file in", word);
+    }
+    zone->state_path = value;
+    if (ngx_conf_full_name(cf->cycle, &zone->state_path, 0) != NGX_OK) {
+        return error_result();
+    }
+    for (ngx_uint_t i = 0; i < main.zones.nelts; ++i) {
+        if (view(static_cast<ZoneConf**>(main.zones.elts)[i]->state_path) ==
+            view(zone->state_path)) {
+            return mistake(cf, "another zone has the same file in", word);
+        }
+    }
+    size_t size = zone->state_path.len + kTempEnding.size();
+    u_char* temp = static_cast<u_char*>(ngx_pnalloc(cf->pool, size + 1));
+    if (temp == nullptr) {
+        return error_result();
+    }
+    ngx_sprintf(temp, "%V.new%Z", &zone->state_path);
+    zone->state_temp = {size, temp};
+    return NGX_CONF_OK;
+}
+
 }  // namespace
 
 char* ngx_http_ai_limit_zone(ngx_conf_t* cf, ngx_command_t*, void* conf) {
@@ -65,6 +91,9 @@ char* ngx_http_ai_limit_zone(ngx_conf_t* cf, ngx_command_t*, void* conf) {
             result = has_on_full ? mistake(cf, "duplicate parameter", word)
                                  : read_on_full(cf, word, value, zone);
             has_on_full = true;
+        } else if (value_of(word, "state=", &value)) {
+            result = zone->state_path.len != 0 ? mistake(cf, "duplicate parameter", word)
+                                               : read_state(cf, word, value, *main, zone);
         } else {
             result = mistake(cf, "invalid parameter", word);
         }

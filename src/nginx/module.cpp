@@ -88,5 +88,5 @@ ngx_module_t ngx_http_ai_limit_module = {NGX_MODULE_V1,
                                          nullptr,  // init thread
                                          nullptr,  // exit thread
                                          ai_limit::ngx_http_ai_limit_exit_process,
-                                         nullptr,  // exit master
+                                         ai_limit::ngx_http_ai_limit_exit_master,
                                          NGX_MODULE_V1_PADDING};

@@ -17,6 +17,7 @@
 #include "nginx/shared_decision.h"
 #include "nginx/shared_flights.h"
 #include "nginx/shared_ledgers.h"
+#include "nginx/state_saver.h"
 
 namespace ai_limit {
 
@@ -98,7 +99,7 @@ ngx_int_t create_zone(ngx_shm_zone_t* shm, ZoneConf* zone) {
     pool->data = zone->memory;
     ZoneConf* running = running_zone(shm);
     if (running == nullptr || running->memory == nullptr) {
-        Zone::create(zone->memory, zone->sizes, secret);
+        create_from_state_file(zone, &kHost, secret, shm->shm.log);
         return NGX_OK;
     }
     Zone from(running->memory);
@@ -154,19 +155,23 @@ void start_timer(ngx_event_t* event, ngx_event_handler_pt handler, ngx_msec_t in
 }
 
 /** A single process has nobody to sweep up after, and its zones may go while its timers stay. */
-void start_timers(ngx_cycle_t* cycle, ZoneConf* zone, bool is_seen) {
+ngx_int_t start_timers(ngx_cycle_t* cycle, ZoneConf* zone, bool is_seen) {
     if (ngx_process != NGX_PROCESS_WORKER || !zone->access->journal.is_open()) {
-        return;
+        return NGX_OK;
     }
     if (zone->flights) {
         // A worker that has died is missed by those that remain; not all are replaced by the
         // master.
         start_timer(&zone->sweep, sweep, kSweepInterval, cycle->log);
     }
+    if (start_saving(zone, cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
     if (is_seen) {
         sample_zone(zone);
         start_timer(&zone->sampling, sample, kSamplingInterval, cycle->log);
     }
+    return NGX_OK;
 }
 
 ngx_int_t enter_zone(ngx_cycle_t* cycle, ZoneConf* zone) {
@@ -227,6 +232,7 @@ void register_in_zone(PolicyConf* policy) {
         const Journal& journal = zone->access->journal;
         policy->counts = counts_of(journal.zone(), policy->ask.policy, journal.number());
         policy->top_keys = journal.zone().top_keys(policy->ask.policy);
+        journal.zone().policy(policy->ask.policy)->is_shared = policy->shared;
     }
     policy->usable = policy->ask.policy != 0 &&
                      (!policy->may_count_tokens || policy->hold.policy != 0) &&
@@ -259,6 +265,7 @@ ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone) {
     if (zone->shm == nullptr) {
         return NGX_ERROR;
     }
+    zone->cycle = cf->cycle;
     zone->shm->init = init_zone;
     zone->shm->data = zone;
     return NGX_OK;
@@ -285,7 +292,10 @@ ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle) {
         register_in_zone(static_cast<PolicyConf**>(conf->policies.elts)[i]);
     }
     for (ngx_uint_t i = 0; i < conf->zones.nelts; ++i) {
-        start_timers(cycle, static_cast<ZoneConf**>(conf->zones.elts)[i], conf->api);
+        if (start_timers(cycle, static_cast<ZoneConf**>(conf->zones.elts)[i], conf->api) !=
+            NGX_OK) {
+            return NGX_ERROR;
+        }
     }
     return NGX_OK;
 }
@@ -299,10 +309,22 @@ void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle) {
         forget_spare_decisions();
     }
     for (ngx_uint_t i = 0; conf != nullptr && i < conf->zones.nelts; ++i) {
-        Journal* journal = &static_cast<ZoneConf**>(conf->zones.elts)[i]->access->journal;
+        ZoneConf* zone = static_cast<ZoneConf**>(conf->zones.elts)[i];
+        Journal* journal = &zone->access->journal;
+        stop_saving(zone);
         if (journal->is_open()) {
             reclaim_self(journal, now_by_nginx());
         }
+        if (ngx_process == NGX_PROCESS_SINGLE) {
+            save_at_end(zone, cycle->log);
+        }
+    }
+}
+
+void ngx_http_ai_limit_exit_master(ngx_cycle_t* cycle) {
+    MainConf* conf = main_conf_of(cycle);
+    for (ngx_uint_t i = 0; conf != nullptr && i < conf->zones.nelts; ++i) {
+        save_at_end(static_cast<ZoneConf**>(conf->zones.elts)[i], cycle->log);
     }
 }
 

@@ -13,6 +13,9 @@ ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle);
 
 /** A worker ends: gives back what it still holds. */
 void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle);
+
+/** The master ends, when its workers have: saves what is to be kept. */
+void ngx_http_ai_limit_exit_master(ngx_cycle_t* cycle);
 }
 
 /** Notes what the zone's policies have counted by now, where that is due (core/history.h). */

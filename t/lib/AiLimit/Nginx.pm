@@ -51,6 +51,7 @@ END { $_ && $_->DESTROY for values %live }
 #   access_log  1, or a log_format's text, for %%DIR%%/access.log
 #   log_level   of error_log; info if not said
 #   expect_trouble  1, or a regex of the alerts that stop() forgives
+#   user     of the workers where the test is root; root if not said
 #   module   0: do not load the module
 #   config   the whole nginx.conf in place of main, events and http
 #   env      {name => value} for nginx's environment
@@ -198,6 +199,18 @@ sub stop {
     return $ended;
 }
 
+# Kills all of its processes at once, as a machine that goes down. Back when they are gone; launch()
+# starts it again.
+sub kill_all {
+    my ($self) = @_;
+    my @workers = $self->workers;
+    kill 'KILL', $self->{pid}, @workers;
+    $self->_reap(PATIENCE);
+    $self->_wait_for(sub { !grep { kill 0, $_ } @workers }, 'the workers to be gone');
+    delete $self->{pid};
+    return;
+}
+
 sub DESTROY {
     my ($self) = @_;
     return if $self->{owner} != $$;
@@ -232,7 +245,7 @@ sub version_number {
 sub _config {
     my ($self, %o) = @_;
     return $o{config} if defined $o{config};
-    my ($user, $load) = ($> == 0 ? 'user root;' : '', '');
+    my ($user, $load) = ($> == 0 ? 'user ' . ($o{user} // 'root') . ';' : '', '');
     my $module = module_path();
     $load = "load_module $module;" if $module && ($o{module} // 1);
     my $access = _access_log($o{access_log});
@@ -314,7 +327,7 @@ sub _launch {
             $ENV{$sanitizer} .= ":log_path=$self->{dir}/sanitizer" if $ENV{$sanitizer};
         }
         my @log = ('-e', "$self->{dir}/error.log");
-        exec {_binary()} 'nginx', '-p', $self->{dir}, '-c', "$self->{dir}/nginx.conf", @log
+        exec _binary(), '-p', $self->{dir}, '-c', "$self->{dir}/nginx.conf", @log
             or POSIX::_exit(127);
     }
     $self->{pid} = $pid;

@@ -1,0 +1,14 @@
+#pragma once
+
+#include "core/state.h"
+#include "core/zone.h"
+
+namespace ai_limit {
+
+/**
+ * The limit by which an entry was counted, as far as the entry tells: of those that the policy has
+ * had and that fit, the largest; its slowest where none does.
+ */
+Limit likely_limit(const Zone& zone, uint32_t policy, const State& state);
+
+}  // namespace ai_limit

@@ -1,0 +1,57 @@
+#pragma once
+
+// A zone's state as bytes, to be read again after a restart: its secret, policies, what they have
+// counted, overrides, entries that still count, and tokens that are held. Numbers are as this
+// machine has them; the format's number, the layout's and a checksum tell what cannot be read.
+
+#include <string_view>
+
+#include "core/journal.h"
+
+namespace ai_limit {
+
+/** Who writes a state. */
+struct StateOrigin {
+    uint64_t birth;  // of the master process, in the kernel's unit
+    uint32_t pid;
+    uint32_t reserved;
+};
+
+/** Takes the bytes, in order; false ends the writing. */
+struct StateSink {
+    bool (*write)(void* data, const char* bytes, size_t size);
+    void* data;
+};
+
+/**
+ * Writes the zone while others use it, without a lock: each entry is as it was at some moment
+ * meanwhile. May run in a thread of its own. False where the sink said so.
+ */
+bool write_state(const Zone& zone, const StateOrigin& origin, Now now, const StateSink& sink);
+
+enum class StateFault : uint8_t {
+    kNone,
+    kForeign,  // something else
+    kOlder,    // of an earlier version of this module
+    kNewer,
+    kDamaged,
+};
+
+/** Whether the bytes are a state that read_state() can read. */
+StateFault check_state(std::string_view file);
+
+/** Who wrote a state, by its first kStateHeadBytes; false where they are none. */
+constexpr size_t kStateHeadBytes = 64;
+bool read_state_origin(std::string_view head, StateOrigin* origin);
+
+/** The secret of a state that was checked, kSecretBytes: the new zone must be created with it. */
+const uint8_t* secret_of_state(std::string_view file);
+
+/**
+ * Fills a zone that nobody uses yet, from a state that was checked. Time has gone on since by the
+ * wall clock; a wall clock that was set back counts as no time. Where the zone is smaller, entries
+ * that matter least are left out.
+ */
+void read_state(std::string_view file, Journal* to, Now now);
+
+}  // namespace ai_limit

@@ -1,0 +1,55 @@
+#pragma once
+
+// How a state file is made up (state_file.h): the head, then of each policy a PolicyPart, of each
+// override an OverridePart, of each record of held tokens a FlightRecord, then the small entries
+// and the wide ones, each list ended by one of zeros; at last a checksum of all before it.
+
+#include "core/state_file.h"
+
+namespace ai_limit {
+
+constexpr char kStateMagic[8] = {'A', 'I', 'L', 'I', 'M', 'I', 'T', '\n'};
+constexpr uint32_t kStateFormat = 1;
+
+struct StateFileHead {
+    char magic[8];
+    uint32_t format;
+    uint32_t layout;  // kLayoutVersion
+    StateOrigin origin;
+    int64_t monotonic, wall;  // when it was written
+    int64_t shared_base;      // ZoneHeader's
+    uint64_t idle_evictions, live_evictions, no_room;
+    uint32_t uses;
+    uint32_t reserved;
+    uint8_t secret[kSecretBytes];
+};
+static_assert(offsetof(StateFileHead, monotonic) <= kStateHeadBytes);
+
+/** All counts of a policy. */
+struct CountsPart {
+    uint64_t passed, rejected, rejected_dry_run, input_tokens, output_tokens, cached_input_tokens;
+};
+
+struct PolicyPart {
+    uint32_t number;  // 0 ends the list
+    uint32_t reserved;
+    CountsPart counts;
+    alignas(8) char record[sizeof(PolicyRecord)];
+};
+
+struct OverridePart {
+    uint64_t tag;  // 0 ends the list
+    alignas(8) char override_bytes[sizeof(Override)];
+};
+
+struct SmallPart {
+    uint64_t tag;  // 0 ends the list
+    uint64_t words[kSmallStateBytes / 8];
+};
+
+struct WidePart {
+    uint64_t tag;  // 0 ends the list
+    uint64_t words[kWideStateBytes / 8];
+};
+
+}  // namespace ai_limit

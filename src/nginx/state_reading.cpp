@@ -1,0 +1,120 @@
+#include "nginx/state_reading.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/state_file.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr off_t kLargest = off_t{1} << 40;
+
+void log_refused(const ZoneConf& zone, ngx_log_t* log, ngx_err_t error, const char* what) {
+    ngx_log_error(NGX_LOG_ERR, log, error,
+                  "ai_limit zone \"%V\": the state file \"%V\" %s, counts begin anew", &zone.name,
+                  &zone.state_path, what);
+}
+
+bool read_all(int fd, char* bytes, size_t size) {
+    while (size != 0) {
+        ssize_t n = read(fd, bytes, size);
+        if (n <= 0) {
+            return false;
+        }
+        bytes += n;
+        size -= static_cast<size_t>(n);
+    }
+    return true;
+}
+
+const char* name_of(StateFault fault) {
+    switch (fault) {
+        case StateFault::kForeign:
+            return "is no state of ai_limit";
+        case StateFault::kOlder:
+            return "is of an older version";
+        case StateFault::kNewer:
+            return "is of a newer version";
+        default:
+            return "is damaged";
+    }
+}
+
+void set_aside(const ZoneConf& zone, StateFault fault, ngx_log_t* log) {
+    char* to = static_cast<char*>(ngx_alloc(zone.state_path.len + sizeof(".bad"), log));
+    if (to == nullptr) {
+        return;
+    }
+    ngx_sprintf(reinterpret_cast<u_char*>(to), "%V.bad%Z", &zone.state_path);
+    bool is_aside = rename(reinterpret_cast<char*>(zone.state_path.data), to) == 0;
+    ngx_log_error(
+        NGX_LOG_ERR, log, is_aside ? 0 : ngx_errno,
+        "ai_limit zone \"%V\": the state file \"%V\" %s%s, counts begin anew", &zone.name,
+        &zone.state_path, name_of(fault),
+        is_aside ? " and is set aside, with .bad behind its name" : " and cannot be set aside");
+    ngx_free(to);
+}
+
+/** The file's bytes; nullptr, which is logged, where it cannot be read. */
+StateBytes read_bytes(int fd, const ZoneConf& zone, ngx_log_t* log) {
+    struct stat file;
+    if (fstat(fd, &file) != 0) {
+        log_refused(zone, log, ngx_errno, "cannot be read");
+        return {};
+    }
+    if (const char* mistake = mistake_in_file(file, zone)) {
+        log_refused(zone, log, 0, mistake);
+        return {};
+    }
+    StateBytes all = {nullptr, static_cast<size_t>(file.st_size)};
+    if (file.st_size < kLargest) {
+        all.bytes = static_cast<char*>(ngx_alloc(all.size + 1, log));
+    }
+    if (all.bytes != nullptr && !read_all(fd, all.bytes, all.size)) {
+        log_refused(zone, log, ngx_errno, "cannot be read");
+        ngx_free(all.bytes);
+        all.bytes = nullptr;
+    }
+    return all;
+}
+
+}  // namespace
+
+const char* mistake_in_file(const struct stat& file, const ZoneConf& zone) {
+    if (!S_ISREG(file.st_mode)) {
+        return "is no regular file";
+    }
+    if (file.st_uid != 0 && file.st_uid != geteuid() && file.st_uid != core_conf(zone).user) {
+        return "belongs to another user";
+    }
+    if (file.st_mode & S_IWOTH) {
+        return "can be written by everybody";
+    }
+    return nullptr;
+}
+
+StateBytes read_state_file(const ZoneConf& zone, ngx_log_t* log) {
+    // Neither a link, which may lead anywhere, nor a pipe, which may never answer.
+    int fd = open(reinterpret_cast<char*>(zone.state_path.data),
+                  O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd == -1) {
+        if (ngx_errno != ENOENT) {
+            log_refused(zone, log, ngx_errno, "cannot be read");
+        }
+        return {};
+    }
+    StateBytes all = read_bytes(fd, zone, log);
+    close(fd);
+    StateFault fault = all.bytes != nullptr ? check_state(all.view()) : StateFault::kNone;
+    if (fault != StateFault::kNone) {
+        set_aside(zone, fault, log);
+        ngx_free(all.bytes);
+        all.bytes = nullptr;
+    }
+    return all;
+}
+
+}  // namespace ai_limit

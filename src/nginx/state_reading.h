@@ -1,0 +1,30 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include "nginx/config.h"
+
+namespace ai_limit {
+
+/** A state file that can be read, in memory of its own. */
+struct StateBytes {
+    char* bytes;  // to be freed by ngx_free(); nullptr: there is none
+    size_t size;
+
+    std::string_view view() const { return {bytes, size}; }
+};
+
+/** Reads the zone's state file; one that is damaged or of another version is set aside. What is
+ * wrong is logged. */
+StateBytes read_state_file(const ZoneConf& zone, ngx_log_t* log);
+
+/** Why the file is none to be read or replaced: somebody else may have put it there. nullptr where
+ * nothing is wrong. */
+const char* mistake_in_file(const struct stat& file, const ZoneConf& zone);
+
+/** nginx's own settings, among them whom its workers run as. */
+inline const ngx_core_conf_t& core_conf(const ZoneConf& zone) {
+    return *reinterpret_cast<ngx_core_conf_t*>(ngx_get_conf(zone.cycle->conf_ctx, ngx_core_module));
+}
+
+}  // namespace ai_limit
