@@ -105,6 +105,9 @@ subtest 'tokens' => sub {
     is_answer([$api->key(GET => 'policy=slots&key=talks')], 200, {measure => 'in_flight', used => 1, remaining => 1},
         'requests in flight');
     is_answer([$api->key(DELETE => 'policy=slots&key=talks')], 400, {}, 'which cannot be forgotten');
+    is_answer([$api->key(PUT => 'policy=slots&key=talks&rate=5&ttl=1h')], 200, {limit => 5, remaining => 4}, 'more of them');
+    is_answer([$api->key(DELETE => 'policy=slots&key=talks')], 200, {}, 'until that is forgotten');
+    is_answer([$api->key(GET => 'policy=slots&key=talks')], 200, {limit => 2, used => 1}, 'and they are not');
     is_answer([$api->key(DELETE => $query)], 200, {}, 'what is used is forgotten');
     is_answer([$api->key(GET => $query)], 200, {used => 0, reserved => $said->{reserved}}, 'what is held stays');
     get($model->port, '/next?gate=held') for 1 .. 10;

@@ -48,6 +48,22 @@ bool remove_entry(Journal* journal, const Home& home) {
 
 }  // namespace
 
+Now now_of(const KeyQuestion& question, Now here) {
+    return question.is_shared ? shared_now(question.access->journal.zone(), here) : here;
+}
+
+KeyAnswer describe_key(const Limit& limit, State state, Amount held, Now now) {
+    KeyAnswer answer{};
+    answer.limit = limit;
+    advance(limit, &state, now);
+    answer.state = state;
+    answer.used = used(limit, state);
+    answer.held = held;
+    charge_any(limit, &state, held);
+    answer.said = describe(limit, state, 1, false, now);
+    return answer;
+}
+
 bool read_key(const KeyQuestion& question, Now now, KeyAnswer* answer) {
     Journal* journal = &question.access->journal;
     const Zone& zone = journal->zone();
@@ -55,23 +71,14 @@ bool read_key(const KeyQuestion& question, Now now, KeyAnswer* answer) {
     State state{};
     State hold{};
     bool present = read_entry(journal, home_in(question, algorithm, question.use), &state);
-    answer->held = 0;
     if (question.hold != 0 &&
         read_entry(journal, home_in(question, Algorithm::kHold, question.hold), &hold)) {
         present = true;
-        answer->held = hold.concurrency.used;
     }
-    if (!present) {
-        return false;
-    }
-    now = question.is_shared ? shared_now(zone, now) : now;
-    answer->limit =
+    Limit limit =
         question.limit != nullptr ? *question.limit : likely_limit(zone, question.use, state);
-    advance(answer->limit, &state, now);
-    answer->used = used(answer->limit, state);
-    charge_any(answer->limit, &state, answer->held);
-    answer->said = describe(answer->limit, state, 1, false, now);
-    return true;
+    *answer = describe_key(limit, state, hold.concurrency.used, now_of(question, now));
+    return present;
 }
 
 bool forget_key(const KeyQuestion& question) {

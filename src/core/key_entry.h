@@ -19,16 +19,24 @@ struct KeyQuestion {
 
 struct KeyAnswer {
     Limit limit;
+    State state;  // of what is used, at this moment
     Description said;
     Amount used;
     Amount held;
 };
 
+/** What is to be said of a key whose state and held tokens are known; `now` as the policy counts.
+ */
+KeyAnswer describe_key(const Limit& limit, State state, Amount held, Now now);
+
 /**
- * What is known of a key; false where nothing is. Of a policy whose limit a variable holds, the
- * limit is one that it has had which fits the entry; where several do, the largest.
+ * What is known here of a key; false where nothing is. Of a policy whose limit a variable holds,
+ * the limit is one that it has had which fits the entry; where several do, the largest.
  */
 bool read_key(const KeyQuestion& question, Now now, KeyAnswer* answer);
+
+/** The policy's clock: of one that nodes share, theirs. */
+Now now_of(const KeyQuestion& question, Now here);
 
 /**
  * Forgets what a key has used, and its ledger; what requests under way hold stays, until they end.

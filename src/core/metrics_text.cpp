@@ -16,6 +16,16 @@ void write_label_value(std::string_view value, TextWriter& out) {
     }
 }
 
+/** Microseconds as seconds. */
+void write_micros(uint64_t micros, TextWriter& out) {
+    out.number(micros / 1'000'000);
+    out.text(".");
+    for (uint64_t unit = 100'000; unit != 0; unit /= 10) {
+        char digit = static_cast<char>('0' + micros / unit % 10);
+        out.text({&digit, 1});
+    }
+}
+
 void write_label(Label label, TextWriter& out) {
     out.text(label.name);
     out.text("=\"");
@@ -139,6 +149,54 @@ void write_sample(std::string_view metric, Label first, Label second, uint64_t v
     out.text(" ");
     out.number(value);
     out.text("\n");
+}
+
+namespace {
+
+constexpr Metric kRedisUp = {"ai_limit_redis_up", "gauge",
+                             "Whether Redis is there: 0 while this nginx decides without it."};
+constexpr Metric kRedisCommands = {
+    "ai_limit_redis_commands_total", "counter",
+    "Commands that were sent: answered, answered by an error, or never answered."};
+constexpr Metric kRedisSeconds = {"ai_limit_redis_seconds", "histogram",
+                                  "From sending a command to its answer."};
+
+void write_histogram(const RedisSnapshot& redis, TextWriter& out) {
+    write_family(kRedisSeconds, out);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < kTrafficBuckets; ++i) {
+        sum += redis.buckets[i];
+        out.text(kRedisSeconds.name);
+        out.text("_bucket{le=\"");
+        if (i < kTrafficBuckets - 1) {
+            write_micros(kTrafficBounds[i], out);
+        } else {
+            out.text("+Inf");
+        }
+        out.text("\"} ");
+        out.number(sum);
+        out.text("\n");
+    }
+    out.text(kRedisSeconds.name);
+    out.text("_sum ");
+    write_micros(redis.micros, out);
+    out.text("\n");
+    out.text(kRedisSeconds.name);
+    out.text("_count ");
+    out.number(sum);
+    out.text("\n");
+}
+
+}  // namespace
+
+void write_redis_metrics(const RedisSnapshot& redis, TextWriter& out) {
+    write_family(kRedisUp, out);
+    write_sample(kRedisUp.name, {}, {}, redis.is_up ? 1 : 0, out);
+    write_family(kRedisCommands, out);
+    write_sample(kRedisCommands.name, {"result", "ok"}, {}, redis.answered, out);
+    write_sample(kRedisCommands.name, {"result", "error"}, {}, redis.refused, out);
+    write_sample(kRedisCommands.name, {"result", "lost"}, {}, redis.lost, out);
+    write_histogram(redis, out);
 }
 
 }  // namespace ai_limit

@@ -41,4 +41,8 @@ extern const ZoneMetric kZoneMetrics[];
 extern const size_t kZoneMetricCount;
 constexpr size_t kMaxZoneSamples = 2 * kMaxSample;
 
+/** All metrics of Redis. */
+void write_redis_metrics(const RedisSnapshot& redis, TextWriter& out);
+constexpr size_t kMaxRedisMetrics = 4096;
+
 }  // namespace ai_limit

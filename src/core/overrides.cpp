@@ -43,10 +43,6 @@ uint32_t place_of(const Zone& zone, uint64_t tag) {
 }
 
 void write(Override* to, const NewOverride& wanted) {
-    char buffer[kMaxShownKey];
-    TextWriter key(buffer, sizeof(buffer));
-    write_shown_key(wanted.key, key);
-    std::string_view shown = key.view().substr(0, kMaxTopKeyText);
     uint64_t version = to->version.load(std::memory_order_relaxed);
     to->version.store(version | 1);
     std::atomic_thread_fence(std::memory_order_seq_cst);
@@ -55,8 +51,7 @@ void write(Override* to, const NewOverride& wanted) {
     to->policy = wanted.policy;
     to->rate_size = static_cast<uint8_t>(wanted.rate.size());
     std::memcpy(to->rate, wanted.rate.data(), wanted.rate.size());
-    to->key_size = static_cast<uint8_t>(shown.size());
-    std::memcpy(to->key, shown.data(), shown.size());
+    to->key_size = static_cast<uint8_t>(copy_shown_key(wanted.key, to->key, kMaxTopKeyText));
     to->version.store((version | 1) + 1, std::memory_order_release);
 }
 

@@ -90,4 +90,17 @@ void write_shown_key(std::string_view key, TextWriter& out) {
     write_escaped(key.substr(key.size() - kShownEnds), out);
 }
 
+size_t copy_shown_key(std::string_view key, char* to, size_t size) {
+    char buffer[kMaxShownKey];
+    TextWriter out(buffer, sizeof(buffer));
+    write_shown_key(key, out);
+    std::string_view shown = out.view();
+    if (shown.size() <= size) {
+        return shown.copy(to, size);
+    }
+    // What is that long has plain ASCII where it is cut.
+    size_t kept = shown.copy(to, size - kEllipsis.size());
+    return kept + kEllipsis.copy(to + kept, kEllipsis.size());
+}
+
 }  // namespace ai_limit

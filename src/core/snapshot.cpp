@@ -13,4 +13,18 @@ ZoneSnapshot look_at(const Zone& zone) {
     return seen;
 }
 
+RedisSnapshot look_at_redis(const Zone& zone) {
+    const RemoteTraffic& traffic = zone.header()->traffic;
+    RedisSnapshot seen{};
+    seen.nodes = zone.header()->nodes.load(std::memory_order_relaxed);
+    seen.answered = traffic.answered.load(std::memory_order_relaxed);
+    seen.refused = traffic.refused.load(std::memory_order_relaxed);
+    seen.lost = traffic.lost.load(std::memory_order_relaxed);
+    seen.micros = traffic.micros.load(std::memory_order_relaxed);
+    for (size_t i = 0; i < kTrafficBuckets; ++i) {
+        seen.buckets[i] = traffic.buckets[i].load(std::memory_order_relaxed);
+    }
+    return seen;
+}
+
 }  // namespace ai_limit

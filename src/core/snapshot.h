@@ -30,8 +30,19 @@ struct PolicySnapshot {
     uint32_t number;  // in the zone
 };
 
+struct RedisSnapshot {
+    bool is_up;
+    uint32_t nodes;  // that share policies, this one included; 0: not known
+    uint64_t answered, refused, lost;
+    uint64_t micros;
+    uint64_t buckets[kTrafficBuckets];
+};
+
 constexpr size_t kShownTopKeys = 10;  // by each measure
 
 ZoneSnapshot look_at(const Zone& zone);
+
+/** All but whether it is there. */
+RedisSnapshot look_at_redis(const Zone& zone);
 
 }  // namespace ai_limit

@@ -31,7 +31,7 @@ struct alignas(64) TopSet {
 };
 static_assert(sizeof(TopSet) == 64);
 
-constexpr size_t kMaxTopKeyText = 54;
+constexpr size_t kMaxTopKeyText = 118;
 
 /** How a key is shown. */
 struct TopLabel {
@@ -40,7 +40,7 @@ struct TopLabel {
     uint8_t is_whole;  // the text is the key itself
     char text[kMaxTopKeyText];
 };
-static_assert(sizeof(TopLabel) == 64);
+static_assert(sizeof(TopLabel) == 128);
 
 struct TopList {
     std::atomic<uint64_t> epoch;  // the time that it counts for, in kTopEpoch; 0: none

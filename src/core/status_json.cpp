@@ -108,4 +108,19 @@ void write_policy_json(const Zone& zone, const PolicySnapshot& policy, Millis mo
     json.close('}');
 }
 
+void write_redis_json(const RedisSnapshot& redis, std::string_view sync,
+                      std::string_view on_failure, JsonWriter& json) {
+    json.open('{');
+    json.truth("up", redis.is_up);
+    json.text("sync", sync);
+    json.text("on_failure", on_failure);
+    json.number("nodes", redis.nodes);
+    json.open("commands", '{');
+    json.number("ok", redis.answered);
+    json.number("error", redis.refused);
+    json.number("lost", redis.lost);
+    json.close('}');
+    json.close('}');
+}
+
 }  // namespace ai_limit

@@ -16,4 +16,9 @@ void write_zone_json(const ZoneSnapshot& zone, JsonWriter& json);
 void write_policy_json(const Zone& zone, const PolicySnapshot& policy, Millis monotonic,
                        JsonWriter& json);
 
+/** `sync` and `on_failure` as the directive says. */
+void write_redis_json(const RedisSnapshot& redis, std::string_view sync,
+                      std::string_view on_failure, JsonWriter& json);
+constexpr size_t kMaxRedisJson = 512;
+
 }  // namespace ai_limit

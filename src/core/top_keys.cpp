@@ -45,14 +45,9 @@ bool begin_list(TopList* list, uint64_t epoch) {
 }
 
 void write_label(TopLabel* label, std::string_view key) {
-    char buffer[kMaxShownKey];
-    TextWriter out(buffer, sizeof(buffer));
-    write_shown_key(key, out);
-    std::string_view shown = out.view();
-    label->is_whole = shown == key && shown.size() <= kMaxTopKeyText;
-    shown = shown.substr(0, kMaxTopKeyText);
-    std::memcpy(label->text, shown.data(), shown.size());
-    label->size = static_cast<uint8_t>(shown.size());
+    size_t size = copy_shown_key(key, label->text, kMaxTopKeyText);
+    label->size = static_cast<uint8_t>(size);
+    label->is_whole = std::string_view(label->text, size) == key;
 }
 
 uint32_t least_of(const TopSet& set) {

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "core/limit.h"
+#include "core/remote_traffic.h"
 #include "core/state.h"
 #include "core/statistics.h"
 
@@ -162,6 +163,7 @@ struct ZoneHeader {
     std::atomic<int64_t> shared_base;    // shared_clock.h
     std::atomic<int64_t> shared_offset;  // 0 before the clock is started
     RemoteHealth remotes[kMaxRemotes];
+    RemoteTraffic traffic;
     std::atomic<uint64_t> node;        // names this zone to other nodes; 0 before that is drawn
     std::atomic<uint64_t> ledgers;     // how many there have been (ledger.h)
     std::atomic<uint32_t> nodes;       // that share policies, this one included; 0: not known

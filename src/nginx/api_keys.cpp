@@ -9,6 +9,7 @@
 #include "nginx/api_output.h"
 #include "nginx/api_resources.h"
 #include "nginx/policy_values.h"
+#include "nginx/shared_key.h"
 #include "nginx/shared_zone.h"
 
 namespace ai_limit {
@@ -40,6 +41,8 @@ struct KeyRequest {
     PolicyConf* policy;
     std::string_view key;
     KeyQuestion question;
+    SharedKey shared;  // of a policy that nodes share
+    Limit shared_limit;
 
     const Zone& zone() const { return policy->zone->access->journal.zone(); }
     uint64_t tag() const { return tag_of(question.hash, question.use); }
@@ -67,20 +70,26 @@ void write_head(const KeyRequest& asked, JsonWriter& json) {
     json.text("key", shown.view());
 }
 
-ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked) {
-    Now now = now_by_nginx();
+/** What is counted for the key; false where nothing is. `look`: what Redis says of it. */
+bool find_answer(const KeyRequest& asked, const SharedLook* look, KeyAnswer* answer) {
+    bool present = read_key(asked.question, now_by_nginx(), answer);
+    if (look == nullptr) {
+        return present;
+    }
+    *answer = describe_key(answer->limit, look->state, look->held,
+                           now_of(asked.question, now_by_nginx()));
+    return answer->used != 0 || answer->held != 0;
+}
+
+ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked, const SharedLook* look = nullptr) {
     OverrideView found;
-    bool overridden = find_override(asked->zone(), asked->tag(), now.monotonic, &found);
+    bool overridden = find_override(asked->zone(), asked->tag(), now_by_nginx().monotonic, &found);
     if (overridden) {
         asked->question.limit = &found.limit;
     }
     KeyAnswer answer{};
-    if (!read_key(asked->question, now, &answer)) {
-        if (!overridden) {
-            return send_api_error(r, NGX_HTTP_NOT_FOUND, "nothing is counted for this key");
-        }
-        answer.limit = found.limit;
-        answer.said = describe(found.limit, State{}, 1, false, now);
+    if (!find_answer(*asked, look, &answer) && !overridden) {
+        return send_api_error(r, NGX_HTTP_NOT_FOUND, "nothing is counted for this key");
     }
     ApiOutput output(r);
     TextWriter out = output.begin(kMaxKeyJson);
@@ -103,18 +112,16 @@ ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked) {
     return output.send(NGX_HTTP_OK, kJsonType);
 }
 
-ngx_int_t forget(ngx_http_request_t* r, KeyRequest* asked) {
-    if (asked->policy->has_concurrency) {
-        return send_api_error(r, NGX_HTTP_BAD_REQUEST,
-                              "requests in flight end by themselves, they cannot be forgotten by",
-                              view(asked->policy->name));
-    }
+/** `was_used`: elsewhere. */
+ngx_int_t forget_here(ngx_http_request_t* r, KeyRequest* asked, bool was_used) {
     bool overridden = false;
     {
         WriteLock lock(*asked->policy->zone);
         overridden = remove_override(asked->zone(), asked->tag(), now_by_nginx().monotonic);
     }
-    if (!forget_key(asked->question) && !overridden) {
+    // What is in flight ends by itself.
+    bool forgotten = !asked->policy->has_concurrency && forget_key(asked->question);
+    if (!forgotten && !overridden && !was_used) {
         return send_api_error(r, NGX_HTTP_NOT_FOUND, "nothing is counted for this key");
     }
     ApiOutput output(r);
@@ -126,6 +133,47 @@ ngx_int_t forget(ngx_http_request_t* r, KeyRequest* asked) {
     out.text("\n");
     output.end(out);
     return output.send(NGX_HTTP_OK, kJsonType);
+}
+
+ngx_int_t send_shared_key(ngx_http_request_t* r, void* data, const SharedLook* look) {
+    return send_key(r, static_cast<KeyRequest*>(data), look);
+}
+
+ngx_int_t forget_shared_key(ngx_http_request_t* r, void* data, const SharedLook* look) {
+    if (look == nullptr) {
+        return send_api_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                              "Redis does not answer: try again, other nodes know of this key");
+    }
+    return forget_here(r, static_cast<KeyRequest*>(data), look->is_used);
+}
+
+/** Asks Redis first, which knows what all nodes have counted. */
+ngx_int_t ask_redis(ngx_http_request_t* r, KeyRequest* asked, bool forgets) {
+    OverrideView found;
+    KeyAnswer here{};
+    if (find_override(asked->zone(), asked->tag(), now_by_nginx().monotonic, &found)) {
+        asked->shared_limit = found.limit;
+        asked->question.limit = &asked->shared_limit;
+    }
+    read_key(asked->question, now_by_nginx(), &here);
+    asked->shared_limit = here.limit;
+    asked->shared = {&asked->shared_limit, &asked->zone(), asked->question.use, {}, here.state};
+    KeyThen then = forgets ? forget_shared_key : send_shared_key;
+    ngx_int_t rc = look_in_redis(r, view(asked->policy->name), asked->key, asked->question.hash,
+                                 &asked->shared, forgets, then, asked);
+    return rc == NGX_DECLINED ? then(r, asked, nullptr) : rc;
+}
+
+ngx_int_t forget(ngx_http_request_t* r, KeyRequest* asked) {
+    OverrideView found;
+    if (asked->policy->has_concurrency &&
+        !find_override(asked->zone(), asked->tag(), now_by_nginx().monotonic, &found)) {
+        return send_api_error(r, NGX_HTTP_BAD_REQUEST,
+                              "requests in flight end by themselves, they cannot be forgotten by",
+                              view(asked->policy->name));
+    }
+    bool is_elsewhere = asked->policy->shared && !asked->policy->has_concurrency;
+    return is_elsewhere ? ask_redis(r, asked, true) : forget_here(r, asked, false);
 }
 
 /** Reads rate= and ttl=; returns what is wrong, or nullptr. */
@@ -229,16 +277,22 @@ KeyQuestion question_of(const PolicyConf& policy, std::string_view key) {
 }  // namespace
 
 ngx_int_t answer_for_key(ngx_http_request_t* r) {
-    KeyRequest asked{};
-    ngx_int_t rc = read_request(r, &asked);
+    KeyRequest* asked = static_cast<KeyRequest*>(ngx_pcalloc(r->pool, sizeof(KeyRequest)));
+    if (asked == nullptr) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    ngx_int_t rc = read_request(r, asked);
     if (rc != NGX_DECLINED) {
         return rc;
     }
-    asked.question = question_of(*asked.policy, asked.key);
+    asked->question = question_of(*asked->policy, asked->key);
     if (r->method & NGX_HTTP_DELETE) {
-        return forget(r, &asked);
+        return forget(r, asked);
     }
-    return r->method & NGX_HTTP_PUT ? override_limit(r, &asked) : send_key(r, &asked);
+    if (r->method & NGX_HTTP_PUT) {
+        return override_limit(r, asked);
+    }
+    return asked->policy->shared ? ask_redis(r, asked, false) : send_key(r, asked);
 }
 
 }  // namespace ai_limit

@@ -115,6 +115,11 @@ ngx_int_t send_metrics(ngx_http_request_t* r) {
         add_zone_metric(kZoneMetrics[i], all, &output);
     }
     add_errors(all, &output);
+    if (conf.redis != nullptr && conf.zones.nelts != 0) {
+        TextWriter out = output.begin(kMaxRedisMetrics);
+        write_redis_metrics(look_at_redis(conf), out);
+        output.end(out);
+    }
     return output.send(NGX_HTTP_OK, kPrometheusType);
 }
 

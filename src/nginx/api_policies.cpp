@@ -28,20 +28,31 @@ std::string_view name_of(Measure measure) {
     }
 }
 
-std::string_view sync_of(const PolicyConf& policy, char* buffer) {
-    if (!policy.shared) {
-        return "off";
-    }
-    if (!policy.by_share) {
-        return "strict";
+Syncing syncing_of(const PolicyConf& policy) {
+    return {!policy.shared     ? Sync::kOff
+            : !policy.by_share ? Sync::kStrict
+                               : Sync::kEvery,
+            policy.ledger_limit.period_length};
+}
+
+}  // namespace
+
+std::string_view name_of(const Syncing& syncing, char* buffer) {
+    if (syncing.sync != Sync::kEvery) {
+        return syncing.sync == Sync::kStrict ? "strict" : "off";
     }
     TextWriter text(buffer, kMaxSyncText);
-    text.number(static_cast<uint64_t>(policy.ledger_limit.period_length));
+    text.number(static_cast<uint64_t>(syncing.interval));
     text.text("ms");
     return text.view();
 }
 
-}  // namespace
+RedisSnapshot look_at_redis(const MainConf& conf) {
+    const ZoneConf& first = **static_cast<ZoneConf**>(conf.zones.elts);
+    RedisSnapshot seen = look_at_redis(Zone(first.memory));
+    seen.is_up = conf.redis->router.are_all_there();
+    return seen;
+}
 
 PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* sync) {
     const Zone& zone = policy.zone->access->journal.zone();
@@ -51,7 +62,7 @@ PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* s
     seen.key = view(policy.key.source);
     seen.phase = policy.preaccess ? "preaccess" : "access";
     seen.algorithm = name_of(policy.algorithm);
-    seen.sync = sync_of(policy, sync);
+    seen.sync = name_of(syncing_of(policy), sync);
     seen.limit = view(policy.limit_text);
     // Where a variable holds the limit, this is what it held last.
     seen.measure = name_of(zone.policy(policy.ask.policy)->slowest.measure);

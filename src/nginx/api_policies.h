@@ -15,6 +15,12 @@ using ZoneLoads = PolicyLoad[kMaxPolicies + 1];
  * `sync` has kMaxSyncText bytes and outlives the snapshot. */
 PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* sync);
 
+/** As sync= says it; `buffer` has kMaxSyncText bytes. */
+std::string_view name_of(const Syncing& syncing, char* buffer);
+
+/** Of the configuration's Redis. */
+RedisSnapshot look_at_redis(const MainConf& conf);
+
 /** The loads of each of the configuration's zones, in their order; nullptr without memory. */
 ZoneLoads* read_all_loads(ngx_http_request_t* r, const MainConf& conf);
 

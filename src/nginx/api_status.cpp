@@ -127,6 +127,22 @@ void add_overrides(const MainConf& conf, ApiOutput* output) {
     add_text(output, "]");
 }
 
+void add_redis(const MainConf& conf, ApiOutput* output) {
+    static constexpr std::string_view kOnFailure[] = {"local", "allow", "reject"};
+    if (conf.redis == nullptr || conf.zones.nelts == 0) {
+        add_text(output, ",\"redis\":null}\n");
+        return;
+    }
+    add_text(output, ",\"redis\":");
+    bool is_first = true;
+    add_element(output, kMaxRedisJson, &is_first, [&](JsonWriter& json) {
+        char sync[kMaxSyncText];
+        write_redis_json(look_at_redis(conf), name_of(conf.redis->syncing, sync),
+                         kOnFailure[static_cast<size_t>(conf.redis->on_failure)], json);
+    });
+    add_text(output, "}\n");
+}
+
 }  // namespace
 
 ngx_int_t send_status(ngx_http_request_t* r) {
@@ -140,7 +156,7 @@ ngx_int_t send_status(ngx_http_request_t* r) {
     add_zones(conf, &output);
     add_policies(conf, loads, &output);
     add_overrides(conf, &output);
-    add_text(&output, ",\"redis\":null}\n");
+    add_redis(conf, &output);
     return output.send(NGX_HTTP_OK, kJsonType);
 }
 

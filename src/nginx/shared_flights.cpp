@@ -67,6 +67,7 @@ void init_periodic(RedisConf* redis, Periodic* periodic, void (*handler)(ngx_eve
 void start_sharing(RedisConf* redis, const Zone& zone) {
     static const char* const kThen[] = {"this node decides alone", "requests pass",
                                         "requests are refused with 503"};
+    redis->access.traffic = &zone.header()->traffic;
     redis->router.init(&redis->access, &redis->servers, zone,
                        kThen[static_cast<size_t>(redis->on_failure)]);
     if (getentropy(&redis->worker, sizeof(redis->worker)) != 0) {

@@ -238,7 +238,8 @@ void look(ngx_event_t* event) noexcept {
     int state = saver->state.load(std::memory_order_acquire);
     if (state == StateSaver::kWritten) {
         end_saving(saver, event->log);
-    } else if (state == StateSaver::kIdle) {
+    } else if (state == StateSaver::kIdle && !ngx_exiting) {
+        // A worker of an older configuration may have a zone that was copied since.
         begin_saving(saver);
     }
     ngx_add_timer(event, kLookInterval);

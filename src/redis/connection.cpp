@@ -10,6 +10,13 @@ namespace ai_limit {
 
 namespace {
 
+uint64_t micros_now() {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<uint64_t>(now.tv_sec) * 1'000'000 +
+           static_cast<uint64_t>(now.tv_nsec) / 1000;
+}
+
 constexpr size_t kReadSize = 16 * 1024;
 constexpr size_t kPoolSize = 512;
 constexpr size_t kReadsInTurn = 8;
@@ -324,6 +331,10 @@ bool RedisConnection::queue_greeting(std::initializer_list<std::string_view> wor
 
 bool RedisConnection::send(RedisCommand* command) {
     command->deadline = ngx_current_msec + access_->timeout;
+    if (!flush_event_.posted) {
+        turn_began_ = micros_now();  // once for all commands of a turn
+    }
+    command->sent_at = turn_began_;
     if (stage_ == Stage::kOpen) {
         if (!enqueue(*command)) {
             set_failure("no memory");
@@ -474,6 +485,7 @@ void RedisConnection::receive() {
             lose("it closed the connection");
             return;
         }
+        heard_at_ = micros_now();
         if (!reader_.feed({reinterpret_cast<char*>(buffer), static_cast<size_t>(n)})) {
             lose("its answer makes no sense");
             return;
@@ -499,6 +511,11 @@ void RedisConnection::take_replies() {
     }
 }
 
+void RedisConnection::count(const Reply& reply, const RedisCommand& command) {
+    count_answer(access_->traffic, reply.kind() == ReplyKind::kError,
+                 heard_at_ > command.sent_at ? heard_at_ - command.sent_at : 0);
+}
+
 void RedisConnection::answer(const Reply& reply) {
     if (ngx_queue_empty(&commands_)) {
         lose(reply.kind() == ReplyKind::kError ? reply.text() : "an answer that nobody waits for");
@@ -522,9 +539,11 @@ void RedisConnection::answer(const Reply& reply) {
     // much.
     if (reply.kind() == ReplyKind::kError && !for_this_one &&
         (!command->may_fail || reply.is_error("NOAUTH") || is_full(reply))) {
+        refused_ = true;
         lose(command->is_secret ? code_of(reply.text()) : reply.text());
         return;
     }
+    count(reply, *command);
     useful_ |= command->done != forget && !(command->is_probe && command->is_script);
     ngx_queue_remove(&command->link);
     if (ngx_queue_empty(&commands_) && connection_->read->timer_set) {
@@ -692,8 +711,13 @@ void RedisConnection::lose(std::string_view reason, bool awaited) {
         ngx_queue_t* link = ngx_queue_head(&lost);
         ngx_queue_remove(link);
         RedisCommand* command = command_of(link);
+        std::atomic<uint64_t>* count =
+            refused_ ? &access_->traffic->refused : &access_->traffic->lost;
+        count->fetch_add(1, std::memory_order_relaxed);
+        refused_ = false;  // the others are
         command->done(command, nullptr);
     }
+    refused_ = false;
 }
 
 }  // namespace ai_limit

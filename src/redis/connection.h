@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 
+#include "core/remote_traffic.h"
 #include "ngx.h"
 #include "redis/addresses.h"
 #include "redis/reply.h"
@@ -21,6 +22,7 @@ struct RedisAccess {
     ngx_int_t database;
     ngx_ssl_t* ssl;  // nullptr: without TLS
     bool ssl_verify;
+    RemoteTraffic* traffic;  // a worker's own: where all workers count what they send
 };
 
 /** A command under way. Its memory, and `bytes`, are its maker's again once it is done. */
@@ -29,6 +31,7 @@ struct RedisCommand {
     char* bytes;
     size_t size;
     ngx_msec_t deadline;
+    uint64_t sent_at;    // in microseconds
     bool is_script;      // an EVALSHA: where Redis has not got the script, it is sent
     bool script_sent;    // it has been
     bool may_fail;       // an error as its answer does not matter
@@ -119,6 +122,7 @@ private:
     bool queue_greeting(std::initializer_list<std::string_view> words, bool may_fail);
     bool enqueue(const RedisCommand& command);
     void post_flush();
+    void count(const Reply& reply, const RedisCommand& command);
     void flush();
     void send_early();
     void receive();
@@ -150,6 +154,9 @@ private:
     uint32_t generation_;   // how often it was closed
     ngx_queue_t commands_;  // sent or to be sent, in this order
     Output output_;
+    uint64_t turn_began_;  // in microseconds: when the first command of this turn was sent
+    uint64_t heard_at_;    // when what came last came
+    bool refused_;         // by an error that ends the connection
     ngx_event_t flush_event_;
     ReplyReader reader_;
 };

@@ -251,6 +251,12 @@ local function read(packed, algorithm)
     return state
 end
 
+-- What a node knows of a key, nil where it knows nothing, or where the key was forgotten on
+-- purpose: other nodes have not heard of that. The second name is of the key's slot.
+local function read_seed(seed, algorithm, key)
+    return seed ~= '' and call('GET', key .. ':forgotten') == false and read(seed, algorithm) or nil
+end
+
 -- The state, whether it was found, whether there is anything to delete.
 local function load(key, algorithm, seed, p1)
     local packed = ask('GET', key)
@@ -258,8 +264,7 @@ local function load(key, algorithm, seed, p1)
     if state then
         return state, true, true
     end
-    state = seed ~= '' and read(seed, algorithm) or algorithm.fresh(p1)
-    return state, false, packed
+    return read_seed(seed, algorithm, key) or algorithm.fresh(p1), false, packed
 end
 
 local function save(key, state, algorithm, is_there, hold_for, p1, p2)
@@ -417,8 +422,8 @@ end
 
 -- What a node knows of a key that was lost, the amount of who lands last included. Of others that
 -- are still to land it might know what they will charge.
-local function known_with(seed, algorithm, amount, flights)
-    local known = seed ~= '' and call('ZCARD', flights) == 0 and read(seed, algorithm)
+local function known_with(seed, algorithm, amount, flights, key)
+    local known = seed ~= '' and call('ZCARD', flights) == 0 and read_seed(seed, algorithm, key)
     return known and algorithm.used(known) > amount and known
 end
 
@@ -435,7 +440,8 @@ local function settle()
             local p3, p4 = args[arg + 7], args[arg + 8]
             algorithm.advance(state, args[arg + 4], p1, p2, p3, p4)
             local amount = args[arg + 3]
-            local known = not is_found and flights and known_with(args[arg + 9], algorithm, amount, flights)
+            local known = not is_found and flights and known_with(args[arg + 9], algorithm, amount, flights,
+                state_key)
             if known then
                 state = known
                 algorithm.advance(state, args[arg + 4], p1, p2, p3, p4)
@@ -495,6 +501,10 @@ local function hear()
         local theirs = seed ~= '' and read(seed, algorithm)
         if theirs then
             algorithm.advance(theirs, capacity, p1, p2, p3, p4)
+            -- It is asked for only where it matters.
+            if algorithm.used(theirs) > algorithm.used(state) then
+                theirs = read_seed(seed, algorithm, key) and theirs
+            end
         end
         local life, counted, acknowledged = args[arg + 7], args[arg + 8], args[arg + 9]
         local news, is_new = news_of(ask('HGET', nodes, node), life, counted, acknowledged)
@@ -506,6 +516,33 @@ local function hear()
         save(key, state, algorithm, is_there, 60000, p1, p2)
         last = tell({state = state, algorithm = algorithm, fits = true}, reply, last)
         arg = arg + 10
+    end
+    return reply
+end
+
+-- What is counted for a key; "forget" makes it nothing, and nodes that know better are not believed
+-- for as long as they might. What is held stays. Nothing else is changed.
+local function look()
+    local key, flights, algorithm = KEYS[1], KEYS[2], algorithm_of(args[1])
+    local reply = {now}
+    if not algorithm then
+        ask('ZREMRANGEBYSCORE', flights, '-inf', now)
+        tell({count = call('ZCARD', flights), fits = true}, reply, 1)
+        return reply
+    end
+    local capacity, p1, p2, p3, p4 = args[2], args[3], args[4], args[5], args[6]
+    local state = load(key, algorithm, args[7], p1)
+    algorithm.advance(state, capacity, p1, p2, p3, p4)
+    local used = algorithm.used(state)
+    tell({state = state, algorithm = algorithm, fits = used > 0}, reply, 1)
+    if ARGV[1] == 'forget' and used > 0 then
+        local lasts = floor(min(max(algorithm.until_back(state, p1, p2), 1), 100000000000000))
+        local held = state[2]
+        state = algorithm.fresh(p1)
+        algorithm.advance(state, capacity, p1, p2, p3, p4)
+        state[2] = held
+        call('SET', key, cmsgpack.pack(state), 'PX', max(lasts, 60000))
+        call('SET', key .. ':forgotten', '1', 'PX', lasts)
     end
     return reply
 end
@@ -547,6 +584,8 @@ elseif ARGV[1] == 'beat' then
     reply = beat()
 elseif ARGV[1] == 'renew' then
     reply = renew()
+elseif ARGV[1] == 'look' or ARGV[1] == 'forget' then
+    reply = look()
 else
     call('SET', KEYS[1], '1', 'PX', 1000) -- "probe"
     reply = {now}

@@ -197,6 +197,10 @@ const Limit& limit_of_flight(const SharedFlight& flight) {
     return flight.limit;
 }
 
+const Limit& limit_of_key(const SharedKey& asked) {
+    return *asked.limit;
+}
+
 bool is_tokens(const Limit& limit) {
     return limit.measure == Measure::kTokens;
 }
@@ -396,6 +400,28 @@ void write_give_back(const SharedCharge& shared, Now now, Command* command) {
     add_limit(*charge.limit, shared_now(charge.access->journal.zone(), now).wall, arguments);
     arguments->text({});
     command->packed_word(*arguments);
+}
+
+void write_look(const SharedKey& asked, bool forgets, Now now, Command* command) {
+    const Limit& limit = *asked.limit;
+    begin_call(&asked, 1, limit_of_key, forgets ? "forget" : "look", command);
+    MessagePack* arguments = empty_arguments();
+    add_kind(limit, arguments);
+    arguments->number(static_cast<int64_t>(limit.capacity));
+    add_limit(limit, shared_now(*asked.zone, now).wall, arguments);
+    add_seed(limit, asked.known, *asked.zone, arguments);
+    command->packed_word(*arguments);
+}
+
+bool read_look(const Reply& reply, const SharedKey& asked, SharedLook* look) {
+    PackedNumbers numbers(packed_in(reply));
+    look->redis_now = static_cast<Millis>(numbers.next(kAnyTime));
+    Told told;
+    read_told({asked.limit, asked.zone, asked.policy}, &numbers, &told);
+    look->is_used = told.fits;
+    look->held = told.held;
+    look->state = told.state;
+    return numbers.are_fine_and_all();
 }
 
 void write_renew(const SharedFlight& flight, Command* command) {

@@ -81,6 +81,29 @@ void write_settle(const SharedFlight& flight, Amount tokens, const State& known,
 /** Takes back a charge that is not in flight. */
 void write_give_back(const SharedCharge& charge, Now now, Command* command);
 
+/** A key that an operator asks for. */
+struct SharedKey {
+    const Limit* limit;
+    const Zone* zone;
+    uint32_t policy;       // its number
+    std::string_view key;  // of Redis
+    State known;           // what is known of it here, for a Redis that has lost its data
+};
+
+/** Asks what is counted for a key, of all nodes; `forgets` also makes that nothing. */
+void write_look(const SharedKey& asked, bool forgets, Now now, Command* command);
+
+/** What Redis said of a key: before it was forgotten. */
+struct SharedLook {
+    bool is_used;
+    Amount held;
+    State state;
+    Millis redis_now;
+};
+
+/** False where that is no answer to write_look(). */
+bool read_look(const Reply& reply, const SharedKey& asked, SharedLook* look);
+
 /** Says that it is still in flight. */
 void write_renew(const SharedFlight& flight, Command* command);
 

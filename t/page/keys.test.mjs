@@ -116,3 +116,14 @@ test('offers no reset of what is in flight', async () => {
         assert.equal(await page.locator('[data-policy=user]').getByText('Reset').count(), 4);
     });
 });
+
+test('resets a key of nginx', async () => {
+    await withPage(null, {}, async page => {
+        const row = page.locator('[data-policy=addr] .top li', { hasText: '192.0.2.1' });
+        await row.getByText('192.0.2.1').click();
+        await shows(page.locator('#found-left'), '0');
+        await row.getByText('Reset').click();
+        await row.getByText('Yes, reset').click();
+        await shows(page.locator('#found-none'), 'Nothing is counted for this key');
+    });
+});

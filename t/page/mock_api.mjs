@@ -84,7 +84,7 @@ export function example() {
             { policy: 'user', key: 'ip:203.0.113.9', rate: '600r/m', expires_in: 3540 },
             { policy: 'tokens', key: 'sk-1…9f2c', rate: '1Mt/d', expires_in: 200000 },
         ],
-        redis: { up: true, sync: '100ms', on_failure: 'local', nodes: 2, commands: { ok: 1000123, error: 0, timeout: 4 } },
+        redis: { up: true, sync: '100ms', on_failure: 'local', nodes: 2, commands: { ok: 1000123, error: 0, lost: 4 } },
     };
 }
 

@@ -25,7 +25,7 @@ async function assertShows(page, status) {
         assert.equal(await page.textContent('#redis-up'), status.redis.up ? 'up' : 'down');
         assert.equal(await exact(fact(part, 'Commands')), status.redis.commands.ok);
         assert.equal(await exact(fact(part, 'Errors')), status.redis.commands.error);
-        assert.equal(await exact(fact(part, 'Timeouts')), status.redis.commands.timeout);
+        assert.equal(await exact(fact(part, 'No answer')), status.redis.commands.lost);
     }
     assert.deepEqual(await page.locator('#overrides .key').allTextContents(), status.overrides.map(override => override.key));
 }

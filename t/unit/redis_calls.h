@@ -172,6 +172,18 @@ inline RedisCall tell_call(const std::string& node, const std::vector<RedisTelli
     return call;
 }
 
+/** `name`: look or forget. */
+inline RedisCall look_call(const char* name, const Limit& limit, const std::string& key,
+                           const std::string& seed, Millis wall) {
+    RedisCall call(name);
+    add_keys(&call, key, limit.measure != Measure::kRequests);
+    call.add_text(kind_of(limit));
+    call.add(limit.capacity);
+    add_parameters(&call, limit, wall);
+    call.add_text(seed);
+    return call;
+}
+
 inline RedisCall beat_call(const std::string& node, Millis lease) {
     RedisCall call("beat");
     call.keys = {"ai_limit:nodes"};

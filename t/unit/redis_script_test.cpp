@@ -248,6 +248,57 @@ TEST_F(RedisScript, TakesOverWhatIsKnownWhereTheLastOneLandsAndTheStateIsGone) {
     EXPECT_EQ(ask_tokens("f", 30), (Numbers{1, 30, 10}));
 }
 
+TEST_F(RedisScript, LooksAtAKeyAndChangesNothing) {
+    const auto look = [&](const Limit& limit, const std::string& key,
+                          const std::string& seed = "") {
+        return run(look_call("look", limit, key, seed, wall));
+    };
+    EXPECT_EQ(look(kFixed, "f"), (Numbers{kNow, 0, 0, 0, kHourStarts, kHourStarts + 3600}));
+    EXPECT_FALSE(redis.exists("f"));
+    take({{&kFixed, "f", "", 2}, {&kTokens, "t", "a:40", 40}, {&kSlots, "c", "a"}});
+    const std::string before = redis.get("f");
+    EXPECT_EQ(look(kFixed, "f"), (Numbers{kNow, 1, 0, 2, kHourStarts, kHourStarts + 3600}));
+    EXPECT_EQ(redis.get("f"), before);
+    EXPECT_EQ(look(kTokens, "t"), (Numbers{kNow, 0, 40, 0, kNow, 0, 36'000}));
+    EXPECT_EQ(look(kSlots, "c"), (Numbers{kNow, 1, 0, 1}));
+    redis.remove_all();
+    // What the node knows counts where Redis has lost it.
+    EXPECT_EQ(look(kBucket, "b", message_pack({1, 0, 3, kNow, 0, 3'600'000})).at(3), 3);
+    EXPECT_FALSE(redis.exists("b"));
+}
+
+TEST_F(RedisScript, ForgetsAKeyAndWhatOthersKnowOfIt) {
+    const std::string seed = message_pack({1, 0, 5, kNow, 0, 3'600'000});
+    const auto forget = [&] { return run(look_call("forget", kBucket, "b", "", wall)).at(1); };
+    EXPECT_EQ(forget(), 0);
+    EXPECT_FALSE(redis.exists("b"));
+    take({{&kBucket, "b", "", 5}});
+    EXPECT_FALSE(passes({{&kBucket, "b", "", 1}}));
+    EXPECT_EQ(forget(), 1);
+    EXPECT_TRUE(passes({{&kBucket, "b", "", 2, false, seed}}));
+    EXPECT_EQ(take({{&kBucket, "b", "", 0}}).at(4), 2);
+    // Whoever tells of before is not believed, also when the state has gone since.
+    run(tell_call("other", {{&kBucket, "b", 1, 5, 5, seed}}, wall));
+    EXPECT_EQ(take({{&kBucket, "b", "", 0}}).at(4), 2);
+    redis.remove("b");
+    EXPECT_EQ(take({{&kBucket, "b", "", 1, false, seed}}).at(4), 1);
+    // Until all of it would have come back; then a Redis that has lost its data is told again.
+    redis.set_clock(wall = kNow + 6 * kHour);
+    redis.remove("b");
+    const std::string later = message_pack({1, 0, 5, kNow + 6 * kHour, 0, 3'600'000});
+    EXPECT_FALSE(passes({{&kBucket, "b", "", 1, false, later}}));
+}
+
+TEST_F(RedisScript, ForgetsWhatTokensWereUsedAndNotWhatIsHeld) {
+    ask_tokens("a", 30);
+    settle_tokens("a", 30, 60);
+    ask_tokens("b", 20);
+    run(look_call("forget", kTokens, "k", "", wall));
+    EXPECT_EQ(ask_tokens("c", 10), (Numbers{1, 30, 0}));
+    settle_tokens("b", 20, 25);
+    EXPECT_EQ(ask_tokens("d", 10), (Numbers{1, 20, 25}));
+}
+
 TEST_F(RedisScript, CountsThoseInFlight) {
     const auto count = [&](const std::string& id) { return take({{&kSlots, "k", id}}); };
     EXPECT_EQ(count("a"), (Numbers{1, kNow, 1, 0, 1}));

@@ -68,7 +68,7 @@ TEST(TopKeys, WhatIsTooLongIsCutAndNotWhole) {
     seen.note(tag_number(1), "ip:" + std::string(200, 'x'));
     TopKey best[kMost];
     ASSERT_EQ(read_top_keys(*seen.keys, TopMeasure::kRequests, kEpoch, best, kMost), 1u);
-    EXPECT_EQ(best[0].shown().size(), kMaxTopKeyText);
+    EXPECT_EQ(best[0].shown(), "ip:" + std::string(kMaxTopKeyText - 6, 'x') + "\xE2\x80\xA6");
     EXPECT_FALSE(best[0].is_whole);
 }
 

@@ -1,3 +1,0 @@
-import { example } from './mock_api.mjs';
-
-process.stdout.write(JSON.stringify(example()));
