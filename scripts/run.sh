@@ -8,7 +8,8 @@ port=${PORT:-8080}
 model_port=${MODEL_PORT:-$((port + 1))}
 conf=conf-examples/${CONF:-quickstart}.conf
 folder=build/run
-[ "$port" = 8080 ] || folder=build/run-$port
+again='make run'
+[ "$port" = 8080 ] || { folder=build/run-$port; again+=" PORT=$port"; }
 run=$PWD/$folder
 nginx=${NGINX_BIN:-$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nginx)}
 
@@ -28,7 +29,7 @@ for ((i = 0; i < 50; i++)); do
 done
 
 # The example as it stands, but for its ports, in a folder that is nginx's prefix.
-mkdir -p "$run"/{logs,modules,tmp}
+mkdir -p "$run"/{logs,modules,state,tmp}
 ln -sfn "$PWD/build/ngx_http_ai_limit_module.so" "$run/modules/ngx_http_ai_limit_module.so"
 sed -E -e "s/\blisten 8080\b/listen $port/; s/127\.0\.0\.1:8081\b/127.0.0.1:$model_port/" \
     "$conf" > "$run/nginx.conf"
@@ -48,27 +49,39 @@ end() {
 trap end EXIT
 trap 'exit 0' INT TERM
 
+# $ai_limit_client of an API key, but for its "key:".
+client_of() { printf %s "$1" | sha256sum | cut -c1-32; }
+
 quickstart_hints() {
     cat <<END
-(5 requests and 30 LLM tokens a minute for each API key)
+What it does is seen at http://127.0.0.1:$port/ai_limit/ (from this machine).
 
-The first requests pass, the rest get 429:
+Each API key has 5 requests and 30 LLM tokens a minute, and 2000 tokens a day. In another terminal:
+
+1. Traffic to look at, until Ctrl-C: many small clients, which mostly pass, and a greedy one.
+  i=0; while sleep 0.2; do i=\$((i + 1)); curl -s -o /dev/null -H 'x-api-key: greedy' http://127.0.0.1:$port/v1/models; curl -s -o /dev/null -H "x-api-key: client-\$((i % 150))" http://127.0.0.1:$port/v1/chat/completions -d '{"model":"test-model","max_tokens":10,"messages":[{"role":"user","content":"Hi"}]}'; done
+
+2. A client at its limit: five requests pass, two get 429.
   for i in 1 2 3 4 5 6 7; do curl -s -o /dev/null -w '%{http_code}\n' -H 'x-api-key: demo' http://127.0.0.1:$port/v1/models; done
+   The page finds it (Find a key: policy per_client, key demo), and Reset gives it its requests back.
+   What such a client is told:
+  curl -i -H 'x-api-key: greedy' http://127.0.0.1:$port/v1/models
 
-What a refusal looks like, and that another key has its own limit:
-  curl -i -H 'x-api-key: demo' http://127.0.0.1:$port/v1/models
-  curl -i -H 'x-api-key: other' http://127.0.0.1:$port/v1/models
-
-Streams, of 14 tokens each: two come, then the budget has run out, and "tokens" refuses the third:
+3. Streams, of 14 tokens each: two come, word by word. Then the tokens of this minute do not suffice.
   for i in 1 2 3; do curl -sN -w '\n%{http_code}\n' -H 'x-api-key: streamer' -H 'X-Model-Chunk-Delay: 300' http://127.0.0.1:$port/v1/chat/completions -d '{"model":"test-model","stream":true,"max_tokens":10,"messages":[{"role":"user","content":"Hi"}]}'; done
 
-What each of them used, and what was held for it while it ran:
-  tail -n 3 $folder/logs/access.log
+4. A restart forgets nothing: Ctrl-C here and $again again, then see what is used of a day's tokens.
+  curl 'http://127.0.0.1:$port/ai_limit/keys?policy=day&key=key:$(client_of streamer)'
+
+The counts are kept in $folder/state/; remove it to begin anew.
 END
 }
 
-echo "nginx-ai-limit listens on http://127.0.0.1:$port"
-[ "$conf" != conf-examples/quickstart.conf ] || quickstart_hints
+if [ "$conf" = conf-examples/quickstart.conf ]; then
+    quickstart_hints
+else
+    echo "nginx-ai-limit listens on http://127.0.0.1:$port"
+fi
 cat <<END
 
 Configuration: $conf. Logs: $folder/logs/. Ctrl-C ends it.

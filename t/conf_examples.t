@@ -3,12 +3,14 @@
 use strict;
 use warnings;
 
+use Digest::SHA qw(sha256_hex);
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP qw(decode_json);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
+use AiLimit::Api;
 use AiLimit::Http;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
@@ -33,6 +35,39 @@ my %shows = (
         unlike $streams[1]{body}, qr/prompt_tokens/, 'and as they were asked for';
         is decode_json($streams[2]{body})->{policy}, 'tokens', 'the third is told why not';
         like logged($nginx, 1), qr{"POST \S+ \S+" 200 \S+ in=9 out=5 held=13$}, 'the log has what they used';
+        my $client = 'key:' . substr sha256_hex('a'), 0, 32;
+        my $api = AiLimit::Api->new($port);
+        is_deeply $api->requests('per_client'), [8, 1, 0], 'the page has all of them';
+        like get($port, '/ai_limit/')->{headers}{'content-type'}, qr{^text/html}, 'which is there';
+        is +($api->key(DELETE => "policy=per_client&key=$client"))[0], 200, 'and a client is reset from it';
+        is_deeply statuses(6, $port, 'x-api-key' => 'a'), [(200) x 5, 429], 'so that it begins anew';
+        is request($port, path => '/ai_limit/', from => '127.0.0.2')->{status}, 403, 'while nobody else gets there';
+        $nginx->stop;
+        $nginx->launch;
+        is_deeply statuses(1, $port, 'x-api-key' => 'a'), [429], 'what was used stays used over a restart';
+        my $day = 'policy=day&key=key:' . substr sha256_hex('c'), 0, 32;
+        is +($api->key(GET => $day))[1]{used}, 28, 'tokens, too';
+    },
+    'json-log.conf' => sub {
+        my ($port, $nginx) = @_;
+        my $chat = '/v1/chat/completions?prompt_tokens=1500&cached_tokens=500&completion_tokens=500&key=secret';
+        my @key = ('x-api-key' => 'a');
+        get($port, '/healthz', @key);
+        post($port, $chat, stream_of(model => qq(a "b"\n\x{e4}), max_tokens => 15_000), @key);
+        post($port, $chat, stream_of(max_tokens => 1), @key);
+        post($port, $chat, chat_of('x' x 90_000), @key);
+        my @lines = map { logged($nginx, $_, qr/^/) } 0 .. 3;
+        my @said = map { $json->decode($_) } @lines;
+        my $client = 'key:' . substr sha256_hex('a'), 0, 32;
+        is_deeply [map { $_->{client} } @said], [($client) x 4], 'each line is JSON and tells the client';
+        is_deeply [@{$said[0]}{qw(status decision policy input_tokens)}], [200, '', '', ''], 'where nothing is limited';
+        is_deeply [@{$said[1]}{qw(method path status model stream decision policy limit input_tokens cached_tokens output_tokens
+            total_tokens reserved_tokens usage_source)}], ['POST', '/v1/chat/completions', 200, qq(a "b"%0A\x{e4}), 1, 'PASSED',
+            'tokens', 20_000, 1500, 500, 500, 2000, 15_003, 'response'], 'where a request passes';
+        is_deeply [@{$said[3]}{qw(status decision policy retry_after usage_source)}], [429, 'REJECTED', 'tokens', '', 'none'],
+            'where one is refused, which will never fit';
+        unlike "@lines", qr/secret/, 'no key is in it';
+        unlike $nginx->error_log, qr/limiting requests/, 'and the error log is spared';
     },
     'tiers.conf' => sub {
         my ($port) = @_;
@@ -221,6 +256,7 @@ sub config_of {
     $text =~ s/127\.0\.0\.1:6379\b/'127.0.0.1:' . ($redis \/\/= AiLimit::Redis->start)->port/ge;
     $text =~ s/127\.0\.0\.1:700(\d)\b/'127.0.0.1:' . cluster_node($1)->port/ge;
     $text =~ s{\blogs/(error|access)\.log\b}{%%DIR%%/$1.log}g;
+    $text =~ s{\bstate=state/}{state=%%DIR%%/}g;
     my $user = $> == 0 ? 'user root;' : '';
     return "daemon off; pid %%DIR%%/nginx.pid; $user\n$text";
 }
@@ -244,14 +280,15 @@ sub chat_of {
 
 sub stream_of { return chat_of('Hi', stream => JSON::PP::true, @_) }
 
-# A line of the access log for a POST, by its number from 0; -1 is the last one. Waits for it.
+# A line of the access log for a POST (or that matches), by its number from 0; -1 is the last one. Waits for it.
 sub logged {
-    my ($nginx, $n) = @_;
+    my ($nginx, $n, $which) = @_;
+    $which //= qr/"POST /;
     my @lines;
     my $deadline = time + AiLimit::Nginx::PATIENCE;
     do {
         sleep 0.01 if @lines;
-        @lines = grep { /"POST / } split /\n/, $nginx->access_log;
+        @lines = grep { $_ =~ $which } split /\n/, $nginx->access_log;
     } until ($n < 0 ? @lines : @lines > $n) || time > $deadline;
     return $lines[$n] // 'no such line';
 }
