@@ -112,6 +112,7 @@ compile() {
 }
 
 prepare
+[ -f "$out" ] || echo "building the module for nginx $version, which takes a minute"
 log=$build/build-$kind.log
 ( compile ) >"$log" 2>&1 || {
     grep -E -A 6 'error:|undefined reference|\*\*\*' "$log" >&2 || tail -n 40 "$log" >&2

@@ -63,14 +63,14 @@ Each API key has 5 requests and 30 LLM tokens a minute, and 2000 tokens a day. I
 
 2. A client at its limit: five requests pass, two get 429.
   for i in 1 2 3 4 5 6 7; do curl -s -o /dev/null -w '%{http_code}\n' -H 'x-api-key: demo' http://127.0.0.1:$port/v1/models; done
+   What it is told:
+  curl -i -H 'x-api-key: demo' http://127.0.0.1:$port/v1/models
    The page finds it (Find a key: policy per_client, key demo), and Reset gives it its requests back.
-   What such a client is told:
-  curl -i -H 'x-api-key: greedy' http://127.0.0.1:$port/v1/models
 
 3. Streams, of 14 tokens each: two come, word by word. Then the tokens of this minute do not suffice.
   for i in 1 2 3; do curl -sN -w '\n%{http_code}\n' -H 'x-api-key: streamer' -H 'X-Model-Chunk-Delay: 300' http://127.0.0.1:$port/v1/chat/completions -d '{"model":"test-model","stream":true,"max_tokens":10,"messages":[{"role":"user","content":"Hi"}]}'; done
 
-4. A restart forgets nothing: Ctrl-C here and $again again, then see what is used of a day's tokens.
+4. A restart forgets nothing: Ctrl-C here, \`$again\`, and see what is used of that day's 2000 tokens.
   curl 'http://127.0.0.1:$port/ai_limit/keys?policy=day&key=key:$(client_of streamer)'
 
 The counts are kept in $folder/state/; remove it to begin anew.

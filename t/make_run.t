@@ -37,6 +37,7 @@ my $at_limit = qr/\A(?:200\n){5,6}(?:429\n){1,2}\z/;    # one comes back in 12 s
 my ($traffic, $limit, $told, $streams, $used) = @commands;
 
 like shell($limit), $at_limit, 'a client meets its limit';
+like shell($told), qr/^HTTP\/1\.1 429 .*Retry-After: \d+.*"error":"rate_limit_exceeded"/s, 'and is told so';
 my ($client) = @{$api->policy('per_client')->{top_keys}{refusals}};
 ok $client, 'the page knows it';
 is +($api->key(DELETE => "policy=per_client&key=$client->{key}"))[0], 200, 'and resets it';
@@ -55,7 +56,6 @@ ok wait_until(sub { $api->policy('per_client')->{requests}{rejected} > 6 && $api
     'the traffic passes and is refused';
 kill 'TERM', -$shell;
 waitpid $shell, 0;
-like shell($told), qr/^HTTP\/1\.1 429 .*Retry-After: \d+.*"error":"rate_limit_exceeded"/s, 'a client is told so';
 
 like shell($used), qr/"used":28,/, 'a client has used some of its day';
 end_run();
