@@ -30,7 +30,7 @@ else
 deps = scripts/deps.sh $(1)
 endif
 
-.PHONY: module deps run test unit install bench sanitize fuzz soak check clean help
+.PHONY: module deps run test unit install deb bench sanitize fuzz soak check clean help
 
 module:
 	@$(call deps,build)
@@ -56,6 +56,10 @@ unit:
 install: module
 	@scripts/install.sh
 
+deb:
+	@$(call deps,deb)
+	@scripts/deb.sh
+
 bench:
 	@$(call deps,bench)
 	@scripts/build.sh
@@ -80,6 +84,7 @@ soak:
 
 check:
 	@$(call deps,check)
+	@scripts/version.sh >/dev/null
 	@find src t bench -name '*.cpp' -o -name '*.h' | LC_ALL=C sort | \
 	    xargs -r clang-format --dry-run --Werror
 	@if command -v clang-tidy >/dev/null && [ -f .clang-tidy ]; then \
@@ -98,6 +103,7 @@ help:
 	@echo 'make test      every test; the last line counts them'
 	@echo 'make unit      the unit tests alone'
 	@echo 'make install   put the module where the installed nginx looks for it'
+	@echo 'make deb       the Debian package libnginx-mod-http-ai-limit, in $(BUILD)/deb/'
 	@echo 'make bench     measure, against limit_req and against no limiter'
 	@echo 'make sanitize  the nginx tests with AddressSanitizer and UBSan in nginx and module'
 	@echo 'make fuzz      fuzz for long (FUZZ_RUNS=n, FUZZ_TARGET=name)'

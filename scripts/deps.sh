@@ -2,20 +2,22 @@
 # Installs through apt-get whatever is missing for one purpose, and does nothing
 # where all is there.
 #
-#   scripts/deps.sh build|test|bench|check|sanitize
+#   scripts/deps.sh build|deb|test|bench|check|sanitize
 set -euo pipefail
 
 build=(g++ make nginx nginx-dev libxxhash-dev libssl-dev libpcre2-dev zlib1g-dev libbrotli-dev libhiredis-dev)
-test=("${build[@]}" perl libgtest-dev libboost-json-dev clang libclang-rt-dev curl brotli nodejs npm)
-test+=(liblua5.1-0-dev redis-server redis-tools openssl chromium)
+deb=("${build[@]}" git dpkg-dev debhelper)
+test=("${deb[@]}" perl libgtest-dev libboost-json-dev clang libclang-rt-dev curl brotli nodejs npm)
+test+=(liblua5.1-0-dev redis-server redis-tools openssl chromium prometheus)
 
 case ${1:-build} in
     build)    wanted=("${build[@]}") ;;
+    deb)      wanted=("${deb[@]}") ;;
     test)     wanted=("${test[@]}") ;;
-    sanitize) wanted=("${test[@]}" dpkg-dev) ;;
+    sanitize) wanted=("${test[@]}") ;;
     bench)    wanted=("${build[@]}" perl libboost-json-dev valgrind wrk liblua5.1-0-dev redis-server redis-tools) ;;
     check)    wanted=(clang-format) ;;
-    *)        echo "usage: $0 build|test|bench|check|sanitize" >&2; exit 2 ;;
+    *)        echo "usage: $0 build|deb|test|bench|check|sanitize" >&2; exit 2 ;;
 esac
 
 installed() {
@@ -35,7 +37,7 @@ present() {
         nginx)            command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ;;
         nodejs)           command -v node >/dev/null ;;
         redis-tools)      command -v redis-cli >/dev/null ;;
-        redis-server | openssl | chromium) command -v "$1" >/dev/null ;;
+        redis-server | openssl | chromium | prometheus | git) command -v "$1" >/dev/null ;;
         npm | curl | brotli | wrk | valgrind | make | g++ | clang | clang-format)
                           command -v "$1" >/dev/null ;;
         libclang-rt-dev)  clang_has_runtime ;;
@@ -99,6 +101,10 @@ for package in "${missing[@]}"; do
         installed dpkg-dev || offered+=(dpkg-dev)
         continue
     fi
+    # Without it one test is skipped.
+    if [ "$package" = prometheus ] && ! apt-cache show prometheus >/dev/null 2>&1; then
+        continue
+    fi
     offered+=("$package")
 done
 [ ${#offered[@]} -gt 0 ] || exit 0
@@ -109,10 +115,10 @@ if ! apt install --no-install-recommends "${offered[@]}"; then
     exit 1
 fi
 
-# Debian starts what it installs. Nobody asked for a server on port 80 or 6379, so one
+# Debian starts what it installs. Nobody asked for a server on port 80, 6379 or 9090, so one
 # that came with this very installation is stopped again; one that was there
 # before is left alone.
-for service in nginx redis-server; do
+for service in nginx redis-server prometheus; do
     if [[ " ${missing[*]} " == *" $service "* ]] && [ -x /usr/sbin/invoke-rc.d ]; then
         "${root[@]}" /usr/sbin/invoke-rc.d --quiet "$service" stop >/dev/null 2>&1 || true
     fi
