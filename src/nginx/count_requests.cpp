@@ -14,7 +14,37 @@ void note(const Charge& charge, const Part& part, TopMeasure measure, Millis mon
              amount);
 }
 
+constexpr Millis kTick = 1'000;
+constexpr uint32_t kNotedInTick = 100;  // about
+
+/** Chooses the next request, so that a client whose requests come at even intervals is not missed.
+ */
+void draw_next(Millis now) {
+    KeySampler* sampler = &key_sampler;
+    sampler->seen += sampler->weight;
+    if (now - sampler->tick_began >= kTick) {
+        sampler->weight = sampler->seen / kNotedInTick + 1;
+        sampler->seen = 0;
+        sampler->tick_began = now;
+    }
+    // As many on average as the weight says.
+    uint32_t most = 2 * sampler->weight - 1;
+    sampler->until_next = 1 + static_cast<uint32_t>(ngx_random()) % most;
+}
+
 }  // namespace
+
+KeySampler key_sampler;
+
+void note_passed(const Evaluation& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        if (one.parts[i].policy != nullptr) {
+            note(one.charges[i], one.parts[i], TopMeasure::kRequests, one.now.monotonic,
+                 key_sampler.weight);
+        }
+    }
+    draw_next(one.now.monotonic);
+}
 
 void count_results(const Evaluation& one) {
     bool refused = one.refused && !one.dry_run;

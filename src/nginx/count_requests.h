@@ -8,16 +8,31 @@
 
 namespace ai_limit {
 
+/**
+ * Which requests are looked at for the keys that stand out: all while a worker has few, then every
+ * n-th or so, which counts for n.
+ */
+struct KeySampler {
+    uint32_t until_next = 1;
+    uint32_t weight = 1;
+    uint32_t seen = 0;  // in this tick, as far as known
+    Millis tick_began = 0;
+};
+extern KeySampler key_sampler;
+
+/** Notes the keys of a request that passed, and which request is the next. */
+void note_passed(const Evaluation& one);
+
 /** Of a request that all its policies let pass, none of them on a dry run. */
 inline __attribute__((always_inline)) void count_passed(const Evaluation& one) {
-    uint64_t epoch = epoch_of(one.now.monotonic);
-    for (ngx_uint_t i = 0; i < one.count; ++i) {
-        const PolicyConf* policy = one.parts[i].policy;
-        if (policy != nullptr) {
-            count_one(&policy->counts->passed);
-            note_key(policy->top_keys, TopMeasure::kRequests, epoch, one.charges[i].tag,
-                     view(one.parts[i].key), 1);
+    const Part* end = one.parts + one.count;
+    for (const Part* part = one.parts; part != end; ++part) {
+        if (part->policy != nullptr) {
+            count_one(&part->policy->counts->passed);
         }
+    }
+    if (--key_sampler.until_next == 0) {
+        note_passed(one);
     }
 }
 
