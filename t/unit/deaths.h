@@ -25,7 +25,7 @@ public:
         // Where decisions write: not the policies, nor the journals of processes that do not exist.
         ranges_ = {{layout.processes, layout.journals},
                    {layout.journals, layout.journals + 6 * sizeof(JournalData)},
-                   {layout.chunk_owners, layout.total}};
+                   {layout.tallies, layout.total}};
         keep(memory);
         steps_ = SingleStep::run(action, [&] { keep(memory); });
         keep(memory);
