@@ -223,7 +223,9 @@ CONF
 }
 
 sub start {
-    my $self = AiLimit::Nginx->prepare(http => conf(), workers => 2, log_level => 'notice');
+    # A binary that takes over has nginx's environment, which names no sanitizer's options but these.
+    my $self = AiLimit::Nginx->prepare(http => conf(), workers => 2, log_level => 'notice',
+        main => join '', map { "env $_;" } qw(ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS));
     mkdir $self->dir . '/state';
     return $self->launch;
 }
