@@ -317,7 +317,7 @@ private:
             }
         }
         if (!latencies_.empty()) {
-            printf(" p50=%.3f p90=%.3f", percentile(50), percentile(90));
+            printf(" p50=%.3f p90=%.3f p99=%.3f", percentile(50), percentile(90), percentile(99));
         }
         printf("\n");
     }

@@ -17,6 +17,6 @@ export AI_LIMIT_MODULE=$root/build/nginx-sanitize/ngx_http_ai_limit_module.so
 export AI_LIMIT_SANITIZE=1
 export AI_LIMIT_PATIENCE=60
 export ASAN_OPTIONS=detect_odr_violation=0:abort_on_error=0:detect_stack_use_after_return=1
-export UBSAN_OPTIONS=print_stacktrace=1:suppressions=$root/t/ubsan.supp
+export UBSAN_OPTIONS=print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$root/t/lsan.supp:print_suppressions=0
 scripts/test.pl nginx "$@"

@@ -322,7 +322,7 @@ sub processor_time {
 # ---- load
 
 # Runs the load generator, in front of which @$wrapper is put; every answer has to be 200.
-# Returns { requests, seconds }, with --latency also { p50, p90 } in microseconds.
+# Returns { requests, seconds }, with --latency also { p50, p90, p99 } in microseconds.
 sub run_load {
     my $result = run_against('load', @_);
     ($result->{status_200} // 0) == $result->{requests} or die "not everything passed\n";
