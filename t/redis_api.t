@@ -125,6 +125,8 @@ subtest 'without Redis' => sub {
     my ($code, $said) = $apis[0]->key(DELETE => 'policy=bucket&key=c');
     is $code, 503, 'nothing can be forgotten by all';
     like $said->{error}, qr/Redis does not answer/, 'as is said';
+    is +($apis[0]->key(PUT => 'policy=bucket&key=c&rate=0r/m&ttl=1h'))[0], 200, 'another rate can be set here';
+    is +($apis[0]->key(DELETE => 'policy=bucket&key=c'))[0], 200, 'and taken back';
     is_counted(0, 'policy=bucket&key=c', 3, 3);
 };
 

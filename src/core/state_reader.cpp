@@ -67,9 +67,33 @@ void read_policy(const Zone& zone, const PolicyPart& part) {
     counts->cached_input_tokens.store(part.counts.cached_input_tokens);
 }
 
+/** Whether decisions can be reckoned by the limit: its bytes may be anybody's. */
+bool is_sound(const Limit& limit) {
+    if (limit.algorithm > Algorithm::kLedger || limit.capacity > kMaxAmount ||
+        limit.number > kMaxKnownLimits || limit.rate_number > kNoRateNumber) {
+        return false;
+    }
+    switch (limit.algorithm) {
+        case Algorithm::kTokenBucket:
+            return limit.refill_millis != 0;
+        case Algorithm::kSlidingWindow:
+            return limit.period_length >= 1000;
+        case Algorithm::kFixedWindow:
+            return limit.period_length >= 1000 && limit.period.count != 0 &&
+                   limit.period.unit <= PeriodUnit::kMonth;
+        default:
+            return true;
+    }
+}
+
 bool is_sound(const PolicyPart& part) {
     const PolicyRecord* record = reinterpret_cast<const PolicyRecord*>(part.record);
-    return part.number <= kMaxPolicies && record->name_size <= kMaxPolicyName;
+    bool sound = part.number <= kMaxPolicies && record->name_size <= kMaxPolicyName &&
+                 is_sound(record->slowest);
+    for (const KnownLimit& known : record->limits) {
+        sound = sound && (known.state.load() != KnownLimit::kKnown || is_sound(known.limit));
+    }
+    return sound;
 }
 
 void read_policies(const Zone& zone, Input* in) {
@@ -91,7 +115,7 @@ void read_overrides(const Zone& zone, const Clocks& clocks, Input* in) {
         Override* to = zone.override_at(place);
         std::memcpy(static_cast<void*>(to), part.override_bytes, sizeof(part.override_bytes));
         to->expires_at += clocks.now.monotonic - clocks.then.monotonic;
-        if (to->expires_at > clocks.now.monotonic) {
+        if (to->expires_at > clocks.now.monotonic && is_sound(to->limit)) {
             zone.override_tag(place++)->store(part.tag);
         }
     }
@@ -155,7 +179,7 @@ void read_entries(const Zone& zone, const Geometry& geometry, const Clocks& cloc
 void charge_held(Journal* journal, const FlightRecord& record, Now now) {
     const Zone& zone = journal->zone();
     uint32_t policy = static_cast<uint32_t>(record.used_policy);
-    if (zone.policy(policy)->name_size == 0) {
+    if (policy == 0 || zone.policy(policy)->name_size == 0) {
         return;
     }
     const Limit& limit = find_limit(zone, policy, static_cast<uint32_t>(record.limit_number));

@@ -113,6 +113,18 @@ bool is_origin_of(std::string_view origin, std::string_view host) {
     return scheme != std::string_view::npos && equal_ignoring_case(origin.substr(scheme + 3), host);
 }
 
+/** With its port; HTTP/3 may have it in its :authority alone. Empty where there is none. */
+std::string_view host_of(ngx_http_request_t* r) {
+    if (r->headers_in.host != nullptr) {
+        return view(r->headers_in.host->value);
+    }
+    if (r->host_start == nullptr || r->host_end <= r->host_start) {
+        return {};
+    }
+    return {reinterpret_cast<char*>(r->host_start),
+            static_cast<size_t>(r->host_end - r->host_start)};
+}
+
 /**
  * Whether a page of another origin has sent this. A browser asks before it sends PUT or DELETE
  * there, and gets no leave; these headers tell it of one that does not ask.
@@ -123,8 +135,7 @@ bool is_cross_site(ngx_http_request_t* r) {
         return true;
     }
     const ngx_str_t* origin = find_header(r, "origin");
-    return origin != nullptr && (r->headers_in.host == nullptr ||
-                                 !is_origin_of(view(*origin), view(r->headers_in.host->value)));
+    return origin != nullptr && !is_origin_of(view(*origin), host_of(r));
 }
 
 ngx_int_t handle(ngx_http_request_t* r) noexcept {

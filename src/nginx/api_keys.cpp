@@ -112,22 +112,16 @@ ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked, const SharedLook* l
     return output.send(NGX_HTTP_OK, kJsonType);
 }
 
-/** `was_used`: elsewhere. */
-ngx_int_t forget_here(ngx_http_request_t* r, KeyRequest* asked, bool was_used) {
-    bool overridden = false;
-    {
-        WriteLock lock(*asked->policy->zone);
-        overridden = remove_override(asked->zone(), asked->tag(), now_by_nginx().monotonic);
-    }
-    // What is in flight ends by itself.
-    bool forgotten = !asked->policy->has_concurrency && forget_key(asked->question);
-    if (!forgotten && !overridden && !was_used) {
-        return send_api_error(r, NGX_HTTP_NOT_FOUND, "nothing is counted for this key");
-    }
+bool remove_override_of(const KeyRequest& asked) {
+    WriteLock lock(*asked.policy->zone);
+    return remove_override(asked.zone(), asked.tag(), now_by_nginx().monotonic);
+}
+
+ngx_int_t send_forgotten(ngx_http_request_t* r, const KeyRequest& asked) {
     ApiOutput output(r);
     TextWriter out = output.begin(kMaxKeyJson);
     JsonWriter json(out);
-    write_head(*asked, json);
+    write_head(asked, json);
     json.truth("forgotten", true);
     json.close('}');
     out.text("\n");
@@ -135,16 +129,31 @@ ngx_int_t forget_here(ngx_http_request_t* r, KeyRequest* asked, bool was_used) {
     return output.send(NGX_HTTP_OK, kJsonType);
 }
 
+/** `was_used`: elsewhere. */
+ngx_int_t forget_here(ngx_http_request_t* r, KeyRequest* asked, bool was_used) {
+    bool overridden = remove_override_of(*asked);
+    // What is in flight ends by itself.
+    bool forgotten = !asked->policy->has_concurrency && forget_key(asked->question);
+    if (!forgotten && !overridden && !was_used) {
+        return send_api_error(r, NGX_HTTP_NOT_FOUND, "nothing is counted for this key");
+    }
+    return send_forgotten(r, *asked);
+}
+
 ngx_int_t send_shared_key(ngx_http_request_t* r, void* data, const SharedLook* look) {
     return send_key(r, static_cast<KeyRequest*>(data), look);
 }
 
 ngx_int_t forget_shared_key(ngx_http_request_t* r, void* data, const SharedLook* look) {
+    KeyRequest* asked = static_cast<KeyRequest*>(data);
+    if (look == nullptr && remove_override_of(*asked)) {
+        return send_forgotten(r, *asked);  // it is this node's; what was used stays
+    }
     if (look == nullptr) {
         return send_api_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                               "Redis does not answer: try again, other nodes know of this key");
     }
-    return forget_here(r, static_cast<KeyRequest*>(data), look->is_used);
+    return forget_here(r, asked, look->is_used);
 }
 
 /** Asks Redis first, which knows what all nodes have counted. */

@@ -5,12 +5,14 @@
 
 // page.html, found by the compiler's -I.
 __asm__(
-    ".section .rodata\n"
+    ".pushsection .rodata\n"
+    ".globl ngx_http_ai_limit_page, ngx_http_ai_limit_page_end\n"
+    ".hidden ngx_http_ai_limit_page, ngx_http_ai_limit_page_end\n"
     "ngx_http_ai_limit_page:\n"
     ".incbin \"nginx/page.html\"\n"
     "ngx_http_ai_limit_page_end:\n"
     ".byte 0\n"
-    ".text\n");
+    ".popsection\n");
 
 extern "C" const char ngx_http_ai_limit_page[] __attribute__((visibility("hidden")));
 extern "C" const char ngx_http_ai_limit_page_end[] __attribute__((visibility("hidden")));

@@ -90,8 +90,8 @@ const char* mistake_in_file(const struct stat& file, const ZoneConf& zone) {
     if (file.st_uid != 0 && file.st_uid != geteuid() && file.st_uid != core_conf(zone).user) {
         return "belongs to another user";
     }
-    if (file.st_mode & S_IWOTH) {
-        return "can be written by everybody";
+    if (file.st_mode & (S_IWGRP | S_IWOTH)) {
+        return "can be written by others";
     }
     return nullptr;
 }

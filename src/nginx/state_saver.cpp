@@ -73,7 +73,9 @@ bool is_left_to_another(const ZoneConf& zone, const StateOrigin& own) {
     ssize_t size = read(fd, head, sizeof(head));
     close(fd);
     StateOrigin other;
-    return size == sizeof(head) && read_state_origin({head, sizeof(head)}, &other) &&
+    // Where /proc does not tell a worker of its master, nobody can be told apart from it.
+    return own.birth != 0 && size == sizeof(head) &&
+           read_state_origin({head, sizeof(head)}, &other) && other.pid != own.pid &&
            (other.birth > own.birth || (other.birth == own.birth && other.pid > own.pid)) &&
            is_process_alive(other.pid, other.birth);
 }
