@@ -1,5 +1,7 @@
 #include "core/history.h"
 
+#include "core/meters.h"
+
 namespace ai_limit {
 
 namespace {
@@ -8,27 +10,15 @@ uint64_t read(const std::atomic<uint64_t>& count) {
     return count.load(std::memory_order_relaxed);
 }
 
-HistoryStep sum_of_shards(const Zone& zone, uint32_t policy) {
-    HistoryStep sum{};
-    for (uint32_t shard = 0; shard < kCountShards; ++shard) {
-        const PolicyCounts& counts = *zone.counts(policy, shard);
-        sum.passed += read(counts.passed);
-        sum.rejected += read(counts.rejected);
-        sum.rejected_dry_run += read(counts.rejected_dry_run);
-        sum.tokens += read(counts.input_tokens) + read(counts.output_tokens);
-    }
-    return sum;
-}
-
 void take_sample(const Zone& zone, uint32_t policy) {
     History* history = zone.history(policy);
     uint64_t number = read(history->written);
     HistorySample* sample = &history->samples[number % kHistorySamples];
-    HistoryStep sum = sum_of_shards(zone, policy);
+    CountSums sum = sum_counts(zone, policy);
     sample->passed.store(sum.passed, std::memory_order_relaxed);
     sample->rejected.store(sum.rejected, std::memory_order_relaxed);
     sample->rejected_dry_run.store(sum.rejected_dry_run, std::memory_order_relaxed);
-    sample->tokens.store(sum.tokens, std::memory_order_relaxed);
+    sample->tokens.store(sum.input_tokens + sum.output_tokens, std::memory_order_relaxed);
     history->written.store(number + 1, std::memory_order_release);
 }
 

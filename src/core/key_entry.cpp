@@ -14,8 +14,9 @@ Home home_in(const KeyQuestion& question, Algorithm algorithm, uint32_t policy) 
                    policy);
 }
 
-/** Reads an entry; false where there is none. */
-bool read_entry(Journal* journal, const Home& home, State* state) {
+/** Does something with an entry while its buckets are locked; false where there is none. */
+template <typename Action>
+bool with_entry(Journal* journal, const Home& home, const Action& action) {
     if (journal->zone().buckets(*home.geometry) == 0) {
         return false;
     }
@@ -25,25 +26,18 @@ bool read_entry(Journal* journal, const Home& home, State* state) {
     Cell cell = home.find();
     bool present = cell.index != kNoCell;
     if (present) {
-        load_state(cell, *home.geometry, state);
+        action(cell);
     }
     journal->finish();
     return present;
 }
 
+bool read_entry(Journal* journal, const Home& home, State* state) {
+    return with_entry(journal, home, [&](Cell cell) { load_state(cell, *home.geometry, state); });
+}
+
 bool remove_entry(Journal* journal, const Home& home) {
-    if (journal->zone().buckets(*home.geometry) == 0) {
-        return false;
-    }
-    LockOrder locks;
-    home.want(&locks, journal);
-    locks.take_all();
-    Cell cell = home.find();
-    if (cell.index != kNoCell) {
-        store_tag(journal, cell, 0);
-    }
-    journal->finish();
-    return cell.index != kNoCell;
+    return with_entry(journal, home, [&](Cell cell) { store_tag(journal, cell, 0); });
 }
 
 }  // namespace

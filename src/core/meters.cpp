@@ -21,16 +21,28 @@ void add_record(const PolicyRecord& record, PolicyTotals* totals) {
     totals->errors += read(record.errors);
 }
 
-void add_shard(const PolicyCounts& counts, PolicyTotals* totals) {
-    totals->passed += read(counts.passed);
-    totals->rejected += read(counts.rejected);
-    totals->rejected_dry_run += read(counts.rejected_dry_run);
-    totals->input_tokens += read(counts.input_tokens);
-    totals->output_tokens += read(counts.output_tokens);
-    totals->cached_input_tokens += read(counts.cached_input_tokens);
+void add_shard(const PolicyCounts& counts, CountSums* sums) {
+    sums->passed += read(counts.passed);
+    sums->rejected += read(counts.rejected);
+    sums->rejected_dry_run += read(counts.rejected_dry_run);
+    sums->input_tokens += read(counts.input_tokens);
+    sums->output_tokens += read(counts.output_tokens);
+    sums->cached_input_tokens += read(counts.cached_input_tokens);
+}
+
+void add_shards(const Zone& zone, uint32_t policy, CountSums* sums) {
+    for (uint32_t shard = 0; shard < kCountShards; ++shard) {
+        add_shard(*zone.counts(policy, shard), sums);
+    }
 }
 
 }  // namespace
+
+CountSums sum_counts(const Zone& zone, uint32_t policy) {
+    CountSums sums{};
+    add_shards(zone, policy, &sums);
+    return sums;
+}
 
 void count_tokens(PolicyCounts* counts, const TokenCounts& used) {
     counts->input_tokens.fetch_add(used.input, std::memory_order_relaxed);
@@ -46,9 +58,7 @@ PolicyTotals read_totals(const Zone& zone, std::string_view name) {
             continue;
         }
         add_record(record, &totals);
-        for (uint32_t shard = 0; shard < kCountShards; ++shard) {
-            add_shard(*zone.counts(number, shard), &totals);
-        }
+        add_shards(zone, number, &totals);
     }
     return totals;
 }

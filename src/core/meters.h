@@ -9,10 +9,16 @@
 
 namespace ai_limit {
 
-/** All that a policy has counted, under whatever numbers it has had. */
-struct PolicyTotals {
+/** What is counted under one number, by all processes. */
+struct CountSums {
     uint64_t passed, rejected, rejected_dry_run;
     uint64_t input_tokens, output_tokens, cached_input_tokens;
+};
+
+CountSums sum_counts(const Zone& zone, uint32_t policy);
+
+/** All that a policy has counted, under whatever numbers it has had. */
+struct PolicyTotals : CountSums {
     uint64_t overshoot_tokens;  // used above the limit
     uint64_t usage_missing;     // answers that did not say what they used
     uint64_t errors;            // malformed variables

@@ -25,6 +25,11 @@ inline Now shared_now(const Zone& zone, Now here) {
     return {wall - header->shared_base.load(std::memory_order_relaxed), wall};
 }
 
+/** Now by the clock that the policy of this number counts by. */
+inline Now now_of_policy(const Zone& zone, uint32_t policy, Now here) {
+    return zone.policy(policy)->is_shared != 0 ? shared_now(zone, here) : here;
+}
+
 /** A time of that clock, in milliseconds since the epoch, as its monotonic one, and back. */
 inline Millis to_shared_monotonic(const Zone& zone, Millis wall) {
     return wall - zone.header()->shared_base.load(std::memory_order_relaxed);

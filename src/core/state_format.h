@@ -4,6 +4,7 @@
 // override an OverridePart, of each record of held tokens a FlightRecord, then the small entries
 // and the wide ones, each list ended by one of zeros; at last a checksum of all before it.
 
+#include "core/meters.h"
 #include "core/state_file.h"
 
 namespace ai_limit {
@@ -25,15 +26,10 @@ struct StateFileHead {
 };
 static_assert(offsetof(StateFileHead, monotonic) <= kStateHeadBytes);
 
-/** All counts of a policy. */
-struct CountsPart {
-    uint64_t passed, rejected, rejected_dry_run, input_tokens, output_tokens, cached_input_tokens;
-};
-
 struct PolicyPart {
     uint32_t number;  // 0 ends the list
     uint32_t reserved;
-    CountsPart counts;
+    CountSums counts;
     alignas(8) char record[sizeof(PolicyRecord)];
 };
 

@@ -165,8 +165,7 @@ void read_entries(const Zone& zone, const Geometry& geometry, const Clocks& cloc
             continue;
         }
         move_state(zone, clocks, &state);
-        Now now = zone.policy(state.head.policy)->is_shared != 0 ? shared_now(zone, clocks.now)
-                                                                 : clocks.now;
+        Now now = now_of_policy(zone, state.head.policy, clocks.now);
         Appraisal worth = appraise_state(zone, state, now);
         if (worth.worth != Worth::kNothing) {
             place_entry(zone, geometry, part.tag, state, worth, now);
@@ -184,8 +183,8 @@ void charge_held(Journal* journal, const FlightRecord& record, Now now) {
     }
     const Limit& limit = find_limit(zone, policy, static_cast<uint32_t>(record.limit_number));
     uint64_t tag = tag_of(tag_of(record.tag, static_cast<uint32_t>(record.policy)), policy);
-    now = zone.policy(policy)->is_shared != 0 ? shared_now(zone, now) : now;
-    settle(journal, {&limit, tag, policy, record.amount, nullptr, false}, now);
+    settle(journal, {&limit, tag, policy, record.amount, nullptr, false},
+           now_of_policy(zone, policy, now));
 }
 
 }  // namespace

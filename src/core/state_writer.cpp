@@ -75,26 +75,12 @@ void write_head(const Zone& zone, const StateOrigin& origin, Now now, Output* ou
     out->add(head);
 }
 
-CountsPart sum_of_counts(const Zone& zone, uint32_t policy) {
-    CountsPart sum{};
-    for (uint32_t shard = 0; shard < kCountShards; ++shard) {
-        const PolicyCounts& counts = *zone.counts(policy, shard);
-        sum.passed += read(counts.passed);
-        sum.rejected += read(counts.rejected);
-        sum.rejected_dry_run += read(counts.rejected_dry_run);
-        sum.input_tokens += read(counts.input_tokens);
-        sum.output_tokens += read(counts.output_tokens);
-        sum.cached_input_tokens += read(counts.cached_input_tokens);
-    }
-    return sum;
-}
-
 void write_policies(const Zone& zone, Output* out) {
     for (uint32_t number = 1; number <= kMaxPolicies; ++number) {
         if (zone.policy(number)->name_size != 0) {
             PolicyPart part{};
             part.number = number;
-            part.counts = sum_of_counts(zone, number);
+            part.counts = sum_counts(zone, number);
             std::memcpy(part.record, static_cast<const void*>(zone.policy(number)),
                         sizeof(part.record));
             out->add(part);
@@ -159,8 +145,7 @@ bool is_worth_keeping(const Zone& zone, const State& state, Now now) {
     if (has_flights(record.slowest.algorithm) || record.slowest.algorithm == Algorithm::kLedger) {
         return false;
     }
-    now = record.is_shared != 0 ? shared_now(zone, now) : now;
-    return appraise_state(zone, state, now).worth != Worth::kNothing;
+    return appraise_state(zone, state, now_of_policy(zone, policy, now)).worth != Worth::kNothing;
 }
 
 template <typename Part>

@@ -7,6 +7,7 @@
 #include "core/query.h"
 #include "core/shown_key.h"
 #include "nginx/api_output.h"
+#include "nginx/api_policies.h"
 #include "nginx/api_resources.h"
 #include "nginx/policy_values.h"
 #include "nginx/shared_key.h"
@@ -53,12 +54,6 @@ void write_override(const OverrideView& found, JsonWriter& json) {
     json.text("rate", found.rate_text());
     json.number("expires_in", seconds_rounded_up(found.expires_in));
     json.close('}');
-}
-
-std::string_view name_of(Measure measure) {
-    return measure == Measure::kTokens     ? "tokens"
-           : measure == Measure::kInFlight ? "in_flight"
-                                           : "requests";
 }
 
 void write_head(const KeyRequest& asked, JsonWriter& json) {

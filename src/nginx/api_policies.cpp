@@ -17,6 +17,15 @@ std::string_view name_of(Algorithm algorithm) {
     }
 }
 
+Syncing syncing_of(const PolicyConf& policy) {
+    return {!policy.shared     ? Sync::kOff
+            : !policy.by_share ? Sync::kStrict
+                               : Sync::kEvery,
+            policy.ledger_limit.period_length};
+}
+
+}  // namespace
+
 std::string_view name_of(Measure measure) {
     switch (measure) {
         case Measure::kTokens:
@@ -27,15 +36,6 @@ std::string_view name_of(Measure measure) {
             return "requests";
     }
 }
-
-Syncing syncing_of(const PolicyConf& policy) {
-    return {!policy.shared     ? Sync::kOff
-            : !policy.by_share ? Sync::kStrict
-                               : Sync::kEvery,
-            policy.ledger_limit.period_length};
-}
-
-}  // namespace
 
 std::string_view name_of(const Syncing& syncing, char* buffer) {
     if (syncing.sync != Sync::kEvery) {

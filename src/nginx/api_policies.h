@@ -15,6 +15,9 @@ using ZoneLoads = PolicyLoad[kMaxPolicies + 1];
  * `sync` has kMaxSyncText bytes and outlives the snapshot. */
 PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* sync);
 
+/** As the API calls it. */
+std::string_view name_of(Measure measure);
+
 /** As sync= says it; `buffer` has kMaxSyncText bytes. */
 std::string_view name_of(const Syncing& syncing, char* buffer);
 
