@@ -7,9 +7,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use POSIX ();
 use Test::More;
-use Time::HiRes qw(sleep);
 
-use AiLimit::Api;
+use AiLimit::Api qw(wait_until);
 use AiLimit::Http;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
@@ -218,16 +217,6 @@ CONF
 sub status_of {
     my ($path, $key, @headers) = @_;
     return get($nginx->port, $path, Connection => 'close', 'X-Key' => $key, @headers)->{status};
-}
-
-# nginx frees a request a moment after its client has the whole answer.
-sub wait_until {
-    my ($is_so) = @_;
-    for (1 .. 200) {
-        return 1 if $is_so->();
-        sleep 0.1;
-    }
-    return 0;
 }
 
 # A streamed answer that waits for /next.

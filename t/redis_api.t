@@ -10,7 +10,7 @@ use List::Util qw(sum0);
 use Test::More;
 use Time::HiRes qw(sleep);
 
-use AiLimit::Api;
+use AiLimit::Api qw(wait_until);
 use AiLimit::Http;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
@@ -143,13 +143,4 @@ sub is_counted {
     my ($node, $query, $used, $remaining) = @_;
     my ($code, $said) = $apis[$node]->key(GET => $query);
     return is_deeply [$code, @$said{qw(used remaining)}], [200, $used, $remaining], "node $node says so";
-}
-
-sub wait_until {
-    my ($is_so) = @_;
-    for (1 .. 200) {
-        return 1 if $is_so->();
-        sleep 0.1;
-    }
-    return 0;
 }
