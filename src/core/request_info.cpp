@@ -324,16 +324,18 @@ Amount RequestInfo::prompt_estimate() const {
 }
 
 bool RequestInfo::malformed() const {
-    return scanner_.is_malformed() ||
+    return failed_ || scanner_.is_malformed() ||
            (finished_ && !scanner_.is_complete() && !scanner_.is_blank());
 }
 
 bool RequestInfo::edit_to_include_usage(BodyEdit* edit) const {
     if (!path_completions_ || !has_prompt_ || !stream_true_ || !root_is_object_ ||
-        !scanner_.is_complete()) {
+        !scanner_.is_complete() || !is_plain_ || failed_ ||
+        !ai_limit::edit_to_include_usage(stream_options_, edit)) {
         return false;
     }
-    return ai_limit::edit_to_include_usage(stream_options_, edit);
+    edit->offset += text_at_;
+    return true;
 }
 
 }  // namespace ai_limit

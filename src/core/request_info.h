@@ -24,8 +24,18 @@ public:
     /** The path as nginx's r->uri holds it, decoded; once, and before the body. */
     void read_path(std::string_view path);
 
-    /** The next piece of the body. */
+    /** The next piece of the body's text, in UTF-8. */
     void feed(std::string_view piece);
+
+    /** The text stands in the body as it is, from this byte on: only then can the body be edited.
+     */
+    void set_offset_in_body(uint64_t offset) {
+        is_plain_ = true;
+        text_at_ = offset;
+    }
+
+    /** The text of the body cannot be read, or only what was fed of it. */
+    void fail() { failed_ = true; }
 
     /** The body has ended. Until then the answers below are about what has come so far. */
     void finish() { finished_ = true; }
@@ -64,8 +74,8 @@ public:
     Amount prompt_estimate() const;
 
     /**
-     * The body is not one JSON document, or not yet. An empty one is not malformed. What stood
-     * before the mistake counts.
+     * The body cannot be read or is not one JSON document, or not yet. An empty one is not
+     * malformed. What stood before the mistake counts.
      */
     bool malformed() const;
 
@@ -92,7 +102,7 @@ private:
     bool path_model_ = false;
     bool path_completions_ = false;
 
-    uint64_t offset_ = 0;  // of the piece in the body
+    uint64_t offset_ = 0;  // of the piece in the text
     StreamOptionsPlace stream_options_;
     bool in_options_ = false;
     bool root_is_object_ = false;
@@ -102,6 +112,9 @@ private:
     bool limited_ = false;
     bool endless_ = false;
     bool finished_ = false;
+    bool failed_ = false;
+    bool is_plain_ = false;  // the text is that of the body,
+    uint64_t text_at_ = 0;   // where it begins
     Amount most_output_ = 0;
     Amount answers_ = 1;  // never 0
     uint64_t messages_ = 0;

@@ -27,7 +27,9 @@ struct AnswerDecoder {
     ContentCoding coding;
     ngx_http_request_t* request;
     bool begun;
-    bool done;  // or broken: the rest is skipped
+    bool done;    // the rest is skipped
+    bool broken;  // by a mistake, or something stands behind the end
+    bool whole;   // what came so far is complete
     uint8_t head_size;
     u_char head[2];  // of a deflated answer: tells which of two formats it has
     z_stream stream;
@@ -42,8 +44,10 @@ void* allocate_for_zlib(void* opaque, uInt items, uInt size) noexcept {
     return ngx_palloc(static_cast<ngx_pool_t*>(opaque), size_t{items} * size);
 }
 
-/** The pool's memory goes with the request. */
-void free_for_zlib(void*, void*) noexcept {}
+/** What is small goes with the request. */
+void free_for_zlib(void* opaque, void* memory) noexcept {
+    ngx_pfree(static_cast<ngx_pool_t*>(opaque), memory);
+}
 
 bool begin_inflating(AnswerDecoder* decoder, int window_bits) {
     decoder->stream = {};
@@ -75,15 +79,18 @@ std::string_view inflate_some(AnswerDecoder* decoder, std::string_view* rest) {
         stream->next_in = to_ngx(*rest).data;
         stream->avail_in = static_cast<uInt>(ngx_min(rest->size(), size_t{1} << 30));
         uInt given = stream->avail_in;
+        decoder->whole = decoder->whole && given == 0;
         stream->next_out = decoded;
         stream->avail_out = kDecoded;
         int rc = inflate(stream, Z_SYNC_FLUSH);
         rest->remove_prefix(given - stream->avail_in);
         if (rc == Z_STREAM_END) {
+            decoder->whole = true;
             // Another member may follow (RFC 1952, 2.2).
             decoder->done = decoder->coding != ContentCoding::kGzip || inflateReset(stream) != Z_OK;
+            decoder->broken = decoder->done && !rest->empty();
         } else if (rc != Z_OK && rc != Z_BUF_ERROR) {
-            decoder->done = true;
+            decoder->done = decoder->broken = true;
         }
         bool stuck = rc == Z_BUF_ERROR && given == stream->avail_in;
         if (decoder->done || stuck) {
@@ -116,7 +123,11 @@ std::string_view begin_deflated(AnswerDecoder* decoder, std::string_view* rest) 
 #if (NGX_AI_LIMIT_BROTLI)
 
 void end_brotli(void* data) noexcept {
-    BrotliDecoderDestroyInstance(static_cast<BrotliDecoderState*>(data));
+    AnswerDecoder* decoder = static_cast<AnswerDecoder*>(data);
+    if (decoder->brotli != nullptr) {
+        BrotliDecoderDestroyInstance(decoder->brotli);
+        decoder->brotli = nullptr;
+    }
 }
 
 bool begin_brotli(AnswerDecoder* decoder) {
@@ -127,7 +138,7 @@ bool begin_brotli(AnswerDecoder* decoder) {
         return false;
     }
     cleanup->handler = end_brotli;
-    cleanup->data = decoder->brotli;
+    cleanup->data = decoder;
     decoder->begun = true;
     return true;
 }
@@ -142,6 +153,8 @@ std::string_view decode_brotli(AnswerDecoder* decoder, std::string_view* rest) {
     rest->remove_prefix(rest->size() - given);
     if (result == BROTLI_DECODER_RESULT_ERROR || result == BROTLI_DECODER_RESULT_SUCCESS) {
         decoder->done = true;
+        decoder->whole = result == BROTLI_DECODER_RESULT_SUCCESS;
+        decoder->broken = !decoder->whole || !rest->empty();
         *rest = {};
     }
     return decoded_text(kDecoded - room);
@@ -196,6 +209,7 @@ AnswerDecoder* make_answer_decoder(ngx_http_request_t* r, ContentCoding coding) 
 
 std::string_view decode(AnswerDecoder* decoder, std::string_view* rest) {
     if (decoder->done) {
+        decoder->broken = decoder->broken || !rest->empty();
         *rest = {};
         return {};
     }
@@ -211,6 +225,24 @@ std::string_view decode(AnswerDecoder* decoder, std::string_view* rest) {
     }
 #endif
     return inflate_some(decoder, rest);
+}
+
+bool is_whole(const AnswerDecoder* decoder) {
+    return decoder->whole && !decoder->broken;
+}
+
+void end_decoding(AnswerDecoder* decoder) {
+    decoder->done = true;
+#if (NGX_AI_LIMIT_BROTLI)
+    if (decoder->coding == ContentCoding::kBrotli) {
+        end_brotli(decoder);
+        return;
+    }
+#endif
+    if (decoder->begun) {
+        inflateEnd(&decoder->stream);
+        decoder->begun = false;
+    }
 }
 
 }  // namespace ai_limit

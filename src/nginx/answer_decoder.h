@@ -25,4 +25,11 @@ AnswerDecoder* make_answer_decoder(ngx_http_request_t* r, ContentCoding coding);
  */
 std::string_view decode(AnswerDecoder* decoder, std::string_view* rest);
 
+/** Whether what was decoded is one complete coded text, without a mistake and with nothing behind
+ * it. */
+bool is_whole(const AnswerDecoder* decoder);
+
+/** Gives its memory back before the request ends; only is_whole() may follow. */
+void end_decoding(AnswerDecoder* decoder);
+
 }  // namespace ai_limit

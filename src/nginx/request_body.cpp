@@ -1,6 +1,6 @@
 #include "nginx/request_body.h"
 
-#include "nginx/body_pieces.h"
+#include "nginx/body_text.h"
 
 namespace ai_limit {
 
@@ -12,6 +12,19 @@ void body_is_there(ngx_http_request_t* r) noexcept {
     r->preserve_body = 1;
     r->write_event_handler = ngx_http_core_run_phases;
     ngx_http_core_run_phases(r);
+}
+
+void read_text(ngx_http_request_t* r, RequestInfo* info) {
+    BodyText text(r);
+    for (std::string_view piece = text.next(); !piece.empty(); piece = text.next()) {
+        info->feed(piece);
+    }
+    if (text.is_plain()) {
+        info->set_offset_in_body(text.mark_size());
+    }
+    if (!text.is_readable()) {
+        info->fail();
+    }
 }
 
 }  // namespace
@@ -42,10 +55,7 @@ const RequestInfo* read_request_info(ngx_http_request_t* r) {
         return &tokens->info;
     }
     if (r->request_body != nullptr) {
-        BodyPieces pieces(r);
-        for (std::string_view piece = pieces.next(); !piece.empty(); piece = pieces.next()) {
-            tokens->info.feed(piece);
-        }
+        read_text(r, &tokens->info);
     }
     tokens->info.finish();
     tokens->info_is_whole = true;

@@ -38,6 +38,7 @@ Told told(std::string_view path, std::string_view body, size_t most) {
         rest.remove_prefix(piece.size());
         info.feed(piece);
     }
+    info.set_offset_in_body(0);
     info.finish();
     Told result{std::string(info.model()),
                 info.streams(),

@@ -1,0 +1,101 @@
+#include "nginx/body_text.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr std::string_view kContentEncoding = "content-encoding";
+
+// Of a coded body the pieces are small, since what a decoder leaves of them is read once more.
+constexpr size_t kCodedPiece = 8 * 1024;
+
+// A worker does one thing at a time. Two bytes become three at most.
+char recoded[BodyText::kMostPiece];
+
+/** kUnknown of several codings, too. */
+ContentCoding coding_of_body(ngx_http_request_t* r) {
+    static const ngx_uint_t hash =
+        ngx_hash_key(to_ngx(kContentEncoding).data, kContentEncoding.size());
+    const ngx_table_elt_t* found = nullptr;
+    for (ngx_list_part_t* part = &r->headers_in.headers.part; part != nullptr; part = part->next) {
+        const ngx_table_elt_t* headers = static_cast<ngx_table_elt_t*>(part->elts);
+        for (ngx_uint_t i = 0; i < part->nelts; ++i) {
+            if (headers[i].hash != hash || headers[i].key.len != kContentEncoding.size() ||
+                ngx_memcmp(headers[i].lowcase_key, kContentEncoding.data(),
+                           kContentEncoding.size()) != 0) {
+                continue;
+            }
+            if (found != nullptr) {
+                return ContentCoding::kUnknown;
+            }
+            found = &headers[i];
+        }
+    }
+    return found != nullptr ? content_coding(view(found->value)) : ContentCoding::kNone;
+}
+
+/**
+ * A body that is coded and could be JSON as it stands: a server that ignores Content-Encoding
+ * would read something else than we.
+ */
+bool could_be_plain(std::string_view front) {
+    static constexpr std::string_view kFronts = "{ \t\r\n";
+    return !front.empty() && kFronts.find(front.front()) != kFronts.npos;
+}
+
+}  // namespace
+
+BodyText::BodyText(ngx_http_request_t* r) : r_(r), pieces_(r) {
+    ContentCoding coding = coding_of_body(r);
+    if (coding == ContentCoding::kNone) {
+        return;
+    }
+    decoder_ = coding != ContentCoding::kUnknown ? make_answer_decoder(r, coding) : nullptr;
+    std::string_view front = pieces_.next(1);
+    pieces_.put_back(front.size());
+    unreadable_ = decoder_ == nullptr || could_be_plain(front);
+}
+
+bool BodyText::is_beyond_bounds() const {
+    return size_ > kMostText || (size_ > kAnyText && size_ / kMostTimes > body_size(r_));
+}
+
+std::string_view BodyText::next() {
+    std::string_view text;
+    while (text.empty() && !ended_ && !unreadable_) {
+        std::string_view bytes = next_bytes();
+        text = bytes.empty() ? end() : text_.next(&bytes, recoded, sizeof(recoded));
+    }
+    size_ += text.size();
+    unreadable_ = unreadable_ || (decoder_ != nullptr && is_beyond_bounds());
+    if (decoder_ != nullptr && (ended_ || unreadable_)) {
+        end_decoding(decoder_);
+    }
+    return text;
+}
+
+/** Of the body without its content coding. */
+std::string_view BodyText::next_bytes() {
+    if (decoder_ == nullptr) {
+        return pieces_.next();
+    }
+    for (;;) {
+        std::string_view coded = pieces_.next(kCodedPiece);
+        bool last = coded.empty();
+        std::string_view bytes = decode(decoder_, &coded);
+        pieces_.put_back(coded.size());
+        if (!bytes.empty() || last) {
+            return bytes;
+        }
+    }
+}
+
+std::string_view BodyText::end() {
+    ended_ = true;
+    std::string_view text = text_.finish(recoded, sizeof(recoded));
+    unreadable_ =
+        pieces_.has_failed() || text_.is_broken() || (decoder_ != nullptr && !is_whole(decoder_));
+    return text;
+}
+
+}  // namespace ai_limit
