@@ -5,6 +5,7 @@ import Anthropic from '@anthropic-ai/sdk';
 
 import { assertWaitsAsTold, baseUrl, recordingFetch, refusal } from './attempts.mjs';
 import { counted, countedRequest } from './counted.mjs';
+import { collect, question as asked, testCounts } from './counts.mjs';
 
 function client(apiKey, options) {
     return new Anthropic({ apiKey, baseURL: baseUrl('/anthropic'), ...options });
@@ -66,4 +67,29 @@ test('anthropic is told what was counted at the end of a stream', async () => {
     const { id, anthropic } = countedClient();
     const { usage } = await anthropic.messages.stream(question).finalMessage();
     assert.deepEqual(await counted(id), asCounted(usage));
+});
+
+function messages(tool) {
+    return {
+        model: 'test-model',
+        max_tokens: 64,
+        messages: [{ role: 'user', content: asked }],
+        ...(tool && { tools: [{ name: tool.name, description: tool.description, input_schema: tool.parameters }] }),
+    };
+}
+
+testCounts({
+    name: 'anthropic',
+    connect: ({ url, key }) => new Anthropic({ apiKey: key, baseURL: url }),
+    whole: async (anthropic, tool) => [await anthropic.messages.create(messages(tool))],
+    // The events, and behind them what the SDK makes of them all.
+    async stream(anthropic, tool) {
+        const stream = anthropic.messages.stream(messages(tool));
+        const events = await collect(stream);
+        return [...events, await stream.finalMessage()];
+    },
+    usage: (parts) => asCounted(parts.at(-1).usage),
+    calls: (parts) => parts.at(-1).content
+        .filter((block) => block.type === 'tool_use')
+        .map((block) => ({ name: block.name, arguments: block.input })),
 });

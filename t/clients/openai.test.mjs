@@ -5,6 +5,7 @@ import OpenAI from 'openai';
 
 import { assertWaitsAsTold, baseUrl, recordingFetch, refusal } from './attempts.mjs';
 import { counted, countedRequest } from './counted.mjs';
+import { collect, joinCalls, question as asked, testCounts } from './counts.mjs';
 
 function client(apiKey, options) {
     return new OpenAI({ apiKey, baseURL: baseUrl('/openai/v1'), ...options });
@@ -110,4 +111,57 @@ test('openai is told what was counted at the end of a response', async () => {
         cached: usage.input_tokens_details.cached_tokens,
         total: usage.total_tokens,
     });
+});
+
+function connect({ url, key }) {
+    return new OpenAI({ apiKey: key, baseURL: `${url}/v1` });
+}
+
+function chat(tool) {
+    return {
+        model: 'test-model',
+        messages: [{ role: 'user', content: asked }],
+        ...(tool && { tools: [{ type: 'function', function: tool }] }),
+    };
+}
+
+testCounts({
+    name: 'openai-chat',
+    connect,
+    whole: async (openai, tool) => [await openai.chat.completions.create(chat(tool))],
+    stream: async (openai, tool) => collect(await openai.chat.completions.create({
+        ...chat(tool), stream: true, stream_options: { include_usage: true },
+    })),
+    usage: (parts) => asCounted(parts.at(-1).usage),
+    calls: (parts) => joinCalls(parts
+        .flatMap((part) => part.choices)
+        .flatMap((choice) => (choice.message ?? choice.delta).tool_calls ?? [])
+        .map((call) => ({ index: call.index, name: call.function.name, text: call.function.arguments }))),
+});
+
+function response(tool) {
+    return {
+        model: 'test-model',
+        input: asked,
+        ...(tool && { tools: [{ type: 'function', strict: false, ...tool }] }),
+    };
+}
+
+testCounts({
+    name: 'openai-responses',
+    connect,
+    whole: async (openai, tool) => [await openai.responses.create(response(tool))],
+    stream: async (openai, tool) => collect(await openai.responses.create({ ...response(tool), stream: true })),
+    usage(parts) {
+        const { usage } = parts.at(-1).response ?? parts.at(-1);
+        return {
+            input: usage.input_tokens,
+            output: usage.output_tokens,
+            cached: usage.input_tokens_details.cached_tokens,
+            total: usage.total_tokens,
+        };
+    },
+    calls: (parts) => (parts.at(-1).response ?? parts.at(-1)).output
+        .filter((item) => item.type === 'function_call')
+        .map((item) => ({ name: item.name, arguments: JSON.parse(item.arguments) })),
 });

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { createOpenAI } from '@ai-sdk/openai';
-import { APICallError, generateText, streamText } from 'ai';
+import { APICallError, generateText, jsonSchema, streamText } from 'ai';
 
 import { assertWaitsAsTold, baseUrl, recordingFetch, refusal } from './attempts.mjs';
 import { counted, countedRequest } from './counted.mjs';
+import { collect, question, testCounts } from './counts.mjs';
 
 function model(apiKey, options) {
     return createOpenAI({ apiKey, baseURL: baseUrl('/openai/v1'), ...options }).chat('test-model');
@@ -41,3 +42,44 @@ test('ai is told what was counted at the end of a stream', async () => {
         total: usage.totalTokens,
     });
 });
+
+function toTheModel(chosen, tool) {
+    return {
+        model: chosen,
+        prompt: question,
+        ...(tool && {
+            tools: { [tool.name]: { description: tool.description, inputSchema: jsonSchema(tool.parameters) } },
+        }),
+    };
+}
+
+// Without what is another time or id for each answer.
+function told({ text, toolCalls, finishReason, totalUsage }) {
+    return { text, toolCalls, finishReason, totalUsage };
+}
+
+for (const api of ['chat', 'responses']) {
+    testCounts({
+        name: `ai-${api}`,
+        connect: ({ url, key }) => createOpenAI({ apiKey: key, baseURL: `${url}/v1` })[api]('test-model'),
+        whole: async (chosen, tool) => [told(await generateText(toTheModel(chosen, tool)))],
+        async stream(chosen, tool) {
+            const result = streamText(toTheModel(chosen, tool));
+            const texts = await collect(result.textStream);
+            const [text, toolCalls, finishReason, totalUsage] = await Promise.all(
+                [result.text, result.toolCalls, result.finishReason, result.totalUsage],
+            );
+            return [...texts, { text, toolCalls, finishReason, totalUsage }];
+        },
+        usage(parts) {
+            const usage = parts.at(-1).totalUsage;
+            return {
+                input: usage.inputTokens,
+                output: usage.outputTokens,
+                cached: usage.inputTokenDetails.cacheReadTokens,
+                total: usage.totalTokens,
+            };
+        },
+        calls: (parts) => parts.at(-1).toolCalls.map((call) => ({ name: call.toolName, arguments: call.input })),
+    });
+}

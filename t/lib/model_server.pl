@@ -33,7 +33,10 @@
 #   size=N           a stream of chat completions of at least N bytes
 #   prompt_tokens=N  all of the input, cached_tokens=N and written_tokens=N (into a cache) included
 #   completion_tokens=N  all of the output, reasoning_tokens=N included
-#   usage=0          leaves usage out
+#   usage=0          leaves usage out; usage=always tells it at the end of each stream of chat completions,
+#                    usage=last in the last piece that has a choice
+#   tool=NAME        calls this tool after its text, unless the request ends with the result of a tool;
+#                    arguments=JSON for it, tool_pieces=N (default 3) of them in a stream
 #   trap=1           texts, tool arguments and other objects hold what looks like usage
 #   bad=KIND         an answer that nobody can read (ModelServer::Bad)
 # of single APIs

@@ -40,9 +40,11 @@ sub message {
     my ($request) = @_;
     my @tools = trap($request)
         ? {type => 'tool_use', id => 'toolu_1', name => 'add', input => trap_object()} : ();
+    my $call = tool_call($request);
+    my @calls = $call ? {type => 'tool_use', id => 'toolu_2', name => $call->{name}, input => $call->{arguments}} : ();
     return {
-        beginning($request), stop_reason => 'end_turn',
-        content => [@tools, {type => 'text', text => join '', text_pieces($request)}],
+        beginning($request), stop_reason => $call ? 'tool_use' : 'end_turn',
+        content => [@tools, {type => 'text', text => join '', text_pieces($request)}, @calls],
         has_usage($request) ? (usage => usage($request, completion_tokens($request))) : (),
     };
 }
@@ -59,13 +61,27 @@ sub message_events {
         (map { {type => 'content_block_delta', index => 0, delta => {type => 'text_delta', text => $_}} }
             text_pieces($request)),
         {type => 'content_block_stop', index => 0},
-        trap($request) ? tool_events() : (),
+        trap($request) ? trap_events() : (),
+        call_events($request),
         message_deltas($request),
         {type => 'message_stop'},
     );
 }
 
-sub tool_events {
+sub call_events {
+    my ($request) = @_;
+    my $call = tool_call($request) // return;
+    my $index = trap($request) ? 2 : 1;
+    return (
+        {type => 'content_block_start', index => $index,
+            content_block => {type => 'tool_use', id => 'toolu_2', name => $call->{name}, input => {}}},
+        (map { {type => 'content_block_delta', index => $index,
+            delta => {type => 'input_json_delta', partial_json => $_}} } @{$call->{pieces}}),
+        {type => 'content_block_stop', index => $index},
+    );
+}
+
+sub trap_events {
     return (
         {type => 'content_block_start', index => 1, usage_of_tools => trap_object(),
             content_block => {type => 'tool_use', id => 'toolu_1', name => 'add', input => trap_object()}},
@@ -80,8 +96,9 @@ sub message_deltas {
     my ($request) = @_;
     my $updates = $request->{wishes}{updates} // 1;
     my $output = completion_tokens($request);
+    my $reason = tool_call($request) ? 'tool_use' : 'end_turn';
     return map { {
-        type => 'message_delta', delta => {stop_reason => $_ == $updates ? 'end_turn' : undef, stop_sequence => undef},
+        type => 'message_delta', delta => {stop_reason => $_ == $updates ? $reason : undef, stop_sequence => undef},
         has_usage($request) ? (usage => {output_tokens => int($output * $_ / $updates),
             $updates > 1 ? (input_tokens => undef) : ()}) : (),
     } } 1 .. $updates;

@@ -16,11 +16,13 @@ use constant STREAM_TYPE => 'application/vnd.amazon.eventstream';
 
 sub converse {
     my ($request) = @_;
+    my $call = tool_call($request);
     return error($request) // plain($request, {
-        metrics => {latencyMs => 1}, stopReason => 'end_turn',
+        metrics => {latencyMs => 1}, stopReason => $call ? 'tool_use' : 'end_turn',
         output => {message => {role => 'assistant', content => [
             trap($request) ? {toolUse => {name => 'add', toolUseId => 't1', input => trap_object()}} : (),
             {text => join '', text_pieces($request)},
+            $call ? {toolUse => {name => $call->{name}, toolUseId => 't2', input => $call->{arguments}}} : (),
         ]}},
         has_usage($request) ? (usage => usage($request)) : (),
     });
@@ -39,6 +41,7 @@ sub usage {
 
 sub converse_stream {
     my ($request) = @_;
+    my $call = tool_call($request);
     my @messages = (
         ['messageStart', {p => 'ab', role => 'assistant'}],
         (map { ['contentBlockDelta', {contentBlockIndex => 0, delta => {text => $_}, p => 'abcdefg'}] }
@@ -46,11 +49,21 @@ sub converse_stream {
         trap($request) ? ['contentBlockDelta', {contentBlockIndex => 1,
             delta => {toolUse => {input => json_text(trap_object())}}, metadata => trap_object()}] : (),
         ['contentBlockStop', {contentBlockIndex => 0}],
-        ['messageStop', {stopReason => 'end_turn'}],
+        $call ? call_messages($call) : (),
+        ['messageStop', {stopReason => $call ? 'tool_use' : 'end_turn'}],
         has_usage($request) ? ['metadata', {metrics => {latencyMs => 1}, p => 'abc', usage => usage($request)}] : (),
     );
     return error($request)
         // {type => STREAM_TYPE, pieces => [map { message($_->[0], json_text($_->[1])) } @messages]};
+}
+
+sub call_messages {
+    my ($call) = @_;
+    return (
+        ['contentBlockStart', {contentBlockIndex => 1, start => {toolUse => {name => $call->{name}, toolUseId => 't2'}}}],
+        (map { ['contentBlockDelta', {contentBlockIndex => 1, delta => {toolUse => {input => $_}}}] } @{$call->{pieces}}),
+        ['contentBlockStop', {contentBlockIndex => 1}],
+    );
 }
 
 sub invoke {

@@ -41,6 +41,8 @@ sub piece {
     my ($request, $text, $part) = @_;
     my @parts = ({text => $text});
     push @parts, {functionCall => {name => 'add', args => trap_object()}} if trap($request);
+    my $call = $part == 1 && tool_call($request);
+    push @parts, {functionCall => {name => $call->{name}, args => $call->{arguments}}} if $call;
     return {
         candidates => [{content => {parts => \@parts, role => 'model'}, index => 0,
             $part == 1 ? (finishReason => 'STOP') : ()}],

@@ -19,7 +19,10 @@ sub answer {
     my %common = (model => model_name($request), created_at => '2026-01-02T03:04:05.678901Z');
     my @words = text_pieces($request);
     my $streams = asked($request)->{stream} // 1;
-    my @tools = trap($request) ? (tool_calls => [{function => {name => 'add', arguments => trap_object()}}]) : ();
+    my $call = tool_call($request);
+    my @calls = (trap($request) ? {function => {name => 'add', arguments => trap_object()}} : (),
+        $call ? {function => {name => $call->{name}, arguments => $call->{arguments}}} : ());
+    my @tools = @calls ? (tool_calls => \@calls) : ();
     return {type => 'application/json; charset=utf-8',
         body => json_text({%common, $said->(join('', @words), @tools), counts($request)})} if !$streams;
     my @lines = map { {%common, $said->($_), done => JSON::PP::false} } @words;

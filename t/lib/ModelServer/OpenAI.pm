@@ -29,28 +29,48 @@ sub chat {
 
 sub chat_whole {
     my ($request) = @_;
+    my $call = tool_call($request);
+    my @calls = (trap($request) ? odd_call() : (), $call ? function_call($call->{name}, $call->{text}) : ());
     my $message = {role => 'assistant', content => join('', text_pieces($request)), refusal => undef,
-        trap($request) ? (tool_calls => [tool_call()]) : ()};
+        @calls ? (tool_calls => \@calls) : ()};
     return plain($request, {
         id => 'chatcmpl-1', object => 'chat.completion', created => 1_700_000_000, model => model_name($request),
-        choices => [{index => 0, finish_reason => 'stop', logprobs => undef, message => $message}],
+        system_fingerprint => undef,
+        choices => [{index => 0, finish_reason => $call ? 'tool_calls' : 'stop', logprobs => undef, message => $message}],
         trap($request) ? (a_trap => trap_object(), z_trap => trap_object()) : (),
         has_usage($request) ? (usage => usage($request)) : (),
     });
 }
 
 # With an object for its arguments, where OpenAI has a string and some others do not.
-sub tool_call {
+sub odd_call {
     return {id => 'call_1', index => 0, type => 'function',
         function => {name => 'add', arguments => trap_object()}};
+}
+
+sub function_call {
+    my ($name, $arguments) = @_;
+    return {id => 'call_2', type => 'function', function => {name => $name, arguments => $arguments}};
+}
+
+# What a stream tells of a call, piece by piece.
+sub call_deltas {
+    my ($call) = @_;
+    return {tool_calls => [{index => 0, %{function_call($call->{name}, $call->{text})}}]} if @{$call->{pieces}} == 1;
+    return (
+        {tool_calls => [{index => 0, %{function_call($call->{name}, '')}}]},
+        map { {tool_calls => [{index => 0, function => {arguments => $_}}]} } @{$call->{pieces}},
+    );
 }
 
 sub chat_stream {
     my ($request) = @_;
     my $wishes = $request->{wishes};
     my $azure = $request->{path} =~ m{^/openai/deployments/};
-    my $with_usage = has_usage($request) && asked($request)->{stream_options}{include_usage};
-    my $nulls = $with_usage && ($wishes->{nulls} // 1);
+    my $asks = asked($request)->{stream_options}{include_usage};
+    my $unasked = $wishes->{usage} // '';
+    my $with_usage = has_usage($request) && $unasked ne 'last' && ($asks || $unasked eq 'always');
+    my $nulls = has_usage($request) && $asks && ($wishes->{nulls} // 1);
     my %common = (id => 'chatcmpl-1', object => 'chat.completion.chunk', created => 1_700_000_000,
         model => model_name($request), $nulls ? (usage => undef) : ());
     my $serial = 0;
@@ -68,8 +88,11 @@ sub chat_stream {
     push @events, data({choices => [], created => 0, id => '', model => '', object => '',
         prompt_filter_results => [{prompt_index => 0, content_filter_results => {}}]}) if $azure;
     push @events, map { $delta->({role => 'assistant', content => $_}) } text_pieces($request);
-    push @events, $delta->({tool_calls => [tool_call()]}) if trap($request);
-    my @end = $chunk->(choices => [{index => 0, finish_reason => 'stop', delta => {}}]);
+    push @events, $delta->({tool_calls => [odd_call()]}) if trap($request);
+    my $call = tool_call($request);
+    push @events, map { $delta->($_) } call_deltas($call) if $call;
+    my @end = $chunk->(choices => [{index => 0, finish_reason => $call ? 'tool_calls' : 'stop', delta => {}}],
+        $unasked eq 'last' ? (usage => usage($request)) : ());
     push @end, $chunk->(choices => [], usage => usage($request)) if $with_usage;
     push @end, "data: [DONE]\n\n";
     return long_stream($wishes->{size}, $events[-1], \@end) if $wishes->{size};
@@ -154,12 +177,32 @@ sub response {
         arguments => json_text(trap_object()), parsed_arguments => trap_object()} if @words && trap($request);
     push @output, {id => 'msg_1', type => 'message', role => 'assistant', status => $status,
         content => [{type => 'output_text', text => join('', @words), annotations => []}]} if @words;
+    my $call = tool_call($request);
+    push @output, response_call($call, 'completed') if @words && $call;
     return {
         id => 'resp_1', object => 'response', created_at => 1_700_000_000, status => $status, error => undef,
         incomplete_details => undef, model => model_name($request), output => \@output,
         tools => [], metadata => trap($request) ? trap_object() : {},
         usage => @words && has_usage($request) ? responses_usage($request) : undef,
     };
+}
+
+sub response_call {
+    my ($call, $status) = @_;
+    return {id => 'fc_2', type => 'function_call', call_id => 'call_2', name => $call->{name}, status => $status,
+        arguments => $status eq 'completed' ? $call->{text} : ''};
+}
+
+# The events of a call, as the second item of the output.
+sub response_call_events {
+    my ($call, $event) = @_;
+    my %part = (item_id => 'fc_2', output_index => 1);
+    return (
+        $event->(type => 'response.output_item.added', output_index => 1, item => response_call($call, 'in_progress')),
+        (map { $event->(type => 'response.function_call_arguments.delta', %part, delta => $_) } @{$call->{pieces}}),
+        $event->(type => 'response.function_call_arguments.done', %part, name => $call->{name}, arguments => $call->{text}),
+        $event->(type => 'response.output_item.done', output_index => 1, item => response_call($call, 'completed')),
+    );
 }
 
 sub responses_stream {
@@ -173,6 +216,7 @@ sub responses_stream {
     my $text = join '', @words;
     # "incomplete" and "failed" are ends as well.
     my $end = $request->{wishes}{end} // 'completed';
+    my $call = tool_call($request);
     return sse($request,
         $event->(type => 'response.created', response => response($request, 'in_progress')),
         $event->(type => 'response.in_progress', response => response($request, 'in_progress')),
@@ -182,6 +226,7 @@ sub responses_stream {
         $event->(type => 'response.output_text.done', %part, text => $text, logprobs => []),
         $event->(type => 'response.content_part.done', %part, part => $content->($text)),
         $event->(type => 'response.output_item.done', output_index => 0, item => $item->('completed', $content->($text))),
+        $call ? response_call_events($call, $event) : (),
         $event->(type => "response.$end", response => response($request, $end, @words)),
     );
 }

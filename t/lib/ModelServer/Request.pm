@@ -10,7 +10,7 @@ use JSON::PP ();
 
 our @EXPORT = qw(
     asked cached_tokens completion_tokens has_usage json_text model_name plain prompt_tokens
-    reasoning_tokens streams text_pieces trap trap_object wanted_error written_tokens
+    reasoning_tokens streams text_pieces tool_call trap trap_object wanted_error written_tokens
 );
 
 my $json = JSON::PP->new->canonical->utf8;
@@ -103,6 +103,30 @@ sub cut_evenly {
     my ($text, $pieces) = @_;
     my $size = int((length($text) + $pieces - 1) / $pieces) || 1;
     return unpack "(a$size)*", $text;
+}
+
+# With tool=NAME: {name, arguments, text, pieces}, where the arguments are data, the text is the same as JSON,
+# and the pieces are the text as a stream has it. Nothing where the request brings the result of a tool.
+sub tool_call {
+    my ($request) = @_;
+    my $name = $request->{wishes}{tool};
+    return if !defined $name || brings_result(asked($request));
+    my $arguments = eval { $json->decode($request->{wishes}{arguments} // '') }
+        // {city => 'Paris', days => 3, usage => {%TRAP}};
+    my $text = json_text($arguments);
+    return {name => $name, arguments => $arguments, text => $text, pieces => [cut_evenly($text, $request->{wishes}{tool_pieces} // 3)]};
+}
+
+# True if the last message is the result of a tool, in the shape of any API.
+sub brings_result {
+    my ($asked) = @_;
+    my ($list) = grep { ref eq 'ARRAY' } @$asked{qw(messages input contents)};
+    my $last = ($list // [])->[-1];
+    return 0 if ref $last ne 'HASH';
+    return 1 if ($last->{role} // '') eq 'tool' || ($last->{type} // '') eq 'function_call_output';
+    my ($parts) = grep { ref eq 'ARRAY' } @$last{qw(content parts)};
+    return scalar grep { ref eq 'HASH' && (($_->{type} // '') eq 'tool_result' || $_->{toolResult} || $_->{functionResponse}) }
+        @{$parts // []};
 }
 
 # With trap=1: arguments of a tool, or anything else that the model may write, which hold usage.

@@ -1,0 +1,42 @@
+import { OpenRouter } from '@openrouter/sdk';
+
+import { collect, joinCalls, question, testCounts } from './counts.mjs';
+
+function asked(tool, stream) {
+    return {
+        chatRequest: {
+            model: 'test-model',
+            messages: [{ role: 'user', content: question }],
+            stream,
+            ...(tool && { tools: [{ type: 'function', function: tool }] }),
+        },
+    };
+}
+
+function message(part) {
+    const { message: whole, delta } = part.choices[0] ?? {};
+    return whole ?? delta ?? {};
+}
+
+testCounts({
+    name: 'openrouter',
+    wishes: { 'X-Model-Usage': 'always', 'X-Model-Nulls': '0' },
+    withoutUsage: (parts) => parts.filter((part) => !part.usage),
+    connect: ({ url, key }) => new OpenRouter({ apiKey: key, serverURL: `${url}/v1` }),
+    whole: async (openrouter, tool) => [await openrouter.chat.send(asked(tool, false))],
+    stream: async (openrouter, tool) => collect(await openrouter.chat.send(asked(tool, true))),
+    usage(parts) {
+        const { usage } = parts.at(-1);
+        return {
+            input: usage.promptTokens,
+            output: usage.completionTokens,
+            cached: usage.promptTokensDetails.cachedTokens,
+            total: usage.totalTokens,
+        };
+    },
+    calls: (parts) => joinCalls(parts.flatMap((part) => message(part).toolCalls ?? []).map((call) => ({
+        index: call.index,
+        name: call.function.name,
+        text: call.function.arguments,
+    }))),
+});
