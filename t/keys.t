@@ -17,14 +17,21 @@ my $nginx = AiLimit::Nginx->start(http => <<'CONF');
     ai_limit_policy argument key=$arg_k rate=1r/h burst=1;
     ai_limit_policy joined key=$joined rate=1r/h burst=1;
     ai_limit_policy header key=$http_x_key rate=1r/h burst=1;
+    ai_limit_policy joined_header key="$http_x_key-$uri" rate=1r/h burst=1;
+    ai_limit_policy mapped_header key=$of_header rate=1r/h burst=1;
     ai_limit_policy name key=$remote_user rate=1r/h burst=1;
     map $arg_k $joined { default "$arg_k$arg_k$arg_k$arg_k$arg_k$arg_more"; }
+
+    map $http_x_key $of_header { default "user $http_x_key"; }
 
     server {
         listen 127.0.0.1:%%PORT_0%%;
         location = /argument { ai_limit argument; empty_gif; }
         location = /joined { ai_limit joined; empty_gif; }
         location = /header { ai_limit header; empty_gif; }
+        location = /joined_header { ai_limit joined_header; empty_gif; }
+        location = /mapped_header { ai_limit mapped_header; empty_gif; }
+        location = /seen_before { if ($http_x_key = none) { return 404; } ai_limit header; empty_gif; }
         location = /name { ai_limit name; empty_gif; }
     }
 CONF
@@ -43,6 +50,17 @@ subtest 'more than 65,535 bytes' => sub {
     my $get = sub { get($nginx->port, "/joined?k=$fifth&more=$_[0]") };
     limited_each('of one length', $get, random_text(1), '-');
     limited_each('of several lengths', $get, map { random_text($_) } 0, 2, 1000, 40_000);
+};
+
+subtest 'white space around a header is no part of a key' => sub {
+    for my $location (qw(header joined_header mapped_header seen_before)) {
+        my @spellings = map { $_ =~ s/k/key of $location/r } 'k', "k\t", "\tk", " \t k", "k \t ", "\t\tk\t\t";
+        is_deeply [map { get($nginx->port, "/$location", 'X-Key' => $_)->{status} } @spellings], [200, (429) x 5], $location;
+    }
+    my $get = sub { get($nginx->port, '/header', 'X-Key' => [@_])->{status} };
+    is_deeply [$get->('often', 'often'), $get->('', 'often'), $get->("often\t", ''), $get->("\toften", 'often', ' ')], [200, (429) x 3],
+        'nor does it help to send the header several times';
+    is_deeply [$get->("\t"), $get->("\t")], [200, 200], 'nothing but white space is no key';
 };
 
 subtest 'any bytes' => sub {

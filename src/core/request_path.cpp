@@ -90,13 +90,32 @@ void read_azure(std::string_view path, RequestPath* result) {
     }
 }
 
-}  // namespace
-
-RequestPath read_request_path(std::string_view path) {
-    RequestPath result;
+std::string_view without_slashes_behind(std::string_view path) {
     while (ends_with(path, "/")) {
         path.remove_suffix(1);
     }
+    return path;
+}
+
+/** What stands in the paths of methods without a model (lists, files, interactions, Live). */
+constexpr std::string_view kGooglePaths[] = {"/v1beta/", "/v1alpha/", "/v1beta1/",
+                                             "google.ai.generativelanguage."};
+
+}  // namespace
+
+bool is_google_path(std::string_view path) {
+    for (const std::string_view part : kGooglePaths) {
+        if (path.find(part) != path.npos) {
+            return true;
+        }
+    }
+    RequestPath ignored;
+    return read_google(without_slashes_behind(path), &ignored);
+}
+
+RequestPath read_request_path(std::string_view path) {
+    RequestPath result;
+    path = without_slashes_behind(path);
     if (read_google(path, &result) || read_bedrock(path, &result)) {
         return result;
     }

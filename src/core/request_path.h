@@ -31,4 +31,8 @@ struct RequestPath {
  */
 RequestPath read_request_path(std::string_view path);
 
+/** Whether a path, decoded or not, is one of Gemini's or Vertex's, whose servers take a key from
+ * the query. */
+bool is_google_path(std::string_view path);
+
 }  // namespace ai_limit

@@ -2,6 +2,9 @@
 
 #include <openssl/evp.h>
 
+#include "core/client_key.h"
+#include "core/request_path.h"
+
 namespace ai_limit {
 
 namespace {
@@ -9,58 +12,78 @@ namespace {
 // Kept over requests: looking the algorithm up costs more than a key's digest.
 EVP_MD_CTX* digest_context;
 
-constexpr std::string_view kKeyHeaders[] = {"x-api-key", "api-key", "x-goog-api-key"};
-constexpr size_t kNoHeader = sizeof(kKeyHeaders) / sizeof(kKeyHeaders[0]);
-
-bool equals(const ngx_str_t& text, std::string_view lowercase) {
-    return text.len == lowercase.size() &&
-           ngx_strncasecmp(text.data, to_ngx(lowercase).data, text.len) == 0;
+bool is_named(const ngx_table_elt_t& header, std::string_view lowercase) {
+    return ngx_memcmp(header.lowcase_key, lowercase.data(), lowercase.size()) == 0;
 }
 
-std::string_view bearer_token(ngx_http_request_t* r) {
-    static constexpr std::string_view kScheme = "bearer ";
-    ngx_table_elt_t* header = r->headers_in.authorization;
-    if (header == nullptr || header->value.len <= kScheme.size() ||
-        !equals({kScheme.size(), header->value.data}, kScheme)) {
-        return {};
+/** By their lengths, since nearly all headers of a request are others. */
+inline void add_header(const ngx_table_elt_t& header, ClientKey* key) {
+    const std::string_view value = view(header.value);
+    switch (header.key.len) {
+        case std::string_view("api-key").size():
+            if (is_named(header, "api-key")) {
+                key->add(value);
+            }
+            break;
+        case std::string_view("x-api-key").size():
+            if (is_named(header, "x-api-key")) {
+                key->add(value);
+            }
+            break;
+        case std::string_view("authorization").size():
+            if (is_named(header, "authorization")) {
+                key->add_authorization(value);
+            }
+            break;
+        case std::string_view("x-goog-api-key").size():
+            if (is_named(header, "x-goog-api-key")) {
+                key->add(value);
+            }
+            break;
+        case std::string_view("sec-websocket-protocol").size():
+            if (is_named(header, "sec-websocket-protocol")) {
+                key->add_websocket_protocols(value);
+            }
+            break;
+        default:
+            break;
     }
-    std::string_view token = view(header->value).substr(kScheme.size());
-    while (!token.empty() && token.front() == ' ') {
-        token.remove_prefix(1);
-    }
-    return token;
 }
 
-/** The index in kKeyHeaders of a header with that name and a value. */
-size_t key_header(const ngx_table_elt_t& header) {
-    for (size_t i = 0; i < kNoHeader; ++i) {
-        if (equals(header.key, kKeyHeaders[i]) && header.value.len != 0) {
-            return i;
-        }
+/** The URL as the client sent it: a redirect or a rewrite makes nobody another client, and what a
+ * configuration puts into $args is no key of the client's. */
+__attribute__((noinline)) ngx_int_t add_url(ngx_http_request_t* r, ClientKey* key) {
+    const std::string_view url = view(r->unparsed_uri);
+    const size_t mark = url.find('?');
+    if (mark == url.npos) {
+        return NGX_OK;
     }
-    return kNoHeader;
+    const std::string_view query = url.substr(mark + 1);
+    char* buffer = static_cast<char*>(ngx_pnalloc(r->pool, query.size() + 1));
+    if (buffer == nullptr) {
+        return NGX_ERROR;
+    }
+    const bool google = is_google_path(url.substr(0, mark)) || is_google_path(view(r->uri));
+    key->add_query(query, google, buffer);
+    return NGX_OK;
 }
 
 }  // namespace
 
-std::string_view api_key(ngx_http_request_t* r) {
-    std::string_view token = bearer_token(r);
-    if (!token.empty()) {
-        return token;
-    }
-    size_t best = kNoHeader;
-    std::string_view key;
+ngx_int_t read_api_key(ngx_http_request_t* r, std::string_view* key) {
+    r = r->main;
+    ClientKey found;
     for (ngx_list_part_t* part = &r->headers_in.headers.part; part != nullptr; part = part->next) {
-        ngx_table_elt_t* headers = static_cast<ngx_table_elt_t*>(part->elts);
-        for (ngx_uint_t i = 0; i < part->nelts; ++i) {
-            size_t found = key_header(headers[i]);
-            if (found < best) {
-                best = found;
-                key = view(headers[i].value);
-            }
+        const ngx_table_elt_t* header = static_cast<ngx_table_elt_t*>(part->elts);
+        for (const ngx_table_elt_t* end = header + part->nelts; header != end; ++header) {
+            add_header(*header, &found);
         }
     }
-    return key;
+    if (add_url(r, &found) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    *key = found.believed();
+    return NGX_OK;
 }
 
 size_t write_client_address(ngx_http_request_t* r, u_char* out) {

@@ -5,10 +5,11 @@
 namespace ai_limit {
 
 /**
- * The request's API key: from `Authorization: Bearer`, x-api-key, api-key or x-goog-api-key, in
- * that order; empty without one. Belongs to the request.
+ * Puts the request's API key into `key`, by all places that ClientKey (core/client_key.h) knows:
+ * `Authorization`, x-api-key, api-key, x-goog-api-key, `Sec-WebSocket-Protocol` and the query.
+ * Empty without one, and where several differ. Belongs to the request. NGX_ERROR without memory.
  */
-std::string_view api_key(ngx_http_request_t* r);
+ngx_int_t read_api_key(ngx_http_request_t* r, std::string_view* key);
 
 /** Bytes that write_client_address() and write_key_identity() need at most. */
 constexpr size_t kMaxAddressText = NGX_SOCKADDR_STRLEN;

@@ -203,6 +203,9 @@ ngx_int_t compile_text(ngx_conf_t* cf, ngx_str_t* source, Text* text) {
 }
 
 ngx_int_t evaluate_by_nginx(ngx_http_request_t* r, Text* text, ngx_str_t* value) {
+    if (text->trims_headers) {
+        trim_headers(r);
+    }
     if (text->variable == NGX_ERROR) {
         return ngx_http_complex_value(r, &text->value, value);
     }
@@ -213,6 +216,13 @@ ngx_int_t evaluate_by_nginx(ngx_http_request_t* r, Text* text, ngx_str_t* value)
         return NGX_OK;
     }
     *value = {found->len, found->data};
+    if (text->header.text.len != 0) {
+        // It may have been given its value before the headers were trimmed.
+        trim(value);
+        if (text->reads_header) {
+            settle_repeated_header(r, text->header, value);
+        }
+    }
     return NGX_OK;
 }
 
@@ -278,16 +288,22 @@ bool headers_have_dashes_only(const ngx_http_core_main_conf_t& core) {
 
 // `set` and `map` may define a variable of that name themselves; then it is read by another
 // function.
-void find_plain_headers(ngx_cycle_t* cycle, MainConf* conf) {
+void find_headers_in_keys(ngx_cycle_t* cycle, MainConf* conf) {
     ngx_http_core_main_conf_t* core = static_cast<ngx_http_core_main_conf_t*>(
         ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module));
     ngx_http_variable_t* variables = static_cast<ngx_http_variable_t*>(core->variables.elts);
     bool dashes_only = headers_have_dashes_only(*core);
     for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
         Text* key = &element<PolicyConf>(conf->policies, i)->key;
-        key->reads_header = dashes_only && key->header.text.len != 0 &&
-                            variables[key->variable].get_handler ==
-                                variables[conf->plain_header_variable].get_handler;
+        if (key->variable == NGX_ERROR) {
+            key->trims_headers = key->value.lengths != nullptr;
+            continue;
+        }
+        const ngx_http_variable_t& variable = variables[key->variable];
+        key->reads_header =
+            dashes_only && key->header.text.len != 0 &&
+            variable.get_handler == variables[conf->plain_header_variable].get_handler;
+        key->trims_headers = !key->reads_header && (variable.flags & NGX_HTTP_VAR_CHANGEABLE) != 0;
     }
 }
 

@@ -24,6 +24,7 @@ struct Text {
     ngx_int_t variable;  // index of the lone variable, or NGX_ERROR
     HeaderName header;   // of a lone $http_NAME; its text is empty for others
     bool reads_header;   // worker: nobody gave $http_NAME another meaning
+    bool trims_headers;  // worker: it may read headers in ways that only nginx knows
 };
 
 /** Where a directive stands, for mistakes that are seen only after all are read. */
@@ -187,6 +188,7 @@ inline ngx_int_t evaluate(ngx_http_request_t* r, Text* text, ngx_str_t* value) {
     const ngx_str_t* header = text->reads_header ? find_single_header(r, text->header) : nullptr;
     if (header != nullptr) {
         *value = *header;
+        trim(value);
         return NGX_OK;
     }
     return evaluate_by_nginx(r, text, value);
@@ -198,8 +200,9 @@ void* ngx_http_ai_limit_create_loc_conf(ngx_conf_t* cf);
 char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child);
 }
 
-/** For a worker that starts: finds out which texts are plain request headers. */
-void find_plain_headers(ngx_cycle_t* cycle, MainConf* conf);
+/** For a worker that starts: finds out which keys are plain request headers, and which may be made
+ * of headers. */
+void find_headers_in_keys(ngx_cycle_t* cycle, MainConf* conf);
 
 /** Resolves the names of zones and policies, and asks nginx for the zones. */
 ngx_int_t resolve_names(ngx_conf_t* cf);

@@ -61,4 +61,32 @@ __attribute__((hot)) const ngx_str_t* find_single_header(ngx_http_request_t* r,
     return found != nullptr ? &found->value : nullptr;
 }
 
+void trim_headers(ngx_http_request_t* r) {
+    for (ngx_list_part_t* part = &r->headers_in.headers.part; part != nullptr; part = part->next) {
+        ngx_table_elt_t* header = static_cast<ngx_table_elt_t*>(part->elts);
+        for (ngx_table_elt_t* end = header + part->nelts; header != end; ++header) {
+            trim(&header->value);
+        }
+    }
+}
+
+void settle_repeated_header(ngx_http_request_t* r, const HeaderName& name, ngx_str_t* value) {
+    std::string_view first;
+    bool differ = false;
+    for (ngx_list_part_t* part = &r->headers_in.headers.part; part != nullptr; part = part->next) {
+        const ngx_table_elt_t* header = static_cast<ngx_table_elt_t*>(part->elts);
+        for (const ngx_table_elt_t* end = header + part->nelts; header != end; ++header) {
+            if (header->hash != name.hash || !is_named(*header, name.text)) {
+                continue;
+            }
+            const std::string_view own = trim_optional_space(view(header->value));
+            differ = differ || (!first.empty() && !own.empty() && own != first);
+            first = first.empty() ? own : first;
+        }
+    }
+    if (!differ || value->len == 0) {
+        *value = to_ngx(first);
+    }
+}
+
 }  // namespace ai_limit

@@ -215,7 +215,10 @@ ngx_int_t client_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, u
     if (space == nullptr) {
         return NGX_ERROR;
     }
-    std::string_view key = api_key(r);
+    std::string_view key;
+    if (read_api_key(r, &key) != NGX_OK) {
+        return NGX_ERROR;
+    }
     if (!key.empty()) {
         if (!write_key_identity(key, space)) {
             return NGX_ERROR;

@@ -40,6 +40,20 @@ TEST(RequestPath, GoogleNamesTheModelAndTheMethod) {
     });
 }
 
+TEST(RequestPath, KnowsPathsOfGoogle) {
+    for (const std::string_view path :
+         {"/v1beta/models/gemini-2.5-pro:generateContent", "/v1/models/gemini:countTokens/",
+          "/v1beta/interactions", "/gemini/v1alpha/models", "/v1/projects/p/models/m:predict",
+          "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"}) {
+        EXPECT_TRUE(is_google_path(path)) << path;
+    }
+    for (const std::string_view path :
+         {"/v1/chat/completions", "/", "", "/v1/models/ft:gpt-4o:acme", "/v1/messages",
+          "/v1betas/models"}) {
+        EXPECT_FALSE(is_google_path(path)) << path;
+    }
+}
+
 TEST(RequestPath, BedrockNamesTheModelAndTheMethod) {
     expect_all({
         {"/model/anthropic.claude-3-5-sonnet-20240620-v1:0/converse",
