@@ -77,7 +77,7 @@ for my $policy (qw(bucket sliding fixed)) {
 
 subtest 'a rate of nothing' => sub {
     is_answer([$api->key(PUT => 'policy=bucket&key=blocked&rate=0r/m&ttl=1h')], 200, {limit => 0, remaining => 0}, 'is set');
-    statuses('bucket', 'blocked', 2, '429 429');
+    statuses('bucket', 'blocked', 2, '403 403');
     is_answer([$api->key(DELETE => 'policy=bucket&key=blocked')], 200, {}, 'and is forgotten with its key');
     statuses('bucket', 'blocked', 1, '200');
 };

@@ -33,7 +33,7 @@ my %shows = (
         is_deeply [map { $_->{status} } @streams], [200, 200, 429], '30 tokens a minute: enough for two streams';
         like $streams[1]{body}, qr/Hello.*\[DONE\]/s, 'which are whole';
         unlike $streams[1]{body}, qr/prompt_tokens/, 'and as they were asked for';
-        is decode_json($streams[2]{body})->{policy}, 'tokens', 'the third is told why not';
+        is decode_json($streams[2]{body})->{error}{type}, 'tokens', 'the third is told why not';
         like logged($nginx, 1), qr{"POST \S+ \S+" 200 \S+ in=9 out=5 held=13$}, 'the log has what they used';
         my $client = 'key:' . substr sha256_hex('a'), 0, 32;
         my $api = AiLimit::Api->new($port);
@@ -64,7 +64,7 @@ my %shows = (
         is_deeply [@{$said[1]}{qw(method path status model stream decision policy limit input_tokens cached_tokens output_tokens
             total_tokens reserved_tokens usage_source)}], ['POST', '/v1/chat/completions', 200, qq(a "b"%0A\x{e4}), 1, 'PASSED',
             'tokens', 20_000, 1500, 500, 500, 2000, 15_003, 'response'], 'where a request passes';
-        is_deeply [@{$said[3]}{qw(status decision policy retry_after usage_source)}], [429, 'REJECTED', 'tokens', '', 'none'],
+        is_deeply [@{$said[3]}{qw(status decision policy retry_after usage_source)}], [400, 'REJECTED', 'tokens', '', 'none'],
             'where one is refused, which will never fit';
         unlike "@lines", qr/secret/, 'no key is in it';
         unlike $nginx->error_log, qr/limiting requests/, 'and the error log is spared';
@@ -133,7 +133,7 @@ my %shows = (
         is post($port, $used, stream_of(max_tokens => 6_000), @key)->{status}, 200, 'then the other one passes';
         is post($port, $used, stream_of(max_tokens => 6_000), 'x-api-key' => 'b')->{status}, 200, 'as does another client';
         my $large = post($port, $used, chat_of('x' x 90_000), 'x-api-key' => 'c');
-        is $large->{status}, 429, 'a prompt that is larger than a minute has';
+        is $large->{status}, 400, 'a prompt that is larger than a minute has';
         is $large->{headers}{'x-should-retry'}, 'false', 'never fits';
         post($port, '/v1/chat/completions?prompt_tokens=150000&completion_tokens=60000', chat_of('Hi'), 'x-api-key' => 'd');
         my $spent = post($port, $used, chat_of('Hi'), 'x-api-key' => 'd');

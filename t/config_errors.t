@@ -128,6 +128,7 @@ my @mistakes = (
         [$place => 'ai_limit_headers ietf ietf;', 'ietf'],
         [$place => 'ai_limit_headers off ietf;', 'off'],
         [$place => 'ai_limit_headers ietf off;', 'off'],
+        [$place => 'ai_limit_headers openai auto;', 'auto'],
         [$place => 'ai_limit_headers off off;', 'off'],
         [$place => 'ai_limit_headers ietf; ai_limit_headers off;', 'duplicate'],
         [$place => 'ai_limit_error_format;', 'number of arguments'],
@@ -137,7 +138,12 @@ my @mistakes = (
         [$place => 'ai_limit_error_format json; ai_limit_error_format json;', 'duplicate'],
         [$place => 'ai_limit_status;', 'number of arguments'],
         (map { [$place => "ai_limit_status $_;", $_] } '399', '600', '0', '-429', 'teapot', '4xx', '429.0', '999999999999999999999'),
-        [$place => 'ai_limit_status 429 503;', 'number of arguments'],
+        [$place => 'ai_limit_status 429 503;', '503'],
+        (map { [$place => "ai_limit_status 429 $_;", $_] }
+            'never=', 'never=399', 'blocked=600', 'blocked=no', 'never=400x', 'always=400', 'NEVER=400'),
+        [$place => 'ai_limit_status never=400;', 'never=400'],
+        [$place => 'ai_limit_status 429 never=400 never=413;', 'never=413'],
+        [$place => 'ai_limit_status 429 never=400 blocked=403 blocked=401;', 'number of arguments'],
         [$place => 'ai_limit_status 429; ai_limit_status 503;', 'duplicate'],
         [$place => 'ai_limit_dry_run;', 'number of arguments'],
         [$place => 'ai_limit_dry_run maybe;', 'maybe'],
@@ -171,6 +177,9 @@ my %correct = (
     'the other directives on every level' => join(' ', map { "$_ server { $_ location / { $_ } }" }
         'ai_limit_headers x-ratelimit ietf openai anthropic; ai_limit_error_format openai; ai_limit_status 400;'
         . ' ai_limit_dry_run on; ai_limit_log_level info;'),
+    'statuses of their own' => 'ai_limit_status 503 never=413 blocked=401; server { ai_limit_status 429 blocked=599; }',
+    'what the path says' => 'ai_limit_headers auto; ai_limit_error_format auto; server { ai_limit_error_format ollama;'
+        . ' location / { ai_limit_error_format bedrock; location /a { ai_limit_error_format cohere; } } }',
     'off' => 'ai_limit off; ai_limit_headers off; ai_limit_error_format off; ai_limit_dry_run off; ai_limit_status 599;',
     'the smallest zone' => 'ai_limit_zone zone=z:32k; ai_limit_policy p key=$arg_k rate=1r/s;',
     'two zones' => 'ai_limit_zone zone=a:1m on_full=evict; ai_limit_zone zone=b:1m on_full=reject;'

@@ -149,7 +149,7 @@ subtest 'how long to wait' => sub {
     ok !exists $soon->{'x-should-retry'}, 'and no word on trying again';
 
     my $never = ask('/large', $key);
-    is $never->{status}, 429, 'what never fits is refused';
+    is $never->{status}, 400, 'what never fits is refused';
     is $never->{headers}{'x-should-retry'}, 'false', 'not to be tried again';
     ok !exists $never->{headers}{$_}, "without $_" for qw(retry-after retry-after-ms);
     is $never->{headers}{'x-ratelimit-remaining'}, 10, 'and takes nothing';

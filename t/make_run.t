@@ -45,7 +45,7 @@ like shell($limit), $at_limit, 'so that it begins anew';
 
 my $text = shell($streams);
 is_deeply [$text =~ /^(\d{3})$/mg], [200, 200, 429], 'two streams pass, the third does not';
-is +($text =~ /"policy":"(\w+)"/)[0], 'tokens', 'for want of tokens';
+is +($text =~ /"type":"(\w+)"/)[0], 'tokens', 'for want of tokens';
 
 my $shell = fork // die "fork: $!";
 if ($shell == 0) {

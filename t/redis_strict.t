@@ -357,7 +357,7 @@ sub test_costs {
     is get($ports[1], "/priced?k=$key&price=2")->{status}, 429, 'one that costs more than remains';
     is get($ports[2], "/priced?k=$key&price=0")->{headers}{'x-ratelimit-remaining'}, 1, 'one that costs nothing';
     is get($ports[0], "/priced?k=$key&price=1")->{headers}{'x-ratelimit-remaining'}, 0, 'one that takes the last';
-    is get($ports[1], "/priced?k=$key&price=101")->{status}, 429, 'one that can never fit';
+    is get($ports[1], "/priced?k=$key&price=101")->{status}, 400, 'one that can never fit';
     is_deeply all_at_once(100, "/seven?k=$key")->{status}, {200 => 14, 429 => 86}, 'each costs seven, in a window';
     return;
 }

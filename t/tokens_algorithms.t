@@ -46,7 +46,7 @@ for my $name (@names) {
         ok $refused->{headers}{'retry-after'} > 0, 'until later';
         is $t->left($name), 900, 'and takes nothing';
         my $large = $t->ask("/$name/$chat", chat(text => 'x' x 4000));
-        is $large->{status}, 429, 'a prompt that is larger than all';
+        is $large->{status}, 400, 'a prompt that is larger than all';
         ok !exists $large->{headers}{'retry-after'}, 'never fits';
         my $other = $t->begin("/$name/$chat&gate=never", chat(stream => 1, max_tokens => 100));
         ok $other->wait_for_body(qr/Hello/), 'a stream that is left in its middle';

@@ -74,9 +74,9 @@ subtest 'x-ratelimit' => sub {
 
 # An answer's body as data, and its headers.
 sub refused {
-    my ($path, $body) = @_;
+    my ($path, $body, $status) = @_;
     my $answer = $t->ask($path, $body);
-    is $answer->{status}, 429, "$path is refused";
+    is $answer->{status}, $status // 429, "$path is refused";
     return (decode_json($answer->{body}), $answer->{headers});
 }
 
@@ -107,17 +107,17 @@ subtest 'what can never fit' => sub {
     $t->new_client;
     my $large = chat(text => 'x' x 8000);
     my $requested = estimate(8000);
-    my ($body, $headers) = refused("/body/openai/$chat", $large);
+    my ($body, $headers) = refused("/body/openai/$chat", $large, 400);
     like $body->{error}{message}, qr/^Request too large for .*tokens.*: Limit 1000, Requested $requested\.$/, 'OpenAI: too large';
-    is $body->{error}{type}, 'tokens', 'for tokens';
+    is $body->{error}{type}, 'invalid_request_error', 'which is an error of the request';
     is $headers->{'x-should-retry'}, 'false', 'not to be tried again';
     ok !exists $headers->{'retry-after'}, 'whatever the wait';
-    ($body) = refused("/body/json/$chat", $large);
+    ($body) = refused("/body/json/$chat", $large, 400);
     like $body->{message}, qr/can never fit.*$requested tokens.*1000/, 'json says so';
     is $body->{retry_after}, undef, 'without a wait';
-    ($body) = refused("/body/anthropic/$chat", $large);
+    ($body) = refused("/body/anthropic/$chat", $large, 400);
     like $body->{error}{message}, qr/can never fit/, 'Anthropic too';
-    refused("/body/$_/$chat", $large) for qw(gemini problem);
+    refused("/body/$_/$chat", $large, 400) for qw(gemini problem);
 };
 
 $t->stop;

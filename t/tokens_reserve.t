@@ -115,7 +115,7 @@ subtest 'no more than the policy can hold' => sub {
 subtest 'a prompt that can never fit' => sub {
     $t->new_client;
     my $answer = $t->ask('/v1/chat/completions', chat(text => 'x' x (4 * $LIMIT)));
-    is $answer->{status}, 429, 'is refused';
+    is $answer->{status}, 400, 'is refused';
     is $answer->{headers}{'x-should-retry'}, 'false', 'not to be tried again';
     ok !exists $answer->{headers}{$_}, "without $_" for qw(retry-after retry-after-ms);
     is $t->left, $LIMIT, 'and takes nothing';

@@ -87,7 +87,7 @@ subtest 'several policies' => sub {
 };
 
 subtest 'what is special' => sub {
-    is_said('/never', 'n', '429 REJECTED large 10 10 0 - - - -');
+    is_said('/never', 'n', '400 REJECTED large 10 10 0 - - - -');
     is_said('/slots', 's', '200 PASSED slots 5 4 1 - - - -');
     my $key = ++$keys;
     is_said('/slow', $key, '200 PASSED slow 2 1 60 - - - -');

@@ -225,7 +225,6 @@ ngx_int_t refuse_or_pass(ngx_http_request_t* r, RequestContext* context, const L
                          Evaluation* one) {
     if (one->refused && !one->dry_run) {
         one->spared = &conf.list->access;
-        context->refusal_status = conf.status;
         return refuse(r, context);
     }
     if (would_refuse(*one)) {

@@ -245,6 +245,8 @@ void* ngx_http_ai_limit_create_loc_conf(ngx_conf_t* cf) {
     conf->headers = NGX_CONF_UNSET_UINT;
     conf->error_format = NGX_CONF_UNSET_UINT;
     conf->status = NGX_CONF_UNSET_UINT;
+    conf->never_status = NGX_CONF_UNSET_UINT;
+    conf->blocked_status = NGX_CONF_UNSET_UINT;
     conf->dry_run = NGX_CONF_UNSET;
     conf->log_level = NGX_CONF_UNSET_UINT;
     conf->usage = static_cast<UsagePaths*>(NGX_CONF_UNSET_PTR);
@@ -261,8 +263,10 @@ char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t*, void* parent, void* child) {
     ngx_conf_merge_uint_value(conf->headers, prev->headers,
                               header_styles(HeaderStyle::kXRateLimit));
     ngx_conf_merge_uint_value(conf->error_format, prev->error_format,
-                              static_cast<ngx_uint_t>(ErrorFormat::kJson));
+                              static_cast<ngx_uint_t>(ErrorFormat::kAuto));
     ngx_conf_merge_uint_value(conf->status, prev->status, NGX_HTTP_TOO_MANY_REQUESTS);
+    ngx_conf_merge_uint_value(conf->never_status, prev->never_status, kDefaultNeverStatus);
+    ngx_conf_merge_uint_value(conf->blocked_status, prev->blocked_status, kDefaultBlockedStatus);
     ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);
     ngx_conf_merge_uint_value(conf->log_level, prev->log_level, NGX_LOG_ERR);
     ngx_conf_merge_ptr_value(conf->usage, prev->usage, nullptr);

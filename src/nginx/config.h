@@ -153,7 +153,9 @@ struct LocConf {
     PolicyList* list;  // null: none
     ngx_uint_t headers;
     ngx_uint_t error_format;
-    ngx_uint_t status;
+    ngx_uint_t status;          // of a refusal
+    ngx_uint_t never_status;    // of one that waiting does not help
+    ngx_uint_t blocked_status;  // of one whose limit is 0
     ngx_flag_t dry_run;
     ngx_uint_t log_level;
     const UsagePaths* usage;  // null: automatic
@@ -161,7 +163,12 @@ struct LocConf {
     bool api_writes;  // ai_limit_api write=on; not inherited, like the handler that it sets
 };
 
-constexpr ngx_uint_t kHeadersOff = 1 << 8;  // beside HeaderStyles, to tell "off" from "not said"
+// Beside HeaderStyles: "off", which "not said" is not, and "auto".
+constexpr ngx_uint_t kHeadersOff = 1 << 8;
+constexpr ngx_uint_t kHeadersAuto = 1 << 9;
+
+constexpr ngx_uint_t kDefaultNeverStatus = NGX_HTTP_BAD_REQUEST;
+constexpr ngx_uint_t kDefaultBlockedStatus = NGX_HTTP_FORBIDDEN;
 
 inline MainConf* main_conf(ngx_http_request_t* r) {
     return static_cast<MainConf*>(ngx_http_get_module_main_conf(r, ngx_http_ai_limit_module));

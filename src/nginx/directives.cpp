@@ -158,18 +158,24 @@ char* ngx_http_ai_limit_headers(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     ngx_uint_t styles = 0;
     for (ngx_uint_t i = 0; i < argument_count(cf); ++i) {
         ngx_str_t word = arguments(cf)[i];
-        ngx_uint_t style = view(word) == "off" ? kHeadersOff : find_header_style(view(word));
+        ngx_uint_t style = view(word) == "off"    ? kHeadersOff
+                           : view(word) == "auto" ? kHeadersAuto
+                                                  : find_header_style(view(word));
         if (style == kNoHeaders) {
             return mistake(cf, "unknown style", word,
-                           ", expected off, x-ratelimit, ietf, openai or anthropic");
+                           ", expected auto, x-ratelimit, ietf, openai, anthropic or off");
         }
         if (styles & style) {
             return mistake(cf, "duplicate style", word);
         }
         styles |= style;
     }
-    if ((styles & kHeadersOff) && styles != kHeadersOff) {
-        return mistake(cf, "styles cannot be combined with", ngx_string("off"));
+    for (ngx_uint_t alone : {kHeadersOff, kHeadersAuto}) {
+        if ((styles & alone) && styles != alone) {
+            return mistake(
+                cf, "styles cannot be combined with",
+                alone == kHeadersOff ? ngx_str_t ngx_string("off") : ngx_str_t ngx_string("auto"));
+        }
     }
     loc->headers = styles;
     return NGX_CONF_OK;
@@ -183,23 +189,54 @@ char* ngx_http_ai_limit_error_format(ngx_conf_t* cf, ngx_command_t*, void* conf)
     ErrorFormat format;
     if (!find_error_format(view(arguments(cf)[0]), &format)) {
         return mistake(cf, "unknown format", arguments(cf)[0],
-                       ", expected json, openai, anthropic, gemini, problem or off");
+                       ", expected auto, json, openai, anthropic, gemini, ollama, bedrock, cohere, "
+                       "problem or off");
     }
     loc->error_format = static_cast<ngx_uint_t>(format);
     return NGX_CONF_OK;
 }
+
+namespace {
+
+char* read_status(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, ngx_uint_t* status) {
+    Amount number = 0;
+    if (!read_whole(view(value), 600, &number) || number < 400 || number > 599) {
+        return mistake(cf, "invalid status", word, ", expected a number from 400 to 599");
+    }
+    *status = number;
+    return NGX_CONF_OK;
+}
+
+}  // namespace
 
 char* ngx_http_ai_limit_status(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     LocConf* loc = static_cast<LocConf*>(conf);
     if (loc->status != NGX_CONF_UNSET_UINT) {
         return const_cast<char*>("is duplicate");
     }
-    Amount status = 0;
-    if (!read_whole(view(arguments(cf)[0]), 600, &status) || status < 400 || status > 599) {
-        return mistake(cf, "invalid status", arguments(cf)[0],
-                       ", expected a number from 400 to 599");
+    ngx_str_t first = arguments(cf)[0];
+    if (char* error = read_status(cf, first, first, &loc->status)) {
+        return error;
     }
-    loc->status = status;
+    for (ngx_uint_t i = 1; i < argument_count(cf); ++i) {
+        ngx_str_t word = arguments(cf)[i];
+        ngx_str_t value;
+        ngx_uint_t* status = value_of(word, "never=", &value)     ? &loc->never_status
+                             : value_of(word, "blocked=", &value) ? &loc->blocked_status
+                                                                  : nullptr;
+        if (status == nullptr) {
+            return mistake(cf, "invalid parameter", word, ", expected never= or blocked=");
+        }
+        if (*status != NGX_CONF_UNSET_UINT) {
+            return mistake(cf, "duplicate parameter", word);
+        }
+        if (char* error = read_status(cf, word, value, status)) {
+            return error;
+        }
+    }
+    // The directive is inherited as a whole.
+    ngx_conf_init_uint_value(loc->never_status, kDefaultNeverStatus);
+    ngx_conf_init_uint_value(loc->blocked_status, kDefaultBlockedStatus);
     return NGX_CONF_OK;
 }
 

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "nginx/answer.h"
+#include "nginx/client_dialect.h"
 
 namespace ai_limit {
 
@@ -161,6 +162,9 @@ ngx_int_t write_any_report(ngx_http_request_t* r, ngx_uint_t styles) {
     RequestContext* context = find_context(r);
     if (context == nullptr || context->latest == nullptr) {
         return NGX_OK;
+    }
+    if (styles == kHeadersAuto) {
+        styles = styles_of(client_dialect(r));
     }
     if (styles == header_styles(HeaderStyle::kXRateLimit) &&
         write_short_report(r, *context->latest)) {

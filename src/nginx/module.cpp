@@ -33,7 +33,7 @@ ngx_command_t commands[] = {
     {ngx_string("ai_limit_error_format"), kEverywhere | NGX_CONF_TAKE1,
      ngx_http_ai_limit_error_format, NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
 
-    {ngx_string("ai_limit_status"), kEverywhere | NGX_CONF_TAKE1, ngx_http_ai_limit_status,
+    {ngx_string("ai_limit_status"), kEverywhere | NGX_CONF_TAKE123, ngx_http_ai_limit_status,
      NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
 
     {ngx_string("ai_limit_dry_run"), kEverywhere | NGX_CONF_FLAG, ngx_conf_set_flag_slot,

@@ -1,6 +1,7 @@
 #include "nginx/refusal.h"
 
 #include "core/shown_key.h"
+#include "nginx/client_dialect.h"
 
 namespace ai_limit {
 
@@ -26,8 +27,9 @@ void log_refusal(ngx_http_request_t* r, const Report& report) {
     ngx_str_t key_text = to_ngx(key.view());
     ngx_str_t wait_text = to_ngx(wait.view());
     ngx_log_error(level, r->connection->log, 0,
-                  "limiting requests, policy: \"%V\", key: \"%V\", retry after: %V%s", &policy,
-                  &key_text, &wait_text, report.dry_run ? ", dry run" : "");
+                  "limiting requests, policy: \"%V\", key: \"%V\", retry after: %V%s%s", &policy,
+                  &key_text, &wait_text, kind_of(said) == ErrorKind::kBlocked ? ", blocked" : "",
+                  report.dry_run ? ", dry run" : "");
 }
 
 /** Whether error_page is to make the answer, as ngx_http_special_response_handler() will find out.
@@ -65,15 +67,50 @@ std::string_view request_id(ngx_http_request_t* r) {
     return {reinterpret_cast<char*>(value->data), value->len};
 }
 
-ngx_int_t send_body(ngx_http_request_t* r, ErrorFormat format, ngx_uint_t status,
-                    const Description& reported) {
+constexpr ResponseHeaderName kAmazonErrorType = {"x-amzn-errortype", "x-amzn-errortype"};
+
+/** Adds a header with a static value. */
+bool add_header(ngx_http_request_t* r, const ResponseHeaderName& name, std::string_view value) {
+    ngx_table_elt_t* header = static_cast<ngx_table_elt_t*>(ngx_list_push(&r->headers_out.headers));
+    if (header == nullptr) {
+        return false;
+    }
+    header->hash = 1;
+    header->key = to_ngx(name.name);
+    header->lowcase_key = to_ngx(name.lowercase).data;
+    header->value = to_ngx(value);
+    unlink_header(header);
+    return true;
+}
+
+/** An error as its body tells it: a policy's refusal, or a sentence. */
+struct ErrorAnswer {
+    ngx_uint_t status;
+    ErrorKind kind;
+    const Description* refused;  // nullptr: the sentence says all
+    std::string_view sentence;
+};
+
+bool write_body(ngx_http_request_t* r, ErrorFormat format, const ErrorAnswer& error,
+                TextWriter& body) {
+    unsigned status = static_cast<unsigned>(error.status);
+    return error.refused != nullptr
+               ? write_error_body(format, *error.refused, status, request_id(r), body)
+               : write_error_body(format, error.kind, error.sentence, status, request_id(r), body);
+}
+
+ngx_int_t send_body(ngx_http_request_t* r, ErrorFormat format, const ErrorAnswer& error) {
     char* buffer = static_cast<char*>(ngx_pnalloc(r->pool, kMaxErrorBody));
     if (buffer == nullptr) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     TextWriter body(buffer, kMaxErrorBody);
-    if (!write_error_body(format, reported, static_cast<unsigned>(status), request_id(r), body)) {
-        return static_cast<ngx_int_t>(status);
+    if (!write_body(r, format, error, body)) {
+        return static_cast<ngx_int_t>(error.status);
+    }
+    std::string_view amazon_type = error_type_header(format, error.kind);
+    if (!amazon_type.empty() && !add_header(r, kAmazonErrorType, amazon_type)) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     ngx_str_t type = to_ngx(error_content_type(format));
     ngx_http_complex_value_t value{};
@@ -82,7 +119,37 @@ ngx_int_t send_body(ngx_http_request_t* r, ErrorFormat format, ngx_uint_t status
     r->expect_tested = 1;
     r->headers_out.status_line.len = 0;
     r->err_status = 0;  // of an error that error_page has led here from
-    return ngx_http_send_response(r, status, &type, &value);
+    return ngx_http_send_response(r, error.status, &type, &value);
+}
+
+ErrorFormat error_format(ngx_http_request_t* r) {
+    ErrorFormat format = static_cast<ErrorFormat>(loc_conf(r)->error_format);
+    return format == ErrorFormat::kAuto ? format_of(client_dialect(r)) : format;
+}
+
+ngx_int_t answer(ngx_http_request_t* r, const ErrorAnswer& error) {
+    ErrorFormat format = error_format(r);
+    if (format == ErrorFormat::kOff || closes_connection(error.status) ||
+        has_error_page(r, error.status)) {
+        return static_cast<ngx_int_t>(error.status);
+    }
+    ngx_http_finalize_request(r, send_body(r, format, error));
+    return NGX_DONE;
+}
+
+ngx_uint_t status_of(const LocConf& conf, ErrorKind kind) {
+    switch (kind) {
+        case ErrorKind::kTooLarge:
+            return conf.never_status;
+        case ErrorKind::kBlocked:
+            return conf.blocked_status;
+        case ErrorKind::kWait:
+        case ErrorKind::kExhausted:
+        case ErrorKind::kInvalid:
+        case ErrorKind::kUpgradeRequired:
+            break;
+    }
+    return conf.status;
 }
 
 }  // namespace
@@ -93,13 +160,14 @@ ngx_int_t refuse(ngx_http_request_t* r, RequestContext* context) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     log_refusal(r, report);
-    ngx_uint_t status = context->refusal_status;
-    ErrorFormat format = static_cast<ErrorFormat>(loc_conf(r)->error_format);
-    if (format == ErrorFormat::kOff || closes_connection(status) || has_error_page(r, status)) {
-        return static_cast<ngx_int_t>(status);
-    }
-    ngx_http_finalize_request(r, send_body(r, format, status, report.spokesman()));
-    return NGX_DONE;
+    ErrorKind kind = kind_of(report.spokesman());
+    context->refusal_status = status_of(*loc_conf(r), kind);
+    return answer(r, {context->refusal_status, kind, &report.spokesman(), {}});
+}
+
+ngx_int_t answer_error(ngx_http_request_t* r, ngx_uint_t status, std::string_view sentence) {
+    ErrorKind kind = kind_of_status(static_cast<unsigned>(status));
+    return answer(r, {status, kind, nullptr, sentence});
 }
 
 void log_dry_run(ngx_http_request_t* r, RequestContext* context) {

@@ -10,4 +10,15 @@ ngx_int_t refuse(ngx_http_request_t* r, RequestContext* context);
 /** Logs that the request would have been refused, were it not for a dry run. */
 void log_dry_run(ngx_http_request_t* r, RequestContext* context);
 
+/**
+ * Answers with this status, from 400 to 499, and a body that says the sentence in the location's
+ * ai_limit_error_format: for what is refused without a policy's decision, such as a body that
+ * cannot be read. `sentence` is plain text for the client, ends with a period, has at most
+ * kMaxErrorSentence bytes, and is escaped. error_page and `ai_limit_error_format off` are obeyed.
+ *
+ * Call it in a phase handler and return what it returns: NGX_DONE once the request is finalized, or
+ * a status that nginx is to answer with. It writes no log line and counts nothing.
+ */
+ngx_int_t answer_error(ngx_http_request_t* r, ngx_uint_t status, std::string_view sentence);
+
 }  // namespace ai_limit

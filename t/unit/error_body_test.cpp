@@ -11,9 +11,9 @@
 namespace ai_limit {
 namespace {
 
-constexpr ErrorFormat kBodies[] = {ErrorFormat::kJson, ErrorFormat::kOpenAi,
-                                   ErrorFormat::kAnthropic, ErrorFormat::kGemini,
-                                   ErrorFormat::kProblem};
+constexpr ErrorFormat kBodies[] = {
+    ErrorFormat::kJson,   ErrorFormat::kOpenAi,  ErrorFormat::kAnthropic, ErrorFormat::kGemini,
+    ErrorFormat::kOllama, ErrorFormat::kBedrock, ErrorFormat::kCohere,    ErrorFormat::kProblem};
 
 /**
  * A strict reader of one JSON text. Its leaves come out by path: `/error/details/0/retryDelay` has
@@ -164,6 +164,12 @@ Description too_large() {
     return policy;
 }
 
+Description blocked() {
+    Description policy = tokens(kNever);
+    policy.limit = policy.remaining = 0;
+    return policy;
+}
+
 std::string body(ErrorFormat format, const Description& reported, unsigned status = 429,
                  std::string_view request_id = "0123abcd") {
     char buffer[kMaxErrorBody];
@@ -213,7 +219,7 @@ TEST(ErrorBody, JsonRetryAfterIsNeverZero) {
 
 TEST(ErrorBody, JsonHasNoRetryAfterForWhatNeverFits) {
     EXPECT_EQ(body(ErrorFormat::kJson, too_large()),
-              R"({"error":"rate_limit_exceeded",)"
+              R"({"error":"request_too_large",)"
               R"("message":"This request can never fit the limit: it needs 30601 tokens, )"
               R"(the limit is 30000.","retry_after":null,"policy":"tokens"})");
 }
@@ -232,7 +238,8 @@ TEST(ErrorBody, OpenAiReadsAsOpenAisOwn) {
 TEST(ErrorBody, OpenAiSaysThatARequestIsTooLarge) {
     EXPECT_EQ(body(ErrorFormat::kOpenAi, too_large()),
               R"({"error":{"message":"Request too large for tokens per min (TPM): Limit 30000, )"
-              R"(Requested 30601.","type":"tokens","param":null,"code":"rate_limit_exceeded"}})");
+              R"(Requested 30601.","type":"invalid_request_error","param":null,)"
+              R"("code":"request_too_large"}})");
 }
 
 TEST(ErrorBody, OpenAiNamesConcurrency) {
@@ -281,7 +288,7 @@ TEST(ErrorBody, AnthropicReadsAsAnthropicsOwn) {
               R"("message":"This request would exceed the limit of 60 requests. )"
               R"(Please try again in 30 seconds."},"request_id":"req_0123abcd"})");
     EXPECT_EQ(body(ErrorFormat::kAnthropic, too_large()),
-              R"({"type":"error","error":{"type":"rate_limit_error",)"
+              R"({"type":"error","error":{"type":"invalid_request_error",)"
               R"("message":"This request can never fit the limit: it needs 30601 tokens, )"
               R"(the limit is 30000."},"request_id":"req_0123abcd"})");
 }
@@ -309,9 +316,130 @@ TEST(ErrorBody, GeminiTellsTheWaitInTheMessageAndInRetryInfo) {
 }
 
 TEST(ErrorBody, GeminiHasNoDetailsForWhatNeverFits) {
-    EXPECT_EQ(body(ErrorFormat::kGemini, too_large()),
-              R"({"error":{"code":429,"message":"This request can never fit the limit: it needs )"
-              R"(30601 tokens, the limit is 30000.","status":"RESOURCE_EXHAUSTED"}})");
+    EXPECT_EQ(body(ErrorFormat::kGemini, too_large(), 400),
+              R"({"error":{"code":400,"message":"This request can never fit the limit: it needs )"
+              R"(30601 tokens, the limit is 30000.","status":"INVALID_ARGUMENT"}})");
+}
+
+TEST(ErrorBody, OllamaBedrockAndCohereTellOneSentence) {
+    EXPECT_EQ(body(ErrorFormat::kOllama, user(30'000)),
+              R"({"error":"Too many requests. Try again in 30 seconds."})");
+    EXPECT_EQ(body(ErrorFormat::kBedrock, user(30'000)),
+              R"({"message":"Too many requests. Try again in 30 seconds."})");
+    EXPECT_EQ(body(ErrorFormat::kCohere, too_large()),
+              R"({"message":"This request can never fit the limit: it needs 30601 tokens, )"
+              R"(the limit is 30000."})");
+}
+
+TEST(ErrorBody, OnlyBedrockTellsTheKindInAHeader) {
+    for (const ErrorFormat format : kBodies) {
+        EXPECT_EQ(error_type_header(format, ErrorKind::kWait).empty(),
+                  format != ErrorFormat::kBedrock);
+    }
+    const auto type = [](const Description& refused) {
+        return error_type_header(ErrorFormat::kBedrock, kind_of(refused));
+    };
+    EXPECT_EQ(type(user(1)), "ThrottlingException");
+    EXPECT_EQ(type(user(301'000)), "ThrottlingException");
+    EXPECT_EQ(type(too_large()), "ValidationException");
+    EXPECT_EQ(type(blocked()), "AccessDeniedException");
+}
+
+TEST(ErrorBody, ABlockedKeyIsToldSoInTheErrorTypesOfEachApi) {
+    const std::string sentence = R"("This key is blocked: its limit is 0 tokens.")";
+    const Json plain(body(ErrorFormat::kJson, blocked(), 403));
+    EXPECT_EQ(plain.at("/error"), R"("access_denied")");
+    EXPECT_EQ(plain.at("/message"), sentence);
+    EXPECT_EQ(plain.at("/retry_after"), "null");
+    const Json openai(body(ErrorFormat::kOpenAi, blocked(), 403));
+    EXPECT_EQ(openai.at("/error/message"), sentence);
+    EXPECT_EQ(openai.at("/error/type"), R"("permission_error")");
+    EXPECT_EQ(openai.at("/error/code"), R"("access_denied")");
+    const Json anthropic(body(ErrorFormat::kAnthropic, blocked(), 403));
+    EXPECT_EQ(anthropic.at("/error/type"), R"("permission_error")");
+    const Json gemini(body(ErrorFormat::kGemini, blocked(), 403));
+    EXPECT_EQ(gemini.at("/error/code"), "403");
+    EXPECT_EQ(gemini.at("/error/status"), R"("PERMISSION_DENIED")");
+    EXPECT_FALSE(gemini.has("/error/details"));
+    for (const ErrorFormat format : kBodies) {
+        EXPECT_EQ(body(format, blocked(), 403).find("too large"), std::string::npos);
+    }
+}
+
+TEST(ErrorBody, OpenAiTellsAWaitOverFiveMinutesAsAnExhaustedQuota) {
+    const Json waits(body(ErrorFormat::kOpenAi, user(300'000)));
+    EXPECT_EQ(waits.at("/error/code"), R"("rate_limit_exceeded")");
+    EXPECT_EQ(body(ErrorFormat::kOpenAi, user(3'600'001)),
+              R"({"error":{"message":"You exceeded your current quota of requests per min (RPM): )"
+              R"(Limit 60, Used 60, Requested 1. Please try again in 3601s.",)"
+              R"("type":"insufficient_quota","param":null,"code":"insufficient_quota"}})");
+}
+
+TEST(ErrorBody, GeminiTellsAWaitOverFiveMinutesAsAQuotaPerDay) {
+    const Json waits(body(ErrorFormat::kGemini, user(300'000)));
+    EXPECT_FALSE(waits.has("/error/details/1"));
+    const Json exhausted(body(ErrorFormat::kGemini, tokens(300'001)));
+    EXPECT_EQ(exhausted.at("/error/status"), R"("RESOURCE_EXHAUSTED")");
+    EXPECT_EQ(exhausted.at("/error/details/0/@type"),
+              R"("type.googleapis.com/google.rpc.QuotaFailure")");
+    EXPECT_EQ(exhausted.at("/error/details/0/violations/0/quotaId"), R"("TokensPerDay")");
+    EXPECT_EQ(exhausted.at("/error/details/0/violations/0/quotaMetric"), R"("tokens")");
+    EXPECT_EQ(exhausted.at("/error/details/0/violations/0/quotaValue"), R"("30000")");
+    EXPECT_EQ(exhausted.at("/error/details/1/retryDelay"), R"("301s")");
+}
+
+TEST(ErrorBody, ASentenceIsToldInEveryFormat) {
+    const std::string sentence = "The body is not \"JSON\".";
+    const std::string escaped = R"("The body is not \"JSON\".")";
+    const auto json = [&](ErrorFormat format, ErrorKind kind, unsigned status) {
+        char buffer[kMaxErrorBody];
+        TextWriter out(buffer, sizeof buffer);
+        EXPECT_TRUE(write_error_body(format, kind, sentence, status, "0123", out));
+        const Json body(out.view());
+        EXPECT_TRUE(body.valid()) << out.view();
+        return body;
+    };
+    const ErrorKind kind = kind_of_status(400);
+    EXPECT_EQ(json(ErrorFormat::kJson, kind, 400).at("/error"), R"("invalid_request")");
+    EXPECT_EQ(json(ErrorFormat::kJson, kind, 400).at("/message"), escaped);
+    EXPECT_EQ(json(ErrorFormat::kOpenAi, kind, 400).at("/error/message"), escaped);
+    EXPECT_EQ(json(ErrorFormat::kOpenAi, kind, 400).at("/error/type"),
+              R"("invalid_request_error")");
+    EXPECT_EQ(json(ErrorFormat::kAnthropic, kind, 400).at("/error/message"), escaped);
+    EXPECT_EQ(json(ErrorFormat::kGemini, kind, 400).at("/error/status"), R"("INVALID_ARGUMENT")");
+    EXPECT_EQ(json(ErrorFormat::kGemini, kind, 400).at("/error/code"), "400");
+    EXPECT_EQ(json(ErrorFormat::kOllama, kind, 400).at("/error"), escaped);
+    EXPECT_EQ(json(ErrorFormat::kBedrock, kind, 400).at("/message"), escaped);
+    EXPECT_EQ(json(ErrorFormat::kProblem, kind, 400).at("/detail"), escaped);
+    EXPECT_EQ(json(ErrorFormat::kOpenAi, kind_of_status(426), 426).at("/error/code"),
+              R"("upgrade_required")");
+    EXPECT_EQ(json(ErrorFormat::kAnthropic, kind_of_status(403), 403).at("/error/type"),
+              R"("permission_error")");
+}
+
+TEST(ErrorBody, TheLongestSentenceFitsItsBound) {
+    const std::string sentence(kMaxErrorSentence, '\x01');
+    const std::string id(kMaxErrorText, '\x01');
+    for (const ErrorFormat format : kBodies) {
+        char buffer[kMaxErrorBody];
+        TextWriter out(buffer, sizeof buffer);
+        EXPECT_TRUE(write_error_body(format, ErrorKind::kInvalid, sentence, 599, id, out));
+    }
+}
+
+TEST(ErrorBody, WhatIsFinalHasNoWordsThatMakeAgentsTryAgain) {
+    for (const ErrorFormat format : kBodies) {
+        for (const Description& policy : {too_large(), blocked()}) {
+            std::string text = body(format, policy, 400);
+            for (char& c : text) {
+                c = static_cast<char>(tolower(c));
+            }
+            for (const char* words : {"rate limit", "rate_limit", "too many requests",
+                                      "exhausted\"", "try again", "overloaded"}) {
+                EXPECT_EQ(text.find(words), std::string::npos) << text;
+            }
+        }
+    }
 }
 
 TEST(ErrorBody, ProblemIsAnRfc9457Document) {
@@ -337,9 +465,9 @@ TEST(ErrorBody, NoFormatTellsARequestThatNeverFitsToTryAgain) {
 }
 
 TEST(ErrorBody, EveryBodyIsValidJson) {
-    const std::vector<Description> refusals = {user(0),      user(1),           tokens(59'999),
-                                               user(60'000), user(kNever),      slots(),
-                                               too_large(),  tokens(kNever - 1)};
+    const std::vector<Description> refusals = {
+        user(0), user(1),     tokens(59'999),     user(60'000), user(kNever),
+        slots(), too_large(), tokens(kNever - 1), blocked()};
     for (const ErrorFormat format : kBodies) {
         for (const Description& policy : refusals) {
             for (const std::string_view id : {"", "0123abcd", "a\"b\\c\n\xff"}) {
@@ -400,6 +528,9 @@ TEST(ErrorBody, EveryFormatHasItsContentType) {
     EXPECT_EQ(error_content_type(ErrorFormat::kOpenAi), "application/json");
     EXPECT_EQ(error_content_type(ErrorFormat::kAnthropic), "application/json");
     EXPECT_EQ(error_content_type(ErrorFormat::kGemini), "application/json");
+    EXPECT_EQ(error_content_type(ErrorFormat::kOllama), "application/json");
+    EXPECT_EQ(error_content_type(ErrorFormat::kBedrock), "application/json");
+    EXPECT_EQ(error_content_type(ErrorFormat::kCohere), "application/json");
     EXPECT_EQ(error_content_type(ErrorFormat::kProblem), "application/problem+json");
 }
 
@@ -408,6 +539,8 @@ TEST(ErrorBody, FormatsAreFoundByTheirNames) {
         {"json", ErrorFormat::kJson},           {"openai", ErrorFormat::kOpenAi},
         {"anthropic", ErrorFormat::kAnthropic}, {"gemini", ErrorFormat::kGemini},
         {"problem", ErrorFormat::kProblem},     {"off", ErrorFormat::kOff},
+        {"ollama", ErrorFormat::kOllama},       {"bedrock", ErrorFormat::kBedrock},
+        {"cohere", ErrorFormat::kCohere},       {"auto", ErrorFormat::kAuto},
     };
     for (const auto& [name, expected] : names) {
         ErrorFormat format{};

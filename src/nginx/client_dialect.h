@@ -1,0 +1,14 @@
+#pragma once
+
+#include "core/dialect.h"
+#include "ngx.h"
+
+namespace ai_limit {
+
+/**
+ * The dialect of the path that the client asked for, whatever `rewrite` or error_page have made of
+ * it; where that is no API's, the dialect of the path it has become.
+ */
+Dialect client_dialect(const ngx_http_request_t* r);
+
+}  // namespace ai_limit

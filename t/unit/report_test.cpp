@@ -1,0 +1,34 @@
+#include "core/report.h"
+
+#include <gtest/gtest.h>
+
+namespace ai_limit {
+namespace {
+
+Description refusing(Millis wait, Amount limit) {
+    Description said{};
+    said.limit = limit;
+    said.wait = wait;
+    said.refused = true;
+    return said;
+}
+
+TEST(Report, OfTwoThatRefuseTheLongerWaitSpeaks) {
+    EXPECT_TRUE(speaks_rather(refusing(2'000, 5), refusing(1'000, 5)));
+    EXPECT_FALSE(speaks_rather(refusing(1'000, 5), refusing(2'000, 5)));
+    EXPECT_TRUE(speaks_rather(refusing(kNever, 5), refusing(2'000, 5)));
+}
+
+TEST(Report, ABlockedKeySpeaksRatherThanARequestThatIsTooLarge) {
+    EXPECT_TRUE(speaks_rather(refusing(kNever, 0), refusing(kNever, 5)));
+    EXPECT_FALSE(speaks_rather(refusing(kNever, 5), refusing(kNever, 0)));
+}
+
+TEST(Report, OfEqualsTheFirstStays) {
+    EXPECT_FALSE(speaks_rather(refusing(kNever, 0), refusing(kNever, 0)));
+    EXPECT_FALSE(speaks_rather(refusing(kNever, 5), refusing(kNever, 5)));
+    EXPECT_FALSE(speaks_rather(refusing(2'000, 5), refusing(2'000, 5)));
+}
+
+}  // namespace
+}  // namespace ai_limit
