@@ -32,8 +32,8 @@ my @mistakes = (
     [http => "$tokens reserve=5 reserve=6;", 'reserve=6'],
     (map { [http => "$tokens count=$_;", "count=$_"] } (
         '', 'all', 'Total', 'input,output', 'input:', 'input:x', ':1', 'input:-1', 'input:1,', ',input:1', 'input:1,,output:2',
-        'input:1,input:2', 'prompt:1', 'input:1e3', 'input:.5', 'input:1.', 'total:1', 'input:1,total',
-        'input:0.0000000001', 'input:99999999999', 'input:0', '$arg_c',
+        'input:1,input:2', 'prompt:1', 'cached:1', 'reasoning_tokens:1', 'input:1e3', 'input:.5', 'input:1.', 'total:1', 'input:1,total',
+        'input:0.0000000001', 'input:99999999999', 'input:0',
     )),
     [http => "$tokens count=input count=output;", 'count=output'],
     (map { [http => "ai_limit_policy p key=\$arg_k rate=$_;", "rate=$_"] } '100T/m', '100tokens/m', '100kkt/m', 'kt/m', '0t/m', '100t'),
@@ -71,8 +71,10 @@ my %correct = (
         qw(1t/s 100kt/m 2Mt/d 1.5Mt/h 10Gt/month 100t/15m 0.5t/s)),
     'every reserve=' => join(' ', map { my $n = s/\W//gr; "ai_limit_policy r$n key=\$arg_k rate=100t/m reserve=$_;" }
         'auto', 'off', '0', '500', '$arg_r'),
-    'every count=' => join(' ', map { my $n = s/\W//gr; "ai_limit_policy c$n key=\$arg_k rate=100t/m count=$_;" }
-        'total', 'input', 'output', 'input:1,output:4', 'output:0.000000001', 'input:2.5,output:10,cached_input:1.25', 'cached_input:1'),
+    'every count=' => join(' ', map { my $n = substr s/\W//gr, 0, 60; "ai_limit_policy c$n key=\$arg_k rate=100t/m count=$_;" }
+        'total', 'input', 'output', 'input:1,output:4', 'output:0.000000001', 'input:2.5,output:10,cached_input:1.25', 'cached_input:1', 'seconds:1',
+        'input:1,cached_input:0.1,cache_write:1.25,cache_write_1h:2,audio_input:3,output:5,reasoning:6,audio_output:7,images:8,searches:9,seconds:10',
+        '$arg_c', 'input:$arg_c'),
     'every algorithm' => 'ai_limit_policy a key=$arg_k rate=1kt/m burst=5000; ai_limit_policy b key=$arg_k rate=1kt/m algorithm=sliding_window;'
         . ' ai_limit_policy c key=$arg_k rate=1kt/d algorithm=fixed_window tz=+09:00 dry_run phase=preaccess;',
     'a rate from a variable' => 'ai_limit_policy a key=$arg_k rate=$arg_r reserve=5 count=output;',

@@ -6,6 +6,7 @@
 #include "nginx/answer_decoder.h"
 #include "nginx/chunk_hiding.h"
 #include "nginx/count_requests.h"
+#include "nginx/policy_values.h"
 #include "nginx/request_body.h"
 #include "nginx/shared_decision.h"
 #include "nginx/shared_flights.h"
@@ -43,7 +44,7 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, const Token
             if (!is_to_be_settled(*one, one->charges[i])) {
                 continue;
             }
-            Amount tokens = weigh(used, one->parts[i].policy->weights);
+            Amount tokens = weigh(used, *read_weights(r, one->parts[i].policy));
             State after{};
             settle_charge(&one->charges[i], tokens, now, &after);
             count_used(one->charges[i], one->parts[i], used, tokens, now);

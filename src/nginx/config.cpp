@@ -106,6 +106,13 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     policy->zone->ledgers |= policy->tells;
     policy->zone->flights |= policy->has_concurrency || policy->may_count_tokens;
     policy->memo = static_cast<LimitMemo*>(ngx_pcalloc(cf->pool, sizeof(LimitMemo)));
+    if (policy->weights_variable != nullptr) {
+        policy->weights_memo =
+            static_cast<WeightsMemo*>(ngx_pcalloc(cf->pool, sizeof(WeightsMemo)));
+        if (policy->weights_memo == nullptr) {
+            return NGX_ERROR;
+        }
+    }
     return policy->memo != nullptr ? NGX_OK : NGX_ERROR;
 }
 

@@ -55,17 +55,23 @@ struct ZoneConf {
     StateSaver* saver;  // nullptr: nothing is saved
 };
 
-/** The limits that a policy's variable stood for lately. */
-struct LimitMemo {
-    static constexpr size_t kRows = 16;
-    static constexpr size_t kLongest = 31;
+/** What the values that a policy's variable had lately stand for. Texts longer than kLongestText
+ * are not kept. */
+template <typename Value, size_t kRowCount, size_t kLongestText>
+struct ValueMemo {
+    static constexpr size_t kRows = kRowCount;
+    static constexpr size_t kLongest = kLongestText;
+    static_assert(kLongest <= 255);
     struct Row {
         u_char size;
         char text[kLongest];
-        Limit limit;
+        Value value;
     };
     Row rows[kRows];
 };
+
+using LimitMemo = ValueMemo<Limit, 16, 31>;
+using WeightsMemo = ValueMemo<TokenWeights, 8, 159>;
 
 /** What a policy in tokens holds for a request that has no usage yet. */
 enum class Reserve : uint8_t { kAuto, kOff, kAmount, kVariable };
@@ -88,9 +94,10 @@ struct PolicyConf {
     Text* variable;        // holds a rate, or the slots of a concurrency
     Amount cost;           // where `cost_variable` is null
     Text* cost_variable;
-    bool may_count_tokens;  // its rate is in tokens, or a variable holds it
-    bool after_body;        // its key, rate or cost may depend on the request's body
-    TokenWeights weights;
+    bool may_count_tokens;   // its rate is in tokens, or a variable holds it
+    bool after_body;         // its key, rate or cost may depend on the request's body
+    TokenWeights weights;    // where `weights_variable` is null
+    Text* weights_variable;  // holds a count=
     Reserve reserve;
     Amount reserve_amount;
     Text* reserve_variable;
@@ -108,6 +115,7 @@ struct PolicyConf {
     bool usable;  // false where the zone has no room for this process
     bool plain;   // usable, and no variables hold its rate, its slots or its cost
     LimitMemo* memo;
+    WeightsMemo* weights_memo;  // nullptr without `weights_variable`
 };
 
 /** Neighbours in a set that have the same key in the same zone. */

@@ -128,6 +128,9 @@ char* read_reserve(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader
 }
 
 char* read_count(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    if (has_variables(value)) {
+        return read_variable(cf, value, &reader->policy->weights_variable);
+    }
     if (const char* error = parse_token_weights(view(value), &reader->policy->weights)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "ai_limit_policy: invalid value \"%V\": %s", &word,
                            error);

@@ -7,6 +7,7 @@
 #include "core/shown_key.h"
 #include "nginx/request_body.h"
 #include "nginx/shared_zone.h"
+#include "nginx/token_context.h"
 
 namespace ai_limit {
 
@@ -24,16 +25,30 @@ void log_mistake(ngx_http_request_t* r, const PolicyConf& policy, const char* wh
                   &policy.name, why, static_cast<uint64_t>(errors));
 }
 
-LimitMemo::Row* row_for(LimitMemo* memo, std::string_view text) {
+/** The row that a text has in a memo, whatever it holds. */
+template <typename Memo>
+typename Memo::Row* row_for(Memo* memo, std::string_view text) {
     size_t sum = text.size();
     for (char c : text) {
         sum = sum * 31 + static_cast<unsigned char>(c);
     }
-    return &memo->rows[sum % LimitMemo::kRows];
+    return &memo->rows[sum % Memo::kRows];
 }
 
-bool is_row_of(const LimitMemo::Row& row, std::string_view text) {
+/** Whether the row holds the value of a text, which is not empty. */
+template <typename Row>
+bool is_row_of(const Row& row, std::string_view text) {
     return row.size == text.size() && ngx_memcmp(row.text, text.data(), text.size()) == 0;
+}
+
+/** Remembers a text that is not too long. */
+template <typename Memo, typename Value>
+void remember(Memo*, typename Memo::Row* row, std::string_view text, const Value& value) {
+    if (text.size() <= Memo::kLongest) {
+        row->size = static_cast<u_char>(text.size());
+        ngx_memcpy(row->text, text.data(), text.size());
+        row->value = value;
+    }
 }
 
 /** The limit is copied for the request, since a row may be another's before the request ends. */
@@ -52,8 +67,8 @@ ngx_int_t read_limit(ngx_http_request_t* r, PolicyConf* policy, const Limit** li
     *limit = own;
     std::string_view text = view(value);
     LimitMemo::Row* row = row_for(policy->memo, text);
-    if (text.size() <= LimitMemo::kLongest && is_row_of(*row, text)) {
-        *own = row->limit;
+    if (is_row_of(*row, text)) {
+        *own = row->value;
         return NGX_OK;
     }
     if (const char* error = parse_limit(*policy, text, own)) {
@@ -61,11 +76,7 @@ ngx_int_t read_limit(ngx_http_request_t* r, PolicyConf* policy, const Limit** li
         return NGX_DECLINED;
     }
     note_limit(policy->ask.access->journal.zone(), policy->ask.policy, own);
-    if (text.size() <= LimitMemo::kLongest) {
-        row->size = static_cast<u_char>(text.size());
-        ngx_memcpy(row->text, text.data(), text.size());
-        row->limit = *own;
-    }
+    remember(policy->memo, row, text, *own);
     return NGX_OK;
 }
 
@@ -96,7 +107,18 @@ ngx_int_t read_reserve_variable(ngx_http_request_t* r, PolicyConf* policy, Reser
     return NGX_OK;
 }
 
-ngx_int_t reserve_by_body(ngx_http_request_t* r, const PolicyConf& policy, const Limit& limit,
+/** Notes that a request's count= was malformed; false where its policy has had that noted. */
+bool note_mistake_in_count(ngx_http_request_t* r, const PolicyConf& policy) {
+    TokenContext* tokens = token_context(r);
+    uint32_t bit = uint32_t{1} << policy.ask.policy % 32;
+    if (tokens == nullptr || tokens->count_mistakes & bit) {
+        return false;
+    }
+    tokens->count_mistakes |= bit;
+    return true;
+}
+
+ngx_int_t reserve_by_body(ngx_http_request_t* r, PolicyConf* policy, const Limit& limit,
                           Amount* held) {
     const RequestInfo* info = read_request_info(r);
     if (info == nullptr) {
@@ -105,7 +127,7 @@ ngx_int_t reserve_by_body(ngx_http_request_t* r, const PolicyConf& policy, const
     Expectation expected{};
     expected.prompt = info->prompt_estimate();
     expected.limits_output = info->most_output(&expected.most_output);
-    *held = reservation(expected, policy.weights, limit.capacity);
+    *held = reservation(expected, *read_weights(r, policy), limit.capacity);
     return NGX_OK;
 }
 
@@ -158,9 +180,34 @@ ngx_int_t read_reservation(ngx_http_request_t* r, PolicyConf* policy, const Limi
             *held = ngx_min(amount, limit.capacity);
             break;
         default:
-            return reserve_by_body(r, *policy, limit, held);
+            return reserve_by_body(r, policy, limit, held);
     }
     return NGX_OK;
+}
+
+const TokenWeights* read_weights(ngx_http_request_t* r, PolicyConf* policy) {
+    static constexpr TokenWeights kTotal;
+    ngx_str_t value;
+    if (policy->weights_variable == nullptr) {
+        return &policy->weights;
+    }
+    if (evaluate(r, policy->weights_variable, &value) != NGX_OK || value.len == 0) {
+        return &kTotal;
+    }
+    std::string_view text = view(value);
+    WeightsMemo::Row* row = row_for(policy->weights_memo, text);
+    if (is_row_of(*row, text)) {
+        return &row->value;
+    }
+    static TokenWeights weights;
+    if (const char* error = parse_token_weights(text, &weights)) {
+        if (note_mistake_in_count(r, *policy)) {
+            log_mistake(r, *policy, "count", value, error);
+        }
+        return &kTotal;
+    }
+    remember(policy->weights_memo, row, text, weights);
+    return &weights;
 }
 
 ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, Ask* ask) {

@@ -26,6 +26,13 @@ const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* 
 bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount);
 
 /**
+ * Returns how a policy in tokens weighs what this request uses, by `count=` or what its variable
+ * holds now. An empty variable says total; so does a malformed one, which is logged and counted
+ * once for each request. Valid until the next call.
+ */
+const TokenWeights* read_weights(ngx_http_request_t* r, PolicyConf* policy);
+
+/**
  * What a policy in tokens holds for a request, under the limit that it has for it: by what the
  * request's body asks for, unless `reserve=` says a number or off. NGX_ERROR without memory.
  */

@@ -28,6 +28,7 @@ struct TokenContext {
     uint32_t later;                // and those that it has not asked yet, by bit
     SharedDecision* asked;         // of Redis, while it decides
     Amount reserved;               // the most that a policy held
+    uint32_t count_mistakes;       // by number of policy: its malformed count= has been logged
 
     // the answer; `reader` is nullptr where its body is not read
     UsageReader* reader;
