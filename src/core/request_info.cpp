@@ -65,12 +65,25 @@ constexpr Path kPaths[] = {
     {"/n_predict", kMostOutput},                           // llama.cpp
     {"/parameters/max_new_tokens", kMostOutput},           // TGI
     {"/parameters/maxOutputTokens", kMostOutput},          // Vertex predict
+    {"/instances/*/max_tokens", kMostOutput},              // vLLM behind Vertex
+    {"/parameters/max_tokens", kMostOutput},               // DashScope
+    {"/sampling_params/max_new_tokens", kMostOutput},      // SGLang
+    {"/sampling_params/*/max_new_tokens", kMostOutput},
+    {"/completion_args/max_tokens", kMostOutput},  // Mistral conversations
+    {"/input/max_tokens", kMostOutput},            // Replicate
+    {"/input/max_new_tokens", kMostOutput},
+    {"/input/max_completion_tokens", kMostOutput},
+    {"/input/max_output_tokens", kMostOutput},
+    {"/input/max_length", kMostOutput},
     {"/n", kAnswers},
     {"/best_of", kAnswers},
     {"/generationConfig/candidateCount", kAnswers},
     {"/generationConfig/candidate_count", kAnswers},
     {"/generation_config/candidateCount", kAnswers},
     {"/generation_config/candidate_count", kAnswers},
+    {"/parameters/candidateCount", kAnswers},  // Vertex predict
+    {"/parameters/n", kAnswers},               // DashScope
+    {"/sampling_params/n", kAnswers},          // SGLang
 
     {"/system", kText},
     {"/system/*/text", kText},
@@ -103,16 +116,64 @@ constexpr Path kPaths[] = {
     {"/requests/*/content/parts/*/text", kText},  // batchEmbedContents
     {"/instances/*/content", kText},              // Vertex predict
     {"/instances/*/prompt", kText},
-    {"/inputText", kText},  // Titan
-    {"/inputs", kText},     // TGI
-    {"/inputs/*", kText},
-    {"/message", kText},  // Cohere v1
+    {"/instances/*/text", kText},
+    {"/instances/*/context", kText},
+    {"/instances/*/messages/*", kMessage},
+    {"/instances/*/messages/*/content", kText},
+    {"/instances/*/messages/*/content/*/text", kText},
+    {"/inputText", kText},    // Titan
+    {"/inputs", kText},       // TGI
+    {"/inputs/*", kMessage},  // Mistral conversations; TGI's are strings
+    {"/inputs/*/content", kText},
+    {"/inputs/*/content/*/text", kText},  // also embeddings of Cohere and Voyage
+    {"/message", kText},                  // Cohere v1
     {"/preamble", kText},
     {"/chat_history/*/message", kText},
-    {"/texts/*", kText},  // Cohere embed
+    {"/texts", kText},
+    {"/texts/*", kText},              // Cohere embed
+    {"/system_prompt", kText},        // LM Studio
+    {"/input/messages/*", kMessage},  // DashScope
+    {"/input/messages/*/content", kText},
+    {"/input/messages/*/content/*/text", kText},
+    {"/input/prompt", kText},  // also Replicate
+    {"/input/system_prompt", kText},
+    {"/input/texts/*", kText},
+    {"/input/contents/*/text", kText},
+    {"/input/text", kText},  // Gemini interactions take one content for a list of it
+    {"/input/*/result", kText},
+    {"/input/*/result/*/text", kText},
+    {"/system_instruction", kText},
+    {"/text", kText},  // SGLang, Workers AI
+    {"/text/*", kText},
+    {"/input_ids/*", kText},
+    {"/input_ids/*/*", kText},
+    {"/text_input", kText},    // Triton
+    {"/input_text", kText},    // Workers AI
+    {"/input_prefix", kText},  // llama.cpp
+    {"/input_suffix", kText},
+    {"/content", kText},
+    {"/query", kText},  // rerankers
+    {"/query/text", kText},
+    {"/documents/*", kText},
+    {"/documents/*/text", kText},
+    {"/documents/*/snippet", kText},  // Cohere chat
+    {"/documents/*/data", kText},
+    {"/documents/*/data/text", kText},
+    {"/documents/*/data/snippet", kText},
+    {"/passages/*/text", kText},    // NVIDIA
+    {"/contexts/*/text", kText},    // Workers AI
+    {"/records/*/content", kText},  // Google
+    {"/input/query", kText},        // DashScope
+    {"/input/query/text", kText},
+    {"/input/documents/*", kText},
+    {"/input/documents/*/text", kText},
+    {"/text_1", kText},  // vLLM's scores
+    {"/text_1/*", kText},
+    {"/text_2", kText},
+    {"/text_2/*", kText},
 };
 
-constexpr JsonPathTable<160> kTree = make_json_path_table<160>(kPaths);
+constexpr JsonPathTable<250> kTree = make_json_path_table<250>(kPaths);
 static_assert(kTree.error == nullptr);
 
 constexpr uint64_t kCharactersPerToken = 4;

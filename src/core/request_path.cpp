@@ -31,6 +31,9 @@ constexpr Method kBedrockMethods[] = {
 
 constexpr std::string_view kBedrockPrefix = "/model/";
 constexpr std::string_view kAzurePrefix = "/openai/deployments/";
+constexpr std::string_view kReplicatePrefixes[] = {"/models/", "/deployments/"};
+constexpr std::string_view kReplicateEnd = "/predictions";
+constexpr std::string_view kWorkersAiPrefix = "/ai/run/";
 
 template <size_t n>
 const Method* find_method(const Method (&methods)[n], std::string_view name) {
@@ -90,6 +93,26 @@ void read_azure(std::string_view path, RequestPath* result) {
     }
 }
 
+bool read_replicate(std::string_view path, RequestPath* result) {
+    if (!ends_with(path, kReplicateEnd)) {
+        return false;
+    }
+    path.remove_suffix(kReplicateEnd.size());
+    for (const std::string_view prefix : kReplicatePrefixes) {
+        result->model = behind(path, prefix);
+        if (result->model.find('/') != path.npos) {
+            return true;
+        }
+    }
+    result->model = {};
+    return false;
+}
+
+bool read_workers_ai(std::string_view path, RequestPath* result) {
+    result->model = behind(path, kWorkersAiPrefix);
+    return !result->model.empty();
+}
+
 std::string_view without_slashes_behind(std::string_view path) {
     while (ends_with(path, "/")) {
         path.remove_suffix(1);
@@ -116,13 +139,16 @@ bool is_google_path(std::string_view path) {
 RequestPath read_request_path(std::string_view path) {
     RequestPath result;
     path = without_slashes_behind(path);
-    if (read_google(path, &result) || read_bedrock(path, &result)) {
+    if (read_google(path, &result) || read_bedrock(path, &result) ||
+        read_replicate(path, &result) || read_workers_ai(path, &result)) {
         return result;
     }
     read_azure(path, &result);
     result.completions = ends_with(path, "/completions");
     if (ends_with(path, "/api/chat") || ends_with(path, "/api/generate")) {
         result.stream = RequestPath::kUnlessRefused;
+    } else if (ends_with(path, "/generate_stream")) {
+        result.stream = RequestPath::kAlways;
     }
     return result;
 }

@@ -26,8 +26,11 @@ struct RequestPath {
  *     /openai/deployments/{model}/…                                   Azure
  *     /model/{model}/converse, /converse-stream, /invoke, …           Bedrock
  *     /api/chat, /api/generate                                        Ollama
+ *     /models/{owner}/{name}/predictions, /deployments/…              Replicate
+ *     /ai/run/{model}                                                 Workers AI
+ *     /generate_stream                                                Text Generation Inference
  *
- * A Bedrock model can hold slashes once it is decoded (an ARN does).
+ * A model can hold slashes (`owner/name`, `@cf/meta/llama`, an ARN once it is decoded).
  */
 RequestPath read_request_path(std::string_view path);
 

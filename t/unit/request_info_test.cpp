@@ -121,6 +121,16 @@ TEST(RequestInfo, KnowsTheLimitOfEveryApi) {
     EXPECT_EQ(most_output(R"({"options":{"num_predict":7}})"), 7U);
     EXPECT_EQ(most_output(R"({"n_predict":7})"), 7U);
     EXPECT_EQ(most_output(R"({"parameters":{"max_new_tokens":7}})"), 7U);
+    EXPECT_EQ(most_output(R"({"parameters":{"max_tokens":7}})"), 7U);
+    EXPECT_EQ(most_output(R"({"parameters":{"maxOutputTokens":7}})"), 7U);
+    EXPECT_EQ(most_output(R"({"instances":[{"max_tokens":7}]})"), 7U);
+    EXPECT_EQ(most_output(R"({"sampling_params":{"max_new_tokens":7}})"), 7U);
+    EXPECT_EQ(most_output(R"({"sampling_params":[{"max_new_tokens":7}]})"), 7U);
+    EXPECT_EQ(most_output(R"({"completion_args":{"max_tokens":7}})"), 7U);
+    for (const char* name :
+         {"max_tokens", "max_new_tokens", "max_completion_tokens", "max_output_tokens"}) {
+        EXPECT_EQ(most_output(std::string(R"({"input":{")") + name + R"(":7}})"), 7U) << name;
+    }
     EXPECT_EQ(most_output(R"({"tools":[{"max_tokens":7}],"x":{"max_tokens":8}})"), kUnknown);
     EXPECT_EQ(most_output(R"({"max_tokens":null})"), kUnknown);
     EXPECT_EQ(most_output(R"({"max_tokens":"7"})"), kUnknown);
@@ -138,6 +148,8 @@ TEST(RequestInfo, ALimitCountsForEachAnswer) {
     EXPECT_EQ(most_output(R"({"n":2,"best_of":5,"max_tokens":100})"), 500U);
     EXPECT_EQ(most_output(R"({"generationConfig":{"candidateCount":4,"maxOutputTokens":10}})"),
               40U);
+    EXPECT_EQ(most_output(R"({"parameters":{"n":2,"max_tokens":7}})"), 14U);
+    EXPECT_EQ(most_output(R"({"sampling_params":{"n":2,"max_new_tokens":7}})"), 14U);
     EXPECT_EQ(most_output(R"({"max_tokens":100,"n":null})"), 100U);
     EXPECT_EQ(most_output(R"({"max_tokens":100,"n":0})"), 100U);
     EXPECT_EQ(most_output(R"({"max_tokens":100,"n":-2})"), 100U);
@@ -175,6 +187,10 @@ TEST(RequestInfo, StreamsByBodyOrByPath) {
     EXPECT_TRUE(told("/model/m/converse-stream", "{}").streams);
     EXPECT_FALSE(told("/model/m/converse", "{}").streams);
     EXPECT_TRUE(told("/api/chat", "{}").streams);
+    EXPECT_TRUE(told("/generate_stream", "{}").streams);
+    EXPECT_TRUE(told("/generate", R"({"stream":true})").streams);
+    EXPECT_FALSE(told("/generate", "{}").streams);
+    EXPECT_TRUE(told("/v1beta/interactions", R"({"stream":true})").streams);
     EXPECT_TRUE(told("/api/generate", R"({"stream":true})").streams);
     EXPECT_FALSE(told("/api/chat", R"({"stream":false})").streams);
 }
@@ -222,6 +238,51 @@ TEST(RequestInfo, FindsTheTextOfEveryApi) {
         {R"({"inputs":"#"})", 0},
         {R"({"message":"#"})", 0},
         {R"({"texts":["#"]})", 0},
+        {R"({"input":{"messages":[{"role":"user","content":"#"}]}})", 1},
+        {R"({"input":{"messages":[{"content":[{"text":"#"}]}]}})", 1},
+        {R"({"input":{"prompt":"#"}})", 0},
+        {R"({"input":{"system_prompt":"#"}})", 0},
+        {R"({"input":{"texts":["#"]}})", 0},
+        {R"({"input":{"contents":[{"text":"#"}]}})", 0},
+        {R"({"input":{"query":"#"}})", 0},
+        {R"({"input":{"documents":["#"]}})", 0},
+        {R"({"input":{"query":{"text":"#"}}})", 0},
+        {R"({"input":{"type":"text","text":"#"}})", 0},
+        {R"({"input":[{"type":"text","text":"#"}]})", 1},
+        {R"({"input":[{"role":"user","content":[{"type":"text","text":"#"}]}]})", 1},
+        {R"({"input":[{"type":"function_result","result":"#"}]})", 1},
+        {R"({"input":[{"type":"message","content":"#"}]})", 1},
+        {R"({"system_instruction":"#"})", 0},
+        {R"({"system_prompt":"#"})", 0},
+        {R"({"instances":[{"prompt":"#"}]})", 0},
+        {R"({"instances":[{"content":"#"}]})", 0},
+        {R"({"instances":[{"context":"#"}]})", 0},
+        {R"({"instances":[{"messages":[{"content":"#"}]}]})", 1},
+        {R"({"instances":[{"messages":[{"content":[{"text":"#"}]}]}]})", 1},
+        {R"({"inputs":[{"role":"user","content":"#"}]})", 1},
+        {R"({"inputs":[{"content":[{"type":"text","text":"#"}]}]})", 1},
+        {R"({"inputs":["#"]})", 0},
+        {R"({"chat_history":[{"role":"USER","message":"#"}]})", 0},
+        {R"({"documents":[{"data":{"text":"#"}}]})", 0},
+        {R"({"documents":[{"data":{"snippet":"#"}}]})", 0},
+        {R"({"documents":[{"snippet":"#"}]})", 0},
+        {R"({"text":"#"})", 0},
+        {R"({"text":["#"]})", 0},
+        {R"({"texts":"#"})", 0},
+        {R"({"text_input":"#"})", 0},
+        {R"({"input_text":"#"})", 0},
+        {R"({"input_prefix":"#"})", 0},
+        {R"({"input_suffix":"#"})", 0},
+        {R"({"content":"#"})", 0},
+        {R"({"query":"#","documents":[]})", 0},
+        {R"({"query":"","documents":["#"]})", 0},
+        {R"({"documents":[{"text":"#"}]})", 0},
+        {R"({"query":{"text":"#"},"passages":[]})", 0},
+        {R"({"passages":[{"text":"#"}]})", 0},
+        {R"({"contexts":[{"text":"#"}]})", 0},
+        {R"({"records":[{"id":"1","content":"#"}]})", 0},
+        {R"({"text_1":"#"})", 0},
+        {R"({"text_2":["#"]})", 0},
     };
     for (const auto& one : cases) {
         std::string body(one.body);
@@ -233,6 +294,8 @@ TEST(RequestInfo, FindsTheTextOfEveryApi) {
 TEST(RequestInfo, TokensInThePlaceOfTextAreCounted) {
     EXPECT_EQ(prompt(R"({"prompt":[1,2,3,40000]})"), 4U);
     EXPECT_EQ(prompt(R"({"input":[[1,2],[3]]})"), 3U);
+    EXPECT_EQ(prompt(R"({"input_ids":[1,2,3]})"), 3U);
+    EXPECT_EQ(prompt(R"({"input_ids":[[1,2],[3]]})"), 3U);
 }
 
 TEST(RequestInfo, ImagesAndOtherFieldsAreNoText) {

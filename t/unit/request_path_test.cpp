@@ -81,6 +81,30 @@ TEST(RequestPath, AzureNamesTheDeployment) {
     });
 }
 
+TEST(RequestPath, ReplicateNamesTheOwnerAndTheModel) {
+    expect_all({
+        {"/v1/models/meta/meta-llama-3-8b-instruct/predictions", "meta/meta-llama-3-8b-instruct",
+         RequestPath::kByBody},
+        {"/v1/deployments/acme/my-app/predictions/", "acme/my-app", RequestPath::kByBody},
+        {"/v1/predictions", "", RequestPath::kByBody},
+        {"/v1/models/meta/predictions", "", RequestPath::kByBody},
+    });
+}
+
+TEST(RequestPath, WorkersAiNamesTheModel) {
+    expect_all({
+        {"/client/v4/accounts/a/ai/run/@cf/meta/llama-3.1-8b-instruct",
+         "@cf/meta/llama-3.1-8b-instruct", RequestPath::kByBody},
+        {"/client/v4/accounts/a/ai/run/", "", RequestPath::kByBody},
+        {"/client/v4/accounts/a/ai/v1/chat/completions", "", RequestPath::kByBody},
+    });
+}
+
+TEST(RequestPath, TextGenerationInferenceStreamsByItsPath) {
+    expect_all(
+        {{"/generate_stream", "", RequestPath::kAlways}, {"/generate", "", RequestPath::kByBody}});
+}
+
 TEST(RequestPath, OllamaStreamsUnlessRefused) {
     expect_all({
         {"/api/chat", "", RequestPath::kUnlessRefused},
