@@ -14,39 +14,50 @@ use AiLimit::NodeTests;
 
 my $tests = AiLimit::NodeTests->install('clients');
 
+# What each request below /refused/NAME/ is limited by, each key for itself.
+my %refusals = (
+    in_2s    => 'rate=30r/m burst=1',
+    in_30s   => 'rate=2r/m burst=1',
+    in_90s   => 'rate=40r/h burst=1',
+    in_a_day => 'rate=1r/d burst=1',
+    busy     => 'concurrency=1',
+    never    => 'rate=5t/h',
+    blocked  => 'rate=$nothing',
+);
+my @kinds = sort keys %refusals;
+my $policies = join '', map { "ai_limit_policy $_ key=\$http_x_key $refusals{$_};\n" } @kinds;
+my $locations = join '', map { "location /refused/$_/ { ai_limit $_; proxy_pass http://model/; }\n" } @kinds;
+
 my $model = AiLimit::ModelServer->start;
 my $counts = '$http_x_id $ai_limit_usage_source $ai_limit_input_tokens $ai_limit_output_tokens'
     . ' $ai_limit_cached_tokens $ai_limit_total_tokens';
-my $nginx = AiLimit::Nginx->start(access_log => $counts, http => sprintf <<'CONF', ($model->port) x 4);
+my $nginx = AiLimit::Nginx->start(access_log => $counts, http => sprintf <<'CONF', $model->port, $policies, $locations);
+    upstream model { server 127.0.0.1:%d; }
     # One request, the next one after 5 seconds.
     ai_limit_policy one key=$ai_limit_client rate=12r/m burst=1;
     ai_limit_policy tokens key=$ai_limit_client rate=1Mt/month;
+    map $host $nothing { default 0r/m; }
+    %s
 
     server {
         listen 127.0.0.1:%%%%PORT_0%%%%;
+        ai_limit_headers auto;
         ai_limit one;
         proxy_http_version 1.1;
         proxy_buffering off;
 
-        location /openai/ {
-            ai_limit_headers openai;
-            ai_limit_error_format openai;
-            proxy_pass http://127.0.0.1:%d/;
-        }
-        location /anthropic/ {
-            ai_limit_headers anthropic;
-            ai_limit_error_format anthropic;
-            proxy_pass http://127.0.0.1:%d/;
-        }
+        location /openai/    { proxy_pass http://model/; }
+        location /anthropic/ { proxy_pass http://model/; }
         location /tokens/ {
             ai_limit tokens;
             ai_limit_include_usage on;
-            proxy_pass http://127.0.0.1:%d/;
+            proxy_pass http://model/;
         }
         location /unasked/ {
             ai_limit tokens;
-            proxy_pass http://127.0.0.1:%d/;
+            proxy_pass http://model/;
         }
+        %s
     }
 CONF
 

@@ -6,6 +6,7 @@ import Anthropic from '@anthropic-ai/sdk';
 import { assertWaitsAsTold, baseUrl, recordingFetch, refusal } from './attempts.mjs';
 import { counted, countedRequest } from './counted.mjs';
 import { collect, question as asked, testCounts } from './counts.mjs';
+import { testRefusals } from './refusals.mjs';
 
 function client(apiKey, options) {
     return new Anthropic({ apiKey, baseURL: baseUrl('/anthropic'), ...options });
@@ -78,7 +79,7 @@ function messages(tool) {
     };
 }
 
-testCounts({
+const sdk = {
     name: 'anthropic',
     connect: ({ url, key }) => new Anthropic({ apiKey: key, baseURL: url }),
     whole: async (anthropic, tool) => [await anthropic.messages.create(messages(tool))],
@@ -92,4 +93,15 @@ testCounts({
     calls: (parts) => parts.at(-1).content
         .filter((block) => block.type === 'tool_use')
         .map((block) => ({ name: block.name, arguments: block.input })),
+};
+
+testCounts(sdk);
+testRefusals(sdk, {
+    in_2s: 'answered after 2',
+    in_30s: 'answered after 2',
+    in_90s: 'error after 1',
+    in_a_day: 'error after 1',
+    busy: 'error after 3',
+    never: 'error after 1',
+    blocked: 'error after 1',
 });

@@ -5,6 +5,7 @@ import {
 } from '@aws-sdk/client-bedrock-runtime';
 
 import { collect, joinCalls, question, testCounts } from './counts.mjs';
+import { testRefusals } from './refusals.mjs';
 
 function asked(tool) {
     return {
@@ -38,7 +39,7 @@ function callsOfStream(parts) {
     }));
 }
 
-testCounts({
+const sdk = {
     name: 'bedrock',
     protocol: http2,
     connect: ({ url, key }) => new BedrockRuntimeClient({
@@ -65,4 +66,15 @@ testCounts({
         };
     },
     calls: (parts) => (parts[0].output ? callsOfAnswer(parts[0]) : callsOfStream(parts)),
+};
+
+testCounts(sdk);
+testRefusals(sdk, {
+    in_2s: 'answered after 2',
+    in_30s: 'error after 3',
+    in_90s: 'error after 3',
+    in_a_day: 'error after 3',
+    busy: 'error after 3',
+    never: 'error after 1',
+    blocked: 'error after 1',
 });

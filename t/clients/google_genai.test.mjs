@@ -1,6 +1,7 @@
 import { GoogleGenAI } from '@google/genai';
 
 import { collect, question, testCounts } from './counts.mjs';
+import { testRefusals } from './refusals.mjs';
 
 function asked(tool) {
     return {
@@ -23,7 +24,7 @@ function answer({ sdkHttpResponse, ...rest }) {
     return rest;
 }
 
-testCounts({
+const sdk = {
     name: 'google-genai',
     connect: ({ url, key }) => new GoogleGenAI({ apiKey: key, httpOptions: { baseUrl: url } }),
     whole: async (google, tool) => [answer(await google.models.generateContent(asked(tool)))],
@@ -41,4 +42,15 @@ testCounts({
         .flatMap((part) => part.candidates[0].content.parts)
         .flatMap((part) => part.functionCall ?? [])
         .map((call) => ({ name: call.name, arguments: call.args })),
+};
+
+testCounts(sdk);
+testRefusals(sdk, {
+    in_2s: 'error after 1',
+    in_30s: 'error after 1',
+    in_90s: 'error after 1',
+    in_a_day: 'error after 1',
+    busy: 'error after 1',
+    never: 'error after 1',
+    blocked: 'error after 1',
 });

@@ -1,6 +1,7 @@
 import { Mistral } from '@mistralai/mistralai';
 
 import { collect, joinCalls, question, testCounts } from './counts.mjs';
+import { testRefusals } from './refusals.mjs';
 
 function asked(tool) {
     return {
@@ -15,7 +16,7 @@ function message(part) {
     return whole ?? delta ?? {};
 }
 
-testCounts({
+const sdk = {
     name: 'mistral',
     wishes: { 'X-Model-Usage': 'last', 'X-Model-Nulls': '0', 'X-Model-Tool-Pieces': '1' },
     connect: ({ url, key }) => new Mistral({ apiKey: key, serverURL: url }),
@@ -30,4 +31,15 @@ testCounts({
         name: call.function.name,
         text: call.function.arguments,
     }))),
+};
+
+testCounts(sdk);
+testRefusals(sdk, {
+    in_2s: 'error after 1',
+    in_30s: 'error after 1',
+    in_90s: 'error after 1',
+    in_a_day: 'error after 1',
+    busy: 'error after 1',
+    never: 'error after 1',
+    blocked: 'error after 1',
 });

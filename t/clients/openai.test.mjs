@@ -6,6 +6,7 @@ import OpenAI from 'openai';
 import { assertWaitsAsTold, baseUrl, recordingFetch, refusal } from './attempts.mjs';
 import { counted, countedRequest } from './counted.mjs';
 import { collect, joinCalls, question as asked, testCounts } from './counts.mjs';
+import { testRefusals } from './refusals.mjs';
 
 function client(apiKey, options) {
     return new OpenAI({ apiKey, baseURL: baseUrl('/openai/v1'), ...options });
@@ -125,7 +126,7 @@ function chat(tool) {
     };
 }
 
-testCounts({
+const chatSdk = {
     name: 'openai-chat',
     connect,
     whole: async (openai, tool) => [await openai.chat.completions.create(chat(tool))],
@@ -137,6 +138,17 @@ testCounts({
         .flatMap((part) => part.choices)
         .flatMap((choice) => (choice.message ?? choice.delta).tool_calls ?? [])
         .map((call) => ({ index: call.index, name: call.function.name, text: call.function.arguments }))),
+};
+
+testCounts(chatSdk);
+testRefusals(chatSdk, {
+    in_2s: 'answered after 2',
+    in_30s: 'answered after 2',
+    in_90s: 'error after 1',
+    in_a_day: 'error after 1',
+    busy: 'error after 3',
+    never: 'error after 1',
+    blocked: 'error after 1',
 });
 
 function response(tool) {

@@ -1,6 +1,7 @@
 import { OpenRouter } from '@openrouter/sdk';
 
 import { collect, joinCalls, question, testCounts } from './counts.mjs';
+import { testRefusals } from './refusals.mjs';
 
 function asked(tool, stream) {
     return {
@@ -18,7 +19,7 @@ function message(part) {
     return whole ?? delta ?? {};
 }
 
-testCounts({
+const sdk = {
     name: 'openrouter',
     wishes: { 'X-Model-Usage': 'always', 'X-Model-Nulls': '0' },
     withoutUsage: (parts) => parts.filter((part) => !part.usage),
@@ -39,4 +40,15 @@ testCounts({
         name: call.function.name,
         text: call.function.arguments,
     }))),
+};
+
+testCounts(sdk);
+testRefusals(sdk, {
+    in_2s: 'error after 1',
+    in_30s: 'error after 1',
+    in_90s: 'error after 1',
+    in_a_day: 'error after 1',
+    busy: 'error after 1',
+    never: 'error after 1',
+    blocked: 'error after 1',
 });

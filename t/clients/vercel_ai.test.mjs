@@ -7,6 +7,7 @@ import { APICallError, generateText, jsonSchema, streamText } from 'ai';
 import { assertWaitsAsTold, baseUrl, recordingFetch, refusal } from './attempts.mjs';
 import { counted, countedRequest } from './counted.mjs';
 import { collect, question, testCounts } from './counts.mjs';
+import { testRefusals } from './refusals.mjs';
 
 function model(apiKey, options) {
     return createOpenAI({ apiKey, baseURL: baseUrl('/openai/v1'), ...options }).chat('test-model');
@@ -59,13 +60,18 @@ function told({ text, toolCalls, finishReason, totalUsage }) {
 }
 
 for (const api of ['chat', 'responses']) {
-    testCounts({
+    const sdk = {
         name: `ai-${api}`,
         connect: ({ url, key }) => createOpenAI({ apiKey: key, baseURL: `${url}/v1` })[api]('test-model'),
         whole: async (chosen, tool) => [told(await generateText(toTheModel(chosen, tool)))],
         async stream(chosen, tool) {
-            const result = streamText(toTheModel(chosen, tool));
+            let failure;
+            const onError = ({ error }) => { failure = error; };
+            const result = streamText({ ...toTheModel(chosen, tool), onError });
             const texts = await collect(result.textStream);
+            if (failure) {
+                throw failure;
+            }
             const [text, toolCalls, finishReason, totalUsage] = await Promise.all(
                 [result.text, result.toolCalls, result.finishReason, result.totalUsage],
             );
@@ -81,5 +87,15 @@ for (const api of ['chat', 'responses']) {
             };
         },
         calls: (parts) => parts.at(-1).toolCalls.map((call) => ({ name: call.toolName, arguments: call.input })),
+    };
+    testCounts(sdk);
+    testRefusals(sdk, {
+        in_2s: 'answered after 2',
+        in_30s: 'answered after 2',
+        in_90s: 'error after 3',
+        in_a_day: 'error after 3',
+        busy: 'error after 3',
+        never: 'error after 1',
+        blocked: 'error after 1',
     });
 }
