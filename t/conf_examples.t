@@ -83,6 +83,29 @@ my %shows = (
         is $internal->{status}, 200, 'a plan without limits';
         is $internal->{headers}{'x-ratelimit-limit'}, undef, 'has none';
     },
+    'per-user.conf' => sub {
+        my ($port) = @_;
+        my $ask = sub { [map { post($port, '/v1/chat/completions', chat_of('Hi', @_[1 .. $#_]), 'x-api-key' => 'a')->{status} } 1 .. $_[0]] };
+        is_deeply $ask->(4, user => 'ann'), [200, 200, 200, 429], 'a user has three requests at once';
+        is_deeply $ask->(4, user => 'bob'), [200, 200, 200, 429], 'another one as well';
+        is_deeply $ask->(4, metadata => {user_id => 'cid'}), [200, 200, 200, 429], "also where it is named in Anthropic's way";
+        is_deeply $ask->(4), [200, 200, 200, 429], 'those without a name share one limit';
+    },
+    'mcp-tools.conf' => sub {
+        my ($port, $nginx) = @_;
+        my $call = sub {
+            my ($method, $tool, $client) = @_;
+            my $body = $json->encode({jsonrpc => '2.0', id => 1, method => $method, params => {name => $tool, arguments => {}}});
+            return post($port, '/mcp', $body, 'x-api-key' => $client // 'a')->{status};
+        };
+        # The model server has no such path: 404 is its answer to what has passed.
+        is_deeply [map { $call->('tools/call', 'draw') } 1 .. 3], [404, 404, 429], 'a dear tool twice';
+        is_deeply [map { $call->('tools/call', 'search_web') } 1 .. 3], [404, 404, 429], 'each of them';
+        is $call->('tools/call', 'draw', 'b'), 404, 'for each client';
+        is_deeply [map { $call->('tools/call', 'look') } 1 .. 7], [(404) x 6, 429], 'and ten calls of any tool';
+        is_deeply [map { $call->('tools/list', 'draw') } 1 .. 3], [404, 404, 404], 'other methods are free';
+        like logged($nginx, 0), qr{method="tools/call" tool="draw"$}, 'the log has the tool';
+    },
     'layered.conf' => sub {
         my ($port) = @_;
         my @key = ('x-api-key' => 'a');

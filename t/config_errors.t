@@ -28,6 +28,16 @@ my $many = join ' ', map { "p$_" } 1 .. 17;
 # The place, the line, and the word that the message must have.
 my @mistakes = (
     [location => 'ai_limit p P;', 'P'],
+    [http => 'ai_limit_body_field $user;', 'number of arguments'],
+    [http => 'ai_limit_body_field user /user;', '"user"'],
+    [http => 'ai_limit_body_field $ /user;', '"$"'],
+    [http => 'ai_limit_body_field $1 /user;', '"$1"'],
+    [http => 'ai_limit_body_field $a-b /user;', '"$a-b"'],
+    [http => 'ai_limit_body_field $user user;', 'JSON Pointer "user"'],
+    [http => 'ai_limit_body_field $user "";', 'JSON Pointer ""'],
+    [http => 'ai_limit_body_field $ai_limit_model /user;', 'ai_limit_model'],
+    [http => 'ai_limit_body_field $user /a; ai_limit_body_field $user /b;', 'user'],
+    [server => 'ai_limit_body_field $user /user;', 'not allowed'],
     [http => 'ai_limit_zone;', 'number of arguments'],
     [http => 'ai_limit_zone on_full=evict;', 'on_full=evict'],
     [http => 'ai_limit_zone zone=;', 'zone='],

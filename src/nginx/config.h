@@ -143,6 +143,8 @@ struct PolicyList {
     PolicySet access;
 };
 
+struct BodyFieldsConf;  // body_fields.h
+
 struct MainConf {
     ngx_array_t zones;     // of ZoneConf*
     ngx_array_t policies;  // of PolicyConf*
@@ -150,7 +152,8 @@ struct MainConf {
     RedisConf* redis;      // nullptr: there is none
     Position redis_position;
     bool preaccess, access;           // phases that have something to do
-    bool body_variables;              // somebody uses $ai_limit_model or $ai_limit_stream
+    BodyFieldsConf* body_fields;      // nullptr: there are none
+    bool body_variables;              // somebody uses $ai_limit_model, a field or the like
     bool usage_variables;             // somebody uses what an answer says that it used
     bool api;                         // there is an ai_limit_api
     bool tokens;                      // answers are of interest, to whomever

@@ -2,6 +2,7 @@
 
 #include "nginx/admit.h"
 #include "nginx/api.h"
+#include "nginx/body_fields.h"
 #include "nginx/config.h"
 #include "nginx/directives.h"
 #include "nginx/header_filter.h"
@@ -23,6 +24,9 @@ ngx_command_t commands[] = {
 
     {ngx_string("ai_limit_redis"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE, ngx_http_ai_limit_redis,
      NGX_HTTP_MAIN_CONF_OFFSET, 0, nullptr},
+
+    {ngx_string("ai_limit_body_field"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE2,
+     ngx_http_ai_limit_body_field, NGX_HTTP_MAIN_CONF_OFFSET, 0, nullptr},
 
     {ngx_string("ai_limit"), kEverywhere | NGX_HTTP_LIF_CONF | NGX_CONF_1MORE, ngx_http_ai_limit,
      NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},

@@ -1,5 +1,6 @@
 #include "nginx/request_body.h"
 
+#include "nginx/body_fields.h"
 #include "nginx/body_text.h"
 
 namespace ai_limit {
@@ -14,10 +15,19 @@ void body_is_there(ngx_http_request_t* r) noexcept {
     ngx_http_core_run_phases(r);
 }
 
-void read_text(ngx_http_request_t* r, RequestInfo* info) {
+/** NGX_ERROR without memory. */
+ngx_int_t read_text(ngx_http_request_t* r, TokenContext* tokens) {
+    RequestInfo* info = &tokens->info;
+    BodyFields* fields = nullptr;
+    if (begin_body_fields(r, tokens, &fields) != NGX_OK) {
+        return NGX_ERROR;
+    }
     BodyText text(r);
     for (std::string_view piece = text.next(); !piece.empty(); piece = text.next()) {
         info->feed(piece);
+        if (fields != nullptr) {
+            fields->feed(piece);
+        }
     }
     if (text.is_plain()) {
         info->set_offset_in_body(text.mark_size());
@@ -25,6 +35,7 @@ void read_text(ngx_http_request_t* r, RequestInfo* info) {
     if (!text.is_readable()) {
         info->fail();
     }
+    return NGX_OK;
 }
 
 }  // namespace
@@ -54,8 +65,8 @@ const RequestInfo* read_request_info(ngx_http_request_t* r) {
     if (awaits_body(r) || r->reading_body) {
         return &tokens->info;
     }
-    if (r->request_body != nullptr) {
-        read_text(r, &tokens->info);
+    if (r->request_body != nullptr && read_text(r, tokens) != NGX_OK) {
+        return nullptr;
     }
     tokens->info.finish();
     tokens->info_is_whole = true;

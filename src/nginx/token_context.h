@@ -2,6 +2,7 @@
 
 // What the module learns of a request from its body and from its answer.
 
+#include "core/body_fields.h"
 #include "core/request_info.h"
 #include "core/usage.h"
 #include "nginx/request_context.h"
@@ -23,6 +24,7 @@ enum class UsageBasis : uint8_t {
 struct TokenContext {
     RequestInfo info;
     bool info_is_whole;            // the body has been read into `info`, or there is none
+    BodyField* fields;             // those that the configuration names, once the body is read
     Evaluation* pending;           // a decision that waits for the body,
     const PolicySet* pending_set;  // of these policies,
     uint32_t later;                // and those that it has not asked yet, by bit

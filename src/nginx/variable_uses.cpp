@@ -1,5 +1,6 @@
 #include "nginx/variable_uses.h"
 
+#include "nginx/body_fields.h"
 #include "nginx/config.h"
 
 namespace ai_limit {
@@ -30,17 +31,38 @@ ngx_http_core_main_conf_t* core_conf(ngx_conf_t* cf) {
         ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module));
 }
 
-/** Whether a variable has been given an index, which is how nginx reads one. */
-template <size_t N>
-bool uses_one_of(ngx_conf_t* cf, const std::string_view (&names)[N]) {
+MainConf* own_conf(ngx_conf_t* cf) {
+    return static_cast<MainConf*>(ngx_http_conf_get_module_main_conf(cf, ngx_http_ai_limit_module));
+}
+
+bool is_of_body(ngx_conf_t* cf, std::string_view name) {
+    return is_one_of(kBodyVariables, name) || is_body_field(*own_conf(cf), name);
+}
+
+/** Whether a variable for which `is_wanted` has been given an index, which is how nginx reads one.
+ */
+template <typename Wanted>
+bool uses_variable(ngx_conf_t* cf, Wanted is_wanted) {
     const ngx_array_t& used = core_conf(cf)->variables;
     ngx_http_variable_t* variables = static_cast<ngx_http_variable_t*>(used.elts);
     for (ngx_uint_t i = 0; i < used.nelts; ++i) {
-        if (is_one_of(names, view(variables[i].name))) {
+        if (is_wanted(view(variables[i].name))) {
             return true;
         }
     }
     return false;
+}
+
+/** nullptr where nobody has defined it so far. */
+const ngx_http_variable_t* find_variable(ngx_conf_t* cf, std::string_view name) {
+    const ngx_array_t& known = core_conf(cf)->variables_keys->keys;
+    ngx_hash_key_t* keys = static_cast<ngx_hash_key_t*>(known.elts);
+    for (ngx_uint_t i = 0; i < known.nelts; ++i) {
+        if (equal_ignoring_case(view(keys[i].key), name)) {
+            return static_cast<ngx_http_variable_t*>(keys[i].value);
+        }
+    }
+    return nullptr;
 }
 
 /** Whether map, set or the like define the variable. */
@@ -48,25 +70,23 @@ bool is_defined_by_configuration(ngx_conf_t* cf, std::string_view name) {
     if (is_one_of(kChangeableByNginx, name)) {
         return false;
     }
-    const ngx_array_t& known = core_conf(cf)->variables_keys->keys;
-    ngx_hash_key_t* keys = static_cast<ngx_hash_key_t*>(known.elts);
-    for (ngx_uint_t i = 0; i < known.nelts; ++i) {
-        if (equal_ignoring_case(view(keys[i].key), name)) {
-            ngx_http_variable_t* variable = static_cast<ngx_http_variable_t*>(keys[i].value);
-            return (variable->flags & NGX_HTTP_VAR_CHANGEABLE) != 0;
-        }
-    }
-    return false;
+    const ngx_http_variable_t* variable = find_variable(cf, name);
+    return variable != nullptr && (variable->flags & NGX_HTTP_VAR_CHANGEABLE) != 0;
 }
 
 }  // namespace
 
+bool is_defined(ngx_conf_t* cf, std::string_view name) {
+    return find_variable(cf, name) != nullptr;
+}
+
 bool uses_body_variables(ngx_conf_t* cf) {
-    return uses_one_of(cf, kBodyVariables);
+    return uses_variable(cf, [cf](std::string_view name) { return is_of_body(cf, name); });
 }
 
 bool uses_usage_variables(ngx_conf_t* cf) {
-    return uses_one_of(cf, kUsageVariables);
+    return uses_variable(cf,
+                         [](std::string_view name) { return is_one_of(kUsageVariables, name); });
 }
 
 bool may_depend_on_body(ngx_conf_t* cf, std::string_view text) {
@@ -77,7 +97,7 @@ bool may_depend_on_body(ngx_conf_t* cf, std::string_view text) {
             ++end;
         }
         std::string_view name = text.substr(at, end - at);
-        if (is_one_of(kBodyVariables, name) || is_defined_by_configuration(cf, name)) {
+        if (is_of_body(cf, name) || is_defined_by_configuration(cf, name)) {
             return true;
         }
         at = end;

@@ -1,8 +1,10 @@
-#include "core/model_name.h"
+#include "core/bounded_text.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
+
+#include "core/model_name.h"
 
 namespace ai_limit {
 namespace {
@@ -33,7 +35,7 @@ std::string json(std::string_view raw) {
     return whole;
 }
 
-TEST(ModelName, IsWhatTheClientSays) {
+TEST(BoundedText, IsWhatTheClientSays) {
     EXPECT_EQ(plain("gpt-4o"), "gpt-4o");
     EXPECT_EQ(plain(""), "");
     EXPECT_EQ(json("gpt-4o"), "gpt-4o");
@@ -41,12 +43,12 @@ TEST(ModelName, IsWhatTheClientSays) {
     EXPECT_EQ(ModelName().view(), "");
 }
 
-TEST(ModelName, EscapesAreDecoded) {
+TEST(BoundedText, EscapesAreDecoded) {
     EXPECT_EQ(json("meta\\/llama\\u002d3 \\u00e9\\ud83d\\ude00\\n"),
               "meta/llama-3 \xC3\xA9\xF0\x9F\x98\x80\n");
 }
 
-TEST(ModelName, ALongNameKeepsItsBeginningAndAHash) {
+TEST(BoundedText, ALongNameKeepsItsBeginningAndAHash) {
     const std::string longest(255, 'm');
     EXPECT_EQ(plain(longest), longest);
     EXPECT_EQ(json(longest), longest);
@@ -61,7 +63,7 @@ TEST(ModelName, ALongNameKeepsItsBeginningAndAHash) {
     EXPECT_NE(json(std::string(100'000, 'a'), 4096), json(std::string(100'001, 'a'), 4096));
 }
 
-TEST(ModelName, IsNeverCutWithinACharacter) {
+TEST(BoundedText, IsNeverCutWithinACharacter) {
     for (size_t before = 230; before <= 240; ++before) {
         const std::string begin(before, 'x');
         std::string text = begin;
@@ -78,11 +80,29 @@ TEST(ModelName, IsNeverCutWithinACharacter) {
     }
 }
 
-TEST(ModelName, WhatIsNoTextKeepsItsBeginningAndAHash) {
+TEST(BoundedText, WhatIsNoTextKeepsItsBeginningAndAHash) {
     EXPECT_EQ(json("abc\\ud83d").substr(0, 4), "abc~");
     EXPECT_EQ(json("abc\\ud83d").size(), 20U);
     EXPECT_NE(json("abc\\ud83d"), json("abc\\ud83e"));
     EXPECT_EQ(json("abc\\ude00def").substr(0, 4), "abc~");
+}
+
+TEST(BoundedText, TheHashDoesNotDependOnEscapes) {
+    const std::string longest(255, 'm');
+    EXPECT_EQ(json(longest + "a\\/\\n\\ud83d\\ude00"), plain(longest + "a/\n\xF0\x9F\x98\x80"));
+    EXPECT_EQ(json(longest + "a/\\u000a\xF0\x9F\x98\x80"), plain(longest + "a/\n\xF0\x9F\x98\x80"));
+    EXPECT_EQ(json("\\u006d" + longest), plain("m" + longest));
+    EXPECT_NE(json(longest + "\\ud83d"), json(longest + "\\ud83e"));
+    EXPECT_NE(json(longest + "\\ud83dx"), json(longest + "\\ud83ex"));
+}
+
+TEST(BoundedText, WritesControlCharactersAsEscapesWhereItIsAsked) {
+    BoundedText<64, ControlCharacters::kEscaped> text;
+    text.assign("a\r\nb\x7f\x80");
+    EXPECT_EQ(text.view(), "a%0D%0Ab%7F\x80");
+    text.assign(std::string(63, 'x') + "\n");
+    EXPECT_EQ(text.view().substr(0, 48), std::string(47, 'x') + "~");
+    EXPECT_EQ(text.view().size(), 64U);
 }
 
 }  // namespace
