@@ -5,7 +5,6 @@ namespace ai_limit {
 namespace {
 
 constexpr uint64_t kNullSize = 4;
-constexpr uint64_t kFalseSize = 5;
 
 }  // namespace
 
@@ -27,11 +26,11 @@ bool edit_to_include_usage(const StreamOptionsPlace& place, BodyEdit* edit) {
             *edit = {place.options_at, 0,
                      place.empty ? "\"include_usage\":true" : "\"include_usage\":true,"};
             return true;
-        case StreamOptionsPlace::kNull:
-            *edit = {place.include_usage_at, kNullSize, "true"};
-            return true;
-        case StreamOptionsPlace::kFalse:
-            *edit = {place.include_usage_at, kFalseSize, "true"};
+        case StreamOptionsPlace::kOther:
+            if (place.include_usage_size == 0) {
+                return false;
+            }
+            *edit = {place.include_usage_at, place.include_usage_size, "true"};
             return true;
         default:
             return false;

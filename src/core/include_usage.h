@@ -17,20 +17,22 @@ struct BodyEdit {
 /** Where `stream_options` stands in a body, in bytes from its start. Of a key that comes twice, the
  * last. */
 struct StreamOptionsPlace {
-    enum Kind : uint8_t { kMissing, kNull, kObject, kTrue, kFalse, kOther };
+    enum Kind : uint8_t { kMissing, kNull, kObject, kTrue, kOther };
 
-    Kind options = kMissing;        // kTrue and kFalse are kOther here
-    Kind include_usage = kMissing;  // never kObject
-    bool empty = true;              // the object has no keys
-    uint64_t root_at = 0;           // behind the body's own {
-    uint64_t options_at = 0;        // of `null`, or behind the object's {
-    uint64_t include_usage_at = 0;  // of `null` or `false`
+    Kind options = kMissing;          // kTrue is kOther here
+    Kind include_usage = kMissing;    // all but kTrue is kOther here
+    bool empty = true;                // the object has no keys
+    uint64_t root_at = 0;             // behind the body's own {
+    uint64_t options_at = 0;          // of `null`, or behind the object's {
+    uint64_t include_usage_at = 0;    // of a value other than `true`,
+    uint64_t include_usage_size = 0;  // its bytes; 0 where they are not known
 };
 
 /**
  * The edit that makes `stream_options.include_usage` true and leaves every other byte as it is. The
  * body is an object with some key. False, and `edit` untouched, where it is true already, or where
- * a server would refuse what stands there anyway.
+ * a server would refuse what stands in the place of `stream_options` anyway. Some servers take
+ * other values than true for true (1, "yes") and others do not: true stands for all.
  */
 bool edit_to_include_usage(const StreamOptionsPlace& place, BodyEdit* edit);
 

@@ -32,6 +32,11 @@ void JsonCharacters::add(std::string_view raw) {
             raw.remove_prefix(1);
             continue;
         }
+        if (raw.size() > 1 && raw[0] == '\\' && raw[1] != 'u') {
+            ++count_;
+            raw.remove_prefix(2);
+            continue;
+        }
         const size_t plain = raw.find('\\');
         count_ += count_characters(raw.substr(0, plain));
         if (plain == raw.npos) {

@@ -20,24 +20,36 @@ constexpr size_t kMaxJsonPathDepth = 12;
 /** Bytes that a key of a path can have, when decoded. */
 constexpr size_t kMaxJsonKey = 64;
 
+constexpr size_t kJsonPathLists = 8;
+
 /** One key of a tree; its children are those that can follow it. */
 struct JsonPathNode {
     std::string_view name;  // a JSON Pointer's reference token, as it is written
     JsonPathId id = kNoJsonPath;
-    uint8_t first_child = 0;  // 0: none
-    uint8_t next_sibling = 0;
-    bool every_element = false;
-    uint64_t child_keys = 0;  // json_key_bit() of the keys that children name
+    bool has_children = false;
+    bool has_numbers = false;  // children that are elements by number, added before `every_element`
+    uint16_t every_element = 0;  // the child for all elements of an array; 0: none
+    uint16_t next_sibling = 0;   // in the same list; 0: none
+    uint64_t child_keys = 0;     // the bits json_key_hash() of the keys that children name
+    uint16_t children[kJsonPathLists] = {};  // by their key's hash: the first of a list; 0: none
 };
 
-/** Most keys of a document are not wanted, and most of those have a bit that no wanted one has. */
-constexpr uint64_t json_key_bit(std::string_view key) {
+/**
+ * A number below 64 for a key. Most keys of a document are not wanted, and most of those have one
+ * that no wanted key has. It is the same for a key in capitals.
+ */
+constexpr unsigned json_key_hash(std::string_view key) {
     if (key.empty()) {
-        return 1;
+        return 0;
     }
-    const auto front = static_cast<unsigned char>(key.front());
-    const auto middle = static_cast<unsigned char>(key[key.size() / 2]);
-    return uint64_t{1} << ((key.size() * 13 + front + middle) & 63);
+    constexpr unsigned kCase = 0x20;
+    const unsigned front = static_cast<unsigned char>(key.front()) | kCase;
+    const unsigned middle = static_cast<unsigned char>(key[key.size() / 2]) | kCase;
+    return (static_cast<unsigned>(key.size()) * 13 + front + middle * 5) & 63;
+}
+
+constexpr size_t json_path_list(unsigned hash) {
+    return hash % kJsonPathLists;
 }
 
 /** What `*` means in a path. */
@@ -46,7 +58,8 @@ enum class JsonPathStar : uint8_t { kEveryElement, kKey };
 /**
  * A set of paths, with room for so many keys. A path is a JSON Pointer (RFC 6901); where asked for,
  * `*` stands for every element of an array (never for the values of an object). The document
- * itself is the path "". One array is asked either for every element or for some by number.
+ * itself is the path "". Of an array that is asked for
+ * every element and for some by number, what was added first counts.
  */
 template <size_t kCapacity>
 class JsonPaths {
@@ -56,7 +69,7 @@ public:
      * is wrong; some of its keys may have been added then, which does no harm.
      */
     constexpr const char* add(std::string_view path, JsonPathId id, JsonPathStar star) {
-        uint8_t node = 0;
+        uint16_t node = 0;
         for (size_t depth = 0; !path.empty(); ++depth) {
             if (path.front() != '/') {
                 return "a JSON Pointer begins with a slash";
@@ -81,7 +94,7 @@ public:
     constexpr const JsonPathNode* root() const { return nodes_; }
 
 private:
-    static_assert(kCapacity <= UINT8_MAX);
+    static_assert(kCapacity <= UINT16_MAX);
 
     static constexpr const char* check(std::string_view name, size_t depth) {
         if (depth == kMaxJsonPathDepth) {
@@ -98,12 +111,24 @@ private:
         return nullptr;
     }
 
+    /** json_key_hash() of the key that a reference token names (RFC 6901, 4). */
+    static constexpr unsigned hash_of(std::string_view name) {
+        char key[kMaxJsonKey] = {};
+        size_t size = 0;
+        for (size_t i = 0; i < name.size(); ++i) {
+            const bool escaped = name[i] == '~';
+            key[size++] = !escaped ? name[i] : name[++i] == '1' ? '/' : '~';
+        }
+        return json_key_hash({key, size});
+    }
+
     /** The child of that name, added if it is missing; 0 where there is no room. */
-    constexpr uint8_t child(uint8_t parent, std::string_view name, bool every_element) {
-        uint8_t* link = &nodes_[parent].first_child;
+    constexpr uint16_t child(uint16_t parent, std::string_view name, bool every_element) {
+        JsonPathNode& node = nodes_[parent];
+        const unsigned hash = every_element ? 0 : hash_of(name);
+        uint16_t* link = every_element ? &node.every_element : &node.children[json_path_list(hash)];
         while (*link != 0) {
-            const JsonPathNode& node = nodes_[*link];
-            if (node.every_element == every_element && node.name == name) {
+            if (every_element || nodes_[*link].name == name) {
                 return *link;
             }
             link = &nodes_[*link].next_sibling;
@@ -113,14 +138,18 @@ private:
         }
         *link = size_;
         nodes_[size_].name = name;
-        nodes_[size_].every_element = every_element;
-        const bool has_escape = name.find('~') != name.npos;
-        nodes_[parent].child_keys |= has_escape ? UINT64_MAX : json_key_bit(name);
+        node.has_children = true;
+        if (!every_element) {
+            node.child_keys |= uint64_t{1} << hash;
+            const char front = name.empty() ? '\0' : name.front();
+            node.has_numbers =
+                node.has_numbers || (front >= '0' && front <= '9' && node.every_element == 0);
+        }
         return size_++;
     }
 
     JsonPathNode nodes_[kCapacity] = {};
-    uint8_t size_ = 1;
+    uint16_t size_ = 1;
 };
 
 /** A set of paths that is made at compile time; `error` must be nullptr. */

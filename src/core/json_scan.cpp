@@ -14,12 +14,18 @@ struct Literal {
 };
 
 constexpr Literal kLiterals[] = {
-    {"true", JsonToken::kTrue},
-    {"false", JsonToken::kFalse},
-    {"null", JsonToken::kNull},
+    {"true", JsonToken::kTrue},  {"false", JsonToken::kFalse},     {"null", JsonToken::kNull},
+    {"NaN", JsonToken::kNumber}, {"Infinity", JsonToken::kNumber},
 };
+constexpr uint8_t kNaN = 3;
+constexpr uint8_t kInfinity = 4;
 
-/** Whether a reference token (RFC 6901, 4) names this key. */
+constexpr char lower_case(char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+}
+
+/** Whether a reference token (RFC 6901, 4), or it in lower case, names this key. */
+template <bool kInLowerCase>
 bool names_key(std::string_view token, std::string_view key) {
     size_t at = 0;
     for (size_t i = 0; i < token.size(); ++i, ++at) {
@@ -27,6 +33,7 @@ bool names_key(std::string_view token, std::string_view key) {
         if (c == '~') {
             c = token[++i] == '1' ? '/' : '~';
         }
+        c = kInLowerCase ? lower_case(c) : c;
         if (at == key.size() || key[at] != c) {
             return false;
         }
@@ -34,19 +41,46 @@ bool names_key(std::string_view token, std::string_view key) {
     return at == key.size();
 }
 
-/** Whether a reference token names this element: digits without leading zeros (RFC 6901, 4). */
-bool names_element(std::string_view token, uint32_t index) {
-    if (token.empty() || token.size() > 9 || (token[0] == '0' && token.size() > 1)) {
-        return false;
+bool is_ascii(std::string_view text) {
+    unsigned char all = 0;
+    for (const char c : text) {
+        all |= static_cast<unsigned char>(c);
     }
-    uint32_t number = 0;
-    for (const char c : token) {
-        if (!is_digit(c)) {
-            return false;
+    return all < 0x80;
+}
+
+/**
+ * Writes a key in lower case into `buffer`, which has room for it; what is no ASCII but has an
+ * ASCII letter as another case becomes that letter.
+ */
+std::string_view fold_case(std::string_view key, char* buffer) {
+    constexpr std::string_view kLongS = "\xC5\xBF";
+    constexpr std::string_view kKelvin = "\xE2\x84\xAA";
+    const bool ascii = is_ascii(key);
+    size_t size = 0;
+    while (!key.empty()) {
+        size_t used = 1;
+        char c = lower_case(key.front());
+        if (!ascii && key.substr(0, kLongS.size()) == kLongS) {
+            c = 's';
+            used = kLongS.size();
+        } else if (!ascii && key.substr(0, kKelvin.size()) == kKelvin) {
+            c = 'k';
+            used = kKelvin.size();
         }
-        number = number * 10 + static_cast<uint32_t>(c - '0');
+        buffer[size++] = c;
+        key.remove_prefix(used);
     }
-    return number == index;
+    return {buffer, size};
+}
+
+/** A hash of how a key is spelled; never 0. */
+uint32_t spelling_of(std::string_view key) {
+    uint32_t hash = 0x811C9DC5;  // FNV-1a
+    for (const char c : key) {
+        hash = (hash ^ static_cast<unsigned char>(c)) * 0x01000193;
+    }
+    return hash != 0 ? hash : 1;
 }
 
 }  // namespace
@@ -58,6 +92,7 @@ void JsonScanner::reset() {
     tracked_ = 0;
     state_ = State::kValue;
     value_ = 0;
+    spelling_ = 0;
     after_backslash_ = false;
     hex_left_ = 0;
 }
@@ -68,7 +103,7 @@ bool JsonScanner::is_complete() const {
 }
 
 /** Whether the innermost container is one; there is one, and it is not too deep. */
-bool JsonScanner::is_object() const {
+inline __attribute__((always_inline)) bool JsonScanner::is_object() const {
     const uint64_t level = depth_ - 1;
     return (objects_[level / 64] >> level % 64 & 1) != 0;
 }
@@ -79,36 +114,396 @@ bool JsonScanner::fail(Input* in) {
     return false;
 }
 
-JsonToken JsonScanner::next(std::string_view* rest) {
-    Input in{rest->data(), rest->data() + rest->size()};
-    JsonToken token;
-    while (in.at < in.end && !step(&in, &token)) {
-    }
-    rest->remove_prefix(static_cast<size_t>(in.at - rest->data()));
-    return token;
+inline __attribute__((always_inline)) void JsonScanner::end_value() {
+    state_ = depth_ == 0 ? State::kComplete : State::kAfterValue;
 }
 
-/** Goes on with what has begun, or with the next byte that counts. True where `token` is one. */
-bool JsonScanner::step(Input* in, JsonToken* token) {
-    switch (state_) {
-        case State::kStringKey:
-        case State::kString:
-        case State::kStringDeep:
-            return take_string(in, token);
-        case State::kNumber:
-            return take_number(in, token);
-        case State::kLiteral:
-            return take_literal(in, token);
-        case State::kDeep:
-            take_deep(in);
+inline __attribute__((always_inline)) void JsonScanner::select_element(uint32_t index) {
+    value_ = kUnwanted;
+    if (!is_on_path()) {
+        return;
+    }
+    const JsonPathNode& parent = paths_[levels_[tracked_ - 1].node];
+    value_ = parent.every_element != 0 ? parent.every_element : kUnwanted;
+    if (parent.has_numbers) {
+        char digits[10];  // without leading zeros (RFC 6901, 4)
+        char* begin = digits + sizeof digits;
+        do {
+            *--begin = static_cast<char>('0' + index % 10);
+            index /= 10;
+        } while (index != 0);
+        select_named({begin, static_cast<size_t>(digits + sizeof digits - begin)});
+    }
+}
+
+inline __attribute__((always_inline)) bool JsonScanner::begin_container(Input* in, bool object,
+                                                                        JsonToken* token) {
+    const std::string_view bracket(in->at++, 1);
+    if (depth_++ >= kMaxJsonStrictDepth) {
+        state_ = State::kDeep;
+        return false;
+    }
+    const uint64_t level = depth_ - 1;
+    const uint64_t bit = uint64_t{1} << level % 64;
+    objects_[level / 64] = object ? objects_[level / 64] | bit : objects_[level / 64] & ~bit;
+    const uint16_t node = value_;
+    const bool wanted = is_wanted();
+    if (wanted || (node != kUnwanted && paths_[node].has_children)) {
+        levels_[tracked_++] = {0, node};
+    }
+    state_ = object ? State::kFirstKey : State::kFirstElement;
+    if (!object) {
+        select_element(0);
+    }
+    if (wanted) {
+        *token = {JsonToken::kBegin, paths_[node].id, false, false, bracket};
+    }
+    return wanted;
+}
+
+bool JsonScanner::end_container(Input* in, JsonToken* token) {
+    const std::string_view bracket(in->at++, 1);
+    JsonPathId id = kNoJsonPath;
+    if (is_on_path()) {
+        id = paths_[levels_[--tracked_].node].id;
+    }
+    --depth_;
+    end_value();
+    if (id == kNoJsonPath) {
+        return false;
+    }
+    *token = {JsonToken::kEnd, id, false, false, bracket};
+    return true;
+}
+
+inline __attribute__((always_inline)) void JsonScanner::take_comma(Input* in) {
+    ++in->at;
+    if (is_object()) {
+        state_ = State::kKey;
+        return;
+    }
+    state_ = State::kValue;
+    if (is_on_path()) {
+        uint32_t& index = levels_[tracked_ - 1].index;
+        index += index < UINT32_MAX ? 1 : 0;
+        select_element(index);
+    }
+}
+
+inline __attribute__((always_inline)) void JsonScanner::begin_key(Input* in) {
+    if (*in->at != '"') {
+        fail(in);
+        return;
+    }
+    ++in->at;
+    value_ = kUnwanted;
+    const char* end = find_string_stop(in->at, in->end);
+    if (end < in->end && *end == '"') {  // most keys are plain and whole
+        state_ = State::kColon;
+        if (is_on_path()) {
+            select_key({in->at, static_cast<size_t>(end - in->at)});
+        }
+        in->at = end + 1;
+        if (in->at < in->end && *in->at == ':') {
+            state_ = State::kValue;
+            ++in->at;
+        }
+        return;
+    }
+    state_ = State::kStringKey;
+    kept_.clear();
+}
+
+/** `raw` is what the current piece holds of the key. */
+void JsonScanner::end_key(std::string_view raw) {
+    state_ = State::kColon;
+    if (!is_on_path()) {
+        return;
+    }
+    kept_.append(raw);
+    std::string_view key;
+    if (kept_.get(&key)) {
+        select_key(key);
+    }
+}
+
+/** There is an innermost container that is on the way to wanted values. */
+void JsonScanner::select_key(std::string_view key) {
+    if (rules_.any_case) {
+        select_key_in_any_case(key);
+    } else {
+        select_named(key);
+    }
+}
+
+void JsonScanner::select_named(std::string_view key) {
+    const JsonPathNode& parent = paths_[levels_[tracked_ - 1].node];
+    const unsigned hash = json_key_hash(key);
+    if ((parent.child_keys >> hash & 1) == 0) {
+        return;
+    }
+    for (uint16_t i = parent.children[json_path_list(hash)]; i != 0; i = paths_[i].next_sibling) {
+        if (names_key<false>(paths_[i].name, key)) {
+            value_ = i;
+            return;
+        }
+    }
+}
+
+void JsonScanner::select_key_in_any_case(std::string_view key) {
+    char folded[kMaxJsonKey];
+    const JsonPathNode& parent = paths_[levels_[tracked_ - 1].node];
+    if (key.size() > kMaxJsonKey ||
+        (is_ascii(key) && (parent.child_keys >> json_key_hash(key) & 1) == 0)) {
+        return;
+    }
+    const std::string_view wanted = fold_case(key, folded);
+    const unsigned hash = json_key_hash(wanted);
+    if ((parent.child_keys >> hash & 1) == 0) {
+        return;
+    }
+    for (uint16_t i = parent.children[json_path_list(hash)]; i != 0; i = paths_[i].next_sibling) {
+        if (names_key<true>(paths_[i].name, wanted)) {
+            value_ = i;
+            spelling_ = names_key<false>(paths_[i].name, key) ? 0 : spelling_of(key);
+            return;
+        }
+    }
+}
+
+bool JsonScanner::take_string(Input* in, JsonToken* token) {
+    const char* begin = in->at;
+    in->at = find_string_end(begin, in->end);
+    const std::string_view text(begin, static_cast<size_t>(in->at - begin));
+    const bool stops = in->at < in->end;
+    const bool ends = stops && *in->at == '"' && !is_in_escape();
+    const State state = state_;
+    if (ends) {
+        ++in->at;
+    } else if (stops) {
+        fail(in);
+    }
+    if (state == State::kString) {
+        if (ends) {
+            end_value();
+        }
+        // the bytes before an error are reported, as another cut would have done
+        return report_string(is_wanted() ? paths_[value_].id : rules_.other_strings, text, ends,
+                             token);
+    }
+    if (state == State::kStringDeep) {
+        state_ = ends ? State::kDeep : state_;
+        return report_string(rules_.other_strings, text, ends, token);
+    }
+    if (ends) {
+        end_key(text);
+    } else if (is_on_path()) {
+        kept_.append(text);
+    }
+    return false;
+}
+
+/** Where the quote stands that ends a string, or the byte that spoils it, which may be in an
+ * escape; `end` where neither is. */
+const char* JsonScanner::find_string_end(const char* at, const char* end) {
+    while (at < end) {
+        if (is_in_escape()) {
+            if (!take_escape(*at)) {
+                return at;
+            }
+            ++at;
+            continue;
+        }
+        at = find_string_stop(at, end);
+        if (at == end || *at != '\\') {
+            return at;
+        }
+        if (end - at > 1 && at[1] != 'u' && is_json_escape(at[1])) {
+            at += 2;
+            continue;
+        }
+        ++at;
+        after_backslash_ = true;
+    }
+    return at;
+}
+
+bool JsonScanner::report_string(JsonPathId id, std::string_view raw, bool last, JsonToken* token) {
+    if (id == kNoJsonPath || (raw.empty() && !last)) {
+        return false;
+    }
+    *token = {JsonToken::kString, id, !string_begun_, last, raw};
+    string_begun_ = true;
+    return true;
+}
+
+/** One byte of an escape; false, and nothing is changed, where it cannot be. */
+bool JsonScanner::take_escape(char c) {
+    if (hex_left_ > 0) {
+        const bool good = hex_digit(c) >= 0;
+        hex_left_ -= good ? 1 : 0;
+        return good;
+    }
+    if (!is_json_escape(c)) {
+        return false;
+    }
+    after_backslash_ = false;
+    hex_left_ = c == 'u' ? 4 : 0;
+    return true;
+}
+
+inline __attribute__((always_inline)) bool JsonScanner::take_number_byte(char c) {
+    if (is_digit(c)) {
+        switch (number_) {
+            case Number::kBegin:
+                number_ = c == '0' ? Number::kZero : Number::kWhole;
+                return true;
+            case Number::kPoint:
+                number_ = Number::kFraction;
+                return true;
+            case Number::kExponent:
+            case Number::kExponentSign:
+                number_ = Number::kExponentDigits;
+                return true;
+            default:
+                return number_ != Number::kZero;
+        }
+    }
+    if (c == '.' && (number_ == Number::kZero || number_ == Number::kWhole)) {
+        number_ = Number::kPoint;
+        return true;
+    }
+    if ((c | 0x20) == 'e' && number_ >= Number::kZero && number_ <= Number::kFraction) {
+        number_ = Number::kExponent;
+        return true;
+    }
+    if ((c == '+' || c == '-') && number_ == Number::kExponent) {
+        number_ = Number::kExponentSign;
+        return true;
+    }
+    return false;
+}
+
+inline __attribute__((always_inline)) bool JsonScanner::take_number(Input* in, JsonToken* token) {
+    const char* begin = in->at;
+    if (number_ == Number::kBegin && *begin == 'I' && rules_.not_finite) {  // behind a -
+        state_ = State::kLiteral;
+        literal_ = kInfinity;
+        matched_ = 0;
+        return false;
+    }
+    while (in->at < in->end && take_number_byte(*in->at)) {
+        ++in->at;
+    }
+    std::string_view text(begin, static_cast<size_t>(in->at - begin));
+    if (in->at == in->end) {
+        if (is_wanted()) {
+            kept_.append(text);
+        }
+        return false;
+    }
+    if (number_ < Number::kZero) {
+        return fail(in);
+    }
+    end_value();
+    if (!is_wanted() || depth_ == 0) {
+        return false;
+    }
+    if (!kept_.is_empty() || text.size() > kMaxJsonKey) {
+        kept_.append(text);
+        text = {};
+        kept_.get(&text);
+    }
+    *token = {JsonToken::kNumber, paths_[value_].id, false, false, text};
+    return true;
+}
+
+/** False where a byte does not go on with the number. */
+bool JsonScanner::take_literal(Input* in, JsonToken* token) {
+    const Literal& literal = kLiterals[literal_];
+    while (in->at < in->end && matched_ < literal.text.size()) {
+        if (*in->at != literal.text[matched_]) {
+            return fail(in);
+        }
+        ++in->at;
+        ++matched_;
+    }
+    if (matched_ < literal.text.size()) {
+        return false;
+    }
+    end_value();
+    if (!is_wanted()) {
+        return false;
+    }
+    *token = {literal.kind, paths_[value_].id, false, false, {}};
+    return true;
+}
+
+/** What is too deep for the grammar: up to a quote, or to the bracket that leads out of it. */
+void JsonScanner::take_deep(Input* in) {
+    for (; in->at < in->end; ++in->at) {
+        const char c = *in->at;
+        if (c == '"') {
+            state_ = State::kStringDeep;
+            string_begun_ = false;
+            ++in->at;
+            return;
+        }
+        if (c == '[' || c == '{') {
+            ++depth_;
+        } else if ((c == ']' || c == '}') && --depth_ == kMaxJsonStrictDepth) {
+            state_ = State::kAfterValue;
+            ++in->at;
+            return;
+        }
+    }
+}
+
+inline __attribute__((always_inline)) bool JsonScanner::begin_value(Input* in, JsonToken* token) {
+    const char c = *in->at;
+    switch (c) {
+        case '{':
+        case '[':
+            return begin_container(in, c == '{', token);
+        case '"':
+            ++in->at;
+            state_ = State::kString;
+            string_begun_ = false;
+            return in->at < in->end && take_string(in, token);
+        case 't':
+        case 'f':
+        case 'n':
+            state_ = State::kLiteral;
+            literal_ = c == 't' ? 0 : c == 'f' ? 1 : 2;
+            matched_ = 0;
+            return false;
+        case 'N':
+        case 'I':
+            if (!rules_.not_finite) {
+                return fail(in);
+            }
+            state_ = State::kLiteral;
+            literal_ = c == 'N' ? kNaN : kInfinity;
+            matched_ = 0;
             return false;
         default:
-            return take_byte(in, token);
+            break;
     }
+    if (c != '-' && !is_digit(c)) {
+        return fail(in);
+    }
+    in->at += c == '-' ? 1 : 0;
+    state_ = State::kNumber;
+    number_ = Number::kBegin;
+    kept_.clear();
+    if (c == '-' && is_wanted()) {
+        kept_.append("-");
+    }
+    return false;
 }
 
 /** One byte between tokens. */
-bool JsonScanner::take_byte(Input* in, JsonToken* token) {
+inline __attribute__((always_inline)) bool JsonScanner::take_byte(Input* in, JsonToken* token) {
     const char c = *in->at;
     if (is_json_space(c)) {
         ++in->at;
@@ -142,330 +537,32 @@ bool JsonScanner::take_byte(Input* in, JsonToken* token) {
     }
 }
 
-bool JsonScanner::begin_value(Input* in, JsonToken* token) {
-    const char c = *in->at;
-    switch (c) {
-        case '{':
-        case '[':
-            return begin_container(in, c == '{', token);
-        case '"':
-            ++in->at;
-            state_ = State::kString;
-            string_begun_ = false;
-            return in->at < in->end && take_string(in, token);
-        case 't':
-        case 'f':
-        case 'n':
-            state_ = State::kLiteral;
-            literal_ = c == 't' ? 0 : c == 'f' ? 1 : 2;
-            matched_ = 0;
+/** Goes on with what has begun, or with the next byte that counts. True where `token` is one. */
+inline __attribute__((always_inline)) bool JsonScanner::step(Input* in, JsonToken* token) {
+    switch (state_) {
+        case State::kStringKey:
+        case State::kString:
+        case State::kStringDeep:
+            return take_string(in, token);
+        case State::kNumber:
+            return take_number(in, token);
+        case State::kLiteral:
+            return take_literal(in, token);
+        case State::kDeep:
+            take_deep(in);
             return false;
         default:
-            break;
-    }
-    if (c != '-' && !is_digit(c)) {
-        return fail(in);
-    }
-    in->at += c == '-' ? 1 : 0;
-    state_ = State::kNumber;
-    number_ = Number::kBegin;
-    kept_.clear();
-    if (c == '-' && is_wanted()) {
-        kept_.append("-");
-    }
-    return false;
-}
-
-bool JsonScanner::begin_container(Input* in, bool object, JsonToken* token) {
-    const std::string_view bracket(in->at++, 1);
-    if (depth_++ >= kMaxJsonStrictDepth) {
-        state_ = State::kDeep;
-        return false;
-    }
-    const uint64_t level = depth_ - 1;
-    const uint64_t bit = uint64_t{1} << level % 64;
-    objects_[level / 64] = object ? objects_[level / 64] | bit : objects_[level / 64] & ~bit;
-    const uint8_t node = value_;
-    const bool wanted = is_wanted();
-    if (wanted || (node != kUnwanted && paths_[node].first_child != 0)) {
-        levels_[tracked_++] = {0, node};
-    }
-    state_ = object ? State::kFirstKey : State::kFirstElement;
-    if (!object) {
-        select_element(0);
-    }
-    if (wanted) {
-        *token = {JsonToken::kBegin, paths_[node].id, false, false, bracket};
-    }
-    return wanted;
-}
-
-bool JsonScanner::end_container(Input* in, JsonToken* token) {
-    const std::string_view bracket(in->at++, 1);
-    JsonPathId id = kNoJsonPath;
-    if (is_on_path()) {
-        id = paths_[levels_[--tracked_].node].id;
-    }
-    --depth_;
-    end_value();
-    if (id == kNoJsonPath) {
-        return false;
-    }
-    *token = {JsonToken::kEnd, id, false, false, bracket};
-    return true;
-}
-
-void JsonScanner::end_value() {
-    state_ = depth_ == 0 ? State::kComplete : State::kAfterValue;
-}
-
-void JsonScanner::take_comma(Input* in) {
-    ++in->at;
-    if (is_object()) {
-        state_ = State::kKey;
-        return;
-    }
-    state_ = State::kValue;
-    if (is_on_path()) {
-        uint32_t& index = levels_[tracked_ - 1].index;
-        index += index < UINT32_MAX ? 1 : 0;
-        select_element(index);
+            return take_byte(in, token);
     }
 }
 
-void JsonScanner::select_element(uint32_t index) {
-    value_ = kUnwanted;
-    if (!is_on_path()) {
-        return;
+JsonToken JsonScanner::next(std::string_view* rest) {
+    Input in{rest->data(), rest->data() + rest->size()};
+    JsonToken token;
+    while (in.at < in.end && !step(&in, &token)) {
     }
-    for (uint8_t i = paths_[levels_[tracked_ - 1].node].first_child; i != 0;
-         i = paths_[i].next_sibling) {
-        if (paths_[i].every_element || names_element(paths_[i].name, index)) {
-            value_ = i;
-            return;
-        }
-    }
-}
-
-void JsonScanner::begin_key(Input* in) {
-    if (*in->at != '"') {
-        fail(in);
-        return;
-    }
-    ++in->at;
-    value_ = kUnwanted;
-    const char* end = find_string_stop(in->at, in->end);
-    if (end < in->end && *end == '"') {  // most keys are plain and whole
-        state_ = State::kColon;
-        select_key({in->at, static_cast<size_t>(end - in->at)});
-        in->at = end + 1;
-        return;
-    }
-    state_ = State::kStringKey;
-    kept_.clear();
-}
-
-/** `raw` is what the current piece holds of the key. */
-void JsonScanner::end_key(std::string_view raw) {
-    state_ = State::kColon;
-    if (!is_on_path()) {
-        return;
-    }
-    kept_.append(raw);
-    std::string_view key;
-    if (kept_.get(&key)) {
-        select_key(key);
-    }
-}
-
-void JsonScanner::select_key(std::string_view key) {
-    if (!is_on_path()) {
-        return;
-    }
-    const JsonPathNode& parent = paths_[levels_[tracked_ - 1].node];
-    if ((parent.child_keys & json_key_bit(key)) == 0) {
-        return;
-    }
-    for (uint8_t i = parent.first_child; i != 0; i = paths_[i].next_sibling) {
-        if (!paths_[i].every_element && names_key(paths_[i].name, key)) {
-            value_ = i;
-            return;
-        }
-    }
-}
-
-bool JsonScanner::take_string(Input* in, JsonToken* token) {
-    const char* begin = in->at;
-    in->at = find_string_end(begin, in->end);
-    const std::string_view text(begin, static_cast<size_t>(in->at - begin));
-    const bool stops = in->at < in->end;
-    const bool ends = stops && *in->at == '"' && !is_in_escape();
-    const State state = state_;
-    if (ends) {
-        ++in->at;
-    } else if (stops) {
-        fail(in);
-    }
-    if (state == State::kString) {
-        if (ends) {
-            end_value();
-        }
-        // the bytes before an error are reported, as another cut would have done
-        return report_string(text, ends, token);
-    }
-    if (state == State::kStringDeep) {
-        state_ = ends ? State::kDeep : state_;
-    } else if (ends) {
-        end_key(text);
-    } else if (is_on_path()) {
-        kept_.append(text);
-    }
-    return false;
-}
-
-/** Where the quote stands that ends a string, or the byte that spoils it, which may be in an
- * escape; `end` where neither is. */
-const char* JsonScanner::find_string_end(const char* at, const char* end) {
-    while (at < end) {
-        if (is_in_escape()) {
-            if (!take_escape(*at)) {
-                return at;
-            }
-            ++at;
-            continue;
-        }
-        at = find_string_stop(at, end);
-        if (at == end || *at != '\\') {
-            return at;
-        }
-        ++at;
-        after_backslash_ = true;
-    }
-    return at;
-}
-
-bool JsonScanner::report_string(std::string_view raw, bool last, JsonToken* token) {
-    if (!is_wanted() || (raw.empty() && !last)) {
-        return false;
-    }
-    *token = {JsonToken::kString, paths_[value_].id, !string_begun_, last, raw};
-    string_begun_ = true;
-    return true;
-}
-
-/** One byte of an escape; false, and nothing is changed, where it cannot be. */
-bool JsonScanner::take_escape(char c) {
-    if (hex_left_ > 0) {
-        const bool good = hex_digit(c) >= 0;
-        hex_left_ -= good ? 1 : 0;
-        return good;
-    }
-    if (!is_json_escape(c)) {
-        return false;
-    }
-    after_backslash_ = false;
-    hex_left_ = c == 'u' ? 4 : 0;
-    return true;
-}
-
-bool JsonScanner::take_number(Input* in, JsonToken* token) {
-    const char* begin = in->at;
-    while (in->at < in->end && take_number_byte(*in->at)) {
-        ++in->at;
-    }
-    std::string_view text(begin, static_cast<size_t>(in->at - begin));
-    if (in->at == in->end) {
-        if (is_wanted()) {
-            kept_.append(text);
-        }
-        return false;
-    }
-    if (number_ < Number::kZero) {
-        return fail(in);
-    }
-    end_value();
-    if (!is_wanted() || depth_ == 0) {
-        return false;
-    }
-    if (!kept_.is_empty() || text.size() > kMaxJsonKey) {
-        kept_.append(text);
-        text = {};
-        kept_.get(&text);
-    }
-    *token = {JsonToken::kNumber, paths_[value_].id, false, false, text};
-    return true;
-}
-
-/** False where a byte does not go on with the number. */
-bool JsonScanner::take_number_byte(char c) {
-    if (is_digit(c)) {
-        switch (number_) {
-            case Number::kBegin:
-                number_ = c == '0' ? Number::kZero : Number::kWhole;
-                return true;
-            case Number::kPoint:
-                number_ = Number::kFraction;
-                return true;
-            case Number::kExponent:
-            case Number::kExponentSign:
-                number_ = Number::kExponentDigits;
-                return true;
-            default:
-                return number_ != Number::kZero;
-        }
-    }
-    if (c == '.' && (number_ == Number::kZero || number_ == Number::kWhole)) {
-        number_ = Number::kPoint;
-        return true;
-    }
-    if ((c | 0x20) == 'e' && number_ >= Number::kZero && number_ <= Number::kFraction) {
-        number_ = Number::kExponent;
-        return true;
-    }
-    if ((c == '+' || c == '-') && number_ == Number::kExponent) {
-        number_ = Number::kExponentSign;
-        return true;
-    }
-    return false;
-}
-
-bool JsonScanner::take_literal(Input* in, JsonToken* token) {
-    const Literal& literal = kLiterals[literal_];
-    while (in->at < in->end && matched_ < literal.text.size()) {
-        if (*in->at != literal.text[matched_]) {
-            return fail(in);
-        }
-        ++in->at;
-        ++matched_;
-    }
-    if (matched_ < literal.text.size()) {
-        return false;
-    }
-    end_value();
-    if (!is_wanted()) {
-        return false;
-    }
-    *token = {literal.kind, paths_[value_].id, false, false, {}};
-    return true;
-}
-
-/** What is too deep for the grammar: up to a quote, or to the bracket that leads out of it. */
-void JsonScanner::take_deep(Input* in) {
-    for (; in->at < in->end; ++in->at) {
-        const char c = *in->at;
-        if (c == '"') {
-            state_ = State::kStringDeep;
-            ++in->at;
-            return;
-        }
-        if (c == '[' || c == '{') {
-            ++depth_;
-        } else if ((c == ']' || c == '}') && --depth_ == kMaxJsonStrictDepth) {
-            state_ = State::kAfterValue;
-            ++in->at;
-            return;
-        }
-    }
+    rest->remove_prefix(static_cast<size_t>(in.at - rest->data()));
+    return token;
 }
 
 }  // namespace ai_limit

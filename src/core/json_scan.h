@@ -32,7 +32,8 @@ struct JsonToken {
         kBegin,    // a wanted object or array; `text` is its bracket
         kEnd,      // the end of one; `text` is its bracket
         kString,   // bytes of a wanted string, as they stand between the quotes
-        kNumber,   // a wanted number, entire; `text` is empty if it has more than kMaxJsonKey bytes
+        kNumber,   // a wanted number, entire; `text` is empty if it has more than kMaxJsonKey
+                   // bytes, or is not finite
         kTrue,
         kFalse,
         kNull
@@ -44,6 +45,17 @@ struct JsonToken {
     std::string_view text;        // within the piece; a number that was cut: until the next call
 };
 
+/** What a scanner takes beside RFC 8259's grammar and exact paths. */
+struct JsonRules {
+    /** Keys match without regard to case, as Go's encoding/json matches them: also the long s
+     * (U+017F) and the Kelvin sign (U+212A), which are other cases of s and k. */
+    bool any_case = false;
+    /** NaN, Infinity and -Infinity are numbers without text, as Python's json takes them. */
+    bool not_finite = false;
+    /** Strings that no path wants are reported as well, under this id. Keys are not. */
+    JsonPathId other_strings = kNoJsonPath;
+};
+
 /**
  * The position within one document. Trivially copyable, without pointers into itself.
  *
@@ -53,7 +65,10 @@ struct JsonToken {
 class JsonScanner {
 public:
     /** The tree (JsonPaths::root()) outlives the scanner. */
-    explicit JsonScanner(const JsonPathNode* paths) : paths_(paths) { reset(); }
+    explicit JsonScanner(const JsonPathNode* paths, JsonRules rules = {})
+        : paths_(paths), rules_(rules) {
+        reset();
+    }
 
     /** Back to the start, for another document. */
     void reset();
@@ -66,6 +81,12 @@ public:
      * show where it ends. What follows an error is ignored until reset().
      */
     JsonToken next(std::string_view* rest);
+
+    /**
+     * With JsonRules::any_case, how the last key was spelled that a path names: 0 as in the path,
+     * otherwise a hash of it. A value's first token is that key's.
+     */
+    uint32_t spelling() const { return spelling_; }
 
     /** What came so far is one document, with nothing but white space around it. */
     bool is_complete() const;
@@ -105,7 +126,7 @@ private:
     };
     struct Level {
         uint32_t index;  // of the current element, in an array
-        uint8_t node;
+        uint16_t node;
     };
     /** A piece as it is used up. */
     struct Input {
@@ -122,10 +143,12 @@ private:
     void begin_key(Input* in);
     void end_key(std::string_view raw);
     void select_key(std::string_view key);
+    void select_named(std::string_view key);
+    void select_key_in_any_case(std::string_view key);
     void take_comma(Input* in);
     bool take_string(Input* in, JsonToken* token);
     const char* find_string_end(const char* at, const char* end);
-    bool report_string(std::string_view raw, bool last, JsonToken* token);
+    bool report_string(JsonPathId id, std::string_view raw, bool last, JsonToken* token);
     bool take_escape(char c);
     bool take_number(Input* in, JsonToken* token);
     bool take_number_byte(char c);
@@ -138,16 +161,18 @@ private:
     bool is_object() const;
     bool fail(Input* in);
 
-    static constexpr uint8_t kUnwanted = UINT8_MAX;
+    static constexpr uint16_t kUnwanted = UINT16_MAX;
 
     const JsonPathNode* paths_;
+    JsonRules rules_;
+    uint32_t spelling_ = 0;
     uint64_t depth_;
     uint64_t objects_[kMaxJsonStrictDepth / 64];  // of each open container: whether an object
     Level levels_[kMaxJsonPathDepth + 1];
     JsonText<kMaxJsonKey> kept_;  // a key or a number that was cut or has escapes
+    uint16_t value_;              // the node of the value that comes or has begun, or kUnwanted
     State state_;
     uint8_t tracked_;  // so many open containers, the outermost ones, are on the way to wanted ones
-    uint8_t value_;    // the node of the value that comes or has begun, or kUnwanted
     Number number_;
     uint8_t literal_;   // which one
     uint8_t matched_;   // bytes of it

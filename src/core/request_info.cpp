@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "core/json_bytes.h"
+#include "core/lax_values.h"
 #include "core/number.h"
 
 namespace ai_limit {
@@ -20,7 +21,10 @@ enum Wanted : JsonPathId {
     kMessages,  // OpenAI's
     kMessage,
     kPrompt,  // OpenAI's
-    kText
+    kText,
+    kInstructions,  // text that stands beside a prompt
+    kServiceTier,
+    kOtherString
 };
 
 struct Path {
@@ -85,12 +89,16 @@ constexpr Path kPaths[] = {
     {"/parameters/n", kAnswers},               // DashScope
     {"/sampling_params/n", kAnswers},          // SGLang
 
-    {"/system", kText},
-    {"/system/*/text", kText},
+    {"/service_tier", kServiceTier},
+    {"/serviceTier", kServiceTier},
+    {"/serviceTier/type", kServiceTier},  // Bedrock
+
+    {"/system", kInstructions},
+    {"/system/*/text", kInstructions},
     {"/prompt", kPrompt},
     {"/prompt/*", kText},
     {"/prompt/*/*", kText},
-    {"/suffix", kText},
+    {"/suffix", kInstructions},
     {"/input", kText},
     {"/input/*", kMessage},
     {"/input/*/*", kText},
@@ -100,17 +108,17 @@ constexpr Path kPaths[] = {
     {"/input/*/arguments", kText},
     {"/input/*/output", kText},
     {"/input/*/output/*/text", kText},
-    {"/instructions", kText},
+    {"/instructions", kInstructions},
     {"/contents", kMessage},  // Google's servers take one thing for a list of it
     {"/contents/parts/text", kText},
     {"/contents/parts/*/text", kText},
     {"/contents/*", kMessage},
     {"/contents/*/parts/text", kText},
     {"/contents/*/parts/*/text", kText},
-    {"/systemInstruction/parts/text", kText},
-    {"/systemInstruction/parts/*/text", kText},
-    {"/system_instruction/parts/text", kText},
-    {"/system_instruction/parts/*/text", kText},
+    {"/systemInstruction/parts/text", kInstructions},
+    {"/systemInstruction/parts/*/text", kInstructions},
+    {"/system_instruction/parts/text", kInstructions},
+    {"/system_instruction/parts/*/text", kInstructions},
     {"/content/parts/text", kText},  // Gemini: embedContent
     {"/content/parts/*/text", kText},
     {"/requests/*/content/parts/*/text", kText},  // batchEmbedContents
@@ -127,22 +135,22 @@ constexpr Path kPaths[] = {
     {"/inputs/*/content", kText},
     {"/inputs/*/content/*/text", kText},  // also embeddings of Cohere and Voyage
     {"/message", kText},                  // Cohere v1
-    {"/preamble", kText},
+    {"/preamble", kInstructions},
     {"/chat_history/*/message", kText},
     {"/texts", kText},
-    {"/texts/*", kText},              // Cohere embed
-    {"/system_prompt", kText},        // LM Studio
-    {"/input/messages/*", kMessage},  // DashScope
+    {"/texts/*", kText},                // Cohere embed
+    {"/system_prompt", kInstructions},  // LM Studio
+    {"/input/messages/*", kMessage},    // DashScope
     {"/input/messages/*/content", kText},
     {"/input/messages/*/content/*/text", kText},
     {"/input/prompt", kText},  // also Replicate
-    {"/input/system_prompt", kText},
+    {"/input/system_prompt", kInstructions},
     {"/input/texts/*", kText},
     {"/input/contents/*/text", kText},
     {"/input/text", kText},  // Gemini interactions take one content for a list of it
     {"/input/*/result", kText},
     {"/input/*/result/*/text", kText},
-    {"/system_instruction", kText},
+    {"/system_instruction", kInstructions},
     {"/text", kText},  // SGLang, Workers AI
     {"/text/*", kText},
     {"/input_ids/*", kText},
@@ -177,20 +185,43 @@ constexpr JsonPathTable<250> kTree = make_json_path_table<250>(kPaths);
 static_assert(kTree.error == nullptr);
 
 constexpr uint64_t kCharactersPerToken = 4;
+constexpr uint64_t kBytesPerToken = 4;
 
 bool is_object(const JsonToken& token) {
     return token.kind == JsonToken::kBegin && token.text == "{";
+}
+
+/** Bytes from where a value begins to the end of its first token; 0 where that is not known. */
+uint64_t size_so_far(const JsonToken& token) {
+    switch (token.kind) {
+        case JsonToken::kString:
+            return token.text.size() + (token.last ? 2 : 1);
+        case JsonToken::kFalse:
+            return std::string_view("false").size();
+        case JsonToken::kNull:
+            return std::string_view("null").size();
+        default:
+            return token.text.size();
+    }
 }
 
 Amount at_most(uint64_t value) {
     return value < kMaxAmount ? value : kMaxAmount;
 }
 
+uint64_t hash_of(JsonToken::Kind kind, std::string_view text) {
+    uint64_t hash = 0xCBF29CE484222325 ^ kind;  // FNV-1a
+    for (const char c : text) {
+        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
+    }
+    return hash;
+}
+
 }  // namespace
 
 static_assert(std::is_trivially_copyable_v<RequestInfo> && sizeof(RequestInfo) <= 1024);
 
-RequestInfo::RequestInfo() : scanner_(kTree.paths.root()) {}
+RequestInfo::RequestInfo() : scanner_(kTree.paths.root(), {true, true, kOtherString}) {}
 
 void RequestInfo::read_path(std::string_view path) {
     const RequestPath read = read_request_path(path);
@@ -227,8 +258,7 @@ void RequestInfo::take(const JsonToken& token, uint64_t end) {
             take_model(token);
             break;
         case kStream:
-            stream_true_ = token.kind == JsonToken::kTrue;
-            stream_false_ = token.kind == JsonToken::kFalse;
+            take_stream(token);
             break;
         case kStreamOptions:
             take_stream_options(token, end);
@@ -253,6 +283,12 @@ void RequestInfo::take(const JsonToken& token, uint64_t end) {
             has_prompt_ = true;
             take_text(token);
             break;
+        case kServiceTier:
+            take_service_tier(token);
+            break;
+        case kOtherString:
+            take_other_string(token);
+            break;
         default:
             take_text(token);
             break;
@@ -262,12 +298,20 @@ void RequestInfo::take(const JsonToken& token, uint64_t end) {
 void RequestInfo::take_root(const JsonToken& token, uint64_t end) {
     if (token.kind == JsonToken::kBegin) {
         root_is_object_ = is_object(token);
+        begins_like_json_ = true;
         stream_options_.root_at = end;
+    }
+    if (token.kind == JsonToken::kString) {
+        take_other_string(token);
     }
 }
 
 void RequestInfo::take_model(const JsonToken& token) {
-    if (token.kind != JsonToken::kString || path_model_) {
+    if (path_model_ || token.kind == JsonToken::kEnd) {
+        return;
+    }
+    if (token.kind != JsonToken::kString) {
+        compare(&spelled_model_, hash_of(token.kind, token.text));
         return;
     }
     if (token.first) {
@@ -276,7 +320,74 @@ void RequestInfo::take_model(const JsonToken& token) {
     model_.append_json(token.text);
     if (token.last) {
         model_.end();
+        compare(&spelled_model_, hash_of(token.kind, model_.view()));
     }
+}
+
+/** A value of a key that has been read; another spelling of the key must have said the same. */
+void RequestInfo::compare(Spelled* last, uint64_t value) {
+    const uint32_t spelling = scanner_.spelling();
+    ambiguous_ = ambiguous_ || (last->seen && last->spelling != spelling && last->value != value);
+    *last = {value, spelling, true};
+}
+
+/** Puts the text of a short string together; true where `word` is all of it. */
+bool RequestInfo::take_word(const JsonToken& token, std::string_view* word) {
+    if (token.first) {
+        word_.clear();
+    }
+    word_.append(token.text);
+    return token.last && word_.get(word);
+}
+
+void RequestInfo::take_stream(const JsonToken& token) {
+    LaxBool value = LaxBool::kNeither;
+    switch (token.kind) {
+        case JsonToken::kEnd:
+            return;
+        case JsonToken::kTrue:
+            value = LaxBool::kTrue;
+            break;
+        case JsonToken::kFalse:
+            value = LaxBool::kFalse;
+            break;
+        case JsonToken::kNumber:
+            value = lax_bool_of_number(token.text);
+            break;
+        case JsonToken::kString: {
+            std::string_view word;
+            if (take_word(token, &word)) {
+                value = lax_bool_of_text(word);
+            } else if (!token.last) {
+                return;
+            }
+            break;
+        }
+        default:
+            break;
+    }
+    stream_true_ = value == LaxBool::kTrue;
+    stream_false_ = value == LaxBool::kFalse;
+    compare(&spelled_stream_, static_cast<uint64_t>(value));
+}
+
+void RequestInfo::take_service_tier(const JsonToken& token) {
+    if (token.kind != JsonToken::kString) {
+        return;
+    }
+    if (token.first) {
+        tier_.clear();
+    }
+    tier_.append(token.text);
+    if (token.last) {
+        compare(&spelled_tier_, hash_of(token.kind, service_tier()));
+    }
+}
+
+std::string_view RequestInfo::service_tier() const {
+    std::string_view text;
+    tier_.get(&text);
+    return text;
 }
 
 /** A number in the place of text is a token of the prompt. */
@@ -284,6 +395,10 @@ void RequestInfo::take_text(const JsonToken& token) {
     if (token.kind == JsonToken::kNumber) {
         ++prompt_tokens_;
     }
+    const bool says_something = token.kind == JsonToken::kString ||
+                                token.kind == JsonToken::kNumber ||
+                                (token.id == kMessage && is_object(token));
+    knows_prompt_ = knows_prompt_ || (says_something && token.id != kInstructions);
     if (token.kind != JsonToken::kString) {
         return;
     }
@@ -293,14 +408,29 @@ void RequestInfo::take_text(const JsonToken& token) {
     characters_.add(token.text);
 }
 
-void RequestInfo::take_count(const JsonToken& token, Amount* largest) {
-    if (token.kind != JsonToken::kNumber) {
+void RequestInfo::take_other_string(const JsonToken& token) {
+    if (knows_prompt_) {
         return;
     }
-    const bool negative = !token.text.empty() && token.text.front() == '-';
+    if (token.first) {
+        other_characters_.begin_string();
+    }
+    other_characters_.add(token.text);
+}
+
+void RequestInfo::take_count(const JsonToken& token, Amount* largest) {
+    std::string_view text = token.text;
+    if (token.kind == JsonToken::kString) {
+        if (!take_word(token, &text) || !is_lax_number(&text)) {
+            return;
+        }
+    } else if (token.kind != JsonToken::kNumber) {
+        return;
+    }
+    const bool negative = !text.empty() && text.front() == '-';
     Amount count = kMaxAmount;  // also of a number that is too large, or no count
     if (!negative) {
-        read_json_count(token.text, &count);
+        read_json_count(text, &count);
         *largest = count > *largest ? count : *largest;
     }
     if (token.id == kMostOutput) {
@@ -317,6 +447,7 @@ void RequestInfo::take_stream_options(const JsonToken& token, uint64_t end) {
     if (token.kind == JsonToken::kString && !token.first) {
         return;
     }
+    compare(&spelled_options_, end);  // no two are the same
     // Another one of the same name takes the place of the first.
     const uint64_t root_at = stream_options_.root_at;
     stream_options_ = StreamOptionsPlace();
@@ -330,21 +461,22 @@ void RequestInfo::take_stream_options(const JsonToken& token, uint64_t end) {
 }
 
 void RequestInfo::take_include_usage(const JsonToken& token, uint64_t end) {
-    switch (token.kind) {
-        case JsonToken::kTrue:
-            stream_options_.include_usage = StreamOptionsPlace::kTrue;
-            break;
-        case JsonToken::kFalse:
-            stream_options_.include_usage = StreamOptionsPlace::kFalse;
-            stream_options_.include_usage_at = end - std::string_view("false").size();
-            break;
-        case JsonToken::kNull:
-            stream_options_.include_usage = StreamOptionsPlace::kNull;
-            stream_options_.include_usage_at = end - std::string_view("null").size();
-            break;
-        default:
-            stream_options_.include_usage = StreamOptionsPlace::kOther;
-            break;
+    StreamOptionsPlace* place = &stream_options_;
+    if (token.kind == JsonToken::kTrue) {
+        place->include_usage = StreamOptionsPlace::kTrue;
+        compare(&spelled_include_usage_, JsonToken::kTrue);
+        return;
+    }
+    place->include_usage = StreamOptionsPlace::kOther;
+    const bool continues = token.kind == JsonToken::kString && !token.first;
+    if (!continues && token.kind != JsonToken::kEnd) {
+        place->include_usage_at = end - size_so_far(token);
+    }
+    const bool ends =
+        token.kind == JsonToken::kString ? token.last : token.kind != JsonToken::kBegin;
+    place->include_usage_size = ends ? end - place->include_usage_at : 0;
+    if (ends) {
+        compare(&spelled_include_usage_, hash_of(token.kind, token.text));
     }
 }
 
@@ -380,18 +512,24 @@ bool RequestInfo::most_output(Amount* tokens) const {
 }
 
 Amount RequestInfo::prompt_estimate() const {
+    if (unreadable()) {
+        return at_most((finished_ ? body_size_ : offset_) / kBytesPerToken);
+    }
     const uint64_t framing = messages_ > 0 ? messages_ + 2 : 0;
-    return at_most(characters_.count() / kCharactersPerToken + prompt_tokens_ + framing);
+    const uint64_t others = knows_prompt_ ? 0 : other_characters_.count();
+    return at_most((characters_.count() + others) / kCharactersPerToken + prompt_tokens_ + framing);
 }
 
-bool RequestInfo::malformed() const {
-    return failed_ || scanner_.is_malformed() ||
-           (finished_ && !scanner_.is_complete() && !scanner_.is_blank());
+bool RequestInfo::unreadable() const {
+    const bool malformed =
+        scanner_.is_malformed() || (finished_ && !scanner_.is_complete() && !scanner_.is_blank());
+    const bool is_form = may_be_form_ && !begins_like_json_;
+    return failed_ || ambiguous_ || (malformed && !is_form);
 }
 
 bool RequestInfo::edit_to_include_usage(BodyEdit* edit) const {
     if (!path_completions_ || !has_prompt_ || !stream_true_ || !root_is_object_ ||
-        !scanner_.is_complete() || !is_plain_ || failed_ ||
+        !scanner_.is_complete() || !is_plain_ || unreadable() ||
         !ai_limit::edit_to_include_usage(stream_options_, edit)) {
         return false;
     }

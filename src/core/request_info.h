@@ -2,7 +2,15 @@
 
 // What a request to an AI API asks for: its model, how much output at most, whether as a stream,
 // and about how many tokens its prompt has. Read from the path and from the body, in pieces as they
-// come; nothing of the body is kept but the model.
+// come; of the body only the model and the service tier are kept.
+//
+// The body is read as the most lenient of the servers read it, since what one of them understands
+// must count:
+// - keys match without regard to case, as in Go. Where two spellings of a key disagree, nobody
+//   knows which one the server believes: then the body is unreadable. Of one spelling that comes
+//   twice the last counts, as everywhere.
+// - NaN and Infinity are numbers, as in Python.
+// - "yes" and 1 are true, and "500" is 500, as in pydantic.
 
 #include <cstdint>
 #include <string_view>
@@ -10,6 +18,7 @@
 #include "core/include_usage.h"
 #include "core/json_characters.h"
 #include "core/json_scan.h"
+#include "core/json_text.h"
 #include "core/model_name.h"
 #include "core/request_path.h"
 #include "core/types.h"
@@ -37,8 +46,15 @@ public:
     /** The text of the body cannot be read, or only what was fed of it. */
     void fail() { failed_ = true; }
 
-    /** The body has ended. Until then the answers below are about what has come so far. */
-    void finish() { finished_ = true; }
+    /** The Content-Type is that of a form: what does not begin like JSON may be one. */
+    void set_may_be_form() { may_be_form_ = true; }
+
+    /** The body has ended, and counts as so many bytes where it is unreadable. Until then the
+     * answers below are about what has come so far. */
+    void finish(uint64_t body_size) {
+        finished_ = true;
+        body_size_ = body_size;
+    }
 
     /**
      * The model; empty where none is named. At most ModelName::kMaxSize bytes, of any value, in
@@ -47,13 +63,18 @@ public:
      */
     std::string_view model() const { return model_.view(); }
 
+    /** `service_tier`; empty where there is none, or more than 32 bytes. In this object's memory.
+     */
+    std::string_view service_tier() const;
+
     /** The client asks for a stream. */
     bool streams() const;
 
     /** By its path, it is one whose stream can tell its usage if it is asked to. */
     bool is_for_completions() const { return path_completions_; }
 
-    /** The client itself asks for the usage at the end of an OpenAI-style stream. */
+    /** The client itself asks for the usage at the end of an OpenAI-style stream, by a `true` that
+     * all servers understand. */
     bool includes_usage() const {
         return stream_options_.include_usage == StreamOptionsPlace::kTrue;
     }
@@ -68,16 +89,17 @@ public:
     /**
      * About how many tokens the prompt has: a quarter of the characters of its text, and for
      * messages one for each and two more, as OpenAI's own limiter reckons. Prompts that are tokens
-     * already are counted. Images, sounds, files and the definitions of tools count nothing. At
-     * most kMaxAmount.
+     * already are counted. Images, sounds, files and the definitions of tools count nothing. Where
+     * no prompt is found in any known place, all strings of the body count as its text, but for the
+     * model; where the body is unreadable, its bytes do. At most kMaxAmount.
      */
     Amount prompt_estimate() const;
 
     /**
-     * The body cannot be read or is not one JSON document, or not yet. An empty one is not
-     * malformed. What stood before the mistake counts.
+     * The body cannot be read: it is neither one JSON document nor a form, or not yet, or its keys
+     * disagree. An empty one is readable. Model and limit are what stood before the mistake.
      */
-    bool malformed() const;
+    bool unreadable() const;
 
     /**
      * The edit of the body that asks for the usage on behalf of a client that did not. False, and
@@ -87,11 +109,25 @@ public:
     bool edit_to_include_usage(BodyEdit* edit) const;
 
 private:
+    /** What a key said last, and how it was spelled. */
+    struct Spelled {
+        uint64_t value = 0;  // a hash
+        uint32_t spelling = 0;
+        bool seen = false;
+    };
+
+    static constexpr size_t kMaxWord = 32;
+
     void take(const JsonToken& token, uint64_t end);
     void take_root(const JsonToken& token, uint64_t end);
     void take_model(const JsonToken& token);
     void take_text(const JsonToken& token);
+    void take_other_string(const JsonToken& token);
+    void take_stream(const JsonToken& token);
+    void take_service_tier(const JsonToken& token);
     void take_count(const JsonToken& token, Amount* largest);
+    bool take_word(const JsonToken& token, std::string_view* word);
+    void compare(Spelled* last, uint64_t value);
     void take_stream_options(const JsonToken& token, uint64_t end);
     void take_include_usage(const JsonToken& token, uint64_t end);
     void look_at_options(std::string_view used, const JsonToken& token);
@@ -106,6 +142,7 @@ private:
     StreamOptionsPlace stream_options_;
     bool in_options_ = false;
     bool root_is_object_ = false;
+    bool begins_like_json_ = false;
     bool has_prompt_ = false;  // `messages` or `prompt` stands in the body
     bool stream_true_ = false;
     bool stream_false_ = false;
@@ -113,13 +150,25 @@ private:
     bool endless_ = false;
     bool finished_ = false;
     bool failed_ = false;
-    bool is_plain_ = false;  // the text is that of the body,
-    uint64_t text_at_ = 0;   // where it begins
+    bool ambiguous_ = false;  // keys that differ in case disagree
+    bool may_be_form_ = false;
+    bool knows_prompt_ = false;  // some text of it was in a known place
+    bool is_plain_ = false;      // the text is that of the body,
+    uint64_t text_at_ = 0;       // where it begins
+    uint64_t body_size_ = 0;
     Amount most_output_ = 0;
     Amount answers_ = 1;  // never 0
     uint64_t messages_ = 0;
     uint64_t prompt_tokens_ = 0;  // given as numbers
     JsonCharacters characters_;
+    JsonCharacters other_characters_;  // of strings in no known place
+    JsonText<kMaxWord> word_;          // a short value as it comes
+    JsonText<kMaxWord> tier_;
+    Spelled spelled_model_;
+    Spelled spelled_stream_;
+    Spelled spelled_options_;
+    Spelled spelled_include_usage_;
+    Spelled spelled_tier_;
 };
 
 }  // namespace ai_limit

@@ -42,6 +42,9 @@ public:
     /** Bytes of text so far. */
     uint64_t size() const { return size_; }
 
+    /** The body has a content coding. */
+    bool is_coded() const { return decoder_ != nullptr; }
+
     /** The text is a part of the body as it stands: all but a byte order mark of mark_size() bytes
      * in front. */
     bool is_plain() const { return decoder_ == nullptr && text_.encoding() == TextEncoding::kUtf8; }

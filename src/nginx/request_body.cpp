@@ -35,6 +35,8 @@ ngx_int_t read_text(ngx_http_request_t* r, TokenContext* tokens) {
     if (!text.is_readable()) {
         info->fail();
     }
+    // What a small body becomes when it is decompressed counts as well.
+    info->finish(text.is_coded() ? ngx_max(body_size(r), text.size()) : body_size(r));
     return NGX_OK;
 }
 
@@ -65,10 +67,11 @@ const RequestInfo* read_request_info(ngx_http_request_t* r) {
     if (awaits_body(r) || r->reading_body) {
         return &tokens->info;
     }
-    if (r->request_body != nullptr && read_text(r, tokens) != NGX_OK) {
+    if (r->request_body == nullptr) {
+        tokens->info.finish(0);
+    } else if (read_text(r, tokens) != NGX_OK) {
         return nullptr;
     }
-    tokens->info.finish();
     tokens->info_is_whole = true;
     return &tokens->info;
 }

@@ -16,7 +16,7 @@ struct Told {
     std::string model;
     bool streams;
     bool includes_usage;
-    bool malformed;
+    bool unreadable;
     Amount most_output;
     Amount prompt;
     bool edits;
@@ -24,7 +24,7 @@ struct Told {
 
     bool operator==(const Told& other) const {
         return model == other.model && streams == other.streams &&
-               includes_usage == other.includes_usage && malformed == other.malformed &&
+               includes_usage == other.includes_usage && unreadable == other.unreadable &&
                most_output == other.most_output && prompt == other.prompt && edits == other.edits &&
                edited == other.edited;
     }
@@ -39,11 +39,11 @@ Told told(std::string_view path, std::string_view body, size_t most) {
         info.feed(piece);
     }
     info.set_offset_in_body(0);
-    info.finish();
+    info.finish(body.size());
     Told result{std::string(info.model()),
                 info.streams(),
                 info.includes_usage(),
-                info.malformed(),
+                info.unreadable(),
                 kUnknown,
                 info.prompt_estimate(),
                 false,
@@ -75,7 +75,7 @@ Amount most_output(std::string_view body) {
 
 Amount prompt(std::string_view body) {
     const Told result = told("/any", body);
-    EXPECT_FALSE(result.malformed) << body;
+    EXPECT_FALSE(result.unreadable) << body;
     return result.prompt;
 }
 
@@ -86,7 +86,7 @@ TEST(RequestInfo, ReadsAChat) {
     EXPECT_EQ(result.model, "gpt-4o");
     EXPECT_TRUE(result.streams);
     EXPECT_TRUE(result.includes_usage);
-    EXPECT_FALSE(result.malformed);
+    EXPECT_FALSE(result.unreadable);
     EXPECT_EQ(result.most_output, 100U);
     EXPECT_EQ(result.prompt, (9U + 30) / 4 + 2 + 2);
     EXPECT_FALSE(result.edits);
@@ -133,7 +133,7 @@ TEST(RequestInfo, KnowsTheLimitOfEveryApi) {
     }
     EXPECT_EQ(most_output(R"({"tools":[{"max_tokens":7}],"x":{"max_tokens":8}})"), kUnknown);
     EXPECT_EQ(most_output(R"({"max_tokens":null})"), kUnknown);
-    EXPECT_EQ(most_output(R"({"max_tokens":"7"})"), kUnknown);
+    EXPECT_EQ(most_output(R"({"max_tokens":[7]})"), kUnknown);
     EXPECT_EQ(most_output(R"({"max_tokens":0})"), 0U);
 }
 
@@ -220,7 +220,7 @@ TEST(RequestInfo, FindsTheTextOfEveryApi) {
         {R"({"messages":[{"parts":[{"text":"#"}]}]})", 1},
         {R"({"messages":[{"content":[{"text":"#"}]}],"inferenceConfig":{}})", 1},
         {R"({"system":"#"})", 0},
-        {R"({"system":[{"type":"text","text":"#"}]})", 0},
+        {R"({"prompt":"","system":[{"type":"text","text":"#"}]})", 0},
         {R"({"prompt":"#"})", 0},
         {R"({"prompt":["#"]})", 0},
         {R"({"input":"#"})", 0},
@@ -304,49 +304,173 @@ TEST(RequestInfo, ImagesAndOtherFieldsAreNoText) {
                      R"("}},{"type":"text","text":"1234"}]}]})"),
               1U + 1 + 2);
     EXPECT_EQ(prompt(R"({"messages":[{"content":[{"source":{"data":")" + data + R"("}}]}]})"), 3U);
-    EXPECT_EQ(prompt(R"({"user":"xxxxxxxxxxxxxxx","metadata":{"content":"xxxxxxxxxxx"}})"), 0U);
+    EXPECT_EQ(prompt(R"({"input":"1234","user":"xxxxxxxxxxxxxxx","metadata":{"content":"xxxxx"}})"),
+              1U);
+}
+
+TEST(RequestInfo, APromptInAnUnknownPlaceIsEstimatedFromAllStrings) {
+    EXPECT_EQ(
+        prompt(R"({"user":"12345678","x":[{"y":["1234",5,"1"]}],"z":"\u00e9\ud83d\ude00\n"})"), 4U);
+    EXPECT_EQ(prompt(R"({"model":"123456789012","question":"1234"})"), 1U);
+    EXPECT_EQ(prompt(R"(["12345678"])"), 2U);
+    EXPECT_EQ(prompt(R"("12345678")"), 2U);
+    EXPECT_EQ(prompt(std::string(600, '[') + "\"12345678\"" + std::string(600, ']')), 2U);
+    EXPECT_EQ(prompt(R"({"messages":[],"max_tokens":"12345678","question":"1234"})"), 1U);
+    // What stands beside a prompt is none, and counts with the rest.
+    EXPECT_EQ(prompt(R"({"system":"12345678","question":"1234"})"), 3U);
+    EXPECT_EQ(prompt(R"({"system":"12345678","prompt":"1234","question":"1234"})"), 3U);
+    EXPECT_EQ(prompt(R"({"question":"12345678","prompt":""})"), 0U);
+}
+
+TEST(RequestInfo, KeysMatchInAnyCase) {
+    const Told result = told(kChat, R"({"MODEL":"a","Messages":[{"Content":"12345678"}],
+        "STREAM":true,"Max_Tokens":7,"Stream_Options":{"Include_Usage":false}})");
+    EXPECT_EQ(result.model, "a");
+    EXPECT_TRUE(result.streams);
+    EXPECT_EQ(result.most_output, 7U);
+    EXPECT_EQ(result.prompt, 2U + 1 + 2);
+    EXPECT_FALSE(result.unreadable);
+    EXPECT_TRUE(result.edits);
+    EXPECT_NE(result.edited.find(R"({"Include_Usage":true})"), std::string::npos);
+    // Other cases of s and k, which Go knows as well.
+    EXPECT_TRUE(told(kChat, "{\"\xC5\xBFtream\":true}").streams);
+    EXPECT_TRUE(told(kChat, R"({"\u017Ftream":true})").streams);
+    EXPECT_EQ(most_output("{\"max_to\xE2\x84\xAA"
+                          "ens\":7}"),
+              7U);
+    EXPECT_EQ(most_output(R"({"max_to\u212Aens":7})"), 7U);
+    EXPECT_EQ(told(kChat,
+                   "{\"m\xC3\xB6"
+                   "del\":\"a\"}")
+                  .model,
+              "");
+}
+
+TEST(RequestInfo, SpellingsThatDisagreeMakeABodyUnreadable) {
+    const auto unreadable = [](std::string_view body) { return told(kChat, body).unreadable; };
+    EXPECT_TRUE(unreadable(R"({"model":"a","MODEL":"b"})"));
+    EXPECT_TRUE(unreadable(R"({"Model":"a","MODEL":"b"})"));
+    EXPECT_TRUE(unreadable(R"({"model":"a","Model":"A"})"));
+    EXPECT_TRUE(unreadable(R"({"model":"a","MODEL":null})"));
+    EXPECT_TRUE(unreadable(R"({"stream":true,"Stream":false})"));
+    EXPECT_TRUE(unreadable(R"({"stream_options":{},"STREAM_OPTIONS":{}})"));
+    EXPECT_TRUE(unreadable(R"({"stream_options":{"include_usage":true,"INCLUDE_USAGE":false}})"));
+    EXPECT_TRUE(unreadable(R"({"service_tier":"flex","Service_Tier":"priority"})"));
+    EXPECT_FALSE(unreadable(R"({"model":"a","MODEL":"a"})"));
+    EXPECT_FALSE(unreadable(R"({"model":"a","model":"b"})"));
+    EXPECT_FALSE(unreadable(R"({"stream":true,"Stream":1})"));
+    EXPECT_FALSE(unreadable(R"({"user":"a","USER":"b","x":{"model":"a","MODEL":"b"}})"));
+    EXPECT_EQ(most_output(R"({"max_tokens":1,"MAX_TOKENS":500})"), 500U);
+    EXPECT_EQ(prompt(R"({"input":"1234","INPUT":"12345678"})"), 3U);
+}
+
+TEST(RequestInfo, ReadsValuesAsPydanticDoes) {
+    for (const std::string_view value : {"1", "1.0", "\"true\"", "\"TRUE\"", "\"t\"", "\"Yes\"",
+                                         "\"y\"", "\"on\"", "\"1\"", "\"\\u0074rue\""}) {
+        EXPECT_TRUE(told(kChat, "{\"stream\":" + std::string(value) + "}").streams) << value;
+    }
+    for (const std::string_view value : {"0", "2", "0.5", "-1", "10", "\"\"", "\"no\"", "\"truer\"",
+                                         "\"11\"", "[true]", "{\"a\":true}", "null"}) {
+        EXPECT_FALSE(told(kChat, "{\"stream\":" + std::string(value) + "}").streams) << value;
+    }
+    EXPECT_FALSE(told("/api/chat", R"({"stream":"off"})").streams);
+    for (const std::string_view value : {"500", " 500\\n", "+500", "500.0", "0500", "500."}) {
+        EXPECT_EQ(most_output("{\"max_tokens\":\"" + std::string(value) + "\"}"), 500U) << value;
+    }
+    for (const std::string_view value : {"", "-", "+", "x", "500x", "5 00", "5.5", "1e3", "0x10"}) {
+        EXPECT_EQ(most_output("{\"max_tokens\":\"" + std::string(value) + "\"}"), kUnknown)
+            << value;
+    }
+    EXPECT_EQ(most_output(R"({"max_tokens":"5_00"})"), kMaxAmount);
+    EXPECT_EQ(most_output(R"({"n_predict":"-1"})"), kUnknown);
+    EXPECT_EQ(most_output(R"({"max_tokens":"100","n":"3"})"), 300U);
+}
+
+TEST(RequestInfo, ReadsNumbersThatPythonWrites) {
+    EXPECT_EQ(prompt(R"({"temperature":NaN,"a":[Infinity,-Infinity],"input":"1234"})"), 1U);
+    EXPECT_EQ(most_output(R"({"max_tokens":Infinity})"), kMaxAmount);
+    for (const std::string_view value : {"nan", "Nan", "NaNs", "Inf", "+Infinity", "-NaN", "--1"}) {
+        EXPECT_TRUE(told(kChat, "{\"a\":" + std::string(value) + "}").unreadable) << value;
+    }
+}
+
+TEST(RequestInfo, KnowsTheServiceTier) {
+    const auto tier = [](std::string_view body) {
+        RequestInfo info;
+        info.feed(body);
+        return std::string(info.service_tier());
+    };
+    EXPECT_EQ(tier(R"({"service_tier":"fl\u0065x"})"), "flex");
+    EXPECT_EQ(tier(R"({"serviceTier":{"type":"priority"}})"), "priority");
+    EXPECT_EQ(tier(R"({"service_tier":null})"), "");
+    EXPECT_EQ(tier(R"({"service_tier":")" + std::string(33, 'x') + R"("})"), "");
+}
+
+TEST(RequestInfo, AFormIsReadableUnlessItBeginsLikeJson) {
+    const auto unreadable = [](std::string_view body) {
+        RequestInfo info;
+        info.set_may_be_form();
+        info.feed(body);
+        info.finish(body.size());
+        return info.unreadable();
+    };
+    EXPECT_FALSE(unreadable("--boundary\r\nContent-Disposition: form-data"));
+    EXPECT_FALSE(unreadable("model=a&prompt=b"));
+    EXPECT_FALSE(unreadable(R"({"model":"a"})"));
+    EXPECT_TRUE(unreadable(R"({"model":"a")"));
+    EXPECT_TRUE(unreadable(" [1,]"));
 }
 
 TEST(RequestInfo, WhatStandsBeforeAMistakeCounts) {
     const Told result = told(kChat, R"({"model":"m","max_tokens":5,"messages":[{"content":"12345678"
         }],"stream":true,x "n":9})");
-    EXPECT_TRUE(result.malformed);
+    EXPECT_TRUE(result.unreadable);
     EXPECT_EQ(result.model, "m");
     EXPECT_EQ(result.most_output, 5U);
-    EXPECT_EQ(result.prompt, 5U);
     EXPECT_TRUE(result.streams);
     EXPECT_FALSE(result.edits);
 }
 
-TEST(RequestInfo, ABodyThatIsCutOffIsMalformed) {
+TEST(RequestInfo, AnUnreadableBodyIsEstimatedByItsBytes) {
+    EXPECT_EQ(told(kChat, "plain text of 24 bytes .").prompt, 6U);
+    EXPECT_EQ(told(kChat, R"({"model":"a","MODEL":"bc"})").prompt, 6U);
+    RequestInfo info;
+    info.feed("1234");
+    info.fail();
+    info.finish(400);
+    EXPECT_TRUE(info.unreadable());
+    EXPECT_EQ(info.prompt_estimate(), 100U);
+}
+
+TEST(RequestInfo, ABodyThatIsCutOffIsUnreadable) {
     const std::string body = R"({"model":"m","messages":[],"stream":true})";
     for (size_t size = 1; size < body.size(); ++size) {
         const Told result = told(kChat, body.substr(0, size));
-        EXPECT_TRUE(result.malformed) << size;
+        EXPECT_TRUE(result.unreadable) << size;
         EXPECT_FALSE(result.edits) << size;
         EXPECT_EQ(result.model, size < 12 ? "" : "m");
     }
-    EXPECT_FALSE(told(kChat, "").malformed);
-    EXPECT_FALSE(told(kChat, " \r\n").malformed);
-    EXPECT_FALSE(told(kChat, body + " \n").malformed);
-    EXPECT_TRUE(told(kChat, body + "x").malformed);
-    EXPECT_TRUE(told(kChat, "--boundary\r\nContent-Disposition: form-data").malformed);
+    EXPECT_FALSE(told(kChat, "").unreadable);
+    EXPECT_FALSE(told(kChat, " \r\n").unreadable);
+    EXPECT_FALSE(told(kChat, body + " \n").unreadable);
+    EXPECT_TRUE(told(kChat, body + "x").unreadable);
+    EXPECT_TRUE(told(kChat, "--boundary\r\nContent-Disposition: form-data").unreadable);
 }
 
 TEST(RequestInfo, WithoutAnEndABodyIsOnlyUnfinished) {
     RequestInfo info;
     info.feed(R"({"model":"m",)");
-    EXPECT_FALSE(info.malformed());
+    EXPECT_FALSE(info.unreadable());
     EXPECT_EQ(info.model(), "m");
-    info.finish();
-    EXPECT_TRUE(info.malformed());
+    info.finish(13);
+    EXPECT_TRUE(info.unreadable());
 }
 
 // ---- the edit that asks for the usage
 
 std::string edited(std::string_view path, std::string_view body) {
     const Told result = told(path, body);
-    EXPECT_FALSE(result.malformed) << body;
+    EXPECT_FALSE(result.unreadable) << body;
     return result.edits ? result.edited : "no edit";
 }
 
@@ -372,6 +496,11 @@ TEST(RequestInfo, KeepsTheOtherStreamOptions) {
     EXPECT_EQ(edited(kChat, with(R"({"a":1, "include_usage" : false ,"b":{"include_usage":1}})")),
               with(R"({"a":1, "include_usage" : true ,"b":{"include_usage":1}})"));
     EXPECT_EQ(edited(kChat, with(R"({"include_usage":null})")), with(R"({"include_usage":true})"));
+    for (const std::string_view value : {"0", "1", "-1.5e3", "\"no\"", "\"\\u0079es\"", "\"\"",
+                                         "[]", "{\"include_usage\":[true]}"}) {
+        EXPECT_EQ(edited(kChat, with("{\"include_usage\":" + std::string(value) + " ,\"a\":1}")),
+                  with(R"({"include_usage":true ,"a":1})"));
+    }
     EXPECT_EQ(edited(kChat, with(R"({"x":{"include_usage":true}})")),
               with(R"({"include_usage":true,"x":{"include_usage":true}})"));
 }
@@ -396,9 +525,6 @@ TEST(RequestInfo, EditsOnlyWhereItHelps) {
     for (const std::string_view body :
          {R"({"messages":[]})", R"({"messages":[],"stream":false})", R"({"stream":true})",
           R"({"messages":[],"stream":true,"stream_options":{"include_usage":true}})",
-          R"({"messages":[],"stream":true,"stream_options":{"include_usage":"no"}})",
-          R"({"messages":[],"stream":true,"stream_options":{"include_usage":{}}})",
-          R"({"messages":[],"stream":true,"stream_options":{"include_usage":0}})",
           R"({"messages":[],"stream":true,"stream_options":[]})",
           R"({"messages":[],"stream":true,"stream_options":"x"})",
           R"({"messages":[],"stream":true,"stream_options":false})",
