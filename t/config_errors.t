@@ -146,6 +146,9 @@ my @mistakes = (
         [$place => 'ai_limit_error_format JSON;', 'JSON'],
         [$place => 'ai_limit_error_format json openai;', 'number of arguments'],
         [$place => 'ai_limit_error_format json; ai_limit_error_format json;', 'duplicate'],
+        (map { [$place => "ai_limit_websocket $_;", $_] } 'watch', 'on', 'REFUSE', '""'),
+        [$place => 'ai_limit_websocket;', 'number of arguments'],
+        [$place => 'ai_limit_websocket pass; ai_limit_websocket pass;', 'duplicate'],
         [$place => 'ai_limit_status;', 'number of arguments'],
         (map { [$place => "ai_limit_status $_;", $_] } '399', '600', '0', '-429', 'teapot', '4xx', '429.0', '999999999999999999999'),
         [$place => 'ai_limit_status 429 503;', '503'],
@@ -187,6 +190,7 @@ my %correct = (
     'the other directives on every level' => join(' ', map { "$_ server { $_ location / { $_ } }" }
         'ai_limit_headers x-ratelimit ietf openai anthropic; ai_limit_error_format openai; ai_limit_status 400;'
         . ' ai_limit_dry_run on; ai_limit_log_level info;'),
+    'WebSockets' => 'ai_limit_websocket refuse; server { ai_limit_websocket pass; location / { ai_limit_websocket refuse; } }',
     'statuses of their own' => 'ai_limit_status 503 never=413 blocked=401; server { ai_limit_status 429 blocked=599; }',
     'what the path says' => 'ai_limit_headers auto; ai_limit_error_format auto; server { ai_limit_error_format ollama;'
         . ' location / { ai_limit_error_format bedrock; location /a { ai_limit_error_format cohere; } } }',

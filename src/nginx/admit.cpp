@@ -14,6 +14,7 @@
 #include "nginx/shared_decision.h"
 #include "nginx/shared_zone.h"
 #include "nginx/usage_request.h"
+#include "nginx/websocket.h"
 
 namespace ai_limit {
 
@@ -242,6 +243,16 @@ bool has_tokens(const Evaluation& one) {
     return false;
 }
 
+/** True if a policy that is not on a dry run counts tokens. */
+bool limits_tokens(const Evaluation& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        if (one.charges[i].settled_later && !one.charges[i].dry_run && !one.dry_run) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /** Notes what was decided. */
 inline __attribute__((always_inline)) ngx_int_t conclude(ngx_http_request_t* r,
                                                          RequestContext* context,
@@ -313,6 +324,12 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
                            Evaluation* one) {
     RequestContext* context = find_context(r);
     TokenContext* tokens = context->tokens;
+    if (refuses_uncounted_upgrade(r, conf) && limits_tokens(*one)) {
+        ngx_int_t refused = refuse_upgrade(r);
+        if (refused != NGX_DECLINED) {
+            return refused;
+        }
+    }
     bool asks = includes_usage(conf, set);
     if ((has_tokens(*one) || asks) &&
         (read_request_info(r) == nullptr || settle_at_end(r, tokens) != NGX_OK)) {
@@ -406,6 +423,12 @@ bool is_of_client(ngx_http_request_t* r) {
 /** NGX_DECLINED lets nginx go on; under `satisfy any`, NGX_OK would let everybody in. */
 __attribute__((hot)) ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept {
     LocConf* conf = loc_conf(r);
+    if (refuses_every_upgrade(r, *conf) && is_of_client(r)) {
+        ngx_int_t refused = refuse_upgrade(r);
+        if (refused != NGX_DECLINED) {
+            return refused;
+        }
+    }
     if (conf->list == nullptr || conf->list->preaccess.count == 0 || !is_of_client(r)) {
         return NGX_DECLINED;
     }
@@ -414,6 +437,12 @@ __attribute__((hot)) ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept
 
 __attribute__((hot)) ngx_int_t access_handler(ngx_http_request_t* r) noexcept {
     LocConf* conf = loc_conf(r);
+    if (refuses_every_upgrade(r, *conf) && is_of_client(r)) {
+        ngx_int_t refused = refuse_upgrade(r);
+        if (refused != NGX_DECLINED) {
+            return refused;
+        }
+    }
     if (conf->list == nullptr || !is_of_client(r)) {
         return NGX_DECLINED;
     }

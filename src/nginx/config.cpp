@@ -254,6 +254,7 @@ void* ngx_http_ai_limit_create_loc_conf(ngx_conf_t* cf) {
     conf->status = NGX_CONF_UNSET_UINT;
     conf->never_status = NGX_CONF_UNSET_UINT;
     conf->blocked_status = NGX_CONF_UNSET_UINT;
+    conf->websocket = NGX_CONF_UNSET_UINT;
     conf->dry_run = NGX_CONF_UNSET;
     conf->log_level = NGX_CONF_UNSET_UINT;
     conf->usage = static_cast<UsagePaths*>(NGX_CONF_UNSET_PTR);
@@ -274,6 +275,8 @@ char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t*, void* parent, void* child) {
     ngx_conf_merge_uint_value(conf->status, prev->status, NGX_HTTP_TOO_MANY_REQUESTS);
     ngx_conf_merge_uint_value(conf->never_status, prev->never_status, kDefaultNeverStatus);
     ngx_conf_merge_uint_value(conf->blocked_status, prev->blocked_status, kDefaultBlockedStatus);
+    ngx_conf_merge_uint_value(conf->websocket, prev->websocket,
+                              static_cast<ngx_uint_t>(WebSocket::kByPolicies));
     ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);
     ngx_conf_merge_uint_value(conf->log_level, prev->log_level, NGX_LOG_ERR);
     ngx_conf_merge_ptr_value(conf->usage, prev->usage, nullptr);

@@ -160,6 +160,13 @@ struct MainConf {
     ngx_int_t plain_header_variable;  // an $http_ variable that nobody defines
 };
 
+/** What becomes of an upgrade to WebSocket. */
+enum class WebSocket : uint8_t {
+    kByPolicies,  // refused where a policy in tokens applies
+    kRefuse,
+    kPass
+};
+
 struct LocConf {
     PolicyList* list;  // null: none
     ngx_uint_t headers;
@@ -167,6 +174,7 @@ struct LocConf {
     ngx_uint_t status;          // of a refusal
     ngx_uint_t never_status;    // of one that waiting does not help
     ngx_uint_t blocked_status;  // of one whose limit is 0
+    ngx_uint_t websocket;       // of WebSocket
     ngx_flag_t dry_run;
     ngx_uint_t log_level;
     const UsagePaths* usage;  // null: automatic

@@ -240,6 +240,26 @@ char* ngx_http_ai_limit_status(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     return NGX_CONF_OK;
 }
 
+char* ngx_http_ai_limit_websocket(ngx_conf_t* cf, ngx_command_t*, void* conf) {
+    LocConf* loc = static_cast<LocConf*>(conf);
+    if (loc->websocket != NGX_CONF_UNSET_UINT) {
+        return const_cast<char*>("is duplicate");
+    }
+    ngx_str_t word = arguments(cf)[0];
+    if (view(word) == "pass") {
+        loc->websocket = static_cast<ngx_uint_t>(WebSocket::kPass);
+        return NGX_CONF_OK;
+    }
+    if (view(word) != "refuse") {
+        return mistake(cf, "unknown value", word, ", expected refuse or pass");
+    }
+    loc->websocket = static_cast<ngx_uint_t>(WebSocket::kRefuse);
+    MainConf* main =
+        static_cast<MainConf*>(ngx_http_conf_get_module_main_conf(cf, ngx_http_ai_limit_module));
+    main->access = true;  // also where no location has a policy
+    return NGX_CONF_OK;
+}
+
 char* ngx_http_ai_limit_log_level(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     static constexpr struct {
         std::string_view name;

@@ -12,6 +12,7 @@ char* ngx_http_ai_limit(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 char* ngx_http_ai_limit_headers(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 char* ngx_http_ai_limit_error_format(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 char* ngx_http_ai_limit_status(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
+char* ngx_http_ai_limit_websocket(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 char* ngx_http_ai_limit_log_level(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 char* ngx_http_ai_limit_usage(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 char* ngx_http_ai_limit_include_usage(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);

@@ -40,6 +40,9 @@ ngx_command_t commands[] = {
     {ngx_string("ai_limit_status"), kEverywhere | NGX_CONF_TAKE123, ngx_http_ai_limit_status,
      NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
 
+    {ngx_string("ai_limit_websocket"), kEverywhere | NGX_CONF_TAKE1, ngx_http_ai_limit_websocket,
+     NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
+
     {ngx_string("ai_limit_dry_run"), kEverywhere | NGX_CONF_FLAG, ngx_conf_set_flag_slot,
      NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocConf, dry_run), nullptr},
 

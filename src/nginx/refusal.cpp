@@ -69,20 +69,6 @@ std::string_view request_id(ngx_http_request_t* r) {
 
 constexpr ResponseHeaderName kAmazonErrorType = {"x-amzn-errortype", "x-amzn-errortype"};
 
-/** Adds a header with a static value. */
-bool add_header(ngx_http_request_t* r, const ResponseHeaderName& name, std::string_view value) {
-    ngx_table_elt_t* header = static_cast<ngx_table_elt_t*>(ngx_list_push(&r->headers_out.headers));
-    if (header == nullptr) {
-        return false;
-    }
-    header->hash = 1;
-    header->key = to_ngx(name.name);
-    header->lowcase_key = to_ngx(name.lowercase).data;
-    header->value = to_ngx(value);
-    unlink_header(header);
-    return true;
-}
-
 /** An error as its body tells it: a policy's refusal, or a sentence. */
 struct ErrorAnswer {
     ngx_uint_t status;
@@ -168,6 +154,19 @@ ngx_int_t refuse(ngx_http_request_t* r, RequestContext* context) {
 ngx_int_t answer_error(ngx_http_request_t* r, ngx_uint_t status, std::string_view sentence) {
     ErrorKind kind = kind_of_status(static_cast<unsigned>(status));
     return answer(r, {status, kind, nullptr, sentence});
+}
+
+bool add_header(ngx_http_request_t* r, const ResponseHeaderName& name, std::string_view value) {
+    ngx_table_elt_t* header = static_cast<ngx_table_elt_t*>(ngx_list_push(&r->headers_out.headers));
+    if (header == nullptr) {
+        return false;
+    }
+    header->hash = 1;
+    header->key = to_ngx(name.name);
+    header->lowcase_key = to_ngx(name.lowercase).data;
+    header->value = to_ngx(value);
+    unlink_header(header);
+    return true;
 }
 
 void log_dry_run(ngx_http_request_t* r, RequestContext* context) {

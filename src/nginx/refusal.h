@@ -7,6 +7,9 @@ namespace ai_limit {
 /** Logs a refusal and answers it; returns what the phase handler is to return. */
 ngx_int_t refuse(ngx_http_request_t* r, RequestContext* context);
 
+/** Adds a header with a static value to the answer; false without memory. */
+bool add_header(ngx_http_request_t* r, const ResponseHeaderName& name, std::string_view value);
+
 /** Logs that the request would have been refused, were it not for a dry run. */
 void log_dry_run(ngx_http_request_t* r, RequestContext* context);
 
