@@ -10,6 +10,8 @@
 #   UNIT_FILTER=pattern   as gtest's --gtest_filter
 #   FUZZ_RUNS=n           inputs per fuzz target
 #   FUZZ_TARGET=name      only t/fuzz/NAME_fuzz.cpp
+#   TEST_JOBS=n           how many tests run at a time; as many as there are processors, at most 4
+#   TEST_TIMES=1          print how long each nginx test takes
 
 use strict;
 use warnings;
@@ -23,9 +25,13 @@ chdir abs_path(dirname(__FILE__) . '/..') or die "chdir: $!\n";
 
 my $cpus = qx(nproc 2>/dev/null) || 2;
 chomp $cpus;
+my $jobs = $ENV{TEST_JOBS} || ($cpus < 4 ? $cpus : 4);
 
+# Clang compiles with sanitizers in half of GCC's time. GCC compiles the module itself.
 my @warnings = qw(-Wall -Wextra -Wno-unused-parameter -Werror);
 my @core     = qw(-std=c++17 -O1 -g -I src -fno-omit-frame-pointer);
+# Tests compile in a third of the time without optimization; what they test is optimized.
+my @tests_of_core = ('-O0');
 # What of src/redis/ needs no nginx.
 my @redis    = map { "src/redis/$_.cpp" } qw(command reply script script_call slot topology);
 # Inputs per fuzz target, where 100,000 of them take more than ten seconds or so.
@@ -46,33 +52,43 @@ sub unit {
     my @tests = sort glob 't/unit/*.cpp';
     return if !@tests;
     my @flags = (@core, @warnings, '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined');
-    my $binary = compile('unit', 'g++', \@flags, [sort(glob 'src/core/*.cpp'), @redis, @tests],
-        [qw(-lgtest_main -lgtest -lpthread -lcrypto -lhiredis -llua5.1)]) // return;
+    my $binary = compile('unit', \@flags, {unit => [core_sources(), @tests]},
+        [qw(-lgtest_main -lgtest -lpthread -lcrypto -lhiredis -llua5.1)])->{unit} // return;
     my @filter = $ENV{UNIT_FILTER} ? "--gtest_filter=$ENV{UNIT_FILTER}" : ();
-    my ($status, $output) = capture($binary, '--gtest_brief=1', @filter);
-    my ($total) = $output =~ /^\[=+\] (\d+) tests? from .* ran/m;
-    my ($good)  = $output =~ /^\[ *PASSED *\] (\d+) tests?/m;
-    my ($skipped) = $output =~ /^\[ *SKIPPED *\] (\d+) tests?/m;
-    if (!defined $total) {
-        print $output;
-        return count('unit', 0, 1);
+    my @shards = map { ["GTEST_TOTAL_SHARDS=$jobs", "GTEST_SHARD_INDEX=$_", $binary, '--gtest_brief=1', @filter] } 0 .. $jobs - 1;
+    my ($good, $bad) = (0, 0);
+    for my $result (capture_all(map { ['env', @$_] } @shards)) {
+        my ($passes, $failures) = gtest_counts(@$result);
+        print $result->[1] if $failures;
+        $good += $passes;
+        $bad  += $failures;
     }
-    my $bad = $total - ($good // 0) - ($skipped // 0);
-    $bad = 1 if $status && !$bad;
-    print $output if $bad;
-    return count('unit', $total - $bad, $bad);
+    return count('unit', $good, $bad);
+}
+
+# (how many tests passed or were skipped, how many failed) of one run of gtest. One that ends early failed.
+sub gtest_counts {
+    my ($status, $output) = @_;
+    my ($total) = $output =~ /^\[=+\] (\d+) tests? from .* ran/m;
+    return (0, 1) if !defined $total;
+    my ($passes)  = $output =~ /^\[ *PASSED *\] (\d+) tests?/m;
+    my ($skipped) = $output =~ /^\[ *SKIPPED *\] (\d+) tests?/m;
+    my $failures = $total - ($passes // 0) - ($skipped // 0);
+    $failures = 1 if $status && !$failures;
+    return ($total - $failures, $failures);
 }
 
 # --- fuzzing
 
 sub fuzz {
-    my @targets = sort glob 't/fuzz/' . ($ENV{FUZZ_TARGET} // '*') . '_fuzz.cpp';
-    for my $target (@targets) {
-        my $name = basename($target, '_fuzz.cpp');
-        my @flags = (@core, @warnings, '-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=undefined');
-        my $binary = compile("fuzz-$name", 'clang++', \@flags, [sort(glob 'src/core/*.cpp'), @redis, $target],
-            [qw(-lcrypto -lhiredis)]) // next;
-        my ($status, $output) = capture($binary, fuzz_options($name));
+    my @names = map { basename($_, '_fuzz.cpp') } sort glob 't/fuzz/' . ($ENV{FUZZ_TARGET} // '*') . '_fuzz.cpp';
+    my @flags = (@core, @warnings, '-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=undefined');
+    my %targets = map { ("fuzz-$_" => [core_sources(), "t/fuzz/${_}_fuzz.cpp"]) } @names;
+    my $binaries = compile('fuzz', \@flags, \%targets, [qw(-lcrypto -lhiredis)]);
+    @names = grep { $binaries->{"fuzz-$_"} } @names;
+    my @results = capture_all(map { [$binaries->{"fuzz-$_"}, fuzz_options($_)] } @names);
+    for my $name (@names) {
+        my ($status, $output) = @{shift @results};
         print tail($output, 40) if $status;
         count("fuzz $name", $status ? 0 : 1, $status ? 1 : 0);
     }
@@ -97,7 +113,8 @@ sub nginx {
     my @tests = @ARGV ? @ARGV : sort glob 't/*.t';
     return if !@tests;
     my $harness = TAP::Harness->new({
-        lib => ['t/lib'], verbosity => -1, jobs => $ENV{TEST_JOBS} // 1, merge => 0, color => 0, failures => 1,
+        lib => ['t/lib'], verbosity => -1, jobs => $jobs, merge => 0, color => 0, failures => 1,
+        timer => $ENV{TEST_TIMES} // 0,
     });
     my $result = $harness->runtests(@tests);
     # A script that dies, or that runs fewer tests than it meant to, counts as one more.
@@ -119,30 +136,44 @@ sub count {
     return;
 }
 
-# Compiles each source on its own, several at a time and only what has changed,
-# and links them. Returns the binary; where that fails, counts it and returns nothing.
+# Everything of the core, and of Redis's side what needs no nginx.
+sub core_sources { return (sort(glob 'src/core/*.cpp'), @redis) }
+
+# Compiles each source on its own, several at a time and only what has changed, and links the binaries:
+# {name => [sources]}, which share their objects. Returns {name => path} of those that were built, and counts
+# the others as failures.
 sub compile {
-    my ($name, $compiler, $flags, $sources, $libraries) = @_;
-    my $shared = $name =~ /^fuzz-/ ? 'fuzz' : $name;
-    my ($dir, $objects) = ("build/$name", "build/objects-$shared");
-    make_path($dir, $objects);
-    # Every fuzz target links the same objects of the core.
-    my %rules = map { object($objects, $_) => $_ } @$sources;
-    open my $makefile, '>', "$dir/Makefile" or die "$dir/Makefile: $!\n";
-    print {$makefile} "$dir/run: @{[sort keys %rules]}\n\t$compiler @$flags -o \$@ \$^ @$libraries\n";
-    for my $object (sort keys %rules) {
-        print {$makefile} "$object: $rules{$object} $objects/flags\n\t$compiler @$flags -MMD -MP -c -o \$@ \$<\n";
+    my ($group, $flags, $binaries, $libraries) = @_;
+    my $objects = "build/objects-$group";
+    make_path($objects, map { "build/$_" } keys %$binaries);
+    my ($compiler, %source_of) = ('clang++');
+    open my $makefile, '>', "$objects/Makefile" or die "$objects/Makefile: $!\n";
+    print {$makefile} "all: @{[map { qq(build/$_/run) } sort keys %$binaries]}\n";
+    for my $name (sort keys %$binaries) {
+        my %here = map { object($objects, $_) => $_ } @{$binaries->{$name}};
+        print {$makefile} "build/$name/run: @{[sort keys %here]}\n\t$compiler @$flags -o \$@ \$^ @$libraries\n";
+        %source_of = (%source_of, %here);
+    }
+    for my $object (sort keys %source_of) {
+        my $source = $source_of{$object};
+        my @more = $source =~ m{^t/unit/} ? @tests_of_core : ();
+        print {$makefile} "$object: $source $objects/flags\n\t$compiler @$flags @more -MMD -MP -c -o \$@ \$<\n";
     }
     print {$makefile} "-include $objects/*.d\n";
     close $makefile;
-    write_if_changed("$objects/flags", "$compiler @$flags\n");
-    my ($status, $output) = capture('make', '-f', "$dir/Makefile", '-j', $cpus, "$dir/run");
-    return "$dir/run" if !$status;
-    open my $log, '>', "build/$name.log";
+    write_if_changed("$objects/flags", "$compiler @$flags @tests_of_core\n");
+    my ($status, $output) = capture('make', '-k', '-f', "$objects/Makefile", '-j', $cpus, 'all');
+    my %built = map { ($_ => "build/$_/run") } keys %$binaries;
+    return \%built if !$status;
+    open my $log, '>', "build/$group.log";
     print {$log} $output;
-    print "$name does not compile (build/$name.log):\n", tail($output, 40);
-    count($name, 0, 1);
-    return;
+    print "$group does not compile (build/$group.log):\n", tail($output, 40);
+    for my $name (sort keys %built) {
+        next if capture('make', '-q', '-f', "$objects/Makefile", $built{$name}) == 0;
+        count($name, 0, 1);
+        delete $built{$name};
+    }
+    return \%built;
 }
 
 sub object {
@@ -164,15 +195,36 @@ sub write_if_changed {
 # (exit status, what it wrote to either output)
 sub capture {
     my (@command) = @_;
-    my $pid = open(my $pipe, '-|') // die "fork: $!\n";
-    if ($pid == 0) {
-        delete @ENV{qw(MAKEFLAGS MAKELEVEL MFLAGS)};
-        open STDERR, '>&', \*STDOUT;
-        exec {$command[0]} @command or die "$command[0]: $!\n";
+    return @{(capture_all(\@command))[0]};
+}
+
+# The same for several commands, $jobs at a time: [exit status, output] of each, in their order.
+sub capture_all {
+    my (@commands) = @_;
+    my (%number_of, @outputs, @results);
+    my $reap = sub {
+        my $pid = waitpid -1, 0;
+        my $i = delete $number_of{$pid} // return;
+        my $status = $?;
+        seek $outputs[$i], 0, 0;
+        local $/;
+        $results[$i] = [$status, readline($outputs[$i]) // ''];
+    };
+    for my $i (0 .. $#commands) {
+        $reap->() while keys %number_of >= $jobs;
+        open $outputs[$i], '+>', undef or die "a temporary file: $!\n";
+        my $pid = fork // die "fork: $!\n";
+        if ($pid == 0) {
+            delete @ENV{qw(MAKEFLAGS MAKELEVEL MFLAGS)};
+            open STDOUT, '>&', $outputs[$i] or die "output: $!\n";
+            open STDERR, '>&', \*STDOUT or die "output: $!\n";
+            my @command = @{$commands[$i]};
+            exec {$command[0]} @command or die "$command[0]: $!\n";
+        }
+        $number_of{$pid} = $i;
     }
-    my $output = do { local $/; <$pipe> } // '';
-    close $pipe;
-    return ($?, $output);
+    $reap->() while %number_of;
+    return @results;
 }
 
 sub tail {

@@ -41,7 +41,7 @@ struct Restored {
     Restored(const std::string& bytes, Now now, const ZoneSizes& sizes = small_sizes())
         : memory(sizes) {
         EXPECT_EQ(check_state(bytes), StateFault::kNone);
-        memset(memory.data(), 0, memory.size());
+        memory.clear();
         zone = Zone::create(memory.data(), sizes, secret_of_state(bytes));
         ZoneUser user(zone, &kAllAlive, 9);
         read_state(bytes, user.journal(), now);

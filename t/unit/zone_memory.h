@@ -2,6 +2,7 @@
 
 // Zones in memory of a test's own, and processes that use them, with a host that says who lives.
 
+#include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
 
 #include <cstdlib>
@@ -18,56 +19,64 @@
 
 namespace ai_limit {
 
-/** A zone's memory, exactly as large as it must be, so that a sanitizer sees an overrun. */
+/**
+ * A zone's memory between two pages that nobody may touch. A sanitizer sees an overrun of less than
+ * a page as well. The memory is mapped rather than allocated: of the megabytes of a zone a test
+ * touches few.
+ */
 class ZoneMemory {
 public:
     explicit ZoneMemory(const ZoneSizes& sizes, uint8_t secret = 7)
-        : size_(layout_of(sizes).total), memory_(aligned_alloc(64, size_)) {
-        create(sizes, secret);
-    }
+        : ZoneMemory(sizes, MAP_PRIVATE, secret) {}
 
     /** The same between this process and those that it forks. */
     static std::unique_ptr<ZoneMemory> shared(const ZoneSizes& sizes) {
-        const size_t size = layout_of(sizes).total;
-        void* memory =
-            mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        return std::unique_ptr<ZoneMemory>(new ZoneMemory(sizes, size, memory));
+        return std::unique_ptr<ZoneMemory>(new ZoneMemory(sizes, MAP_SHARED, 7));
     }
 
     ~ZoneMemory() {
-        if (mapped_) {
-            munmap(memory_, size_);
-        } else {
-            free(memory_);
-        }
+        ASAN_UNPOISON_MEMORY_REGION(data() + size_, mapped_ - size_);
+        munmap(data() - kGuard, kGuard + mapped_ + kGuard);
     }
 
     ZoneMemory(const ZoneMemory&) = delete;
     ZoneMemory& operator=(const ZoneMemory&) = delete;
 
     const Zone& zone() const { return zone_; }
-    char* data() const { return static_cast<char*>(memory_); }
+    char* data() const { return memory_; }
     size_t size() const { return size_; }
 
-private:
-    ZoneMemory(const ZoneSizes& sizes, size_t size, void* mapped)
-        : size_(size), memory_(mapped), mapped_(true) {
-        create(sizes, 7);
-    }
-
-    void create(const ZoneSizes& sizes, uint8_t secret_byte) {
-        if (memory_ == nullptr || memory_ == MAP_FAILED) {
+    /** Makes every byte zero. */
+    void clear() {
+        if (madvise(memory_, mapped_, MADV_DONTNEED) != 0) {
             abort();
         }
+    }
+
+private:
+    static constexpr size_t kGuard = 4096;
+
+    ZoneMemory(const ZoneSizes& sizes, int sharing, uint8_t secret_byte)
+        : size_(layout_of(sizes).total), mapped_((size_ + kGuard - 1) / kGuard * kGuard) {
+        void* all = mmap(nullptr, kGuard + mapped_ + kGuard, PROT_READ | PROT_WRITE,
+                         sharing | MAP_ANONYMOUS, -1, 0);
+        if (all == MAP_FAILED) {
+            abort();
+        }
+        memory_ = static_cast<char*>(all) + kGuard;
+        if (mprotect(all, kGuard, PROT_NONE) != 0 ||
+            mprotect(memory_ + mapped_, kGuard, PROT_NONE) != 0) {
+            abort();
+        }
+        ASAN_POISON_MEMORY_REGION(memory_ + size_, mapped_ - size_);
         uint8_t secret[kSecretBytes];
         memset(secret, secret_byte, sizeof(secret));
-        memset(memory_, 0, size_);
         zone_ = Zone::create(memory_, sizes, secret);
     }
 
     size_t size_;
-    void* memory_;
-    bool mapped_ = false;
+    size_t mapped_;
+    char* memory_;
     Zone zone_;
 };
 
