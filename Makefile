@@ -46,7 +46,7 @@ run:
 
 test:
 	@$(call deps,test)
-	@scripts/build.sh
+	@AI_LIMIT_WERROR=1 scripts/build.sh
 	@scripts/test.pl all
 
 unit:

@@ -1,5 +1,12 @@
 # C++ flags for this module's objects alone: nginx compiles every file, C and
-# C++, with one CFLAGS, so they are added per target.
+# C++, with one CFLAGS, so they are added per target. With AI_LIMIT_WERROR set,
+# as the tests do, a warning is an error: a compiler that is newer than this
+# module may warn of more.
+
+ngx_ai_limit_werror=
+if [ -n "$AI_LIMIT_WERROR" ]; then
+    ngx_ai_limit_werror=-Werror
+fi
 
 for ngx_src in $ngx_ai_limit_srcs
 do
@@ -10,6 +17,20 @@ do
 
 $ngx_obj:	CFLAGS += -std=c++17 -O2 -fno-exceptions -fno-rtti \\
 	-fvisibility=hidden -fno-threadsafe-statics \\
-	-Wall -Wextra -Wno-unused-parameter -Werror -I$ngx_addon_dir/src
+	-Wall -Wextra -Wno-unused-parameter $ngx_ai_limit_werror \\
+	-I$ngx_addon_dir/src -I$NGX_OBJS/addon
 END
 done
+
+# The page becomes the numbers of its bytes, which the compiler reads like any
+# source. The assembler's .incbin would look for the file when the module is
+# linked, where link-time optimization is on, and would not find it.
+
+cat << END                                                    >> $NGX_MAKEFILE
+
+$NGX_OBJS/addon/nginx/page.html.inc:	$ngx_addon_dir/src/nginx/page.html
+	od -An -v -tu1 $ngx_addon_dir/src/nginx/page.html \\
+		| sed 's/\([0-9][0-9]*\)/\1,/g' > \$@.new && mv -f \$@.new \$@
+
+$NGX_OBJS/addon/nginx/api_page.o:	$NGX_OBJS/addon/nginx/page.html.inc
+END

@@ -5,6 +5,7 @@
 #   NGINX_SRC=path              against a source tree, of which a copy is built,
 #                               nginx itself too (BUILD/objs/nginx)
 #   SANITIZE=1                  the same with AddressSanitizer and UBSan
+#   AI_LIMIT_WERROR=1           a warning is an error
 #
 # The module ends up at $OUT, by rename, so that a running nginx that has the old
 # one mapped keeps it.
@@ -54,7 +55,7 @@ copy_tree() {
 # Configures only when something that configure looks at has changed.
 configure() {
     local stamp
-    stamp=$(printf '%s\n' "$@"; cat "$root/config" "$root/config.make"; find "$root/src" | sort)
+    stamp=$(printf '%s\n' "$@" "${AI_LIMIT_WERROR:-}"; cat "$root/config" "$root/config.make"; find "$root/src" | sort)
     if [ -f objs/Makefile ] && [ "$(cat objs/.configured 2>/dev/null)" = "$stamp" ]; then
         return
     fi

@@ -294,7 +294,7 @@ void watch_answer(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in) 
     }
     for (; in != nullptr; in = in->next) {
         ngx_buf_t* buf = in->buf;
-        if (ngx_buf_in_memory(buf) && buf->last != buf->pos) {
+        if (is_in_memory(buf) && buf->last != buf->pos) {
             feed(tokens,
                  {reinterpret_cast<char*>(buf->pos), static_cast<size_t>(buf->last - buf->pos)});
         }

@@ -11,13 +11,13 @@ u_char piece_of_file[BodyPieces::kMost];
 
 void BodyPieces::begin(ngx_chain_t* link) {
     rest_ = link;
-    at_ = link != nullptr && !ngx_buf_in_memory(link->buf) ? link->buf->file_pos : 0;
+    at_ = link != nullptr && !is_in_memory(link->buf) ? link->buf->file_pos : 0;
 }
 
 std::string_view BodyPieces::next(size_t most) {
     for (; rest_ != nullptr; begin(rest_->next)) {
         ngx_buf_t* buf = rest_->buf;
-        if (ngx_buf_in_memory(buf)) {
+        if (is_in_memory(buf)) {
             off_t left = buf->last - buf->pos - at_;
             if (left > 0) {
                 size_t size = ngx_min(static_cast<size_t>(left), most);

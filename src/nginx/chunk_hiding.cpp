@@ -34,7 +34,7 @@ public:
     void take(ngx_buf_t* buf) {
         source_ = buf;
         last_ = part_ = nullptr;
-        bool in_memory = ngx_buf_in_memory(buf);
+        bool in_memory = is_in_memory(buf);
         if (in_memory) {
             hiding_->filter.feed(
                 {reinterpret_cast<char*>(buf->pos), static_cast<size_t>(buf->last - buf->pos)},
@@ -61,7 +61,7 @@ public:
             return;
         }
         u_char* begin = to_ngx(text).data;
-        bool is_part = ngx_buf_in_memory(source_) && begin >= source_->pos && begin < source_->last;
+        bool is_part = is_in_memory(source_) && begin >= source_->pos && begin < source_->last;
         if (is_part) {
             show(begin, begin + text.size());
         } else {
@@ -167,7 +167,7 @@ private:
 
 /** What said something without bytes may still be waiting somewhere: it is not used again. */
 ngx_chain_t** free_list_of(ChunkHiding* hiding, const ngx_buf_t& buf) {
-    if (buf.tag != tag() || !ngx_buf_in_memory(&buf)) {
+    if (buf.tag != tag() || !is_in_memory(&buf)) {
         return nullptr;
     }
     return buf.temporary ? &hiding->free_copies : &hiding->free_parts;

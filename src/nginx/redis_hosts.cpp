@@ -10,7 +10,7 @@ namespace {
 ngx_resolver_t* http_resolver(ngx_conf_t* cf) {
     ngx_http_core_loc_conf_t* core = static_cast<ngx_http_core_loc_conf_t*>(
         ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
-    bool usable = core->resolver != nullptr && core->resolver->connections.nelts != 0;
+    bool usable = core->resolver != nullptr && has_servers(core->resolver->connections);
     return usable ? core->resolver : nullptr;
 }
 
