@@ -161,7 +161,8 @@ my %shows = (
         post($port, '/v1/chat/completions?prompt_tokens=150000&completion_tokens=60000', chat_of('Hi'), 'x-api-key' => 'd');
         my $spent = post($port, $used, chat_of('Hi'), 'x-api-key' => 'd');
         is $spent->{status}, 429, 'a client that has used up its day';
-        like logged($nginx, -1), qr/ 429 REJECTED (?:day|minute) .* by=none$/, 'is refused';
+        my $its_client = 'key:' . substr sha256_hex('d'), 0, 32;
+        like logged($nginx, 1, qr/$its_client/), qr/ 429 REJECTED (?:day|minute) .* by=none$/, 'is refused';
     },
     'redis.conf' => sub {
         my ($port, $nginx) = @_;
