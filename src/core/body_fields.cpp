@@ -6,36 +6,89 @@ namespace ai_limit {
 
 namespace {
 
-// What stands for a number that has more digits than the scanner keeps. It is no number that a
-// server can count with.
+// What stands for a number that has more digits than the scanner keeps, or is none. It is nothing
+// that a server can count with.
 constexpr std::string_view kLongNumber = "~";
 
+// Ids of containers on the way to fields, by their depth: objects' values, and elements of arrays.
+constexpr JsonPathId kValueAt = 64;
+constexpr JsonPathId kElementAt = kValueAt + kMaxJsonPathDepth + 1;
+static_assert(BodyFieldPaths::kMostFields <= kValueAt);
+
+uint64_t hash_of(std::string_view text) {
+    uint64_t hash = 0xCBF29CE484222325;  // FNV-1a
+    for (const char c : text) {
+        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
+    }
+    return hash;
+}
+
+bool is_number(std::string_view name) {
+    return !name.empty() && name.find_first_not_of("0123456789") == name.npos;
+}
+
 }  // namespace
+
+bool BodyFieldPaths::is_field(std::string_view pointer, size_t* field) const {
+    for (size_t i = 0; i < count_; ++i) {
+        if (pointers_[i] == pointer) {
+            *field = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Adds what is on the way to a field, so that the spelling of its keys is seen. */
+const char* BodyFieldPaths::add_containers(std::string_view pointer, Shape* shape) {
+    for (size_t slash = 0; slash != pointer.npos; ++shape->depth) {
+        const size_t end = pointer.find('/', slash + 1);
+        const bool element = is_number(pointer.substr(slash + 1, end - slash - 1));
+        shape->is_element = element;
+        slash = end;
+        if (end == pointer.npos) {
+            continue;
+        }
+        const std::string_view container = pointer.substr(0, end);
+        const JsonPathId first = element ? kElementAt : kValueAt;
+        const JsonPathId id = static_cast<JsonPathId>(first + shape->depth + 1);
+        size_t ignored = 0;
+        if (is_field(container, &ignored)) {
+            continue;
+        }
+        if (const char* error = paths_.add(container, id, JsonPathStar::kKey)) {
+            return error;
+        }
+    }
+    return nullptr;
+}
 
 const char* BodyFieldPaths::add(std::string_view pointer, size_t* field) {
     if (pointer.empty()) {
         return "the JSON Pointer is empty";
     }
-    for (size_t i = 0; i < count_; ++i) {
-        if (pointers_[i] == pointer) {
-            *field = i;
-            return nullptr;
-        }
+    if (is_field(pointer, field)) {
+        return nullptr;
     }
     if (count_ == kMostFields) {
         return "there are 32 other fields";
     }
-    if (const char* error =
-            paths_.add(pointer, static_cast<JsonPathId>(count_), JsonPathStar::kKey)) {
+    const auto id = static_cast<JsonPathId>(count_);
+    if (const char* error = paths_.add(pointer, id, JsonPathStar::kKey)) {
         return error;
     }
+    Shape shape{};
+    if (const char* error = add_containers(pointer, &shape)) {
+        return error;
+    }
+    shapes_[count_] = shape;
     pointers_[count_] = pointer;
     *field = count_++;
     return nullptr;
 }
 
 BodyFields::BodyFields(const BodyFieldPaths& paths, BodyField* fields)
-    : scanner_(paths.root()), fields_(fields) {
+    : paths_(&paths), scanner_(paths.root(), {true, true, kNoJsonPath}), fields_(fields) {
     for (size_t i = 0; i < paths.count(); ++i) {
         new (&fields_[i]) BodyField();
     }
@@ -50,35 +103,71 @@ void BodyFields::feed(std::string_view piece) {
     }
 }
 
+/** How the keys are spelled on the way to a value that has just begun. */
+uint32_t BodyFields::spelling_of(size_t depth, bool is_element) const {
+    const uint32_t own = is_element ? 0 : scanner_.spelling();
+    return containers_[depth - 1] * 31 + own;
+}
+
 void BodyFields::take(const JsonToken& token) {
-    BodyField* field = &fields_[token.id];
+    if (token.id >= kValueAt) {
+        const bool is_element = token.id >= kElementAt;
+        const size_t depth = token.id - (is_element ? kElementAt : kValueAt);
+        if (token.kind == JsonToken::kBegin) {
+            containers_[depth] = spelling_of(depth, is_element);
+        }
+        return;
+    }
+    const bool begins = token.kind == JsonToken::kString ? token.first : true;
+    if (begins && token.kind != JsonToken::kEnd) {
+        const size_t depth = paths_->depth(token.id);
+        spelling_ = spelling_of(depth, paths_->is_element(token.id));
+        if (token.kind == JsonToken::kBegin) {
+            containers_[depth] = spelling_;
+        }
+    }
+    take_value(token, &fields_[token.id]);
+}
+
+void BodyFields::take_value(const JsonToken& token, BodyField* field) {
     switch (token.kind) {
         case JsonToken::kString:
             if (token.first) {
-                field->begin();
+                field->text.begin();
             }
-            field->append_json(token.text);
-            if (token.last) {
-                field->end();
+            field->text.append_json(token.text);
+            if (!token.last) {
+                return;
             }
+            field->text.end();
             break;
         case JsonToken::kNumber:
-            field->assign(token.text.empty() ? kLongNumber : token.text);
+            field->text.assign(token.text.empty() ? kLongNumber : token.text);
             break;
         case JsonToken::kTrue:
-            field->assign("true");
+            field->text.assign("true");
             break;
         case JsonToken::kFalse:
-            field->assign("false");
+            field->text.assign("false");
             break;
         case JsonToken::kBegin:
-            field->assign({});
+            field->text.assign({});
             break;
         case JsonToken::kEnd:
         case JsonToken::kNull:
         case JsonToken::kNothing:
-            break;
+            return;
     }
+    end_value(field);
+}
+
+void BodyFields::end_value(BodyField* field) {
+    const uint64_t hash = hash_of(field->text.view());
+    const bool must_agree = field->seen && (form_ || field->spelling != spelling_);
+    disagree_ = disagree_ || (must_agree && field->hash != hash);
+    field->hash = hash;
+    field->spelling = spelling_;
+    field->seen = true;
 }
 
 }  // namespace ai_limit

@@ -19,12 +19,18 @@ public:
 
     /**
      * Adds the value that a JSON Pointer (RFC 6901) names, and says which field it is; a pointer
-     * that is known already is the same field. The text must outlive this. Returns nullptr, or a
+     * that is known already is the same field. It is in lower case, since keys match in any, and
+     * outlives this. Returns nullptr, or a
      * static text that says what is wrong.
      */
     const char* add(std::string_view pointer, size_t* field);
 
     size_t count() const { return count_; }
+
+    /** Keys and elements that the field's pointer names. */
+    size_t depth(size_t field) const { return shapes_[field].depth; }
+    /** The last of them is the number of an element, which nobody can spell in another way. */
+    bool is_element(size_t field) const { return shapes_[field].is_element; }
 
     const JsonPathNode* root() const { return paths_.root(); }
 
@@ -32,31 +38,60 @@ private:
     static constexpr size_t kMostKeys = 200;
 
     JsonPaths<kMostKeys> paths_;
+    struct Shape {
+        uint8_t depth;
+        bool is_element;
+    };
+
+    const char* add_containers(std::string_view pointer, Shape* shape);
+    bool is_field(std::string_view pointer, size_t* field) const;
+
     std::string_view pointers_[kMostFields];
+    Shape shapes_[kMostFields] = {};
     size_t count_ = 0;
 };
 
-/** The value of one field. */
-using BodyField = BoundedText<1024, ControlCharacters::kEscaped>;
+/** The value of one field; of a body that comes twice, the last one. */
+struct BodyField {
+    BoundedText<1024, ControlCharacters::kEscaped> text;
+    uint64_t hash = 0;      // of the text
+    uint32_t spelling = 0;  // of the keys on the way to it
+    bool seen = false;
+};
 
 /**
  * Finds the fields of one body, which comes in pieces cut anywhere: strings with their escapes
  * decoded, numbers as they are written, `true` and `false`. Objects and arrays have no text. Of a
- * key that comes twice the last value counts, but for null, which servers in Go ignore. Trivially
- * copyable.
+ * key that comes twice the last value counts, but for null, which servers in Go ignore. Keys match
+ * without regard to case, as in Go; where two spellings disagree, nobody knows which one the server
+ * believes. Trivially copyable.
  */
 class BodyFields {
 public:
     /** `fields` has an element for each of the paths, and outlives this. */
     BodyFields(const BodyFieldPaths& paths, BodyField* fields);
 
+    /** The text is what FormText makes of a form: keys that come twice must agree. */
+    void set_form() { form_ = true; }
+
     void feed(std::string_view piece);
+
+    /** Two values of a field differ, and servers may take either. */
+    bool disagree() const { return disagree_; }
 
 private:
     void take(const JsonToken& token);
+    void take_value(const JsonToken& token, BodyField* field);
+    void end_value(BodyField* field);
+    uint32_t spelling_of(size_t depth, bool is_element) const;
 
+    const BodyFieldPaths* paths_;
     JsonScanner scanner_;
     BodyField* fields_;
+    uint32_t containers_[kMaxJsonPathDepth + 1] = {};  // by depth: how the way there is spelled
+    uint32_t spelling_ = 0;                            // of the value that has begun
+    bool form_ = false;
+    bool disagree_ = false;
 };
 
 static_assert(std::is_trivially_copyable_v<BodyField> && std::is_trivially_copyable_v<BodyFields>);

@@ -2,17 +2,11 @@
 
 #include <cstddef>
 
+#include "core/json_bytes.h"
+
 namespace ai_limit {
 
 namespace {
-
-int hex_digit(char c) {
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    const char lower = static_cast<char>(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
 
 /** The byte that an escape at the front of `text` stands for; -1 where there is none. */
 int escaped_byte(std::string_view text) {

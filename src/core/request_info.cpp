@@ -298,7 +298,6 @@ void RequestInfo::take(const JsonToken& token, uint64_t end) {
 void RequestInfo::take_root(const JsonToken& token, uint64_t end) {
     if (token.kind == JsonToken::kBegin) {
         root_is_object_ = is_object(token);
-        begins_like_json_ = true;
         stream_options_.root_at = end;
     }
     if (token.kind == JsonToken::kString) {
@@ -327,7 +326,8 @@ void RequestInfo::take_model(const JsonToken& token) {
 /** A value of a key that has been read; another spelling of the key must have said the same. */
 void RequestInfo::compare(Spelled* last, uint64_t value) {
     const uint32_t spelling = scanner_.spelling();
-    ambiguous_ = ambiguous_ || (last->seen && last->spelling != spelling && last->value != value);
+    const bool must_agree = last->seen && (form_ || last->spelling != spelling);
+    ambiguous_ = ambiguous_ || (must_agree && last->value != value);
     *last = {value, spelling, true};
 }
 
@@ -523,8 +523,7 @@ Amount RequestInfo::prompt_estimate() const {
 bool RequestInfo::unreadable() const {
     const bool malformed =
         scanner_.is_malformed() || (finished_ && !scanner_.is_complete() && !scanner_.is_blank());
-    const bool is_form = may_be_form_ && !begins_like_json_;
-    return failed_ || ambiguous_ || (malformed && !is_form);
+    return failed_ || ambiguous_ || malformed;
 }
 
 bool RequestInfo::edit_to_include_usage(BodyEdit* edit) const {

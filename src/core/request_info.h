@@ -46,8 +46,9 @@ public:
     /** The text of the body cannot be read, or only what was fed of it. */
     void fail() { failed_ = true; }
 
-    /** The Content-Type is that of a form: what does not begin like JSON may be one. */
-    void set_may_be_form() { may_be_form_ = true; }
+    /** The text is what FormText makes of a form. Of a key that comes twice some servers take the
+     * first value: so both have to say the same. */
+    void set_form() { form_ = true; }
 
     /** The body has ended, and counts as so many bytes where it is unreadable. Until then the
      * answers below are about what has come so far. */
@@ -142,7 +143,6 @@ private:
     StreamOptionsPlace stream_options_;
     bool in_options_ = false;
     bool root_is_object_ = false;
-    bool begins_like_json_ = false;
     bool has_prompt_ = false;  // `messages` or `prompt` stands in the body
     bool stream_true_ = false;
     bool stream_false_ = false;
@@ -151,7 +151,7 @@ private:
     bool finished_ = false;
     bool failed_ = false;
     bool ambiguous_ = false;  // keys that differ in case disagree
-    bool may_be_form_ = false;
+    bool form_ = false;
     bool knows_prompt_ = false;  // some text of it was in a known place
     bool is_plain_ = false;      // the text is that of the body,
     uint64_t text_at_ = 0;       // where it begins

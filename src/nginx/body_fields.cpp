@@ -21,7 +21,7 @@ ngx_int_t body_field_variable(ngx_http_request_t* r, ngx_http_variable_value_t* 
     const TokenContext* tokens = find_token_context(r->main);
     std::string_view text;
     if (tokens->fields != nullptr) {
-        text = tokens->fields[field].view();
+        text = tokens->fields[field].text.view();
     }
     v->len = static_cast<unsigned>(text.size()) & 0xfffffff;
     v->data = to_ngx(text).data;
@@ -41,6 +41,15 @@ bool is_variable(std::string_view word) {
         }
     }
     return true;
+}
+
+/** Without data where there is no memory. */
+ngx_str_t lower_case(ngx_conf_t* cf, const ngx_str_t& text) {
+    u_char* lower = static_cast<u_char*>(ngx_pnalloc(cf->pool, text.len + 1));
+    if (lower != nullptr) {
+        ngx_strlow(lower, text.data, text.len);
+    }
+    return {text.len, lower};
 }
 
 /** nullptr without memory. */
@@ -76,7 +85,11 @@ char* ngx_http_ai_limit_body_field(ngx_conf_t* cf, ngx_command_t*, void* conf) {
         return mistake(cf, "there is already a variable", word);
     }
     size_t field = 0;
-    if (const char* error = fields->paths.add(view(pointer), &field)) {
+    ngx_str_t lower = lower_case(cf, pointer);
+    if (lower.data == nullptr) {
+        return error_result();
+    }
+    if (const char* error = fields->paths.add(view(lower), &field)) {
         ngx_conf_log_error(
             NGX_LOG_EMERG, cf, 0,
             "ai_limit_body_field: invalid JSON Pointer \"%V\": %s, expected /user or "

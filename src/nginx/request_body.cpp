@@ -1,5 +1,6 @@
 #include "nginx/request_body.h"
 
+#include "core/form_text.h"
 #include "nginx/body_fields.h"
 #include "nginx/body_text.h"
 
@@ -15,6 +16,31 @@ void body_is_there(ngx_http_request_t* r) noexcept {
     ngx_http_core_run_phases(r);
 }
 
+/** Of several ones servers take either: then there is no boundary that they agree on. */
+std::string_view content_type(ngx_http_request_t* r) {
+    const ngx_table_elt_t* header = r->headers_in.content_type;
+    if (header == nullptr) {
+        return {};
+    }
+    const HeaderName name = {{header->key.len, header->lowcase_key}, header->hash};
+    const std::string_view type = view(header->value);
+    return find_single_header(r, name) != nullptr ? type : type.substr(0, type.find(';'));
+}
+
+void set_form(RequestInfo* info, BodyFields* fields) {
+    info->set_form();
+    if (fields != nullptr) {
+        fields->set_form();
+    }
+}
+
+void feed(std::string_view text, RequestInfo* info, BodyFields* fields) {
+    info->feed(text);
+    if (fields != nullptr) {
+        fields->feed(text);
+    }
+}
+
 /** NGX_ERROR without memory. */
 ngx_int_t read_text(ngx_http_request_t* r, TokenContext* tokens) {
     RequestInfo* info = &tokens->info;
@@ -23,13 +49,21 @@ ngx_int_t read_text(ngx_http_request_t* r, TokenContext* tokens) {
         return NGX_ERROR;
     }
     BodyText text(r);
+    FormText form(content_type(r));
     for (std::string_view piece = text.next(); !piece.empty(); piece = text.next()) {
-        info->feed(piece);
-        if (fields != nullptr) {
-            fields->feed(piece);
+        while (!piece.empty()) {
+            const std::string_view json = form.next(&piece);
+            if (form.is_form()) {
+                set_form(info, fields);
+            }
+            feed(json, info, fields);
         }
     }
-    if (text.is_plain()) {
+    feed(form.end(), info, fields);
+    if (fields != nullptr && fields->disagree()) {
+        info->fail();
+    }
+    if (text.is_plain() && !form.is_form()) {
         info->set_offset_in_body(text.mark_size());
     }
     if (!text.is_readable()) {

@@ -26,7 +26,7 @@ Values values(const std::vector<std::string_view>& pointers, std::string_view bo
     }
     Values result;
     for (const size_t place : places) {
-        result.emplace_back(fields[place].view());
+        result.emplace_back(fields[place].text.view());
     }
     return result;
 }
@@ -68,6 +68,43 @@ TEST(BodyFields, OfAKeyThatComesTwiceTheLastCounts) {
     EXPECT_EQ(user(R"({"user":"a","user":1})"), "1");
     EXPECT_EQ(user(R"({"user":"a","user":{"x":1}})"), "");
     EXPECT_EQ(user(R"({"user":"a","user":null})"), "a") << "as in Go";
+}
+
+bool disagree(std::string_view pointer, std::string_view body, bool form = false) {
+    BodyFieldPaths paths;
+    size_t field = 0;
+    EXPECT_EQ(paths.add(pointer, &field), nullptr);
+    BodyField value;
+    BodyFields reader(paths, &value);
+    if (form) {
+        reader.set_form();
+    }
+    reader.feed(body);
+    return reader.disagree();
+}
+
+TEST(BodyFields, KeysMatchInAnyCase) {
+    EXPECT_EQ(user(R"({"USER":"a"})"), "a");
+    EXPECT_EQ(values({"/metadata/user_id"}, R"({"MetaData":{"User_Id":7}})")[0], "7");
+}
+
+TEST(BodyFields, SpellingsOfAKeyMustAgree) {
+    EXPECT_TRUE(disagree("/user", R"({"user":"a","USER":"b"})"));
+    EXPECT_TRUE(disagree("/user", R"({"USER":"b","user":"a"})"));
+    EXPECT_TRUE(disagree("/user", R"({"user":"a","User":{}})"));
+    EXPECT_FALSE(disagree("/user", R"({"user":"a","USER":"\u0061"})"));
+    EXPECT_FALSE(disagree("/user", R"({"user":"a","user":"b"})")) << "the last counts everywhere";
+    EXPECT_FALSE(disagree("/user", R"({"user":"a","USER":null})"));
+    EXPECT_TRUE(disagree("/params/name", R"({"params":{"name":"a"},"PARAMS":{"name":"b"}})"));
+    EXPECT_TRUE(disagree("/params/name", R"({"params":{"name":"a"},"Params":{"Name":"b"}})"));
+    EXPECT_FALSE(disagree("/params/name", R"({"params":{"name":"a"},"params":{"name":"b"}})"));
+    EXPECT_TRUE(disagree("/a/1/b", R"({"a":[0,{"b":1}],"A":[0,{"b":2}]})"));
+    EXPECT_FALSE(disagree("/a/1/b", R"({"a":[{"b":1},{"b":2},{"B":3}]})"));
+}
+
+TEST(BodyFields, FieldsOfAFormMustAgree) {
+    EXPECT_TRUE(disagree("/user", R"({"user":"a","user":"b"})", true));
+    EXPECT_FALSE(disagree("/user", R"({"user":"a","user":"a"})", true));
 }
 
 TEST(BodyFields, FindsFieldsAtAnyDepth) {

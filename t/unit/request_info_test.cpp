@@ -406,19 +406,19 @@ TEST(RequestInfo, KnowsTheServiceTier) {
     EXPECT_EQ(tier(R"({"service_tier":")" + std::string(33, 'x') + R"("})"), "");
 }
 
-TEST(RequestInfo, AFormIsReadableUnlessItBeginsLikeJson) {
+TEST(RequestInfo, KeysOfAFormThatComeTwiceMustAgree) {
     const auto unreadable = [](std::string_view body) {
         RequestInfo info;
-        info.set_may_be_form();
+        info.set_form();
         info.feed(body);
         info.finish(body.size());
         return info.unreadable();
     };
-    EXPECT_FALSE(unreadable("--boundary\r\nContent-Disposition: form-data"));
-    EXPECT_FALSE(unreadable("model=a&prompt=b"));
-    EXPECT_FALSE(unreadable(R"({"model":"a"})"));
-    EXPECT_TRUE(unreadable(R"({"model":"a")"));
-    EXPECT_TRUE(unreadable(" [1,]"));
+    EXPECT_FALSE(unreadable(R"({"model":"a","model":"a","x":"1","x":"2"})"));
+    EXPECT_TRUE(unreadable(R"({"model":"a","model":"b"})"));
+    EXPECT_TRUE(unreadable(R"({"stream":"true","stream":"false"})"));
+    EXPECT_FALSE(told(kChat, R"({"model":"a","model":"b"})").unreadable)
+        << "in JSON the last counts";
 }
 
 TEST(RequestInfo, WhatStandsBeforeAMistakeCounts) {
