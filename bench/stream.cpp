@@ -8,6 +8,7 @@
 //
 // The answer is a file of pieces, each behind a line with its size in decimal. One by one, every
 // piece is a chunk of its own and the last one needs not arrive as it is; else chunks are large.
+// With --without, the proxy leaves a text out of each piece.
 //
 // Prints one line: streams=N bytes=N seconds=S, the bytes being those of the bodies that the
 // clients got. Exits with 1 when a connection fails or an answer is not a whole one with status
@@ -44,6 +45,7 @@ struct Options {
     uint16_t listen = 0;  // where it finds the server
     const char* file = nullptr;
     const char* encoding = nullptr;
+    std::string_view without;  // a text that does not arrive
     unsigned connections = 1;
     uint64_t streams = 0;
     bool one_by_one = false;
@@ -82,9 +84,13 @@ public:
         wire_ += options.one_by_one ? "X-Accel-Buffering: no\r\n\r\n" : "\r\n";
         const std::vector<std::string> pieces = read_pieces(options.file);
         if (options.one_by_one) {
+            uint64_t left_out = 0;
             for (const std::string& piece : pieces) {
                 add_chunk(piece);
-                stops_.push_back({wire_.size(), body_});
+                const bool is_shorter =
+                    !options.without.empty() && piece.find(options.without) != piece.npos;
+                left_out += is_shorter ? options.without.size() : 0;
+                stops_.push_back({wire_.size(), body_ - left_out});
             }
         } else {
             add_large_chunks(pieces);
@@ -485,7 +491,7 @@ private:
 
 constexpr const char* kUsage =
     "usage: stream --port P --listen P --answer FILE --streams N [--connections C]\n"
-    "              [--encoding NAME] [--one-by-one]";
+    "              [--encoding NAME] [--without TEXT] [--one-by-one]";
 
 uint64_t whole_number(const char* name, const char* text, uint64_t max) {
     char* end = nullptr;
@@ -517,6 +523,8 @@ Options read_options(int argc, char** argv) {
             options.file = argv[i];
         } else if (name == "--encoding") {
             options.encoding = argv[i];
+        } else if (name == "--without") {
+            options.without = argv[i];
         } else if (name == "--connections") {
             options.connections = static_cast<unsigned>(number(500));
         } else if (name == "--streams") {

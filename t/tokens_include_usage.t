@@ -55,9 +55,9 @@ for my $path ('', '/file', '/buffered') {
             my $silent = $t->ask("$path$streams?$used", chat(stream => 1));
             is usage_of($silent), $counted, 'a client that did not ask is counted';
             is $t->left, $LIMIT - 42, 'and charged';
-            unlike $silent->{body}, qr/"usage":\{|prompt_tokens/, 'and does not see it';
+            unlike $silent->{body}, qr/usage|prompt_tokens/, 'and sees nothing of it, not even null';
             is_deeply sent()->{stream_options}, {include_usage => $TRUE}, 'the server was asked';
-            is events($silent), events_of("$streams?$used", chat(stream => 1)), 'all other pieces are seen';
+            is events($silent), events_of("$streams?$used", chat(stream => 1)), 'all else is seen as without the directive';
 
             my $asked = $t->ask("$path$streams?$used", chat(stream => 1, include_usage => 1));
             is usage_of($asked), $counted, 'a client that asked is counted';
@@ -105,11 +105,41 @@ subtest 'the hidden piece' => sub {
     }
 };
 
+subtest 'a piece that tells more than usage' => sub {
+    for my $split ('', '&split=7') {
+        for my $word ('timings', 'error', 'citations') {
+            my $answer = $t->ask("/v1/chat/completions?$used&beside=$word$split", chat(stream => 1));
+            is usage_of($answer), $counted, "$word$split: is counted";
+            like $answer->{body}, qr/^data: \{[^\n]*"$word":/m, 'what it tells besides is seen';
+            unlike $answer->{body}, qr/usage/, 'without the usage';
+            is scalar(() = $answer->{body} =~ /^data: /mg), 8, 'each piece is';
+        }
+        my $answer = $t->ask("/v1/chat/completions?$used&beside=cost$split", chat(stream => 1));
+        is usage_of($answer), $counted, "cost$split: is counted";
+        like $answer->{body}, qr/"usage":\{.*"cost":0.0125/, 'a usage with a cost is seen';
+        like $answer->{body}, qr/"prompt_tokens":30/, 'with all of its members';
+    }
+};
+
+subtest 'usage that comes in other pieces' => sub {
+    for my $wish ('running=1', 'usage=last') {
+        my $answer = $t->ask("/v1/chat/completions?$used&$wish", chat(stream => 1));
+        is usage_of($answer), $counted, "$wish: is counted";
+        unlike $answer->{body}, qr/usage/, 'and not seen';
+        is events($answer), events_of('/v1/chat/completions', chat(stream => 1)), 'but all else';
+    }
+};
+
 subtest 'a long stream' => sub {
-    my $long = "/v1/chat/completions?size=2000000&nulls=0&$used";
-    my $answer = $t->ask($long, chat(stream => 1));
-    is usage_of($answer), $counted, 'is counted';
-    ok events($answer) eq events_of($long, chat(stream => 1)), 'and seen';
+    for my $nulls ('', '&nulls=0') {
+        my $long = "/v1/chat/completions?size=2000000$nulls&$used";
+        my $answer = $t->ask($long, chat(stream => 1));
+        is usage_of($answer), $counted, "is counted$nulls";
+        # What comes twenty bytes larger is as many bytes of the answer, and fewer pieces.
+        unlike $answer->{body}, qr/usage/, 'is seen without usage';
+        ok events($answer) =~ /\[DONE\]$/ && $answer->{complete}, 'to the end';
+        ok events($answer) eq events_of($long, chat(stream => 1)), 'and whole' if $nulls;
+    }
 };
 
 subtest 'events that fill several buffers' => sub {
@@ -123,7 +153,7 @@ subtest 'events that fill several buffers' => sub {
 
 subtest 'a client that does not read' => sub {
     my $before = memory();
-    my $pending = $t->begin("/v1/chat/completions?size=100000000&nulls=0&$used", chat(stream => 1));
+    my $pending = $t->begin("/v1/chat/completions?size=100000000&$used", chat(stream => 1));
     is $pending->head, 200, 'has an answer';
     my $most = 0;
     my $seen = -1;
@@ -213,10 +243,10 @@ sub memory {
 
 sub sent { return decode_json(last_seen()->{body}) }
 
-# What a client understands of a stream: whether "usage":null stands in its pieces makes no difference to it.
+# The pieces of a stream.
 sub events {
     my ($answer) = @_;
-    return join "\n", map { s/,"usage":null//r } $answer->{body} =~ /^data: (.*)$/mg;
+    return join "\n", $answer->{body} =~ /^data: (.*)$/mg;
 }
 
 sub events_of {

@@ -81,6 +81,7 @@ void EventDraft::begin(std::string_view rest) {
     count_ = 0;
     open_ = true;
     has_text_ = false;
+    cut_ = {};
 }
 
 void EventDraft::note(EventHole kind, std::string_view text) {
@@ -99,6 +100,35 @@ void EventDraft::note(EventHole kind, std::string_view text) {
     places_[count_++] = {text.data(), text.size(), kind};
 }
 
+void EventDraft::note_cut(std::string_view bytes) {
+    cut_ = bytes;
+}
+
+/** Finds the part in which the cut stands. False, and nothing is changed, where a hole is in it. */
+bool EventTemplate::set_cut(const EventDraft& draft) {
+    const std::string_view cut = draft.cut_;
+    if (cut.empty()) {
+        cut_size_ = 0;
+        return true;
+    }
+    uint8_t part = 0;
+    while (part < draft.count_ && draft.places_[part].at < cut.data()) {
+        ++part;
+    }
+    const char* begin =
+        part > 0 ? draft.places_[part - 1].at + draft.places_[part - 1].size : draft.begin_;
+    const bool lies_in_part =
+        begin <= cut.data() &&
+        (part == draft.count_ || cut.data() + cut.size() <= draft.places_[part].at);
+    if (part == 0 || !lies_in_part) {
+        return false;
+    }
+    cut_part_ = part;
+    cut_offset_ = static_cast<uint16_t>(cut.data() - begin);
+    cut_size_ = static_cast<uint16_t>(cut.size());
+    return true;
+}
+
 bool EventTemplate::learn(const EventDraft& draft, std::string_view rest) {
     if (!draft.open_ || !draft.has_text_) {
         return false;
@@ -107,7 +137,7 @@ bool EventTemplate::learn(const EventDraft& draft, std::string_view rest) {
     for (size_t i = 0; i < draft.count_; ++i) {
         size -= draft.places_[i].size;
     }
-    if (size > kCapacity) {
+    if (size > kCapacity || !set_cut(draft)) {
         return false;
     }
     const char* from = draft.begin_;
@@ -167,7 +197,8 @@ struct EventTemplate::Input {
 
     const char* at;
     const char* end;
-    bool cut = false;  // all of it is used up, and nothing in it differed
+    const char* part = nullptr;  // where the part begins that has the cut
+    bool cut = false;            // all of it is used up, and nothing in it differed
 };
 
 __attribute__((always_inline)) inline bool EventTemplate::take_front(Input* in) const {
@@ -186,6 +217,9 @@ __attribute__((always_inline)) inline bool EventTemplate::take_holes(Input* in,
         if (!fits || ++i == holes_) {
             return fits;
         }
+        if (i == cut_part_) {
+            in->part = in->at;
+        }
         if (!in->take(part, sizes_[i])) {
             return false;
         }
@@ -197,7 +231,7 @@ __attribute__((always_inline)) inline bool EventTemplate::take_back(Input* in) c
     return in->take(bytes_ + back_, sizes_[holes_]);
 }
 
-KnownFront EventTemplate::match(std::string_view rest, uint64_t* text) const {
+KnownFront EventTemplate::match(std::string_view rest, uint64_t* text, EventCuts* cuts) const {
     Input in{rest.data(), rest.data() + rest.size()};
     size_t whole = 0;
     if (holes_ == 0 || !take_front(&in)) {
@@ -205,35 +239,48 @@ KnownFront EventTemplate::match(std::string_view rest, uint64_t* text) const {
     }
     const size_t front = sizes_[0];
     const size_t both = sizes_[holes_] + front;
+    const bool has_cut = cuts != nullptr && cut_size_ != 0;
     for (;;) {
         uint64_t found = 0;
         if (!take_holes(&in, &found)) {
             return {whole, in.cut};
         }
-        if (in.take(bytes_ + back_, both)) {
-            whole = static_cast<size_t>(in.at - rest.data()) - front;
-            *text += found;
-            continue;
+        if (cut_part_ == holes_) {
+            in.part = in.at;
         }
-        in.cut = false;
-        if (!take_back(&in)) {
+        const bool another = in.take(bytes_ + back_, both);
+        if (!another) {
+            in.cut = false;
+            if (!take_back(&in)) {
+                return {whole, in.cut};
+            }
+        }
+        whole = static_cast<size_t>(in.at - rest.data()) - (another ? front : 0);
+        *text += found;
+        if (has_cut) {
+            cuts->at[cuts->count++] = in.part + cut_offset_;
+            if (cuts->is_full()) {
+                return {whole, false};
+            }
+        }
+        if (!another) {
+            take_front(&in);
             return {whole, in.cut};
         }
-        whole = static_cast<size_t>(in.at - rest.data());
-        *text += found;
-        take_front(&in);
-        return {whole, in.cut};
     }
 }
 
-void KnownEvents::skip(SseReader* events, std::string_view* rest, uint64_t* text) {
+void KnownEvents::skip(SseReader* events, std::string_view* rest, uint64_t* text, EventCuts* cuts) {
     KnownFront found;
     do {
         events->skip_line_feed(rest);
-        found = template_.match(*rest, text);
+        found = template_.match(*rest, text, cuts);
         if (found.size > 0) {
             events->skip_event(rest->substr(0, found.size));
             rest->remove_prefix(found.size);
+        }
+        if (cuts != nullptr && cuts->is_full()) {
+            return;
         }
     } while (found.size > 0 && !rest->empty() && rest->front() == '\n');
     if (found.cut && !rest->empty() && rest->size() <= kMaxFront) {
@@ -242,7 +289,8 @@ void KnownEvents::skip(SseReader* events, std::string_view* rest, uint64_t* text
     }
 }
 
-bool KnownEvents::go_on(SseReader* events, std::string_view* rest, uint64_t* text) {
+bool KnownEvents::go_on(SseReader* events, std::string_view* rest, uint64_t* text,
+                        EventCuts* cuts) {
     // So much at once that most events are whole, and little is copied for nothing.
     constexpr size_t kStep = 256;
     const size_t kept = front_size_;
@@ -250,7 +298,7 @@ bool KnownEvents::go_on(SseReader* events, std::string_view* rest, uint64_t* tex
         const size_t room = kMaxFront - size;
         const std::string_view more = rest->substr(size - kept, room < kStep ? room : kStep);
         size += more.copy(front_ + size, room);
-        const KnownFront found = template_.match({front_, size}, text);
+        const KnownFront found = template_.match({front_, size}, text, cuts);
         if (found.size > 0) {
             events->skip_event({front_, found.size});
             rest->remove_prefix(found.size - kept);

@@ -42,6 +42,12 @@ public:
      */
     void note(EventHole kind, std::string_view text);
 
+    /**
+     * Notes bytes that are to be left out of such events, once. An event whose first hole stands
+     * behind them is not kept.
+     */
+    void note_cut(std::string_view bytes);
+
 private:
     friend class EventTemplate;
 
@@ -54,9 +60,20 @@ private:
     const char* begin_ = nullptr;
     const char* end_ = nullptr;  // of the piece in which the event begins
     Place places_[kMaxHoles];
+    std::string_view cut_;
     uint8_t count_ = 0;
     bool open_ = false;
     bool has_text_ = false;
+};
+
+/** Where in known events the bytes stand that are to be left out, one behind the other. */
+struct EventCuts {
+    static constexpr size_t kMax = 32;
+
+    bool is_full() const { return count == kMax; }
+
+    size_t count = 0;
+    const char* at[kMax];
 };
 
 /** What stands at the front of a piece. */
@@ -80,13 +97,18 @@ public:
     /**
      * Looks for such events at the front of `rest`, where one begins, and adds the sizes of the
      * texts of whole ones, as UTF-8 with escapes decoded, to `text`. Nothing may stand between two
-     * of them, so a line feed that belongs to the line end before ends the search.
+     * of them, so a line feed that belongs to the line end before ends the search. So does a full
+     * `cuts`, to which whole events add theirs; nullptr where nobody asks for them.
      */
-    KnownFront match(std::string_view rest, uint64_t* text) const;
+    KnownFront match(std::string_view rest, uint64_t* text, EventCuts* cuts = nullptr) const;
+
+    /** How many bytes each cut has; 0 where there is none. */
+    size_t cut_size() const { return cut_size_; }
 
 private:
     struct Input;
 
+    bool set_cut(const EventDraft& draft);
     bool take_front(Input* in) const;
     bool take_holes(Input* in, uint64_t* text) const;
     bool take_back(Input* in) const;
@@ -95,6 +117,9 @@ private:
     EventHole kinds_[EventDraft::kMaxHoles];
     uint16_t sizes_[EventDraft::kMaxHoles + 1];  // of what stands before, between and behind them
     uint16_t back_ = 0;                          // where in bytes_ stands what is behind them
+    uint8_t cut_part_ = 0;                       // the number of holes before the cut
+    uint16_t cut_offset_ = 0;                    // from the end of the last of these
+    uint16_t cut_size_ = 0;
     // One part behind the other, but the first one last: behind an event the next one begins, and
     // both are compared at once.
     char bytes_[kCapacity];
@@ -117,9 +142,12 @@ public:
     /**
      * Removes known events from the front of `rest`, where `events` stands between two, and adds
      * the sizes of their texts to `text`. A line feed that belongs to a line end before one is
-     * removed as well, and so is the front of one that `rest` ends with, which is kept.
+     * removed as well, and so is the front of one that `rest` ends with, which is kept. Call this
+     * again where it has filled `cuts`.
      */
-    void skip(SseReader* events, std::string_view* rest, uint64_t* text);
+    void skip(SseReader* events, std::string_view* rest, uint64_t* text, EventCuts* cuts = nullptr);
+
+    size_t cut_size() const { return template_.cut_size(); }
 
     /** What has been kept, in this object's memory; until go_on() has found its end, `events` has
      * not seen it. */
@@ -128,8 +156,10 @@ public:
     /**
      * The same for the event with this front, where `rest` is the next piece. False, and nothing is
      * changed, where it does not go on like a known one: then read give_front() before `rest`.
+     * The cuts point into what front() has been, as if `rest` stood behind it there.
      */
-    bool go_on(SseReader* events, std::string_view* rest, uint64_t* text);
+    bool go_on(SseReader* events, std::string_view* rest, uint64_t* text,
+               EventCuts* cuts = nullptr);
 
     /** The front, which is kept no longer: it is good until skip() is called. */
     std::string_view give_front();

@@ -5,107 +5,39 @@
 
 namespace ai_limit {
 
-namespace {
-
-enum Wanted : JsonPathId { kChoices, kChoice, kUsage, kText, kObfuscation };
-
-struct Path {
-    std::string_view path;
-    Wanted wanted;
-};
-
-constexpr Path kPaths[] = {
-    {"/choices", kChoices},
-    {"/choices/*", kChoice},
-    {"/choices/*/delta/content", kText},
-    {"/choices/*/delta/reasoning_content", kText},
-    {"/choices/*/delta/reasoning", kText},
-    {"/choices/*/delta/tool_calls/*/function/arguments", kText},
-    {"/choices/*/text", kText},
-    {"/usage", kUsage},
-    {"/obfuscation", kObfuscation},
-};
-
-constexpr JsonPathTable<20> kTree = make_json_path_table<20>(kPaths);
-static_assert(kTree.error == nullptr);
-
-/** Where the value of a key begins, it takes the place of an earlier one with the same name. */
-void take_value(const JsonToken& token, std::string_view bracket, bool* is_that) {
-    if (token.kind != JsonToken::kEnd) {
-        *is_that = token.kind == JsonToken::kBegin && token.text == bracket;
-    }
-}
-
-}  // namespace
-
-static_assert(std::is_trivially_copyable_v<UsageChunkFilter> && sizeof(UsageChunkFilter) <= 10640);
-
-UsageChunkFilter::UsageChunkFilter() : scanner_(kTree.paths.root()) {}
+static_assert(std::is_trivially_copyable_v<UsageChunkFilter> && sizeof(UsageChunkFilter) <= 10752);
 
 /** What has been kept as the front of an event that is known, and is none. */
 void UsageChunkFilter::read_front() {
     std::string_view front = known_.give_front();
-    hold(front.data(), front.data() + front.size());
+    const char* begin = front.data();
     for (;;) {
         const SseToken token = events_.next(&front);
         if (token.kind == SseToken::kNothing) {
-            return;
+            break;
         }
-        read(token.text);
+        const auto at = static_cast<uint64_t>(front.data() - begin);
+        usage_.read(token.text, at - token.text.size(), &draft_);
     }
+    hold(begin, front.data());
 }
 
-void UsageChunkFilter::read(std::string_view data) {
-    while (!passing_ && !data.empty()) {
-        const JsonToken token = scanner_.next(&data);
-        if (token.kind != JsonToken::kNothing) {
-            take(token);
-        }
-    }
+EventBytes UsageChunkFilter::bytes_until(const char* end, const Piece& piece) const {
+    return {held_at_, {held_, held_size_}, {piece.event, static_cast<size_t>(end - piece.event)}};
 }
 
-void UsageChunkFilter::take(const JsonToken& token) {
-    switch (token.id) {
-        case kChoices:
-            take_value(token, "[", &is_array_);
-            has_choices_ = has_choices_ && token.kind == JsonToken::kEnd;
-            break;
-        case kChoice:
-            has_choices_ = true;
-            break;
-        case kUsage:
-            take_value(token, "{", &has_usage_);
-            break;
-        default:
-            note(token);
-            break;
+/** Finds what is to be left out of the event, and notes it for events that are like this one. */
+bool UsageChunkFilter::find_cut(const EventBytes& bytes, const Piece& piece, EventRange* cut) {
+    const bool may_edit = !edited_ && (long_ || usage_.is_complete());
+    if (!may_edit || !usage_.find_member(bytes, cut)) {
+        return false;
     }
-}
-
-/** What may differ between events that both are not the one to take out. */
-void UsageChunkFilter::note(const JsonToken& token) {
-    const EventHole kind = token.id == kText ? EventHole::kText : EventHole::kString;
-    const bool is_whole = token.kind == JsonToken::kString && token.first && token.last;
-    // Of several texts, the one that is not empty is what will differ.
-    if (is_whole && (kind == EventHole::kString || !token.text.empty())) {
-        draft_.note(kind, token.text);
+    if (!usage_.is_null() || long_ || held_size_ > 0) {
+        draft_.give_up();
+    } else {
+        draft_.note_cut({piece.event + cut->begin, static_cast<size_t>(cut->end - cut->begin)});
     }
-}
-
-/** Returns whether the event that ends is the one to take out; `size` is what is not held of it. */
-bool UsageChunkFilter::end_event(size_t size) {
-    const bool is_short = !passing_ && size <= kMaxHeld - held_size_;
-    if (!is_short) {
-        draft_.give_up();  // a shorter one may have to be taken out
-    }
-    const bool is_usage =
-        is_short && scanner_.is_complete() && is_array_ && !has_choices_ && has_usage_;
-    scanner_.reset();
-    is_array_ = false;
-    has_choices_ = false;
-    has_usage_ = false;
-    passing_ = false;
-    return is_usage;
+    return true;
 }
 
 /** False, and nothing is changed, where it is too long. */
@@ -119,6 +51,14 @@ bool UsageChunkFilter::hold(const char* from, const char* to) {
     }
     held_size_ = static_cast<uint16_t>(held_size_ + size);
     return true;
+}
+
+void UsageChunkFilter::begin_event() {
+    usage_.reset();
+    long_ = false;
+    edited_ = false;
+    held_size_ = 0;
+    held_at_ = 0;
 }
 
 }  // namespace ai_limit

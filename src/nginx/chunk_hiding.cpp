@@ -8,6 +8,11 @@ namespace ai_limit {
 
 namespace {
 
+constexpr size_t kCopySize = 4096;
+
+/** A longer run of bytes is shown where it lies. */
+constexpr size_t kLongestCopy = 1024;
+
 ngx_buf_tag_t tag() {
     return static_cast<ngx_buf_tag_t>(&ngx_http_ai_limit_module);
 }
@@ -18,7 +23,7 @@ struct ChunkHiding {
     UsageChunkFilter filter;
     ngx_pool_t* pool;
     ngx_chain_t* free_parts;   // buffers that show memory of the answer's own,
-    ngx_chain_t* free_copies;  // and those with memory for an event that was held
+    ngx_chain_t* free_copies;  // and those with memory of kCopySize
     ngx_chain_t* busy;
     bool flushed;  // nothing has gone on since a flush did; at first, the header has
 };
@@ -32,23 +37,27 @@ public:
 
     /** Shows what the filter lets pass of a buffer, and all that the buffer says beside it. */
     void take(ngx_buf_t* buf) {
-        source_ = buf;
-        last_ = part_ = nullptr;
+        last_ = copy_ = nullptr;
+        begin_ = end_of_run_ = nullptr;
+        source_begin_ = source_end_ = nullptr;
         bool in_memory = is_in_memory(buf);
         if (in_memory) {
-            hiding_->filter.feed(
-                {reinterpret_cast<char*>(buf->pos), static_cast<size_t>(buf->last - buf->pos)},
-                *this);
+            source_begin_ = reinterpret_cast<char*>(buf->pos);
+            source_end_ = reinterpret_cast<char*>(buf->last);
+            hiding_->filter.feed({source_begin_, static_cast<size_t>(source_end_ - source_begin_)},
+                                 *this);
         }
         if (buf->last_buf) {
             hiding_->filter.finish(*this);
         }
+        end_run(copy_ != nullptr);
         if (!in_memory) {
             pass_on(buf);
             return;
         }
-        if (part_ != nullptr) {
-            part_->shadow = buf;
+        // Who has made the buffer shall make no more of them before this one has been sent.
+        if (last_ != nullptr) {
+            last_->shadow = buf;
         } else {
             buf->pos = buf->last;
         }
@@ -57,13 +66,15 @@ public:
 
     /** Called by the filter. */
     void pass(std::string_view text) {
-        if (failed_) {
+        const char* begin = text.data();
+        if (begin == end_of_run_) {
+            end_of_run_ += text.size();
             return;
         }
-        u_char* begin = to_ngx(text).data;
-        bool is_part = is_in_memory(source_) && begin >= source_->pos && begin < source_->last;
-        if (is_part) {
-            show(begin, begin + text.size());
+        end_run(true);
+        if (begin >= source_begin_ && begin < source_end_) {
+            begin_ = begin;
+            end_of_run_ = begin + text.size();
         } else {
             copy(text);
         }
@@ -72,36 +83,63 @@ public:
     bool failed() const { return failed_; }
 
 private:
-    void show(u_char* begin, u_char* end) {
-        if (part_ != nullptr && part_ == last_ && part_->last == begin) {
-            part_->last = end;
-            return;
+    /**
+     * Shows a run of the answer's bytes, or copies it. Where bytes are left out of each event,
+     * there is a run for each, and copying one takes less than a buffer of its own does.
+     */
+    void end_run(bool has_neighbour) {
+        std::string_view run(begin_, static_cast<size_t>(end_of_run_ - begin_));
+        begin_ = end_of_run_ = nullptr;
+        if (has_neighbour && run.size() <= kLongestCopy) {
+            copy(run);
+        } else if (!run.empty()) {
+            show(run);
         }
+    }
+
+    void show(std::string_view run) {
         ngx_buf_t* buf = add(&hiding_->free_parts);
         if (buf != nullptr) {
-            buf->start = buf->pos = begin;
-            buf->last = buf->end = end;
+            buf->start = buf->pos = to_ngx(run).data;
+            buf->last = buf->end = buf->pos + run.size();
             buf->memory = 1;
-            part_ = buf;
+            copy_ = nullptr;
         }
     }
 
     void copy(std::string_view text) {
-        ngx_buf_t* buf = add(&hiding_->free_copies);
-        if (buf == nullptr) {
-            return;
+        if (copy_ != nullptr && text.size() <= static_cast<size_t>(copy_->end - copy_->last)) {
+            copy_->last = ngx_cpymem(copy_->last, text.data(), text.size());
+        } else {
+            copy_to_more(text);
         }
-        if (buf->start == nullptr) {
-            buf->start =
-                static_cast<u_char*>(ngx_palloc(hiding_->pool, UsageChunkFilter::kMaxHeld));
+    }
+
+    void copy_to_more(std::string_view text) {
+        while (!text.empty() && !failed_) {
+            if ((copy_ == nullptr || copy_->last == copy_->end) && !begin_copy()) {
+                return;
+            }
+            size_t room = static_cast<size_t>(copy_->end - copy_->last);
+            size_t size = ngx_min(room, text.size());
+            copy_->last = ngx_cpymem(copy_->last, text.data(), size);
+            text.remove_prefix(size);
         }
-        failed_ = buf->start == nullptr;
-        if (!failed_) {
-            buf->pos = buf->start;
-            buf->end = buf->start + UsageChunkFilter::kMaxHeld;
-            buf->last = ngx_cpymem(buf->start, text.data(), text.size());
-            buf->temporary = 1;
+    }
+
+    bool begin_copy() {
+        copy_ = add(&hiding_->free_copies);
+        if (copy_ == nullptr) {
+            return false;
         }
+        if (copy_->start == nullptr) {
+            copy_->start = static_cast<u_char*>(ngx_palloc(hiding_->pool, kCopySize));
+        }
+        failed_ = copy_->start == nullptr;
+        copy_->pos = copy_->last = copy_->start;
+        copy_->end = copy_->start + kCopySize;
+        copy_->temporary = 1;
+        return !failed_;
     }
 
     /** A buffer without bytes, as it came. */
@@ -159,9 +197,12 @@ private:
 
     ChunkHiding* hiding_;
     ngx_chain_t** end_;
-    ngx_buf_t* source_ = nullptr;
-    ngx_buf_t* last_ = nullptr;  // of those made of the source
-    ngx_buf_t* part_ = nullptr;  // the last that shows its memory
+    const char* source_begin_ = nullptr;
+    const char* source_end_ = nullptr;
+    const char* begin_ = nullptr;       // of the source's bytes that are to be shown next,
+    const char* end_of_run_ = nullptr;  // and their end; nullptr where there are none
+    ngx_buf_t* last_ = nullptr;         // of those made of the source
+    ngx_buf_t* copy_ = nullptr;         // the last, if there may be room in it
     bool failed_ = false;
 };
 

@@ -1,17 +1,22 @@
-// A stream from which the usage chunk is taken: the same however it is cut, and what is missing are
-// whole events that have such a chunk.
+// A stream from which the usage is taken: the same however it is cut, and each event is what it was
+// less its usage, by Boost.JSON.
 
+#include <algorithm>
+#include <boost/json.hpp>
+#include <boost/json/src.hpp>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "core/sse.h"
 #include "core/usage_chunk.h"
 
 namespace {
 
 using namespace ai_limit;
+namespace json = boost::json;
 
 void require(bool holds) {
     if (!holds) {
@@ -43,13 +48,115 @@ std::string filtered(std::string_view stream, uint64_t cuts, size_t most) {
     return collector.passed;
 }
 
-/** Whether an event can be the one: it has both keys, if only in escapes. */
-bool can_be_chunk(std::string_view event) {
-    const bool escapes = event.find('\\') != event.npos;
-    return event.find("data") != event.npos && event.find('[') != event.npos &&
-           event.find('{') != event.npos &&
-           (escapes ||
-            (event.find("\"choices\"") != event.npos && event.find("\"usage\"") != event.npos));
+/** Whether an event may be changed: it has the key, if only in escapes. */
+bool may_have_usage(std::string_view event) {
+    return event.find("data") != event.npos &&
+           (event.find('\\') != event.npos || event.find("\"usage\"") != event.npos);
+}
+
+/** The data of an event. */
+std::string data_of(std::string_view event) {
+    struct Sink {
+        void data(std::string_view text) { all += text; }
+        void end_of_event() {}
+        std::string all;
+    } sink;
+    SseReader reader;
+    reader.feed(event, sink);
+    return sink.all;
+}
+
+/** The object that an event's data is; null where it is none, or Boost refuses it. */
+json::value document_of(std::string_view event) {
+    json::parse_options options;
+    options.allow_invalid_utf8 = true;
+    boost::system::error_code error;
+    json::value document = json::parse(data_of(event), error, {}, options);
+    return error || !document.is_object() ? json::value() : document;
+}
+
+bool is_empty(const json::value& value) {
+    return value.is_null() || value == json::value("") || value == json::array() ||
+           value == json::object() || value == json::value(json::array{nullptr});
+}
+
+/** The usage is to be left out. */
+bool is_hidden(const json::value& usage) {
+    if (!usage.is_object()) {
+        return usage.is_null();
+    }
+    for (const char* key : {"cost", "cost_in_usd_ticks"}) {
+        const json::value* cost = usage.get_object().if_contains(key);
+        if (cost != nullptr && !cost->is_null()) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** The usage is all that the event tells. */
+bool is_alone(const json::value& document) {
+    static constexpr std::string_view kEnvelope[] = {
+        "id",           "object",      "created",
+        "model",        "choices",     "usage",
+        "service_tier", "obfuscation", "system_fingerprint",
+        "provider"};
+    if (!document.is_object()) {
+        return false;
+    }
+    const json::object& members = document.get_object();
+    const json::value* choices = members.if_contains("choices");
+    const json::value* usage = members.if_contains("usage");
+    if (choices == nullptr || *choices != json::array() || usage == nullptr ||
+        !usage->is_object() || !is_hidden(*usage)) {
+        return false;
+    }
+    for (const auto& member : members) {
+        bool known = false;
+        for (const std::string_view name : kEnvelope) {
+            known = known || name == std::string_view(member.key().data(), member.key().size());
+        }
+        if (!known && !is_empty(member.value())) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** Whether the event is written as servers do: one usage, on one line, without escapes. */
+bool is_plain(std::string_view event) {
+    constexpr std::string_view kKey = "\"usage\"";
+    const size_t first = event.find(kKey);
+    return first != event.npos && event.find(kKey, first + 1) == event.npos &&
+           event.find('\\') == event.npos && data_of(event).find('\n') == std::string::npos;
+}
+
+/** An event that has passed as `seen`, which is empty where it was removed. */
+void require_less_usage(std::string_view event, std::string_view seen) {
+    json::value document = document_of(event);
+    if (document.is_null()) {
+        require(seen == event || may_have_usage(event));
+        return;
+    }
+    json::object& members = document.get_object();
+    const json::value* usage = members.if_contains("usage");
+    const bool hidden = usage != nullptr && is_hidden(*usage);
+    if (seen == event) {
+        require(!hidden || !is_plain(event));
+        return;
+    }
+    // A key may come twice, and Boost tells only the last one.
+    if (!is_plain(event)) {
+        require(may_have_usage(event));
+        return;
+    }
+    require(hidden);
+    require(seen.empty() == is_alone(document));
+    if (seen.empty()) {
+        return;
+    }
+    members.erase("usage");
+    require(document_of(seen) == document);
 }
 
 /** Takes an event from the front: up to its blank line, or all that is left. The first line is not
@@ -75,15 +182,28 @@ std::string_view take_event(std::string_view* stream, bool first) {
     return event;
 }
 
-/** What has passed is the stream, but for events that can be the one. */
-void require_subset(std::string_view passed, std::string_view stream) {
+/** Each event has passed, less its usage. */
+void require_all_but_usage(std::string_view passed, std::string_view stream) {
     for (bool first = true; !stream.empty(); first = false) {
         const std::string_view event = take_event(&stream, first);
         if (passed.substr(0, event.size()) == event) {
+            require_less_usage(event, event);
             passed.remove_prefix(event.size());
-        } else {
-            require(can_be_chunk(event));
+            continue;
         }
+        // It is removed, or begins and ends as before, and has lost something between.
+        std::string_view rest = passed;
+        const std::string_view seen = take_event(&rest, first);
+        const size_t same = static_cast<size_t>(
+            std::mismatch(event.begin(), event.end(), seen.begin(), seen.end()).first -
+            event.begin());
+        const size_t left = seen.size() - same;
+        const bool is_edited = seen.size() < event.size() && same > 0 && left > 0 &&
+                               event.substr(event.size() - left) == seen.substr(same);
+        const bool is_same_document =
+            is_edited && document_of(seen).is_object() && !is_alone(document_of(event));
+        require_less_usage(event, is_same_document ? seen : std::string_view());
+        passed = is_same_document ? rest : passed;
     }
     require(passed.empty());
 }
@@ -100,6 +220,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     require(filtered(stream, data[0], 1) == whole);
     require(filtered(stream, data[0], 40) == whole);
     require(filtered(stream, data[0], 400) == whole);
-    require_subset(whole, stream);
+    require_all_but_usage(whole, stream);
     return 0;
 }

@@ -42,6 +42,7 @@
 # of single APIs
 #   obfuscation=1    chat completions: OpenAI's padding
 #   nulls=0          chat completions: no "usage":null in a stream that ends with usage
+#   beside=WORD      chat completions: timings, error or citations beside the usage of a stream, or a cost in it
 #   running=1        chat completions: usage so far in every piece
 #   end=WORD         responses: "incomplete" or "failed" in place of "completed"
 #   updates=N        messages: so many events message_delta

@@ -50,42 +50,116 @@ std::string filtered(std::string_view stream) {
 
 const std::string kText =
     "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}],\"usage\":null}\n\n";
+const std::string kTextAlone = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
 const std::string kUsage =
     "data: {\"id\":\"c1\",\"choices\":[],\"usage\":{\"prompt_tokens\":5}}\n\n";
 const std::string kDone = "data: [DONE]\n\n";
 
-TEST(UsageChunk, IsTakenOut) {
-    EXPECT_EQ(filtered(kText + kUsage + kDone), kText + kDone);
+/** One event with this document, as the client sees it. */
+std::string seen(const std::string& document) {
+    const std::string stream = filtered("data: " + document + "\n\n" + kDone);
+    const size_t end = stream.find("\n\n");
+    EXPECT_EQ(stream.substr(stream.size() - kDone.size()), kDone);
+    return stream.size() == kDone.size() ? "" : stream.substr(6, end - 6);
+}
+
+TEST(UsageChunk, RemovesAnEventThatTellsOnlyUsage) {
+    EXPECT_EQ(filtered(kTextAlone + kUsage + kDone), kTextAlone + kDone);
     EXPECT_EQ(filtered(kUsage), "");
-    EXPECT_EQ(filtered(kText + kUsage + kUsage + kText), kText + kText);
+    EXPECT_EQ(filtered(kTextAlone + kUsage + kUsage + kTextAlone), kTextAlone + kTextAlone);
     EXPECT_EQ(filtered("data:{\"usage\" : { } ,\ndata:\"choices\": [ ]}\n\n" + kDone), kDone);
-    EXPECT_EQ(filtered(kText + "data: {\"choices\":[],\"usage\":{}}"), kText);
-    EXPECT_EQ(filtered(kText + "data: {\"choices\":[],\"usage\":{}}\n"), kText);
+    EXPECT_EQ(filtered(kTextAlone + "data: {\"choices\":[],\"usage\":{}}"), kTextAlone);
+    EXPECT_EQ(filtered(kTextAlone + "data: {\"choices\":[],\"usage\":{}}\n"), kTextAlone);
+    for (const std::string document : {
+             R"({"id":"c","object":"chat.completion.chunk","created":1,"model":"m","provider":"p",)"
+             R"("service_tier":"default","system_fingerprint":"fp","choices":[],)"
+             R"("usage":{"prompt_tokens":5,"prompt_tokens_details":{"cached_tokens":0}},)"
+             R"("obfuscation":"xyz"})",
+             R"({"choices":[],"usage":{},"error":null,"timings":{},"citations":[],"x":"",)"
+             R"("\u0069d":null,"y":[null]})",
+             R"({"choices":[],"usage":{"x":{"cost":1},"cost":null}})",
+         }) {
+        EXPECT_EQ(seen(document), "") << document;
+    }
+}
+
+TEST(UsageChunk, LeavesUsageOutOfAnEventThatTellsMore) {
+    const std::string usage = R"("usage":{"prompt_tokens":5,"details":{"x":"}\"{"}})";
+    for (const std::string rest : {
+             R"("choices":[],"timings":{"prompt_ms":1.5})",                // llama.cpp
+             R"("choices":[],"error":{"code":502,"message":"Provider"})",  // OpenRouter
+             R"("choices":[],"citations":["https://example.com"])",        // Perplexity
+             R"("choices":[],"cost":0.0001)",
+             R"("choices":[],"x":false)",
+             R"("choices":[],"x":0)",
+             R"("choices":[],"x":[[]])",
+             R"("choices":[],"prompt_filter_results":[{"prompt_index":0}])",
+             R"("choices":[],"ids":"c1")",
+             R"("choices":[null])",
+             R"("choices":[{"delta":{"content":"x"},"finish_reason":"stop"}])",
+             R"("choices":{})",
+             R"("choices":null)",
+             R"("id":"c1")",
+         }) {
+        EXPECT_EQ(seen("{" + rest + "," + usage + "}"), "{" + rest + "}");
+        EXPECT_EQ(seen("{" + usage + "," + rest + "}"), "{" + rest + "}");
+        EXPECT_EQ(seen("{\"id\":\"c1\"," + usage + "," + rest + "}"),
+                  "{\"id\":\"c1\"," + rest + "}");
+        EXPECT_EQ(seen("{ \"id\" : \"c1\" , \"usage\" : {} , " + rest + " }"),
+                  "{ \"id\" : \"c1\"  , " + rest + " }");
+    }
+    EXPECT_EQ(seen(R"({"usage":{"a":1}})"), "{}");
+    EXPECT_EQ(seen(R"({ "usage":{"a":1} })"), "{ }");
+}
+
+TEST(UsageChunk, LeavesOutANullUsage) {
+    EXPECT_EQ(filtered(kText + kUsage + kText + kDone), kTextAlone + kTextAlone + kDone);
+    EXPECT_EQ(seen(R"({"choices":[],"usage":null})"), R"({"choices":[]})");
+    EXPECT_EQ(seen(R"({"usage":null,"choices":[]})"), R"({"choices":[]})");
+    EXPECT_EQ(seen(R"({"usage" :	null , "choices":[]})"), R"({"choices":[]})");
+    EXPECT_EQ(seen(R"({"a":1, "usage" : null ,"b":2})"), R"({"a":1 ,"b":2})");
+    EXPECT_EQ(seen(R"({"usage":null})"), "{}");
+    EXPECT_EQ(filtered("data: {\"a\":1,\ndata: \"usage\":null}\n\n"),
+              "data: {\"a\":1,\ndata: \"usage\":null}\n\n");
+}
+
+TEST(UsageChunk, AUsageWithACostStays) {
+    for (const std::string document : {
+             R"({"choices":[],"usage":{"prompt_tokens":5,"cost":0.0001}})",
+             R"({"choices":[],"usage":{"cost":{"total_cost":1},"prompt_tokens":5}})",
+             R"({"choices":[],"usage":{"cost":0}})",
+             R"({"choices":[{"delta":{}}],"usage":{"cost_in_usd_ticks":37756000},"x":1})",
+         }) {
+        EXPECT_EQ(seen(document), document);
+    }
 }
 
 TEST(UsageChunk, AllElsePasses) {
     for (const std::string document : {
              R"({"choices":[],"prompt_filter_results":[{}]})",  // Azure's first one
-             R"({"choices":[],"usage":null})",
              R"({"choices":[],"usage":[]})",
+             R"({"choices":[],"usage":[null]})",
              R"({"choices":[],"usage":"{}"})",
-             R"({"choices":[null],"usage":{}})",
-             R"({"choices":[{"delta":{"content":"x"}}],"usage":{"prompt_tokens":5}})",
-             R"({"choices":{},"usage":{}})",
-             R"({"choices":null,"usage":{}})",
-             R"({"usage":{}})",
+             R"({"choices":[],"usage":"null"})",
+             R"({"choices":[],"usage":0})",
+             R"({"choices":[{"usage":null}],"x":{"usage":{}}})",
              R"({"x":{"choices":[],"usage":{}}})",
              R"([{"choices":[],"usage":{}}])",
+             R"([{"usage":null}])",
              R"({"choices":[],"usage":{}}})",
              R"({"choices":[],"usage":{})",
+             R"({"choices":[],"usage":null)",
              R"({"choices":[],"usage":{},"usage":null})",
-             R"({"choices":[],"choices":[1],"usage":{}})",
-             R"({"choices":[],"choices":{},"usage":{}})",
+             R"({"choices":[],"usage":null,"usage":{}})",
+             R"({"choices":[],"us\u0061ge":null})",
+             R"("usage":null)",
+             R"({"text":"\"usage\":null"})",
          }) {
-        const std::string stream = "data: " + document + "\n\n" + kDone;
-        EXPECT_EQ(filtered(stream), stream);
+        EXPECT_EQ(seen(document), document);
     }
-    EXPECT_EQ(filtered(R"(data: {"choices":[1],"choices":[],"usage":null,"usage":{}})"), "");
+    EXPECT_EQ(seen(R"({"choices":[],"choices":[1],"usage":{}})"),
+              R"({"choices":[],"choices":[1]})");
+    EXPECT_EQ(seen(R"({"choices":[1],"choices":[],"usage":{}})"), "");
 }
 
 TEST(UsageChunk, WhatStandsAroundItStays) {
@@ -93,6 +167,8 @@ TEST(UsageChunk, WhatStandsAroundItStays) {
               ": ping\n\n: pong\n\n" + kDone);
     EXPECT_EQ(filtered("event: x\n\nretry: 1\n" + kUsage + "id: 1"), "event: x\n\nid: 1");
     EXPECT_EQ(filtered("\n\n\n" + kUsage + "\n\n" + kDone), "\n\n\n\n\n" + kDone);
+    EXPECT_EQ(filtered("event: x\nid: 1\n" + kText + ": ping\n" + kText),
+              "event: x\nid: 1\n" + kTextAlone + ": ping\n" + kTextAlone);
 }
 
 TEST(UsageChunk, ALineEndGoesWithItsLine) {
@@ -108,12 +184,12 @@ TEST(UsageChunk, WholeEventsGoOnAtOnce) {
     UsageChunkFilter filter;
     Collector collector;
     filter.feed(kText + ": ping\n\n" + kText.substr(0, 10), collector);
-    EXPECT_EQ(collector.passed, kText + ": ping\n\n");
+    EXPECT_EQ(collector.passed, kTextAlone + ": ping\n\n");
     filter.feed(kText.substr(10), collector);
-    EXPECT_EQ(collector.passed, kText + ": ping\n\n" + kText);
+    EXPECT_EQ(collector.passed, kTextAlone + ": ping\n\n" + kTextAlone);
     filter.feed(": pi", collector);
     filter.feed("ng\n\n", collector);
-    EXPECT_EQ(collector.passed, kText + ": ping\n\n" + kText + ": ping\n\n");
+    EXPECT_EQ(collector.passed, kTextAlone + ": ping\n\n" + kTextAlone + ": ping\n\n");
 }
 
 TEST(UsageChunk, TextIsHandedOverWhereItLies) {
@@ -125,31 +201,50 @@ TEST(UsageChunk, TextIsHandedOverWhereItLies) {
         const char* expected;
         int calls = 0;
     };
-    const std::string piece = kText + kText + kText;
+    const std::string piece = kTextAlone + kTextAlone + kTextAlone;
     Sink sink{piece.data()};
     UsageChunkFilter filter;
     filter.feed(piece, sink);
     EXPECT_EQ(sink.calls, 1);
 }
 
-TEST(UsageChunk, AnEventThatIsTooLongToHoldPasses) {
+TEST(UsageChunk, AnEventThatIsTooLongToHoldKeepsAllButItsUsage) {
     const std::string padding(UsageChunkFilter::kMaxHeld, ' ');
-    const std::string usage = "data: {\"choices\":[]," + padding + "\"usage\":{}}\n\n";
-    for (const size_t most : {size_t{1}, size_t{1000}, usage.size()}) {
-        EXPECT_TRUE(filtered(usage, most) == usage);
+    const std::string rest = "data: {\"choices\":[]," + padding + "\"x\":1";
+    const std::string large = R"("usage":{"text":")" + std::string(3000, 'x') + "\"}";
+    for (const std::string& usage :
+         {std::string(R"("usage":{})"), std::string(R"("usage":null)"), large}) {
+        const std::string last = rest + "," + usage + "}\n\n";
+        const std::string first = "data: {" + usage + "," + rest.substr(7) + "}\n\n";
+        const std::string middle = rest + "," + usage + "," + rest.substr(7) + "}\n\n";
+        for (const size_t most : {size_t{1}, size_t{7}, size_t{1000}, last.size() * 3}) {
+            EXPECT_TRUE(filtered(last, most) == rest + "}\n\n") << most << usage.substr(0, 20);
+            EXPECT_TRUE(filtered(first, most) == rest + "}\n\n") << most << usage.substr(0, 20);
+            EXPECT_TRUE(filtered(middle, most) == rest + "," + rest.substr(7) + "}\n\n") << most;
+        }
     }
-    const size_t excess = usage.size() - UsageChunkFilter::kMaxHeld;
-    const std::string longest = usage.substr(0, 20) + usage.substr(20 + excess);
-    for (const size_t most : {size_t{1}, size_t{1000}, longest.size()}) {
-        EXPECT_EQ(filtered(longest, most), "");
-    }
-    EXPECT_EQ(filtered(usage + kUsage + kText, 100), usage + kText);
+    const std::string only = "data: {\"choices\":[]," + padding + "\"usage\":{}}\n\n";
+    EXPECT_TRUE(filtered(only + kUsage + kText, 100) == only + kTextAlone)
+        << "the comma has gone on long before";
+}
 
+TEST(UsageChunk, AnEventThatIsTooLongToHoldGoesOnBeforeItEnds) {
+    const std::string padding(UsageChunkFilter::kMaxHeld, ' ');
     UsageChunkFilter filter;
     Collector collector;
-    const std::string begun = kText + "data: {\"x\":\"" + padding;
-    filter.feed(begun, collector);
-    EXPECT_EQ(collector.passed, begun);
+    const std::string begun = "data: {\"x\":\"" + padding;
+    filter.feed(kText + begun, collector);
+    EXPECT_GE(collector.passed.size() + 64, (kTextAlone + begun).size());
+    EXPECT_EQ((kTextAlone + begun).substr(0, collector.passed.size()), collector.passed);
+}
+
+TEST(UsageChunk, AUsageThatIsTooLongToHoldPasses) {
+    const std::string event = "data: {\"x\":[" + std::string(UsageChunkFilter::kMaxHeld, '1') +
+                              "],\"usage\":{\"y\":[" +
+                              std::string(2 * UsageChunkFilter::kMaxHeld, '1') + "]}}\n\n";
+    for (const size_t most : {size_t{100}, size_t{5000}}) {
+        EXPECT_TRUE(filtered(event + kText, most) == event + kTextAlone);
+    }
 }
 
 TEST(UsageChunk, IsFoundAmongEventsThatAreAlike) {
@@ -161,35 +256,65 @@ TEST(UsageChunk, IsFoundAmongEventsThatAreAlike) {
     const std::string some = event("b\\n", "") + event("a", "") + event("", "");
     EXPECT_EQ(filtered(some + event("c", chunk) + some + event("d", chunk) + event("e", chunk)),
               some + some);
-    // one that is too long to be taken out says nothing of the others
-    const std::string longest = event(std::string(UsageChunkFilter::kMaxHeld, 'x'), chunk);
-    EXPECT_TRUE(filtered(some + longest + event("c", chunk), SIZE_MAX) == some + longest);
+    // an event that is too long to be removed says nothing of the others
+    const std::string text(UsageChunkFilter::kMaxHeld, 'x');
+    EXPECT_TRUE(filtered(some + event(text, chunk) + event("c", chunk), SIZE_MAX) ==
+                some + event(text, "\"choices\":[],"));
 }
 
-TEST(UsageChunk, OnlyItIsTakenOutHoweverTheStreamIsCut) {
-    const std::string parts[] = {
-        kText,
-        kText,
-        "data: {\"choices\":[{\"delta\":{\"content\":\"you\\n\"}}],\"usage\":null}\n\n",
-        kDone,
-        "\r\n",
-        "\n",
-        "\r",
-        ": x\n\n",
-        "event: y\n",
-        "data: {}\r\n\r\n",
+TEST(UsageChunk, ANullUsageIsLeftOutOfEventsThatAreAlike) {
+    const auto event = [](const std::string& text, const std::string& usage) {
+        return "data: {\"choices\":[{\"delta\":{\"content\":\"" + text + "\"}}]" + usage +
+               ",\"obfuscation\":\"" + std::string(text.size() % 5, 'x') + "\"}\n\n";
     };
+    for (const std::string usage : {",\"usage\":null", ", \"usage\" : null"}) {
+        std::string stream;
+        std::string expected;
+        for (const char* text :
+             {"a", "", "be", "\\n", "c", "caf\xC3\xA9", "longer than the others"}) {
+            for (int i = 0; i < 10; ++i) {
+                stream += event(text, usage);
+                expected += event(text, "");
+            }
+        }
+        for (const size_t most : {size_t{1}, size_t{50}, size_t{1000}, stream.size()}) {
+            EXPECT_EQ(filtered(stream, most), expected) << most;
+        }
+    }
+    const std::string stream = event("a", ",\"usage\":null") + event("b", ",\"usage\":null") +
+                               event("c", "") + event("d", "") + event("e", ",\"usage\":null");
+    EXPECT_EQ(filtered(stream),
+              event("a", "") + event("b", "") + event("c", "") + event("d", "") + event("e", ""));
+}
+
+TEST(UsageChunk, EachEventIsSeenWithoutItsUsageHoweverTheStreamIsCut) {
+    const auto with = [](const std::string& rest, const std::string& usage) {
+        return "data: {\"choices\":" + rest + usage + "}\n\n";
+    };
+    const std::string plain[] = {
+        R"([{"delta":{"content":"Hi"}}])",
+        R"([{"delta":{"content":"you\n"}}])",
+        R"([],"error":{"message":"x"})",
+        R"([],"timings":{"n":1},"x":[{"usage":null}])",
+    };
+    const std::string around[] = {
+        kDone, "\r\n", "\n", "\r", ": x\n\n", "event: y\n", "data: {}\r\n\r\n"};
     Random random(3);
     for (int i = 0; i < 300; ++i) {
         std::string expected;
         std::string stream;
         for (uint64_t n = random.below(8); n > 0; --n) {
-            const std::string& part = random.one_of(parts);
-            expected += part;
-            stream += part;
-            const bool between =
-                expected.size() >= 2 && expected.substr(expected.size() - 2) == "\n\n";
-            stream += between && random.one_in(2) ? kUsage : "";
+            if (random.one_in(2)) {
+                const std::string& part = random.one_of(around);
+                expected += part;
+                stream += part;
+                continue;
+            }
+            const std::string& rest = random.one_of(plain);
+            const char* const usages[] = {"", ",\"usage\":null", ",\"usage\":{\"a\":1}"};
+            expected += with(rest, "");
+            stream += with(rest, random.one_of(usages));
+            stream += random.one_in(2) ? kUsage : "";
         }
         EXPECT_EQ(filtered(stream), expected);
     }

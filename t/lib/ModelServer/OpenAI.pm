@@ -63,6 +63,13 @@ sub call_deltas {
     );
 }
 
+# What some servers tell beside the usage in the last piece, or in it.
+my %BESIDE = (
+    timings   => {timings => {prompt_ms => 1.5}},                                 # llama.cpp
+    error     => {error => {code => 502, message => 'Provider died'}},            # OpenRouter
+    citations => {citations => ['https://example.com/']},                         # xAI
+);
+
 sub chat_stream {
     my ($request) = @_;
     my $wishes = $request->{wishes};
@@ -93,7 +100,9 @@ sub chat_stream {
     push @events, map { $delta->($_) } call_deltas($call) if $call;
     my @end = $chunk->(choices => [{index => 0, finish_reason => $call ? 'tool_calls' : 'stop', delta => {}}],
         $unasked eq 'last' ? (usage => usage($request)) : ());
-    push @end, $chunk->(choices => [], usage => usage($request)) if $with_usage;
+    my $beside = $wishes->{beside} // '';
+    my $usage = {%{usage($request)}, $beside eq 'cost' ? (cost => 0.0125) : ()};
+    push @end, $chunk->(choices => [], usage => $usage, %{$BESIDE{$beside} // {}}) if $with_usage;
     push @end, "data: [DONE]\n\n";
     return long_stream($wishes->{size}, $events[-1], \@end) if $wishes->{size};
     return sse($request, @events, @end);
