@@ -18,7 +18,7 @@ my $t = AiLimit::Tokens->start(
     policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;"
         . 'ai_limit_policy early key=$http_x_key rate=100r/month phase=preaccess;'
         . 'proxy_cache_path %%DIR%%/cache keys_zone=answers:1m;',
-    server => 'ai_limit_include_usage on;',
+    server => 'ai_limit_include_usage on; ai_limit_unreadable_body estimate;',
     locations => <<'CONF',
         ai_limit tokens;
         location / { proxy_pass http://model; }

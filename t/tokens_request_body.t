@@ -30,6 +30,7 @@ CONF
     server => "listen 127.0.0.1:%%PORT_1%%$listen; $http2 client_max_body_size 2m;",
     locations => <<'CONF',
         ai_limit tokens;
+        ai_limit_unreadable_body estimate;
         location / { proxy_pass http://model; }
         location /file/ { client_body_buffer_size 1k; proxy_pass http://model/; }
         location /only_file/ { client_body_in_file_only clean; proxy_pass http://model/; }

@@ -25,7 +25,7 @@ my @names = sort keys %policies;
 my $t = AiLimit::Tokens->start(
     left => \@names,
     policies => join('', map { "ai_limit_policy $_ key=\$http_x_key rate=1t/month burst=$LIMIT $policies{$_};\n" } @names),
-    server => 'add_header X-Remaining $ai_limit_remaining always;',
+    server => 'ai_limit_unreadable_body estimate; add_header X-Remaining $ai_limit_remaining always;',
     locations => join('', map { "location /$_/ { ai_limit $_; proxy_pass http://model/; }\n" } @names) . <<'CONF',
         location / { ai_limit tokens; proxy_pass http://model; }
         location /several/ { ai_limit none fixed tokens outputs; proxy_pass http://model/; }

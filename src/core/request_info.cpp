@@ -520,10 +520,17 @@ Amount RequestInfo::prompt_estimate() const {
     return at_most((characters_.count() + others) / kCharactersPerToken + prompt_tokens_ + framing);
 }
 
-bool RequestInfo::unreadable() const {
+std::string_view RequestInfo::why_unreadable() const {
+    if (failed_) {
+        return "The coding or the character encoding of the request body cannot be read.";
+    }
     const bool malformed =
         scanner_.is_malformed() || (finished_ && !scanner_.is_complete() && !scanner_.is_blank());
-    return failed_ || ambiguous_ || malformed;
+    if (malformed) {
+        return form_ ? "The form in the request body is malformed."
+                     : "The request body is neither valid JSON nor a form.";
+    }
+    return ambiguous_ ? "Keys of the request body say different things." : std::string_view();
 }
 
 bool RequestInfo::edit_to_include_usage(BodyEdit* edit) const {

@@ -50,6 +50,9 @@ public:
      * first value: so both have to say the same. */
     void set_form() { form_ = true; }
 
+    /** Keys that somebody else has read say different things. */
+    void set_disagreeing() { ambiguous_ = true; }
+
     /** The body has ended, and counts as so many bytes where it is unreadable. Until then the
      * answers below are about what has come so far. */
     void finish(uint64_t body_size) {
@@ -100,7 +103,10 @@ public:
      * The body cannot be read: it is neither one JSON document nor a form, or not yet, or its keys
      * disagree. An empty one is readable. Model and limit are what stood before the mistake.
      */
-    bool unreadable() const;
+    bool unreadable() const { return !why_unreadable().empty(); }
+
+    /** Why, as a sentence for the client; empty where it is readable. Static. */
+    std::string_view why_unreadable() const;
 
     /**
      * The edit of the body that asks for the usage on behalf of a client that did not. False, and

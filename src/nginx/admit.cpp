@@ -319,6 +319,48 @@ ngx_int_t decide(ngx_http_request_t* r, const PolicySet& set, Evaluation* one, b
     return rc;
 }
 
+bool wants_body(const PolicyConf& policy, const Charge& charge) {
+    return charge.settled_later || policy.after_body;
+}
+
+/**
+ * Whether some policy that may refuse counts by the body, be it that it has no key only because the
+ * body names none.
+ */
+bool must_read_body(const PolicySet& set, const Evaluation& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        const PolicyConf* policy = one.parts[i].policy;
+        if (policy != nullptr && !policy->dry_run && wants_body(*policy, one.charges[i])) {
+            return true;
+        }
+    }
+    for (ngx_uint_t i = 0; i < set.count; ++i) {
+        const PolicyConf* policy = set.policies[i];
+        if (policy->after_body && !policy->dry_run && !was_evaluated(one.earlier, policy)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Refuses a request before anything is decided: no policy knows what it is about. */
+ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, std::string_view why,
+                        Evaluation* one) {
+    RequestContext* context = find_context(r);
+    for (ngx_uint_t i = 0; i < one->count; ++i) {
+        const PolicyConf* policy = one->parts[i].policy;
+        bool refuses = policy != nullptr && wants_body(*policy, one->charges[i]);
+        one->charges[i].verdict = refuses ? Verdict::kRefused : Verdict::kPassed;
+    }
+    one->refused = true;
+    count_results(*one);
+    one->count = 0;
+    one->spared = &conf.list->access;
+    context->latest = one;
+    context->refusal_status = NGX_HTTP_BAD_REQUEST;
+    return refuse_unreadable_body(r, why);
+}
+
 /** Decides, when all is known that will be. */
 ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
                            Evaluation* one) {
@@ -383,6 +425,13 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
     one->dry_run = conf.dry_run;
     bool needs_body = tokens->later != 0 || has_tokens(*one) ||
                       (includes_usage(conf, set) && is_for_completions(r));
+    if (!waits && !one->dry_run && conf.unreadable_body == ngx_uint_t(UnreadableBody::kReject) &&
+        must_read_body(set, *one)) {
+        const RequestInfo* info = read_request_info(r);
+        if (info != nullptr && info->unreadable()) {
+            return refuse_unread(r, conf, info->why_unreadable(), one);
+        }
+    }
     if (!waits || !needs_body) {
         return decide_with_body(r, conf, set, one);
     }

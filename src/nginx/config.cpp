@@ -259,6 +259,7 @@ void* ngx_http_ai_limit_create_loc_conf(ngx_conf_t* cf) {
     conf->log_level = NGX_CONF_UNSET_UINT;
     conf->usage = static_cast<UsagePaths*>(NGX_CONF_UNSET_PTR);
     conf->include_usage = NGX_CONF_UNSET;
+    conf->unreadable_body = NGX_CONF_UNSET_UINT;
     return conf;
 }
 
@@ -281,6 +282,8 @@ char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t*, void* parent, void* child) {
     ngx_conf_merge_uint_value(conf->log_level, prev->log_level, NGX_LOG_ERR);
     ngx_conf_merge_ptr_value(conf->usage, prev->usage, nullptr);
     ngx_conf_merge_value(conf->include_usage, prev->include_usage, 0);
+    ngx_conf_merge_uint_value(conf->unreadable_body, prev->unreadable_body,
+                              static_cast<ngx_uint_t>(UnreadableBody::kReject));
     return NGX_CONF_OK;
 }
 

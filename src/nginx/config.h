@@ -167,6 +167,9 @@ enum class WebSocket : uint8_t {
     kPass
 };
 
+/** What happens to a request whose body should be read and cannot be. */
+enum class UnreadableBody : uint8_t { kReject, kEstimate };
+
 struct LocConf {
     PolicyList* list;  // null: none
     ngx_uint_t headers;
@@ -179,6 +182,7 @@ struct LocConf {
     ngx_uint_t log_level;
     const UsagePaths* usage;  // null: automatic
     ngx_flag_t include_usage;
+    ngx_uint_t unreadable_body;  // an UnreadableBody
     bool api_writes;  // ai_limit_api write=on; not inherited, like the handler that it sets
 };
 

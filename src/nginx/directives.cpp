@@ -281,6 +281,20 @@ char* ngx_http_ai_limit_log_level(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     return mistake(cf, "unknown level", arguments(cf)[0], ", expected info, notice, warn or error");
 }
 
+char* ngx_http_ai_limit_unreadable_body(ngx_conf_t* cf, ngx_command_t*, void* conf) {
+    LocConf* loc = static_cast<LocConf*>(conf);
+    if (loc->unreadable_body != NGX_CONF_UNSET_UINT) {
+        return const_cast<char*>("is duplicate");
+    }
+    std::string_view word = view(arguments(cf)[0]);
+    if (word != "reject" && word != "estimate") {
+        return mistake(cf, "unknown word", arguments(cf)[0], ", expected reject or estimate");
+    }
+    loc->unreadable_body = static_cast<ngx_uint_t>(word == "reject" ? UnreadableBody::kReject
+                                                                    : UnreadableBody::kEstimate);
+    return NGX_CONF_OK;
+}
+
 char* ngx_http_ai_limit_usage(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     LocConf* loc = static_cast<LocConf*>(conf);
     if (loc->usage != NGX_CONF_UNSET_PTR) {

@@ -46,6 +46,9 @@ ngx_command_t commands[] = {
     {ngx_string("ai_limit_dry_run"), kEverywhere | NGX_CONF_FLAG, ngx_conf_set_flag_slot,
      NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocConf, dry_run), nullptr},
 
+    {ngx_string("ai_limit_unreadable_body"), kEverywhere | NGX_CONF_TAKE1,
+     ngx_http_ai_limit_unreadable_body, NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
+
     {ngx_string("ai_limit_log_level"), kEverywhere | NGX_CONF_TAKE1, ngx_http_ai_limit_log_level,
      NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
 

@@ -61,7 +61,7 @@ ngx_int_t read_text(ngx_http_request_t* r, TokenContext* tokens) {
     }
     feed(form.end(), info, fields);
     if (fields != nullptr && fields->disagree()) {
-        info->fail();
+        info->set_disagreeing();
     }
     if (text.is_plain() && !form.is_form()) {
         info->set_offset_in_body(text.mark_size());

@@ -62,6 +62,12 @@ Evaluation* make_context(ngx_http_request_t* r, ngx_uint_t count, RequestContext
  */
 Evaluation* add_evaluation(ngx_http_request_t* r, RequestContext* context, ngx_uint_t count);
 
+/** Whether the request was refused before any policy decided: its body cannot be read. */
+inline bool is_refused_undecided(const RequestContext& context) {
+    const Evaluation* latest = context.latest;
+    return latest != nullptr && latest->refused && latest->count == 0;
+}
+
 /** Whether a dry run alone kept the decision from refusing. */
 bool would_refuse(const Evaluation& one);
 

@@ -40,7 +40,10 @@ bool report_for(ngx_http_request_t* r, ngx_http_variable_value_t* v, Report* rep
 
 ngx_int_t status_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t) noexcept {
     Report report;
-    if (report_for(r, v, &report)) {
+    RequestContext* context = find_context(r);
+    if (context != nullptr && is_refused_undecided(*context)) {
+        set_value(v, "REJECTED");
+    } else if (report_for(r, v, &report)) {
         set_value(v, report.refused ? "REJECTED" : report.dry_run ? "REJECTED_DRY_RUN" : "PASSED");
     }
     return NGX_OK;

@@ -1,0 +1,143 @@
+# A request body that should be read and cannot be is refused, or counts with its bytes. Nothing else is.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use JSON::PP qw(decode_json);
+use Test::More;
+
+use AiLimit::Http;
+use AiLimit::Tokens;
+use ModelServer::Encoding qw(encoder);
+
+my $LIMIT = 1_000_000;
+my $t = AiLimit::Tokens->start(
+    policies => <<"CONF",
+    ai_limit_policy tokens   key=\$http_x_key rate=1t/month burst=$LIMIT;
+    ai_limit_policy fixed    key=\$http_x_key rate=1t/month burst=$LIMIT reserve=10;
+    ai_limit_policy by_model key=\$ai_limit_model rate=1r/month burst=100;
+    ai_limit_policy count    key=\$http_x_key rate=1r/month burst=100;
+    ai_limit_policy trial    key=\$http_x_key rate=1t/month burst=$LIMIT dry_run;
+CONF
+    server => 'client_max_body_size 4m; client_body_buffer_size 16k;',
+    locations => <<'CONF',
+        location / { ai_limit tokens; proxy_pass http://model; }
+        location /fixed/ { ai_limit fixed; proxy_pass http://model/; }
+        location /by_model/ { ai_limit by_model; proxy_pass http://model/; }
+        location /estimate/ { ai_limit tokens; ai_limit_unreadable_body estimate; proxy_pass http://model/; }
+        location /count/ { ai_limit count; proxy_pass http://model/; }
+        location /trial/ { ai_limit trial; proxy_pass http://model/; }
+        location /dry_run/ { ai_limit tokens; ai_limit_dry_run on; proxy_pass http://model/; }
+        location /page/ { ai_limit tokens count; error_page 400 = /other; proxy_pass http://model/; }
+        location = /other { ai_limit count; return 400 "another page\n"; }
+        location /api/limits/ { ai_limit_api; }
+CONF
+);
+
+my $chat = chat();
+my $packed = encoder({encoding => 'gzip'})->($chat, 1);
+my $bomb = encoder({encoding => 'gzip'})->(chat(text => 'x' x 3_000_000), 1);
+# name => [body, what the client is told, Content-Encoding]
+my $json = qr/is neither valid JSON nor a form/;
+my $coding = qr/coding or the character encoding/;
+my %bodies = (
+    'plain text' => ['What is the capital of France?', $json],
+    'any bytes' => [join('', map { chr } 0 .. 255), $json],
+    'JSON that is cut' => [substr($chat, 0, -1), $json],
+    'JSON and more behind it' => ["$chat x", $json],
+    'Spellings that disagree' => ['{"model":"a","Model":"b"}', qr/Keys .* say different things/],
+    'an unknown coding' => [$packed, $coding, 'zstd'],
+    'two codings' => [$packed, $coding, 'gzip, gzip'],
+    'gzip that is cut' => [substr($packed, 0, -12), $coding, 'gzip'],
+    'gzip and more behind it' => ["${packed}x", $coding, 'gzip'],
+    'gzip without its coding' => [$packed, $json],
+    'a coding that it does not have' => [$chat, $coding, 'gzip'],
+    'a bomb' => [$bomb, $coding, 'gzip'],
+    'half a character' => ["{\0}\0 ", $coding],
+);
+
+subtest 'are refused' => sub {
+    for my $path ('', '/fixed', '/by_model') {
+        $t->new_client;
+        for my $name (sort keys %bodies) {
+            my $answer = send_body("$path/v1/chat/completions", $name);
+            is $answer->{status}, 400, "$path: $name";
+            my $error = decode_json($answer->{body})->{error};
+            is $error->{type}, 'invalid_request_error', 'in the format of the path';
+            like $error->{message}, $bodies{$name}[1], 'which says why';
+            is $answer->{log}{result}, 'REJECTED', 'and is logged so';
+        }
+        is $t->left, $LIMIT, 'and cost nothing';
+    }
+    like $t->nginx->error_log, qr/refusing a request whose body cannot be read: The request body is neither valid JSON nor a form,/, 'and the error log';
+    my %rejected = get($t->port, '/api/limits/metrics')->{body} =~ /^ai_limit_requests_total\{[^}]*policy="(\w+)"[^}]*result="rejected"[^}]*\} (\d+)/mg;
+    is $rejected{$_}, scalar(keys %bodies), "and counted: $_" for qw(tokens fixed);
+};
+
+subtest 'are estimated where that is wanted' => sub {
+    for my $name (grep { $_ ne 'a bomb' } sort keys %bodies) {
+        $t->new_client;
+        my $answer = send_body('/estimate/raw', $name);
+        my $tokens = int(length($bodies{$name}[0]) / 4);
+        is $answer->{status}, 200, $name;
+        if ($name =~ /^gzip (?:that|and)/) {
+            # Where it becomes more, as far as it is read, that counts.
+            ok $answer->{log}{reserved} > $tokens, "more than a quarter of its bytes is held: $answer->{log}{reserved}";
+        }
+        else {
+            is $answer->{log}{reserved}, $tokens, 'a quarter of its bytes is held';
+        }
+        is $answer->{log}{in}, $answer->{log}{reserved}, 'and charged';
+    }
+    my $held = send_body('/estimate/raw', 'a bomb')->{log}{reserved};
+    ok $held > 250_000, "a bomb, as far as it is read: $held";
+};
+
+subtest 'change nothing where nobody counts by them' => sub {
+    for my $path ('/count', '/trial', '/dry_run') {
+        $t->new_client;
+        for my $name (sort keys %bodies) {
+            my $answer = send_body("$path/raw", $name);
+            is $answer->{status}, 200, "$path: $name";
+            isnt $answer->{log}{result}, 'REJECTED', 'is not refused';
+        }
+    }
+};
+
+subtest 'what is readable' => sub {
+    $t->new_client;
+    my %readable = (
+        'a form with files' => ["--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n\x01\r\n--b--\r\n", 'multipart/form-data; boundary=b'],
+        'a form' => ['a=b&c=d', 'application/x-www-form-urlencoded'],
+        'JSON that curl takes for a form' => [$chat, 'application/x-www-form-urlencoded'],
+        'JSON of any type' => [$chat, 'text/plain'],
+        'white space' => [" \r\n", 'application/json'],
+        'nothing' => ['', 'application/json'],
+    );
+    for my $name (sort keys %readable) {
+        my ($body, $type) = @{$readable{$name}};
+        my $answer = $t->ask('/raw', undef, method => 'POST', body => $body, headers => ['Content-Type' => $type]);
+        is $answer->{status}, 200, $name;
+    }
+    is $t->ask('/v1/models')->{status}, 200, 'no body';
+    my $answer = $t->ask('/raw', undef, method => 'POST', body => '{"a":1', headers => ['Content-Type' => 'multipart/form-data; boundary=b']);
+    is $answer->{status}, 400, 'not what begins like JSON and claims to be a form';
+};
+
+subtest 'with an error_page' => sub {
+    $t->new_client;
+    my $answer = send_body('/page/raw', 'plain text');
+    is "$answer->{status} $answer->{body}", "400 another page\n", 'that page answers';
+    is $t->ask('/count/v1/models')->{headers}{'x-ratelimit-remaining'}, 99, 'and policies in requests charge nothing';
+};
+
+$t->stop;
+done_testing;
+
+sub send_body {
+    my ($path, $name) = @_;
+    my ($body, undef, $encoding) = @{$bodies{$name}};
+    return $t->ask($path, $body, headers => [defined $encoding ? ('Content-Encoding' => $encoding) : ()]);
+}
