@@ -1,14 +1,17 @@
 #include "core/algorithm.h"
 
 #include "core/fixed_window.h"
+#include "core/slot_wait.h"
 #include "core/token_bucket.h"
 
 namespace ai_limit {
 
 namespace {
 
-/** Nobody knows when a request in flight will end. */
-constexpr Millis kInFlightWait = 1000;
+/** Nobody knows when a request in flight will end: what is likely, where that is known. */
+Millis slot_wait(const ConcurrencyState& state) {
+    return state.likely_wait != 0 ? static_cast<Millis>(state.likely_wait) : kShortestSlotWait;
+}
 
 void advance_token_bucket(const Limit& limit, State* state, Millis now) {
     StateHead head = state->head;
@@ -78,9 +81,10 @@ Millis until_back_other(const Limit& limit, const State& state, Amount amount, N
         case Algorithm::kFixedWindow:
             return fixed_window::until_back(state.fixed_window, amount, now.wall);
         case Algorithm::kConcurrency:
+            return amount == 0 ? 0 : slot_wait(state.concurrency);
         case Algorithm::kHold:
         case Algorithm::kLedger:
-            return amount == 0 ? 0 : kInFlightWait;
+            return amount == 0 ? 0 : kShortestSlotWait;
     }
     return 0;
 }

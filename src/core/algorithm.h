@@ -49,8 +49,8 @@ void charge_any(const Limit& limit, State* state, Amount amount);
 /** until_back() of the windows and of requests in flight. */
 Millis until_back_other(const Limit& limit, const State& state, Amount amount, Now now);
 
-/** Milliseconds until `amount` of what is used have come back; one second for requests in flight.
- */
+/** Milliseconds until `amount` of what is used have come back; for requests in flight the state's
+ * likely_wait, or a second. */
 inline Millis until_back(const Limit& limit, const State& state, Amount amount, Now now) {
     if (limit.algorithm == Algorithm::kTokenBucket) {
         return token_bucket::until_back(limit, token_bucket::unpack(state.pair), amount,

@@ -136,7 +136,7 @@ uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, 
     record->last_use = use;
     record->varies = varies;
     for (std::atomic<uint64_t>* count :
-         {&record->errors, &record->overshoot, &record->usage_missing}) {
+         {&record->errors, &record->overshoot, &record->usage_missing, &record->slot_duration}) {
         count->store(0, std::memory_order_relaxed);
     }
     for (std::atomic<uint64_t>& refill : record->refill_millis) {

@@ -31,7 +31,7 @@ struct FixedWindowState {
 /** So many requests are in flight, or so many tokens are held for some. */
 struct ConcurrencyState {
     uint64_t policy : 8, spent : 1, refused : 1, used : 40, reserved : 14;
-    uint64_t reserved_too;
+    uint64_t likely_wait;  // milliseconds; only in the copy of a refusal, 0 in the zone
 };
 
 constexpr uint32_t kSubWindows = 8;

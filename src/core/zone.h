@@ -12,12 +12,13 @@
 
 #include "core/limit.h"
 #include "core/remote_traffic.h"
+#include "core/slot_wait.h"
 #include "core/state.h"
 #include "core/statistics.h"
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 6;
+constexpr uint32_t kLayoutVersion = 7;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
@@ -73,6 +74,7 @@ struct PolicyRecord {
     std::atomic<uint64_t> errors;         // malformed variables
     std::atomic<uint64_t> overshoot;      // tokens that were used above the limit
     std::atomic<uint64_t> usage_missing;  // answers that did not say what they used
+    SlotDuration slot_duration;           // of concurrency=
     std::atomic<uint64_t> refill_millis[kNoRateNumber - 1];  // by rate_number, from 1
     KnownLimit limits[kMaxKnownLimits];                      // by their number, from 1
     uint32_t varies;                                         // a variable holds its limit

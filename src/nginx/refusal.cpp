@@ -1,11 +1,30 @@
 #include "nginx/refusal.h"
 
 #include "core/shown_key.h"
+#include "core/slot_wait.h"
 #include "nginx/client_dialect.h"
 
 namespace ai_limit {
 
 namespace {
+
+/**
+ * Notes in the copies of the states how long a request that found no slot is likely to wait: once,
+ * so that the log, the headers and the body say the same.
+ */
+void foretell_slots(Evaluation* one) {
+    for (ngx_uint_t i = 0; i < one->count; ++i) {
+        Charge* charge = &one->charges[i];
+        if (charge->verdict != Verdict::kRefused ||
+            charge->limit->algorithm != Algorithm::kConcurrency) {
+            continue;
+        }
+        const PolicyRecord* record = charge->access->journal.zone().policy(charge->policy);
+        charge->state.concurrency.likely_wait = static_cast<uint64_t>(
+            likely_slot_wait(record->slot_duration, used(*charge->limit, charge->state),
+                             charge->limit->capacity, static_cast<uint32_t>(ngx_random())));
+    }
+}
 
 void log_refusal(ngx_http_request_t* r, const Report& report) {
     ngx_uint_t level = loc_conf(r)->log_level;
@@ -141,6 +160,7 @@ ngx_uint_t status_of(const LocConf& conf, ErrorKind kind) {
 }  // namespace
 
 ngx_int_t refuse(ngx_http_request_t* r, RequestContext* context) {
+    foretell_slots(context->latest);
     Report report;
     if (!make_report(context, false, &report)) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -177,6 +197,7 @@ ngx_int_t refuse_unreadable_body(ngx_http_request_t* r, std::string_view why) {
 }
 
 void log_dry_run(ngx_http_request_t* r, RequestContext* context) {
+    foretell_slots(context->latest);
     Report report;
     if (make_report(context, true, &report) && report.dry_run) {
         log_refusal(r, report);

@@ -6,6 +6,7 @@
 #include "core/shared_clock.h"
 #include "nginx/shared_decision.h"
 #include "nginx/shared_flights.h"
+#include "nginx/shared_zone.h"
 #include "nginx/token_context.h"
 
 namespace ai_limit {
@@ -13,6 +14,12 @@ namespace ai_limit {
 namespace {
 
 constexpr Millis kNoRoomWait = 1000;
+
+/** Learns how long the request has held a slot: of a dead worker's requests nobody knows. */
+inline void learn_duration(const Charge& charge, Millis since) {
+    PolicyRecord* record = charge.access->journal.zone().policy(charge.policy);
+    learn_slot_duration(&record->slot_duration, now_by_nginx().monotonic - since);
+}
 
 /** Ends what the request had in flight, when nginx frees the request. */
 __attribute__((hot)) void clean_up(void* data) noexcept {
@@ -26,13 +33,18 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
     for (Evaluation* one = context->latest; one != nullptr; one = one->earlier) {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
             Charge* charge = &one->charges[i];
+            bool slot = charge->limit->algorithm == Algorithm::kConcurrency;
+            bool shared = one->flights != nullptr && one->flights[i] != nullptr;
             // A worker that ends has given back everything already.
-            if (charge->flight != nullptr && charge->limit->algorithm == Algorithm::kConcurrency &&
+            if (slot && (charge->flight != nullptr || shared) &&
                 charge->access->journal.is_open()) {
-                end_flight(charge->access, charge->flight);
+                learn_duration(*charge, one->now.monotonic);
+                if (charge->flight != nullptr) {
+                    end_flight(charge->access, charge->flight);
+                }
             }
             charge->flight = nullptr;
-            if (one->flights != nullptr && one->flights[i] != nullptr) {
+            if (shared) {
                 settle_flight(one->flights[i], 0);
             }
         }
