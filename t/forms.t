@@ -57,6 +57,18 @@ is said($PAIRS, 'model=whisper%2D1&prompt=' . 'x+' x 20), 'whisper-1 0 10', 'pai
 is said($PAIRS, '{"model":"m","prompt":"' . 'x' x 40 . '"}'), 'm 0 10', "JSON with curl's usual type";
 is said($MULTIPART, '{"model":"m","prompt":"' . 'x' x 40 . '"}'), 'm 0 10', 'JSON with the type of a form';
 
+my %ambiguous = (
+    'two models' => [$MULTIPART, form(@fields, ['model', 'gpt-9'])],
+    'two models in pairs' => [$PAIRS, 'model=a&prompt=b&model=c'],
+    'two boundaries' => ["$MULTIPART; boundary=c", form(@fields)],
+    'two types' => [[$MULTIPART, 'multipart/form-data; boundary=c'], form(@fields)],
+    'no boundary' => ['multipart/form-data', form(@fields)],
+    'a boundary behind LF alone' => [$MULTIPART, form(@fields) =~ s/\r\n------b--/\n------b--/r],
+    'no end' => [$MULTIPART, form(@fields) =~ s/------b--\r\n$//r],
+    'an encoded part' => [$MULTIPART, form(@fields) =~ s/\r\n\r\nwhisper/\r\nContent-Transfer-Encoding: base64\r\n\r\nwhisper/r],
+);
+is answer(@{$ambiguous{$_}})->{status}, 400, "$_: refused, since servers do not agree on what it says" for sort keys %ambiguous;
+
 my @statuses = map { answer($MULTIPART, form(['user', $_]), path => '/user')->{status} } qw(ann ann bob);
 is_deeply [map { $_ == 429 ? 1 : 0 } @statuses], [0, 1, 0], 'a field of a form is a field of the body';
 

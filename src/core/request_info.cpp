@@ -227,6 +227,7 @@ void RequestInfo::read_path(std::string_view path) {
     const RequestPath read = read_request_path(path);
     path_stream_ = read.stream;
     path_completions_ = read.completions;
+    usage_field_ = read.usage_field;
     path_model_ = !read.model.empty();
     if (path_model_) {
         model_.assign(read.model);

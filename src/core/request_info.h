@@ -74,6 +74,9 @@ public:
     /** The client asks for a stream. */
     bool streams() const;
 
+    /** That of RequestPath, by which a client of Google could leave its usage out of the answer. */
+    std::string_view usage_field() const { return usage_field_; }
+
     /** By its path, it is one whose stream can tell its usage if it is asked to. */
     bool is_for_completions() const { return path_completions_; }
 
@@ -144,6 +147,7 @@ private:
     RequestPath::Stream path_stream_ = RequestPath::kByBody;
     bool path_model_ = false;
     bool path_completions_ = false;
+    std::string_view usage_field_;
 
     uint64_t offset_ = 0;  // of the piece in the text
     StreamOptionsPlace stream_options_;

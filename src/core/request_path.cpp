@@ -9,18 +9,21 @@ namespace {
 struct Method {
     std::string_view name;
     RequestPath::Stream stream;
+    std::string_view usage_field = {};
 };
 
+constexpr std::string_view kWholeAnswer = "*";
+
 constexpr Method kGoogleMethods[] = {
-    {"generateContent", RequestPath::kByBody},
-    {"streamGenerateContent", RequestPath::kAlways},
+    {"generateContent", RequestPath::kByBody, "usageMetadata"},
+    {"streamGenerateContent", RequestPath::kAlways, "usageMetadata"},
     {"countTokens", RequestPath::kByBody},
-    {"embedContent", RequestPath::kByBody},
-    {"batchEmbedContents", RequestPath::kByBody},
-    {"predict", RequestPath::kByBody},
-    {"rawPredict", RequestPath::kByBody},
-    {"streamRawPredict", RequestPath::kAlways},
-    {"serverStreamingPredict", RequestPath::kAlways},
+    {"embedContent", RequestPath::kByBody, "usageMetadata"},
+    {"batchEmbedContents", RequestPath::kByBody, "usageMetadata"},
+    {"predict", RequestPath::kByBody, kWholeAnswer},
+    {"rawPredict", RequestPath::kByBody, kWholeAnswer},
+    {"streamRawPredict", RequestPath::kAlways, kWholeAnswer},
+    {"serverStreamingPredict", RequestPath::kAlways, kWholeAnswer},
 };
 
 constexpr Method kBedrockMethods[] = {
@@ -67,6 +70,7 @@ bool read_google(std::string_view path, RequestPath* result) {
     }
     result->model = last.substr(0, colon);
     result->stream = method->stream;
+    result->usage_field = method->usage_field;
     return true;
 }
 
@@ -145,6 +149,9 @@ RequestPath read_request_path(std::string_view path) {
     }
     read_azure(path, &result);
     result.completions = ends_with(path, "/completions");
+    if (ends_with(path, "/interactions")) {
+        result.usage_field = kWholeAnswer;
+    }
     if (ends_with(path, "/api/chat") || ends_with(path, "/api/generate")) {
         result.stream = RequestPath::kUnlessRefused;
     } else if (ends_with(path, "/generate_stream")) {

@@ -16,6 +16,10 @@ struct RequestPath {
     std::string_view model;  // within the path; empty where it names none
     Stream stream = kByBody;
     bool completions = false;  // OpenAI's `chat/completions` or `completions`
+
+    /** Google: the field of the answer that tells its usage, `*` where no single one does; empty
+     * where the answer has none that a mask of fields could leave out. */
+    std::string_view usage_field;  // static
 };
 
 /**
@@ -29,6 +33,7 @@ struct RequestPath {
  *     /models/{owner}/{name}/predictions, /deployments/…              Replicate
  *     /ai/run/{model}                                                 Workers AI
  *     /generate_stream                                                Text Generation Inference
+ *     /v1beta/interactions                                            Gemini
  *
  * A model can hold slashes (`owner/name`, `@cf/meta/llama`, an ARN once it is decoded).
  */

@@ -8,6 +8,7 @@
 #include "nginx/body_filter.h"
 #include "nginx/count_requests.h"
 #include "nginx/header_filter.h"
+#include "nginx/hidden_usage.h"
 #include "nginx/policy_values.h"
 #include "nginx/refusal.h"
 #include "nginx/request_body.h"
@@ -343,8 +344,28 @@ bool must_read_body(const PolicySet& set, const Evaluation& one) {
     return false;
 }
 
+/** Why a request cannot be counted, and how the log says so; both empty where it can be. */
+struct Uncounted {
+    const char* what;
+    std::string_view why;
+};
+
+Uncounted find_uncounted(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
+                         const Evaluation& one) {
+    if (conf.unreadable_body == ngx_uint_t(UnreadableBody::kReject) && must_read_body(set, one)) {
+        const RequestInfo* info = read_request_info(r);
+        if (info != nullptr && info->unreadable()) {
+            return {"whose body cannot be read", info->why_unreadable()};
+        }
+    }
+    if (limits_tokens(one) && hides_usage(r)) {
+        return {"that leaves the usage out of its answer", kHiddenUsage};
+    }
+    return {nullptr, {}};
+}
+
 /** Refuses a request before anything is decided: no policy knows what it is about. */
-ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, std::string_view why,
+ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncounted& uncounted,
                         Evaluation* one) {
     RequestContext* context = find_context(r);
     for (ngx_uint_t i = 0; i < one->count; ++i) {
@@ -358,7 +379,7 @@ ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, std::string_
     one->spared = &conf.list->access;
     context->latest = one;
     context->refusal_status = NGX_HTTP_BAD_REQUEST;
-    return refuse_unreadable_body(r, why);
+    return refuse_uncounted(r, uncounted.what, uncounted.why);
 }
 
 /** Decides, when all is known that will be. */
@@ -425,11 +446,10 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
     one->dry_run = conf.dry_run;
     bool needs_body = tokens->later != 0 || has_tokens(*one) ||
                       (includes_usage(conf, set) && is_for_completions(r));
-    if (!waits && !one->dry_run && conf.unreadable_body == ngx_uint_t(UnreadableBody::kReject) &&
-        must_read_body(set, *one)) {
-        const RequestInfo* info = read_request_info(r);
-        if (info != nullptr && info->unreadable()) {
-            return refuse_unread(r, conf, info->why_unreadable(), one);
+    if (!waits && !one->dry_run) {
+        const Uncounted uncounted = find_uncounted(r, conf, set, *one);
+        if (uncounted.what != nullptr) {
+            return refuse_unread(r, conf, uncounted, one);
         }
     }
     if (!waits || !needs_body) {

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "ngx.h"
+
+namespace ai_limit {
+
+/** What a client is told whose request hides_usage(). */
+constexpr std::string_view kHiddenUsage =
+    "The mask of fields leaves out the usage, which is needed here: add usageMetadata, or leave "
+    "the "
+    "mask out.";
+
+/** Whether a request to Google's API has a mask of fields (in its query, or in X-Goog-FieldMask)
+ * that leaves the usage out of the answer. Also true where there is no memory to look. */
+bool hides_usage(ngx_http_request_t* r);
+
+}  // namespace ai_limit
