@@ -1,5 +1,6 @@
 # An answer other than 2xx, or none, costs nothing, whatever it says of its usage; a request that fails at one
-# server and passes at the next costs what the next one says.
+# server and passes at the next costs what the next one says. Leaving before the answer begins is not free: the model
+# may have worked all the time.
 
 use strict;
 use warnings;
@@ -15,13 +16,16 @@ my $LIMIT = 10_000;
 # A port at which nobody listens.
 my $nobody = AiLimit::Nginx->prepare(http => '')->release_port(0);
 my $t = AiLimit::Tokens->start(
-    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;",
+    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;"
+        . "ai_limit_policy unheld key=\$http_x_key rate=1t/month burst=$LIMIT reserve=off;",
     files => {'sorry.json' => '{"sorry":true}', 'large.json' => '{"text":"' . 'x' x 10_000_000 . '"}'},
     http => 'proxy_cache_path %%DIR%%/cache keys_zone=answers:1m;' . "upstream two { server 127.0.0.1:$nobody max_fails=0; server 127.0.0.1:%%PORT_1%% max_fails=0; }",
     locations => <<"CONF",
         ai_limit tokens;
         location / { proxy_pass http://model; }
         location /late/    { proxy_read_timeout 200ms; proxy_pass http://model/; }
+        location /late_page/ { proxy_read_timeout 200ms; error_page 504 =200 /sorry; proxy_pass http://model/; }
+        location /late_free/ { ai_limit unheld; proxy_read_timeout 50ms; proxy_pass http://model/; }
         location /nobody/  { proxy_pass http://127.0.0.1:$nobody/; }
         location /page/    { proxy_intercept_errors on; error_page 500 502 \@page; proxy_pass http://model/; }
         location \@page    { return 200 "sorry"; }
@@ -37,6 +41,7 @@ my $t = AiLimit::Tokens->start(
             proxy_cache_valid 200 1h;
             proxy_pass http://127.0.0.1:%%PORT_1%%/tagged/;
         }
+        location /parts/   { proxy_force_ranges on; proxy_pass http://127.0.0.1:%%PORT_1%%/tagged/; }
         location /next/    { proxy_next_upstream error http_500 non_idempotent; proxy_pass http://two/; }
         location /other/   { proxy_intercept_errors on; error_page 500 = \@other; proxy_pass http://model/; }
         location \@other   { rewrite ^ /v1/chat/completions?prompt_tokens=7&completion_tokens=8? break; proxy_pass http://model; }
@@ -68,7 +73,6 @@ costs_nothing("an error of the server", $_, "/v1/chat/completions?status=$_") fo
 costs_nothing('an error with usage', 500, '/raw?status=500', $usage);
 costs_nothing('a redirect with usage', 302, '/raw?status=302', $usage);
 costs_nothing('an error for a stream', 500, '/v1/chat/completions?status=500', chat(stream => 1));
-costs_nothing('no answer in time', 504, '/late/v1/chat/completions?delay=60000');
 costs_nothing('a connection that is refused', 502, '/nobody/v1/chat/completions');
 costs_nothing('a page in place of an error', 500, '/page/v1/chat/completions?status=500');
 costs_nothing('a page in place of no answer', 502, '/page/v1/chat/completions?status=502');
@@ -79,10 +83,30 @@ costs_nothing('who is not let in', 403, '/forbidden/v1/chat/completions');
 subtest 'the client leaves before there is an answer' => sub {
     $t->new_client;
     my $waiting = $t->begin('/v1/chat/completions?delay=60000', $body);
-    is $t->left_at_last($LIMIT - 100 - estimate()), $LIMIT - 100 - estimate(), 'while it waits, something is held';
+    my $held = $LIMIT - 100 - estimate();
+    is $t->left_at_last($held), $held, 'while it waits, something is held';
+    select undef, undef, undef, 0.1;
     $waiting->abort;
-    is $t->left_at_last($LIMIT), $LIMIT, 'then nothing is charged';
-    is $t->logged($waiting)->{source}, 'none', 'as the log says';
+    my $log = $t->logged($waiting);
+    is "$log->{in} $log->{source}", estimate() . ' estimate', 'then the prompt is charged';
+    cmp_ok $log->{out}, '>=', 5, "and the time: $log->{out} tokens";
+    cmp_ok $log->{out}, '<=', 100, 'no more than was held for the output';
+    my $left = $LIMIT - $log->{total};
+    is $t->left_at_last($left), $left, 'and nothing stays held';
+};
+
+subtest 'no answer in time' => sub {
+    $t->new_client;
+    my $answer = $t->ask('/late/v1/chat/completions?delay=60000', $body);
+    is $answer->{status}, 504, 'is an error';
+    is $answer->{log}{in}, estimate(), 'but the model has had the prompt';
+    cmp_ok $answer->{log}{out}, '>=', 10, 'and 200 ms';
+    cmp_ok $answer->{log}{out}, '<=', 100, 'no more than was held';
+    is $t->left, $LIMIT - $answer->{log}{total}, 'which is charged';
+    my $page = $t->ask('/late_page/v1/chat/completions?delay=60000', $body);
+    is "$page->{status} $page->{log}{in}", '200 ' . estimate(), 'whatever the client sees of it';
+    my $free = $t->ask('/late_free/v1/chat/completions?delay=60000', $body);
+    is "$free->{log}{in} $free->{log}{out}", estimate() . ' 0', 'where nothing is held, the output is free';
 };
 
 subtest 'the client leaves in the middle of an answer of nginx itself' => sub {
@@ -101,6 +125,23 @@ subtest 'a client that does not want to see what it asked for' => sub {
         is $answer->{status}, 304, 'does not see it';
         is $t->left, $LIMIT - $cost, "and pays $cost";
     }
+};
+
+subtest 'a client that wants the answer only if it is another one' => sub {
+    $t->new_client;
+    my $answer = $t->ask('/cached/v1/completions', $body, headers => ['If-Match' => '"2"']);
+    is $answer->{status}, 412, 'does not get it';
+    is $t->left, $LIMIT - estimate(), 'and pays the prompt';
+};
+
+subtest 'a client that wants a part of the answer' => sub {
+    for my $header (['Range' => 'bytes=0-9'], ['Range' => 'bytes=0-9', 'If-Range' => '"1"'], ['Range' => 'bytes=900000-']) {
+        $t->new_client;
+        my $answer = $t->ask('/parts/v1/chat/completions?prompt_tokens=70&completion_tokens=80', $body, headers => $header);
+        is $answer->{status}, 200, "@$header: gets all of it";
+        is usage_of($answer), 'in=70 out=80 cached=0 total=150 source=response', 'and pays it';
+    }
+    is $t->ask('/large', undef, headers => [Range => 'bytes=0-9'])->{status}, 206, "a file of nginx's own has parts";
 };
 
 subtest 'another server answers' => sub {

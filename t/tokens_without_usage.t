@@ -1,5 +1,5 @@
 # A 2xx answer that does not tell its usage, or is cut short by either side before it does, costs the prompt's
-# estimate and a quarter of the bytes of the text that was seen.
+# estimate and a quarter of the bytes of the text that was seen. What it has told of its input is charged as it is.
 
 use strict;
 use warnings;
@@ -115,19 +115,30 @@ subtest 'usage that was seen before the cut' => sub {
     my $partial = $t->ask('/v1/messages?cut=5&prompt_tokens=50&completion_tokens=60', chat(stream => 1));
     ok !$partial->{complete}, 'one that is cut behind a part of it';
     is $partial->{log}{source}, 'estimate', 'is estimated';
+    is $partial->{log}{in}, 50, 'but for the input, which it told';
     my $gemini = $t->ask('/v1beta/models/g:streamGenerateContent?alt=sse&cut=3&prompt_tokens=50&completion_tokens=60',
         '{"contents":[{"parts":[{"text":"Hi"}]}]}');
     is $gemini->{log}{source}, 'estimate', 'also where each piece has some';
+    is $gemini->{log}{in}, 50, 'but the input is the one that was told';
+};
+
+subtest 'what cannot be read' => sub {
+    for my $type ('text/plain', 'application/octet-stream', 'text/html', 'application/json') {
+        $t->new_client;
+        my $answer = $t->ask("/bytes?size=400&type=$type", '{}');
+        is usage_of($answer), 'in=0 out=100 cached=0 total=100 source=estimate', "$type: a token for each four bytes";
+        is $t->left, $LIMIT - 100, 'is charged';
+    }
+    $t->new_client;
+    is $t->ask('/bytes?size=400&type=text/plain&claims=zstd', '{}')->{log}{out}, 100, 'in an unknown coding';
+    is $t->ask('/bytes?size=400&type=application/json&claims=gzip', '{}')->{log}{out}, 100, 'not in the coding that it names';
+    is $t->ask('/bytes?size=400&type=audio/mpeg', '{}')->{log}{out}, 0, 'sound is no text';
 };
 
 subtest 'what is no answer of a model' => sub {
     $t->new_client;
-    for my $type ('text/plain', 'application/octet-stream', 'text/html', 'application/json') {
-        is $t->ask("/raw?type=$type", '{}')->{status}, 200, $type;
-        is $t->left, $LIMIT, 'has no text and no prompt';
-    }
-    is $t->ask('/v1/models')->{status}, 200, 'a list of models';
-    is $t->left, $LIMIT, 'has none either';
+    is $t->ask($_)->{status}, 200, "no request for a model: $_" for '/v1/models', '/bytes?size=1000', '/echo';
+    is $t->left, $LIMIT, 'costs nothing';
 };
 
 subtest 'what nginx answers itself' => sub {

@@ -3,6 +3,8 @@
 // Where each provider keeps, in an answer, what was used and what the model wrote.
 
 #include <cstddef>
+#include <cstdint>
+#include <string_view>
 
 #include "core/answer_kind.h"
 #include "core/json_paths.h"
@@ -13,13 +15,25 @@ namespace ai_limit {
 /** The wanted values of an answer, but for its counts: those come first, see count_path_id(). */
 enum AnswerValue : JsonPathId {
     kAnswerText = kUsageSources * kUsageFields,
+    kAnswerRepeatedText,      // all of the text so far, in each event
     kAnswerReasoning,         // some servers write the same text under two names:
     kAnswerReasoningContent,  // this is the other one
     kAnswerDelta,             // Responses: text, unless kAnswerType says that it is sound
     kAnswerType,
+    kAnswerItemType,   // of a part of the answer: a search is one
     kAnswerArguments,  // of a tool: a string or an object, which is text as it stands
-    kAnswerIgnored     // what differs from event to event and means nothing here
+    kAnswerEnd,        // `true`, or a reason: nothing but usage follows
+    kAnswerError,      // an object or a text: the answer ends with it
+    kAnswerModel,
+    kAnswerTier,
+    kAnswerImage,    // a string for each image
+    kAnswerIgnored,  // what differs from event to event and means nothing here
+    kFirstAnswerSum  // from here on: counts that are added up, see AnswerTree
 };
+
+/** So many counts of a tree can be sums over the elements of an array. */
+constexpr size_t kAnswerSums = 22;
+static_assert(kFirstAnswerSum + kAnswerSums < kNoJsonPath);
 
 /** How a tree calls a count. */
 constexpr JsonPathId count_path_id(UsageSource source, UsageField field) {
@@ -35,16 +49,27 @@ constexpr UsageField count_field(JsonPathId id) {
     return static_cast<UsageField>(id % kUsageFields);
 }
 
-constexpr size_t kAnswerPathNodes = 240;
+constexpr size_t kAnswerPathNodes = 700;
 using AnswerPaths = JsonPaths<kAnswerPathNodes>;
 
-/** So many nodes can a tree have beside the paths of texts. */
-constexpr size_t kNodesBesideTexts = 3 * kMaxJsonPathDepth + 1;
+/** So many nodes and sums can a tree have beside those of the providers. */
+constexpr size_t kOwnPathNodes = 160;
+constexpr size_t kOwnSums = 12;
+constexpr size_t kFirstOwnSum = kAnswerSums - kOwnSums;
+
+/** The paths of one kind of answers. */
+struct AnswerTree {
+    const JsonPathNode* root;
+    const JsonPathId* sums;  // count_path_id() of each sum: kAnswerSums of them
+};
 
 /** The tree for the documents of an answer: counts and texts of all providers. Static. */
-const JsonPathNode* answer_tree(AnswerKind kind);
+AnswerTree answer_tree(AnswerKind kind);
 
-/** Adds the paths of texts to a tree that has at most kNodesBesideTexts. */
-void add_text_paths(AnswerKind kind, AnswerPaths* paths);
+/**
+ * Adds the paths of all providers to a tree that has at most kOwnPathNodes, and their sums, which
+ * leave those from kFirstOwnSum on alone.
+ */
+void add_provider_paths(AnswerKind kind, AnswerPaths* paths, JsonPathId* sums);
 
 }  // namespace ai_limit

@@ -93,6 +93,9 @@ public:
     /** The root of the tree; the others are found by their numbers from there. */
     constexpr const JsonPathNode* root() const { return nodes_; }
 
+    /** So many nodes has the tree, its root included. */
+    constexpr size_t size() const { return size_; }
+
 private:
     static_assert(kCapacity <= UINT16_MAX);
 

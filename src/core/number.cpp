@@ -38,6 +38,35 @@ bool read_mantissa(std::string_view* text, uint64_t* digits, int64_t* scale) {
     return true;
 }
 
+/** Takes the digits at the front as read_mantissa() does, but however many there are: a digit that
+ * has no room only says that something stands there. */
+bool read_long_mantissa(std::string_view* text, uint64_t* digits, int64_t* scale) {
+    constexpr uint64_t kManyDigits = 100'000'000'000'000'000;
+    if (text->empty() || !is_digit(text->front())) {
+        return false;
+    }
+    bool fraction = false;
+    bool more = false;
+    size_t at = 0;
+    for (; at < text->size(); ++at) {
+        const char c = (*text)[at];
+        if (c == '.' && !fraction) {
+            fraction = true;
+        } else if (!is_digit(c)) {
+            break;
+        } else if (*digits >= kManyDigits) {
+            more = more || c != '0';
+            *scale += fraction ? 0 : 1;
+        } else {
+            *digits = *digits * 10 + static_cast<uint64_t>(c - '0');
+            *scale -= fraction ? 1 : 0;
+        }
+    }
+    *digits += more ? 1 : 0;
+    text->remove_prefix(at);
+    return true;
+}
+
 /** `text` is nothing or an exponent, which is added to `scale`. */
 bool read_exponent(std::string_view text, int64_t* scale) {
     if (text.empty()) {
@@ -116,6 +145,25 @@ bool read_json_count(std::string_view number, Amount* value) {
         return false;
     }
     *value = digits;
+    return true;
+}
+
+bool read_told_count(std::string_view number, Amount* value) {
+    uint64_t digits = 0;
+    int64_t scale = 0;  // the number is digits * 10^scale
+    if (!read_long_mantissa(&number, &digits, &scale) || !read_exponent(number, &scale)) {
+        return false;
+    }
+    bool rest = false;
+    for (; scale < 0 && digits > 0; ++scale) {
+        rest = rest || digits % 10 != 0;
+        digits /= 10;
+    }
+    for (; scale > 0 && digits > 0 && digits <= kMaxAmount; --scale) {
+        digits *= 10;
+    }
+    digits += rest ? 1 : 0;
+    *value = digits < kMaxAmount ? digits : kMaxAmount;
     return true;
 }
 

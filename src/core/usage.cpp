@@ -33,6 +33,9 @@ constexpr char kRecordSeparator = '\x1E';
 /** Bedrock's event that has a model's own document in base64. */
 constexpr std::string_view kChunkType = "chunk";
 
+/** Bedrock's last event of Converse, with the usage. */
+constexpr std::string_view kLastType = "metadata";
+
 constexpr JsonPathId kChunkBytes = 0;
 
 struct ChunkTree {
@@ -55,34 +58,66 @@ bool is_whole(const JsonScanner& scanner) {
 
 }  // namespace
 
-static_assert(std::is_trivially_copyable_v<UsageReader> && sizeof(UsageReader) <= 3072);
+static_assert(std::is_trivially_copyable_v<UsageReader> && sizeof(UsageReader) <= 4000);
 
-UsageReader::UsageReader(AnswerKind kind, const UsagePaths* custom)
-    : scanner_(custom != nullptr ? custom->tree(kind) : answer_tree(kind)),
-      kind_(kind),
-      automatic_(custom == nullptr),
-      payload_(kChunkTree.paths.root()) {}
+UsageReader::UsageReader(AnswerKind hint, const UsagePaths* custom)
+    : scanner_(nullptr),
+      finder_(hint),
+      kind_(hint),
+      custom_(custom),
+      payload_(kChunkTree.paths.root()) {
+    set_tree(hint);
+}
+
+void UsageReader::set_tree(AnswerKind kind) {
+    const AnswerTree tree = custom_ != nullptr ? custom_->tree(kind) : answer_tree(kind);
+    scanner_ = JsonScanner(tree.root);
+    content_.set_sums(tree.sums);
+}
 
 void UsageReader::header(std::string_view name, std::string_view value) {
-    if (!automatic_ || name.empty() || lower(name.front()) != 'x') {
+    if (name.empty() || lower(name.front()) != 'x') {
         return;
     }
     for (const HeaderRow& row : kHeaders) {
         Amount count = 0;
         if (is_same(name, row.name) && read_whole(value, kMaxAmount, &count)) {
-            counts_.set(UsageSource::kServer, row.field, count);
+            content_.set(UsageSource::kBeside, row.field, count);
             told_by_header_ = true;
         }
     }
 }
 
 void UsageReader::feed(std::string_view piece) {
+    if (kind_is_known_ || find_kind(&piece)) {
+        feed_known(piece);
+    }
+}
+
+/** True as soon as it is known; what has been taken of the body is then read. */
+bool UsageReader::find_kind(std::string_view* piece) {
+    if (!finder_.take(piece)) {
+        return false;
+    }
+    begin_kind();
+    return true;
+}
+
+/** Begins to read as what the body is. */
+void UsageReader::begin_kind() {
+    kind_is_known_ = true;
+    kind_ = finder_.kind();
+    set_tree(kind_);
+    feed_known(finder_.front());
+}
+
+void UsageReader::feed_known(std::string_view piece) {
     switch (kind_) {
         case AnswerKind::kOther:
+            bytes_ += piece.size();
             break;
         case AnswerKind::kJson:
-            read_document(piece);
-            malformed_ = scanner_.is_malformed();
+            feed_json(piece);
             break;
         case AnswerKind::kSse:
             feed_events(piece);
@@ -97,31 +132,70 @@ void UsageReader::feed(std::string_view piece) {
 }
 
 void UsageReader::finish() {
+    if (!kind_is_known_) {
+        begin_kind();
+    }
     stop();
     if (kind_ == AnswerKind::kEventStream && messages_.finish()) {
         malformed_ = true;
     }
+    whole_ = is_document_whole() && !(kind_ == AnswerKind::kEventStream && malformed_);
     end_document();
 }
 
 void UsageReader::stop() {
+    read_front();
+    if (kind_ == AnswerKind::kJson && scanner_.is_complete()) {
+        content_.end();
+    }
+    if (is_document_whole()) {
+        end_document();
+    }
+}
+
+/** What has been kept as the front of an event that is known, and is none. */
+void UsageReader::read_front() {
     std::string_view front = known_.give_front();
     while (read_event(&front)) {
     }
 }
 
+/** One document, or behind it, on lines of their own, more of them. */
+void UsageReader::feed_json(std::string_view piece) {
+    while (!piece.empty()) {
+        if (line_ended_) {
+            const size_t at = piece.find_first_not_of(" \t\r\n");
+            if (at == piece.npos) {
+                return;
+            }
+            end_document();
+            kind_ = AnswerKind::kLines;
+            set_tree(kind_);
+            feed_lines(piece.substr(at));
+            return;
+        }
+        const size_t end = piece.find('\n');
+        const std::string_view line = piece.substr(0, end == piece.npos ? end : end + 1);
+        piece.remove_prefix(line.size());
+        read_document(line);
+        line_ended_ = end != piece.npos && scanner_.is_complete();
+    }
+    malformed_ = scanner_.is_malformed();
+}
+
 void UsageReader::feed_events(std::string_view piece) {
-    draft_.give_up();
+    bytes_ += piece.size();
+    content_.draft().give_up();
     uint64_t text = 0;
     if (!known_.front().empty() && !known_.go_on(&events_, &piece, &text)) {
-        stop();
+        read_front();
     }
     do {
         if (events_.is_between_events()) {
             known_.skip(&events_, &piece, &text);
-            this->*known_text_ += text;
+            content_.add_known_text(text);
             text = 0;
-            draft_.begin(piece);
+            content_.draft().begin(piece);
         }
     } while (!piece.empty() && read_event(&piece));
 }
@@ -138,12 +212,12 @@ bool UsageReader::read_event(std::string_view* rest) {
 }
 
 void UsageReader::end_event(std::string_view rest) {
-    if (is_sound()) {
-        draft_.give_up();
+    if (content_.is_sound()) {
+        content_.draft().give_up();
     }
     end_document();
-    if (known_.learn(draft_, rest)) {
-        known_text_ = draft_text_ == &UsageReader::delta_ ? &UsageReader::text_ : draft_text_;
+    if (known_.learn(content_.draft(), rest)) {
+        content_.learn_draft();
     }
 }
 
@@ -163,6 +237,7 @@ void UsageReader::feed_lines(std::string_view piece) {
 }
 
 void UsageReader::feed_messages(std::string_view piece) {
+    bytes_ += piece.size();
     for (;;) {
         const EventStreamToken token = messages_.next(&piece);
         if (token.kind == EventStreamToken::kNothing) {
@@ -208,12 +283,16 @@ void UsageReader::end_message() {
     malformed_ = malformed_ || !is_whole(payload_);
     payload_.reset();
     end_document();
+    if (messages_.event_type() == kLastType) {
+        content_.end();
+    }
 }
 
 void UsageReader::read_document(std::string_view text) {
     if (offset_ == 0) {
-        text_before_ = text_bytes();
+        content_.begin_document();
     }
+    has_data_ = has_data_ || !text.empty();
     if (is_end_mark_) {
         is_end_mark_ = offset_ <= kEndMark.size() && kEndMark.substr(offset_, text.size()) == text;
     }
@@ -223,7 +302,7 @@ void UsageReader::read_document(std::string_view text) {
         if (token.kind == JsonToken::kNothing) {
             break;
         }
-        take(token, offset_ + (text.size() - rest.size()));
+        content_.take(token, offset_ + (text.size() - rest.size()));
     }
     offset_ += text.size();
 }
@@ -234,118 +313,49 @@ bool UsageReader::is_document_whole() const {
 }
 
 void UsageReader::end_document() {
-    malformed_ = malformed_ || !is_document_whole();
-    text_ += is_sound() ? 0 : delta_;
-    delta_ = 0;
-    if (told_here_) {
-        told_at_ = text_bytes() == text_before_ ? text_before_ : UINT64_MAX;
+    const bool whole = is_document_whole();
+    malformed_ = malformed_ || !whole;
+    if (whole && offset_ > 0 && !is_whole(scanner_)) {
+        content_.end();  // [DONE]
     }
-    told_here_ = false;
+    const uint64_t text = content_.end_document(whole);
+    if (scanner_.is_malformed() && !is_end_mark_) {
+        unreadable_ += offset_ - std::min(offset_, text);
+    }
+    line_ended_ = false;
     offset_ = 0;
     is_end_mark_ = true;
-    type_.clear();
     scanner_.reset();
 }
 
-/** `end` is where in the document the token ends; of a number, where it ends at the earliest. */
-void UsageReader::take(const JsonToken& token, uint64_t end) {
-    switch (token.id) {
-        case kAnswerText:
-            take_text(token, &UsageReader::text_);
+uint64_t UsageReader::unreadable_bytes() const {
+    switch (kind_) {
+        case AnswerKind::kOther:
+            return bytes_;
+        case AnswerKind::kSse:
+            if (!has_data_ && !finder_.is_sure()) {
+                return bytes_;
+            }
             break;
-        case kAnswerReasoning:
-            take_text(token, &UsageReader::reasoning_);
-            break;
-        case kAnswerReasoningContent:
-            take_text(token, &UsageReader::reasoning_content_);
-            break;
-        case kAnswerDelta:
-            take_text(token, &UsageReader::delta_);
-            break;
-        case kAnswerIgnored:
-            take_ignored(token);
-            break;
-        case kAnswerType:
-            take_type(token);
-            break;
-        case kAnswerArguments:
-            take_arguments(token, end);
-            break;
-        default:
-            take_count(token);
+        case AnswerKind::kEventStream:
+            return messages_.malformed() ? bytes_ - std::min(bytes_, text_bytes()) : 0;
+        case AnswerKind::kJson:
+        case AnswerKind::kLines:
             break;
     }
+    return unreadable_ + (scanner_.is_malformed() && !is_end_mark_ ? offset_ : 0);
 }
 
-void UsageReader::take_count(const JsonToken& token) {
-    if (token.kind != JsonToken::kNumber) {
-        return;
+bool UsageReader::is_finished() const {
+    const bool ended = content_.has_ended() || whole_;
+    if (content_.has_failed() || !ended || !content_.told().has_output) {
+        return false;
     }
-    draft_.give_up();
-    Amount count = 0;
-    if (read_json_count(token.text, &count)) {
-        counts_.set(count_source(token.id), count_field(token.id), count);
-        told_here_ = true;
-    }
+    return kind_ == AnswerKind::kJson || tells_all_output();  // one document has it where it likes
 }
 
-void UsageReader::take_text(const JsonToken& token, Counter counter) {
-    if (token.kind != JsonToken::kString) {
-        return;
-    }
-    if (token.first) {
-        text_size_.begin_string();
-    }
-    this->*counter += text_size_.add(token.text);
-    const bool whole = token.first && token.last;
-    if (!whole) {
-        draft_.give_up();
-    } else if (!token.text.empty()) {
-        draft_.note(EventHole::kText, token.text);
-        draft_text_ = counter;
-    }
-}
-
-/** What differs from event to event and changes nothing. */
-void UsageReader::take_ignored(const JsonToken& token) {
-    if (token.kind == JsonToken::kNumber) {
-        draft_.note(EventHole::kDigits, token.text);
-    } else if (token.kind == JsonToken::kString && token.first && token.last) {
-        draft_.note(EventHole::kString, token.text);
-    }
-}
-
-void UsageReader::take_arguments(const JsonToken& token, uint64_t end) {
-    if (token.kind == JsonToken::kBegin) {
-        draft_.give_up();
-        arguments_at_ = end - 1;
-    } else if (token.kind == JsonToken::kEnd) {
-        text_ += end - arguments_at_;
-    } else {
-        take_text(token, &UsageReader::text_);
-    }
-}
-
-void UsageReader::take_type(const JsonToken& token) {
-    if (token.kind != JsonToken::kString) {
-        return;
-    }
-    if (token.first) {
-        type_.clear();
-    }
-    type_.append(token.text);
-}
-
-/** Whether `delta` holds sound in base64, such as that of response.audio.delta. */
-bool UsageReader::is_sound() const {
-    constexpr std::string_view kSuffix = "audio.delta";
-    std::string_view type;
-    return type_.get(&type) && type.size() >= kSuffix.size() &&
-           type.substr(type.size() - kSuffix.size()) == kSuffix;
-}
-
-uint64_t UsageReader::text_bytes() const {
-    return text_ + std::max(reasoning_, reasoning_content_) + (is_sound() ? 0 : delta_);
+bool UsageReader::tells_all_output() const {
+    return told_by_header_ || content_.has_all_output();
 }
 
 }  // namespace ai_limit

@@ -4,23 +4,20 @@
 //
 // The providers' names stand in answer_paths.cpp. They match by their exact paths, so nothing that
 // a model writes into its text or into a tool's arguments is taken for usage. Nothing of the body
-// is kept, but for one event, and the front of one that is cut: those that follow need no parsing
-// where they are like it.
+// is kept, but for the model's name, one event, and the front of one that is cut: those that follow
+// need no parsing where they are like it. What the request costs is decided in answer_cost.h.
 
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 
+#include "core/answer_content.h"
 #include "core/answer_kind.h"
-#include "core/answer_paths.h"
 #include "core/base64.h"
 #include "core/event_stream.h"
 #include "core/event_template.h"
 #include "core/json_scan.h"
-#include "core/json_text.h"
-#include "core/json_text_size.h"
 #include "core/sse.h"
-#include "core/token_counts.h"
 #include "core/usage_counts.h"
 #include "core/usage_paths.h"
 
@@ -30,10 +27,11 @@ namespace ai_limit {
 class UsageReader {
 public:
     /**
-     * `custom` outlives the reader; only its paths count then, and no header. nullptr: those of all
-     * providers do.
+     * `hint` is what the Content-Type says; the first bytes of the body decide. `custom` outlives
+     * the reader; what its paths tell counts before what the providers' paths do. It may be
+     * nullptr.
      */
-    UsageReader(AnswerKind kind, const UsagePaths* custom);
+    UsageReader(AnswerKind hint, const UsagePaths* custom);
 
     /** One of the answer's headers, whichever it is, in any case. */
     void header(std::string_view name, std::string_view value);
@@ -49,25 +47,37 @@ public:
 
     /** Something has been told of what was used. Of a stream that goes on, it may be the input
      * alone. */
-    bool has_usage() const { return counts_.has_any(); }
+    bool has_usage() const { return content_.has_usage(); }
+
+    /** What has been told so far of what was used. */
+    ToldUsage told() const { return content_.told(); }
 
     /**
-     * What was told of a stream that goes on, or was cut short, is what it used in all: it came in
-     * a piece of its own, and no text came behind it. Or a header told it.
+     * The answer has ended as its API ends an answer, and what it tells of its output is all of it.
+     * False for an answer that was cut, that an error ended, or that told a number only before its
+     * text: Anthropic's streams begin with one that means nothing.
      */
-    bool has_final_usage() const {
-        return has_usage() && (told_by_header_ || told_at_ == text_bytes());
-    }
+    bool is_finished() const;
 
-    /** What was used, as far as it has been told; zeros where nothing was. */
-    TokenCounts usage() const { return counts_.sum(); }
+    /** No text has come behind the last number that tells of the output. */
+    bool tells_all_output() const;
 
     /**
      * Bytes of text that the model wrote, as UTF-8: content, reasoning, refusals and the arguments
      * of tools; these as they stand where they are no text but an object. What a stream repeats at
      * its end counts once.
      */
-    uint64_t text_bytes() const;
+    uint64_t text_bytes() const { return content_.text_bytes(); }
+
+    /** Bytes of what should be text or JSON and is neither. */
+    uint64_t unreadable_bytes() const;
+
+    /** The model that the answer names; empty where it names none. In this object's memory. */
+    std::string_view model() const { return content_.model(); }
+
+    /** The service tier that the answer names, in this object's memory; empty where it names none,
+     * or one of more than AnswerContent::kMaxTier bytes. */
+    std::string_view service_tier() const { return content_.service_tier(); }
 
     /**
      * The body is not what its type says, or (only after finish()) is cut short. What could be read
@@ -76,9 +86,13 @@ public:
     bool malformed() const { return malformed_; }
 
 private:
-    using Counter = uint64_t UsageReader::*;
-
+    void feed_known(std::string_view piece);
+    bool find_kind(std::string_view* piece);
+    void begin_kind();
+    void set_tree(AnswerKind kind);
+    void feed_json(std::string_view piece);
     void feed_events(std::string_view piece);
+    void read_front();
     bool read_event(std::string_view* rest);
     void end_event(std::string_view rest);
     void feed_lines(std::string_view piece);
@@ -88,46 +102,31 @@ private:
     void read_document(std::string_view text);
     void end_document();
     bool is_document_whole() const;
-    void take(const JsonToken& token, uint64_t end);
-    void take_count(const JsonToken& token);
-    void take_text(const JsonToken& token, Counter counter);
-    void take_arguments(const JsonToken& token, uint64_t end);
-    void take_type(const JsonToken& token);
-    void take_ignored(const JsonToken& token);
-    bool is_sound() const;
-
-    static constexpr size_t kMaxType = 32;
 
     // the document that is being read
     JsonScanner scanner_;
-    uint64_t offset_ = 0;        // of its bytes so far
-    uint64_t arguments_at_ = 0;  // where an object with the arguments of a tool begins
-    uint64_t delta_ = 0;         // bytes of text, unless its type says otherwise
-    JsonTextSize text_size_;
-    JsonText<kMaxType> type_;
+    uint64_t offset_ = 0;      // of its bytes so far
     bool is_end_mark_ = true;  // as far as it has been read
+    bool line_ended_ = false;  // a line feed stands behind it
 
     // the body around it
+    AnswerKindFinder finder_;
     AnswerKind kind_;
+    bool kind_is_known_ = false;
     bool malformed_ = false;
-    bool automatic_;
+    bool whole_ = false;     // it has ended, and with a whole document
+    bool has_data_ = false;  // a document has begun
+    bool told_by_header_ = false;
+    uint64_t bytes_ = 0;  // of a body that may not be what it should be
+    uint64_t unreadable_ = 0;
+    const UsagePaths* custom_;
     SseReader events_;
-    EventDraft draft_;   // of the event that is being read, if it began in this piece
-    KnownEvents known_;  // those that do nothing but add to a text:
-    Counter draft_text_ = &UsageReader::text_;
-    Counter known_text_ = &UsageReader::text_;
+    KnownEvents known_;  // those that do nothing but add to a text
     EventStreamReader messages_;
     JsonScanner payload_;  // of a message that has a document in base64
     Base64Decoder base64_;
 
-    UsageCounts counts_;
-    bool told_by_header_ = false;
-    bool told_here_ = false;         // a count, in this document
-    uint64_t told_at_ = UINT64_MAX;  // bytes of text when counts came without any
-    uint64_t text_before_ = 0;       // bytes of text before this document
-    uint64_t text_ = 0;
-    uint64_t reasoning_ = 0;
-    uint64_t reasoning_content_ = 0;
+    AnswerContent content_;
 };
 
 }  // namespace ai_limit

@@ -7,13 +7,22 @@ namespace ai_limit {
 
 namespace {
 
-constexpr UsageSource kSources[] = {UsageSource::kModel, UsageSource::kServer,
-                                    UsageSource::kBilled};
+constexpr UsageSource kSources[] = {UsageSource::kConfigured, UsageSource::kModel,
+                                    UsageSource::kSteps, UsageSource::kBeside};
 static_assert(std::size(kSources) == kUsageSources);
 
-constexpr size_t index_of(UsageSource source, UsageField field) {
-    return static_cast<size_t>(source) * kUsageFields + static_cast<size_t>(field);
-}
+constexpr Amount TokenCounts::*kParts[] = {
+    &TokenCounts::cached_input,
+    &TokenCounts::cache_write,
+    &TokenCounts::cache_write_1h,
+    &TokenCounts::audio_input,
+};
+
+constexpr Amount TokenCounts::*kUnits[] = {
+    &TokenCounts::images,
+    &TokenCounts::searches,
+    &TokenCounts::seconds,
+};
 
 Amount minus(Amount a, Amount b) {
     return a > b ? a - b : 0;
@@ -21,90 +30,129 @@ Amount minus(Amount a, Amount b) {
 
 }  // namespace
 
-static_assert(std::is_trivially_copyable_v<UsageCounts> && kUsageSources * kUsageFields <= 32);
-
-/** What one source says in all. */
-struct UsageCounts::Told {
-    bool has_input;
-    bool has_output;
-    TokenCounts counts;
-};
+static_assert(std::is_trivially_copyable_v<UsageCounts> && kUsageFields <= 32);
 
 void UsageCounts::set(UsageSource source, UsageField field, Amount value) {
-    const size_t index = index_of(source, field);
-    known_ |= uint32_t{1} << index;
-    values_[index] = value;
+    const size_t row = static_cast<size_t>(source);
+    const size_t column = static_cast<size_t>(field);
+    const bool known = (known_[row] >> column & 1) != 0;
+    known_[row] |= uint32_t{1} << column;
+    values_[row][column] = known ? std::max(value, values_[row][column]) : value;
 }
 
-bool UsageCounts::has(UsageSource source, UsageField field) const {
-    return (known_ >> index_of(source, field) & 1) != 0;
-}
+/** What one source says. */
+struct UsageCounts::Reader {
+    uint32_t known;
+    const Amount* values;
 
-/** 0 where it is not known. */
-Amount UsageCounts::value(UsageSource source, UsageField field) const {
-    return has(source, field) ? values_[index_of(source, field)] : 0;
-}
+    bool has(UsageField field) const { return (known >> static_cast<size_t>(field) & 1) != 0; }
 
-UsageCounts::Told UsageCounts::told(UsageSource source) const {
-    const auto has = [&](UsageField field) { return this->has(source, field); };
-    const auto value = [&](UsageField field) { return this->value(source, field); };
-    Told told{};
-    TokenCounts& counts = told.counts;
-    told.has_input = has(UsageField::kPrompt) || has(UsageField::kInput);
-    told.has_output = has(UsageField::kOutput) || has(UsageField::kThoughts);
-    // Who tells of cached input as a part of the input does not leave it out there.
-    const Amount beside = has(UsageField::kCached)
-                              ? 0
-                              : value(UsageField::kCacheRead) + value(UsageField::kCacheWrite);
-    counts.input =
-        has(UsageField::kPrompt) ? value(UsageField::kPrompt) : value(UsageField::kInput) + beside;
-    counts.cached_input =
-        has(UsageField::kCached) ? value(UsageField::kCached) : value(UsageField::kCacheRead);
-    counts.output = value(UsageField::kOutput) + value(UsageField::kThoughts);
+    /** 0 where it is not known. */
+    Amount value(UsageField field) const {
+        return has(field) ? values[static_cast<size_t>(field)] : 0;
+    }
 
-    const bool decides = has(UsageField::kTrueTotal);
-    const Amount total = value(decides ? UsageField::kTrueTotal : UsageField::kTotal);
-    const Amount reasoning = value(UsageField::kReasoning);
-    if (!decides && !has(UsageField::kTotal)) {
+    ToldUsage told() const {
+        ToldUsage told;
+        read_input(&told);
+        read_output(&told);
+        read_total(&told);
+        told.counts.images = value(UsageField::kImages);
+        told.counts.searches = value(UsageField::kSearches);
+        told.counts.seconds = value(UsageField::kSeconds);
         return told;
     }
-    if (!told.has_input) {
-        counts.input = minus(total, counts.output);
-    } else if (decides || !told.has_output) {
-        counts.output = minus(total, counts.input);
-    } else if (total == counts.input + counts.output + reasoning) {
-        counts.output += reasoning;  // xAI counts it beside the output
+
+private:
+    void read_input(ToldUsage* told) const {
+        TokenCounts& counts = told->counts;
+        told->has_input = has(UsageField::kPrompt) || has(UsageField::kInput);
+        const Amount kinds = value(UsageField::kCacheWrite5m) + value(UsageField::kCacheWrite1h);
+        const Amount written = std::max(value(UsageField::kCacheWrite), kinds);
+        // Who tells of cached input as a part of the input does not leave it out there.
+        const bool is_part = has(UsageField::kCached) || has(UsageField::kWritten);
+        const Amount beside = is_part ? 0 : value(UsageField::kCacheRead) + written;
+        counts.input = has(UsageField::kPrompt) ? value(UsageField::kPrompt)
+                                                : value(UsageField::kInput) + beside;
+        counts.input += value(UsageField::kToolInput);
+        counts.cached_input =
+            has(UsageField::kCached) ? value(UsageField::kCached) : value(UsageField::kCacheRead);
+        counts.cache_write_1h = value(UsageField::kCacheWrite1h);
+        counts.cache_write =
+            minus(has(UsageField::kWritten) ? value(UsageField::kWritten) : written,
+                  counts.cache_write_1h);
+        counts.audio_input = value(UsageField::kAudioInput);
     }
-    told.has_output = told.has_output || told.has_input;
-    told.has_input = true;
-    return told;
-}
+
+    void read_output(ToldUsage* told) const {
+        TokenCounts& counts = told->counts;
+        told->has_output = has(UsageField::kOutput) || has(UsageField::kThoughts);
+        counts.output = value(UsageField::kOutput) + value(UsageField::kThoughts);
+        counts.reasoning = has(UsageField::kThoughts) ? value(UsageField::kThoughts)
+                                                      : value(UsageField::kReasoning);
+        counts.audio_output = value(UsageField::kAudioOutput);
+    }
+
+    void read_total(ToldUsage* told) const {
+        TokenCounts& counts = told->counts;
+        const bool decides = has(UsageField::kTrueTotal);
+        if (!decides && !has(UsageField::kTotal)) {
+            return;
+        }
+        const Amount total = value(decides ? UsageField::kTrueTotal : UsageField::kTotal);
+        if (!told->has_input) {
+            counts.input = minus(total, counts.output);
+        } else if (decides || !told->has_output) {
+            counts.output = minus(total, counts.input);
+        } else if (total == counts.input + counts.output + value(UsageField::kReasoning)) {
+            counts.output += value(UsageField::kReasoning);  // xAI counts it beside the output
+        }
+        told->has_output = told->has_output || told->has_input;
+        told->has_input = true;
+    }
+};
 
 bool UsageCounts::has_any() const {
-    for (const UsageSource source : kSources) {
-        const Told said = told(source);
-        if (said.has_input || said.has_output) {
-            return true;
-        }
-    }
-    return false;
+    const ToldUsage all = told();
+    const TokenCounts& counts = all.counts;
+    return all.has_input || all.has_output || counts.images != 0 || counts.searches != 0 ||
+           counts.seconds != 0;
 }
 
-TokenCounts UsageCounts::sum() const {
-    Told all{};
+ToldUsage UsageCounts::told() const {
+    ToldUsage all;
+    bool is_total = false;
+    const bool configured = known_[static_cast<size_t>(UsageSource::kConfigured)] != 0;
     for (const UsageSource source : kSources) {
-        const Told said = told(source);
-        if (said.has_input && !all.has_input) {
-            all.has_input = true;
-            all.counts.input = std::min(said.counts.input, kMaxAmount);
-            all.counts.cached_input = std::min(said.counts.cached_input, all.counts.input);
+        const size_t row = static_cast<size_t>(source);
+        if (known_[row] == 0) {
+            continue;
         }
-        if (said.has_output && !all.has_output) {
+        const Reader reader{known_[row], values_[row]};
+        const ToldUsage said = reader.told();
+        const TokenCounts& counts = said.counts;
+        const bool sums = source == UsageSource::kSteps && !configured;
+        if (said.has_input && (!all.has_input || (sums && counts.input > all.counts.input))) {
+            all.has_input = true;
+            is_total = reader.has(UsageField::kTotal) || reader.has(UsageField::kTrueTotal);
+            all.counts.input = std::min(counts.input, kMaxAmount);
+            for (const auto part : kParts) {
+                all.counts.*part = std::min(counts.*part, all.counts.input);
+            }
+        }
+        if (said.has_output && (!all.has_output || (sums && counts.output > all.counts.output))) {
             all.has_output = true;
-            all.counts.output = std::min(said.counts.output, kMaxAmount);
+            all.counts.output = std::min(counts.output, kMaxAmount);
+            all.counts.reasoning = std::min(counts.reasoning, all.counts.output);
+            all.counts.audio_output = std::min(counts.audio_output, all.counts.output);
+        }
+        for (const auto unit : kUnits) {
+            all.counts.*unit = std::max(all.counts.*unit, counts.*unit);
         }
     }
-    return all.counts;
+    // A total alone is input: there is no more output than it holds.
+    all.has_output = all.has_output || is_total;
+    return all;
 }
 
 }  // namespace ai_limit

@@ -12,48 +12,71 @@ namespace ai_limit {
 
 /** Who says it. Of several, the first one that knows counts. */
 enum class UsageSource : uint8_t {
-    kModel,   // the API of the model, in its usage object
-    kServer,  // what stands before it: Bedrock's metrics, headers
-    kBilled   // Cohere: what is paid for, which leaves something out
+    kConfigured,  // where `ai_limit_usage` says
+    kModel,       // the API of the model, in its usage object
+    kSteps,       // the same, as the sum over all calls of a model (Anthropic's `iterations`)
+    // elsewhere: headers, Bedrock's metrics, what Cohere bills, which leaves something out
+    kBeside
 };
-constexpr size_t kUsageSources = 3;
+constexpr size_t kUsageSources = 4;
 
 /** What a number says. The field names that providers use mean one of these. */
 enum class UsageField : uint8_t {
-    kPrompt,      // input, cached input included
-    kInput,       // input, without what kCacheRead and kCacheWritten tell of
-    kCacheRead,   // input that came from a cache; beside kInput
-    kCacheWrite,  // input that went into one; beside kInput
-    kCached,      // input that came from a cache; a part of kPrompt or kInput
+    kPrompt,        // input, cached input included
+    kInput,         // input, without kCacheRead and kCacheWrite
+    kToolInput,     // input that tools added; beside kPrompt
+    kCacheRead,     // input that came from a cache; beside kInput
+    kCacheWrite,    // input that went into one; beside kInput
+    kCacheWrite5m,  // a part of kCacheWrite: kept for 5 minutes
+    kCacheWrite1h,  // the rest of it: kept for an hour
+    kCached,        // input that came from a cache; a part of kPrompt or kInput
+    kWritten,       // input that went into one; a part of kPrompt or kInput
+    kAudioInput,    // a part of the input
     kOutput,
-    kThoughts,   // beside kOutput
-    kReasoning,  // a part of kOutput, unless kTotal shows that it is none
-    kTotal,      // input and output
-    kTrueTotal   // the same, and it decides: what is not prompt is output
+    kThoughts,     // beside kOutput
+    kReasoning,    // a part of kOutput, unless kTotal shows that it is none
+    kAudioOutput,  // a part of kOutput
+    kTotal,        // input and output
+    kTrueTotal,    // the same, and it decides: what is not prompt is output
+    kImages,
+    kSearches,
+    kSeconds  // of sound
 };
-constexpr size_t kUsageFields = 10;
+constexpr size_t kUsageFields = 19;
 
-/** The last value of each field. Trivially copyable. */
+/** What an answer tells in all. */
+struct ToldUsage {
+    TokenCounts counts;  // what is not told is 0; no more than kMaxAmount each
+    bool has_input = false;
+    bool has_output = false;  // also where the input is a total that holds the output
+};
+
+/** The largest value of each field. Trivially copyable. */
 class UsageCounts {
 public:
-    /** A later value replaces an earlier one. At most kMaxAmount. */
+    /**
+     * A smaller value, such as a 0, never replaces a larger one: where an API tells a count more
+     * than once in an answer, the count grows. At most kMaxAmount.
+     */
     void set(UsageSource source, UsageField field, Amount value);
 
-    /** Something is known of input, output or the total. */
+    /** Something is known of tokens, images, searches or seconds. */
     bool has_any() const;
 
-    /** All of it together; what is not known is 0. No more than kMaxAmount each. */
-    TokenCounts sum() const;
+    /** All of it together. */
+    ToldUsage told() const;
 
 private:
-    struct Told;
+    struct Reader;
 
-    Told told(UsageSource source) const;
-    bool has(UsageSource source, UsageField field) const;
-    Amount value(UsageSource source, UsageField field) const;
-
-    uint32_t known_ = 0;  // a bit for each value
-    Amount values_[kUsageSources * kUsageFields];
+    uint32_t known_[kUsageSources] = {};  // a bit for each field
+    Amount values_[kUsageSources][kUsageFields];
 };
+
+/** The field adds to what is known of the output. */
+constexpr bool tells_output(UsageField field) {
+    return field == UsageField::kOutput || field == UsageField::kThoughts ||
+           field == UsageField::kTotal || field == UsageField::kTrueTotal;
+}
 
 }  // namespace ai_limit

@@ -1,5 +1,7 @@
 #include "core/usage_paths.h"
 
+#include <iterator>
+
 namespace ai_limit {
 
 namespace {
@@ -15,77 +17,106 @@ constexpr Word kWords[] = {
     {"total=", UsageField::kTotal},
 };
 
+constexpr AnswerKind kKinds[] = {AnswerKind::kJson, AnswerKind::kSse, AnswerKind::kLines};
+
 constexpr size_t tree_index(AnswerKind kind) {
     return kind == AnswerKind::kSse ? 1 : kind == AnswerKind::kJson ? 0 : 2;
 }
 
+/** Whether a `*` is one of its keys. */
+bool has_star(std::string_view pointer) {
+    while (!pointer.empty()) {
+        pointer.remove_prefix(1);
+        const std::string_view key = pointer.substr(0, pointer.find('/'));
+        if (key == "*") {
+            return true;
+        }
+        pointer.remove_prefix(key.size());
+    }
+    return false;
+}
+
 }  // namespace
 
+static_assert(UsagePaths::kMaxPlaces == 12);  // as a message says
+static_assert(UsagePaths::kMaxPlaces * kMaxJsonPathDepth <= kOwnPathNodes);
+
 const char* UsagePaths::add(std::string_view word) {
-    static_assert(std::size(kWords) == kCounts);
-    for (size_t i = 0; i < kCounts; ++i) {
-        const std::string_view prefix = kWords[i].prefix;
-        if (word.substr(0, prefix.size()) != prefix) {
+    for (const Word& row : kWords) {
+        if (word.substr(0, row.prefix.size()) != row.prefix) {
             continue;
         }
-        const std::string_view pointer = word.substr(prefix.size());
-        if (const char* error = check(i, pointer)) {
+        for (size_t i = 0; i < size_; ++i) {
+            if (places_[i].field == row.field) {
+                return "it is given twice";
+            }
+        }
+        const size_t before = size_;
+        const char* error = nullptr;
+        std::string_view rest = word.substr(row.prefix.size());
+        for (bool more = true; more && error == nullptr;) {
+            const std::string_view pointer = rest.substr(0, rest.find(','));
+            more = pointer.size() < rest.size();
+            rest.remove_prefix(pointer.size() + (more ? 1 : 0));
+            error = add_place({pointer, row.field});
+        }
+        if (error != nullptr) {
+            size_ = before;
             return error;
         }
-        pointers_[i] = pointer;
-        make_tree(AnswerKind::kJson);
-        make_tree(AnswerKind::kSse);
-        make_tree(AnswerKind::kLines);
+        make_trees();
         return nullptr;
     }
     return "it is not input=, output= or total=";
 }
 
-const char* UsagePaths::check(size_t count, std::string_view pointer) const {
-    if (pointer.empty()) {
+const char* UsagePaths::add_place(const Place& place) {
+    if (place.pointer.empty()) {
         return "a JSON Pointer is missing";
     }
-    if (!pointers_[count].empty()) {
-        return "it is given twice";
-    }
-    for (const std::string_view other : pointers_) {
-        if (other == pointer) {
-            return "another count has the same JSON Pointer";
+    for (size_t i = 0; i < size_; ++i) {
+        if (places_[i].pointer == place.pointer) {
+            return places_[i].field == place.field ? "the same JSON Pointer is given twice"
+                                                   : "another count has the same JSON Pointer";
         }
     }
     JsonPaths<1 + kMaxJsonPathDepth> alone;
-    return alone.add(pointer, 0, JsonPathStar::kKey);
-}
-
-/** The pointers come before the texts, as of an array the first one listed counts; and once more,
- * as of the same path the last one does. */
-void UsagePaths::make_tree(AnswerKind kind) {
-    AnswerPaths* tree = &trees_[tree_index(kind)];
-    const auto add_pointers = [&] {
-        for (size_t i = 0; i < kCounts; ++i) {
-            if (!pointers_[i].empty()) {
-                tree->add(pointers_[i], count_path_id(UsageSource::kModel, kWords[i].field),
-                          JsonPathStar::kKey);
-            }
-        }
-    };
-    *tree = AnswerPaths();
-    add_pointers();
-    add_text_paths(kind, tree);
-    add_pointers();
-}
-
-bool UsagePaths::is_empty() const {
-    for (const std::string_view pointer : pointers_) {
-        if (!pointer.empty()) {
-            return false;
-        }
+    if (const char* error = alone.add(place.pointer, 0, JsonPathStar::kEveryElement)) {
+        return error;
     }
-    return true;
+    if (size_ == kMaxPlaces) {
+        return "there are at most 12 JSON Pointers";
+    }
+    places_[size_++] = place;
+    return nullptr;
 }
 
-const JsonPathNode* UsagePaths::tree(AnswerKind kind) const {
-    return trees_[tree_index(kind)].root();
+void UsagePaths::add_places(AnswerPaths* tree) {
+    for (size_t i = 0; i < size_; ++i) {
+        const Place& place = places_[i];
+        JsonPathId id = count_path_id(UsageSource::kConfigured, place.field);
+        if (has_star(place.pointer)) {
+            sums_[kFirstOwnSum + i] = id;
+            id = static_cast<JsonPathId>(kFirstAnswerSum + kFirstOwnSum + i);
+        }
+        tree->add(place.pointer, id, JsonPathStar::kEveryElement);
+    }
+}
+
+/** The places come first, as the first path that names an element of an array counts; and once more
+ * behind the others, as the last use of a path does. */
+void UsagePaths::make_trees() {
+    for (const AnswerKind kind : kKinds) {
+        AnswerPaths* tree = &trees_[tree_index(kind)];
+        *tree = AnswerPaths();
+        add_places(tree);
+        add_provider_paths(kind, tree, sums_);
+        add_places(tree);
+    }
+}
+
+AnswerTree UsagePaths::tree(AnswerKind kind) const {
+    return {trees_[tree_index(kind)].root(), sums_};
 }
 
 }  // namespace ai_limit

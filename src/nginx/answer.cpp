@@ -2,6 +2,7 @@
 
 #include <new>
 
+#include "core/answer_cost.h"
 #include "core/policies.h"
 #include "nginx/answer_decoder.h"
 #include "nginx/chunk_hiding.h"
@@ -17,17 +18,42 @@ namespace ai_limit {
 
 namespace {
 
-constexpr uint64_t kBytesPerToken = 4;
+/** The answer is an upstream's, and not a file of nginx's that an upstream has named. */
+bool is_from_upstream(ngx_http_request_t* r) {
+    ngx_http_upstream_t* upstream = r->upstream;
+    if (upstream == nullptr) {
+        return false;
+    }
+    bool follows = (upstream->conf->ignore_headers & NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT) == 0;
+    return upstream->headers_in.x_accel_redirect == nullptr || !follows;
+}
 
-/** What is charged in place of what nobody told: the prompt, and what has been written so far. */
-TokenCounts estimate_use(ngx_http_request_t* r, const TokenContext& tokens) {
-    TokenCounts counts;
+bool has_request_body(ngx_http_request_t* r) {
+    return r->headers_in.content_length_n > 0 || r->headers_in.chunked;
+}
+
+Amount estimated_prompt(ngx_http_request_t* r) {
     const RequestInfo* info = read_request_info(r);
-    counts.input = info != nullptr ? info->prompt_estimate() : 0;
-    uint64_t bytes = tokens.reader->text_bytes() + tokens.unreadable_bytes;
-    uint64_t output = bytes / kBytesPerToken;
-    counts.output = ngx_min(output, kMaxAmount);
-    return counts;
+    return info != nullptr ? info->prompt_estimate() : 0;
+}
+
+/** Bytes that may be text. Sound and pictures hold none, and no model works for a request without a
+ * body, such as one for a page or a file. */
+uint64_t unreadable_bytes(ngx_http_request_t* r, const TokenContext& tokens) {
+    bool may_be_text = has_request_body(r) && !is_media_type(view(r->headers_out.content_type));
+    // Of what could not be decoded, some bytes may have come out as text that is none.
+    return may_be_text ? ngx_max(tokens.reader->unreadable_bytes(), tokens.undecoded_bytes) : 0;
+}
+
+AnswerCost cost_of_answer(ngx_http_request_t* r, const TokenContext& tokens) {
+    AnswerFacts facts;
+    facts.told = tokens.reader->told();
+    facts.finished = tokens.reader->is_finished();
+    facts.tells_all_output = tokens.reader->tells_all_output();
+    facts.text = tokens.reader->text_bytes();
+    facts.unreadable = unreadable_bytes(r, tokens);
+    facts.prompt = estimated_prompt(r);
+    return answer_cost(facts);
 }
 
 bool is_to_be_settled(const Evaluation& one, const Charge& charge) {
@@ -91,6 +117,7 @@ void log_estimate(ngx_http_request_t* r, const TokenContext& tokens, const Token
     ngx_uint_t level = whole ? NGX_LOG_WARN : NGX_LOG_INFO;
     const char* why = !whole                       ? "the answer was cut short"
                       : tokens.reader->malformed() ? "the answer is malformed"
+                      : tokens.reader->has_usage() ? "the answer tells only a part of its usage"
                                                    : "no usage in the answer";
     ngx_log_error(level, r->connection->log, 0,
                   "%s: %uL tokens of input and %uL of output are charged by estimate; "
@@ -99,16 +126,67 @@ void log_estimate(ngx_http_request_t* r, const TokenContext& tokens, const Token
                   missing);
 }
 
-void settle_by_estimate(ngx_http_request_t* r, TokenContext* tokens, bool whole) {
-    TokenCounts used = estimate_use(r, *tokens);
-    // Where there is neither prompt nor text nothing is missing: a list of models, for example.
-    bool expected = used.input != 0 || used.output != 0;
+void settle_by_estimate(ngx_http_request_t* r, TokenContext* tokens, const TokenCounts& used,
+                        bool whole) {
+    // A request without a body that used nothing is no model's: a list of models, for example.
+    bool expected = used.input != 0 || used.output != 0 || has_request_body(r);
     RequestContext* context = find_context(r);
     uint64_t missing = context != nullptr && expected ? count_missing(context) : 0;
     if (missing != 0) {
         log_estimate(r, *tokens, used, whole, missing);
     }
     settle(r, tokens, UsageBasis::kEstimate, used);
+}
+
+bool is_success(ngx_uint_t status) {
+    return status >= NGX_HTTP_OK && status < NGX_HTTP_SPECIAL_RESPONSE;
+}
+
+/** nginx has given up waiting for an answer. An error_page may show another status. */
+bool has_timed_out(ngx_http_request_t* r) {
+    ngx_array_t* states = r->upstream_states;
+    if (states == nullptr || states->nelts == 0) {
+        return false;
+    }
+    ngx_http_upstream_state_t* last =
+        static_cast<ngx_http_upstream_state_t*>(states->elts) + states->nelts - 1;
+    return last->status == NGX_HTTP_GATEWAY_TIME_OUT;
+}
+
+/**
+ * The upstream has got all of the request, and the client has left, or nginx has given up (`whole`:
+ * its own answer is there), before the upstream's answer began. The model may have worked all the
+ * time.
+ */
+bool is_abandoned(ngx_http_request_t* r, bool whole) {
+    ngx_http_upstream_t* upstream = r->upstream;
+    if (upstream == nullptr || !upstream->request_body_sent) {
+        return false;
+    }
+    ngx_uint_t status = upstream->headers_in.status_n;
+    return whole ? has_timed_out(r) : status == 0 || is_success(status);
+}
+
+/** The most output that the policies have reserved tokens for. */
+Amount reserved_output(ngx_http_request_t* r, const TokenContext& tokens, Amount prompt) {
+    const RequestInfo* info = read_request_info(r);
+    Amount most = 0;
+    if (info != nullptr && info->most_output(&most)) {
+        return ngx_min(most, tokens.reserved);
+    }
+    return tokens.reserved > prompt ? tokens.reserved - prompt : 0;
+}
+
+void settle_abandoned(ngx_http_request_t* r, TokenContext* tokens) {
+    Amount prompt = estimated_prompt(r);
+    Millis waited = static_cast<Millis>(ngx_current_msec - r->upstream->start_time);
+    AnswerCost cost = abandoned_cost(prompt, waited, reserved_output(r, *tokens, prompt));
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "the request was abandoned before the answer began: %uL tokens of input and %uL "
+                  "of output are charged by estimate",
+                  static_cast<uint64_t>(cost.counts.input),
+                  static_cast<uint64_t>(cost.counts.output));
+    settle(r, tokens, UsageBasis::kEstimate, cost.counts);
 }
 
 /** `whole`: all of the answer has been seen. */
@@ -118,7 +196,11 @@ __attribute__((noinline)) void end_answer(ngx_http_request_t* r, TokenContext* t
     }
     UsageReader* reader = tokens->reader;
     if (reader == nullptr) {
-        settle(r, tokens, UsageBasis::kNone, {});
+        if (is_abandoned(r, whole)) {
+            settle_abandoned(r, tokens);
+        } else {
+            settle(r, tokens, UsageBasis::kNone, {});
+        }
         return;
     }
     if (whole) {
@@ -126,17 +208,17 @@ __attribute__((noinline)) void end_answer(ngx_http_request_t* r, TokenContext* t
     } else {
         reader->stop();
     }
-    if (whole ? reader->has_usage() : reader->has_final_usage()) {
-        settle(r, tokens, UsageBasis::kResponse, reader->usage());
-    } else if (r->upstream == nullptr) {
+    bool tells = reader->has_usage() && (whole || reader->is_finished());
+    if (!is_from_upstream(r) && !tells) {
         settle(r, tokens, UsageBasis::kNone, {});  // nginx's own answer
-    } else {
-        settle_by_estimate(r, tokens, whole);
+        return;
     }
-}
-
-bool is_success(ngx_uint_t status) {
-    return status >= NGX_HTTP_OK && status < NGX_HTTP_SPECIAL_RESPONSE;
+    AnswerCost cost = cost_of_answer(r, *tokens);
+    if (cost.estimated) {
+        settle_by_estimate(r, tokens, cost.counts, whole);
+    } else {
+        settle(r, tokens, UsageBasis::kResponse, cost.counts);
+    }
 }
 
 /**
@@ -149,7 +231,8 @@ bool has_succeeded(ngx_http_request_t* r) {
         return is_success(status);
     }
     return is_success(r->upstream->headers_in.status_n) &&
-           (is_success(status) || status == NGX_HTTP_NOT_MODIFIED);
+           (is_success(status) || status == NGX_HTTP_NOT_MODIFIED ||
+            status == NGX_HTTP_PRECONDITION_FAILED);
 }
 
 bool is_from_cache(ngx_http_request_t* r) {
@@ -161,9 +244,11 @@ bool is_from_cache(ngx_http_request_t* r) {
 #endif
 }
 
+/** The body of the model's answer follows. */
 bool has_body(ngx_http_request_t* r) {
-    return !r->header_only && r->method != NGX_HTTP_HEAD &&
-           r->headers_out.status != NGX_HTTP_NO_CONTENT;
+    ngx_uint_t status = r->headers_out.status;
+    return !r->header_only && r->method != NGX_HTTP_HEAD && is_success(status) &&
+           status != NGX_HTTP_NO_CONTENT;
 }
 
 std::string_view content_encoding(ngx_http_request_t* r) {
@@ -182,16 +267,20 @@ void read_headers(ngx_http_request_t* r, UsageReader* reader) {
     }
 }
 
-/** What an answer's body is made of. */
+/** What an answer's header says of its body. */
 struct Form {
-    AnswerKind kind;  // kOther where it cannot be read
+    AnswerKind kind;
     ContentCoding coding;
+    bool may_be_events;
 };
 
+/** Servers and proxies label event streams as plain text, too. */
 Form form_of_answer(ngx_http_request_t* r) {
-    ContentCoding coding = content_coding(content_encoding(r));
-    bool readable = coding != ContentCoding::kUnknown;
-    return {readable ? answer_kind(view(r->headers_out.content_type)) : AnswerKind::kOther, coding};
+    static constexpr std::string_view kPlain = "text/plain";
+    std::string_view type = view(r->headers_out.content_type);
+    AnswerKind kind = answer_kind(type);
+    bool may_be_events = kind == AnswerKind::kSse || type.substr(0, kPlain.size()) == kPlain;
+    return {kind, content_coding(content_encoding(r)), may_be_events};
 }
 
 /** The client did not ask for the chunk with the usage. */
@@ -208,17 +297,18 @@ ngx_int_t begin_hiding(ngx_http_request_t* r, TokenContext* tokens) {
 }
 
 ngx_int_t make_reader(ngx_http_request_t* r, TokenContext* tokens, const Form& form) {
-    if (form.kind != AnswerKind::kOther) {
+    if (is_from_upstream(r)) {
         r->filter_need_in_memory = 1;
-        if (form.coding != ContentCoding::kNone) {
-            tokens->decoder = make_answer_decoder(r, form.coding);
-            if (tokens->decoder == nullptr) {
-                return NGX_ERROR;
-            }
+        r->allow_ranges = 0;  // nginx would cut the body before it comes here
+    }
+    r->filter_need_in_memory |= form.kind != AnswerKind::kOther;
+    tokens->coding_unknown = form.coding == ContentCoding::kUnknown;
+    if (form.coding != ContentCoding::kNone && !tokens->coding_unknown) {
+        tokens->decoder = make_answer_decoder(r, form.coding);
+        if (tokens->decoder == nullptr) {
+            return NGX_ERROR;
         }
     }
-    tokens->coding_unknown = form.coding == ContentCoding::kUnknown;
-    r->filter_need_in_memory |= tokens->coding_unknown;
     void* memory = ngx_palloc(r->pool, sizeof(UsageReader));
     if (memory == nullptr) {
         return NGX_ERROR;
@@ -230,6 +320,7 @@ ngx_int_t make_reader(ngx_http_request_t* r, TokenContext* tokens, const Form& f
 
 /** Apart from feed(), which does little for an event that is like the one before. */
 __attribute__((noinline)) void feed_decoded(TokenContext* tokens, std::string_view piece) {
+    size_t size = piece.size();
     std::string_view text;
     do {
         text = decode(tokens->decoder, &piece);
@@ -237,14 +328,14 @@ __attribute__((noinline)) void feed_decoded(TokenContext* tokens, std::string_vi
             tokens->reader->feed(text);
         }
     } while (!text.empty());
+    tokens->undecoded_bytes += is_broken(tokens->decoder) ? size : 0;
 }
 
 inline void feed(TokenContext* tokens, std::string_view piece) {
-    if (tokens->coding_unknown) {
-        tokens->unreadable_bytes += piece.size();
-    }
     if (tokens->decoder != nullptr) {
         feed_decoded(tokens, piece);
+    } else if (tokens->coding_unknown) {
+        tokens->undecoded_bytes += piece.size();
     } else {
         tokens->reader->feed(piece);
     }
@@ -270,8 +361,8 @@ ngx_int_t begin_answer(ngx_http_request_t* r, TokenContext* tokens) {
     if (has_succeeded(r)) {
         Form form = form_of_answer(r);
         // Also out of a cache, which keeps answers as they came.
-        bool hides = tokens->asked_for_usage && form.kind == AnswerKind::kSse &&
-                     form.coding == ContentCoding::kNone;
+        bool hides =
+            tokens->asked_for_usage && form.may_be_events && form.coding == ContentCoding::kNone;
         if (hides && begin_hiding(r, tokens) != NGX_OK) {
             return NGX_ERROR;
         }

@@ -231,6 +231,10 @@ bool is_whole(const AnswerDecoder* decoder) {
     return decoder->whole && !decoder->broken;
 }
 
+bool is_broken(const AnswerDecoder* decoder) {
+    return decoder->broken;
+}
+
 void end_decoding(AnswerDecoder* decoder) {
     decoder->done = true;
 #if (NGX_AI_LIMIT_BROTLI)

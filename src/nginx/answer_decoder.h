@@ -29,6 +29,9 @@ std::string_view decode(AnswerDecoder* decoder, std::string_view* rest);
  * it. */
 bool is_whole(const AnswerDecoder* decoder);
 
+/** There was a mistake, or something stands behind the end. */
+bool is_broken(const AnswerDecoder* decoder);
+
 /** Gives its memory back before the request ends; only is_whole() may follow. */
 void end_decoding(AnswerDecoder* decoder);
 

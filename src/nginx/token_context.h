@@ -34,12 +34,12 @@ struct TokenContext {
 
     // the answer; `reader` is nullptr where its body is not read
     UsageReader* reader;
-    AnswerDecoder* decoder;  // where it is compressed
-    ChunkHiding* hiding;     // where a chunk is hidden that the client did not ask for
-    bool asked_for_usage;    // on the client's behalf: that chunk will come
-    bool ends_noted;         // the request's end will be noticed
-    bool coding_unknown;     // upstream sent what nobody accepted:
-    uint64_t unreadable_bytes;
+    AnswerDecoder* decoder;    // where it is compressed
+    ChunkHiding* hiding;       // where a chunk is hidden that the client did not ask for
+    bool asked_for_usage;      // on the client's behalf: that chunk will come
+    bool ends_noted;           // the request's end will be noticed
+    bool coding_unknown;       // upstream sent what nobody accepted
+    uint64_t undecoded_bytes;  // of the answer: then all, else those behind a mistake
     TokenCounts used;
     UsageBasis basis;
 };

@@ -262,8 +262,8 @@ void expect_same(UsageReader a, UsageReader b, const std::string& stream) {
         (b.*end)();
         ASSERT_EQ(a.text_bytes(), b.text_bytes()) << stream;
         ASSERT_EQ(a.malformed(), b.malformed()) << stream;
-        ASSERT_EQ(a.usage().input, b.usage().input) << stream;
-        ASSERT_EQ(a.has_final_usage(), b.has_final_usage()) << stream;
+        ASSERT_EQ(a.told().counts.input, b.told().counts.input) << stream;
+        ASSERT_EQ(a.is_finished(), b.is_finished()) << stream;
     }
 }
 

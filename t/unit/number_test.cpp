@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 
 #include "random.h"
 
@@ -83,6 +84,38 @@ TEST(ReadDigits, TakesTheDigitsAtTheFrontAndLeavesTheRest) {
     ASSERT_TRUE(read_digits(&text, &value, &digits));
     EXPECT_EQ(value, 5U);
     EXPECT_EQ(text, "");
+}
+
+TEST(ReadToldCount, RoundsUpAndCaps) {
+    const std::pair<std::string_view, Amount> counts[] = {
+        {"0", 0},
+        {"12", 12},
+        {"12.0", 12},
+        {"37.25", 38},
+        {"0.0001", 1},
+        {"1.2e1", 12},
+        {"1.25E1", 13},
+        {"12e-1", 2},
+        {"1e12", kMaxAmount},
+        {"1e400", kMaxAmount},
+        {"0e99999", 0},
+        {"1e-999", 1},
+        {"1000000000001", kMaxAmount},
+        {"99999999999999999999999999", kMaxAmount},
+        {"0.33333333333333333333333333333333", 1},
+        {"3.000000000000000000000000000001", 4},
+        {"3.000000000000000000000000000000", 3},
+    };
+    for (const auto& [text, expected] : counts) {
+        Amount value = kUntouched;
+        EXPECT_TRUE(read_told_count(text, &value)) << text;
+        EXPECT_EQ(value, expected) << text;
+    }
+    for (const std::string_view none : {"", "-5", "many", "1.5x", "0x10", " 1", "1 ", "e5", "+1"}) {
+        Amount value = kUntouched;
+        EXPECT_FALSE(read_told_count(none, &value)) << none;
+        EXPECT_EQ(value, kUntouched);
+    }
 }
 
 TEST(ReadDigits, TakesEighteenDigitsAndNoMore) {

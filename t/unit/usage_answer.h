@@ -37,9 +37,9 @@ inline std::ostream& operator<<(std::ostream& out, const Told& told) {
 inline Told told(const UsageReader& reader) {
     Told result;
     if (reader.has_usage()) {
-        result.input = reader.usage().input;
-        result.output = reader.usage().output;
-        result.cached = reader.usage().cached_input;
+        result.input = reader.told().counts.input;
+        result.output = reader.told().counts.output;
+        result.cached = reader.told().counts.cached_input;
     }
     result.text = reader.text_bytes();
     result.malformed = reader.malformed();

@@ -25,7 +25,7 @@ UsageCounts counts(std::initializer_list<Said> list) {
 }
 
 void expect(std::initializer_list<Said> list, Amount input, Amount output, Amount cached) {
-    const TokenCounts sum = counts(list).sum();
+    const TokenCounts sum = counts(list).told().counts;
     EXPECT_EQ(sum.input, input);
     EXPECT_EQ(sum.output, output);
     EXPECT_EQ(sum.cached_input, cached);
@@ -39,8 +39,52 @@ TEST(UsageCounts, NothingIsKnownAtFirst) {
     EXPECT_TRUE(counts({{Field::kTotal, 0}}).has_any());
 }
 
-TEST(UsageCounts, ALaterValueReplacesAnEarlierOne) {
-    expect({{Field::kPrompt, 5}, {Field::kOutput, 7}, {Field::kOutput, 3}}, 5, 3, 0);
+TEST(UsageCounts, KeepTheLargestValue) {
+    expect({{Field::kPrompt, 5}, {Field::kOutput, 3}, {Field::kOutput, 7}, {Field::kOutput, 0}}, 5,
+           7, 0);
+}
+
+TEST(UsageCounts, TellWhichSideIsKnown) {
+    EXPECT_FALSE(counts({{Field::kPrompt, 5}}).told().has_output);
+    EXPECT_FALSE(counts({{Field::kOutput, 5}}).told().has_input);
+    EXPECT_TRUE(counts({{Field::kTotal, 5}}).told().has_output);
+    EXPECT_FALSE(counts({{Field::kSeconds, 5}}).told().has_input);
+    EXPECT_TRUE(counts({{Field::kSeconds, 5}}).has_any());
+}
+
+TEST(UsageCounts, WhatToolsAddIsInput) {
+    expect({{Field::kPrompt, 80},
+            {Field::kToolInput, 237},
+            {Field::kOutput, 173},
+            {Field::kThoughts, 60},
+            {Field::kTrueTotal, 550}},
+           317, 233, 0);
+}
+
+TEST(UsageCounts, CacheWritesAreToldByHowLongTheyAreKept) {
+    const TokenCounts both = counts({{Field::kInput, 10},
+                                     {Field::kCacheWrite, 100},
+                                     {Field::kCacheWrite5m, 30},
+                                     {Field::kCacheWrite1h, 70}})
+                                 .told()
+                                 .counts;
+    EXPECT_EQ(both.input, 110U);
+    EXPECT_EQ(both.cache_write, 30U);
+    EXPECT_EQ(both.cache_write_1h, 70U);
+    const TokenCounts part =
+        counts({{Field::kInput, 110}, {Field::kWritten, 100}, {Field::kCached, 5}}).told().counts;
+    EXPECT_EQ(part.input, 110U);
+    EXPECT_EQ(part.cache_write, 100U);
+    EXPECT_EQ(part.cached_input, 5U);
+}
+
+TEST(UsageCounts, StepsCountWhereTheirSumIsLarger) {
+    expect({{Field::kInput, 23, Source::kModel},
+            {Field::kOutput, 10, Source::kModel},
+            {Field::kInput, 203, Source::kSteps},
+            {Field::kOutput, 45, Source::kSteps}},
+           203, 45, 0);
+    expect({{Field::kInput, 23}, {Field::kInput, 20, Source::kSteps}}, 23, 0, 0);
 }
 
 TEST(UsageCounts, APromptIncludesWhatWasCached) {
@@ -85,13 +129,13 @@ TEST(UsageCounts, ReasoningIsAPartOfTheOutputUnlessTheTotalSaysOtherwise) {
 }
 
 TEST(UsageCounts, OfSeveralSourcesTheFirstThatKnowsCounts) {
-    expect({{Field::kInput, 7, Source::kServer},
-            {Field::kInput, 5, Source::kBilled},
-            {Field::kOutput, 8, Source::kServer},
+    expect({{Field::kInput, 7, Source::kBeside},
+            {Field::kInput, 5, Source::kBeside},
+            {Field::kOutput, 8, Source::kBeside},
             {Field::kOutput, 3}},
            7, 3, 0);
-    expect({{Field::kTotal, 9}, {Field::kOutput, 8, Source::kServer}}, 9, 8, 0);
-    expect({{Field::kInput, 1}, {Field::kCacheRead, 8, Source::kServer}}, 1, 0, 0);
+    expect({{Field::kTotal, 9}, {Field::kOutput, 8, Source::kBeside}}, 9, 8, 0);
+    expect({{Field::kInput, 1}, {Field::kCacheRead, 8, Source::kBeside}}, 1, 0, 0);
 }
 
 TEST(UsageCounts, NothingIsMoreThanItCanBe) {

@@ -5,7 +5,7 @@ package ModelServer::Bad;
 #   truncated   JSON that ends in the middle of its usage
 #   deep        100,000 arrays in one another, never closed
 #   longline    size=N bytes (default 10,000,000) without a line end
-#   numbers     1e400, -5 and "12" for counts
+#   numbers     -5, "many" and [12] for counts
 # As a stream of events where the request wants one.
 
 use strict;
@@ -51,7 +51,7 @@ sub longline {
 
 sub numbers {
     my ($request, $begin, $end) = @_;
-    return ["$begin\{\"choices\":[],\"usage\":{\"prompt_tokens\":1e400,\"completion_tokens\":-5,\"total_tokens\":\"12\"}}$end"];
+    return ["$begin\{\"choices\":[],\"usage\":{\"prompt_tokens\":-5,\"completion_tokens\":\"many\",\"total_tokens\":[12]}}$end"];
 }
 
 sub repeated {

@@ -1,0 +1,131 @@
+#pragma once
+
+// What the JSON documents of an answer say: one, or those of a stream's events one after another.
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "core/answer_paths.h"
+#include "core/event_template.h"
+#include "core/json_scan.h"
+#include "core/json_text.h"
+#include "core/json_text_size.h"
+#include "core/model_name.h"
+#include "core/usage_counts.h"
+
+namespace ai_limit {
+
+/** The counts, the text and the model of one answer. Trivially copyable. */
+class AnswerContent {
+public:
+    static constexpr size_t kMaxTier = 32;
+
+    /** From now on, sums are those of a tree (AnswerTree::sums), which outlives this. */
+    void set_sums(const JsonPathId* sums) { sum_ids_ = sums; }
+
+    void begin_document();
+
+    /** `end` is where in the document the token ends; of a number, where it ends at the earliest.
+     */
+    void take(const JsonToken& token, uint64_t end);
+
+    /** `whole`: it is not cut short. Returns how many bytes of text it had. */
+    uint64_t end_document(bool whole);
+
+    /** What a header tells. */
+    void set(UsageSource source, UsageField field, Amount count) {
+        counts_.set(source, field, count);
+    }
+
+    /** The API has ended the answer, though usage may follow. */
+    void end() { ended_ = true; }
+    bool has_ended() const { return ended_; }
+
+    /** The answer says that an error has ended it. */
+    bool has_failed() const { return failed_; }
+
+    /** No text has come behind the last number that tells of the output; if the answer has not
+     * ended, neither was any in the same document. */
+    bool has_all_output() const;
+
+    bool has_usage() const { return counts_.has_any(); }
+    ToldUsage told() const { return counts_.told(); }
+
+    /** See UsageReader::text_bytes(). */
+    uint64_t text_bytes() const;
+
+    /** Empty where there is none. In this object's memory. */
+    std::string_view model() const { return model_.view(); }
+    std::string_view service_tier() const;
+
+    /** `delta` of this event is sound, not text. */
+    bool is_sound() const;
+
+    // Events that are like an earlier one, and do nothing but add to a text.
+
+    EventDraft& draft() { return draft_; }
+
+    /** The event that the draft notes is known from now on. */
+    void learn_draft() {
+        known_text_ = draft_text_ == &AnswerContent::delta_ ? &AnswerContent::text_ : draft_text_;
+    }
+
+    /** Adds the text of known events. */
+    void add_known_text(uint64_t bytes) { this->*known_text_ += bytes; }
+
+private:
+    using Counter = uint64_t AnswerContent::*;
+
+    void take_count(const JsonToken& token);
+    void add_count(JsonPathId id, Amount count);
+    void take_text(const JsonToken& token, Counter counter);
+    void take_repeated_text(const JsonToken& token);
+    void take_arguments(const JsonToken& token, uint64_t end);
+    void take_type(const JsonToken& token);
+    void take_item_type(const JsonToken& token);
+    void take_ignored(const JsonToken& token);
+    void take_end(const JsonToken& token);
+    void take_error(const JsonToken& token);
+    void take_model(const JsonToken& token);
+    void take_tier(const JsonToken& token);
+    void take_image(const JsonToken& token);
+    void take_event(std::string_view type);
+    bool read_short(const JsonToken& token, std::string_view* text);
+
+    static constexpr size_t kMaxType = 40;
+    static constexpr size_t kMaxShort = 32;
+
+    // of the document that is being read
+    uint64_t text_before_ = 0;   // bytes of text when it began
+    uint64_t arguments_at_ = 0;  // where an object with the arguments of a tool begins
+    uint64_t delta_ = 0;         // bytes of text, unless its type says otherwise
+    uint64_t repeated_ = 0;      // bytes of text that repeats the answer from its beginning on
+    JsonTextSize text_size_;
+    JsonText<kMaxType> type_;
+    JsonText<kMaxShort> short_;  // a string that is of interest only if it is short
+    const JsonPathId* sum_ids_ = nullptr;
+    Amount sums_[kAnswerSums] = {};
+    bool has_sums_ = false;
+    bool told_here_ = false;  // a count of the output
+    EventDraft draft_;        // of the event that is being read, if it began in this piece
+    Counter draft_text_ = &AnswerContent::text_;
+
+    // of all of them
+    UsageCounts counts_;
+    uint64_t told_at_ = UINT64_MAX;  // bytes of text up to the end of the last that told_here_
+    bool told_alone_ = false;        // it had no text
+    bool ended_ = false;
+    bool failed_ = false;
+    Amount images_ = 0;
+    Amount searches_ = 0;
+    ModelName model_;
+    JsonText<kMaxTier> tier_;
+    Counter known_text_ = &AnswerContent::text_;
+    uint64_t text_ = 0;
+    uint64_t reasoning_ = 0;
+    uint64_t reasoning_content_ = 0;
+    uint64_t most_repeated_ = 0;
+};
+
+}  // namespace ai_limit

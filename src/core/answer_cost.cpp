@@ -1,0 +1,58 @@
+#include "core/answer_cost.h"
+
+#include <algorithm>
+
+namespace ai_limit {
+
+namespace {
+
+/** What OpenAI's own limiter takes for a token of a prompt. */
+constexpr uint64_t kPerToken = 4;
+
+/** About what a large model writes. */
+constexpr Amount kTokensPerSecond = 50;
+
+/** Parts that were told stay parts, if the whole is another one now. */
+void set_input(Amount input, TokenCounts* counts) {
+    counts->input = std::min(input, kMaxAmount);
+    for (Amount* part : {&counts->cached_input, &counts->cache_write, &counts->cache_write_1h,
+                         &counts->audio_input}) {
+        *part = std::min(*part, counts->input);
+    }
+}
+
+/** Text is never free, so it is rounded up. */
+Amount seen_tokens(const AnswerFacts& facts) {
+    const uint64_t text = facts.text / kPerToken + (facts.text % kPerToken != 0 ? 1 : 0);
+    return std::min<uint64_t>(text + facts.unreadable / kPerToken, kMaxAmount);
+}
+
+}  // namespace
+
+AnswerCost answer_cost(const AnswerFacts& facts) {
+    AnswerCost cost{facts.told.counts};
+    TokenCounts& counts = cost.counts;
+    const Amount seen = seen_tokens(facts);
+    if (!facts.finished) {
+        cost.estimated = seen > counts.output || (seen > 0 && !facts.tells_all_output);
+        counts.output = std::max(counts.output, seen);
+    }
+    const bool lacks_input = !facts.told.has_input || (counts.input == 0 && counts.output > 0);
+    if (lacks_input && (facts.prompt > 0 || !facts.told.has_output)) {
+        set_input(facts.prompt, &counts);
+        cost.estimated = true;
+    }
+    return cost;
+}
+
+AnswerCost abandoned_cost(Amount prompt, Millis waited, Amount most_output) {
+    constexpr Millis kLongest = 1'000'000'000;  // keeps the product small
+    const auto millis = static_cast<Amount>(std::clamp<Millis>(waited, 0, kLongest));
+    AnswerCost cost;
+    cost.counts.input = std::min(prompt, kMaxAmount);
+    cost.counts.output = std::min({millis * kTokensPerSecond / 1000, most_output, kMaxAmount});
+    cost.estimated = true;
+    return cost;
+}
+
+}  // namespace ai_limit

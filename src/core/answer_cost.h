@@ -1,0 +1,42 @@
+#pragma once
+
+// Decides what a request costs by what its answer told, how the answer ended, and what was seen of
+// it. Input and output are judged separately.
+
+#include <cstdint>
+
+#include "core/token_counts.h"
+#include "core/types.h"
+#include "core/usage_counts.h"
+
+namespace ai_limit {
+
+/** What is known of an answer with a 2xx status. */
+struct AnswerFacts {
+    ToldUsage told;
+    bool finished = false;          // see UsageReader::is_finished()
+    bool tells_all_output = false;  // see UsageReader::tells_all_output()
+    uint64_t text = 0;              // that was seen of what the model wrote
+    uint64_t unreadable = 0;        // bytes that could not be read as anything
+    Amount prompt = 0;              // estimated input tokens; 0 for a request without a prompt
+};
+
+struct AnswerCost {
+    TokenCounts counts;      // no more than kMaxAmount each
+    bool estimated = false;  // the input or the output may be another than what the answer told
+};
+
+/**
+ * The input is what was told. If that is nothing, or 0 beside some output, it is the estimate of
+ * the prompt. The output is what was told, if the answer is finished. Otherwise it is at least a
+ * token for each four of text, rounded up, and for each four unreadable bytes.
+ */
+AnswerCost answer_cost(const AnswerFacts& facts);
+
+/**
+ * What a request costs whose client left before the answer began: the estimate of its prompt, and
+ * for each second that the model worked 50 tokens of output, at most `most_output`.
+ */
+AnswerCost abandoned_cost(Amount prompt, Millis waited, Amount most_output);
+
+}  // namespace ai_limit

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace ai_limit {
+
+/** What an event or a part of an answer says by its `type`. */
+enum class AnswerEvent : uint8_t {
+    kPlain,
+    kEnd,       // the last one, but for usage
+    kImageEnd,  // the same, with an image
+    kError,     // the answer ends with it
+    kSearch
+};
+
+AnswerEvent answer_event(std::string_view type);
+
+}  // namespace ai_limit

@@ -1,0 +1,109 @@
+#include "core/answer_cost.h"
+
+#include <gtest/gtest.h>
+
+namespace ai_limit {
+namespace {
+
+constexpr Amount kUnknown = UINT64_MAX;
+
+/** What was told of each side, kUnknown where nothing was. */
+AnswerFacts told(Amount input, Amount output) {
+    AnswerFacts facts;
+    facts.told.has_input = input != kUnknown;
+    facts.told.has_output = output != kUnknown;
+    facts.told.counts.input = facts.told.has_input ? input : 0;
+    facts.told.counts.output = facts.told.has_output ? output : 0;
+    facts.prompt = 100;
+    return facts;
+}
+
+AnswerFacts finished(Amount input, Amount output) {
+    AnswerFacts facts = told(input, output);
+    facts.finished = true;
+    return facts;
+}
+
+void expect(const AnswerFacts& facts, Amount input, Amount output, bool estimated) {
+    const AnswerCost cost = answer_cost(facts);
+    EXPECT_EQ(cost.counts.input, input);
+    EXPECT_EQ(cost.counts.output, output);
+    EXPECT_EQ(cost.estimated, estimated);
+}
+
+AnswerFacts with_text(AnswerFacts facts, uint64_t text) {
+    facts.text = text;
+    return facts;
+}
+
+TEST(AnswerCost, AFinishedAnswerCostsWhatItTells) {
+    expect(with_text(finished(12, 5), 400), 12, 5, false);
+    expect(with_text(finished(12, 0), 400), 12, 0, false);
+    expect(with_text(finished(0, 0), 400), 0, 0, false);
+}
+
+TEST(AnswerCost, AMissingInputCostsTheEstimate) {
+    expect(finished(0, 5), 100, 5, true);
+    expect(finished(kUnknown, 5), 100, 5, true);
+    AnswerFacts without_prompt = finished(0, 5);
+    without_prompt.prompt = 0;
+    expect(without_prompt, 0, 5, false);
+}
+
+TEST(AnswerCost, AMissingOutputCostsTheText) {
+    expect(with_text(told(12, kUnknown), 41), 12, 11, true);
+    expect(told(kUnknown, kUnknown), 100, 0, true);
+}
+
+TEST(AnswerCost, AnUnfinishedAnswerCostsAtLeastItsText) {
+    expect(with_text(told(12, 1), 400), 12, 100, true);
+    expect(with_text(told(12, 150), 400), 12, 150, true);
+    expect(with_text(told(0, 0), 400), 100, 100, true);
+    expect(told(0, 0), 0, 0, false);
+}
+
+/** Cut behind its usage, and before the end. */
+TEST(AnswerCost, AnAnswerThatToldAllOfItsOutputCostsThat) {
+    AnswerFacts facts = with_text(told(12, 150), 400);
+    facts.tells_all_output = true;
+    expect(facts, 12, 150, false);
+}
+
+TEST(AnswerCost, InputAloneIsToldWhereThereIsNoText) {
+    expect(finished(12, kUnknown), 12, 0, false);
+    expect(told(12, kUnknown), 12, 0, false);
+}
+
+TEST(AnswerCost, UnreadableBytesAreText) {
+    AnswerFacts facts = told(kUnknown, kUnknown);
+    facts.unreadable = 403;
+    expect(facts, 100, 100, true);
+    facts.text = UINT64_MAX / 2;
+    expect(facts, 100, kMaxAmount, true);
+}
+
+TEST(AnswerCost, TextIsNeverFree) {
+    expect(with_text(told(12, kUnknown), 1), 12, 1, true);
+}
+
+TEST(AnswerCost, PartsStayWithinTheWhole) {
+    AnswerFacts facts = told(kUnknown, 5);
+    facts.told.counts.cached_input = 150;
+    facts.told.counts.cache_write_1h = 50;
+    const TokenCounts counts = answer_cost(facts).counts;
+    EXPECT_EQ(counts.cached_input, 100U);
+    EXPECT_EQ(counts.cache_write_1h, 50U);
+}
+
+TEST(AbandonedCost, GrowsWithTheWait) {
+    const AnswerCost cost = abandoned_cost(100, 2500, 1000);
+    EXPECT_EQ(cost.counts.input, 100U);
+    EXPECT_EQ(cost.counts.output, 125U);
+    EXPECT_TRUE(cost.estimated);
+    EXPECT_EQ(abandoned_cost(100, 2500, 40).counts.output, 40U);
+    EXPECT_EQ(abandoned_cost(100, -5, 40).counts.output, 0U);
+    EXPECT_EQ(abandoned_cost(0, INT64_MAX, UINT64_MAX).counts.output, 50'000'000U);
+}
+
+}  // namespace
+}  // namespace ai_limit
