@@ -25,6 +25,7 @@ my $t = AiLimit::Tokens->start(
     ai_limit_policy early  key=\$http_x_key rate=1r/month burst=1 phase=preaccess;
     ai_limit_policy count  key=\$http_x_key rate=1r/month burst=1;
     ai_limit_policy slots  key=\$http_x_key concurrency=1;
+    ai_limit_policy spent  key=\$http_x_key rate=1t/month burst=100;
     ai_limit_policy static key=\$http_x_key rate=1t/month burst=100 reserve=off;
 CONF
     server => "listen 127.0.0.1:%%PORT_1%%$listen; $http2 client_max_body_size 2m;",
@@ -38,6 +39,8 @@ CONF
         location /small/ { client_max_body_size 1k; proxy_pass http://model/; }
         location /early/ { ai_limit early tokens; proxy_pass http://model/; }
         location /count/ { ai_limit count tokens; proxy_pass http://model/; }
+        location /spent/ { ai_limit spent; proxy_pass http://model/; }
+        location /spent_trial/ { ai_limit spent; ai_limit_dry_run on; proxy_pass http://model/; }
         location /static/ { ai_limit static; proxy_pass http://model/; }
 CONF
 );
@@ -101,6 +104,15 @@ subtest 'Expect: 100-continue' => sub {
     $t->ask('/static/v1/chat/completions?prompt_tokens=60&completion_tokens=60', $body);
     my ($refusal) = expecting('/static/raw', $body, 'expect-static');
     like $refusal, qr{^HTTP/1\.1 429 }, 'also where reserve=off and nothing remains';
+    $t->new_client;
+    my ($go_on) = expecting('/spent/raw', $body, 'expect-some');
+    like $go_on, qr{^HTTP/1\.1 100 }, 'a client that has something left is asked for its body, whatever that will reserve';
+    $t->ask('/spent/v1/chat/completions?prompt_tokens=60&completion_tokens=60', $body);
+    my ($spent) = expecting('/spent/raw', $body, 'expect-spent');
+    like $spent, qr{^HTTP/1\.1 429 }, 'one that has nothing left is not';
+    is $t->logged_id('expect-spent')->{result}, 'REJECTED', 'as the log says';
+    my ($trial) = expecting('/spent_trial/raw', $body, 'expect-trial');
+    like $trial, qr{^HTTP/1\.1 100 }, 'on a dry run it is';
 };
 
 subtest 'too large a body' => sub {

@@ -27,6 +27,9 @@ constexpr char lower_case(char c) {
 /** Whether a reference token (RFC 6901, 4), or it in lower case, names this key. */
 template <bool kInLowerCase>
 bool names_key(std::string_view token, std::string_view key) {
+    if (!kInLowerCase && token == key) {  // mostly, and quicker
+        return true;
+    }
     size_t at = 0;
     for (size_t i = 0; i < token.size(); ++i, ++at) {
         char c = token[i];
@@ -41,12 +44,14 @@ bool names_key(std::string_view token, std::string_view key) {
     return at == key.size();
 }
 
-bool is_ascii(std::string_view text) {
-    unsigned char all = 0;
+/** Without capitals and characters that are no ASCII. */
+bool is_lower_case(std::string_view text) {
     for (const char c : text) {
-        all |= static_cast<unsigned char>(c);
+        if (static_cast<unsigned char>(c - 'A') < 26 || static_cast<unsigned char>(c) >= 0x80) {
+            return false;
+        }
     }
-    return all < 0x80;
+    return true;
 }
 
 /**
@@ -56,15 +61,14 @@ bool is_ascii(std::string_view text) {
 std::string_view fold_case(std::string_view key, char* buffer) {
     constexpr std::string_view kLongS = "\xC5\xBF";
     constexpr std::string_view kKelvin = "\xE2\x84\xAA";
-    const bool ascii = is_ascii(key);
     size_t size = 0;
     while (!key.empty()) {
         size_t used = 1;
         char c = lower_case(key.front());
-        if (!ascii && key.substr(0, kLongS.size()) == kLongS) {
+        if (key.substr(0, kLongS.size()) == kLongS) {
             c = 's';
             used = kLongS.size();
-        } else if (!ascii && key.substr(0, kKelvin.size()) == kKelvin) {
+        } else if (key.substr(0, kKelvin.size()) == kKelvin) {
             c = 'k';
             used = kKelvin.size();
         }
@@ -124,7 +128,6 @@ inline __attribute__((always_inline)) void JsonScanner::select_element(uint32_t 
         return;
     }
     const JsonPathNode& parent = paths_[levels_[tracked_ - 1].node];
-    value_ = parent.every_element != 0 ? parent.every_element : kUnwanted;
     if (parent.has_numbers) {
         char digits[10];  // without leading zeros (RFC 6901, 4)
         char* begin = digits + sizeof digits;
@@ -133,6 +136,9 @@ inline __attribute__((always_inline)) void JsonScanner::select_element(uint32_t 
             index /= 10;
         } while (index != 0);
         select_named({begin, static_cast<size_t>(digits + sizeof digits - begin)});
+    }
+    if (value_ == kUnwanted && parent.every_element != 0) {
+        value_ = parent.every_element;
     }
 }
 
@@ -229,45 +235,40 @@ void JsonScanner::end_key(std::string_view raw) {
 
 /** There is an innermost container that is on the way to wanted values. */
 void JsonScanner::select_key(std::string_view key) {
-    if (rules_.any_case) {
-        select_key_in_any_case(key);
-    } else {
-        select_named(key);
+    select_named(key);
+    if (!rules_.any_case) {
+        return;
     }
+    spelling_ = value_ != kUnwanted ? 0 : spelling_;
+    if (value_ == kUnwanted && key.size() <= kMaxJsonKey && !is_lower_case(key)) {
+        select_in_other_case(key);
+    }
+}
+
+/** The child of `parent` that `key` names, or, where kInLowerCase, its name in lower case. */
+template <bool kInLowerCase>
+inline uint16_t JsonScanner::find_child(const JsonPathNode& parent, std::string_view key) const {
+    const unsigned hash = json_key_hash(key);
+    if ((parent.child_keys >> hash & 1) == 0) {
+        return kUnwanted;
+    }
+    for (uint16_t i = parent.children[json_path_list(hash)]; i != 0; i = paths_[i].next_sibling) {
+        if (names_key<kInLowerCase>(paths_[i].name, key)) {
+            return i;
+        }
+    }
+    return kUnwanted;
 }
 
 void JsonScanner::select_named(std::string_view key) {
-    const JsonPathNode& parent = paths_[levels_[tracked_ - 1].node];
-    const unsigned hash = json_key_hash(key);
-    if ((parent.child_keys >> hash & 1) == 0) {
-        return;
-    }
-    for (uint16_t i = parent.children[json_path_list(hash)]; i != 0; i = paths_[i].next_sibling) {
-        if (names_key<false>(paths_[i].name, key)) {
-            value_ = i;
-            return;
-        }
-    }
+    value_ = find_child<false>(paths_[levels_[tracked_ - 1].node], key);
 }
 
-void JsonScanner::select_key_in_any_case(std::string_view key) {
+void JsonScanner::select_in_other_case(std::string_view key) {
     char folded[kMaxJsonKey];
-    const JsonPathNode& parent = paths_[levels_[tracked_ - 1].node];
-    if (key.size() > kMaxJsonKey ||
-        (is_ascii(key) && (parent.child_keys >> json_key_hash(key) & 1) == 0)) {
-        return;
-    }
-    const std::string_view wanted = fold_case(key, folded);
-    const unsigned hash = json_key_hash(wanted);
-    if ((parent.child_keys >> hash & 1) == 0) {
-        return;
-    }
-    for (uint16_t i = parent.children[json_path_list(hash)]; i != 0; i = paths_[i].next_sibling) {
-        if (names_key<true>(paths_[i].name, wanted)) {
-            value_ = i;
-            spelling_ = names_key<false>(paths_[i].name, key) ? 0 : spelling_of(key);
-            return;
-        }
+    value_ = find_child<true>(paths_[levels_[tracked_ - 1].node], fold_case(key, folded));
+    if (value_ != kUnwanted) {
+        spelling_ = spelling_of(key);
     }
 }
 

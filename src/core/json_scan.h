@@ -144,7 +144,9 @@ private:
     void end_key(std::string_view raw);
     void select_key(std::string_view key);
     void select_named(std::string_view key);
-    void select_key_in_any_case(std::string_view key);
+    void select_in_other_case(std::string_view key);
+    template <bool kInLowerCase>
+    uint16_t find_child(const JsonPathNode& parent, std::string_view key) const;
     void take_comma(Input* in);
     bool take_string(Input* in, JsonToken* token);
     const char* find_string_end(const char* at, const char* end);

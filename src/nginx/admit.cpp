@@ -71,12 +71,38 @@ bool has_fixed_reserve(const PolicyConf& policy) {
     return policy.reserve == Reserve::kOff || policy.reserve == Reserve::kAmount;
 }
 
+/** Whether nobody waits for the body: then there is nothing to be saved by refusing early. */
+bool has_arrived(ngx_http_request_t* r) {
+    return r->headers_in.content_length_n > 0 && r->header_in != nullptr &&
+           r->header_in->last - r->header_in->pos >= r->headers_in.content_length_n;
+}
+
+/** Where charges that depend on a body go while it is awaited. */
+struct Awaiting {
+    /** Charges as if nothing were to be reserved, which are refused where nothing is left. nullptr:
+     * nobody looks at that. */
+    Evaluation* look;
+};
+
+/** What other nodes give back is not known here, so only Redis refuses by a shared policy. */
+void add_look(PolicyConf* policy, Ask ask, const Key& key, Evaluation* look) {
+    if (look == nullptr || policy->shared) {
+        return;
+    }
+    Ask hold = policy->hold;
+    hold.cost = 0;
+    ask.cost = 0;
+    ask.settled_later = true;
+    add_charge(look, hold, key, nullptr);
+    add_charge(look, ask, key, policy);
+}
+
 /**
  * Adds the charges of a policy that may have been evaluated before, has variables or counts tokens,
  * if it applies to this request. NGX_AGAIN where that takes the request's body, which is awaited.
  */
 __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, PolicyConf* policy,
-                                                        const Key& key, bool awaits_body,
+                                                        const Key& key, const Awaiting* awaiting,
                                                         Evaluation* one) {
     if (!policy->usable || was_evaluated(one->earlier, policy)) {
         return NGX_OK;
@@ -90,6 +116,10 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, P
         return NGX_ERROR;
     }
     bool tokens = ask.limit->measure == Measure::kTokens;
+    if (tokens && awaiting != nullptr && !has_fixed_reserve(*policy)) {
+        add_look(policy, ask, key, awaiting->look);
+        return NGX_AGAIN;
+    }
     ask.has_ledger = policy->tells && (passes_by_share(*policy, ask) ||
                                        may_have_been_alone(r, ask.access->journal.zone()));
     if (ask.has_ledger) {
@@ -98,9 +128,6 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, P
     if (!tokens) {
         add_charge(one, ask, key, policy);
         return NGX_OK;
-    }
-    if (awaits_body && !has_fixed_reserve(*policy)) {
-        return NGX_AGAIN;
     }
     Ask hold = policy->hold;
     ask.settled_later = true;
@@ -133,7 +160,7 @@ __attribute__((noinline)) ngx_int_t add_other_charges(ngx_http_request_t* r,
                                                       PolicyConf* const* end, const Key& key,
                                                       Evaluation* one) {
     for (; policy != end; ++policy) {
-        if (add_unusual_charges(r, *policy, key, false, one) != NGX_OK) {
+        if (add_unusual_charges(r, *policy, key, nullptr, one) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -188,11 +215,12 @@ ngx_int_t collect(ngx_http_request_t* r, const PolicySet& set, Evaluation* one) 
 
 /**
  * Adds the charges of a set's policies where the body may matter. While it has not been read, those
- * that depend on it are put off: their bits are set in `later`. Once it has, only they are added.
+ * that depend on it are put off: their bits are set in `later`. Once it has (`awaiting` is
+ * nullptr), only they are added.
  */
-ngx_int_t collect_with_body(ngx_http_request_t* r, const PolicySet& set, bool awaits_body,
+ngx_int_t collect_with_body(ngx_http_request_t* r, const PolicySet& set, const Awaiting* awaiting,
                             uint32_t* later, Evaluation* one) {
-    uint32_t wanted = awaits_body ? ~uint32_t{0} : *later;
+    uint32_t wanted = awaiting != nullptr ? ~uint32_t{0} : *later;
     *later = 0;
     ngx_uint_t i = 0;
     for (ngx_uint_t run = 0; run < set.run_count; ++run) {
@@ -204,7 +232,7 @@ ngx_int_t collect_with_body(ngx_http_request_t* r, const PolicySet& set, bool aw
             if (!(wanted & bit)) {
                 continue;
             }
-            if (awaits_body && policy->after_body) {
+            if (awaiting != nullptr && policy->after_body) {
                 *later |= bit;
                 continue;
             }
@@ -213,7 +241,7 @@ ngx_int_t collect_with_body(ngx_http_request_t* r, const PolicySet& set, bool aw
             }
             has_key = true;
             ngx_int_t rc =
-                key.text.len == 0 ? NGX_OK : add_unusual_charges(r, policy, key, awaits_body, one);
+                key.text.len == 0 ? NGX_OK : add_unusual_charges(r, policy, key, awaiting, one);
             if (rc == NGX_ERROR) {
                 return NGX_ERROR;
             }
@@ -418,6 +446,19 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
     return NGX_DECLINED;
 }
 
+/** Refuses what no body can help, so that it need not be sent; NGX_DECLINED where one may. */
+ngx_int_t refuse_early(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
+                       Evaluation* one) {
+    if (one == nullptr || one->count == 0 || conf.dry_run) {
+        return NGX_DECLINED;
+    }
+    one->now = now_by_nginx();
+    one->dry_run = false;
+    return would_admit(one->charges, one->count, one->now)
+               ? NGX_DECLINED
+               : conclude(r, find_context(r), conf, set, one, false);
+}
+
 /**
  * Decides where the body may matter. What needs no body is looked at first, so that a client that
  * is refused need not send it.
@@ -440,7 +481,12 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
         tokens->later = ~uint32_t{0};
         one = add_evaluation(r, context, (main_conf(r)->redis != nullptr ? 3 : 2) * set.count);
     }
-    if (one == nullptr || collect_with_body(r, set, waits, &tokens->later, one) != NGX_OK) {
+    Awaiting awaiting{};
+    if (waits && !has_arrived(r)) {
+        awaiting.look = add_evaluation(r, context, 2 * set.count);
+    }
+    const Awaiting* put_off = waits ? &awaiting : nullptr;
+    if (one == nullptr || collect_with_body(r, set, put_off, &tokens->later, one) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     one->dry_run = conf.dry_run;
@@ -455,9 +501,11 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
     if (!waits || !needs_body) {
         return decide_with_body(r, conf, set, one);
     }
-    one->now = now_by_nginx();
-    if (one->count != 0 && !one->dry_run && !would_admit(one->charges, one->count, one->now)) {
-        return conclude(r, context, conf, set, one, false);
+    for (Evaluation* early : {one, awaiting.look}) {
+        ngx_int_t rc = refuse_early(r, conf, set, early);
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
     }
     tokens->pending = one;
     tokens->pending_set = &set;
