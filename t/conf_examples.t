@@ -73,6 +73,8 @@ my %shows = (
         my ($port) = @_;
         is_deeply statuses(6, $port), [(200) x 5, 429], 'without a key: the free plan';
         is_deeply statuses(2, $port, 'x-api-key' => 'unknown'), [429, 429], 'made-up keys do not help';
+        is_deeply statuses(1, $port, 'x-api-key' => $_), [429], "another spelling is made up: '$_'"
+            for qw(KEY_PRO_1 Key_pro_1 key_pro_1x xkey_pro_1 key-pro-1);
         is_deeply statuses(6, $port, 'x-api-key' => 'key_pro_1'), [(200) x 6], 'a known one: its own plan';
         my @forged = ('x-api-key' => 'key_pro_1', authorization => 'Bearer made-up');
         is get($port, '/v1/models', @forged)->{headers}{'x-ratelimit-remaining'}, 53,

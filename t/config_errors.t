@@ -75,10 +75,21 @@ my @mistakes = (
     [http => "$policy rate=1r/s dry_run=on;", 'dry_run=on'],
     [http => "$policy rate=1r/s dry_run dry_run;", 'dry_run'],
     [http => "$policy rate=1r/s Burst=2;", 'Burst=2'],
+    # What limit_req has, and quotes inside of a word.
+    [http => "$policy rate=1r/s nodelay;", q("nodelay", which is limit_req's: nothing is delayed here, burst=)],
+    [http => "$policy rate=1r/s delay=5;", q("delay=5", which is limit_req's)],
+    (map { [location => "ai_limit $_;", qq("@{[(split)[0]]}", which is limit_req's: ai_limit takes the names of policies)] }
+        'zone=one', 'zone=one burst=5 nodelay', 'burst=5', 'delay=5'),
+    (map { [http => "ai_limit_zone $_ zone=z:1m;", "\"$_\", the key and the rate belong to ai_limit_policy"] }
+        '$arg_k', 'key=$arg_k', 'rate=1r/s'),
+    [http => 'ai_limit_policy p key="$arg_a:$arg_b" rate=1r/s;', 'write them around the whole word, such as "key=$a:$b"'],
+    [http => q(ai_limit_policy p key='$arg_a:$arg_b' rate=1r/s;), 'quotes inside of "key='],
+    [http => "$policy rate=\"1r/s\";", 'quotes inside of "rate="1r/s""'],
+    [http => 'ai_limit_zone zone="z:1m";', 'quotes inside of "zone="z:1m""'],
 
     (map { [http => "$policy rate=$_;", "rate=$_"] } (
         '', 'lots', '60', '60r', '60r/', 'r/m', '/m', '-1r/m', '+1r/m', '60x/m', '60r/x', '60r/min', '60_r/m',
-        '60r/0m', '60r/-1m', '60r/m/m', '60R/m', '60r/M', '60Kr/m', '1.r/m', '.5r/m', '1.5.5r/m', '1,5r/m',
+        '60r/0m', '60r/-1m', '60r/m/m', '60R/m', '60r/M', '60KKr/m', '60mr/m', '1.r/m', '.5r/m', '1.5.5r/m', '1,5r/m',
         '1e3r/m', '0r/m', '0.0r/m', '60r/1.5m', '60kkr/m', '1001Gr/m', '99999999999999999999r/m', '1r/367d', '1r/99999999999999999999s',
         '0.0000000001r/m',
     )),
@@ -211,7 +222,7 @@ my %correct = (
         . ' ai_limit_policy c key=$arg_k rate=1Mr/month algorithm=fixed_window tz=-09:30 cost=0;'
         . ' ai_limit_policy d key=$arg_k concurrency=5 phase=preaccess dry_run; ai_limit_policy e key=$arg_k concurrency=$arg_n;',
     'every rate' => join(' ', map { my $name = 'p' . $_ =~ s/\W//gr; "ai_limit_policy $name key=\$arg_k rate=$_;" }
-        qw(60r/m 0.5r/s 1000r/h 100r/15m 1r/366d 1r/52w 1r/12month 1.5kr/d 2Mr/w 1Gr/month 1000Gr/s 0.0001r/s)),
+        qw(60r/m 100Kr/d 0.5r/s 1000r/h 100r/15m 1r/366d 1r/52w 1r/12month 1.5kr/d 2Mr/w 1Gr/month 1000Gr/s 0.0001r/s)),
     'values of several variables' => 'ai_limit_policy p key=$arg_k rate=${arg_n}r/$arg_p; ai_limit_policy q key=$arg_k concurrency=1$arg_n;',
 );
 
@@ -224,7 +235,32 @@ for my $parameters (@unknown) {
 for my $name (sort keys %correct) {
     my ($code, $output) = $nginx->test_config(http => $correct{$name});
     is $code, 0, "correct: $name" or diag $output;
+    $output =~ s/^.*no ai_limit names.*\n//mg;    # that is no part of what is tried here
     unlike $output, qr/\[(?:warn|error|emerg|alert)\]/, 'without a warning';
+}
+
+# Warned of, with the line of the directive: {what: [nginx.conf, the warning]}.
+my $used = 'ai_limit_policy p key=$arg_k rate=1r/s; ai_limit p;';
+my $open = qr/\[warn\].*ai_limit_api: "write=on" without allow and deny or auth_basic lets everybody change limits, in \S+:\d+$/m;
+my %warned = (
+    'a policy that nobody uses' => ['ai_limit_policy p key=$arg_k rate=1r/s;', qr/\[warn\].*ai_limit_policy: no ai_limit names "p", so it limits nothing, in \S+:\d+$/m],
+    'one that is used' => [$used],
+    'one that is used in an if' => ['ai_limit_policy p key=$arg_k rate=1r/s; server { location / { if ($arg_a) { ai_limit P; } } }'],
+    'an API that everybody may write to' => ['server { location /a/ { ai_limit_api write=on; } }', $open],
+    'one that shows' => ['server { location /a/ { ai_limit_api; } location /b/ { ai_limit_api write=off; } }'],
+    'one that some may write to' => ['server { location /a/ { ai_limit_api write=on; allow 127.0.0.1; deny all; } }'],
+    'one that some may write to by IPv6' => ['server { location /a/ { ai_limit_api write=on; allow ::1; } }'],
+    'one whose server says who may' => ['server { deny all; location /a/ { ai_limit_api write=on; } }'],
+    'one behind a password' => ['server { location /a/ { ai_limit_api write=on; auth_basic api; auth_basic_user_file users; } }'],
+    'one behind auth_request' => ['server { auth_request /b; location /a/ { ai_limit_api write=on; } }'],
+    'one of several servers' => ['server { deny all; location /a/ { ai_limit_api write=on; } } server { location /a/ { ai_limit_api write=on; } }', $open],
+);
+for my $name (sort keys %warned) {
+    my ($http, $warning) = @{$warned{$name}};
+    my ($code, $output) = $nginx->test_config(http => $http);
+    is $code, 0, $name or diag $output;
+    if ($warning) { like $output, $warning, 'is warned of' }
+    else          { unlike $output, qr/\[warn\]/, 'is not warned of' }
 }
 done_testing;
 

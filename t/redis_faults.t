@@ -115,7 +115,7 @@ sub test_nonsense {
         answer(reply => "+OK\r\n");
         # Who decides by a share tells of it soon.
         is get($t->port, "/limited?k=alone-$t->{sync}")->{status}, 200, 'a request passes';
-        $t->nginx->wait_for_log(qr/\[warn\].* is lost: its answer makes no sense/, $seen->[0]);
+        $t->nginx->wait_for_log(qr/\[error\].* is lost: its answer makes no sense/, $seen->[0]);
         $proxy->clear;
         $t->wait_until_back($seen);
     };

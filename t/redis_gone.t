@@ -171,7 +171,7 @@ sub test_tls {
         my $plain = start($sync, %trusting, url => $proxy->url =~ s/^redis/rediss/r, lost => 1);
         is_deeply $plain->ask(50)->{status}, {200 => 50}, 'a server without TLS: requests pass';
         for my $lines ($plain->lines) {
-            is grep({ /\[warn\].*the TLS handshake failed/ } @$lines), 1, 'one warning';
+            is grep({ /\[error\].*the TLS handshake failed/ } @$lines), 1, 'one line';
             is @$lines, 1, 'and nothing else';
         }
         $plain->stop;

@@ -53,8 +53,8 @@ sub test_move {
     my $name = quotemeta NAME . ':' . $old->port;
     my @lines = lines($nginx);
     is @lines, 2, 'two lines' or diag join "\n", @lines;
-    like $lines[0], qr/\[warn\].*Redis $name is lost: at 127\.0\.0\.1:\d+: /, 'it is lost, says the log, and where it was';
-    like $lines[1], qr/\[notice\].*Redis $name is back/, 'and is back';
+    like $lines[0], qr/\[error\].*Redis $name is lost: at 127\.0\.0\.1:\d+: /, 'it is lost, says the log, and where it was';
+    like $lines[1], qr/\[error\].*Redis $name is back/, 'and is back';
     return;
 }
 
@@ -68,7 +68,7 @@ sub test_unknown {
     statuses($nginx, 40);
     my @lines = lines($nginx);
     is @lines, 1, 'one warning' or diag join "\n", @lines;
-    like $lines[0], qr/\[warn\].*Redis ${\NAME}:\d+ is lost: ${\NAME} cannot be resolved \(.*Host not found\); this node decides alone/, 'that says why';
+    like $lines[0], qr/\[error\].*Redis ${\NAME}:\d+ is lost: ${\NAME} cannot be resolved \(.*Host not found\); this node decides alone/, 'that says why';
     $dns->set(NAME, ['127.0.0.1']);
     is_deeply statuses($nginx, sub { $nginx->error_log =~ /is back/ }), [200], 'then it is found';
     decides($nginx, $redis);
@@ -231,7 +231,7 @@ sub test_sentinel {
     sleep 0.6;    # Both workers have asked twice.
     my @lines = lines($without);
     is @lines, 1, 'one warning' or diag join "\n", @lines;
-    like $lines[0], qr/\[warn\].*localhost:${\$master->port}, .* with a "resolver" in the http block; this node decides alone/, 'that says what to do';
+    like $lines[0], qr/\[error\].*localhost:${\$master->port}, .* with a "resolver" in the http block; this node decides alone/, 'that says what to do';
     $without->write_config(http => http_of($sentinel->url . ' sentinel=main'));
     $without->reload;
     wait_until_decided($without, $master);
@@ -286,7 +286,7 @@ sub test_cluster {
     is_deeply [lines($by_address)], [], 'and a name that is told by a redirection is found';
     my @lines = lines($without);
     is @lines, 1, 'without a resolver there is one warning' or diag join "\n", @lines;
-    like $lines[0], qr/\[warn\].*Redis names a server node-\d\.invalid:\d+, .* with a "resolver" in the http block/, 'that says what to do';
+    like $lines[0], qr/\[error\].*Redis names a server node-\d\.invalid:\d+, .* with a "resolver" in the http block/, 'that says what to do';
     return;
 }
 
@@ -302,7 +302,7 @@ sub test_addresses {
     my $port = $nodes[0]->port;
     statuses($nginx, sub { $nginx->error_log =~ /127\.0\.0\.1:$port is lost/ });
     sleep 1;    # It has been asked who is there, by that name too.
-    is_deeply [grep { /\[warn\]/ && /${\NAME}/ } lines($nginx)], [], 'of the name, which decides nothing, nobody says that it is lost';
+    is_deeply [grep { /\[error\]/ && /${\NAME}/ } lines($nginx)], [], 'of the name, which decides nothing, nobody says that it is lost';
     return;
 }
 

@@ -148,7 +148,7 @@ sub test_rights {
     $redis->command('ACL', 'SETUSER', 'limiter', '-zadd');
     $nginx = start_nginx($redis->url . ' user=limiter password=the-secret');
     is post($nginx->port, '/v1/chat/completions', $body, @client)->{status}, 200, 'a right less, and each decides alone';
-    like $nginx->error_log, qr/\[warn\].* is lost: .*(?:NOPERM|permission|can't run)/i, 'and says so';
+    like $nginx->error_log, qr/\[error\].* is lost: .*(?:NOPERM|permission|can't run)/i, 'and says so';
     unlike $nginx->error_log, qr/the-secret|\Q@{[API_KEY]}\E/, 'without a secret';
     $nginx->stop;
     return;
@@ -172,7 +172,7 @@ sub is_lost {
     my $nginx = start_nginx($directive, %o);
     my @statuses = map { get($nginx->port, '/', 'X-Key' => 'k')->{status} } 1 .. LIMIT + 1;
     is_deeply \@statuses, [(200) x LIMIT, 429], "$name: nginx decides alone";
-    my @said = $nginx->error_log =~ /^.*\[warn\].*Redis .* is lost: (.*)$/mg;
+    my @said = $nginx->error_log =~ /^.*\[error\].*Redis .* is lost: (.*)$/mg;
     is scalar(@said), 1, 'which is said once';
     like $said[0], $why, 'and why';
     unlike $nginx->error_log, qr/the-secret/, 'without a password';
@@ -207,7 +207,7 @@ sub test_wrong_passwords {
     # A decision is what shows that it is.
     $redis->wait_for(sub {
         get($nginx->port, '/', 'X-Key' => 'looks');
-        return $nginx->error_log =~ /\[notice\].*Redis .* is back/;
+        return $nginx->error_log =~ /\[error\].*Redis .* is back/;
     }, 'Redis to be back');
     is get($nginx->port, '/', 'X-Key' => 'back')->{headers}{'x-ratelimit-remaining'}, LIMIT - 2, 'is right then';
     $nginx->stop;

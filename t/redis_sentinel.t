@@ -64,8 +64,8 @@ subtest 'another one does when it is gone' => sub {
     is_deeply [map { get($_->port, '/bucket?k=a')->{status} } @nginx], [429, 429], 'nothing is forgotten';
     is_deeply [map { get($nginx[$_ % 2]->port, '/bucket?k=b')->{status} } 0 .. 5], [(200) x 4, 429, 429], 'it decides for all';
     for my $nginx (@nginx) {
-        is scalar(() = $nginx->error_log =~ /\[warn\][^\n]*Redis 127\.0\.0\.1:$old is lost/g), 1, 'one warning';
-        is scalar(() = $nginx->error_log =~ /\[notice\][^\n]*Redis is back: \S+ stands in for/g), 1, 'and one notice';
+        is scalar(() = $nginx->error_log =~ /\[error\][^\n]*Redis 127\.0\.0\.1:$old is lost/g), 1, 'one line';
+        is scalar(() = $nginx->error_log =~ /\[error\][^\n]*Redis is back: \S+ stands in for/g), 1, 'and one that another stands in';
     }
     $stream->abort;
     ok wait_for(sub { !@{$replica->command('KEYS', '*:flights')} }), 'what was in flight before has ended';

@@ -60,6 +60,7 @@ const char* parse_number(std::string_view* text, Number* number) {
     if (!text->empty()) {
         switch (text->front()) {
             case 'k':
+            case 'K':
                 factor = 1000;
                 break;
             case 'M':

@@ -25,6 +25,13 @@ inline ngx_int_t mistake_at(ngx_conf_t* cf, const Position& position, const char
     return NGX_ERROR;
 }
 
+/** The same for what is accepted, and is probably not meant. */
+inline void warn_at(ngx_conf_t* cf, const Position& position, const char* what, ngx_str_t word,
+                    const char* why) {
+    ngx_log_error(NGX_LOG_WARN, cf->log, 0, "%s \"%V\"%s in %V:%ui", what, &word, why,
+                  &position.file, position.line);
+}
+
 inline ngx_str_t* arguments(ngx_conf_t* cf) {
     return static_cast<ngx_str_t*>(cf->args->elts) + 1;
 }

@@ -1,5 +1,6 @@
 #include "nginx/config.h"
 
+#include "nginx/api.h"
 #include "nginx/conf_words.h"
 #include "nginx/redis_hosts.h"
 #include "nginx/shared_zone.h"
@@ -151,11 +152,22 @@ ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
             return mistake_at(cf, list->position, "ai_limit: unknown policy", name,
                               ", declare it with ai_limit_policy,");
         }
+        policy->used = true;
         add_policy(policy->preaccess ? &list->preaccess : &list->access, policy);
         main->preaccess |= policy->preaccess;
         main->access |= !policy->preaccess;
     }
     return NGX_OK;
+}
+
+void warn_of_unused_policies(ngx_conf_t* cf, const MainConf& main) {
+    for (ngx_uint_t i = 0; i < main.policies.nelts; ++i) {
+        const PolicyConf* policy = element<PolicyConf>(main.policies, i);
+        if (!policy->used) {
+            warn_at(cf, policy->position, "ai_limit_policy: no ai_limit names", policy->name,
+                    ", so it limits nothing,");
+        }
+    }
 }
 
 }  // namespace
@@ -263,7 +275,7 @@ void* ngx_http_ai_limit_create_loc_conf(ngx_conf_t* cf) {
     return conf;
 }
 
-char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t*, void* parent, void* child) {
+char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child) {
     LocConf* prev = static_cast<LocConf*>(parent);
     LocConf* conf = static_cast<LocConf*>(child);
     if (conf->list == NGX_CONF_UNSET_PTR) {
@@ -284,6 +296,9 @@ char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t*, void* parent, void* child) {
     ngx_conf_merge_value(conf->include_usage, prev->include_usage, 0);
     ngx_conf_merge_uint_value(conf->unreadable_body, prev->unreadable_body,
                               static_cast<ngx_uint_t>(UnreadableBody::kReject));
+    if (conf->api_writes) {
+        warn_of_open_api(cf, conf->api_position);
+    }
     return NGX_CONF_OK;
 }
 
@@ -354,6 +369,7 @@ ngx_int_t resolve_names(ngx_conf_t* cf) {
             return NGX_ERROR;
         }
     }
+    warn_of_unused_policies(cf, *main);
     for (ngx_uint_t i = 0; i < main->zones.nelts; ++i) {
         if (request_zone(cf, element<ZoneConf>(main->zones, i)) != NGX_OK) {
             return NGX_ERROR;

@@ -101,6 +101,7 @@ struct PolicyConf {
     Reserve reserve;
     Amount reserve_amount;
     Text* reserve_variable;
+    bool used;  // some ai_limit names it
     ngx_str_t zone_name;
     ZoneConf* zone;
     Position position;
@@ -184,6 +185,7 @@ struct LocConf {
     ngx_flag_t include_usage;
     ngx_uint_t unreadable_body;  // an UnreadableBody
     bool api_writes;  // ai_limit_api write=on; not inherited, like the handler that it sets
+    Position api_position;
 };
 
 // Beside HeaderStyles: "off", which "not said" is not, and "auto".

@@ -6,7 +6,7 @@
 #include <new>
 
 #include "core/number.h"
-#include "nginx/conf_words.h"
+#include "nginx/foreign_words.h"
 
 namespace ai_limit {
 
@@ -76,7 +76,7 @@ char* read_state(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, const MainConf
 char* ngx_http_ai_limit_zone(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     MainConf* main = static_cast<MainConf*>(conf);
     ZoneConf* zone = allocate<ZoneConf>(cf);
-    if (zone == nullptr) {
+    if (zone == nullptr || refuse_inner_quotes(cf) != NGX_CONF_OK) {
         return error_result();
     }
     bool has_on_full = false;
@@ -95,7 +95,10 @@ char* ngx_http_ai_limit_zone(ngx_conf_t* cf, ngx_command_t*, void* conf) {
             result = zone->state_path.len != 0 ? mistake(cf, "duplicate parameter", word)
                                                : read_state(cf, word, value, *main, zone);
         } else {
-            result = mistake(cf, "invalid parameter", word);
+            static constexpr char kOfPolicy[] = ", the key and the rate belong to ai_limit_policy";
+            static constexpr ForeignWord kForeign[] = {
+                {"$", kOfPolicy}, {"key=", kOfPolicy}, {"rate=", kOfPolicy}};
+            result = mistake(cf, "invalid parameter", word, hint_for(kForeign, word));
         }
         if (result != NGX_CONF_OK) {
             return result;
@@ -134,6 +137,15 @@ char* ngx_http_ai_limit(ngx_conf_t* cf, ngx_command_t*, void* conf) {
         ngx_str_t name = arguments(cf)[i];
         if (view(name) == "off") {
             return mistake(cf, "policies cannot be combined with", name);
+        }
+        static constexpr char kNames[] =
+            ", which is limit_req's: ai_limit takes the names of policies, and ai_limit_policy"
+            " says what they allow";
+        static constexpr ForeignWord kForeign[] = {
+            {"zone=", kNames}, {"burst=", kNames}, {"delay=", kNames}};
+        const char* hint = hint_for(kForeign, name);
+        if (*hint != '\0') {
+            return mistake(cf, "no policy", name, hint);
         }
         for (ngx_uint_t j = 0; j < i; ++j) {
             if (equal_ignoring_case(view(arguments(cf)[j]), view(name))) {

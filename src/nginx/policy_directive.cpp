@@ -5,6 +5,7 @@
 #include "core/token_weights.h"
 #include "nginx/conf_words.h"
 #include "nginx/directives.h"
+#include "nginx/foreign_words.h"
 #include "nginx/policy_values.h"
 
 namespace ai_limit {
@@ -212,7 +213,10 @@ char* read_parameter(ngx_conf_t* cf, ngx_str_t word, PolicyReader* reader) {
             return result != NGX_CONF_OK ? result : row.read(cf, word, value, reader);
         }
     }
-    return mistake(cf, "invalid parameter", word);
+    static constexpr char kNoDelay[] =
+        ", which is limit_req's: nothing is delayed here, burst= says how many may come at once";
+    static constexpr ForeignWord kForeign[] = {{"nodelay", kNoDelay}, {"delay=", kNoDelay}};
+    return mistake(cf, "invalid parameter", word, hint_for(kForeign, word));
 }
 
 char* check_combination(ngx_conf_t* cf, const PolicyReader& reader) {
@@ -281,7 +285,7 @@ char* finish_policy(ngx_conf_t* cf, PolicyReader* reader) {
 char* ngx_http_ai_limit_policy(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     MainConf* main = static_cast<MainConf*>(conf);
     PolicyConf* policy = allocate<PolicyConf>(cf);
-    if (policy == nullptr) {
+    if (policy == nullptr || refuse_inner_quotes(cf) != NGX_CONF_OK) {
         return error_result();
     }
     policy->name = arguments(cf)[0];

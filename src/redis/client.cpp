@@ -152,7 +152,7 @@ void RedisClient::lost(std::string_view reason) {
     TextWriter out(shown, sizeof(shown));
     write_escaped(reason, out);
     ngx_str_t why = to_ngx(out.view());
-    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0, "Redis %V is lost: %V; %s", &name(), &why,
+    ngx_log_error(kHealthLevel, ngx_cycle->log, 0, "Redis %V is lost: %V; %s", &name(), &why,
                   what_then_);
 }
 
@@ -175,7 +175,7 @@ void RedisClient::on_answered(RedisListener* listener) {
     uint32_t on_trial = RemoteHealth::kOnTrial;
     if (self->health_->state.load(std::memory_order_relaxed) == on_trial &&
         self->health_->state.compare_exchange_strong(on_trial, RemoteHealth::kThere)) {
-        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "Redis %V is back", &self->name());
+        ngx_log_error(kHealthLevel, ngx_cycle->log, 0, "Redis %V is back", &self->name());
     }
 }
 

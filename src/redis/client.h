@@ -10,6 +10,12 @@ namespace ai_limit {
 
 class RedisRouter;
 
+/**
+ * The level of the lines that say that Redis is lost, and that it is back. Debian's nginx logs
+ * nothing below error by default, and an operator who reads of a loss must read of its end as well.
+ */
+constexpr ngx_uint_t kHealthLevel = NGX_LOG_ERR;
+
 class RedisClient {
 public:
     /** All that is given must stay. `what_then` ends the line that says that the server is lost. */

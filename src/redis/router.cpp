@@ -184,7 +184,7 @@ void RedisRouter::tell_unresolved(const RedisEndpoint& endpoint) {
     uint32_t there = RemoteHealth::kThere;
     if (place->state.compare_exchange_strong(there, RemoteHealth::kAway)) {
         bool cluster = servers_->cluster;
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+        ngx_log_error(kHealthLevel, ngx_cycle->log, 0,
                       "Redis names a server %V, and names can only be resolved with a \"resolver\""
                       " in the http block%s%s",
                       &endpoint.name, cluster ? "" : "; ", cluster ? "" : what_then_);
@@ -377,7 +377,7 @@ void RedisRouter::give_slots(size_t node, uint16_t first, uint16_t last) {
 /** Where that one is away, others decide in its place. */
 void RedisRouter::tell_replaced(RedisClient* client, const ngx_str_t& by) {
     if (client->note_replaced()) {
-        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "Redis is back: %V stands in for %V", &by,
+        ngx_log_error(kHealthLevel, ngx_cycle->log, 0, "Redis is back: %V stands in for %V", &by,
                       &client->name());
     }
 }
@@ -404,7 +404,7 @@ bool RedisRouter::on_master(RedisCommand* command, const Reply* reply) {
 /** One warning of all workers, once all sentinels have been asked. */
 void RedisRouter::tell_no_master() {
     if (asked_ >= configured_ && nodes_[0]->client.note_away()) {
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+        ngx_log_error(kHealthLevel, ngx_cycle->log, 0,
                       "no sentinel names a master \"%V\", the first of them being %V; %s",
                       &servers_->sentinel_name, &nodes_[0]->client.name(), what_then_);
     }
@@ -428,7 +428,7 @@ bool RedisRouter::take_master(std::string_view text) {
     if (master_ != nullptr) {
         tell_replaced(&master_->client, node->client.name());
     } else if (nodes_[0]->client.note_replaced()) {
-        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "Redis is back: %V is the master",
+        ngx_log_error(kHealthLevel, ngx_cycle->log, 0, "Redis is back: %V is the master",
                       &node->client.name());
     }
     master_ = node;

@@ -84,14 +84,14 @@ sub survives {
         my $tight = $self->use_some;
 
         $on->();
-        $self->wait_for_log(qr/\[warn\].* is lost/, $seen);
+        $self->wait_for_log(qr/\[error\].* is lost/, $seen);
         $self->decides_alone(%o);
         $self->use_more($tight);
 
         my $connections = $self->connections;
         my $begin = time;
         $off->();
-        $self->wait_for_log(qr/\[notice\].* is back/, $seen);
+        $self->wait_for_log(qr/\[error\].* is back/, $seen);
         my $seconds = time - $begin;
         note sprintf 'back after %.2f s', $seconds;
         cmp_ok $seconds, '<', AiLimit::Nginx::PATIENCE / 2, 'Redis is found again when it is back';
@@ -103,8 +103,8 @@ sub survives {
         $self->is_used_up($tight, %o);
 
         for my $lines ($self->lines($seen)) {
-            is grep({ /\[warn\].*Redis \S+ is lost: / } @$lines), 1, 'one warning';
-            is grep({ /\[notice\].*Redis \S+ is back/ } @$lines), 1, 'one notice';
+            is grep({ /\[error\].*Redis \S+ is lost: / } @$lines), 1, 'one line';
+            is grep({ /\[error\].*Redis \S+ is back/ } @$lines), 1, 'one line says that it is back';
             is @$lines, 2, 'and nothing else is logged' or diag join "\n", @$lines;
             like join("\n", @$lines), $o{lost}, 'the warning says why' if $o{lost};
         }
