@@ -74,10 +74,11 @@ fuzz:
 	@$(call deps,test)
 	@FUZZ_RUNS=$${FUZZ_RUNS:-5000000} scripts/test.pl fuzz
 
-# The nginx tests over and over: SOAK_ROUNDS=n.
+# Coding agents of npm once, which takes minutes, then the nginx tests over and over: SOAK_ROUNDS=n.
 soak:
 	@$(call deps,test)
 	@scripts/build.sh
+	@scripts/test.pl nginx t/soak/*.t
 	@for round in $$(seq $${SOAK_ROUNDS:-20}); do \
 	    echo "round $$round"; scripts/test.pl nginx || exit 1; \
 	done
@@ -107,7 +108,7 @@ help:
 	@echo 'make bench     measure, against limit_req and against no limiter'
 	@echo 'make sanitize  the nginx tests with AddressSanitizer and UBSan in nginx and module'
 	@echo 'make fuzz      fuzz for long (FUZZ_RUNS=n, FUZZ_TARGET=name)'
-	@echo 'make soak      the nginx tests over and over (SOAK_ROUNDS=n)'
+	@echo 'make soak      coding agents, then the nginx tests over and over (SOAK_ROUNDS=n)'
 	@echo 'make check     formatting and static checks'
 	@echo 'make deps      install what the tests need'
 	@echo 'make clean     remove $(BUILD)/'

@@ -18,7 +18,8 @@ function message(part) {
 
 const sdk = {
     name: 'mistral',
-    wishes: { 'X-Model-Usage': 'last', 'X-Model-Nulls': '0', 'X-Model-Tool-Pieces': '1' },
+    wishes: { 'X-Model-Usage': 'last', 'X-Model-Tool-Pieces': '1' },
+    withoutUsage: (parts) => parts.map(({ data: { usage, ...data } }) => ({ data })),
     connect: ({ url, key }) => new Mistral({ apiKey: key, serverURL: url }),
     whole: async (mistral, tool) => [await mistral.chat.complete(asked(tool))],
     stream: async (mistral, tool) => collect(await mistral.chat.stream(asked(tool))),

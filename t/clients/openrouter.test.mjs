@@ -21,7 +21,7 @@ function message(part) {
 
 const sdk = {
     name: 'openrouter',
-    wishes: { 'X-Model-Usage': 'always', 'X-Model-Nulls': '0' },
+    wishes: { 'X-Model-Usage': 'always' },
     withoutUsage: (parts) => parts.filter((part) => !part.usage),
     connect: ({ url, key }) => new OpenRouter({ apiKey: key, serverURL: `${url}/v1` }),
     whole: async (openrouter, tool) => [await openrouter.chat.send(asked(tool, false))],

@@ -35,8 +35,8 @@
 #   completion_tokens=N  all of the output, reasoning_tokens=N included
 #   usage=0          leaves usage out; usage=always tells it at the end of each stream of chat completions,
 #                    usage=last in the last piece that has a choice
-#   tool=NAME        calls this tool after its text, unless the request ends with the result of a tool;
-#                    arguments=JSON for it, tool_pieces=N (default 3) of them in a stream
+#   tool=NAME        calls this tool after its text, if the request offers tools and does not end with the result
+#                    of one; arguments=JSON for it, tool_pieces=N (default 3) of them in a stream
 #   trap=1           texts, tool arguments and other objects hold what looks like usage
 #   bad=KIND         an answer that nobody can read (ModelServer::Bad)
 # of single APIs

@@ -106,11 +106,12 @@ sub cut_evenly {
 }
 
 # With tool=NAME: {name, arguments, text, pieces}, where the arguments are data, the text is the same as JSON,
-# and the pieces are the text as a stream has it. Nothing where the request brings the result of a tool.
+# and the pieces are the text as a stream has it. Nothing where the request offers no tools or brings the result of one.
 sub tool_call {
     my ($request) = @_;
     my $name = $request->{wishes}{tool};
-    return if !defined $name || brings_result(asked($request));
+    my $asked = asked($request);
+    return if !defined $name || !($asked->{tools} || $asked->{toolConfig}) || brings_result($asked);
     my $arguments = eval { $json->decode($request->{wishes}{arguments} // '') }
         // {city => 'Paris', days => 3, usage => {%TRAP}};
     my $text = json_text($arguments);
