@@ -60,12 +60,27 @@ void BoundedTextState::put(char c, char* bytes, size_t capacity) {
 }
 
 void BoundedTextState::append(std::string_view text, char* bytes, size_t capacity) {
-    for (const char c : text) {
-        put(c, bytes, capacity);
+    size_t at = 0;
+    if (controls_ == ControlCharacters::kKept && !cut_ && text.size() <= capacity - kept_) {
+        for (; at < text.size(); ++at) {
+            add_to_hash(text[at]);
+            bytes[kept_ + at] = text[at];
+        }
+        kept_ = static_cast<uint16_t>(kept_ + at);
+    }
+    for (; at < text.size(); ++at) {
+        put(text[at], bytes, capacity);
     }
 }
 
 void BoundedTextState::append_json(std::string_view raw, char* bytes, size_t capacity) {
+    const bool idle =
+        !json_.spoilt && json_.high == 0 && !json_.after_backslash && json_.digits_left == 0;
+    if (idle) {
+        const size_t plain = raw.find('\\');
+        append(raw.substr(0, plain), bytes, capacity);
+        raw.remove_prefix(plain < raw.size() ? plain : raw.size());
+    }
     for (const char& c : raw) {
         if (json_.spoilt) {
             add_to_hash(c);

@@ -32,6 +32,11 @@ std::string_view take_front(std::string_view* rest, size_t size) {
 
 }  // namespace
 
+bool FormText::is_form_type(std::string_view content_type) {
+    const std::string_view type = take_header_word(&content_type);
+    return is_same(type, kMultipart) || is_same(type, kPairs);
+}
+
 FormText::FormText(std::string_view content_type) {
     const std::string_view type = take_header_word(&content_type);
     if (is_same(type, kPairs)) {

@@ -19,6 +19,9 @@ namespace ai_limit {
 /** One body, in pieces cut anywhere, in constant memory. Trivially copyable. */
 class FormText {
 public:
+    /** Whether a Content-Type names one of the types of forms. */
+    static bool is_form_type(std::string_view content_type);
+
     /** Takes the value of the request's Content-Type; empty without one. */
     explicit FormText(std::string_view content_type);
 
@@ -93,8 +96,8 @@ private:
     uint16_t header_size_ = 0;
     uint16_t output_size_ = 0;
     uint8_t name_size_ = 0;
-    char boundary_[kMostBoundary + 2] = {};
-    char name_[kMostName] = {};
+    char boundary_[kMostBoundary + 2];
+    char name_[kMostName];
     char header_[kMostHeader];
     char output_[kMostOutput];
 };

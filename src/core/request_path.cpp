@@ -117,6 +117,12 @@ bool read_workers_ai(std::string_view path, RequestPath* result) {
     return !result->model.empty();
 }
 
+/** Paths that name a model and whether the answer is a stream. */
+bool read_model(std::string_view path, RequestPath* result) {
+    return read_google(path, result) || read_bedrock(path, result) ||
+           read_replicate(path, result) || read_workers_ai(path, result);
+}
+
 std::string_view without_slashes_behind(std::string_view path) {
     while (ends_with(path, "/")) {
         path.remove_suffix(1);
@@ -143,12 +149,12 @@ bool is_google_path(std::string_view path) {
 RequestPath read_request_path(std::string_view path) {
     RequestPath result;
     path = without_slashes_behind(path);
-    if (read_google(path, &result) || read_bedrock(path, &result) ||
-        read_replicate(path, &result) || read_workers_ai(path, &result)) {
+    // The most frequent paths are none of those that name a model.
+    result.completions = ends_with(path, "/completions");
+    if (!result.completions && read_model(path, &result)) {
         return result;
     }
     read_azure(path, &result);
-    result.completions = ends_with(path, "/completions");
     if (ends_with(path, "/interactions")) {
         result.usage_field = kWholeAnswer;
     }

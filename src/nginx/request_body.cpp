@@ -16,10 +16,11 @@ void body_is_there(ngx_http_request_t* r) noexcept {
     ngx_http_core_run_phases(r);
 }
 
-/** Of several ones servers take either: then there is no boundary that they agree on. */
-std::string_view content_type(ngx_http_request_t* r) {
+/** The Content-Type where it is one of a form, otherwise empty. Of several ones servers take
+ * either: then there is no boundary that they agree on. */
+std::string_view form_type(ngx_http_request_t* r) {
     const ngx_table_elt_t* header = r->headers_in.content_type;
-    if (header == nullptr) {
+    if (header == nullptr || !FormText::is_form_type(view(header->value))) {
         return {};
     }
     const HeaderName name = {{header->key.len, header->lowcase_key}, header->hash};
@@ -49,7 +50,7 @@ ngx_int_t read_text(ngx_http_request_t* r, TokenContext* tokens) {
         return NGX_ERROR;
     }
     BodyText text(r);
-    FormText form(content_type(r));
+    FormText form(form_type(r));
     for (std::string_view piece = text.next(); !piece.empty(); piece = text.next()) {
         while (!piece.empty()) {
             const std::string_view json = form.next(&piece);
