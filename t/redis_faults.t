@@ -201,6 +201,17 @@ sub test_user {
     return;
 }
 
+# What on_failure=reject answers is a refusal like any other, but that nobody knows what remains.
+sub is_refusal {
+    my ($port, $path) = @_;
+    my $answer = get($port, $path);
+    is_deeply [@{$answer->{headers}}{qw(content-type retry-after retry-after-ms cache-control)}],
+        ['application/json', 1, 1000, 'no-store'], 'with the headers of a refusal';
+    like $answer->{body}, qr/^\{"error":"service_unavailable","message":"The limits cannot be checked.*"retry_after":1,/, 'and the body';
+    is_deeply [grep { /ratelimit/ } keys %{$answer->{headers}}], [], 'but without what remains, which nobody knows';
+    return;
+}
+
 sub test_on_failure {
     my ($sync, $on_failure) = @_;
     my $t = AiLimit::RedisFaults->start(%common, sync => $sync, on_failure => $on_failure);
@@ -214,6 +225,7 @@ sub test_on_failure {
         $t->wait_until_lost($seen) if $t->by_share;
         is_deeply [map { get($_, "/few?k=$on_failure-$sync")->{status} } map { ($_) x 6 } $t->ports],
             [map { ($status) x 6 } $t->ports], "without Redis, each request is answered by $status";
+        is_refusal(($t->ports)[0], "/few?k=$on_failure-$sync") if $status == 503;
         $proxy->clear;
     };
     $t->stop;

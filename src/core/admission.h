@@ -24,6 +24,7 @@ enum class Verdict : uint8_t {
     kRefused,    // by this policy
     kUncounted,  // no room in the zone, and passed without being counted
     kNoRoom,     // refused for want of room in the zone
+    kUndecided,  // refused, since nobody can decide: Redis is away
     kUnknown,    // this node has no share left to pass it from: others must be asked
 };
 

@@ -39,13 +39,19 @@ void write_amount(Amount amount, Measure measure, TextWriter& out) {
     }
 }
 
-/** The sentence for a request that waiting does not help; false for others. */
+/** The sentence for a request that no limit has refused for a while; false for others. */
 bool write_final_message(const Refusal& refusal, TextWriter& out) {
     if (refusal.policy == nullptr) {
         out.json(refusal.sentence);
         return true;
     }
     const Description& policy = *refusal.policy;
+    if (refusal.kind == ErrorKind::kUnavailable) {
+        out.text("The limits cannot be checked at the moment. Please try again in ");
+        write_counted(seconds_rounded_up(refusal.wait), "second", out);
+        out.text(".");
+        return true;
+    }
     if (refusal.kind == ErrorKind::kBlocked) {
         out.text("This key is blocked: its limit is ");
         write_amount(policy.limit, policy.measure, out);
@@ -164,6 +170,7 @@ const char* openai_beginning(const Refusal& refusal) {
         case ErrorKind::kBlocked:
         case ErrorKind::kInvalid:
         case ErrorKind::kUpgradeRequired:
+        case ErrorKind::kUnavailable:
             break;
     }
     return nullptr;
@@ -287,7 +294,8 @@ void write_message_string(const Refusal& refusal, TextWriter& out) {
 // problem: RFC 9457, with the type of draft-ietf-httpapi-ratelimit-headers
 
 void write_problem(const Refusal& refusal, TextWriter& out) {
-    out.text(refusal.policy == nullptr
+    const bool of_quota = refusal.policy != nullptr && refusal.kind != ErrorKind::kUnavailable;
+    out.text(!of_quota
                  ? R"({"type":"about:blank","status":)"
                  : R"({"type":"https://iana.org/assignments/http-problem-types#quota-exceeded",)"
                    R"("title":"Request cannot be satisfied as assigned quota has been exceeded",)"
@@ -295,7 +303,7 @@ void write_problem(const Refusal& refusal, TextWriter& out) {
     out.number(refusal.status);
     out.text(R"(,"detail":")");
     write_plain_message(refusal, out);
-    if (refusal.policy == nullptr) {
+    if (!of_quota) {
         out.text(R"("})");
         return;
     }

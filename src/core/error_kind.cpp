@@ -6,7 +6,7 @@ namespace ai_limit {
 
 namespace {
 
-// In the order of ErrorKind. The names of the last four hold no "rate limit": some agents look for
+// In the order of ErrorKind. The names from kTooLarge on hold no "rate limit": some agents look for
 // those words in any error, and try again if they find them.
 constexpr ErrorNames kNames[] = {
     // kWait
@@ -27,14 +27,19 @@ constexpr ErrorNames kNames[] = {
     // kUpgradeRequired
     {"upgrade_required", "invalid_request_error", "upgrade_required", "invalid_request_error",
      "FAILED_PRECONDITION", "ValidationException"},
+    // kUnavailable
+    {"service_unavailable", "server_error", "service_unavailable", "api_error", "UNAVAILABLE",
+     "ServiceUnavailableException"},
 };
 
-static_assert(sizeof kNames / sizeof *kNames ==
-              static_cast<size_t>(ErrorKind::kUpgradeRequired) + 1);
+static_assert(sizeof kNames / sizeof *kNames == static_cast<size_t>(ErrorKind::kUnavailable) + 1);
 
 }  // namespace
 
 ErrorKind kind_of(const Description& refused) {
+    if (refused.undecided) {
+        return ErrorKind::kUnavailable;
+    }
     if (refused.wait != kNever) {
         return refused.wait > kLongestWait ? ErrorKind::kExhausted : ErrorKind::kWait;
     }

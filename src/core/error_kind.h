@@ -17,12 +17,13 @@ enum class ErrorKind : uint8_t {
     kBlocked,          // the limit is 0
     kInvalid,          // cannot be read, or asks for what is not allowed
     kUpgradeRequired,  // asks for a protocol that is not spoken here
+    kUnavailable,      // nobody can decide at the moment
 };
 
 /** Agents wait for as long as they are told up to this, and hang if it is longer. */
 constexpr Millis kLongestWait = 300'000;
 
-/** Why `refused` refuses; one of the first four. */
+/** Why `refused` refuses; kInvalid and kUpgradeRequired never. */
 ErrorKind kind_of(const Description& refused);
 
 /** The kind of an error that no policy has decided, by its status. */

@@ -75,6 +75,7 @@ struct Description {
     Millis next;       // until more than `remaining` can be had; 0 where nothing is used
     Millis wait;       // until this request would fit: 0 if it did, kNever if it never will
     bool refused;
+    bool undecided = false;  // refused because nobody can decide; only `wait` says something then
 
     constexpr operator Standing() const { return {limit, remaining, reset}; }
 };

@@ -5,7 +5,8 @@ namespace ai_limit {
 namespace {
 
 bool was_refused(const Charge& charge) {
-    return charge.verdict == Verdict::kRefused || charge.verdict == Verdict::kNoRoom;
+    return charge.verdict == Verdict::kRefused || charge.verdict == Verdict::kNoRoom ||
+           charge.verdict == Verdict::kUndecided;
 }
 
 void note(const Charge& charge, const Part& part, TopMeasure measure, Millis monotonic,

@@ -91,7 +91,9 @@ ngx_int_t write_report(ngx_http_request_t* r, RequestContext* context, HeaderSty
     if (!(refused && r->error_page)) {
         headers.remove(styles, refused);
     }
-    bool written = write_headers(styles, report.all, report.count, report.spokesman(), refused,
+    // Nobody knows what remains where nobody could decide.
+    size_t shown = report.spokesman().undecided ? 0 : report.count;
+    bool written = write_headers(styles, report.all, shown, report.spokesman(), refused,
                                  context->latest->now, headers);
     return written || !refused ? NGX_OK : NGX_ERROR;
 }

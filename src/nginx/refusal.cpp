@@ -148,6 +148,8 @@ ngx_uint_t status_of(const LocConf& conf, ErrorKind kind) {
             return conf.never_status;
         case ErrorKind::kBlocked:
             return conf.blocked_status;
+        case ErrorKind::kUnavailable:
+            return NGX_HTTP_SERVICE_UNAVAILABLE;
         case ErrorKind::kWait:
         case ErrorKind::kExhausted:
         case ErrorKind::kInvalid:

@@ -13,7 +13,7 @@ namespace ai_limit {
 
 namespace {
 
-constexpr Millis kNoRoomWait = 1000;
+constexpr Millis kNoRoomWait = 1000;  // also where nobody can decide
 
 /** Learns how long the request has held a slot: of a dead worker's requests nobody knows. */
 inline void learn_duration(const Charge& charge, Millis since) {
@@ -38,7 +38,9 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
             // A worker that ends has given back everything already.
             if (slot && (charge->flight != nullptr || shared) &&
                 charge->access->journal.is_open()) {
-                learn_duration(*charge, one->now.monotonic);
+                if (charge->verdict == Verdict::kPassed) {
+                    learn_duration(*charge, one->now.monotonic);
+                }
                 if (charge->flight != nullptr) {
                     end_flight(charge->access, charge->flight);
                 }
@@ -74,7 +76,10 @@ Description describe_charge(const Charge& charge, const PolicyConf& policy, Now 
     Description said =
         describe(*charge.limit, charge.state, requested, charge.verdict == Verdict::kRefused, now);
     said.policy = view(policy.name);
-    if (charge.verdict == Verdict::kNoRoom) {
+    if (charge.verdict == Verdict::kUndecided) {
+        said.undecided = true;
+    }
+    if (charge.verdict == Verdict::kNoRoom || charge.verdict == Verdict::kUndecided) {
         said.refused = true;
         said.wait = kNoRoomWait;
     }

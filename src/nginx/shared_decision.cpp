@@ -198,9 +198,23 @@ void note_alone(const Evaluation& one) {
     }
 }
 
+/** Refuses for each shared policy; false where all of them are on a dry run, which never refuse. */
+bool refuse_undecided(Evaluation* one) {
+    bool refuses = false;
+    for (ngx_uint_t i = 0; i < one->count; ++i) {
+        Charge* charge = &one->charges[i];
+        bool undecided = is_shared(*charge) && one->parts[i].policy != nullptr && !charge->dry_run;
+        charge->verdict = undecided ? Verdict::kUndecided : Verdict::kPassed;
+        charge->state = {};
+        refuses |= undecided;
+    }
+    return refuses && !one->dry_run;
+}
+
 ngx_int_t decide_without_redis(RedisConf* redis, Evaluation* one, bool* passes) {
-    if (redis->on_failure == OnFailure::kReject) {
-        return NGX_HTTP_SERVICE_UNAVAILABLE;
+    if (redis->on_failure == OnFailure::kReject && refuse_undecided(one)) {
+        *passes = false;
+        return NGX_OK;
     }
     bool alone = redis->on_failure == OnFailure::kLocal;
     set_decider(one, alone ? Decider::kAlone : Decider::kElsewhere);

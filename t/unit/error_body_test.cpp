@@ -388,6 +388,21 @@ TEST(ErrorBody, GeminiTellsAWaitOverFiveMinutesAsAQuotaPerDay) {
     EXPECT_EQ(exhausted.at("/error/details/1/retryDelay"), R"("301s")");
 }
 
+TEST(ErrorBody, WhatNobodyCanDecideIsAnErrorOfTheServer) {
+    Description undecided = user(1'000);
+    undecided.undecided = true;
+    EXPECT_EQ(body(ErrorFormat::kJson, undecided, 503),
+              R"({"error":"service_unavailable","message":"The limits cannot be checked at the )"
+              R"(moment. Please try again in 1 second.","retry_after":1,"policy":"user"})");
+    const Json openai(body(ErrorFormat::kOpenAi, undecided, 503));
+    EXPECT_EQ(openai.at("/error/type"), R"("server_error")");
+    const Json gemini(body(ErrorFormat::kGemini, undecided, 503));
+    EXPECT_EQ(gemini.at("/error/status"), R"("UNAVAILABLE")");
+    EXPECT_EQ(error_type_header(ErrorFormat::kBedrock, kind_of(undecided)),
+              "ServiceUnavailableException");
+    EXPECT_EQ(Json(body(ErrorFormat::kProblem, undecided, 503)).at("/type"), R"("about:blank")");
+}
+
 TEST(ErrorBody, ASentenceIsToldInEveryFormat) {
     const std::string sentence = "The body is not \"JSON\".";
     const std::string escaped = R"("The body is not \"JSON\".")";
