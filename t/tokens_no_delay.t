@@ -60,6 +60,8 @@ for my $stream (@streams) {
         my $pending = $t->begin(($prefix // '') . $path . ($path =~ /\?/ ? '&' : '?') . "gate=$gate", $body);
         my ($expected, $in_time) = ('', 0);
         for my $piece (@pieces) {
+            # What the upstream says only because it was asked is taken out, too.
+            $piece =~ s/,"usage":null// if $hides;
             $expected .= $piece if !$hides || $piece !~ /"usage":\{/;
             my $size = length $expected;
             last if !$pending->wait_for_body(qr/^.{$size}/s);

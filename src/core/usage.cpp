@@ -89,29 +89,9 @@ void UsageReader::header(std::string_view name, std::string_view value) {
 }
 
 void UsageReader::feed(std::string_view piece) {
-    if (kind_is_known_ || find_kind(&piece)) {
-        feed_known(piece);
+    if (!kind_is_known_ && !find_kind(&piece)) {
+        return;
     }
-}
-
-/** True as soon as it is known; what has been taken of the body is then read. */
-bool UsageReader::find_kind(std::string_view* piece) {
-    if (!finder_.take(piece)) {
-        return false;
-    }
-    begin_kind();
-    return true;
-}
-
-/** Begins to read as what the body is. */
-void UsageReader::begin_kind() {
-    kind_is_known_ = true;
-    kind_ = finder_.kind();
-    set_tree(kind_);
-    feed_known(finder_.front());
-}
-
-void UsageReader::feed_known(std::string_view piece) {
     switch (kind_) {
         case AnswerKind::kOther:
             bytes_ += piece.size();
@@ -129,6 +109,23 @@ void UsageReader::feed_known(std::string_view piece) {
             feed_messages(piece);
             break;
     }
+}
+
+/** True as soon as it is known; what has been taken of the body is then read. */
+bool UsageReader::find_kind(std::string_view* piece) {
+    if (!finder_.take(piece)) {
+        return false;
+    }
+    begin_kind();
+    return true;
+}
+
+/** Begins to read as what the body is. */
+void UsageReader::begin_kind() {
+    kind_is_known_ = true;
+    kind_ = finder_.kind();
+    set_tree(kind_);
+    feed(finder_.front());
 }
 
 void UsageReader::finish() {

@@ -86,7 +86,6 @@ public:
     bool malformed() const { return malformed_; }
 
 private:
-    void feed_known(std::string_view piece);
     bool find_kind(std::string_view* piece);
     void begin_kind();
     void set_tree(AnswerKind kind);
