@@ -318,6 +318,7 @@ void UsageReader::end_document() {
     const uint64_t text = content_.end_document(whole);
     if (scanner_.is_malformed() && !is_end_mark_) {
         unreadable_ += offset_ - std::min(offset_, text);
+        content_.draft().give_up();  // of the next one like it, the bytes count as well
     }
     line_ended_ = false;
     offset_ = 0;
