@@ -30,6 +30,7 @@ my $both = answer('X_Api_Key' => 'real', 'X-Api-Key' => 'made-up');
 is $both->{status}, ($both->{headers}{'x-key'} eq 'real' ? 429 : 200), 'nginx and the policy read the same header';
 is answer('X-Api-Key' => 'dash')->{status}, 200, 'a dash is let in';
 is answer('X-Api-Key' => 'dash')->{status}, 429, 'and counts';
+is answer('X-Api-Key' => $_)->{status}, 429, 'with white space around it, too' for "dash\t", "\t dash";
 
 $nginx->stop;
 done_testing;

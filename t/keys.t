@@ -17,7 +17,7 @@ my $nginx = AiLimit::Nginx->start(http => <<'CONF');
     ai_limit_policy argument key=$arg_k rate=1r/h burst=1;
     ai_limit_policy joined key=$joined rate=1r/h burst=1;
     ai_limit_policy header key=$http_x_key rate=1r/h burst=1;
-    ai_limit_policy joined_header key="$http_x_key-$uri" rate=1r/h burst=1;
+    ai_limit_policy joined_header key=$http_x_key-$uri rate=1r/h burst=1;
     ai_limit_policy mapped_header key=$of_header rate=1r/h burst=1;
     ai_limit_policy name key=$remote_user rate=1r/h burst=1;
     map $arg_k $joined { default "$arg_k$arg_k$arg_k$arg_k$arg_k$arg_more"; }

@@ -32,6 +32,8 @@ TEST(RequestPath, GoogleNamesTheModelAndTheMethod) {
          "claude-3", RequestPath::kAlways},
         {"/v1beta/models/text-embedding-004:embedContent", "text-embedding-004",
          RequestPath::kByBody},
+        {"/v1beta/models/veo-3:predictLongRunning", "veo-3", RequestPath::kByBody},
+        {"/v1beta/models/gemini:batchGenerateContent", "gemini", RequestPath::kByBody},
         {"/v1beta/models/a:b:generateContent/", "a:b", RequestPath::kByBody},
         {"/v1/models/ft:gpt-4o:acme", "", RequestPath::kByBody},
         {"/v1beta/models/:generateContent", "", RequestPath::kByBody},
