@@ -392,6 +392,15 @@ Uncounted find_uncounted(ngx_http_request_t* r, const LocConf& conf, const Polic
     return {nullptr, {}};
 }
 
+bool may_want_body(const PolicySet& set) {
+    for (ngx_uint_t i = 0; i < set.count; ++i) {
+        if (set.policies[i]->may_count_tokens || set.policies[i]->after_body) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /** Refuses a request before anything is decided: no policy knows what it is about. */
 ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncounted& uncounted,
                         Evaluation* one) {
@@ -476,6 +485,13 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
     tokens->pending = nullptr;
     if (one != nullptr && tokens->asked != nullptr) {
         return decide_with_body(r, conf, set, one);  // all was collected before Redis was asked
+    }
+    if (!waits && (one != nullptr || may_want_body(set))) {
+        ngx_int_t rc = read_request_info_in_turns(r);
+        if (rc != NGX_OK) {
+            tokens->pending = one;
+            return rc == NGX_AGAIN ? rc : NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
     }
     if (one == nullptr) {
         tokens->later = ~uint32_t{0};

@@ -1,5 +1,7 @@
 #include "nginx/request_body.h"
 
+#include <new>
+
 #include "core/form_text.h"
 #include "nginx/body_fields.h"
 #include "nginx/body_text.h"
@@ -42,29 +44,44 @@ void feed(std::string_view text, RequestInfo* info, BodyFields* fields) {
     }
 }
 
-/** NGX_ERROR without memory. */
-ngx_int_t read_text(ngx_http_request_t* r, TokenContext* tokens) {
-    RequestInfo* info = &tokens->info;
-    BodyFields* fields = nullptr;
-    if (begin_body_fields(r, tokens, &fields) != NGX_OK) {
-        return NGX_ERROR;
-    }
-    BodyText text(r);
-    FormText form(form_type(r));
-    for (std::string_view piece = text.next(); !piece.empty(); piece = text.next()) {
+/** How far the body has been read. Trivially copyable. */
+struct BodyReading {
+    BodyReading(ngx_http_request_t* r, BodyFields* wanted)
+        : text(r), form(form_type(r)), fields(wanted) {}
+
+    BodyText text;
+    FormText form;
+    BodyFields* fields;  // nullptr: none are wanted
+};
+
+/** Reads on, about so many bytes of text. True where the body has ended. */
+bool read_on(BodyReading* reading, RequestInfo* info, uint64_t most) {
+    uint64_t begin = reading->text.size();
+    while (reading->text.size() - begin < most) {
+        std::string_view piece = reading->text.next();
+        if (piece.empty()) {
+            return true;
+        }
         while (!piece.empty()) {
-            const std::string_view json = form.next(&piece);
-            if (form.is_form()) {
-                set_form(info, fields);
+            const std::string_view json = reading->form.next(&piece);
+            if (reading->form.is_form()) {
+                set_form(info, reading->fields);
             }
-            feed(json, info, fields);
+            feed(json, info, reading->fields);
         }
     }
-    feed(form.end(), info, fields);
-    if (fields != nullptr && fields->disagree()) {
+    return false;
+}
+
+/** What is known once the body has ended. */
+void finish_reading(ngx_http_request_t* r, BodyReading* reading, TokenContext* tokens) {
+    RequestInfo* info = &tokens->info;
+    const BodyText& text = reading->text;
+    feed(reading->form.end(), info, reading->fields);
+    if (reading->fields != nullptr && reading->fields->disagree()) {
         info->set_disagreeing();
     }
-    if (text.is_plain() && !form.is_form()) {
+    if (text.is_plain() && !reading->form.is_form()) {
         info->set_offset_in_body(text.mark_size());
     }
     if (!text.is_readable()) {
@@ -72,7 +89,34 @@ ngx_int_t read_text(ngx_http_request_t* r, TokenContext* tokens) {
     }
     // What a small body becomes when it is decompressed counts as well.
     info->finish(text.is_coded() ? ngx_max(body_size(r), text.size()) : body_size(r));
-    return NGX_OK;
+    tokens->info_is_whole = true;
+}
+
+/** What the path says; the body comes next. */
+void begin_info(ngx_http_request_t* r, TokenContext* tokens) {
+    tokens->info = RequestInfo();
+    tokens->info.read_path(view(r->uri));
+}
+
+/** Until all is known: about so many bytes of text. NGX_AGAIN where that is not the end: then
+ * `reading` has come so far. NGX_ERROR without memory. */
+ngx_int_t begin_reading(ngx_http_request_t* r, TokenContext* tokens, uint64_t most,
+                        BodyReading** reading) {
+    BodyFields* fields = nullptr;
+    if (begin_body_fields(r, tokens, &fields) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    BodyReading begun(r, fields);
+    if (read_on(&begun, &tokens->info, most)) {
+        finish_reading(r, &begun, tokens);
+        return NGX_OK;
+    }
+    void* memory = ngx_palloc(r->pool, sizeof(BodyReading));
+    if (memory == nullptr) {
+        return NGX_ERROR;
+    }
+    *reading = new (memory) BodyReading(begun);
+    return NGX_AGAIN;
 }
 
 }  // namespace
@@ -94,21 +138,128 @@ ngx_int_t read_body(ngx_http_request_t* r) {
 const RequestInfo* read_request_info(ngx_http_request_t* r) {
     r = r->main;
     TokenContext* tokens = token_context(r);
-    if (tokens == nullptr || tokens->info_is_whole) {
+    if (tokens == nullptr || tokens->info_is_whole || tokens->reads_body) {
         return tokens != nullptr ? &tokens->info : nullptr;
     }
-    tokens->info = RequestInfo();
-    tokens->info.read_path(view(r->uri));
+    begin_info(r, tokens);
     if (awaits_body(r) || r->reading_body) {
         return &tokens->info;
     }
     if (r->request_body == nullptr) {
         tokens->info.finish(0);
-    } else if (read_text(r, tokens) != NGX_OK) {
-        return nullptr;
+        tokens->info_is_whole = true;
+        return &tokens->info;
     }
-    tokens->info_is_whole = true;
-    return &tokens->info;
+    BodyReading* reading = nullptr;
+    return begin_reading(r, tokens, UINT64_MAX, &reading) == NGX_OK ? &tokens->info : nullptr;
+}
+
+namespace {
+
+// At some hundred MB/s this takes a millisecond or two.
+constexpr uint64_t kTextOfTurn = 256 * 1024;
+
+constexpr ngx_msec_t kTurnAtTheLatest = 60'000;
+
+// A decoder may hold 16 MB (br), so only a few go on at a time.
+constexpr ngx_uint_t kMostDecoding = 4;
+ngx_uint_t decoding;
+
+/** A body that is read in several turns of the event loop; the request's pool owns it. */
+struct BodyTurns {
+    ngx_http_request_t* r;
+    TokenContext* tokens;
+    BodyReading* reading;
+    bool decodes;  // counted in `decoding`
+    ngx_event_t event;
+};
+
+void end_turns(void* data) noexcept {
+    BodyTurns* turns = static_cast<BodyTurns*>(data);
+    if (turns->event.posted) {
+        ngx_delete_posted_event(&turns->event);
+    }
+    if (turns->event.timer_set) {
+        ngx_del_timer(&turns->event);
+    }
+    decoding -= turns->decodes ? 1 : 0;
+    turns->decodes = false;
+}
+
+bool may_go_on(BodyTurns* turns) {
+    if (!turns->reading->text.is_coded() || turns->decodes) {
+        return true;
+    }
+    if (decoding == kMostDecoding) {
+        return false;
+    }
+    ++decoding;
+    turns->decodes = true;
+    return true;
+}
+
+/** A worker that is to end waits for timers, but not for posted events. */
+void post_turn(ngx_event_t* event) {
+    if (!event->timer_set) {
+        ngx_add_timer(event, kTurnAtTheLatest);
+    }
+    ngx_post_event(event, &ngx_posted_next_events);
+}
+
+void take_turn(ngx_event_t* event) noexcept {
+    BodyTurns* turns = static_cast<BodyTurns*>(event->data);
+    ngx_http_request_t* r = turns->r;
+    TokenContext* tokens = turns->tokens;
+    if (!may_go_on(turns) || !read_on(turns->reading, &tokens->info, kTextOfTurn)) {
+        post_turn(event);
+        return;
+    }
+    finish_reading(r, turns->reading, tokens);
+    tokens->reads_body = false;
+    end_turns(turns);
+    ngx_connection_t* c = r->connection;
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
+    ngx_http_run_posted_requests(c);
+}
+
+ngx_int_t begin_turns(ngx_http_request_t* r, TokenContext* tokens, BodyReading* reading) {
+    BodyTurns* turns = static_cast<BodyTurns*>(ngx_pcalloc(r->pool, sizeof(BodyTurns)));
+    ngx_http_cleanup_t* cleanup = ngx_http_cleanup_add(r, 0);
+    if (turns == nullptr || cleanup == nullptr) {
+        return NGX_ERROR;
+    }
+    turns->r = r;
+    turns->tokens = tokens;
+    turns->reading = reading;
+    turns->event.handler = take_turn;
+    turns->event.data = turns;
+    turns->event.log = r->connection->log;
+    cleanup->handler = end_turns;
+    cleanup->data = turns;
+    tokens->reads_body = true;
+    post_turn(&turns->event);
+    // A client that goes away meanwhile is noticed.
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+    return ngx_handle_read_event(r->connection->read, 0) == NGX_OK ? NGX_AGAIN : NGX_ERROR;
+}
+
+}  // namespace
+
+ngx_int_t read_request_info_in_turns(ngx_http_request_t* r) {
+    TokenContext* tokens = token_context(r);
+    if (tokens == nullptr) {
+        return NGX_ERROR;
+    }
+    if (tokens->info_is_whole || r->request_body == nullptr || awaits_body(r) || r->reading_body) {
+        return NGX_OK;
+    }
+    begin_info(r, tokens);
+    BodyReading* reading = nullptr;
+    ngx_int_t rc = begin_reading(r, tokens, kTextOfTurn, &reading);
+    return rc == NGX_AGAIN ? begin_turns(r, tokens, reading) : rc;
 }
 
 }  // namespace ai_limit

@@ -19,8 +19,16 @@ bool awaits_body(ngx_http_request_t* r);
 ngx_int_t read_body(ngx_http_request_t* r);
 
 /**
+ * Reads what the request's body asks for, when it is there, so that read_request_info() knows
+ * everything. A large one is read in several turns of the event loop, so that other requests are
+ * served meanwhile: NGX_AGAIN, which the phase's handler has to return; it is called once more when
+ * all has been read. Of the client's own request only. NGX_ERROR without memory.
+ */
+ngx_int_t read_request_info_in_turns(ngx_http_request_t* r);
+
+/**
  * What the request asks for, as far as it is known: without a body that has not been read, what its
- * path says. nullptr without memory.
+ * path says. A body that nobody has read yet is read in one go. nullptr without memory.
  */
 const RequestInfo* read_request_info(ngx_http_request_t* r);
 

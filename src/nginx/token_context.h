@@ -24,6 +24,7 @@ enum class UsageBasis : uint8_t {
 struct TokenContext {
     RequestInfo info;
     bool info_is_whole;            // the body has been read into `info`, or there is none
+    bool reads_body;               // into `info`, in turns of the event loop
     BodyField* fields;             // those that the configuration names, once the body is read
     Evaluation* pending;           // a decision that waits for the body,
     const PolicySet* pending_set;  // of these policies,

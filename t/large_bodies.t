@@ -1,0 +1,98 @@
+# A large body is read in several turns: other requests are served meanwhile, however it is encoded and whatever becomes
+# of its client.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use IO::Select;
+use IO::Socket::INET;
+use Test::More;
+
+use AiLimit::Http;
+use AiLimit::Nginx;
+use AiLimit::Tokens;
+use ModelServer::Encoding qw(encoder);
+
+my $LIMIT = 100_000_000;
+my $t = AiLimit::Tokens->start(
+    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;",
+    server => 'client_max_body_size 64m; client_body_buffer_size 1m;',
+    locations => <<'CONF',
+        ai_limit tokens;
+        location / { proxy_pass http://model; }
+        location /memory/ { client_body_buffer_size 64m; proxy_pass http://model/; }
+        location = /other { ai_limit off; return 204; }
+CONF
+);
+
+# Without its last bracket it is refused as soon as it has been read.
+my $keys = '{' . '"a":1,' x 1_500_000;
+my $text = join '', map { chr(97 + $_ % 26) . $_ } 1 .. 150_000;
+
+subtest 'others are served while it is read' => sub {
+    for my $path ('/raw', '/memory/raw') {
+        # A client that is held up itself sees nothing: then once more.
+        my $served = 0;
+        for my $round (1 .. 5) {
+            $served = served_meanwhile("$path?round=$round") and last;
+        }
+        cmp_ok $served, '>', 0, "$path: $served requests";
+    }
+};
+
+subtest 'what it asks for is known' => sub {
+    my $long = chat(text => $text, max_tokens => 70);
+    my %bodies = (plain => [$long], gzip => [coded($long), 'gzip']);
+    for my $path ('', '/memory') {
+        for my $name (sort keys %bodies) {
+            my ($body, $coding) = @{$bodies{$name}};
+            my $answer = $t->ask("$path/v1/chat/completions", $body, headers => [defined $coding ? ('Content-Encoding' => $coding) : ()]);
+            is $answer->{log}{reserved}, 70 + estimate(length $text), "$path $name: what is reserved";
+        }
+    }
+    my @pending = map { $t->begin('/v1/chat/completions', $long) } 1 .. 3;
+    is $_->finish->{status}, 200, 'several at a time' for @pending;
+};
+
+subtest 'a client that leaves meanwhile' => sub {
+    my $socket = sending('/raw', 'gone');
+    print {$socket} '"';
+    close $socket;
+    like $t->logged_id('gone')->{status}, qr/^(?:499|400)$/, 'is noticed';
+    is get($t->port, '/other')->{status}, 204, 'and nginx lives on';
+    is scalar(() = $t->nginx->error_log =~ /\[alert\]|exited on signal/g), 0, 'without an alert';
+};
+
+$t->stop;
+done_testing;
+
+# A request that has sent all of its body but the last byte, which nginx has read.
+sub sending {
+    my ($path, $id) = @_;
+    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $t->port) or die "connect: $!";
+    $socket->autoflush(1);
+    print {$socket} "POST $path HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Key: k\r\nX-Id: $id\r\nContent-Length: "
+        . (length($keys) + 1) . "\r\n\r\n$keys";
+    get($t->port, '/other') for 1 .. 3;
+    return $socket;
+}
+
+# How many requests are answered between a body's last byte and its own answer. Where it is read in one go, none is:
+# what nginx hears of first, it does first.
+sub served_meanwhile {
+    my ($path) = @_;
+    my $socket = sending($path, 'large');
+    my $served = 0;
+    print {$socket} '"';
+    until (IO::Select->new($socket)->can_read(0)) {
+        last if get($t->port, '/other')->{status} != 204;
+        $served++ if !IO::Select->new($socket)->can_read(0);
+    }
+    my $answer = do { local $/; <$socket> };
+    is +($answer =~ m{^HTTP/1\.1 (\d+)})[0], 400, 'it is read';
+    return $served;
+}
+
+sub coded { return encoder({encoding => 'gzip'})->($_[0], 1) }
