@@ -20,10 +20,12 @@ my %refusals = (
     in_30s   => 'rate=2r/m burst=1',
     in_90s   => 'rate=40r/h burst=1',
     in_a_day => 'rate=1r/d burst=1',
-    busy     => 'concurrency=1',
     never    => 'rate=5t/h',
     blocked  => 'rate=$nothing',
 );
+# The wait for a slot is learned by each policy, so each SDK has its own.
+my @files = $tests->files('*.test.mjs');
+$refusals{"busy_$_"} = 'concurrency=1' for map { s/\.test\.mjs//r } @files;
 my @kinds = sort keys %refusals;
 my $policies = join '', map { "ai_limit_policy $_ key=\$http_x_key $refusals{$_};\n" } @kinds;
 my $locations = join '', map { "location /refused/$_/ { ai_limit $_; proxy_pass http://model/; }\n" } @kinds;
@@ -65,7 +67,7 @@ $ENV{BASE_URL} = 'http://127.0.0.1:' . $nginx->port;
 $ENV{MODEL_URL} = 'http://127.0.0.1:' . $model->port;
 $ENV{ACCESS_LOG} = $nginx->dir . '/access.log';
 # All at once: they mostly wait.
-my @runs = map { $tests->start($_) } $tests->files('*.test.mjs');
+my @runs = map { $tests->start($_) } @files;
 $tests->report($_) for @runs;
 $nginx->stop;
 done_testing;

@@ -74,7 +74,7 @@ testRefusals(sdk, {
     in_30s: 'error after 3',
     in_90s: 'error after 3',
     in_a_day: 'error after 3',
-    busy: 'error after 3',
+    busy: 'answered after 3',
     never: 'error after 1',
     blocked: 'error after 1',
 });

@@ -31,7 +31,7 @@ testRefusals(sdk, {
     in_30s: 'answered after 2',
     in_90s: 'answered after 3',
     in_a_day: 'error after 3',
-    busy: 'error after 3',
+    busy: 'answered after 3',
     never: 'error after 1',
     blocked: 'error after 1',
 });

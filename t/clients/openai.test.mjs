@@ -146,7 +146,7 @@ testRefusals(chatSdk, {
     in_30s: 'answered after 2',
     in_90s: 'error after 1',
     in_a_day: 'error after 1',
-    busy: 'error after 3',
+    busy: 'answered after 3',
     never: 'error after 1',
     blocked: 'error after 1',
 });

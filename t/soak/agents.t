@@ -40,21 +40,21 @@ my %kinds = (
 # the most requests that it sends. Only Codex asks for WebSocket.
 my %expected = (
     claude => {
-        in_3s => [undef, 3], in_30s => [undef, 3], busy => [undef, 12],
+        in_3s => [undef, 3], in_30s => [undef, 3], busy => [undef, 6],
         in_90s => [qr/try again in 8\d seconds/, 2], in_a_day => [qr/try again in 86\d+ seconds/, 2],
         never => [qr/can never fit the limit/, 8], blocked => [qr/key is blocked/, 2],
     },
     codex => {
-        in_3s => [undef, 3], in_30s => [undef, 3], in_90s => [undef, 3], busy => [qr/429/, 7],
+        in_3s => [undef, 3], in_30s => [undef, 3], in_90s => [undef, 3], busy => [undef, 6],
         upgrade => [undef, 3], in_a_day => [qr/quota exceeded/i, 2], never => [qr/Request too large/, 2], blocked => [qr/key is blocked/, 7],
     },
     gemini => {
-        in_3s => [undef, 3], in_30s => [undef, 3], in_90s => [undef, 3], busy => [undef, 12],
+        in_3s => [undef, 3], in_30s => [undef, 3], in_90s => [undef, 3], busy => [undef, 6],
         in_a_day => [qr/exhausted your daily quota/, 2], never => [qr/can never fit the limit/, 2],
         blocked => [qr/key is blocked/, 2],
     },
     opencode => {
-        in_3s => [undef, 3], in_30s => [undef, 3], in_90s => [undef, 3], busy => [qr/concurrent requests/, 7],
+        in_3s => [undef, 3], in_30s => [undef, 3], in_90s => [undef, 3], busy => [undef, 6],
         in_a_day => ['waits', 2], never => [qr/Request too large/, 2],
         blocked => [qr/key is blocked/, 2],
     },
@@ -71,7 +71,7 @@ sub location {
     my ($name, $arguments) = AiLimit::Agents->tool($agent, 'echo done >> result');
     return <<"CONF";
         location /$agent/$kind/ {
-            ai_limit $kind;
+            ai_limit ${agent}_$kind;
             ai_limit_include_usage on;
             rewrite ^/\\w+/\\w+/\\d+(/.*) \$1 break;
             proxy_pass http://model;
@@ -85,7 +85,11 @@ CONF
 }
 
 my $model = AiLimit::ModelServer->start;
-my $policies = join '', map { "ai_limit_policy $_ key=\$run $kinds{$_}{limit};\n" } sort keys %kinds;
+# The wait for a slot is learned by each policy, so each agent has its own.
+my $policies = join '', map {
+    my $agent = $_;
+    map { "ai_limit_policy ${agent}_$_ key=\$run $kinds{$_}{limit};\n" } sort keys %kinds
+} @names;
 my $locations = join '', map { my $agent = $_; map { location($agent, $_) } sort keys %kinds } @names;
 my @log = qw($request_uri $status $msec $sent_http_retry_after $ai_limit_input_tokens $ai_limit_output_tokens
     $ai_limit_cached_tokens);
@@ -114,6 +118,8 @@ sub start {
     my ($agent, $kind) = @_;
     my $path = "/$agent/$kind/" . ++$last_run{$agent, $kind};
     my $run = {agent => $agent, kind => $kind, path => $path};
+    # The first request takes 4 seconds, so a refusal tells 4 or 5.
+    get($nginx->port, "$path/v1/models?delay=4000") if $kind eq 'busy';
     $run->{held} = start_request($nginx->port, path => "$path/v1/models?hold_at=1") if $kind eq 'busy';
     $run->{held}->head if $run->{held};
     $run->{process} = $agents->start($agent, url => 'http://127.0.0.1:' . $nginx->port . $path, key => 'sk-test',
@@ -125,23 +131,28 @@ sub start {
 # The requests of a run that have ended: [{status, time, told, input, output, cached}, ...].
 sub requests {
     my ($run) = @_;
-    my @lines = grep { m{^\Q$run->{path}\E/} && !m{hold_at} } split /\n/, $nginx->access_log;
+    my @lines = grep { m{^\Q$run->{path}\E/} && !m{/v1/models\?} } split /\n/, $nginx->access_log;
     return [map { my %r; @r{qw(uri status time told input output cached)} = split / /; \%r } @lines];
 }
 
-# The slot is free 5 seconds after the first refusal.
-sub free_slot {
-    my ($run) = @_;
+# Each slot is free 5 seconds after the first refusal.
+sub free_slots {
+    my (@runs) = @_;
     my $deadline = time + PATIENCE;
-    sleep 0.1 while !@{requests($run)} && time < $deadline;
-    sleep 5;
-    $run->{held}->abort;
+    my (@held, %refused) = grep { $_->{held} } @runs;
+    while (@held && time < $deadline) {
+        for my $run (@held) {
+            $refused{$run->{path}} //= time if @{requests($run)};
+            delete($run->{held})->abort if time > ($refused{$run->{path}} // time) + 5;
+        }
+        @held = grep { $_->{held} } @held;
+        sleep 0.1;
+    }
     return;
 }
 
 sub finish {
     my ($run) = @_;
-    free_slot($run) if $run->{held};
     $run->{end} = $run->{process}->finish;
     # A wait of 3 seconds may be over before an agent asks, on a busy machine.
     my $refused = grep { $_->{status} != 200 } @{requests($run)};
@@ -203,6 +214,7 @@ my @kinds = chosen('KINDS', sort keys %kinds);
 my @long = map { my $kind = $_; map { start($_, $kind) } @names } grep { $_ eq 'in_90s' } @kinds;
 for my $kind (grep { $_ ne 'in_90s' } @kinds) {
     my @runs = map { start($_, $kind) } grep { $kind eq 'counted' || $expected{$_}{$kind} } @names;
+    free_slots(@runs);
     for my $run (map { finish($_) } @runs) {
         subtest "$run->{agent} $kind" => sub { check($run) };
     }
