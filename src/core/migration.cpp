@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/charged_answers.h"
 #include "core/eviction.h"
 #include "core/meters.h"
 #include "core/overrides.h"
@@ -17,6 +18,7 @@ void copy_policies(const Zone& from, const Zone& to) {
                 sizeof(PolicyRecord) * kMaxPolicies);
     copy_counts(from, to);
     copy_overrides(from, to);
+    copy_charged_answers(from, to);
 }
 
 /** A record that its process may be changing at this moment, with the policy that belongs to the

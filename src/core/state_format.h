@@ -1,8 +1,9 @@
 #pragma once
 
 // How a state file is made up (state_file.h): the head, then of each policy a PolicyPart, of each
-// override an OverridePart, of each record of held tokens a FlightRecord, then the small entries
-// and the wide ones, each list ended by one of zeros; at last a checksum of all before it.
+// override an OverridePart, of each charged answer an AnswerPart, of each record of held tokens a
+// FlightRecord, then the small entries and the wide ones, each list ended by one of zeros; at last
+// a checksum of all before it.
 
 #include "core/meters.h"
 #include "core/state_file.h"
@@ -10,7 +11,7 @@
 namespace ai_limit {
 
 constexpr char kStateMagic[8] = {'A', 'I', 'L', 'I', 'M', 'I', 'T', '\n'};
-constexpr uint32_t kStateFormat = 1;
+constexpr uint32_t kStateFormat = 2;
 
 struct StateFileHead {
     char magic[8];
@@ -36,6 +37,12 @@ struct PolicyPart {
 struct OverridePart {
     uint64_t tag;  // 0 ends the list
     alignas(8) char override_bytes[sizeof(Override)];
+};
+
+/** An answer that was charged, and the set that it stands in. */
+struct AnswerPart {
+    uint64_t way;  // 0 ends the list
+    uint64_t set;
 };
 
 struct SmallPart {

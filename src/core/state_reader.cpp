@@ -122,6 +122,19 @@ void read_overrides(const Zone& zone, const Clocks& clocks, Input* in) {
     zone.header()->overrides.store(place);
 }
 
+void read_answers(const Zone& zone, Input* in) {
+    AnswerPart part;
+    uint64_t last_set = kAnswerSets;
+    uint32_t place = 0;
+    while (in->take(&part) && part.way != 0) {
+        place = part.set == last_set ? place + 1 : 0;
+        last_set = part.set;
+        if (part.set < kAnswerSets && place < kAnswerWays) {
+            zone.answers(static_cast<uint32_t>(part.set))->ways[place].store(part.way);
+        }
+    }
+}
+
 /** Brings a state up to this moment, and makes it count by the zone's clock. */
 void move_state(const Zone& zone, const Clocks& clocks, State* state) {
     uint32_t policy = state->head.policy;
@@ -240,6 +253,7 @@ void read_state(std::string_view file, Journal* to, Now now) {
     Clocks clocks = clocks_of(head, now);
     read_policies(zone, &in);
     read_overrides(zone, clocks, &in);
+    read_answers(zone, &in);
     Input held = in;
     FlightRecord record;
     while (in.take(&record) && record.tag != 0) {

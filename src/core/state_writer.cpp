@@ -105,6 +105,18 @@ void write_overrides(const Zone& zone, Output* out) {
     out->add(OverridePart{});
 }
 
+void write_answers(const Zone& zone, Now now, Output* out) {
+    for (uint32_t set = 0; set < kAnswerSets; ++set) {
+        for (const std::atomic<uint64_t>& place : zone.answers(set)->ways) {
+            uint64_t way = place.load(std::memory_order_relaxed);
+            if (way != 0 && is_answer_kept(way, now.wall)) {
+                out->add(AnswerPart{way, set});
+            }
+        }
+    }
+    out->add(AnswerPart{});
+}
+
 /** Tokens that are held: their requests may not come to their end. */
 void write_held(const Zone& zone, Output* out) {
     for (uint32_t chunk = 0; chunk < zone.sizes().flight_chunks; ++chunk) {
@@ -175,6 +187,7 @@ bool write_state(const Zone& zone, const StateOrigin& origin, Now now, const Sta
     write_head(zone, origin, now, &out);
     write_policies(zone, &out);
     write_overrides(zone, &out);
+    write_answers(zone, now, &out);
     write_held(zone, &out);
     write_entries<SmallPart>(zone, kSmall, now, &out);
     write_entries<WidePart>(zone, kWide, now, &out);

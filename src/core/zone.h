@@ -2,14 +2,16 @@
 
 // What lies in one zone's shared memory, in this order: the header, the policies, what was counted
 // and seen of them (meters.h, top_keys.h, history.h), limits of single keys (overrides.h), the
-// processes that use the zone with a journal each, the records of requests in flight, the buckets
-// of small entries, the buckets of wide ones. No pointers: everything is found by its offset, so
-// that each process may map the zone where it likes. Everything is valid when it is zero.
+// answers that were charged (charged_answers.h), the processes that use the zone with a journal
+// each, the records of requests in flight, the buckets of small entries, the buckets of wide ones.
+// No pointers: everything is found by its offset, so that each process may map the zone where it
+// likes. Everything is valid when it is zero.
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 
+#include "core/charged_answers.h"
 #include "core/limit.h"
 #include "core/remote_traffic.h"
 #include "core/slot_wait.h"
@@ -191,6 +193,7 @@ struct ZoneLayout {
     size_t histories;
     size_t override_tags;  // uint64_t each: of the key's entry, 0: a free place
     size_t overrides;
+    size_t answers;
     size_t processes;
     size_t journals;
     size_t tallies;  // int64_t each: entries that a process number has made, less those it removed
@@ -246,6 +249,7 @@ public:
         return at<std::atomic<uint64_t>>(layout_.override_tags) + place;
     }
     Override* override_at(uint32_t place) const { return at<Override>(layout_.overrides) + place; }
+    AnswerSet* answers(uint32_t set) const { return at<AnswerSet>(layout_.answers) + set; }
     uint64_t* tally(uint32_t process) const {
         return at<uint64_t>(layout_.tallies) + (process - 1);
     }

@@ -4,7 +4,9 @@
 
 #include "core/answer_cost.h"
 #include "core/policies.h"
+#include "core/stored_answer.h"
 #include "nginx/answer_decoder.h"
+#include "nginx/charged_once.h"
 #include "nginx/chunk_hiding.h"
 #include "nginx/count_requests.h"
 #include "nginx/policy_values.h"
@@ -61,19 +63,26 @@ bool is_to_be_settled(const Evaluation& one, const Charge& charge) {
            charge.access->journal.is_open();
 }
 
-/** Charges each policy in tokens that took part. */
-void charge_policies(ngx_http_request_t* r, RequestContext* context, const TokenCounts& used) {
+/** Charges each policy in tokens that took part. Returns whether all of them were charged for this
+ * answer before. */
+bool charge_policies(ngx_http_request_t* r, RequestContext* context, const TokenCounts& used) {
     Now now = now_by_nginx();
+    ChargedOnce earlier(r, *context->tokens);
+    uint64_t charged = 0;
+    uint64_t charged_before = 0;
     RedisConf* redis = main_conf(r)->redis;
     for (Evaluation* one = context->latest; one != nullptr; one = one->earlier) {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
             if (!is_to_be_settled(*one, one->charges[i])) {
                 continue;
             }
-            Amount tokens = weigh(used, *read_weights(r, one->parts[i].policy));
+            const Part& part = one->parts[i];
+            bool again = earlier.is_charged(*part.policy->zone, view(part.key));
+            ++(again ? charged_before : charged);
+            Amount tokens = again ? 0 : weigh(used, *read_weights(r, part.policy));
             State after{};
             settle_charge(&one->charges[i], tokens, now, &after);
-            count_used(one->charges[i], one->parts[i], used, tokens, now);
+            count_used(one->charges[i], part, again ? TokenCounts() : used, tokens, now);
             if (one->flights != nullptr && one->flights[i] != nullptr) {
                 // What is still to be told of it would count twice.
                 bool is_told = !may_have_been_alone(r, one->charges[i].access->journal.zone());
@@ -85,6 +94,7 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, const Token
             see_to_news(redis, one);
         }
     }
+    return charged == 0 && charged_before != 0;
 }
 
 void settle(ngx_http_request_t* r, TokenContext* tokens, UsageBasis basis,
@@ -92,8 +102,9 @@ void settle(ngx_http_request_t* r, TokenContext* tokens, UsageBasis basis,
     tokens->basis = basis;
     tokens->used = used;
     RequestContext* context = find_context(r);
-    if (context != nullptr) {
-        charge_policies(r, context, used);
+    if (context != nullptr && charge_policies(r, context, used)) {
+        tokens->basis = UsageBasis::kNone;
+        tokens->used = {};
     }
 }
 
@@ -315,7 +326,14 @@ ngx_int_t make_reader(ngx_http_request_t* r, TokenContext* tokens, const Form& f
     }
     tokens->reader = new (memory) UsageReader(form.kind, loc_conf(r)->usage);
     read_headers(r, tokens->reader);
-    return NGX_OK;
+    return watch_answer_id(r, tokens);
+}
+
+inline void feed_text(TokenContext* tokens, std::string_view text) {
+    tokens->reader->feed(text);
+    if (tokens->answer_id != nullptr) {
+        tokens->answer_id->feed(text);
+    }
 }
 
 /** Apart from feed(), which does little for an event that is like the one before. */
@@ -325,7 +343,7 @@ __attribute__((noinline)) void feed_decoded(TokenContext* tokens, std::string_vi
     do {
         text = decode(tokens->decoder, &piece);
         if (!text.empty()) {
-            tokens->reader->feed(text);
+            feed_text(tokens, text);
         }
     } while (!text.empty());
     tokens->undecoded_bytes += is_broken(tokens->decoder) ? size : 0;
@@ -337,7 +355,7 @@ inline void feed(TokenContext* tokens, std::string_view piece) {
     } else if (tokens->coding_unknown) {
         tokens->undecoded_bytes += piece.size();
     } else {
-        tokens->reader->feed(piece);
+        feed_text(tokens, piece);
     }
 }
 

@@ -9,6 +9,7 @@
 
 namespace ai_limit {
 
+class AnswerIdReader;   // core/stored_answer.h
 struct AnswerDecoder;   // answer_decoder.h
 struct ChunkHiding;     // chunk_hiding.h
 struct SharedDecision;  // shared_decision.h
@@ -35,12 +36,14 @@ struct TokenContext {
 
     // the answer; `reader` is nullptr where its body is not read
     UsageReader* reader;
-    AnswerDecoder* decoder;    // where it is compressed
-    ChunkHiding* hiding;       // where a chunk is hidden that the client did not ask for
-    bool asked_for_usage;      // on the client's behalf: that chunk will come
-    bool ends_noted;           // the request's end will be noticed
-    bool coding_unknown;       // upstream sent what nobody accepted
-    uint64_t undecoded_bytes;  // of the answer: then all, else those behind a mistake
+    AnswerDecoder* decoder;     // where it is compressed
+    ChunkHiding* hiding;        // where a chunk is hidden that the client did not ask for
+    AnswerIdReader* answer_id;  // where the server may keep the answer
+    bool fetches_answer;        // which the request fetches again
+    bool asked_for_usage;       // on the client's behalf: that chunk will come
+    bool ends_noted;            // the request's end will be noticed
+    bool coding_unknown;        // upstream sent what nobody accepted
+    uint64_t undecoded_bytes;   // of the answer: then all, else those behind a mistake
     TokenCounts used;
     UsageBasis basis;
 };

@@ -44,6 +44,7 @@
 #   nulls=0          chat completions: no "usage":null in a stream that ends with usage
 #   beside=WORD      chat completions: timings, error or citations beside the usage of a stream, or a cost in it
 #   running=1        chat completions: usage so far in every piece
+#   id=ID            responses: it has this one; background=1 tells no usage yet
 #   end=WORD         responses: "incomplete" or "failed" in place of "completed"
 #   updates=N        messages: so many events message_delta
 #   alt=sse          Gemini: a stream of events
@@ -119,6 +120,7 @@ my %is_aside = map { $_ => 1 } qw(/last /count /next);
 # Those that have a name in their path.
 my @patterns = (
     [qr{^/openai/deployments/[^/]+/chat/completions$}, \&ModelServer::OpenAI::chat],
+    [qr{^/v1/responses/[^/]+$},                        \&ModelServer::OpenAI::stored_response],
     [qr{/models/[^/]+:generateContent$},               \&ModelServer::Gemini::generate],
     [qr{/models/[^/]+:streamGenerateContent$},         \&ModelServer::Gemini::stream],
     [qr{^/model/.+/converse$},                         \&ModelServer::Bedrock::converse],

@@ -175,7 +175,18 @@ sub responses {
     my $error = wanted_error($request);
     return $error if $error;
     return responses_stream($request) if streams($request);
+    # In the background it is queued at first, and tells nothing.
+    return plain($request, response($request, 'queued')) if $request->{wishes}{background};
     return plain($request, response($request, 'completed', text_pieces($request)));
+}
+
+# One that is fetched by its id.
+sub stored_response {
+    my ($request) = @_;
+    my ($id) = $request->{path} =~ m{([^/?]+)(?:\?|$)};
+    local $request->{wishes} = {%{$request->{wishes}}, id => $id};
+    return responses_stream($request) if $request->{path} =~ /[?&]stream=true/;
+    return responses($request);
 }
 
 # Without words it has only begun.
@@ -189,7 +200,7 @@ sub response {
     my $call = tool_call($request);
     push @output, response_call($call, 'completed') if @words && $call;
     return {
-        id => 'resp_1', object => 'response', created_at => 1_700_000_000, status => $status, error => undef,
+        id => $request->{wishes}{id} // 'resp_1', object => 'response', created_at => 1_700_000_000, status => $status, error => undef,
         incomplete_details => undef, model => model_name($request), output => \@output,
         tools => [], metadata => trap($request) ? trap_object() : {},
         usage => @words && has_usage($request) ? responses_usage($request) : undef,

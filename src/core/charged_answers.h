@@ -1,0 +1,58 @@
+#pragma once
+
+// Which stored answers a client has been charged for: OpenAI's Responses and Gemini's Interactions
+// can be fetched again by their ids, and tell their usage every time.
+//
+// A part of the zone, so it is the same for all workers and over reloads. It has one word for each
+// answer and client, in sets of eight. An answer takes the place of one that is forgotten,
+// otherwise of the oldest in its set: the memory is constant, and no limit loses its entry to an
+// answer.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "core/types.h"
+
+namespace ai_limit {
+
+class Zone;
+
+/** How long an answer is remembered, in milliseconds. */
+constexpr Millis kAnswerMemory = Millis{24} * 3600 * 1000;
+
+constexpr uint32_t kAnswerWays = 8;
+constexpr uint32_t kAnswerSets = 1 << 16;
+
+/** Answers: the upper bits are of a hash, the lower 24 the minute of the wall clock; 0: a free
+ * place. */
+struct alignas(64) AnswerSet {
+    std::atomic<uint64_t> ways[kAnswerWays];
+};
+static_assert(sizeof(AnswerSet) == 64);
+
+/** The longest id of an answer that is remembered, in bytes. */
+constexpr size_t kMaxAnswerId = 128;
+
+/**
+ * Hashes the id of an answer, for the client with this key.
+ * `key`: by hash_key(). `id`: at most kMaxAnswerId bytes.
+ */
+uint64_t hash_answer(const Zone& zone, uint64_t key, std::string_view id);
+
+/** Returns whether the client was charged for the answer within the last 24 hours. `wall`: of the
+ * wall clock, in milliseconds. */
+bool is_answer_charged(const Zone& zone, uint64_t hash, Millis wall);
+
+/** Notes that the client is charged for the answer. Callers hold a lock of the zone over this and
+ * the question before it, so that of two workers one charges. */
+void note_charged_answer(const Zone& zone, uint64_t hash, Millis wall);
+
+/** Whether what a place holds, which is not 0, is still remembered. */
+bool is_answer_kept(uint64_t way, Millis wall);
+
+/** For a zone that is copied to another size. */
+void copy_charged_answers(const Zone& from, const Zone& to);
+
+}  // namespace ai_limit

@@ -1,0 +1,40 @@
+#pragma once
+
+// Charges a client once for an answer that it fetches again by its id (core/charged_answers.h).
+
+#include "nginx/token_context.h"
+
+namespace ai_limit {
+
+/** Begins to look for the id in an answer that the server may keep; leaves any other alone.
+ * NGX_ERROR without memory. */
+ngx_int_t watch_answer_id(ngx_http_request_t* r, TokenContext* tokens);
+
+/** For one answer that is settled: which of its clients have been charged for it before. */
+class ChargedOnce {
+public:
+    ChargedOnce(ngx_http_request_t* r, const TokenContext& tokens);
+
+    /**
+     * Whether the request fetches an answer that the client with this key was charged for. If it
+     * was not, and the answer tells its usage, that is noted: the client is charged now.
+     */
+    bool is_charged(const ZoneConf& zone, std::string_view key);
+
+private:
+    struct Client {
+        const ZoneConf* zone;
+        uint64_t hash;
+        bool charged;
+    };
+
+    bool look_up(const ZoneConf& zone, uint64_t hash) const;
+
+    std::string_view id_;  // empty: the answer is not kept
+    bool fetches_;
+    bool tells_;
+    size_t count_ = 0;
+    Client clients_[kMaxSetPolicies];  // those seen so far; more are looked up again
+};
+
+}  // namespace ai_limit

@@ -1,0 +1,129 @@
+#include "core/charged_answers.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "core/stored_answer.h"
+#include "zone_memory.h"
+
+namespace ai_limit {
+namespace {
+
+constexpr Millis kHour = 3'600'000;
+constexpr Millis kStart = Millis{1'790'000'000} * 1000;
+
+ZoneSizes small_sizes() {
+    return sizes_for(64 * 1024, true, false);
+}
+
+TEST(ChargedAnswers, AreKnownForADay) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    const uint64_t answer = hash_answer(zone, 1, "resp_1");
+    EXPECT_FALSE(is_answer_charged(zone, answer, kStart));
+    note_charged_answer(zone, answer, kStart);
+    EXPECT_TRUE(is_answer_charged(zone, answer, kStart));
+    EXPECT_TRUE(is_answer_charged(zone, answer, kStart + 24 * kHour - 60'000));
+    EXPECT_FALSE(is_answer_charged(zone, answer, kStart + 24 * kHour));
+    EXPECT_FALSE(is_answer_charged(zone, answer, kStart + 10'000 * kHour));
+    note_charged_answer(zone, answer, kStart + 25 * kHour);
+    EXPECT_TRUE(is_answer_charged(zone, answer, kStart + 48 * kHour));
+}
+
+TEST(ChargedAnswers, AClockThatIsSetBackForgetsNothing) {
+    ZoneMemory memory(small_sizes());
+    const uint64_t answer = hash_answer(memory.zone(), 1, "resp_1");
+    note_charged_answer(memory.zone(), answer, kStart);
+    EXPECT_TRUE(is_answer_charged(memory.zone(), answer, kStart - 30 * kHour));
+}
+
+TEST(ChargedAnswers, AreThoseOfOneClientAndOneId) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    note_charged_answer(zone, hash_answer(zone, 1, "resp_1"), kStart);
+    EXPECT_FALSE(is_answer_charged(zone, hash_answer(zone, 2, "resp_1"), kStart));
+    EXPECT_FALSE(is_answer_charged(zone, hash_answer(zone, 1, "resp_2"), kStart));
+    EXPECT_FALSE(is_answer_charged(zone, hash_answer(zone, 1, ""), kStart));
+    for (int i = 0; i < 100'000; ++i) {
+        ASSERT_FALSE(is_answer_charged(zone, hash_answer(zone, 1, std::to_string(i)), kStart));
+    }
+}
+
+TEST(ChargedAnswers, TheOldestOfASetMakesRoom) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    const auto answer = [](uint64_t i) { return (i + 1) << 32 | 5; };  // all of one set
+    for (uint64_t i = 0; i < 3 * kAnswerWays; ++i) {
+        note_charged_answer(zone, answer(i), kStart + static_cast<Millis>(i) * 60'000);
+        for (uint64_t k = 0; k <= i; ++k) {
+            EXPECT_EQ(is_answer_charged(zone, answer(k), kStart + kHour), k + kAnswerWays > i);
+        }
+    }
+    note_charged_answer(zone, answer(0), kStart + 30 * kHour);
+    EXPECT_TRUE(is_answer_charged(zone, answer(0), kStart + 30 * kHour));
+}
+
+TEST(ChargedAnswers, AreCopiedToAZoneOfAnotherSize) {
+    ZoneMemory from(small_sizes());
+    ZoneMemory to(sizes_for(256 * 1024, true, true));
+    const uint64_t answer = hash_answer(from.zone(), 1, "resp_1");
+    note_charged_answer(from.zone(), answer, kStart);
+    copy_charged_answers(from.zone(), to.zone());
+    EXPECT_TRUE(is_answer_charged(to.zone(), hash_answer(to.zone(), 1, "resp_1"), kStart));
+}
+
+TEST(StoredAnswer, IsToldByItsPath) {
+    for (const char* path : {"/v1/responses", "/v1/responses/", "/x/openai/responses",
+                             "/v1beta/interactions", "/responses"}) {
+        EXPECT_EQ(stored_answer(path), StoredAnswer::kMade) << path;
+    }
+    for (const char* path : {"/v1/responses/resp_1", "/v1/responses/resp_1/",
+                             "/v1/responses/resp_1/cancel", "/v1beta/interactions/abc"}) {
+        EXPECT_EQ(stored_answer(path), StoredAnswer::kFetched) << path;
+    }
+    for (const char* path :
+         {"", "/", "responses", "/v1/chat/completions", "/v1/responses/a/input_items",
+          "/v1/responses/a/b/c", "/v1/responsesx/a", "/cancel", "//"}) {
+        EXPECT_EQ(stored_answer(path), StoredAnswer::kNone) << path;
+    }
+}
+
+std::string id_of(std::string_view body, size_t most) {
+    AnswerIdReader reader;
+    for (; !body.empty(); body.remove_prefix(std::min(most, body.size()))) {
+        reader.feed(body.substr(0, most));
+    }
+    return std::string(reader.id());
+}
+
+TEST(StoredAnswer, TellsItsIdHoweverItIsCut) {
+    struct {
+        const char* body;
+        const char* id;
+    } const cases[] = {
+        {R"({"id":"resp_1","output":[{"id":"msg_1"}],"usage":null})", "resp_1"},
+        {R"({"output":[{"id":"msg_1"}],"id":"resp_\u0031"})", "resp_1"},
+        {"event: response.created\ndata: "
+         "{\"type\":\"response.created\",\"response\":{\"id\":\"resp_2\"}}"
+         "\n\ndata: {\"item\":{\"id\":\"x\"}}\n\n",
+         "resp_2"},
+        {"data: {\"interaction\":{\"id\":\"v1_abc\"},\"event_type\":\"interaction.start\"}\n\n",
+         "v1_abc"},
+        {R"({"metadata":{"id":"x"},"output":[]})", ""},
+        {R"({"id":7})", ""},
+        {R"({"id":"resp)", ""},
+        {"", ""},
+    };
+    for (const auto& one : cases) {
+        for (size_t most = 1; most < 100; ++most) {
+            EXPECT_EQ(id_of(one.body, most), one.id) << one.body;
+        }
+    }
+    EXPECT_EQ(id_of("{\"id\":\"" + std::string(kMaxAnswerId, 'x') + "\"}", 7),
+              std::string(kMaxAnswerId, 'x'));
+    EXPECT_EQ(id_of("{\"id\":\"" + std::string(kMaxAnswerId + 1, 'x') + "\"}", 7), "");
+}
+
+}  // namespace
+}  // namespace ai_limit
