@@ -12,6 +12,7 @@ extern "C" {
 #include <string_view>
 
 extern "C" ngx_module_t ngx_http_ai_limit_module;
+extern "C" ngx_module_t ngx_http_ai_limit_pages_module;
 
 namespace ai_limit {
 

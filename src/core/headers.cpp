@@ -402,6 +402,15 @@ bool is_rate_limit_header(std::string_view name, HeaderStyles styles, bool refus
     return is_listed(name, styles, refused);
 }
 
+bool is_wait_header(std::string_view name) {
+    for (const ResponseHeaderName& header : {kRetryAfter, kRetryAfterMs, kShouldRetry}) {
+        if (is_same(name, header.lowercase)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool is_more_restrictive(const Standing& a, const Standing& b) {
     __extension__ using Wide = unsigned __int128;
     // a limit of 0 has nothing left, as one of 1 of which nothing remains

@@ -95,6 +95,9 @@ inline void format_x_ratelimit(const Standing& reported, char* space, const Put&
  */
 bool is_rate_limit_header(std::string_view name, HeaderStyles styles, bool refused);
 
+/** True for the headers by which a refusal tells its wait, in any case. */
+bool is_wait_header(std::string_view name);
+
 /** Whether less is left in `a` than in `b`, each in proportion to its limit. Exact. */
 bool is_more_restrictive(const Standing& a, const Standing& b);
 

@@ -12,6 +12,7 @@ namespace ai_limit {
 namespace {
 
 ngx_http_output_header_filter_pt next_header_filter;
+ngx_http_output_header_filter_pt next_page_header_filter;
 
 inline void set_header(ngx_table_elt_t* header, const ResponseHeaderName& name,
                        std::string_view value) {
@@ -25,16 +26,12 @@ inline void set_header(ngx_table_elt_t* header, const ResponseHeaderName& name,
 /** Adds to nginx's list of headers. */
 class ResponseHeaders final : public HeaderSink {
 public:
-    /** `keep`: headers that the response has already stay, and ours of that name are left out. */
-    ResponseHeaders(ngx_http_request_t* r, bool keep) : r_(r), keep_(keep) {}
+    explicit ResponseHeaders(ngx_http_request_t* r) : r_(r) {}
 
     char* space(size_t n) override { return static_cast<char*>(ngx_pnalloc(r_->pool, n)); }
 
     bool put(std::string_view name, std::string_view lowercase_name,
              std::string_view value) override {
-        if (keep_ && is_there(name)) {
-            return true;
-        }
         ngx_table_elt_t* header =
             static_cast<ngx_table_elt_t*>(ngx_list_push(&r_->headers_out.headers));
         if (header == nullptr) {
@@ -53,6 +50,13 @@ public:
         });
     }
 
+    /** True if the response says itself how long to wait, or that waiting does not help. */
+    bool tells_wait() {
+        bool tells = false;
+        each([&](ngx_table_elt_t* header) { tells |= is_wait_header(view(header->key)); });
+        return tells;
+    }
+
 private:
     template <typename Visit>
     void each(Visit visit) {
@@ -67,35 +71,34 @@ private:
         }
     }
 
-    bool is_there(std::string_view name) {
-        bool there = false;
-        each([&](ngx_table_elt_t* header) {
-            there |= header->key.len == name.size() &&
-                     ngx_strncasecmp(header->key.data, to_ngx(name).data, name.size()) == 0;
-        });
-        return there;
-    }
-
     ngx_http_request_t* r_;
-    bool keep_;
 };
 
-ngx_int_t write_report(ngx_http_request_t* r, RequestContext* context, HeaderStyles styles) {
+ngx_int_t write_report(ngx_http_request_t* r, const RequestContext& context, const Report& report,
+                       bool refused, HeaderStyles styles) {
+    ResponseHeaders headers(r);
+    headers.remove(styles, refused);
+    // Nobody knows what remains where nobody could decide.
+    size_t shown = report.spokesman().undecided ? 0 : report.count;
+    bool written = write_headers(styles, report.all, shown, report.spokesman(), refused,
+                                 context.latest->now, headers);
+    return written || !refused ? NGX_OK : NGX_ERROR;
+}
+
+/** True if the answer is what error_page has made of a refusal, with the same status. */
+bool is_page_of_refusal(const ngx_http_request_t* r, const RequestContext& context) {
+    return r->error_page && context.refusal_status != 0 &&
+           r->headers_out.status == context.refusal_status;
+}
+
+ngx_int_t report_of_request(ngx_http_request_t* r, RequestContext* context, HeaderStyles styles) {
     Report report;
-    if (!make_report(context, false, &report)) {
+    if (is_page_of_refusal(r, *context) || !make_report(context, false, &report)) {
         return NGX_OK;
     }
     // error_page may have made another answer of the refusal: then there is nothing to wait for.
     bool refused = report.refused && r->headers_out.status == context->refusal_status;
-    ResponseHeaders headers(r, refused && r->error_page);
-    if (!(refused && r->error_page)) {
-        headers.remove(styles, refused);
-    }
-    // Nobody knows what remains where nobody could decide.
-    size_t shown = report.spokesman().undecided ? 0 : report.count;
-    bool written = write_headers(styles, report.all, shown, report.spokesman(), refused,
-                                 context->latest->now, headers);
-    return written || !refused ? NGX_OK : NGX_ERROR;
+    return write_report(r, *context, report, refused, styles);
 }
 
 // The most frequent answer, made in a straight line: the default style, of a request that passed at
@@ -142,7 +145,7 @@ __attribute__((noinline)) bool write_short_report(ngx_http_request_t* r, const E
     if (reported == nullptr) {
         return false;
     }
-    ResponseHeaders(r, false).remove(header_styles(HeaderStyle::kXRateLimit), false);
+    ResponseHeaders(r).remove(header_styles(HeaderStyle::kXRateLimit), false);
     char* space = static_cast<char*>(ngx_pnalloc(r->pool, kXRateLimitSize));
     ngx_table_elt_t* headers =
         space != nullptr ? push_headers(&r->headers_out.headers, std::size(kXRateLimitNames))
@@ -160,19 +163,49 @@ __attribute__((noinline)) bool write_short_report(ngx_http_request_t* r, const E
     return true;
 }
 
+ngx_uint_t chosen_styles(ngx_http_request_t* r, ngx_uint_t styles) {
+    return styles == kHeadersAuto ? styles_of(client_dialect(r)) : styles;
+}
+
 ngx_int_t write_any_report(ngx_http_request_t* r, ngx_uint_t styles) {
     RequestContext* context = find_context(r);
     if (context == nullptr || context->latest == nullptr) {
         return NGX_OK;
     }
-    if (styles == kHeadersAuto) {
-        styles = styles_of(client_dialect(r));
-    }
+    styles = chosen_styles(r, styles);
     if (styles == header_styles(HeaderStyle::kXRateLimit) &&
         write_short_report(r, *context->latest)) {
         return NGX_OK;
     }
-    return write_report(r, context, static_cast<HeaderStyles>(styles));
+    return report_of_request(r, context, static_cast<HeaderStyles>(styles));
+}
+
+/**
+ * An answer that error_page has made of a refusal either says itself how long to wait, and then it
+ * is left as it is, or has all our headers: a mixture of both would contradict itself.
+ */
+__attribute__((noinline)) ngx_int_t write_page_report(ngx_http_request_t* r, ngx_uint_t styles) {
+    RequestContext* context = find_context(r);
+    if (context == nullptr || context->latest == nullptr || !is_page_of_refusal(r, *context) ||
+        ResponseHeaders(r).tells_wait()) {
+        return NGX_OK;
+    }
+    Report report;
+    return make_report(context, false, &report) && report.refused
+               ? write_report(r, *context, report, true,
+                              static_cast<HeaderStyles>(chosen_styles(r, styles)))
+               : NGX_OK;
+}
+
+/** Runs behind add_header, so that it sees what that adds. */
+ngx_int_t page_header_filter(ngx_http_request_t* r) noexcept {
+    if (r->error_page && r == r->main && !r->post_action) {
+        ngx_uint_t styles = loc_conf(r)->headers;
+        if (styles != kHeadersOff && write_page_report(r, styles) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+    return next_page_header_filter(r);
 }
 
 /** Where the body or the answer of the request is of interest, or will be for the log. */
@@ -206,6 +239,11 @@ __attribute__((hot)) ngx_int_t header_filter(ngx_http_request_t* r) noexcept {
 }
 
 }  // namespace
+
+void add_page_header_filter() {
+    next_page_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = page_header_filter;
+}
 
 void add_header_filter() {
     next_header_filter = ngx_http_top_header_filter;

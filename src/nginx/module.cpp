@@ -84,9 +84,26 @@ ngx_http_module_t module_context = {preconfiguration,
                                     ngx_http_ai_limit_create_loc_conf,
                                     ngx_http_ai_limit_merge_loc_conf};
 
+// A module of its own, because its place among nginx's filters is another one.
+
+ngx_int_t add_page_filter(ngx_conf_t*) noexcept {
+    add_page_header_filter();
+    return NGX_OK;
+}
+
+ngx_http_module_t pages_module_context = {nullptr, add_page_filter, nullptr, nullptr,
+                                          nullptr, nullptr,         nullptr, nullptr};
+
 }  // namespace
 
 }  // namespace ai_limit
+
+ngx_module_t ngx_http_ai_limit_pages_module = {NGX_MODULE_V1, &ai_limit::pages_module_context,
+                                               nullptr,       NGX_HTTP_MODULE,
+                                               nullptr,       nullptr,
+                                               nullptr,       nullptr,
+                                               nullptr,       nullptr,
+                                               nullptr,       NGX_MODULE_V1_PADDING};
 
 ngx_module_t ngx_http_ai_limit_module = {NGX_MODULE_V1,
                                          &ai_limit::module_context,
