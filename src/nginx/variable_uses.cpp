@@ -7,11 +7,13 @@ namespace ai_limit {
 
 namespace {
 
-constexpr std::string_view kBodyVariables[] = {"ai_limit_model", "ai_limit_stream"};
+constexpr std::string_view kBodyVariables[] = {"ai_limit_model", "ai_limit_stream",
+                                               "ai_limit_service_tier"};
 
-constexpr std::string_view kUsageVariables[] = {"ai_limit_input_tokens", "ai_limit_output_tokens",
-                                                "ai_limit_cached_tokens", "ai_limit_total_tokens",
-                                                "ai_limit_usage_source"};
+constexpr std::string_view kUsageVariables[] = {
+    "ai_limit_input_tokens",   "ai_limit_output_tokens",      "ai_limit_cached_tokens",
+    "ai_limit_total_tokens",   "ai_limit_cache_write_tokens", "ai_limit_reasoning_tokens",
+    "ai_limit_response_model", "ai_limit_service_tier",       "ai_limit_usage_source"};
 
 /** nginx's own among those that a configuration may change. */
 constexpr std::string_view kChangeableByNginx[] = {"args", "limit_rate"};

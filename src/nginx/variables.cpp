@@ -136,6 +136,37 @@ ngx_int_t model_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, ui
     return set_without_controls(r, v, info->model());
 }
 
+/** The model that the answer names. Not found before it has done so. */
+ngx_int_t response_model_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
+                                  uintptr_t) noexcept {
+    const TokenContext* tokens = find_token_context(r);
+    if (tokens == nullptr || tokens->reader == nullptr || tokens->reader->model().empty()) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+    return set_without_controls(r, v, tokens->reader->model());
+}
+
+/** The answer's service tier where it names one, otherwise the request's. */
+ngx_int_t service_tier_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
+                                uintptr_t) noexcept {
+    const RequestInfo* info = read_request_info(r);
+    if (info == nullptr) {
+        return NGX_ERROR;
+    }
+    const TokenContext* tokens = find_token_context(r);
+    std::string_view tier;
+    if (tokens != nullptr && tokens->reader != nullptr) {
+        tier = tokens->reader->service_tier();
+    }
+    tier = tier.empty() ? info->service_tier() : tier;
+    if (tier.empty()) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+    return set_without_controls(r, v, tier);
+}
+
 ngx_int_t stream_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t) noexcept {
     const RequestInfo* info = read_request_info(r);
     if (info == nullptr) {
@@ -145,7 +176,7 @@ ngx_int_t stream_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, u
     return NGX_OK;
 }
 
-enum UsedTokens : uintptr_t { kInput, kOutput, kCached, kTotal };
+enum UsedTokens : uintptr_t { kInput, kOutput, kCached, kCacheWrite, kReasoning, kTotal };
 
 Amount used_tokens(const TokenCounts& used, uintptr_t which) {
     switch (which) {
@@ -155,6 +186,10 @@ Amount used_tokens(const TokenCounts& used, uintptr_t which) {
             return used.output;
         case kCached:
             return used.cached_input;
+        case kCacheWrite:
+            return used.cache_write + used.cache_write_1h;
+        case kReasoning:
+            return used.reasoning;
         default:
             return used.input + used.output;
     }
@@ -251,6 +286,12 @@ ngx_http_variable_t variables[] = {
     {ngx_string("ai_limit_input_tokens"), nullptr, used_tokens_variable, kInput, kVolatile, 0},
     {ngx_string("ai_limit_output_tokens"), nullptr, used_tokens_variable, kOutput, kVolatile, 0},
     {ngx_string("ai_limit_cached_tokens"), nullptr, used_tokens_variable, kCached, kVolatile, 0},
+    {ngx_string("ai_limit_cache_write_tokens"), nullptr, used_tokens_variable, kCacheWrite,
+     kVolatile, 0},
+    {ngx_string("ai_limit_reasoning_tokens"), nullptr, used_tokens_variable, kReasoning, kVolatile,
+     0},
+    {ngx_string("ai_limit_response_model"), nullptr, response_model_variable, 0, kVolatile, 0},
+    {ngx_string("ai_limit_service_tier"), nullptr, service_tier_variable, 0, kVolatile, 0},
     {ngx_string("ai_limit_total_tokens"), nullptr, used_tokens_variable, kTotal, kVolatile, 0},
     {ngx_string("ai_limit_reserved_tokens"), nullptr, reserved_tokens_variable, 0, kVolatile, 0},
     {ngx_string("ai_limit_usage_source"), nullptr, usage_source_variable, 0, kVolatile, 0},
