@@ -160,6 +160,8 @@ my %shows = (
         my $large = post($port, $used, chat_of('x' x 90_000), 'x-api-key' => 'c');
         is $large->{status}, 400, 'a prompt that is larger than a minute has';
         is $large->{headers}{'x-should-retry'}, 'false', 'never fits';
+        is get($port, '/v1/responses', Upgrade => 'websocket', Connection => 'Upgrade', @key)->{status}, 426,
+            'a WebSocket, in which nothing is counted, is refused';
         post($port, '/v1/chat/completions?prompt_tokens=150000&completion_tokens=60000', chat_of('Hi'), 'x-api-key' => 'd');
         my $spent = post($port, $used, chat_of('Hi'), 'x-api-key' => 'd');
         is $spent->{status}, 429, 'a client that has used up its day';
