@@ -38,7 +38,8 @@ installed_flags() {
 
 nginx_binary() { PATH=$PATH:/usr/sbin:/usr/local/sbin nginx "$@"; }
 
-installed_version() { nginx_binary -v 2>&1 | sed -n 's,^nginx version: nginx/\([0-9.]*\).*,\1,p'; }
+# Of the nginx at $1, such as 1.22.1, or openresty/1.27.1.1.
+version_of() { "$1" -v 2>&1 | sed -n 's|^nginx version: \(nginx/\)\{0,1\}\([^ ]*\).*|\2|p'; }
 
 tree_version() { sed -n 's/^#define NGINX_VERSION *"\(.*\)"/\1/p' "$1/src/core/nginx.h"; }
 
@@ -62,26 +63,63 @@ configure() {
     ./configure --add-dynamic-module="$root" "$@" && printf '%s\n' "$stamp" > objs/.configured
 }
 
+# What to do where there is no source of the nginx at $1, which is of version $2. A module for another
+# version is not loaded.
+explain_source() {
+    local version=$2
+    if [[ $version =~ ^[0-9.]+$ ]]; then
+        cat >&2 <<END
+$1 is nginx $version, and no source of this version was found here. Get it, build with it, and install:
+  curl -fsSO https://nginx.org/download/nginx-$version.tar.gz && tar -xzf nginx-$version.tar.gz
+  make install NGINX_SRC=nginx-$version NGINX_BIN=$1
+(nginx.org's packages: a deb-src line beside the deb line in /etc/apt makes this unnecessary.)
+END
+    else
+        echo "$1 is $version. Build with its source tree: make install NGINX_SRC=path NGINX_BIN=$1" >&2
+    fi
+    exit 1
+}
+
+# The tree of the installed nginx: from nginx-dev, or else its source package.
+find_source() {
+    local tree=/usr/share/nginx/src
+    [ -x "$tree/configure" ] && [ "$(tree_version "$tree")" = "$version" ] && echo "$tree" && return
+    tree=$("$root/scripts/nginx-source.sh" "$build/nginx-source" "$version") && echo "$tree"
+}
+
+# nginx itself is built as well, unless the module is for one that exists (NGINX_BIN).
+prepare_tree() {
+    kind=src
+    version=$(tree_version "$NGINX_SRC")
+    from=$(cd "$NGINX_SRC" && pwd)
+    targets=(build modules)
+    flags=("${own_flags[@]}")
+    ! grep -q http_v3_module "$from/auto/options" || flags+=(--with-http_v3_module)
+    flags+=(--prefix="$build/nginx-src/prefix" --with-cc-opt="-g -O2")
+    if [ -n "${NGINX_BIN:-}" ] && [ "$NGINX_BIN" != "$build/nginx-src/objs/nginx" ]; then
+        targets=(modules)
+        if [ "$(version_of "$NGINX_BIN")" != "$version" ]; then
+            echo "$NGINX_BIN is $(version_of "$NGINX_BIN"), but NGINX_SRC=$NGINX_SRC is $version:" \
+                "nginx loads modules of its own version only" >&2
+            exit 1
+        fi
+    fi
+}
+
 prepare() {
+    local binary
     if [ -n "${NGINX_SRC:-}" ]; then
         if [ ! -f "$NGINX_SRC/src/core/nginx.h" ]; then
             echo "NGINX_SRC=$NGINX_SRC is no nginx source tree" >&2
             exit 1
         fi
-        kind=src
-        version=$(tree_version "$NGINX_SRC")
-        from=$(cd "$NGINX_SRC" && pwd)
-        targets=(build modules)
-        flags=("${own_flags[@]}")
-        ! grep -q http_v3_module "$from/auto/options" || flags+=(--with-http_v3_module)
-        flags+=(--prefix="$build/nginx-src/prefix" --with-cc-opt="-g -O2")
+        prepare_tree
     else
-        command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ||
+        binary=$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nginx) ||
             { echo "nginx is not installed: make deps, or NGINX_SRC=path" >&2; exit 1; }
         kind=installed
-        version=$(installed_version)
-        from=/usr/share/nginx/src
-        [ -x "$from/configure" ] || from=$("$root/scripts/nginx-source.sh" "$build/nginx-source")
+        version=$(version_of "$binary")
+        from=$(find_source) || explain_source "$binary" "$version"
         targets=(modules)
         # Other dynamic modules would only want libraries of their own.
         mapfile -t flags < <(installed_flags | grep -v -E '=dynamic$|^--add-(dynamic-)?module=')

@@ -6,7 +6,7 @@
 set -euo pipefail
 
 build=(g++ make nginx nginx-dev libxxhash-dev libssl-dev libpcre2-dev zlib1g-dev libbrotli-dev libhiredis-dev)
-deb=("${build[@]}" git dpkg-dev debhelper)
+deb=("${build[@]}" git build-essential dpkg-dev debhelper)
 test=("${deb[@]}" perl libgtest-dev libboost-json-dev clang libclang-rt-dev curl brotli nodejs npm)
 test+=(liblua5.1-0-dev redis-server redis-tools openssl chromium prometheus)
 
@@ -46,11 +46,23 @@ present() {
     esac
 }
 
+# True if the nginx that is there is not the distribution's: it comes from nginx.org's packages, whose versions
+# end in ~bookworm or the like, or from no package. The distribution's headers do not fit it, and installing
+# them might replace it.
+is_foreign() {
+    local path package
+    path=$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nginx) || return 1
+    package=$(dpkg-query -S "$path" 2>/dev/null | cut -d: -f1)
+    [ -n "$package" ] || return 0
+    dpkg-query -W -f='${Version}' "$package" 2>/dev/null | grep -qE -- '-[0-9.]+~[a-z]+$'
+}
+
 # An nginx source tree stands in for the installed nginx and its headers. Ubuntu has Chromium
 # as a snap only; the test of the page is skipped there.
 needed() {
     case $1 in
-        nginx | nginx-dev) [ -z "${NGINX_SRC:-}" ] ;;
+        nginx)             [ -z "${NGINX_SRC:-}" ] ;;
+        nginx-dev)         [ -z "${NGINX_SRC:-}" ] && ! is_foreign ;;
         chromium)          ! grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null ;;
     esac
 }
@@ -99,6 +111,10 @@ for package in "${missing[@]}"; do
     fi
     if [ "$package" = nginx-dev ] && ! apt-cache show nginx-dev >/dev/null 2>&1; then
         installed dpkg-dev || offered+=(dpkg-dev)
+        # nginx was built with the old PCRE then.
+        if apt-cache depends nginx-core nginx 2>/dev/null | grep -q 'libpcre3$'; then
+            installed libpcre3-dev || offered+=(libpcre3-dev)
+        fi
         continue
     fi
     # Without it one test is skipped.

@@ -1,7 +1,8 @@
 #!/bin/bash
-# Gets the source package of the installed nginx and prints the tree's path.
+# Gets the source package of the installed nginx and prints the tree's path. Fails where only the source
+# of other versions can be had.
 #
-#   scripts/nginx-source.sh DIR
+#   scripts/nginx-source.sh DIR [VERSION]      VERSION is nginx's, such as 1.22.1
 #
 # apt runs with a configuration of its own inside DIR, so the system's files stay
 # as they are. Its sources are the system's, with deb-src for each deb.
@@ -11,7 +12,17 @@ mkdir -p "$1"
 dir=$(cd "$1" && pwd)
 log=$dir/apt.log
 
-find_tree() { find "$dir" -mindepth 1 -maxdepth 1 -type d -name 'nginx-*' | sort -V | tail -n 1; }
+wanted=${2:-$(PATH=$PATH:/usr/sbin:/usr/local/sbin nginx -v 2>&1 | sed -n 's,^nginx version: nginx/,,p')}
+
+find_tree() {
+    local tree
+    for tree in "$dir"/nginx-*; do
+        if grep -qs "^#define NGINX_VERSION *\"$wanted\"" "$tree/src/core/nginx.h"; then
+            echo "$tree"
+            return
+        fi
+    done
+}
 
 tree=$(find_tree)
 if [ -n "$tree" ]; then
@@ -54,10 +65,11 @@ fail() {
 # does not matter as long as nginx itself can be had.
 apt-get "${apt[@]}" update >"$log" 2>&1 || true
 
-# The installed version if it can be had, else the newest that can: an archive's index may name one whose
-# files are not there.
-installed=$(dpkg-query -W -f='${source:Version}' nginx 2>/dev/null || true)
-offered=$(apt-cache "${apt[@]}" showsrc nginx 2>>"$log" | sed -n 's/^Version: //p' | sort -rVu)
+# The installed package's version if it can be had, else another of the same nginx, the newest first: an
+# archive's index may name one whose files are not there.
+of_wanted() { grep -E "^([0-9]+:)?${wanted//./\\.}([-+~]|\$)" || true; }
+installed=$(dpkg-query -W -f='${source:Version}' nginx 2>/dev/null | of_wanted)
+offered=$(apt-cache "${apt[@]}" showsrc nginx 2>>"$log" | sed -n 's/^Version: //p' | sort -rVu | of_wanted)
 cd "$dir"
 found=
 for version in $installed $offered; do
@@ -66,8 +78,8 @@ for version in $installed $offered; do
         break
     fi
 done
-[ -n "$found" ] || fail "cannot get nginx's source package; NGINX_SRC=path uses a tree you have"
+[ -n "$found" ] || { echo "apt has no source package of nginx $wanted" >&2; exit 1; }
 
 tree=$(find_tree)
-[ -n "$tree" ] || fail "apt-get source left no tree in $dir"
+[ -n "$tree" ] || fail "apt-get source left no tree of nginx $wanted in $dir"
 echo "$tree"

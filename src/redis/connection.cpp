@@ -22,7 +22,6 @@ constexpr size_t kPoolSize = 512;
 constexpr size_t kReadsInTurn = 8;
 // So much goes out before the turn ends, some 20 decisions: Redis begins while others are written.
 constexpr size_t kEnough = 4 * 1024;
-constexpr std::string_view kBySha = "EVALSHA";
 constexpr size_t kShaDigits = 40;
 constexpr uint8_t kMostRedirects = 5;
 

@@ -1,0 +1,1 @@
+#define NGINX_VERSION "1.99.7"
