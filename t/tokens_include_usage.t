@@ -41,6 +41,15 @@ my $t = AiLimit::Tokens->start(
         }
         location /denied/ { ai_limit early tokens; deny all; proxy_pass http://model/; }
         location /off/ { ai_limit_include_usage off; proxy_pass http://model/; }
+        # The model server sends back what it is sent.
+        location /stream/ {
+            proxy_set_body 'data: {"choices":[{"delta":{"content":"Hi"}}],"usage":null}\n\ndata: {"choices":[],"usage":{"prompt_tokens":30,"completion_tokens":12}}\n\ndata: [DONE]\n\n';
+            proxy_pass http://model/raw?split=9&type=$arg_type;
+        }
+        location /document/ {
+            proxy_set_body ' {"choices":[],"usage":{"prompt_tokens":30,"completion_tokens":12}}';
+            proxy_pass http://model/raw?split=9&type=$arg_type;
+        }
         location /unlimited/ { ai_limit off; proxy_pass http://model/; }
 CONF
 );
@@ -127,6 +136,17 @@ subtest 'usage that comes in other pieces' => sub {
         is usage_of($answer), $counted, "$wish: is counted";
         unlike $answer->{body}, qr/usage/, 'and not seen';
         is events($answer), events_of('/v1/chat/completions', chat(stream => 1)), 'but all else';
+    }
+};
+
+subtest 'a stream with another type' => sub {
+    for my $type ('text/plain', 'application/octet-stream', 'application/json', 'text/event-stream') {
+        my $answer = $t->ask("/stream/v1/chat/completions?type=$type", chat(stream => 1));
+        is usage_of($answer), $counted, "$type: is counted";
+        is $answer->{body}, qq(data: {"choices":[{"delta":{"content":"Hi"}}]}\n\ndata: [DONE]\n\n), 'and seen without usage';
+        my $document = $t->ask("/document/v1/chat/completions?type=$type", chat(stream => 1));
+        like $document->{body}, qr/^ *\{.*"usage":\{"prompt_tokens":30/, 'a document is no stream';
+        ok $document->{complete}, 'and whole';
     }
 };
 

@@ -285,12 +285,14 @@ struct Form {
     bool may_be_events;
 };
 
-/** Servers and proxies label event streams as plain text, too. */
+/** Servers and proxies label event streams as plain text or anything else, too. What is no plain
+ * text and has a length is no stream. */
 Form form_of_answer(ngx_http_request_t* r) {
     static constexpr std::string_view kPlain = "text/plain";
     std::string_view type = view(r->headers_out.content_type);
     AnswerKind kind = answer_kind(type);
-    bool may_be_events = kind == AnswerKind::kSse || type.substr(0, kPlain.size()) == kPlain;
+    bool may_be_events = kind == AnswerKind::kSse || type.substr(0, kPlain.size()) == kPlain ||
+                         (r->headers_out.content_length_n < 0 && !is_media_type(type));
     return {kind, content_coding(content_encoding(r)), may_be_events};
 }
 

@@ -25,7 +25,9 @@ struct ChunkHiding {
     ngx_chain_t* free_parts;   // buffers that show memory of the answer's own,
     ngx_chain_t* free_copies;  // and those with memory of kCopySize
     ngx_chain_t* busy;
-    bool flushed;  // nothing has gone on since a flush did; at first, the header has
+    bool begun;      // the first bytes have been seen
+    bool is_stream;  // and may be a stream of events
+    bool flushed;    // nothing has gone on since a flush did; at first, the header has
 };
 
 namespace {
@@ -44,10 +46,9 @@ public:
         if (in_memory) {
             source_begin_ = reinterpret_cast<char*>(buf->pos);
             source_end_ = reinterpret_cast<char*>(buf->last);
-            hiding_->filter.feed({source_begin_, static_cast<size_t>(source_end_ - source_begin_)},
-                                 *this);
+            filter({source_begin_, static_cast<size_t>(source_end_ - source_begin_)});
         }
-        if (buf->last_buf) {
+        if (buf->last_buf && hiding_->is_stream) {
             hiding_->filter.finish(*this);
         }
         end_run(copy_ != nullptr);
@@ -83,6 +84,25 @@ public:
     bool failed() const { return failed_; }
 
 private:
+    void filter(std::string_view text) {
+        if (!text.empty() && !hiding_->begun) {
+            hiding_->begun = true;
+            hiding_->is_stream = !is_document(text);
+        }
+        if (hiding_->is_stream) {
+            hiding_->filter.feed(text, *this);
+        } else if (!text.empty()) {
+            pass(text);
+        }
+    }
+
+    /** Whether a body that begins like this is JSON, whatever its type says. A piece goes on at
+     * once then, and need not end in an empty line. */
+    static bool is_document(std::string_view text) {
+        size_t begin = text.find_first_not_of("\xEF\xBB\xBF \t\r\n");
+        return begin != text.npos && (text[begin] == '{' || text[begin] == '[');
+    }
+
     /**
      * Shows a run of the answer's bytes, or copies it. Where bytes are left out of each event,
      * there is a run for each, and copying one takes less than a buffer of its own does.
