@@ -15,10 +15,12 @@ use AiLimit::Nginx;
 use AiLimit::Tokens;
 use ModelServer::Encoding qw(encoder);
 
+# `http2` moved from `listen` to a directive of its own in 1.25.1.
+my ($listen, $http2) = AiLimit::Nginx::version_number() >= 1_025_001 ? ('', 'http2 on;') : (' http2', '');
 my $LIMIT = 100_000_000;
 my $t = AiLimit::Tokens->start(
     policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;",
-    server => 'client_max_body_size 64m; client_body_buffer_size 1m;',
+    server => "listen 127.0.0.1:%%PORT_1%%$listen; $http2 client_max_body_size 64m; client_body_buffer_size 1m;",
     locations => <<'CONF',
         ai_limit tokens;
         location / { proxy_pass http://model; }
@@ -54,6 +56,16 @@ subtest 'what it asks for is known' => sub {
     }
     my @pending = map { $t->begin('/v1/chat/completions', $long) } 1 .. 3;
     is $_->finish->{status}, 200, 'several at a time' for @pending;
+};
+
+subtest 'HTTP/2' => sub {
+    plan skip_all => 'curl without HTTP/2' if qx(curl --version) !~ /\bHTTP2\b/;
+    my $file = $t->nginx->write_file('sent', chat(text => $text, max_tokens => 70));
+    my @curl = ('curl', '-s', '--max-time', 20, '--http2-prior-knowledge', '-H', 'Content-Type: application/json', '-H', 'X-Key: k',
+        '-H', 'X-Id: h2', '--data-binary', "\@$file");
+    open my $pipe, '-|', @curl, 'http://127.0.0.1:' . $t->port(1) . '/v1/chat/completions' or die "curl: $!";
+    like do { local $/; <$pipe> }, qr/"choices"/, 'is answered';
+    is $t->logged_id('h2')->{reserved}, 70 + estimate(length $text), 'and read';
 };
 
 subtest 'a client that leaves meanwhile' => sub {

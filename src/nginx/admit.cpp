@@ -3,18 +3,14 @@
 #include "nginx/admit.h"
 
 #include "core/overrides.h"
-#include "nginx/accepted_codings.h"
-#include "nginx/answer.h"
+#include "nginx/admit_with_body.h"
 #include "nginx/body_filter.h"
 #include "nginx/count_requests.h"
 #include "nginx/header_filter.h"
-#include "nginx/hidden_usage.h"
 #include "nginx/policy_values.h"
 #include "nginx/refusal.h"
-#include "nginx/request_body.h"
 #include "nginx/shared_decision.h"
 #include "nginx/shared_zone.h"
-#include "nginx/usage_request.h"
 #include "nginx/websocket.h"
 
 namespace ai_limit {
@@ -28,17 +24,6 @@ bool contains(const PolicySet& set, const PolicyConf* policy) {
         }
     }
     return false;
-}
-
-/** Also true of those that a refusal before their phase has spared: error_page shall not charge
- * them. */
-bool was_evaluated(const Evaluation* latest, const PolicyConf* policy) {
-    for (const Evaluation* one = latest; one != nullptr; one = one->earlier) {
-        if (one->spared != nullptr && contains(*one->spared, policy)) {
-            return true;
-        }
-    }
-    return find_charge(latest, policy) != nullptr;
 }
 
 /** A key of a run of policies, and its hash in their zone. */
@@ -70,19 +55,6 @@ inline void add_charge(Evaluation* one, const Ask& ask, const Key& key, PolicyCo
 bool has_fixed_reserve(const PolicyConf& policy) {
     return policy.reserve == Reserve::kOff || policy.reserve == Reserve::kAmount;
 }
-
-/** Whether nobody waits for the body: then there is nothing to be saved by refusing early. */
-bool has_arrived(ngx_http_request_t* r) {
-    return r->headers_in.content_length_n > 0 && r->header_in != nullptr &&
-           r->header_in->last - r->header_in->pos >= r->headers_in.content_length_n;
-}
-
-/** Where charges that depend on a body go while it is awaited. */
-struct Awaiting {
-    /** Charges as if nothing were to be reserved, which are refused where nothing is left. nullptr:
-     * nobody looks at that. */
-    Evaluation* look;
-};
 
 /** What other nodes give back is not known here, so only Redis refuses by a shared policy. */
 void add_look(PolicyConf* policy, Ask ask, const Key& key, Evaluation* look) {
@@ -213,44 +185,6 @@ ngx_int_t collect(ngx_http_request_t* r, const PolicySet& set, Evaluation* one) 
                : NGX_ERROR;
 }
 
-/**
- * Adds the charges of a set's policies where the body may matter. While it has not been read, those
- * that depend on it are put off: their bits are set in `later`. Once it has (`awaiting` is
- * nullptr), only they are added.
- */
-ngx_int_t collect_with_body(ngx_http_request_t* r, const PolicySet& set, const Awaiting* awaiting,
-                            uint32_t* later, Evaluation* one) {
-    uint32_t wanted = awaiting != nullptr ? ~uint32_t{0} : *later;
-    *later = 0;
-    ngx_uint_t i = 0;
-    for (ngx_uint_t run = 0; run < set.run_count; ++run) {
-        Key key;
-        bool has_key = false;
-        for (ngx_uint_t end = i + set.runs[run].count; i < end; ++i) {
-            PolicyConf* policy = set.policies[i];
-            uint32_t bit = uint32_t{1} << i;
-            if (!(wanted & bit)) {
-                continue;
-            }
-            if (awaiting != nullptr && policy->after_body) {
-                *later |= bit;
-                continue;
-            }
-            if (!has_key && find_key(r, policy, &key) != NGX_OK) {
-                return NGX_ERROR;
-            }
-            has_key = true;
-            ngx_int_t rc =
-                key.text.len == 0 ? NGX_OK : add_unusual_charges(r, policy, key, awaiting, one);
-            if (rc == NGX_ERROR) {
-                return NGX_ERROR;
-            }
-            *later |= rc == NGX_AGAIN ? bit : 0;
-        }
-    }
-    return NGX_OK;
-}
-
 ngx_int_t refuse_or_pass(ngx_http_request_t* r, RequestContext* context, const LocConf& conf,
                          Evaluation* one) {
     if (one->refused && !one->dry_run) {
@@ -261,25 +195,6 @@ ngx_int_t refuse_or_pass(ngx_http_request_t* r, RequestContext* context, const L
         log_dry_run(r, context);
     }
     return NGX_DECLINED;
-}
-
-bool has_tokens(const Evaluation& one) {
-    for (ngx_uint_t i = 0; i < one.count; ++i) {
-        if (one.charges[i].settled_later) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/** True if a policy that is not on a dry run counts tokens. */
-bool limits_tokens(const Evaluation& one) {
-    for (ngx_uint_t i = 0; i < one.count; ++i) {
-        if (one.charges[i].settled_later && !one.charges[i].dry_run && !one.dry_run) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /** Notes what was decided. */
@@ -297,235 +212,6 @@ inline __attribute__((always_inline)) ngx_int_t conclude(ngx_http_request_t* r,
     }
     count_passed(*one);
     return NGX_DECLINED;
-}
-
-Amount most_held(const Evaluation& one) {
-    Amount most = 0;
-    for (ngx_uint_t i = 0; i < one.count; ++i) {
-        if (one.charges[i].flight != nullptr &&
-            one.charges[i].limit->algorithm == Algorithm::kHold) {
-            most = ngx_max(most, one.charges[i].cost);
-        }
-    }
-    return most;
-}
-
-/** Before access is granted, nobody is asked for a body for it. */
-bool includes_usage(const LocConf& conf, const PolicySet& set) {
-    return conf.include_usage && &set == &conf.list->access;
-}
-
-/** Whether the request's path says that its body is wanted for ai_limit_include_usage. */
-bool is_for_completions(ngx_http_request_t* r) {
-    const RequestInfo* info = read_request_info(r);
-    return info == nullptr || info->is_for_completions();
-}
-
-/** Decides on all charges; NGX_AGAIN while Redis is asked. */
-ngx_int_t decide(ngx_http_request_t* r, const PolicySet& set, Evaluation* one, bool* passes) {
-    RequestContext* context = find_context(r);
-    TokenContext* tokens = context->tokens;
-    if (tokens->asked == nullptr) {
-        one->now = now_by_nginx();
-    }
-    if (!has_shared(*one)) {
-        *passes = admit_step_by_step(one->charges, one->count, one->now);
-        return NGX_OK;
-    }
-    if (one->flights == nullptr) {
-        one->flights =
-            static_cast<Flight**>(ngx_pcalloc(r->pool, one->count * sizeof(*one->flights)));
-        if (one->flights == nullptr) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
-    context->in_flight = true;
-    ngx_int_t rc = decide_shared(r, main_conf(r)->redis, one, &tokens->asked, passes);
-    if (rc == NGX_AGAIN) {
-        tokens->pending = one;
-        tokens->pending_set = &set;
-    }
-    return rc;
-}
-
-bool wants_body(const PolicyConf& policy, const Charge& charge) {
-    return charge.settled_later || policy.after_body;
-}
-
-/**
- * Whether some policy that may refuse counts by the body, be it that it has no key only because the
- * body names none.
- */
-bool must_read_body(const PolicySet& set, const Evaluation& one) {
-    for (ngx_uint_t i = 0; i < one.count; ++i) {
-        const PolicyConf* policy = one.parts[i].policy;
-        if (policy != nullptr && !policy->dry_run && wants_body(*policy, one.charges[i])) {
-            return true;
-        }
-    }
-    for (ngx_uint_t i = 0; i < set.count; ++i) {
-        const PolicyConf* policy = set.policies[i];
-        if (policy->after_body && !policy->dry_run && !was_evaluated(one.earlier, policy)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/** Why a request cannot be counted, and how the log says so; both empty where it can be. */
-struct Uncounted {
-    const char* what;
-    std::string_view why;
-};
-
-Uncounted find_uncounted(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
-                         const Evaluation& one) {
-    if (conf.unreadable_body == ngx_uint_t(UnreadableBody::kReject) && must_read_body(set, one)) {
-        const RequestInfo* info = read_request_info(r);
-        if (info != nullptr && info->unreadable()) {
-            return {"whose body cannot be read", info->why_unreadable()};
-        }
-    }
-    if (limits_tokens(one) && hides_usage(r)) {
-        return {"that leaves the usage out of its answer", kHiddenUsage};
-    }
-    return {nullptr, {}};
-}
-
-bool may_want_body(const PolicySet& set) {
-    for (ngx_uint_t i = 0; i < set.count; ++i) {
-        if (set.policies[i]->may_count_tokens || set.policies[i]->after_body) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/** Refuses a request before anything is decided: no policy knows what it is about. */
-ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncounted& uncounted,
-                        Evaluation* one) {
-    RequestContext* context = find_context(r);
-    for (ngx_uint_t i = 0; i < one->count; ++i) {
-        const PolicyConf* policy = one->parts[i].policy;
-        bool refuses = policy != nullptr && wants_body(*policy, one->charges[i]);
-        one->charges[i].verdict = refuses ? Verdict::kRefused : Verdict::kPassed;
-    }
-    one->refused = true;
-    count_results(*one);
-    one->count = 0;
-    one->spared = &conf.list->access;
-    context->latest = one;
-    context->refusal_status = NGX_HTTP_BAD_REQUEST;
-    return refuse_uncounted(r, uncounted.what, uncounted.why);
-}
-
-/** Decides, when all is known that will be. */
-ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
-                           Evaluation* one) {
-    RequestContext* context = find_context(r);
-    TokenContext* tokens = context->tokens;
-    if (refuses_uncounted_upgrade(r, conf) && limits_tokens(*one)) {
-        ngx_int_t refused = refuse_upgrade(r);
-        if (refused != NGX_DECLINED) {
-            return refused;
-        }
-    }
-    bool asks = includes_usage(conf, set);
-    if ((has_tokens(*one) || asks) &&
-        (read_request_info(r) == nullptr || settle_at_end(r, tokens) != NGX_OK)) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-    ngx_int_t rc = NGX_DECLINED;
-    if (one->count != 0) {
-        bool passes = false;
-        rc = decide(r, set, one, &passes);
-        if (rc != NGX_OK) {
-            return rc;
-        }
-        tokens->reserved = ngx_max(tokens->reserved, most_held(*one));
-        rc = conclude(r, context, conf, set, one, passes);
-    }
-    if (rc != NGX_DECLINED) {
-        return rc;
-    }
-    if ((has_tokens(*one) && limit_accepted_codings(r, AcceptedCodings::kReadable) != NGX_OK) ||
-        (asks && ask_for_usage(r, tokens) != NGX_OK)) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-    return NGX_DECLINED;
-}
-
-/** Refuses what no body can help, so that it need not be sent; NGX_DECLINED where one may. */
-ngx_int_t refuse_early(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
-                       Evaluation* one) {
-    if (one == nullptr || one->count == 0 || conf.dry_run) {
-        return NGX_DECLINED;
-    }
-    one->now = now_by_nginx();
-    one->dry_run = false;
-    return would_admit(one->charges, one->count, one->now)
-               ? NGX_DECLINED
-               : conclude(r, find_context(r), conf, set, one, false);
-}
-
-/**
- * Decides where the body may matter. What needs no body is looked at first, so that a client that
- * is refused need not send it.
- */
-__attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, const LocConf& conf,
-                                                       const PolicySet& set) {
-    TokenContext* tokens = token_context(r);
-    if (tokens == nullptr) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-    RequestContext* context = find_context(r);
-    bool waits = awaits_body(r);
-    // While it waited, an error may have led elsewhere.
-    Evaluation* one = tokens->pending_set == &set ? tokens->pending : nullptr;
-    tokens->pending = nullptr;
-    if (one != nullptr && tokens->asked != nullptr) {
-        return decide_with_body(r, conf, set, one);  // all was collected before Redis was asked
-    }
-    if (!waits && (one != nullptr || may_want_body(set))) {
-        ngx_int_t rc = read_request_info_in_turns(r);
-        if (rc != NGX_OK) {
-            tokens->pending = one;
-            return rc == NGX_AGAIN ? rc : NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
-    if (one == nullptr) {
-        tokens->later = ~uint32_t{0};
-        one = add_evaluation(r, context, (main_conf(r)->redis != nullptr ? 3 : 2) * set.count);
-    }
-    Awaiting awaiting{};
-    if (waits && !has_arrived(r)) {
-        awaiting.look = add_evaluation(r, context, 2 * set.count);
-    }
-    const Awaiting* put_off = waits ? &awaiting : nullptr;
-    if (one == nullptr || collect_with_body(r, set, put_off, &tokens->later, one) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-    one->dry_run = conf.dry_run;
-    bool needs_body = tokens->later != 0 || has_tokens(*one) ||
-                      (includes_usage(conf, set) && is_for_completions(r));
-    if (!waits && !one->dry_run) {
-        const Uncounted uncounted = find_uncounted(r, conf, set, *one);
-        if (uncounted.what != nullptr) {
-            return refuse_unread(r, conf, uncounted, one);
-        }
-    }
-    if (!waits || !needs_body) {
-        return decide_with_body(r, conf, set, one);
-    }
-    for (Evaluation* early : {one, awaiting.look}) {
-        ngx_int_t rc = refuse_early(r, conf, set, early);
-        if (rc != NGX_DECLINED) {
-            return rc;
-        }
-    }
-    tokens->pending = one;
-    tokens->pending_set = &set;
-    return read_body(r);
 }
 
 __attribute__((hot)) ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf& conf,
@@ -597,6 +283,53 @@ ngx_int_t add_last(ngx_array_t* handlers, ngx_http_handler_pt handler) {
 }
 
 }  // namespace
+
+bool was_evaluated(const Evaluation* latest, const PolicyConf* policy) {
+    for (const Evaluation* one = latest; one != nullptr; one = one->earlier) {
+        if (one->spared != nullptr && contains(*one->spared, policy)) {
+            return true;
+        }
+    }
+    return find_charge(latest, policy) != nullptr;
+}
+
+ngx_int_t collect_with_body(ngx_http_request_t* r, const PolicySet& set, const Awaiting* awaiting,
+                            uint32_t* later, Evaluation* one) {
+    uint32_t wanted = awaiting != nullptr ? ~uint32_t{0} : *later;
+    *later = 0;
+    ngx_uint_t i = 0;
+    for (ngx_uint_t run = 0; run < set.run_count; ++run) {
+        Key key;
+        bool has_key = false;
+        for (ngx_uint_t end = i + set.runs[run].count; i < end; ++i) {
+            PolicyConf* policy = set.policies[i];
+            uint32_t bit = uint32_t{1} << i;
+            if (!(wanted & bit)) {
+                continue;
+            }
+            if (awaiting != nullptr && policy->after_body) {
+                *later |= bit;
+                continue;
+            }
+            if (!has_key && find_key(r, policy, &key) != NGX_OK) {
+                return NGX_ERROR;
+            }
+            has_key = true;
+            ngx_int_t rc =
+                key.text.len == 0 ? NGX_OK : add_unusual_charges(r, policy, key, awaiting, one);
+            if (rc == NGX_ERROR) {
+                return NGX_ERROR;
+            }
+            *later |= rc == NGX_AGAIN ? bit : 0;
+        }
+    }
+    return NGX_OK;
+}
+
+ngx_int_t conclude_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
+                             Evaluation* one, bool passes) {
+    return conclude(r, find_context(r), conf, set, one, passes);
+}
 
 ngx_int_t add_phase_handlers(ngx_conf_t* cf) {
     MainConf* main =

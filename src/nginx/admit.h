@@ -1,10 +1,36 @@
 #pragma once
 
-#include "ngx.h"
+#include "nginx/request_context.h"
 
 namespace ai_limit {
 
 /** Puts the two deciding handlers where they belong among nginx's phases. */
 ngx_int_t add_phase_handlers(ngx_conf_t* cf);
+
+// What decisions that may wait for a body (admit_with_body.h) have in common with the others:
+
+/** Where charges that depend on a body go while it is awaited. */
+struct Awaiting {
+    /** Charges as if nothing were to be reserved, which are refused where nothing is left. nullptr:
+     * nobody looks at that. */
+    Evaluation* look;
+};
+
+/** Whether a policy has taken part in this decision or an earlier one. Also true of those that a
+ * refusal before their phase has spared: error_page shall not charge them. */
+bool was_evaluated(const Evaluation* latest, const PolicyConf* policy);
+
+/**
+ * Adds the charges of a set's policies where the body may matter. While it has not been read, those
+ * that depend on it are put off: their bits are set in `later`. Once it has (`awaiting` is
+ * nullptr), only they are added.
+ */
+ngx_int_t collect_with_body(ngx_http_request_t* r, const PolicySet& set, const Awaiting* awaiting,
+                            uint32_t* later, Evaluation* one);
+
+/** Notes what was decided, counts it, and refuses; returns what the phase's handler is to return.
+ */
+ngx_int_t conclude_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
+                             Evaluation* one, bool passes);
 
 }  // namespace ai_limit
