@@ -20,7 +20,7 @@ constexpr size_t kMaxJsonPathDepth = 12;
 /** Bytes that a key of a path can have, when decoded. */
 constexpr size_t kMaxJsonKey = 64;
 
-constexpr size_t kJsonPathLists = 8;
+constexpr size_t kJsonPathLists = 32;
 
 /** One key of a tree; its children are those that can follow it. */
 struct JsonPathNode {
