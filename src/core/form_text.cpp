@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view kMultipart = "multipart/form-data";
 constexpr std::string_view kPairs = "application/x-www-form-urlencoded";
+static_assert(kMultipart.size() < kPairs.size());
 
 /** Whether a byte stands in a JSON string as it is. */
 bool is_plain(char c) {
@@ -33,6 +34,9 @@ std::string_view take_front(std::string_view* rest, size_t size) {
 }  // namespace
 
 bool FormText::is_form_type(std::string_view content_type) {
+    if (content_type.size() < kMultipart.size()) {
+        return false;  // nearly always: application/json
+    }
     const std::string_view type = take_header_word(&content_type);
     return is_same(type, kMultipart) || is_same(type, kPairs);
 }
