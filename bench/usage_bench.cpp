@@ -123,7 +123,7 @@ uint64_t read_usage(const Answer& answer) {
         printf("an answer of the benchmark is malformed\n");
         exit(1);
     }
-    return reader.text_bytes();
+    return reader.text_characters();
 }
 
 /** Takes everything and keeps nothing. */

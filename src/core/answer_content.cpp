@@ -11,7 +11,7 @@ namespace ai_limit {
 static_assert(std::is_trivially_copyable_v<AnswerContent>);
 
 void AnswerContent::begin_document() {
-    text_before_ = text_bytes();
+    text_before_ = text_characters();
 }
 
 uint64_t AnswerContent::end_document(bool whole) {
@@ -23,7 +23,7 @@ uint64_t AnswerContent::end_document(bool whole) {
     delta_ = 0;
     most_repeated_ = std::max(most_repeated_, repeated_);
     repeated_ = 0;
-    const uint64_t text = text_bytes();
+    const uint64_t text = text_characters();
     if (told_here_) {
         told_at_ = whole ? text : UINT64_MAX;
         told_alone_ = text == text_before_;
@@ -87,6 +87,16 @@ void AnswerContent::take(const JsonToken& token, uint64_t end) {
             take_count(token);
             break;
     }
+}
+
+/** By how many characters a text grows with this piece of it. */
+uint64_t AnswerContent::characters_in(const JsonToken& token) {
+    if (token.first) {
+        characters_.begin_string();
+    }
+    const uint64_t before = characters_.count();
+    characters_.add(token.text);
+    return characters_.count() - before;
 }
 
 /** A number, or a string with its digits: ProtoJSON writes 64 bits so. */
@@ -155,20 +165,14 @@ void AnswerContent::take_repeated_text(const JsonToken& token) {
         return;
     }
     draft_.give_up();
-    if (token.first) {
-        text_size_.begin_string();
-    }
-    repeated_ += text_size_.add(token.text);
+    repeated_ += characters_in(token);
 }
 
 void AnswerContent::take_text(const JsonToken& token, Counter counter) {
     if (token.kind != JsonToken::kString) {
         return;
     }
-    if (token.first) {
-        text_size_.begin_string();
-    }
-    this->*counter += text_size_.add(token.text);
+    this->*counter += characters_in(token);
     const bool whole = token.first && token.last;
     if (!whole) {
         draft_.give_up();
@@ -267,7 +271,7 @@ bool AnswerContent::is_sound() const {
            type.substr(type.size() - kSuffix.size()) == kSuffix;
 }
 
-uint64_t AnswerContent::text_bytes() const {
+uint64_t AnswerContent::text_characters() const {
     const uint64_t written =
         text_ + std::max(reasoning_, reasoning_content_) + (is_sound() ? 0 : delta_);
     return std::max(written, std::max(most_repeated_, repeated_));
@@ -280,7 +284,7 @@ std::string_view AnswerContent::service_tier() const {
 }
 
 bool AnswerContent::has_all_output() const {
-    return told_at_ == text_bytes() && (ended_ || told_alone_);
+    return told_at_ == text_characters() && (ended_ || told_alone_);
 }
 
 }  // namespace ai_limit

@@ -8,9 +8,9 @@
 
 #include "core/answer_paths.h"
 #include "core/event_template.h"
+#include "core/json_characters.h"
 #include "core/json_scan.h"
 #include "core/json_text.h"
-#include "core/json_text_size.h"
 #include "core/model_name.h"
 #include "core/usage_counts.h"
 
@@ -30,7 +30,7 @@ public:
      */
     void take(const JsonToken& token, uint64_t end);
 
-    /** `whole`: it is not cut short. Returns how many bytes of text it had. */
+    /** `whole`: it is not cut short. Returns how many characters of text it had. */
     uint64_t end_document(bool whole);
 
     /** What a header tells. */
@@ -52,8 +52,8 @@ public:
     bool has_usage() const { return counts_.has_any(); }
     ToldUsage told() const { return counts_.told(); }
 
-    /** See UsageReader::text_bytes(). */
-    uint64_t text_bytes() const;
+    /** See UsageReader::text_characters(). */
+    uint64_t text_characters() const;
 
     /** Empty where there is none. In this object's memory. */
     std::string_view model() const { return model_.view(); }
@@ -72,11 +72,12 @@ public:
     }
 
     /** Adds the text of known events. */
-    void add_known_text(uint64_t bytes) { this->*known_text_ += bytes; }
+    void add_known_text(uint64_t characters) { this->*known_text_ += characters; }
 
 private:
     using Counter = uint64_t AnswerContent::*;
 
+    uint64_t characters_in(const JsonToken& token);
     void take_count(const JsonToken& token);
     void add_count(JsonPathId id, Amount count);
     void take_text(const JsonToken& token, Counter counter);
@@ -97,11 +98,11 @@ private:
     static constexpr size_t kMaxShort = 32;
 
     // of the document that is being read
-    uint64_t text_before_ = 0;   // bytes of text when it began
+    uint64_t text_before_ = 0;   // characters of text when it began
     uint64_t arguments_at_ = 0;  // where an object with the arguments of a tool begins
-    uint64_t delta_ = 0;         // bytes of text, unless its type says otherwise
-    uint64_t repeated_ = 0;      // bytes of text that repeats the answer from its beginning on
-    JsonTextSize text_size_;
+    uint64_t delta_ = 0;         // characters of text, unless its type says otherwise
+    uint64_t repeated_ = 0;      // characters of text that repeats the answer from its beginning on
+    JsonCharacters characters_;
     JsonText<kMaxType> type_;
     JsonText<kMaxShort> short_;  // a string that is of interest only if it is short
     const JsonPathId* sum_ids_ = nullptr;
@@ -113,7 +114,7 @@ private:
 
     // of all of them
     UsageCounts counts_;
-    uint64_t told_at_ = UINT64_MAX;  // bytes of text up to the end of the last that told_here_
+    uint64_t told_at_ = UINT64_MAX;  // characters of text up to the end of the last that told_here_
     bool told_alone_ = false;        // it had no text
     bool ended_ = false;
     bool failed_ = false;

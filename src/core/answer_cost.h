@@ -16,7 +16,7 @@ struct AnswerFacts {
     ToldUsage told;
     bool finished = false;          // see UsageReader::is_finished()
     bool tells_all_output = false;  // see UsageReader::tells_all_output()
-    uint64_t text = 0;              // that was seen of what the model wrote
+    uint64_t text = 0;              // characters that were seen of what the model wrote
     uint64_t unreadable = 0;        // bytes that could not be read as anything
     Amount prompt = 0;              // estimated input tokens; 0 for a request without a prompt
 };
@@ -29,7 +29,7 @@ struct AnswerCost {
 /**
  * The input is what was told. If that is nothing, or 0 beside some output, it is the estimate of
  * the prompt. The output is what was told, if the answer is finished. Otherwise it is at least a
- * token for each four of text, rounded up, and for each four unreadable bytes.
+ * token for each four characters of text, rounded up, and for each four unreadable bytes.
  */
 AnswerCost answer_cost(const AnswerFacts& facts);
 

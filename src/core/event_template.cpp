@@ -5,7 +5,7 @@
 #include <type_traits>
 
 #include "core/json_bytes.h"
-#include "core/json_text_size.h"
+#include "core/json_characters.h"
 
 namespace ai_limit {
 
@@ -68,9 +68,16 @@ inline const char* find_quote(const char* at, const char* end, bool* has_escapes
     return at == end || *at == '"' ? at : find_quote_behind_escapes(at, end, has_escapes);
 }
 
-uint64_t text_size(const char* at, const char* end, bool has_escapes) {
+/** What is not plain ASCII. */
+__attribute__((noinline)) uint64_t count_others(std::string_view raw) {
+    JsonCharacters characters;
+    characters.add(raw);
+    return characters.count();
+}
+
+inline uint64_t characters_of(const char* at, const char* end, bool has_escapes) {
     const std::string_view raw(at, static_cast<size_t>(end - at));
-    return has_escapes ? JsonTextSize().add(raw) : raw.size();
+    return has_escapes || !is_ascii(raw) ? count_others(raw) : raw.size();
 }
 
 }  // namespace
@@ -191,7 +198,7 @@ struct EventTemplate::Input {
         if (at == nullptr || cut) {
             return false;
         }
-        *text += is_text ? text_size(begin, at, has_escapes) : 0;
+        *text += is_text ? characters_of(begin, at, has_escapes) : 0;
         return true;
     }
 

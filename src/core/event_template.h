@@ -18,7 +18,7 @@ namespace ai_limit {
 
 /** What may differ between two events. */
 enum class EventHole : uint8_t {
-    kText,    // a string whose length is wanted
+    kText,    // a string whose characters are counted
     kString,  // one that nobody asks for
     kDigits   // a number that nobody asks for
 };
@@ -95,10 +95,10 @@ public:
     bool learn(const EventDraft& draft, std::string_view rest);
 
     /**
-     * Looks for such events at the front of `rest`, where one begins, and adds the sizes of the
-     * texts of whole ones, as UTF-8 with escapes decoded, to `text`. Nothing may stand between two
-     * of them, so a line feed that belongs to the line end before ends the search. So does a full
-     * `cuts`, to which whole events add theirs; nullptr where nobody asks for them.
+     * Looks for such events at the front of `rest`, where one begins, and adds the characters of
+     * the texts of whole ones to `text`. Nothing may stand between two of them, so a line feed that
+     * belongs to the line end before ends the search. So does a full `cuts`, to which whole events
+     * add theirs; nullptr where nobody asks for them.
      */
     KnownFront match(std::string_view rest, uint64_t* text, EventCuts* cuts = nullptr) const;
 
@@ -141,7 +141,7 @@ public:
 
     /**
      * Removes known events from the front of `rest`, where `events` stands between two, and adds
-     * the sizes of their texts to `text`. A line feed that belongs to a line end before one is
+     * the characters of their texts to `text`. A line feed that belongs to a line end before one is
      * removed as well, and so is the front of one that `rest` ends with, which is kept. Call this
      * again where it has filled `cuts`.
      */

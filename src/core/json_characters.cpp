@@ -4,13 +4,11 @@
 
 namespace ai_limit {
 
-namespace {
-
-/** All bytes of UTF-8 but those that continue a character (RFC 3629, 3), eight at a time. */
 uint64_t count_characters(std::string_view text) {
     constexpr uint64_t kOnes = 0x0101010101010101;
     uint64_t continuing = 0;
     size_t at = 0;
+    // eight at a time
     for (; text.size() - at >= 8; at += 8) {
         uint64_t word;
         std::memcpy(&word, text.data() + at, sizeof word);
@@ -22,8 +20,6 @@ uint64_t count_characters(std::string_view text) {
     }
     return text.size() - continuing;
 }
-
-}  // namespace
 
 void JsonCharacters::add(std::string_view raw) {
     while (!raw.empty()) {

@@ -336,7 +336,7 @@ uint64_t UsageReader::unreadable_bytes() const {
             }
             break;
         case AnswerKind::kEventStream:
-            return messages_.malformed() ? bytes_ - std::min(bytes_, text_bytes()) : 0;
+            return messages_.malformed() ? bytes_ - std::min(bytes_, text_characters()) : 0;
         case AnswerKind::kJson:
         case AnswerKind::kLines:
             break;

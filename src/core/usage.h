@@ -63,11 +63,11 @@ public:
     bool tells_all_output() const;
 
     /**
-     * Bytes of text that the model wrote, as UTF-8: content, reasoning, refusals and the arguments
-     * of tools; these as they stand where they are no text but an object. What a stream repeats at
-     * its end counts once.
+     * Characters of text that the model wrote: content, reasoning, refusals and the arguments of
+     * tools; these as bytes where they are no text but an object. What a stream repeats at its end
+     * counts once.
      */
-    uint64_t text_bytes() const { return content_.text_bytes(); }
+    uint64_t text_characters() const { return content_.text_characters(); }
 
     /** Bytes of what should be text or JSON and is neither. */
     uint64_t unreadable_bytes() const;

@@ -52,7 +52,7 @@ AnswerCost cost_of_answer(ngx_http_request_t* r, const TokenContext& tokens) {
     facts.told = tokens.reader->told();
     facts.finished = tokens.reader->is_finished();
     facts.tells_all_output = tokens.reader->tells_all_output();
-    facts.text = tokens.reader->text_bytes();
+    facts.text = tokens.reader->text_characters();
     facts.unreadable = unreadable_bytes(r, tokens);
     facts.prompt = estimated_prompt(r);
     return answer_cost(facts);

@@ -59,7 +59,7 @@ UsageReader read(AnswerKind kind, const UsagePaths* custom, std::string_view bod
 
 void require_same(const UsageReader& a, const UsageReader& b) {
     require(a.has_usage() == b.has_usage() && a.malformed() == b.malformed());
-    require(a.text_bytes() == b.text_bytes());
+    require(a.text_characters() == b.text_characters());
     require(a.unreadable_bytes() == b.unreadable_bytes());
     require(a.model() == b.model() && a.service_tier() == b.service_tier());
     require(a.told().counts.input == b.told().counts.input &&
@@ -85,7 +85,7 @@ UsageReader check(AnswerKind kind, const UsagePaths* custom, std::string_view bo
     require_same_ends(whole, read(kind, custom, body, cuts, 40));
     require_same_ends(whole, read(kind, custom, body, cuts, 400));
     whole.finish();
-    require(whole.text_bytes() <= body.size());
+    require(whole.text_characters() <= body.size());
     require(whole.told().counts.input <= kMaxAmount && whole.told().counts.output <= kMaxAmount);
     require(whole.told().counts.cached_input <= whole.told().counts.input);
     return whole;
@@ -137,7 +137,7 @@ void check_text(std::string_view raw, Cuts cuts) {
     const UsageReader reader = check(AnswerKind::kJson, nullptr, body, cuts);
     const JsonResult reference = read_with_boost(body, &kPath, 1);
     if (reference.valid) {
-        require(reader.text_bytes() == reference.values.at(0).text.size());
+        require(reader.text_characters() == count_characters(reference.values.at(0).text));
     }
 }
 

@@ -19,7 +19,7 @@ AnswerCost cost_of(const UsageReader& reader) {
     facts.told = reader.told();
     facts.finished = reader.is_finished();
     facts.tells_all_output = reader.tells_all_output();
-    facts.text = reader.text_bytes();
+    facts.text = reader.text_characters();
     facts.unreadable = reader.unreadable_bytes();
     facts.prompt = kPrompt;
     return answer_cost(facts);

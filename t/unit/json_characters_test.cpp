@@ -70,5 +70,17 @@ TEST(JsonCharacters, CountsWhatWasWritten) {
     }
 }
 
+TEST(IsAscii, LooksAtEachByte) {
+    for (size_t size = 0; size < 40; ++size) {
+        std::string text(size, 'a');
+        EXPECT_TRUE(is_ascii(text)) << size;
+        for (size_t at = 0; at < size; ++at) {
+            text[at] = '\x80';
+            EXPECT_FALSE(is_ascii(text)) << size << " at " << at;
+            text[at] = 'a';
+        }
+    }
+}
+
 }  // namespace
 }  // namespace ai_limit

@@ -41,7 +41,7 @@ inline Told told(const UsageReader& reader) {
         result.output = reader.told().counts.output;
         result.cached = reader.told().counts.cached_input;
     }
-    result.text = reader.text_bytes();
+    result.text = reader.text_characters();
     result.malformed = reader.malformed();
     return result;
 }

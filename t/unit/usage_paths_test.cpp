@@ -97,7 +97,7 @@ TEST(UsagePaths, TextsAreCountedAllTheSame) {
     EXPECT_EQ(reader.told().counts.input, 8U);
     EXPECT_EQ(reader.told().counts.output, 9U);
     // of an array in which a pointer names an element, only that is looked at
-    EXPECT_EQ(reader.text_bytes(), 4U);
+    EXPECT_EQ(reader.text_characters(), 4U);
 }
 
 TEST(UsagePaths, RefuseWhatIsNone) {

@@ -188,8 +188,8 @@ TEST(UsageStream, BedrockInvoke) {
     const std::string metrics =
         chunk(R"({"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":10,
             "outputTokenCount":13,"invocationLatency":5,"firstByteLatency":2}})");
-    expect(read_answer(AnswerKind::kEventStream, claude), 13, 12, 4, 3);
-    expect(read_answer(AnswerKind::kEventStream, claude + metrics), 13, 12, 4, 3);
+    expect(read_answer(AnswerKind::kEventStream, claude), 13, 12, 4, 2);
+    expect(read_answer(AnswerKind::kEventStream, claude + metrics), 13, 12, 4, 2);
     expect(read_answer(AnswerKind::kEventStream, chunk(R"({"outputText":"abc"})") + metrics), 10,
            13, 0, 3);
 }

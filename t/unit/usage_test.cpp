@@ -178,9 +178,9 @@ TEST(Usage, ALaterSmallerCountChangesNothing) {
     EXPECT_EQ(json("{\"usage\":{\"prompt_tokens\":7,\"prompt_tokens\":0}}").input, 7U);
 }
 
-TEST(Usage, TextIsCountedAsUtf8) {
+TEST(Usage, TextIsCountedInCharacters) {
     expect(json(R"({"choices":[{"message":{"content":"a\nb\u00e9\ud83d\ude00é"}}]})"), kUnknown,
-           kUnknown, 0, 3 + 2 + 4 + 2);
+           kUnknown, 0, 3 + 1 + 1 + 1);
 }
 
 TEST(Usage, ReasoningUnderTwoNamesCountsOnce) {
@@ -208,7 +208,7 @@ TEST(Usage, ACutBodyIsMalformedOnlyWhenItHasEnded) {
     UsageReader reader(AnswerKind::kJson, nullptr);
     reader.feed(R"({"choices":[{"message":{"content":"half a sen)");
     EXPECT_FALSE(reader.malformed());
-    EXPECT_EQ(reader.text_bytes(), 10U);
+    EXPECT_EQ(reader.text_characters(), 10U);
     reader.finish();
     EXPECT_TRUE(reader.malformed());
 }
