@@ -1,6 +1,7 @@
 // The JSON scanner against Boost.JSON's parser, on arbitrary bytes, and against itself, cut
 // anywhere: they agree on what is a document, and on the values of some paths.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -22,9 +23,9 @@ void require(bool holds) {
     }
 }
 
-constexpr std::string_view kPaths[] = {"",         "/a",           "/a/b",   "/*",
-                                       "/*/a",     "/*/*",         "/b/*",   "/b/*/c",
-                                       "/a/b/a/b", "/usage/input", "/c~1~0", "//"};
+constexpr std::string_view kPaths[] = {"",       "/a",   "/a/b",     "/*",       "/*/a",
+                                       "/*/*",   "/b/*", "/b/*/c",   "/a/b/a/b", "/usage/input",
+                                       "/c~1~0", "//",   "/sk/usage"};
 
 constexpr JsonPaths<32> make_tree() {
     JsonPaths<32> tree;
@@ -89,8 +90,8 @@ private:
 
 /** `cuts` says how long each piece is; the rest is one piece. Each piece lies in memory of its own,
  * so that a sanitizer sees a step past it. */
-JsonResult read_with_scanner(std::string_view text, std::string_view cuts) {
-    JsonScanner scanner(kTree.root());
+JsonResult read_with_scanner(std::string_view text, std::string_view cuts, JsonRules rules) {
+    JsonScanner scanner(kTree.root(), rules);
     Collector collector(&scanner);
     while (!text.empty()) {
         size_t length = text.size();
@@ -105,6 +106,24 @@ JsonResult read_with_scanner(std::string_view text, std::string_view cuts) {
     }
     require(!scanner.is_complete() || !scanner.is_malformed());
     return {scanner.is_complete(), true, std::move(collector.values)};
+}
+
+/** Reads a text whole and in pieces, which has to be the same. */
+JsonResult read_in_any_cut(std::string_view text, std::string_view cuts, JsonRules rules) {
+    JsonResult whole = read_with_scanner(text, {}, rules);
+    const JsonResult cut = read_with_scanner(text, cuts, rules);
+    const JsonResult bytes = read_with_scanner(text, std::string(text.size(), '\1'), rules);
+    require(whole.valid == cut.valid && whole.values == cut.values);
+    require(whole.valid == bytes.valid && whole.values == bytes.values);
+    return whole;
+}
+
+void compare(const JsonResult& read, std::string_view text, bool any_case) {
+    const JsonResult reference = read_with_boost(text, kPaths, std::size(kPaths), any_case);
+    if (reference.comparable) {
+        require(reference.valid == read.valid);
+        require(!reference.valid || reference.values == read.values);
+    }
 }
 
 void check_count(std::string_view text) {
@@ -128,17 +147,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         cuts = text.substr(1, n);
         text.remove_prefix(n + 1);
     }
-    const JsonResult whole = read_with_scanner(text, {});
-    const JsonResult cut = read_with_scanner(text, cuts);
-    const JsonResult bytes = read_with_scanner(text, std::string(text.size(), '\1'));
-    require(whole.valid == cut.valid && whole.values == cut.values);
-    require(whole.valid == bytes.valid && whole.values == bytes.values);
-
-    const JsonResult reference = read_with_boost(text, kPaths, std::size(kPaths));
-    if (reference.comparable) {
-        require(reference.valid == whole.valid);
-        require(!reference.valid || reference.values == whole.values);
-    }
+    const JsonResult whole = read_in_any_cut(text, cuts, {});
+    compare(whole, text, false);
+    compare(read_in_any_cut(text, cuts, {true}), text, true);
+    // Whatever is a document without the other rules is one with them, with the same values.
+    constexpr JsonPathId kOther = 100;
+    JsonResult lenient = read_in_any_cut(text, cuts, {false, true, kOther});
+    require(lenient.valid || !whole.valid);
+    auto& values = lenient.values;
+    values.erase(std::remove_if(values.begin(), values.end(),
+                                [](const JsonValue& value) { return value.id == kOther; }),
+                 values.end());
+    require(!whole.valid || values == whole.values);
     for (const JsonValue& value : whole.values) {
         if (value.kind == '0') {
             check_count(value.text);

@@ -46,7 +46,9 @@ public:
     using Error = boost::system::error_code;
     using Text = json::string_view;
 
-    JsonReference(const std::string_view* paths, size_t count) : paths_(paths), count_(count) {}
+    /** `any_case`: keys are in lower case in the paths, and match in any other. */
+    JsonReference(const std::string_view* paths, size_t count, bool any_case)
+        : paths_(paths), count_(count), any_case_(any_case) {}
 
     bool on_document_begin(Error&) { return true; }
     bool on_document_end(Error&) { return true; }
@@ -59,7 +61,8 @@ public:
     bool on_key_part(Text text, size_t, Error&) { return keep(text); }
     bool on_key(Text text, size_t, Error&) {
         keep(text);
-        keys_.back() = escaped(take());
+        const std::string key = take();
+        keys_.back() = escaped(any_case_ ? in_lower_case(key) : key);
         return true;
     }
     bool on_number_part(Text text, Error&) { return keep(text); }
@@ -94,6 +97,23 @@ private:
         // as nothing shows its end
         return keys_.empty() || report('0', all.size() > kMaxJsonKey ? "" : all);
     }
+    /** With the characters that have an ASCII letter as another case (Unicode's CaseFolding.txt).
+     */
+    static std::string in_lower_case(const std::string& key) {
+        std::string lower;
+        for (size_t i = 0; i < key.size(); ++i) {
+            if (key.compare(i, 2, "\u017F") == 0) {
+                lower += 's';
+                i += 1;
+            } else if (key.compare(i, 3, "\u212A") == 0) {
+                lower += 'k';
+                i += 2;
+            } else {
+                lower += key[i] >= 'A' && key[i] <= 'Z' ? static_cast<char>(key[i] + 32) : key[i];
+            }
+        }
+        return lower;
+    }
     /** As a JSON Pointer writes it; a key that is a star becomes something else. */
     static std::string escaped(const std::string& key) {
         std::string token;
@@ -119,6 +139,7 @@ private:
 
     const std::string_view* paths_;
     size_t count_;
+    bool any_case_;
     std::vector<std::string> keys_;
     std::string kept_;
 };
@@ -141,11 +162,11 @@ inline bool is_lenience(const boost::system::error_code& error, std::string_view
 
 /** Reads a whole text. In a path, `*` is every element of an array. */
 inline JsonResult read_with_boost(std::string_view text, const std::string_view* paths,
-                                  size_t count) {
+                                  size_t count, bool any_case = false) {
     json::parse_options options;
     options.max_depth = kMaxJsonStrictDepth;
     options.allow_invalid_utf8 = true;
-    json::basic_parser<JsonReference> parser(options, paths, count);
+    json::basic_parser<JsonReference> parser(options, paths, count, any_case);
     boost::system::error_code error;
     const size_t used = parser.write_some(false, text.data(), text.size(), error);
     JsonResult result;

@@ -1,0 +1,154 @@
+// What a request asks for, from arbitrary bytes in any encoding: however the body is cut, it tells
+// the same, and the edit that asks for the usage makes a body that needs no edit and asks for the
+// same otherwise.
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/request_info.h"
+#include "core/text_decoder.h"
+
+namespace {
+
+using namespace ai_limit;
+
+void require(bool holds) {
+    if (!holds) {
+        abort();
+    }
+}
+
+/** Takes pieces from the front of a text; each lies in memory of its own, so that a sanitizer sees
+ * a step past it. */
+class Pieces {
+public:
+    Pieces(std::string_view text, std::string_view cuts) : text_(text), cuts_(cuts) {}
+
+    bool next(std::string_view* piece) {
+        if (text_.empty()) {
+            return false;
+        }
+        size_t length = text_.size();
+        if (!cuts_.empty()) {
+            length = std::min<size_t>(length, static_cast<unsigned char>(cuts_.front()) % 17);
+            cuts_.remove_prefix(1);
+        }
+        memory_.reset(new char[length]);
+        text_.copy(memory_.get(), length);
+        text_.remove_prefix(length);
+        *piece = {memory_.get(), length};
+        return true;
+    }
+
+private:
+    std::string_view text_;
+    std::string_view cuts_;
+    std::unique_ptr<char[]> memory_;
+};
+
+struct Decoded {
+    std::string text;
+    bool broken = false;
+};
+
+Decoded decode(std::string_view bytes, std::string_view cuts, size_t room_size) {
+    const std::unique_ptr<char[]> room(new char[room_size]);
+    TextDecoder decoder;
+    Decoded decoded;
+    Pieces pieces(bytes, cuts);
+    for (std::string_view piece; pieces.next(&piece);) {
+        while (!piece.empty()) {
+            decoded.text += decoder.next(&piece, room.get(), room_size);
+        }
+    }
+    decoded.text += decoder.finish(room.get(), room_size);
+    decoded.broken = decoder.is_broken();
+    return decoded;
+}
+
+/** All that is told of a request, but for whether it includes the usage. */
+struct Told {
+    std::string model;
+    std::string tier;
+    bool streams = false;
+    bool unreadable = false;
+    bool limits_output = false;
+    Amount most_output = 0;
+    Amount prompt = 0;
+    bool edits = false;
+    BodyEdit edit{};
+
+    bool operator==(const Told& other) const {
+        return model == other.model && tier == other.tier && streams == other.streams &&
+               unreadable == other.unreadable && limits_output == other.limits_output &&
+               most_output == other.most_output && prompt == other.prompt;
+    }
+};
+
+Told read(std::string_view path, std::string_view body, std::string_view cuts) {
+    RequestInfo info;
+    info.read_path(path);
+    Pieces pieces(body, cuts);
+    for (std::string_view piece; pieces.next(&piece);) {
+        info.feed(piece);
+    }
+    info.set_offset_in_body(0);
+    info.finish(body.size());
+    Told told;
+    told.model = info.model();
+    told.tier = info.service_tier();
+    told.streams = info.streams();
+    told.unreadable = info.unreadable();
+    told.limits_output = info.most_output(&told.most_output);
+    told.prompt = info.prompt_estimate();
+    told.edits = info.edit_to_include_usage(&told.edit);
+    require(told.prompt <= kMaxAmount && told.most_output <= kMaxAmount);
+    require(!told.unreadable || told.prompt == body.size() / 4);
+    return told;
+}
+
+constexpr std::string_view kEdited = "/v1/chat/completions";
+constexpr std::string_view kPaths[] = {kEdited, "/v1/messages", "/api/chat",
+                                       "/v1/models/m:predict"};
+
+}  // namespace
+
+/** The first byte chooses the path and tells how many of those behind it say where to cut. */
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+    std::string_view bytes(reinterpret_cast<const char*>(data), size);
+    std::string_view cuts;
+    std::string_view path = kEdited;
+    if (size > 0) {
+        const size_t n = std::min<size_t>(data[0] % 32, size - 1);
+        path = kPaths[data[0] / 64];
+        cuts = bytes.substr(1, n);
+        bytes.remove_prefix(n + 1);
+    }
+    const std::string every_byte(bytes.size(), '\1');
+    const Decoded decoded = decode(bytes, {}, 2 * size + TextDecoder::kMinRoom);
+    for (const std::string_view some : {cuts, std::string_view(every_byte)}) {
+        const Decoded again = decode(bytes, some, TextDecoder::kMinRoom);
+        require(again.text == decoded.text && again.broken == decoded.broken);
+    }
+
+    const std::string_view body = decoded.text;
+    const Told whole = read(path, body, {});
+    for (const std::string_view some : {cuts, std::string_view(every_byte)}) {
+        const Told cut = read(path, body, some);
+        require(cut == whole && cut.edits == whole.edits);
+        require(!cut.edits ||
+                (cut.edit.offset == whole.edit.offset && cut.edit.remove == whole.edit.remove &&
+                 cut.edit.insert == whole.edit.insert));
+    }
+    if (whole.edits) {
+        std::string edited(body);
+        require(whole.edit.offset + whole.edit.remove <= edited.size());
+        edited.replace(whole.edit.offset, whole.edit.remove, whole.edit.insert);
+        const Told after = read(path, edited, {});
+        require(after == whole && !after.edits);
+    }
+    return 0;
+}
