@@ -105,6 +105,8 @@ my $nginx = AiLimit::Nginx->start(access_log => "@log", http => sprintf <<'CONF'
         ai_limit_headers auto;
         proxy_http_version 1.1;
         proxy_buffering off;
+        # Longer than any agent takes to begin.
+        proxy_read_timeout 10m;
         client_max_body_size 100m;
         %s
     }
@@ -156,7 +158,7 @@ sub finish {
     $run->{end} = $run->{process}->finish;
     # A wait of 3 seconds may be over before an agent asks, on a busy machine.
     my $refused = grep { $_->{status} != 200 } @{requests($run)};
-    return $run if $run->{kind} eq 'counted' || $refused || $last_run{$run->{agent}, $run->{kind}} > 5;
+    return $run if $run->{kind} eq 'counted' || $refused || $last_run{$run->{agent}, $run->{kind}} > 2;
     return finish(start($run->{agent}, $run->{kind}));
 }
 
