@@ -1,5 +1,7 @@
 #include "core/limit.h"
 
+#include <cstring>
+
 namespace ai_limit {
 
 namespace {
@@ -18,6 +20,31 @@ Limit limit_of(Algorithm algorithm, const Rate& rate, Amount capacity) {
     return limit;
 }
 
+Millis time_to_fill(const Limit& limit) {
+    Wide parts = Wide{limit.capacity} * limit.refill_millis;
+    Wide fills_in = (parts + limit.refill_amount - 1) / limit.refill_amount;
+    return fills_in < Wide{kNoEnd} ? static_cast<Millis>(fills_in) : kNoEnd;
+}
+
+bool has_sound_period(const Limit& limit) {
+    constexpr Millis kMaxTimeZone = Millis{14} * 3600 * 1000;
+    return limit.period.count != 0 && limit.period.unit <= PeriodUnit::kMonth &&
+           limit.period_length == length_of(limit.period) && limit.period_length <= kMaxPeriod &&
+           limit.time_zone >= -kMaxTimeZone && limit.time_zone <= kMaxTimeZone;
+}
+
+bool has_sound_refill(const Limit& limit) {
+    return limit.refill_amount != 0 && limit.refill_amount >> 63 == 0 && limit.refill_millis != 0 &&
+           limit.refill_millis < kMaxRefillMillis && limit.fills_in == time_to_fill(limit);
+}
+
+/** A byte that is neither 0 nor 1 must not be read as a bool. */
+bool has_sound_flag(const Limit& limit) {
+    unsigned char by_wall = 0;
+    std::memcpy(&by_wall, &limit.by_wall, sizeof(by_wall));
+    return by_wall <= 1;
+}
+
 }  // namespace
 
 Limit token_bucket_limit(const Rate& rate, Amount burst) {
@@ -27,9 +54,7 @@ Limit token_bucket_limit(const Rate& rate, Amount burst) {
     // rules.
     limit.refill_amount = rate.refill_amount != 0 ? rate.refill_amount : 1;
     limit.refill_millis = rate.refill_millis;
-    Wide fills_in =
-        (Wide{capacity} * limit.refill_millis + limit.refill_amount - 1) / limit.refill_amount;
-    limit.fills_in = fills_in < Wide{kNoEnd} ? static_cast<Millis>(fills_in) : kNoEnd;
+    limit.fills_in = time_to_fill(limit);
     return limit;
 }
 
@@ -84,6 +109,28 @@ const char* make_limit(Algorithm algorithm, const Rate& rate, Amount burst, Mill
     }
     *limit = fixed_window_limit(rate, time_zone);
     return nullptr;
+}
+
+bool is_sound(const Limit& limit) {
+    if (limit.algorithm > Algorithm::kLedger || limit.measure > Measure::kInFlight ||
+        limit.capacity > kMaxAmount || limit.rate_number > kNoRateNumber ||
+        !has_sound_flag(limit)) {
+        return false;
+    }
+    switch (limit.algorithm) {
+        case Algorithm::kTokenBucket:
+            return has_sound_period(limit) && has_sound_refill(limit);
+        case Algorithm::kSlidingWindow:
+            return has_sound_period(limit) && limit.capacity <= kMaxSlidingQuota;
+        case Algorithm::kFixedWindow:
+            return has_sound_period(limit);
+        case Algorithm::kConcurrency:
+        case Algorithm::kHold:
+            return true;
+        case Algorithm::kLedger:
+            return limit.period_length >= 0 && limit.period_length <= kMaxPeriod;
+    }
+    return false;
 }
 
 }  // namespace ai_limit

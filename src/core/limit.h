@@ -74,4 +74,10 @@ Limit ledger_limit();
 const char* make_limit(Algorithm algorithm, const Rate& rate, Amount burst, Millis time_zone,
                        Limit* limit);
 
+/**
+ * True if decisions can be calculated by a limit whose bytes come from a file: every number is in
+ * its range, and those that follow from others agree with them.
+ */
+bool is_sound(const Limit& limit);
+
 }  // namespace ai_limit

@@ -9,7 +9,6 @@ namespace {
 __extension__ typedef unsigned __int128 Wide;
 
 constexpr Millis kDay = Millis{24} * 3600 * 1000;
-constexpr uint64_t kMaxRefillMillis = uint64_t{1} << 36;
 constexpr unsigned kMaxDecimals = 9;
 
 struct PeriodName {

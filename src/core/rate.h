@@ -9,6 +9,9 @@ namespace ai_limit {
 /** The longest period that a rate may name: 366 days. */
 constexpr Millis kMaxPeriod = Millis{366} * 24 * 3600 * 1000;
 
+/** Every `refill_millis` is below this, so that a state has room for its remainder. */
+constexpr uint64_t kMaxRefillMillis = uint64_t{1} << 36;
+
 /**
  * What `100kt/m` says. `refill_amount` come back every `refill_millis`, in lowest terms, exactly.
  * A month is 30 days here; calendar months are the business of fixed windows.
@@ -20,7 +23,7 @@ struct Rate {
     Amount quota;  // the number, rounded up to a whole one; 0: nothing ever passes
     bool whole;    // the number was a whole one
     uint64_t refill_amount;
-    uint64_t refill_millis;  // below 2^36
+    uint64_t refill_millis;  // below kMaxRefillMillis
 };
 
 /**

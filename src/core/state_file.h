@@ -37,7 +37,10 @@ enum class StateFault : uint8_t {
     kDamaged,
 };
 
-/** Whether the bytes are a state that read_state() can read. */
+/**
+ * Tells whether the bytes are a state that read_state() can read. A file with a right checksum is
+ * damaged all the same if a number in it is out of its range: the checksum is no secret.
+ */
 StateFault check_state(std::string_view file);
 
 /** Who wrote a state, by its first kStateHeadBytes; false where they are none. */

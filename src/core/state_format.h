@@ -5,10 +5,14 @@
 // FlightRecord, then the small entries and the wide ones, each list ended by one of zeros; at last
 // a checksum of all before it.
 
+#include <cstring>
+
 #include "core/meters.h"
 #include "core/state_file.h"
 
 namespace ai_limit {
+
+constexpr size_t kStateSumBytes = sizeof(uint64_t);
 
 constexpr char kStateMagic[8] = {'A', 'I', 'L', 'I', 'M', 'I', 'T', '\n'};
 constexpr uint32_t kStateFormat = 2;
@@ -53,6 +57,30 @@ struct SmallPart {
 struct WidePart {
     uint64_t tag;  // 0 ends the list
     uint64_t words[kWideStateBytes / 8];
+};
+
+/** Takes parts off the front of a state file. */
+class StateParts {
+public:
+    /** `file` is a whole state file, with its checksum. */
+    explicit StateParts(std::string_view file)
+        : rest_(file.substr(0, file.size() - kStateSumBytes)) {}
+
+    /** False where less than a part is left. */
+    template <typename Part>
+    bool take(Part* part) {
+        if (rest_.size() < sizeof(Part)) {
+            return false;
+        }
+        std::memcpy(static_cast<void*>(part), rest_.data(), sizeof(Part));
+        rest_.remove_prefix(sizeof(Part));
+        return true;
+    }
+
+    bool is_at_end() const { return rest_.empty(); }
+
+private:
+    std::string_view rest_;
 };
 
 }  // namespace ai_limit

@@ -9,40 +9,9 @@
 #include "core/shared_clock.h"
 #include "core/state_format.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 namespace ai_limit {
 
 namespace {
-
-constexpr size_t kSumBytes = sizeof(uint64_t);
-
-/** Takes parts off the front. */
-class Input {
-public:
-    explicit Input(std::string_view bytes) : rest_(bytes) {}
-
-    template <typename Part>
-    bool take(Part* part) {
-        if (rest_.size() < sizeof(Part)) {
-            return false;
-        }
-        std::memcpy(static_cast<void*>(part), rest_.data(), sizeof(Part));
-        rest_.remove_prefix(sizeof(Part));
-        return true;
-    }
-
-    std::string_view rest() const { return rest_; }
-
-private:
-    std::string_view rest_;
-};
-
-bool has_magic(std::string_view file) {
-    return file.size() >= kStateHeadBytes &&
-           std::memcmp(file.data(), kStateMagic, sizeof(kStateMagic)) == 0;
-}
 
 /** Both clocks at this moment, as the state counts, and as the zone does from now on. */
 struct Clocks {
@@ -67,45 +36,14 @@ void read_policy(const Zone& zone, const PolicyPart& part) {
     counts->cached_input_tokens.store(part.counts.cached_input_tokens);
 }
 
-/** Whether decisions can be reckoned by the limit: its bytes may be anybody's. */
-bool is_sound(const Limit& limit) {
-    if (limit.algorithm > Algorithm::kLedger || limit.capacity > kMaxAmount ||
-        limit.number > kMaxKnownLimits || limit.rate_number > kNoRateNumber) {
-        return false;
-    }
-    switch (limit.algorithm) {
-        case Algorithm::kTokenBucket:
-            return limit.refill_millis != 0;
-        case Algorithm::kSlidingWindow:
-            return limit.period_length >= 1000;
-        case Algorithm::kFixedWindow:
-            return limit.period_length >= 1000 && limit.period.count != 0 &&
-                   limit.period.unit <= PeriodUnit::kMonth;
-        default:
-            return true;
-    }
-}
-
-bool is_sound(const PolicyPart& part) {
-    const PolicyRecord* record = reinterpret_cast<const PolicyRecord*>(part.record);
-    bool sound = part.number <= kMaxPolicies && record->name_size <= kMaxPolicyName &&
-                 is_sound(record->slowest);
-    for (const KnownLimit& known : record->limits) {
-        sound = sound && (known.state.load() != KnownLimit::kKnown || is_sound(known.limit));
-    }
-    return sound;
-}
-
-void read_policies(const Zone& zone, Input* in) {
+void read_policies(const Zone& zone, StateParts* in) {
     PolicyPart part;
     while (in->take(&part) && part.number != 0) {
-        if (is_sound(part)) {
-            read_policy(zone, part);
-        }
+        read_policy(zone, part);
     }
 }
 
-void read_overrides(const Zone& zone, const Clocks& clocks, Input* in) {
+void read_overrides(const Zone& zone, const Clocks& clocks, StateParts* in) {
     OverridePart part;
     uint32_t place = 0;
     while (in->take(&part) && part.tag != 0) {
@@ -115,14 +53,15 @@ void read_overrides(const Zone& zone, const Clocks& clocks, Input* in) {
         Override* to = zone.override_at(place);
         std::memcpy(static_cast<void*>(to), part.override_bytes, sizeof(part.override_bytes));
         to->expires_at += clocks.now.monotonic - clocks.then.monotonic;
-        if (to->expires_at > clocks.now.monotonic && is_sound(to->limit)) {
+        bool is_known = zone.policy(to->policy)->name_size != 0;
+        if (to->expires_at > clocks.now.monotonic && is_known) {
             zone.override_tag(place++)->store(part.tag);
         }
     }
     zone.header()->overrides.store(place);
 }
 
-void read_answers(const Zone& zone, Input* in) {
+void read_answers(const Zone& zone, StateParts* in) {
     AnswerPart part;
     uint64_t last_set = kAnswerSets;
     uint32_t place = 0;
@@ -169,7 +108,8 @@ bool is_of_kind(const Zone& zone, const State& state, const Geometry& geometry) 
 }
 
 template <typename Part>
-void read_entries(const Zone& zone, const Geometry& geometry, const Clocks& clocks, Input* in) {
+void read_entries(const Zone& zone, const Geometry& geometry, const Clocks& clocks,
+                  StateParts* in) {
     Part part;
     while (in->take(&part) && part.tag != 0) {
         State state{};
@@ -202,43 +142,9 @@ void charge_held(Journal* journal, const FlightRecord& record, Now now) {
 
 }  // namespace
 
-StateFault check_state(std::string_view file) {
-    if (!has_magic(file)) {
-        return StateFault::kForeign;
-    }
-    uint32_t format = 0;
-    uint32_t layout = 0;
-    std::memcpy(&format, file.data() + offsetof(StateFileHead, format), sizeof(format));
-    std::memcpy(&layout, file.data() + offsetof(StateFileHead, layout), sizeof(layout));
-    if (format != kStateFormat || layout != kLayoutVersion) {
-        bool is_newer =
-            format > kStateFormat || (format == kStateFormat && layout > kLayoutVersion);
-        return is_newer ? StateFault::kNewer : StateFault::kOlder;
-    }
-    if (file.size() < sizeof(StateFileHead) + kSumBytes) {
-        return StateFault::kDamaged;
-    }
-    uint64_t sum = 0;
-    size_t summed = file.size() - kSumBytes;
-    std::memcpy(&sum, file.data() + summed, kSumBytes);
-    return XXH3_64bits(file.data(), summed) == sum ? StateFault::kNone : StateFault::kDamaged;
-}
-
-bool read_state_origin(std::string_view head, StateOrigin* origin) {
-    if (!has_magic(head)) {
-        return false;
-    }
-    std::memcpy(origin, head.data() + offsetof(StateFileHead, origin), sizeof(*origin));
-    return true;
-}
-
-const uint8_t* secret_of_state(std::string_view file) {
-    return reinterpret_cast<const uint8_t*>(file.data()) + offsetof(StateFileHead, secret);
-}
-
 void read_state(std::string_view file, Journal* to, Now now) {
     const Zone& zone = to->zone();
-    Input in(file.substr(0, file.size() - kSumBytes));
+    StateParts in(file);
     StateFileHead head;
     in.take(&head);
     ZoneHeader* header = zone.header();
@@ -254,7 +160,7 @@ void read_state(std::string_view file, Journal* to, Now now) {
     read_policies(zone, &in);
     read_overrides(zone, clocks, &in);
     read_answers(zone, &in);
-    Input held = in;
+    StateParts held = in;
     FlightRecord record;
     while (in.take(&record) && record.tag != 0) {
     }
