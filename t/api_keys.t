@@ -124,6 +124,30 @@ subtest 'a limit that a variable holds' => sub {
     is_answer([$api->key(PUT => 'policy=plan&key=planned&rate=70r/h&ttl=1h')], 200, {limit => 70}, 'and can be another');
 };
 
+subtest 'a limit for a key whose variable holds none' => sub {
+    my $plan = sub { get($nginx->port, '/plan', 'X-Key' => 'staff', 'X-Plan' => $_[0])->{status} };
+    is $plan->($_), 200, "\"$_\" does not limit" for '', 'lots';
+    is_answer([$api->key(PUT => 'policy=plan&key=staff&rate=0r/m&ttl=1h')], 200, {limit => 0}, 'is set');
+    is $plan->($_), 429, "\"$_\" is blocked" for '', 'lots', '5r/h';
+    is_answer([$api->key(DELETE => 'policy=plan&key=staff')], 200, {}, 'until that is forgotten');
+    is $plan->(''), 200, 'and does not limit again';
+};
+
+for my $policy (qw(sliding fixed)) {
+    subtest "another period of $policy" => sub {
+        my $query = "policy=$policy&key=other-period";
+        statuses($policy, 'other-period', 4, '200 200 200 429');
+        is_answer([$api->key(PUT => "$query&rate=600r/s&ttl=2s")], 200, {limit => 600, used => 3}, 'what was used stays used');
+        statuses($policy, 'other-period', 2, '200 200');
+        sleep 2.2;
+        is_answer([$api->key(GET => $query)], 200, {limit => 3, used => 5, remaining => 0}, 'when it ends, too');
+        statuses($policy, 'other-period', 1, '429');
+        is_answer([$api->key(PUT => "$query&rate=0r/s&ttl=1h")], 200, {limit => 0, used => 5}, 'and while it is blocked');
+        is_answer([$api->key(DELETE => $query)], 200, {}, 'all of it can be forgotten');
+        statuses($policy, 'other-period', 4, '200 200 200 429');
+    };
+}
+
 subtest 'what is wrong is said' => sub {
     my $key = 'key=' . SECRET;
     my @wrong = (

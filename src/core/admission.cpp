@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/lock_order.h"
+#include "core/period_entries.h"
 #include "core/room.h"
 #include "core/shared_clock.h"
 #include "core/token_bucket.h"
@@ -39,12 +40,19 @@ Now now_of(const Charge& charge, Now here) {
     return is_shared(charge) ? shared_now(charge.access->journal.zone(), here) : here;
 }
 
+/** True if the key may have entries for other periods. */
+bool may_have_others(const Charge& charge) {
+    return has_window(charge.limit->algorithm) && !is_shared(charge) &&
+           has_several_periods(charge.access->journal.zone(), charge.policy);
+}
+
 class Decision {
 public:
     Decision(Charge* charges, size_t n, Now now) : charges_(charges), end_(charges + n), now_(now) {
         for (Charge* charge = charges_; charge != end_; ++charge) {
             place(charge).both = false;
             place(charge).missing = false;
+            place(charge).others.count = 0;
         }
     }
 
@@ -79,6 +87,7 @@ private:
         Cell cell;
         Amount taken;     // of the limit, before this charge
         bool is_unknown;  // of a ledger: nothing is known of what others have used
+        OtherPeriods others;
     };
 
     Place& place(const Charge* charge) { return places_[charge - charges_]; }
@@ -149,18 +158,22 @@ private:
         uint32_t index = find_tag(charge->first, geometry, charge->tag);
         place(charge).cell = {charge->first, index};
         place(charge).present = index != kNoCell;
-        return place(charge).present || find_elsewhere(charge, geometry);
+        return (place(charge).present && !may_have_others(*charge)) ||
+               find_elsewhere(charge, geometry);
     }
 
     __attribute__((noinline)) bool find_elsewhere(Charge* charge, const Geometry& geometry) {
         if (!place(charge).both) {
-            bool settled = !charge->first->overflowed && has_room_in_first(*charge, geometry);
+            bool settled = !charge->first->overflowed &&
+                           (place(charge).present || has_room_in_first(*charge, geometry));
             place(charge).both = !settled;
             return settled;
         }
-        Bucket* second = second_of(*charge);
-        place(charge).cell = {second, find_tag(second, geometry, charge->tag)};
-        place(charge).present = place(charge).cell.index != kNoCell;
+        if (!place(charge).present) {
+            Bucket* second = second_of(*charge);
+            place(charge).cell = {second, find_tag(second, geometry, charge->tag)};
+            place(charge).present = place(charge).cell.index != kNoCell;
+        }
         return true;
     }
 
@@ -282,10 +295,25 @@ private:
         charge->state.head.policy = charge->policy & 0xff;
         charge->state.head.spent = 0;
         charge->state.head.refused = 0;
+        if (may_have_others(*charge)) {
+            find_others(charge);
+        }
         place(charge).taken = used(limit, charge->state);
         bool passes = fits(limit, place(charge).taken, charge->cost);
         charge->verdict = passes ? Verdict::kPassed : Verdict::kRefused;
         return passes;
+    }
+
+    /** Finds the key's entries for other periods. A first entry for this period begins with what
+     * those have counted. */
+    __attribute__((noinline)) void find_others(Charge* charge) {
+        const Limit& limit = *charge->limit;
+        Bucket* second = place(charge).both ? second_of(*charge) : charge->first;
+        Home home = {&geometry_of(limit.algorithm), charge->tag, charge->first, second};
+        place(charge).others = find_other_periods(home, limit.variant);
+        if (!place(charge).present) {
+            charge_any(limit, &charge->state, most_used(place(charge).others, limit, now_));
+        }
     }
 
     /** What is held, which the charge before tells, counts as used. */
@@ -315,8 +343,9 @@ private:
     /** Whether a charge of this decision has the cell. */
     bool is_pinned(Cell cell) {
         for (const Charge* charge = charges_; charge != end_; ++charge) {
-            if (place(charge).cell.bucket == cell.bucket &&
-                place(charge).cell.index == cell.index) {
+            bool is_own =
+                place(charge).cell.bucket == cell.bucket && place(charge).cell.index == cell.index;
+            if (is_own || place(charge).others.has(cell)) {
                 return true;
             }
         }
@@ -407,6 +436,9 @@ private:
             store_tag(journal, place(charge).cell, charge->tag);
         }
         store_state(journal, place(charge).cell, geometry, *state);
+        if (place(charge).others.count != 0) {
+            count_in(place(charge).others, journal, limit, charge->cost, now_);
+        }
         if (charge->flight != nullptr) {
             write_record(charge);
         }

@@ -78,9 +78,14 @@ struct Charge : Ask {
     FlightRecord* flight;
 };
 
+/** The entry of a key that counts for this limit (period_entries.h). */
+inline uint32_t variant_of(const Ask& ask) {
+    return is_shared(ask) ? 0 : ask.limit->variant;
+}
+
 /** What hash_key() has said of the charge's key. */
 inline uint64_t hash_of(const Charge& charge) {
-    return tag_of(charge.tag, charge.policy);
+    return tag_of(charge.tag, charge.policy) ^ tag_bits(variant_of(charge));
 }
 
 /** The charge for the ledger of a charge that has one, and for what it holds in tokens. */
@@ -97,7 +102,7 @@ inline Amount least_left(const Ask& ask) {
 inline void begin_charge(Charge* charge, const Ask& ask, uint64_t hash) {
     static_cast<Ask&>(*charge) = ask;
     charge->verdict = Verdict::kPassed;
-    charge->tag = tag_of(hash, ask.policy);
+    charge->tag = tag_of(hash, ask.policy) ^ tag_bits(variant_of(ask));
     charge->flight = nullptr;
     const Zone& zone = ask.access->journal.zone();
     const Geometry& geometry = geometry_of(ask.limit->algorithm);

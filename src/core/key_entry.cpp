@@ -2,6 +2,7 @@
 
 #include "core/home.h"
 #include "core/likely_limit.h"
+#include "core/period_entries.h"
 #include "core/shared_clock.h"
 
 namespace ai_limit {
@@ -40,6 +41,65 @@ bool remove_entry(Journal* journal, const Home& home) {
     return with_entry(journal, home, [&](Cell cell) { store_tag(journal, cell, 0); });
 }
 
+/** How many entries a key may have, which differ in their variant. */
+uint32_t variants_of(const KeyQuestion& question) {
+    const Zone& zone = question.access->journal.zone();
+    return !question.is_shared && has_several_periods(zone, question.use) ? kMaxVariants : 1;
+}
+
+/** The home of the entry with this variant. */
+Home home_of_variant(const KeyQuestion& question, Algorithm algorithm, uint32_t variant) {
+    Home home = home_in(question, algorithm, question.use);
+    home.tag ^= tag_bits(variant);
+    return home;
+}
+
+Millis length_of_window(Algorithm algorithm, const State& state) {
+    return algorithm == Algorithm::kFixedWindow
+               ? Millis{state.fixed_window.end - state.fixed_window.start}
+               : Millis{state.sliding_window.period_seconds};
+}
+
+/** Reads the entry of a key for a limit that is not known: of several the one with the longest
+ * window, which has counted the most. False where there is none. */
+bool read_longest(const KeyQuestion& question, Algorithm algorithm, State* state) {
+    Journal* journal = &question.access->journal;
+    bool present = false;
+    for (uint32_t variant = 0; variant < variants_of(question); ++variant) {
+        State one{};
+        if (read_entry(journal, home_of_variant(question, algorithm, variant), &one) &&
+            (!present || length_of_window(algorithm, one) > length_of_window(algorithm, *state))) {
+            *state = one;
+            present = true;
+        }
+    }
+    return present;
+}
+
+/** Reads the entry that counts for the limit, or what it would begin with. False where nothing is
+ * counted. A limit of nothing has no window of its own: the key is said to have used what it has
+ * used by any other. */
+bool read_for_limit(const KeyQuestion& question, const Limit& limit, Now now, State* state) {
+    Journal* journal = &question.access->journal;
+    uint32_t variant = question.is_shared ? 0 : limit.variant;
+    Home home = home_of_variant(question, limit.algorithm, variant);
+    bool present = read_entry(journal, home, state);
+    if ((present && limit.capacity != 0) || variants_of(question) == 1 ||
+        journal->zone().buckets(*home.geometry) == 0) {
+        return present;
+    }
+    LockOrder locks;
+    home.want(&locks, journal);
+    locks.take_all();
+    OtherPeriods others = find_other_periods(home, variant);
+    advance(limit, state, now);
+    Amount own = used(limit, *state);
+    Amount most = most_used(others, limit, now);
+    charge_any(limit, state, most > own ? most - own : 0);
+    journal->finish();
+    return present || others.count != 0;
+}
+
 }  // namespace
 
 Now now_of(const KeyQuestion& question, Now here) {
@@ -64,7 +124,9 @@ bool read_key(const KeyQuestion& question, Now now, KeyAnswer* answer) {
     Algorithm algorithm = zone.policy(question.use)->slowest.algorithm;
     State state{};
     State hold{};
-    bool present = read_entry(journal, home_in(question, algorithm, question.use), &state);
+    bool present = question.limit != nullptr
+                       ? read_for_limit(question, *question.limit, now_of(question, now), &state)
+                       : read_longest(question, algorithm, &state);
     if (question.hold != 0 &&
         read_entry(journal, home_in(question, Algorithm::kHold, question.hold), &hold)) {
         present = true;
@@ -78,7 +140,10 @@ bool read_key(const KeyQuestion& question, Now now, KeyAnswer* answer) {
 bool forget_key(const KeyQuestion& question) {
     Journal* journal = &question.access->journal;
     Algorithm algorithm = journal->zone().policy(question.use)->slowest.algorithm;
-    bool forgotten = remove_entry(journal, home_in(question, algorithm, question.use));
+    bool forgotten = false;
+    for (uint32_t variant = 0; variant < variants_of(question); ++variant) {
+        forgotten |= remove_entry(journal, home_of_variant(question, algorithm, variant));
+    }
     if (question.ledger != 0) {
         remove_entry(journal, home_in(question, Algorithm::kLedger, question.ledger));
     }

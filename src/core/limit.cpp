@@ -50,10 +50,10 @@ bool has_sound_flag(const Limit& limit) {
 Limit token_bucket_limit(const Rate& rate, Amount burst) {
     Amount capacity = rate.quota == 0 ? 0 : burst != 0 ? burst : rate.quota;
     Limit limit = limit_of(Algorithm::kTokenBucket, rate, capacity);
-    // A rate of nothing has no refill: one unit in a period keeps the divisions defined, capacity 0
-    // rules.
+    // A rate of nothing has no refill, so that a key that is blocked for a while does not get back
+    // what it has used. One unit in two years keeps the divisions defined.
     limit.refill_amount = rate.refill_amount != 0 ? rate.refill_amount : 1;
-    limit.refill_millis = rate.refill_millis;
+    limit.refill_millis = rate.refill_amount != 0 ? rate.refill_millis : kMaxRefillMillis - 1;
     limit.fills_in = time_to_fill(limit);
     return limit;
 }
@@ -114,7 +114,7 @@ const char* make_limit(Algorithm algorithm, const Rate& rate, Amount burst, Mill
 bool is_sound(const Limit& limit) {
     if (limit.algorithm > Algorithm::kLedger || limit.measure > Measure::kInFlight ||
         limit.capacity > kMaxAmount || limit.rate_number > kNoRateNumber ||
-        !has_sound_flag(limit)) {
+        limit.variant >= kMaxVariants || !has_sound_flag(limit)) {
         return false;
     }
     switch (limit.algorithm) {

@@ -8,6 +8,9 @@ namespace ai_limit {
 /** A rate_number that no two rates share: what it left unfinished is forgotten. */
 constexpr uint8_t kNoRateNumber = 15;
 
+/** A key has at most so many entries for limits of different periods (period_entries.h). */
+constexpr uint32_t kMaxVariants = 3;
+
 /** The largest quota of a sliding window: its sub-windows count in 32 bits. */
 constexpr Amount kMaxSlidingQuota = 4'294'967'295;
 
@@ -42,6 +45,9 @@ struct Limit {
 
     // Among all limits that a policy has had (policies.h); 0 where it is not known.
     uint8_t number;
+
+    // windows: which of a key's entries counts for this period (period_entries.h).
+    uint8_t variant;
 
     // windows
     Millis period_length;  // a month being 30 days

@@ -4,6 +4,7 @@
 
 #include "core/meters.h"
 #include "core/overrides.h"
+#include "core/period_entries.h"
 #include "core/table.h"
 
 namespace ai_limit {
@@ -109,9 +110,38 @@ uint8_t limit_number(PolicyRecord* record, const Limit& limit) {
     return 0;
 }
 
+/** Which of a key's entries counts for the limit's period; those that come too late share one. */
+uint8_t variant_of(PolicyRecord* record, const Limit& limit) {
+    // A month is not 30 days, although it is as long here.
+    uint64_t period = static_cast<uint64_t>(limit.period_length) << 1 |
+                      uint64_t{limit.period.unit == PeriodUnit::kMonth};
+    for (uint8_t variant = 0; variant < kMaxVariants - 1; ++variant) {
+        uint64_t present = 0;
+        if (record->periods[variant].compare_exchange_strong(present, period) ||
+            present == period) {
+            return variant;
+        }
+    }
+    record->periods[kMaxVariants - 1].store(period);
+    return kMaxVariants - 1;
+}
+
 void give_numbers(PolicyRecord* record, Limit* limit) {
+    limit->variant = has_window(limit->algorithm) ? variant_of(record, *limit) : uint8_t{0};
     limit->rate_number = rate_number(record, limit->refill_millis);
     limit->number = limit_number(record, *limit);
+}
+
+/** The limit that stands in for a variable's takes no number and no period: nothing is decided by
+ * it. */
+void give_numbers_of_policy(PolicyRecord* record, Limit* limit, bool varies) {
+    if (varies && has_window(limit->algorithm)) {
+        limit->rate_number = kNoRateNumber;
+        limit->number = 0;
+        limit->variant = 0;
+    } else {
+        give_numbers(record, limit);
+    }
 }
 
 }  // namespace
@@ -124,7 +154,7 @@ uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, 
         PolicyRecord* record = zone.policy(number);
         record->last_use = use;
         record->varies = varies;
-        give_numbers(record, limit);
+        give_numbers_of_policy(record, limit, varies);
         if (!varies) {
             record->slowest = *limit;
         }
@@ -145,9 +175,12 @@ uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, 
     for (KnownLimit& known : record->limits) {
         known.state.store(KnownLimit::kFree);
     }
+    for (std::atomic<uint64_t>& period : record->periods) {
+        period.store(0);
+    }
     forget_counts(zone, number);
     forget_overrides(zone, number);
-    give_numbers(record, limit);
+    give_numbers_of_policy(record, limit, varies);
     record->slowest = *limit;
     // The size makes the record one that is in use; a process killed before has changed nothing.
     std::atomic_signal_fence(std::memory_order_seq_cst);

@@ -3,6 +3,7 @@
 #include "core/algorithm.h"
 #include "core/flights.h"
 #include "core/home.h"
+#include "core/period_entries.h"
 #include "core/policies.h"
 #include "core/room.h"
 
@@ -10,17 +11,29 @@ namespace ai_limit {
 
 namespace {
 
+/** True if the key may have entries for other periods. */
+bool may_have_others(const Zone& zone, const Settlement& settlement) {
+    return has_window(settlement.limit->algorithm) &&
+           zone.policy(settlement.policy)->is_shared == 0 &&
+           has_several_periods(zone, settlement.policy);
+}
+
 /** Charges the tokens; the home's buckets are locked. Returns what of them is above the limit. */
 Amount charge_tokens(Journal* journal, const Settlement& settlement, const Home& home, Now now) {
     const Limit& limit = *settlement.limit;
     Cell cell = home.find();
     bool present = cell.index != kNoCell;
     State state{};
+    OtherPeriods others{};
+    if (may_have_others(journal->zone(), settlement)) {
+        others = find_other_periods(home, limit.variant);
+        count_in(others, journal, limit, settlement.tokens, now);
+    }
     if (present) {
         load_state(cell, *home.geometry, &state);
     } else {
         cell = find_room(journal, *home.geometry, home.first, home.second, now, settlement.evicts,
-                         [](Cell) { return false; });
+                         [&others](Cell other) { return others.has(other); });
         if (cell.index == kNoCell) {
             return 0;
         }
@@ -28,7 +41,9 @@ Amount charge_tokens(Journal* journal, const Settlement& settlement, const Home&
         store_tag(journal, cell, home.tag);
     }
     advance(limit, &state, now);
-    charge_any(limit, &state, settlement.tokens);
+    // The others have these tokens already: an entry that begins takes over their count.
+    Amount most = present ? 0 : most_used(others, limit, now);
+    charge_any(limit, &state, most != 0 ? most : settlement.tokens);
     Amount taken = used(limit, state);
     state.head.policy = settlement.policy & 0xff;
     state.head.spent = taken >= limit.capacity;
@@ -139,12 +154,21 @@ Amount settle(Journal* journal, const Settlement& settlement, Now now) {
     return above;
 }
 
+uint64_t tag_of_use(const Zone& zone, const FlightRecord& flight, const Limit& limit) {
+    uint32_t policy = static_cast<uint32_t>(flight.used_policy);
+    uint64_t hash = tag_of(flight.tag, static_cast<uint32_t>(flight.policy));
+    bool is_shared = zone.policy(policy)->is_shared != 0;
+    return tag_of(hash, policy) ^ tag_bits(is_shared ? 0 : limit.variant);
+}
+
 void settle_as_held(Journal* journal, FlightRecord* flight, Now now) {
     uint32_t policy = static_cast<uint32_t>(flight->used_policy);
     const Limit& limit =
         find_limit(journal->zone(), policy, static_cast<uint32_t>(flight->limit_number));
-    uint64_t tag = tag_of(tag_of(flight->tag, static_cast<uint32_t>(flight->policy)), policy);
-    settle(journal, {&limit, tag, policy, flight->amount, flight, false}, now);
+    settle(journal,
+           {&limit, tag_of_use(journal->zone(), *flight, limit), policy, flight->amount, flight,
+            false},
+           now);
 }
 
 }  // namespace ai_limit

@@ -32,6 +32,9 @@ struct Settlement {
  */
 Amount settle(Journal* journal, const Settlement& settlement, Now now);
 
+/** The tag of the entry that counts what a request with this record uses by the limit. */
+uint64_t tag_of_use(const Zone& zone, const FlightRecord& flight, const Limit& limit);
+
 /** Of a process that died: what it held for one request becomes what was used. */
 void settle_as_held(Journal* journal, FlightRecord* flight, Now now);
 

@@ -135,8 +135,8 @@ void charge_held(Journal* journal, const FlightRecord& record, Now now) {
         return;
     }
     const Limit& limit = find_limit(zone, policy, static_cast<uint32_t>(record.limit_number));
-    uint64_t tag = tag_of(tag_of(record.tag, static_cast<uint32_t>(record.policy)), policy);
-    settle(journal, {&limit, tag, policy, record.amount, nullptr, false},
+    settle(journal,
+           {&limit, tag_of_use(zone, record, limit), policy, record.amount, nullptr, false},
            now_of_policy(zone, policy, now));
 }
 

@@ -21,10 +21,19 @@ inline const Geometry& geometry_of(Algorithm algorithm) {
     return is_wide(algorithm) ? kWide : kSmall;
 }
 
-/** A hash as tag_of() wants it: no policy's number turns it into 0, which is an empty cell's tag.
- */
+/** The bits of a tag that tell apart the entries of one key for different periods. */
+constexpr unsigned kVariantShift = 8;
+constexpr uint64_t kVariantMask = uint64_t{3} << kVariantShift;
+static_assert(kMaxVariants <= 4);
+
+constexpr uint64_t tag_bits(uint32_t variant) {
+    return uint64_t{variant} << kVariantShift;
+}
+
+/** A hash as tag_of() wants it: neither a policy's number nor a variant turns it into 0, which is
+ * an empty cell's tag. */
 constexpr uint64_t tag_base(uint64_t hash) {
-    return hash >> 8 != 0 ? hash : ~hash;
+    return (hash & ~kVariantMask) >> 8 != 0 ? hash : ~hash;
 }
 
 /** The tag of a key's entry for a policy. `hash` is hash_key()'s, the same for all policies. */
@@ -38,14 +47,16 @@ inline uint64_t bucket_index(uint64_t tag, uint64_t buckets) {
     return static_cast<uint64_t>(Wide{tag} * buckets >> 64);
 }
 
-/** The bucket that an entry belongs into, and the one that it goes into where that has no room. */
+/** The bucket that an entry belongs into, and the one that it goes into where that has no room.
+ * They are the same for all entries that differ in their variant. */
 inline Bucket* first_bucket(const Zone& zone, const Geometry& geometry, uint64_t tag,
                             uint32_t policy) {
     return zone.bucket(geometry, bucket_index(tag, zone.buckets(geometry)) ^ (policy & 7));
 }
 inline Bucket* second_bucket(const Zone& zone, const Geometry& geometry, uint64_t tag) {
     // An odd factor spreads the tag's low bits, which the first bucket does not depend on.
-    return zone.bucket(geometry, bucket_index(tag * 0x9E3779B97F4A7C15, zone.buckets(geometry)));
+    return zone.bucket(
+        geometry, bucket_index((tag & ~kVariantMask) * 0x9E3779B97F4A7C15, zone.buckets(geometry)));
 }
 
 /** Of a bucket that may not be needed only what tells whether it is. Always inline: the compiler

@@ -79,6 +79,7 @@ struct PolicyRecord {
     SlotDuration slot_duration;           // of concurrency=
     std::atomic<uint64_t> refill_millis[kNoRateNumber - 1];  // by rate_number, from 1
     KnownLimit limits[kMaxKnownLimits];                      // by their number, from 1
+    std::atomic<uint64_t> periods[kMaxVariants];             // by variant; 0: none (policies.cpp)
     uint32_t varies;                                         // a variable holds its limit
     uint32_t is_shared;  // nodes share it: its entries are by shared_clock.h
 };
@@ -93,10 +94,11 @@ struct ProcessSlot {
 // A charge may lock two buckets, and a third to move an entry there. It writes the moved entry and
 // its old tag, its own entry, and a record of a request in flight. Of a policy's two charges in
 // tokens, the one for what is used makes no room and writes but a mark; the one for a ledger makes
-// room as well.
+// room as well. A key may have entries for other periods, which are written, too.
 constexpr size_t kMaxLocks = (3 + 3 + 2) * kMaxSetPolicies;
 // Each tag that appears or goes is counted by one more word.
-constexpr size_t kMaxUndo = kMaxSetPolicies * (2 * (2 * (2 + kWideStateBytes / 8) + 2) + 2);
+constexpr size_t kMaxUndo = kMaxSetPolicies * (2 * (2 * (2 + kWideStateBytes / 8) + 2) + 2 +
+                                               (kMaxVariants - 1) * kWideStateBytes / 8);
 
 /** A word as it was before it was changed. */
 struct Undo {

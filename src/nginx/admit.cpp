@@ -80,12 +80,9 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, P
         return NGX_OK;
     }
     Ask ask = policy->ask;
-    ngx_int_t rc = read_values(r, policy, &ask);
+    ngx_int_t rc = read_values(r, policy, key.hash, &ask);
     if (rc != NGX_OK) {
         return rc == NGX_DECLINED ? NGX_OK : rc;
-    }
-    if (read_override(r, key.hash, &ask) != NGX_OK) {
-        return NGX_ERROR;
     }
     bool tokens = ask.limit->measure == Measure::kTokens;
     if (tokens && awaiting != nullptr && !has_fixed_reserve(*policy)) {

@@ -11,8 +11,8 @@ bool was_refused(const Charge& charge) {
 
 void note(const Charge& charge, const Part& part, TopMeasure measure, Millis monotonic,
           uint64_t amount) {
-    note_key(part.policy->top_keys, measure, epoch_of(monotonic), charge.tag, view(part.key),
-             amount);
+    note_key(part.policy->top_keys, measure, epoch_of(monotonic),
+             tag_of(hash_of(charge), charge.policy), view(part.key), amount);
 }
 
 constexpr Millis kTick = 1'000;

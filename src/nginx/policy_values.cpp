@@ -131,6 +131,23 @@ ngx_int_t reserve_by_body(ngx_http_request_t* r, PolicyConf* policy, const Limit
     return NGX_OK;
 }
 
+/** Takes the limit that an operator has set for the key; NGX_DECLINED where there is none. */
+ngx_int_t read_override(ngx_http_request_t* r, uint64_t hash, Ask* ask) {
+    const Zone& zone = ask->access->journal.zone();
+    OverrideView found;
+    if (!has_overrides(zone) ||
+        !find_override(zone, tag_of(hash, ask->policy), now_by_nginx().monotonic, &found)) {
+        return NGX_DECLINED;
+    }
+    Limit* own = static_cast<Limit*>(ngx_palloc(r->pool, sizeof(Limit)));
+    if (own == nullptr) {
+        return NGX_ERROR;
+    }
+    *own = found.limit;
+    ask->limit = own;
+    return NGX_OK;
+}
+
 }  // namespace
 
 const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* limit) {
@@ -210,31 +227,20 @@ const TokenWeights* read_weights(ngx_http_request_t* r, PolicyConf* policy) {
     return &weights;
 }
 
-ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, Ask* ask) {
-    if (policy->variable != nullptr) {
-        ngx_int_t rc = read_limit(r, policy, &ask->limit);
-        if (rc != NGX_OK) {
+ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, uint64_t hash, Ask* ask) {
+    // An operator's limit is in force whatever the variable holds, also where that is empty.
+    ngx_int_t rc = read_override(r, hash, ask);
+    if (rc == NGX_DECLINED && policy->variable != nullptr) {
+        rc = read_limit(r, policy, &ask->limit);
+        if (rc == NGX_DECLINED) {
             return rc;
         }
     }
+    if (rc == NGX_ERROR) {
+        return rc;
+    }
     bool has_cost = policy->cost_variable != nullptr && ask->limit->measure != Measure::kTokens;
     return has_cost ? read_cost(r, policy, &ask->cost) : NGX_OK;
-}
-
-ngx_int_t read_override(ngx_http_request_t* r, uint64_t hash, Ask* ask) {
-    const Zone& zone = ask->access->journal.zone();
-    OverrideView found;
-    if (!has_overrides(zone) ||
-        !find_override(zone, tag_of(hash, ask->policy), now_by_nginx().monotonic, &found)) {
-        return NGX_OK;
-    }
-    Limit* own = static_cast<Limit*>(ngx_palloc(r->pool, sizeof(Limit)));
-    if (own == nullptr) {
-        return NGX_ERROR;
-    }
-    *own = found.limit;
-    ask->limit = own;
-    return NGX_OK;
 }
 
 }  // namespace ai_limit

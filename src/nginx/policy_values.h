@@ -5,16 +5,13 @@
 namespace ai_limit {
 
 /**
- * Puts the limit and the cost that a policy's variables hold for this request into `ask`, which
- * comes with what the policy always asks. NGX_DECLINED where the policy does not apply: the
- * variable is empty, or malformed, which is logged and counted. A malformed cost counts as 1.
- * NGX_ERROR where there is no memory.
+ * Puts the limit and the cost of this request into `ask`, which comes with what the policy always
+ * asks. The limit is the one that an operator has set for the key (overrides.h), otherwise what the
+ * policy's variable holds. NGX_DECLINED where the policy does not apply: there is no override, and
+ * the variable is empty, or malformed, which is logged and counted. A malformed cost counts as 1.
+ * `hash`: by hash_key(). NGX_ERROR where there is no memory.
  */
-ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, Ask* ask);
-
-/** Puts the limit that an operator has set for this key into `ask`, where there is one. `hash`: by
- * hash_key(). NGX_ERROR where there is no memory. */
-ngx_int_t read_override(ngx_http_request_t* r, uint64_t hash, Ask* ask);
+ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, uint64_t hash, Ask* ask);
 
 /**
  * Reads a limit that the policy may have: a rate, or a number of slots. Returns nullptr, or a

@@ -1,0 +1,60 @@
+#pragma once
+
+// The entries of one key for limits of several periods.
+//
+// A limit by windows counts in windows of its period. When a key's limit changes to another period
+// (an override, a plan from a variable, a new configuration), one count cannot serve both: a day
+// cannot be counted in a minute's window. So the key has an entry for each period, up to
+// kMaxVariants of them, told apart by two bits of the tag. They lie in the same two buckets.
+//
+// A request counts in all of them that are there, whatever limit it is decided by. Each is
+// therefore the exact count of its window. One that is new begins with the most that another has
+// counted in a window that still runs: what was used stays used. One whose window is over is
+// removed.
+//
+// A token bucket has no window and one entry. Neither does this concern policies that nodes share.
+
+#include "core/algorithm.h"
+#include "core/home.h"
+
+namespace ai_limit {
+
+/** The most entries that are there beside the one of the limit itself. */
+constexpr uint32_t kMaxOthers = kMaxVariants - 1;
+
+constexpr bool has_window(Algorithm algorithm) {
+    return algorithm == Algorithm::kSlidingWindow || algorithm == Algorithm::kFixedWindow;
+}
+
+/** True if limits of the policy with this number have had several periods. */
+inline bool has_several_periods(const Zone& zone, uint32_t policy) {
+    return zone.policy(policy)->periods[1].load(std::memory_order_relaxed) != 0;
+}
+
+/** Cells of entries for other periods. */
+struct OtherPeriods {
+    uint32_t count;
+    Cell cells[kMaxOthers];
+
+    bool has(Cell cell) const {
+        for (uint32_t i = 0; i < count; ++i) {
+            if (cells[i].bucket == cell.bucket && cells[i].index == cell.index) {
+                return true;
+            }
+        }
+        return false;
+    }
+};
+
+/** Finds the entries beside that of `home`, whose limit has this variant. Both buckets of the home
+ * must be locked; the second need not be if the first has not overflowed. */
+OtherPeriods find_other_periods(const Home& home, uint32_t variant);
+
+/** The most that one of them counts now. */
+Amount most_used(const OtherPeriods& others, const Limit& limit, Now now);
+
+/** Counts `amount` in all of them, whether it fits or not; removes those that are over. */
+void count_in(const OtherPeriods& others, Journal* journal, const Limit& limit, Amount amount,
+              Now now);
+
+}  // namespace ai_limit
