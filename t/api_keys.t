@@ -128,7 +128,7 @@ subtest 'a limit for a key whose variable holds none' => sub {
     my $plan = sub { get($nginx->port, '/plan', 'X-Key' => 'staff', 'X-Plan' => $_[0])->{status} };
     is $plan->($_), 200, "\"$_\" does not limit" for '', 'lots';
     is_answer([$api->key(PUT => 'policy=plan&key=staff&rate=0r/m&ttl=1h')], 200, {limit => 0}, 'is set');
-    is $plan->($_), 429, "\"$_\" is blocked" for '', 'lots', '5r/h';
+    is $plan->($_), 403, "\"$_\" is blocked" for '', 'lots', '5r/h';
     is_answer([$api->key(DELETE => 'policy=plan&key=staff')], 200, {}, 'until that is forgotten');
     is $plan->(''), 200, 'and does not limit again';
 };

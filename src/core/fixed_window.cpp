@@ -65,16 +65,12 @@ Window window_at(Period period, Millis time_zone, Millis wall) {
     return clamp(start, start + length);
 }
 
-namespace {
-
 void note_use(FixedWindowState* state, Millis wall) {
     Millis length = Millis{state->end - state->start} * 1000;
     Millis gone = wall - Millis{state->start} * 1000;
     gone = gone < 0 ? 0 : gone < length ? gone : length - 1;
     state->last_use = static_cast<uint64_t>(gone * 16384 / length) & 16383;
 }
-
-}  // namespace
 
 Millis last_use(const FixedWindowState& state) {
     return Millis{state.end - state.start} * 1000 * state.last_use / 16384;

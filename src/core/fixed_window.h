@@ -24,6 +24,9 @@ Window window_at(Period period, Millis time_zone, Millis wall);
  */
 void advance(const Limit& limit, FixedWindowState* state, Millis wall);
 
+/** Notes that the window is used at this moment. */
+void note_use(FixedWindowState* state, Millis wall);
+
 /** Milliseconds from the window's start until it was used last, to 1/16384 of its length. */
 Millis last_use(const FixedWindowState& state);
 

@@ -8,9 +8,9 @@
 // kMaxVariants of them, told apart by two bits of the tag. They lie in the same two buckets.
 //
 // A request counts in all of them that are there, whatever limit it is decided by. Each is
-// therefore the exact count of its window. One that is new begins with the most that another has
-// counted in a window that still runs: what was used stays used. One whose window is over is
-// removed.
+// therefore the exact count of its window. A first entry for a period begins with what the others
+// may have counted in its window: what was used stays used. One whose window is over is removed,
+// unless that is shorter than the window of the limit in force: then it would soon be missed.
 //
 // A token bucket has no window and one entry. Neither does this concern policies that nodes share.
 
@@ -50,10 +50,10 @@ struct OtherPeriods {
  * must be locked; the second need not be if the first has not overflowed. */
 OtherPeriods find_other_periods(const Home& home, uint32_t variant);
 
-/** The most that one of them counts now. */
+/** The most that one of them may have counted in the limit's present window. */
 Amount most_used(const OtherPeriods& others, const Limit& limit, Now now);
 
-/** Counts `amount` in all of them, whether it fits or not; removes those that are over. */
+/** Counts `amount`, for a request by this limit, in all of them, whether it fits or not. */
 void count_in(const OtherPeriods& others, Journal* journal, const Limit& limit, Amount amount,
               Now now);
 

@@ -170,10 +170,10 @@ TEST(State, CountsAndOverridesAreKept) {
     }
     Limit raised = hourly(Algorithm::kTokenBucket, 50);
     ASSERT_TRUE(set_override(
-        memory.zone(), {1000, policy.number, &raised, "50r/h", "ip:a", kNow.monotonic + kHour},
+        memory.zone(), {1 << 20, policy.number, &raised, "50r/h", "ip:a", kNow.monotonic + kHour},
         kNow.monotonic));
     ASSERT_TRUE(set_override(
-        memory.zone(), {2000, policy.number, &raised, "50r/h", "ip:b", kNow.monotonic + 60'000},
+        memory.zone(), {2 << 20, policy.number, &raised, "50r/h", "ip:b", kNow.monotonic + 60'000},
         kNow.monotonic));
     Restored then(state_of(memory.zone()), at(5'000, 60'000));
     PolicyTotals totals = read_totals(then.zone, "user");
@@ -181,10 +181,10 @@ TEST(State, CountsAndOverridesAreKept) {
     EXPECT_EQ(totals.input_tokens, 33u);
     EXPECT_EQ(totals.output_tokens, 22u);
     OverrideView found;
-    ASSERT_TRUE(find_override(then.zone, 1000, 5'000, &found));
+    ASSERT_TRUE(find_override(then.zone, 1 << 20, 5'000, &found));
     EXPECT_EQ(found.expires_in, kHour - 60'000);
     EXPECT_EQ(found.limit.capacity, 50u);
-    EXPECT_FALSE(find_override(then.zone, 2000, 5'000, &found));
+    EXPECT_FALSE(find_override(then.zone, 2 << 20, 5'000, &found));
 }
 
 TEST(State, ASmallerZoneKeepsWhatMattersMost) {
