@@ -5,6 +5,7 @@
 #include "core/lock_order.h"
 #include "core/period_entries.h"
 #include "core/room.h"
+#include "core/served_keys.h"
 #include "core/shared_clock.h"
 #include "core/token_bucket.h"
 
@@ -381,7 +382,9 @@ private:
 
     __attribute__((noinline)) bool make_room(Charge* charge) {
         if (has_flights(charge->limit->algorithm)) {
-            charge->flight = charge->access->flights.reserve(charge->access->journal);
+            const Journal& journal = charge->access->journal;
+            bool is_known = was_served(journal.zone(), hash_of(*charge));
+            charge->flight = charge->access->flights.reserve(journal, is_known);
             if (charge->flight == nullptr) {
                 return false;
             }
@@ -447,7 +450,7 @@ private:
     /** What the ledger has not told, which may have ended with its window, is used as well. */
     void take_over_beside_ledger(Charge* charge) {
         Charge* opened = ledger_of(charge);
-        charge_any(*charge->limit, &charge->state, untold(opened->state.ledger));
+        charge_used(*charge->limit, &charge->state, untold(opened->state.ledger));
         Journal* journal = &opened->access->journal;
         if (place(opened).present && is_over(opened->state.ledger)) {
             store_tag(journal, place(opened).cell, 0);
@@ -534,6 +537,7 @@ void end_flight(ZoneAccess* access, FlightRecord* flight) {
 Amount settle_charge(Charge* used, Amount tokens, const Now& now, State* after) {
     Charge* hold = used - 1;
     ZoneAccess* access = used->access;
+    tokens = tokens < kMaxAmount ? tokens : kMaxAmount;
     Settlement settlement = {used->limit, used->tag,    used->policy,
                              tokens,      hold->flight, access->on_full == OnFull::kEvict};
     settlement.after = after;

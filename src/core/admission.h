@@ -147,9 +147,9 @@ bool would_admit(Charge* charges, size_t n, const Now& now);
 void end_flight(ZoneAccess* access, FlightRecord* flight);
 
 /**
- * Takes what a request truly used in place of what was held for it: once, for a charge that passed
- * and is settled_later. Returns how much of it is above the limit. Leaves in `after` the key's
- * state with it, where it is counted.
+ * Takes what a request truly used, at most kMaxAmount, in place of what was held for it: once, for
+ * a charge that passed and is settled_later. Returns how much of it is above the limit. Leaves in
+ * `after` the key's state with it, where it is counted.
  */
 Amount settle_charge(Charge* used, Amount tokens, const Now& now, State* after = nullptr);
 

@@ -72,6 +72,15 @@ void charge_any(const Limit& limit, State* state, Amount amount) {
     state->token_bucket.used = sum < kMaxAmount ? sum : kMaxAmount;
 }
 
+void charge_used(const Limit& limit, State* state, Amount amount) {
+    Amount most = limit.capacity * (1 + kMaxDebt);
+    // A limit of nothing may have come while the request was under way.
+    most = most == 0 || most > kMaxAmount ? kMaxAmount : most;
+    Amount before = used(limit, *state);
+    Amount room = before < most ? most - before : 0;
+    charge_any(limit, state, amount < room ? amount : room);
+}
+
 Millis until_back_other(const Limit& limit, const State& state, Amount amount, Now now) {
     switch (limit.algorithm) {
         case Algorithm::kTokenBucket:

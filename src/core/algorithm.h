@@ -46,6 +46,13 @@ inline void charge(const Limit& limit, State* state, Amount cost) {
  * sliding window in each of its parts. */
 void charge_any(const Limit& limit, State* state, Amount amount);
 
+/** A debt, what is used above the limit, is at most so many limits. */
+constexpr Amount kMaxDebt = 100;
+
+/** Takes what a request has truly used: like charge_any(), but the debt is at most kMaxDebt times
+ * the limit, so that one absurd count does not block a key for years. */
+void charge_used(const Limit& limit, State* state, Amount amount);
+
 /** until_back() of the windows and of requests in flight. */
 Millis until_back_other(const Limit& limit, const State& state, Amount amount, Now now);
 

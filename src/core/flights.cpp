@@ -28,50 +28,69 @@ void reclaim(Journal* journal, uint32_t gone, Now now) {
 
 }  // namespace
 
-bool Flights::claim_chunk(const Journal& journal) {
+template <uint32_t kMost>
+bool Flights::Part<kMost>::claim(const Journal& journal, uint32_t from, uint32_t to) {
     const Zone& zone = journal.zone();
-    uint32_t chunks = zone.sizes().flight_chunks;
-    for (uint32_t i = 0; count_ < kMaxChunks && i < chunks; ++i) {
-        // Processes begin their search in different places.
-        uint32_t number = (i + journal.number() * 64) % chunks;
+    // Processes begin their search in different places.
+    uint32_t first = journal.number() * 64 % zone.sizes().flight_chunks;
+    for (uint32_t i = 0; count < kMost && i < to - from; ++i) {
+        uint32_t number = from + (first + i) % (to - from);
         uint32_t nobody = 0;
         if (zone.chunk_owner(number)->compare_exchange_strong(nobody, journal.number())) {
-            chunks_[count_++] = {number, ~uint64_t{0}};
+            chunks[count++] = {number, ~uint64_t{0}};
             return true;
         }
     }
     return false;
 }
 
-FlightRecord* Flights::reserve(const Journal& journal) {
-    while (first_free_ < count_ && chunks_[first_free_].free == 0) {
-        ++first_free_;
+template <uint32_t kMost>
+FlightRecord* Flights::Part<kMost>::take(const Journal& journal, uint32_t from, uint32_t to) {
+    while (first_free < count && chunks[first_free].free == 0) {
+        ++first_free;
     }
-    if (first_free_ == count_ && !claim_chunk(journal)) {
+    if (first_free == count && !claim(journal, from, to)) {
         return nullptr;
     }
-    Chunk* chunk = &chunks_[first_free_];
+    Chunk* chunk = &chunks[first_free];
     uint32_t bit = static_cast<uint32_t>(__builtin_ctzll(chunk->free));
     chunk->free &= chunk->free - 1;
     return journal.zone().flights(chunk->number) + bit;
 }
 
+/** False where the chunk is not of this part. */
+template <uint32_t kMost>
+bool Flights::Part<kMost>::give_back(const Journal& journal, uint32_t number, uint64_t bit) {
+    for (uint32_t i = 0; i < count; ++i) {
+        if (chunks[i].number != number) {
+            continue;
+        }
+        chunks[i].free |= bit;
+        first_free = first_free < i ? first_free : i;
+        // The last chunk goes back to all when it is empty; one is kept.
+        while (count > 1 && chunks[count - 1].free == ~uint64_t{0}) {
+            --count;
+            journal.zone().chunk_owner(chunks[count].number)->store(0);
+            first_free = first_free < count ? first_free : count - 1;
+        }
+        return true;
+    }
+    return false;
+}
+
+FlightRecord* Flights::reserve(const Journal& journal, bool is_known) {
+    uint32_t all = journal.zone().sizes().flight_chunks;
+    uint32_t common = all - all / 4;
+    FlightRecord* record = common_.take(journal, 0, common);
+    return record == nullptr && is_known ? for_known_.take(journal, common, all) : record;
+}
+
 void Flights::give_back(const Journal& journal, FlightRecord* record) {
     uint64_t index = static_cast<uint64_t>(record - journal.zone().flights(0));
     uint32_t number = static_cast<uint32_t>(index / kFlightsPerChunk);
-    for (uint32_t i = 0; i < count_; ++i) {
-        if (chunks_[i].number != number) {
-            continue;
-        }
-        chunks_[i].free |= uint64_t{1} << (index % kFlightsPerChunk);
-        first_free_ = first_free_ < i ? first_free_ : i;
-        // The last chunk goes back to all when it is empty; one is kept.
-        while (count_ > 1 && chunks_[count_ - 1].free == ~uint64_t{0}) {
-            --count_;
-            journal.zone().chunk_owner(chunks_[count_].number)->store(0);
-            first_free_ = first_free_ < count_ ? first_free_ : count_ - 1;
-        }
-        return;
+    uint64_t bit = uint64_t{1} << (index % kFlightsPerChunk);
+    if (!common_.give_back(journal, number, bit)) {
+        for_known_.give_back(journal, number, bit);
     }
 }
 

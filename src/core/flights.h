@@ -12,25 +12,36 @@ class Flights {
 public:
     /**
      * A free record for one request, nullptr where the zone has no more. It is taken once a tag is
-     * written into it through the journal.
+     * written into it through the journal. The last quarter of the zone's records is for keys that
+     * are known (served_keys.h).
      */
-    FlightRecord* reserve(const Journal& journal);
+    FlightRecord* reserve(const Journal& journal, bool is_known);
 
     /** Gives back a record that reserve() gave and whose tag is 0 (again). */
     void give_back(const Journal& journal, FlightRecord* record);
 
 private:
-    bool claim_chunk(const Journal& journal);
-
-    static constexpr uint32_t kMaxChunks = 16384;  // a million requests in flight in one process
-
     struct Chunk {
         uint32_t number;
         uint64_t free;  // one bit for each record
     };
-    Chunk chunks_[kMaxChunks];
-    uint32_t count_;
-    uint32_t first_free_;  // no chunk before this one has a free record
+
+    /** Chunks from one part of the zone. */
+    template <uint32_t kMost>
+    struct Part {
+        Chunk chunks[kMost];
+        uint32_t count;
+        uint32_t first_free;  // no chunk before this one has a free record
+
+        /** `from` to before `to`: the zone's chunks that belong to the part. */
+        FlightRecord* take(const Journal& journal, uint32_t from, uint32_t to);
+        bool claim(const Journal& journal, uint32_t from, uint32_t to);
+        bool give_back(const Journal& journal, uint32_t number, uint64_t bit);
+    };
+
+    // A million requests in flight in one process.
+    Part<12288> common_;
+    Part<4096> for_known_;
 };
 
 /** Ends one request in flight: takes it off its entry's count and frees the record. */

@@ -251,7 +251,7 @@ void acknowledge(const LedgerEntry& entry, const Telling& telling, const State& 
     bool refused = locked.used()->head.refused;
     *locked.used() = theirs;
     locked.used()->head.refused = refused;
-    charge_any(entry.limit, locked.used(), later);
+    charge_used(entry.limit, locked.used(), later);
     locked.store_used(shared_now(entry.access->journal.zone(), now));
 }
 

@@ -27,7 +27,6 @@ Amount charge_tokens(Journal* journal, const Settlement& settlement, const Home&
     OtherPeriods others{};
     if (may_have_others(journal->zone(), settlement)) {
         others = find_other_periods(home, limit.variant);
-        count_in(others, journal, limit, settlement.tokens, now);
     }
     if (present) {
         load_state(cell, *home.geometry, &state);
@@ -41,14 +40,16 @@ Amount charge_tokens(Journal* journal, const Settlement& settlement, const Home&
         store_tag(journal, cell, home.tag);
     }
     advance(limit, &state, now);
-    // The others have these tokens already: an entry that begins takes over their count.
-    Amount most = present ? 0 : most_used(others, limit, now);
-    charge_any(limit, &state, most != 0 ? most : settlement.tokens);
+    if (!present) {
+        charge_any(limit, &state, most_used(others, limit, now));
+    }
+    charge_used(limit, &state, settlement.tokens);
     Amount taken = used(limit, state);
     state.head.policy = settlement.policy & 0xff;
     state.head.spent = taken >= limit.capacity;
     state.head.refused = state.head.refused && state.head.spent;
     store_state(journal, cell, *home.geometry, state);
+    count_in(others, journal, limit, settlement.tokens, now);
     if (settlement.after != nullptr) {
         *settlement.after = state;
     }

@@ -19,6 +19,8 @@ constexpr Millis kMaxTime = Millis{1} << 52;
 constexpr Millis kMaxMonotonic = Millis{1} << 38;  // what a token bucket's state has room for
 constexpr int64_t kMaxWindowSeconds = int64_t{372} * 24 * 3600;  // twelve months of 31 days
 
+constexpr uint64_t kMaxSlotDuration = uint64_t{1} << 40;  // more than a day in 16ths of a ms
+
 bool is_time(int64_t time) {
     return time >= 0 && time <= kMaxTime;
 }
@@ -41,7 +43,7 @@ bool is_sound(const StateFileHead& head) {
 bool is_sound(const PolicyPart& part) {
     const PolicyRecord& record = *reinterpret_cast<const PolicyRecord*>(part.record);
     if (part.number > kMaxPolicies || record.name_size == 0 || record.name_size > kMaxPolicyName ||
-        !is_sound(record.slowest)) {
+        record.slot_duration.load() > kMaxSlotDuration || !is_sound(record.slowest)) {
         return false;
     }
     for (uint32_t i = 0; i < kMaxKnownLimits; ++i) {

@@ -34,8 +34,10 @@ ZoneLayout layout_of(const ZoneSizes& sizes) {
     layout.tallies = layout.journals + round_up(sizeof(JournalData) * kMaxProcesses);
     layout.chunk_owners = layout.tallies + round_up(sizeof(uint64_t) * kMaxProcesses);
     layout.flights = layout.chunk_owners + round_up(sizeof(uint32_t) * sizes.flight_chunks);
-    layout.small =
+    layout.served_keys =
         layout.flights + round_up(sizeof(FlightRecord) * kFlightsPerChunk * sizes.flight_chunks);
+    layout.small =
+        layout.served_keys + round_up(sizeof(uint32_t) * kFlightsPerChunk * sizes.flight_chunks);
     // Buckets do not straddle more lines, nor pages, than they must.
     layout.small = (layout.small + 1023) / 1024 * 1024;
     layout.wide = layout.small + sizes.small_buckets * kSmall.bucket_bytes;

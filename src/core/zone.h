@@ -20,7 +20,7 @@
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 7;
+constexpr uint32_t kLayoutVersion = 8;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
@@ -184,7 +184,9 @@ struct ZoneHeader {
     std::atomic<int64_t> next_sample_at;   // monotonic: of the history
     std::atomic<uint32_t> overrides;       // places of them that are looked at
     std::atomic<int64_t> next_save_at;     // monotonic: of the state file
-    std::atomic<uint32_t> save_failed;     // which has been said
+    std::atomic<uint32_t> save_failed;     // the last time, which has been said
+    std::atomic<uint64_t> save_failures;
+    std::atomic<int64_t> saved_at;  // by the wall clock; 0: not since the zone was made
 };
 
 /** Where the parts lie, in bytes from the zone's start. */
@@ -201,6 +203,7 @@ struct ZoneLayout {
     size_t tallies;  // int64_t each: entries that a process number has made, less those it removed
     size_t chunk_owners;  // uint32_t each: number of the process that has the chunk, or 0
     size_t flights;
+    size_t served_keys;  // uint32_t each: as many as there are records (served_keys.h)
     size_t small;
     size_t wide;
     size_t total;
@@ -263,6 +266,9 @@ public:
     }
     FlightRecord* flights(uint32_t chunk) const {
         return at<FlightRecord>(layout_.flights) + size_t{chunk} * kFlightsPerChunk;
+    }
+    std::atomic<uint32_t>* served_key(uint64_t place) const {
+        return at<std::atomic<uint32_t>>(layout_.served_keys) + place;
     }
     Bucket* bucket(const Geometry& geometry, uint64_t index) const {
         char* base = is_small(geometry) ? small_ : wide_;

@@ -82,6 +82,7 @@ bool charge_policies(ngx_http_request_t* r, RequestContext* context, const Token
             Amount tokens = again ? 0 : weigh(used, *read_weights(r, part.policy));
             State after{};
             settle_charge(&one->charges[i], tokens, now, &after);
+            note_if_served(*r, one->charges[i]);
             count_used(one->charges[i], part, again ? TokenCounts() : used, tokens, now);
             if (one->flights != nullptr && one->flights[i] != nullptr) {
                 // What is still to be told of it would count twice.

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "core/report.h"
+#include "core/served_keys.h"
 #include "core/shared_clock.h"
 #include "nginx/shared_decision.h"
 #include "nginx/shared_flights.h"
@@ -20,6 +21,17 @@ inline void learn_duration(const Charge& charge, Millis since) {
     PolicyRecord* record = charge.access->journal.zone().policy(charge.policy);
     learn_slot_duration(&record->slot_duration, now_by_nginx().monotonic - since);
 }
+
+}  // namespace
+
+void note_if_served(const ngx_http_request_t& r, const Charge& charge) {
+    ngx_uint_t status = r.headers_out.status;
+    if (status >= NGX_HTTP_OK && status < NGX_HTTP_BAD_REQUEST) {
+        note_served(charge.access->journal.zone(), hash_of(charge));
+    }
+}
+
+namespace {
 
 /** Ends what the request had in flight, when nginx frees the request. */
 __attribute__((hot)) void clean_up(void* data) noexcept {
@@ -40,6 +52,7 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
                 charge->access->journal.is_open()) {
                 if (charge->verdict == Verdict::kPassed) {
                     learn_duration(*charge, one->now.monotonic);
+                    note_if_served(*context->request, *charge);
                 }
                 if (charge->flight != nullptr) {
                     end_flight(charge->access, charge->flight);
@@ -137,6 +150,7 @@ __attribute__((hot)) Evaluation* make_context(ngx_http_request_t* r, ngx_uint_t 
     made->latest = nullptr;
     made->refusal_status = 0;
     made->in_flight = false;
+    made->request = r->main;
     made->tokens = nullptr;
     r->pool->cleanup = &made->cleanup;
     ngx_http_set_ctx(r, made, ngx_http_ai_limit_module);

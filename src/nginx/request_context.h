@@ -32,9 +32,10 @@ struct Evaluation {
 struct RequestContext {
     ngx_pool_cleanup_t cleanup;  // by which it is found again, and ended with the request
     Evaluation* latest;
-    ngx_uint_t refusal_status;  // 0 where the request was not refused
-    bool in_flight;             // a concurrency policy took part
-    TokenContext* tokens;       // what its body and its answer say; nullptr where nobody asked
+    ngx_uint_t refusal_status;    // 0 where the request was not refused
+    bool in_flight;               // a concurrency policy took part
+    ngx_http_request_t* request;  // the main one
+    TokenContext* tokens;         // what its body and its answer say; nullptr where nobody asked
 };
 
 /** Looks for the context of a request that was redirected, which clears nginx's own pointers to it.
@@ -67,6 +68,9 @@ inline bool is_refused_undecided(const RequestContext& context) {
     const Evaluation* latest = context.latest;
     return latest != nullptr && latest->refused && latest->count == 0;
 }
+
+/** Notes that the charge's key is one whose requests are served, if this one was. */
+void note_if_served(const ngx_http_request_t& r, const Charge& charge);
 
 /** Whether a dry run alone kept the decision from refusing. */
 bool would_refuse(const Evaluation& one);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/eviction.h"
+#include "core/served_keys.h"
 #include "random.h"
 #include "zone_memory.h"
 
@@ -427,6 +428,34 @@ TEST(Flights, AreAsManyAsTheZoneHasRecordsAndAreUsedAgain) {
             ASSERT_EQ(f.used(slots, i), 0u);
         }
     }
+}
+
+/** Made-up keys, however many, leave records to keys whose requests were served before. */
+TEST(Flights, AreKeptForKeysThatAreKnown) {
+    Fixture f({512, 0, 8}, OnFull::kReject);
+    ZonePolicy slots = f.policy("slots", Algorithm::kConcurrency, 2);
+    constexpr uint64_t kKnown = 0xfeed'0000'0000'0001;
+    note_served(f.zone, kKnown);
+    std::vector<FlightRecord*> made_up;
+    for (uint64_t i = 1; i <= 1000; ++i) {
+        Request request(f.user);
+        if (request.charge(slots, i * 0x9E3779B97F4A7C15).admit(kNow)) {
+            made_up.push_back(request[0].flight);
+        }
+    }
+    ASSERT_EQ(made_up.size(), 6u * kFlightsPerChunk);
+    Request first(f.user);
+    Request second(f.user);
+    ASSERT_TRUE(first.charge(slots, kKnown).admit(kNow));
+    ASSERT_TRUE(second.charge(slots, kKnown).admit(kNow));
+    EXPECT_FALSE(Request(f.user).charge(slots, kKnown).admit(kNow)) << "it has two slots";
+    for (const Request* request : {&first, &second}) {
+        end_flight(f.user.access(), (*request)[0].flight);
+    }
+    for (FlightRecord* record : made_up) {
+        end_flight(f.user.access(), record);
+    }
+    EXPECT_EQ(flights_in(f.zone), 0u);
 }
 
 TEST(ADecision, ChargesAllOrNoneWhateverRefuses) {
