@@ -208,5 +208,5 @@ sub post_status {
 # How many requests of a policy Redis knows to be under way.
 sub in_flight {
     my ($policy) = @_;
-    return sum0(map { $redis->command('ZCARD', $_) } @{$redis->command('KEYS', "*:$policy:flights")});
+    return sum0(map { $redis->command('ZCARD', $_) } @{$redis->command('KEYS', "*:$policy*:flights")});
 }

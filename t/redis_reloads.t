@@ -186,7 +186,7 @@ sub open_gate {
 # How many requests of a policy Redis knows to be under way.
 sub in_flight {
     my ($policy) = @_;
-    return sum0(map { $redis->command('ZCARD', $_) } @{$redis->command('KEYS', "*:$policy:flights")});
+    return sum0(map { $redis->command('ZCARD', $_) } @{$redis->command('KEYS', "*:$policy*:flights")});
 }
 
 sub wait_until_landed {
@@ -197,6 +197,7 @@ sub wait_until_landed {
 # What Redis says is used of a token bucket.
 sub used {
     my ($policy, $key) = @_;
+    $policy .= ':t' if $policy eq 'tokens';
     my $hash = substr encode_base64(substr(sha256($key), 0, 16), ''), 0, 22;
     my $script = 'local s = redis.call("GET", KEYS[1]) return s and cmsgpack.unpack(s)[3] or 0';
     return $redis->command('EVAL', $script, 1, "ai_limit:{$hash}:$policy");

@@ -110,10 +110,10 @@ sub test_seen {
     is_deeply [lines_with($_, $debug->error_log)], [], 'a debug log: no prompt and no password' for PROMPT, "pass'word";
     like $nginx->error_log, qr/key: "sk-t…6789"/, 'a refusal shows a part of the key';
 
-    is_deeply [grep { !m{^ai_limit:\{[A-Za-z0-9+/]{22}\}:\w+(?::flights)?$} } @keys], [], 'keys are hashed';
-    is_deeply [sort map { s/.*\}://r } @keys], [sort qw(client model raw refuses slots:flights tokens tokens:flights windows windows:flights)],
+    is_deeply [grep { !m{^ai_limit:\{[A-Za-z0-9+/]{22}\}:\w+(?::t)?(?::flights)?$} } @keys], [], 'keys are hashed';
+    is_deeply [sort map { s/.*\}://r } @keys], [sort qw(client model raw refuses slots:flights tokens:t tokens:t:flights windows:t windows:t:flights)],
         'each policy has one, and another for what is in flight';
-    my %most = (client => 86_400 * 9 / 8, raw => 86_400, model => 60, refuses => 3600, tokens => 31 * 86_400, windows => 86_400 * 9 / 8);
+    my %most = (client => 86_400 * 9 / 8, raw => 86_400, model => 60, refuses => 3600, 'tokens:t' => 31 * 86_400, 'windows:t' => 86_400 * 9 / 8);
     my @lasting = grep { my $name = s/.*\}://r; my $ttl = $redis->command('PTTL', $_); $ttl == -1 || $ttl > 1000 * ($most{$name} // 30) } @keys;
     is_deeply \@lasting, [], 'each ends by itself, when nothing is left to know';
     $_->stop for $nginx, $debug;
@@ -132,7 +132,7 @@ sub test_rights {
     my $nginx = start_nginx($redis->url . ' user=limiter password=the-secret');
     my $stream = use_everything($nginx);
     # A killed worker's.
-    my ($flights) = grep { /:tokens:flights$/ } @{$redis->command('KEYS', '*')};
+    my ($flights) = grep { /:tokens:t:flights$/ } @{$redis->command('KEYS', '*')};
     $redis->command('ZADD', $flights, 1, 'dead-1:7');
     is post($nginx->port, '/v1/chat/completions', $body, @client)->{status}, 200, 'a lease that is over is no hindrance';
     my $used = sub { my %calls = $redis->command('INFO', 'commandstats') =~ /^cmdstat_(\S+?):calls=(\d+)/mg; return \%calls };

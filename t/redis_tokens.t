@@ -128,7 +128,7 @@ sub scores {
     my %scores;
     for my $key (keys_like('*flights*')) {
         my %by_member = @{$redis->command('ZRANGE', $key, 0, -1, 'WITHSCORES')};
-        $scores{$key =~ s/.*:([^:]+):flights$/$1/r} = \%by_member;
+        $scores{$key =~ s/.*\}:(\w+?)(?::t)?:flights$/$1/r} = \%by_member;
     }
     return ($seconds * 1000, \%scores);
 }

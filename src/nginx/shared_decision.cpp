@@ -78,8 +78,8 @@ bool add_charge(SharedDecision* decision, Charge* charge, const Part& part) {
         shared->member = flight->member;
         decision->flights[i] = flight;
     }
-    size_t size =
-        write_redis_key(view(redis->servers.prefix), decision->hash, view(part.policy->name), text);
+    size_t size = write_redis_key(view(redis->servers.prefix), decision->hash,
+                                  view(part.policy->name), charge->limit->measure, text);
     shared->key = {text, size};
     if (decision->flights[i] != nullptr) {
         decision->flights[i]->key = shared->key;

@@ -89,7 +89,8 @@ ngx_int_t look_in_redis(ngx_http_request_t* r, std::string_view policy, std::str
     if (name == nullptr || !hash_key_for_redis(key, hash, &hashed)) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    asked->key = {name, write_redis_key(view(redis->servers.prefix), hashed, policy, name)};
+    asked->key = {name, write_redis_key(view(redis->servers.prefix), hashed, policy,
+                                        asked->limit->measure, name)};
     RedisClient* client = redis->router.client_for(slot_of(asked->key));
     if (client == nullptr || !client->is_there()) {
         return NGX_DECLINED;

@@ -370,7 +370,8 @@ void see_to(RedisConf* redis, Charge* charge, const Part& part) {
         return;
     }
     char key[kMaxRedisKey];
-    size_t size = write_redis_key(view(redis->servers.prefix), hash, view(part.policy->name), key);
+    size_t size = write_redis_key(view(redis->servers.prefix), hash, view(part.policy->name),
+                                  charge->limit->measure, key);
     KeyNews* news = make_news(redis, entry_of(*ledger, *charge), {key, size});
     if (news == nullptr) {
         return;

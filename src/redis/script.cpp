@@ -17,9 +17,19 @@ local clock = call('TIME')
 local now = clock[1] * 1000 + floor(clock[2] / 1000)
 local args = {cmsgpack.unpack(ARGV[2] or '')}
 
+-- What is used once an amount is added: a debt is at most 100 times the limit, and less is never made
+-- of what is there. A negative amount is given back.
+local function add_within(used, amount, capacity)
+    if amount < 0 then
+        return max(used + amount, 0)
+    end
+    local most = capacity > 0 and min(101 * capacity, 1000000000000) or 1000000000000
+    return max(used, min(used + amount, most))
+end
+
 -- An algorithm: the number and the size of its state, where the fields begin that are told;
 -- fresh(): the state of a key that was never seen; advance(): what time gives back;
--- used(); add() uses an amount, or gives it back where it is negative;
+-- used(); add(state, amount, capacity) uses an amount, or gives it back where it is negative;
 -- until_back(): a time, not too short, in which all is back.
 
 local function token_bucket()
@@ -64,9 +74,11 @@ local function token_bucket()
             local elapsed = max(now - at, 0)
             local left, remainder = 0, 0
             if elapsed < fills_in or used > capacity then
-                local fraction = state[5]
-                if state[6] ~= refill_millis or fraction >= refill_millis then
+                local fraction, parts = state[5], state[6]
+                if fraction >= parts then
                     fraction = 0
+                elseif parts ~= refill_millis then
+                    fraction = divide(fraction, refill_millis, 0, parts)
                 end
                 local back, rest = divide(elapsed, refill_amount, fraction, refill_millis)
                 if back < used then
@@ -80,8 +92,8 @@ local function token_bucket()
             return state[3]
         end,
 
-        add = function(state, amount)
-            state[3] = min(max(state[3] + amount, 0), 1000000000000)
+        add = function(state, amount, capacity)
+            state[3] = add_within(state[3], amount, capacity)
         end,
 
         until_back = function(state, refill_amount, refill_millis)
@@ -111,6 +123,14 @@ local function sliding_window()
         end
     end
 
+    local function used(state)
+        local sum = 0
+        for slot = 5, 13 do
+            sum = sum + state[slot]
+        end
+        return sum
+    end
+
     return {
         number = 2, size = 13, told_from = 4,
 
@@ -130,18 +150,13 @@ local function sliding_window()
             end
         end,
 
-        used = function(state)
-            local sum = 0
-            for slot = 5, 13 do
-                sum = sum + state[slot]
-            end
-            return sum
-        end,
+        used = used,
 
-        add = function(state, amount)
+        add = function(state, amount, capacity)
             local newest = state[4]
             if amount >= 0 then
-                local slot = newest % 9 + 5
+                local slot, before = newest % 9 + 5, used(state)
+                amount = add_within(before, amount, capacity) - before
                 state[slot] = min(state[slot] + amount, MOST_IN_SLOT)
                 return
             end
@@ -200,8 +215,8 @@ local function fixed_window()
             return state[3]
         end,
 
-        add = function(state, amount)
-            state[3] = min(max(state[3] + amount, 0), 1000000000000)
+        add = function(state, amount, capacity)
+            state[3] = add_within(state[3], amount, capacity)
         end,
 
         until_back = function(state)
@@ -301,7 +316,7 @@ local function count_held(flights, state)
 end
 
 -- What is held by those whose lease is over, or by nobody any more, is used. True where it changed.
-local function collect(flights, state, algorithm, is_found)
+local function collect(flights, state, algorithm, capacity)
     local first = ask('ZRANGE', flights, 0, 0, 'WITHSCORES')
     local over = state[2]
     if first[1] then
@@ -316,7 +331,7 @@ local function collect(flights, state, algorithm, is_found)
     end
     if over > 0 then
         state[2] = max(state[2] - over, 0)
-        algorithm.add(state, over)
+        algorithm.add(state, over, capacity)
     end
     return over > 0
 end
@@ -333,7 +348,7 @@ local function weigh_state(charge, arg, capacity)
     if not charge.flights then
         return algorithm.used(state), cost
     end
-    if collect(charge.flights, state, algorithm, is_found) then
+    if collect(charge.flights, state, algorithm, capacity) then
         charge.is_changed = true
     end
     -- Something must be left even where nothing is to be held.
@@ -363,7 +378,7 @@ local function conclude(charge, is_charged, lease)
         if charge.flights then
             take_off(charge, lease)
         else
-            algorithm.add(state, charge.cost)
+            algorithm.add(state, charge.cost, charge.capacity)
         end
     end
     if algorithm and (charge.is_changed or is_charged and charge.cost > 0) then
@@ -396,7 +411,7 @@ local function take()
         -- All fields at once: a table that grows is made several times.
         local charge = {
             key = KEYS[key], member = member, flights = member ~= '' and KEYS[key + 1],
-            algorithm = algorithm_of(args[arg]), cost = args[arg + 2], fits = nil,
+            algorithm = algorithm_of(args[arg]), cost = args[arg + 2], capacity = capacity, fits = nil,
             state = nil, count = nil, is_there = nil, is_changed = nil, p1 = nil, p2 = nil,
         }
         local weigh = charge.algorithm and weigh_state or weigh_flights
@@ -451,7 +466,7 @@ local function settle()
                 elseif flights then
                     count_held(flights, state)
                 end
-                algorithm.add(state, amount)
+                algorithm.add(state, amount, args[arg + 4])
             end
             -- The lease is not known here; what is held can be counted anew.
             save(state_key, state, algorithm, is_there, 60000, p1, p2)
@@ -476,11 +491,11 @@ end
 
 -- Adds what a node has counted to the state. `theirs` is what that node knows, `untold` of it what it
 -- has not heard back of. The rest is more than was known here only where Redis has lost something.
-local function add_news(state, theirs, algorithm, news, untold)
+local function add_news(state, theirs, algorithm, capacity, news, untold)
     local before = algorithm.used(state)
     local is_over = theirs and algorithm.is_calendar and algorithm.used(theirs) == 0
     if not is_over then
-        algorithm.add(state, news)
+        algorithm.add(state, news, capacity)
     end
     if theirs and algorithm.used(theirs) - untold > before then
         theirs[2] = state[2]
@@ -508,7 +523,7 @@ local function hear()
         end
         local life, counted, acknowledged = args[arg + 7], args[arg + 8], args[arg + 9]
         local news, is_new = news_of(ask('HGET', nodes, node), life, counted, acknowledged)
-        state = add_news(state, theirs, algorithm, news, counted - acknowledged)
+        state = add_news(state, theirs, algorithm, capacity, news, counted - acknowledged)
         if is_new then
             call('HSET', nodes, node, string.format('%.0f:%.0f', life, counted))
             call('PEXPIRE', nodes, 60000)

@@ -141,7 +141,7 @@ void add_seed(const Limit& limit, const State& state, const Zone& zone, MessageP
         Millis at = to_shared_wall(zone, level.at);
         packed.array(6);
         add_numbers({1, 0, level.used, static_cast<uint64_t>(at),
-                     token_bucket::fraction_of(limit, level), limit.refill_millis},
+                     token_bucket::parts_of(limit, level), limit.refill_millis},
                     &packed);
     } else if (limit.algorithm == Algorithm::kSlidingWindow) {
         packed.array(4 + kSubWindows + 1);
@@ -236,7 +236,7 @@ void read_token_bucket(const Counted& counted, PackedNumbers* numbers, State* st
     level.at = std::max(to_shared_monotonic(*counted.zone, at), Millis{0});
     uint64_t remainder = numbers->next(kAnyTime);
     bool same = numbers->next(kAnyTime) == limit.refill_millis && remainder < limit.refill_millis;
-    level.remainder = same ? remainder : 0;
+    level.fraction = same ? token_bucket::to_fraction(remainder, limit.refill_millis) : 0;
     level.rate = limit.rate_number;
     state->pair = token_bucket::pack(level, counted.policy, false);
 }
@@ -316,7 +316,7 @@ void forget_key_hashing() {
 }
 
 size_t write_redis_key(std::string_view prefix, const KeyHash& hash, std::string_view policy,
-                       char* out) {
+                       Measure measure, char* out) {
     char* at = out;
     const auto add = [&](std::string_view part) {
         std::memcpy(at, part.data(), part.size());
@@ -327,6 +327,9 @@ size_t write_redis_key(std::string_view prefix, const KeyHash& hash, std::string
     add({hash.text, kKeyHashLength});
     add("}:");
     add(policy);
+    if (measure == Measure::kTokens) {
+        add(":t");
+    }
     return static_cast<size_t>(at - out);
 }
 
@@ -381,7 +384,7 @@ void write_settle(const SharedFlight& flight, Amount tokens, const State& known,
     arguments->number(1);
     add_kind(flight.limit, arguments);
     add_member(flight.member, is_tokens(flight.limit), flight.held, arguments);
-    add_numbers({flight.held, tokens, flight.limit.capacity}, arguments);
+    add_numbers({flight.held, std::min(tokens, kMaxAmount), flight.limit.capacity}, arguments);
     add_limit(flight.limit, shared_now(zone, now).wall, arguments);
     add_seed(flight.limit, known, zone, arguments);
     command->packed_word(*arguments);

@@ -37,7 +37,7 @@ struct SharedFlight {
 /** The longest of keys, without the part of it that the configuration chooses. */
 constexpr size_t kKeyHashLength = 22;
 constexpr size_t kMaxRedisPrefix = 64;
-constexpr size_t kMaxRedisKey = kMaxRedisPrefix + kKeyHashLength + kMaxPolicyName + 4;
+constexpr size_t kMaxRedisKey = kMaxRedisPrefix + kKeyHashLength + kMaxPolicyName + 6;
 
 /** Stands for a policy's key in Redis. */
 struct KeyHash {
@@ -52,10 +52,12 @@ void forget_key_hashing();
 
 /**
  * Writes the key of Redis for a policy's key: `prefix:{hash}:policy`, where the braces let a
- * cluster keep all policies of one key together. At most kMaxRedisKey characters; returns how many.
+ * cluster keep all policies of one key together. `:t` behind it tells tokens from requests, so that
+ * policies of one name share no count where one nginx counts tokens and another requests. At most
+ * kMaxRedisKey characters; returns how many.
  */
 size_t write_redis_key(std::string_view prefix, const KeyHash& hash, std::string_view policy,
-                       char* out);
+                       Measure measure, char* out);
 
 /** For a member, until when Redis holds it without hearing of it again. */
 constexpr Millis kLease = 15'000;

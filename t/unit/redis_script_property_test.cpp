@@ -79,7 +79,7 @@ public:
         Weighed weighed;
         weighed.state = at(now);
         weighed.held = present ? held - std::min(held, amount_held) : sum_of_flights();
-        charge_any(limit, &weighed.state, amount);
+        charge_used(limit, &weighed.state, amount);
         keep(weighed);
     }
 
@@ -134,7 +134,7 @@ private:
             over = land_all(now);
         }
         weighed->held -= std::min(weighed->held, over);
-        charge_any(limit, &weighed->state, over);
+        charge_used(limit, &weighed->state, over);
         weighed->changed = over != 0;
     }
 };
@@ -148,8 +148,8 @@ std::vector<int64_t> told(const Reference& key, const Reference::Weighed& weighe
     switch (key.limit.algorithm) {
         case Algorithm::kTokenBucket: {
             const token_bucket::Level level = token_bucket::unpack(weighed.state.pair);
-            add(weighed.held, level.used, level.at + kBegin - kDay, level.remainder,
-                key.limit.refill_millis);
+            add(weighed.held, level.used, level.at + kBegin - kDay,
+                token_bucket::parts_of(key.limit, level), key.limit.refill_millis);
             break;
         }
         case Algorithm::kSlidingWindow:
