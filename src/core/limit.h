@@ -5,7 +5,7 @@
 
 namespace ai_limit {
 
-/** A rate_number that no two rates share: what it left unfinished is forgotten. */
+/** The rate_number of all rates that came too late to get one of their own. */
 constexpr uint8_t kNoRateNumber = 15;
 
 /** A key has at most so many entries for limits of different periods (period_entries.h). */
@@ -36,8 +36,8 @@ struct Limit {
 
     // token_bucket: refill_amount come back every refill_millis; an empty bucket is full after
     // `fills_in`.
-    // `rate_number` tells apart the refill_millis that a policy has had (policies.h), 0 before it
-    // is known.
+    // `rate_number` tells which refill_millis of the policy's an entry was counted by
+    // (likely_limit.h), 0 before it is known.
     uint64_t refill_amount;
     uint64_t refill_millis;
     Millis fills_in;

@@ -9,7 +9,8 @@ namespace ai_limit {
 /** The longest period that a rate may name: 366 days. */
 constexpr Millis kMaxPeriod = Millis{366} * 24 * 3600 * 1000;
 
-/** Every `refill_millis` is below this, so that a state has room for its remainder. */
+/** Every `refill_millis` is below this, so that a state has room for its fraction (token_bucket.h).
+ */
 constexpr uint64_t kMaxRefillMillis = uint64_t{1} << 36;
 
 /**

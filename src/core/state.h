@@ -15,7 +15,7 @@ namespace ai_limit {
 /** A token bucket, packed; token_bucket.h tells what its fields mean. */
 struct TokenBucketState {
     uint64_t policy : 8, spent : 1, refused : 1, used : 40, rate : 4, at_high : 10;
-    uint64_t remainder : 36, at_low : 28;
+    uint64_t fraction : 36, at_low : 28;
 };
 
 /**

@@ -11,25 +11,43 @@ namespace ai_limit::token_bucket {
 
 /**
  * `used` of the bucket are missing at the time `at` (monotonic milliseconds, 38 bits: 8 years of
- * uptime), but for `remainder` / refill_millis of one, which has come back already; that was under
- * the rate of number `rate`, and counts under no other.
+ * uptime), but for `fraction` / 2^36 of one, which has come back already. `rate` is the number of
+ * the rate that this was last calculated by.
+ *
+ * Under a rate, what has come back is a multiple of 1 / refill_millis. Its binary fraction is
+ * rounded up, which the multiple is found again by: refill_millis is below 2^36. So the same rate
+ * loses nothing, however many rates a key has; a change of the rate rounds down to a multiple of
+ * the new one's, and gives at most 2^-36 too much.
  */
 struct Level {
     Amount used;
     Millis at;
-    uint64_t remainder;
+    uint64_t fraction;
     uint32_t rate;
 };
 
-/** Bits of `at` that share a word with the remainder. */
-constexpr unsigned kLowTimeBits = 28;
+constexpr unsigned kFractionBits = 36;
+static_assert(kMaxRefillMillis == uint64_t{1} << kFractionBits);
+
+/** Bits of `at` that share a word with the fraction. */
+constexpr unsigned kLowTimeBits = 64 - kFractionBits;
+
+/** `parts` / refill_millis of one, which is less than one, as a binary fraction, rounded up. */
+inline uint64_t to_fraction(uint64_t parts, uint64_t refill_millis) {
+    __extension__ typedef unsigned __int128 Wide;
+    if (parts >> kLowTimeBits == 0) {
+        return ((parts << kFractionBits) + refill_millis - 1) / refill_millis;
+    }
+    return static_cast<uint64_t>(((Wide{parts} << kFractionBits) + refill_millis - 1) /
+                                 refill_millis);
+}
 
 inline Level unpack(const StatePair& pair) {
     constexpr uint64_t kAmountMask = (uint64_t{1} << 40) - 1;
-    constexpr uint64_t kRemainderMask = (uint64_t{1} << 36) - 1;
+    constexpr uint64_t kFractionMask = (uint64_t{1} << kFractionBits) - 1;
     return {pair.first >> kUsedShift & kAmountMask,
-            static_cast<Millis>(pair.first >> 54 << kLowTimeBits | pair.second >> 36),
-            pair.second & kRemainderMask, static_cast<uint32_t>(pair.first >> 50 & 15)};
+            static_cast<Millis>(pair.first >> 54 << kLowTimeBits | pair.second >> kFractionBits),
+            pair.second & kFractionMask, static_cast<uint32_t>(pair.first >> 50 & 15)};
 }
 
 /** All fields; of the head, the policy's number and whether it is spent. */
@@ -37,13 +55,13 @@ inline StatePair pack(const Level& level, uint32_t policy, bool spent) {
     uint64_t at = static_cast<uint64_t>(level.at);
     return {(policy & 0xff) | uint64_t{spent} << kSpentShift | level.used << kUsedShift |
                 uint64_t{level.rate} << 50 | at >> kLowTimeBits << 54,
-            level.remainder | at << 36};
+            level.fraction | at << kFractionBits};
 }
 
-/** What has come back of the next one, in parts of 1 / refill_millis. */
-inline uint64_t fraction_of(const Limit& limit, const Level& level) {
-    bool same = level.rate == limit.rate_number && limit.rate_number != kNoRateNumber;
-    return same && level.remainder < limit.refill_millis ? level.remainder : 0;
+/** What has come back of the next one, in parts of 1 / refill_millis: less than refill_millis. */
+inline uint64_t parts_of(const Limit& limit, const Level& level) {
+    __extension__ typedef unsigned __int128 Wide;
+    return static_cast<uint64_t>(Wide{level.fraction} * limit.refill_millis >> kFractionBits);
 }
 
 /**
@@ -54,20 +72,20 @@ inline bool advance_quickly(const Limit& limit, Level* level, Millis now) {
     Millis at = level->at > now ? level->at : now;
     Millis elapsed = at - level->at;
     uint64_t used = 0;
-    uint64_t remainder = 0;
+    uint64_t fraction = 0;
     if (elapsed < limit.fills_in || level->used > limit.capacity) {
         uint64_t parts;
         if (__builtin_mul_overflow(static_cast<uint64_t>(elapsed), limit.refill_amount, &parts) ||
-            __builtin_add_overflow(parts, fraction_of(limit, *level), &parts)) {
+            __builtin_add_overflow(parts, parts_of(limit, *level), &parts)) {
             return false;
         }
         uint64_t whole = parts / limit.refill_millis;
         // A mask instead of a branch: nobody can predict which of the keys have come back.
         uint64_t some_is_left = -uint64_t{whole < level->used};
         used = (level->used - whole) & some_is_left;
-        remainder = parts % limit.refill_millis & some_is_left;
+        fraction = to_fraction(parts % limit.refill_millis, limit.refill_millis) & some_is_left;
     }
-    *level = {used, at, remainder, limit.rate_number};
+    *level = {used, at, fraction, limit.rate_number};
     return true;
 }
 
@@ -92,7 +110,7 @@ inline Millis until_back(const Limit& limit, Level level, Amount amount, Millis 
         __builtin_mul_overflow(amount, limit.refill_millis, &parts) || parts >> 62 != 0) {
         return until_back_long(limit, level, amount, now);
     }
-    return static_cast<Millis>((parts - fraction_of(limit, level) + limit.refill_amount - 1) /
+    return static_cast<Millis>((parts - parts_of(limit, level) + limit.refill_amount - 1) /
                                limit.refill_amount);
 }
 

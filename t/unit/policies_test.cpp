@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "random.h"
 #include "zone_memory.h"
 
 namespace ai_limit {
@@ -109,6 +110,48 @@ TEST_F(LimitsOfAPolicy, AreExactHoweverManyThereAre) {
         passed += Request(user).charge(last, 42).admit(later(time)) ? 1 : 0;
     }
     EXPECT_EQ(passed, 83u + 10 * 83u);
+}
+
+TEST_F(LimitsOfAPolicy, AreExactHoweverManyPeriodsTheyHave) {
+    const ZonePolicy policy = add("p", bucket("1r/s", 1), true);
+    ZonePolicy last{};
+    for (int seconds = 61; seconds < 100; ++seconds) {
+        last = note(policy, bucket("17r/" + std::to_string(seconds) + "s"));
+    }
+    uint64_t passed = 0;
+    for (Millis time = 0; time <= 990'000; time += 50) {
+        passed += Request(user).charge(last, 42).admit(later(time)) ? 1 : 0;
+    }
+    EXPECT_EQ(passed, 17u + 10 * 17u);
+}
+
+TEST_F(LimitsOfAPolicy, LoseNothingWhenAKeyChangesBetweenThem) {
+    const ZonePolicy policy = add("p", bucket("1r/s", 1), true);
+    // About as quick as each other, in parts of a millisecond that have nothing in common.
+    const ZonePolicy one = note(policy, bucket("7r/m", 7));
+    const ZonePolicy other = note(policy, bucket("7.000001r/m", 7));
+    uint64_t passed = 0;
+    for (Millis time = 0; time < 100 * kMinute; time += 50) {
+        passed +=
+            Request(user).charge(passed % 2 != 0 ? one : other, 42).admit(later(time)) ? 1 : 0;
+    }
+    EXPECT_GE(passed, 7u + 100 * 7u - 1);
+    EXPECT_LE(passed, 7u + 100 * 7u + 1);
+}
+
+TEST(TokenBucket, FindsThePartsOfAFractionAgain) {
+    Random random(7);
+    for (int i = 0; i < 200'000; ++i) {
+        Limit limit{};
+        limit.refill_millis = random.one_in(3) ? kMaxRefillMillis - random.scaled(1000)
+                                               : random.scaled(kMaxRefillMillis - 1);
+        uint64_t parts =
+            random.one_in(4) ? limit.refill_millis - 1 : random.below(limit.refill_millis);
+        token_bucket::Level level{};
+        level.fraction = token_bucket::to_fraction(parts, limit.refill_millis);
+        ASSERT_LT(level.fraction, uint64_t{1} << token_bucket::kFractionBits);
+        ASSERT_EQ(token_bucket::parts_of(limit, level), parts) << "of " << limit.refill_millis;
+    }
 }
 
 TEST_F(LimitsOfAPolicy, ShareTheFractionThatHasComeBackWhereTheyRefillAlike) {
