@@ -286,7 +286,7 @@ sub config_of {
     $text =~ s/127\.0\.0\.1:6379\b/'127.0.0.1:' . ($redis \/\/= AiLimit::Redis->start)->port/ge;
     $text =~ s/127\.0\.0\.1:700(\d)\b/'127.0.0.1:' . cluster_node($1)->port/ge;
     $text =~ s{\blogs/(error|access)\.log\b}{%%DIR%%/$1.log}g;
-    $text =~ s{\bstate=state/}{state=%%DIR%%/}g;
+    $text =~ s{\bstate=(?:state|/var/lib/nginx/ai_limit)/}{state=%%DIR%%/}g;
     my $user = $> == 0 ? 'user root;' : '';
     return "daemon off; pid %%DIR%%/nginx.pid; $user\n$text";
 }

@@ -168,10 +168,19 @@ SKIP: {
         $nginx->write_config(user => 'nobody nogroup');
         chmod 0755, $nginx->dir, $nginx->dir . '/state';
         is_refused(qr/cannot be saved: nginx's workers must be able to make files in its folder/, 'is said');
+        like $nginx->error_log, qr/\[warn\].*nginx's workers cannot make files in ".*\/state\/", so the state file will not be saved/,
+            'and warned of before';
+        my $api = AiLimit::Api->new($nginx->port);
+        my $state_of = sub { $api->status->{zones}[0]{state} };
+        ok $state_of->()->{failed}, '/status tells';
+        cmp_ok $state_of->()->{failures}, '>=', 1, 'and how often';
+        like get($nginx->port, '/ai_limit/metrics')->{body}, qr/^ai_limit_state_failed\{zone="ai"\} 1$/m, 'so does /metrics';
         statuses('bucket', 'f', 4, '200 200 200 429');
         chown scalar(getpwnam 'nobody'), -1, $nginx->dir . '/state';
         $nginx->wait_for_log(qr/is saved again/);
         ok -s $state, 'until they can';
+        ok !$state_of->()->{failed}, '/status tells that, too';
+        cmp_ok abs(time - $state_of->()->{saved_at}), '<', 60, 'and when it was saved';
         $nginx->kill_all;
         $nginx->launch;
         statuses('bucket', 'f', 1, '429');
@@ -205,6 +214,9 @@ subtest 'mistakes in the configuration' => sub {
     like $said, qr/ai_limit_zone: duplicate parameter "state=y"/, 'two files';
     ($code, $said) = AiLimit::Nginx->check(http => 'ai_limit_zone zone=a:1m state=x; ai_limit_zone zone=b:1m state=x;');
     like $said, qr/ai_limit_zone: another zone has the same file in "state=x"/, 'one file for two zones';
+    ($code, $said) = AiLimit::Nginx->check(http => 'ai_limit_zone zone=a:1m state=/nowhere/at/all;');
+    like $said, qr/ai_limit_zone: no such folder for the file in "state=\/nowhere\/at\/all": make it/, 'no folder';
+    isnt $code, 0, 'which nginx -t refuses';
 };
 
 $nginx->stop;

@@ -86,6 +86,25 @@ void write_evictions(std::string_view metric, const ZoneSnapshot& zone, TextWrit
     write_sample(metric, {"zone", zone.name}, {"kind", "live"}, zone.live_evictions, out);
 }
 
+void write_state_failed(std::string_view metric, const ZoneSnapshot& zone, TextWriter& out) {
+    if (zone.has_state) {
+        write_sample(metric, {"zone", zone.name}, {}, zone.state_failed ? 1 : 0, out);
+    }
+}
+
+void write_state_failures(std::string_view metric, const ZoneSnapshot& zone, TextWriter& out) {
+    if (zone.has_state) {
+        write_sample(metric, {"zone", zone.name}, {}, zone.state_failures, out);
+    }
+}
+
+void write_state_saved(std::string_view metric, const ZoneSnapshot& zone, TextWriter& out) {
+    if (zone.has_state) {
+        uint64_t seconds = static_cast<uint64_t>(zone.state_saved_at) / 1000;
+        write_sample(metric, {"zone", zone.name}, {}, seconds, out);
+    }
+}
+
 }  // namespace
 
 const PolicyMetric kPolicyMetrics[] = {
@@ -119,6 +138,14 @@ const ZoneMetric kZoneMetrics[] = {
     {{"ai_limit_zone_evictions_total", "counter",
       "Entries that made room for others: idle ones had come back completely, live ones counted."},
      write_evictions},
+    {{"ai_limit_state_failed", "gauge",
+      "Whether the zone's state file could not be saved the last time: a restart would forget."},
+     write_state_failed},
+    {{"ai_limit_state_failures_total", "counter", "How often a state file could not be saved."},
+     write_state_failures},
+    {{"ai_limit_state_saved_timestamp_seconds", "gauge",
+      "When the zone's state file was saved last, in seconds since 1970; 0 before the first time."},
+     write_state_saved},
 };
 const size_t kZoneMetricCount = sizeof(kZoneMetrics) / sizeof(kZoneMetrics[0]);
 

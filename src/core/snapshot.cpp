@@ -10,6 +10,9 @@ ZoneSnapshot look_at(const Zone& zone) {
     seen.idle_evictions = header.idle_evictions.load(std::memory_order_relaxed);
     seen.live_evictions = header.live_evictions.load(std::memory_order_relaxed);
     seen.no_room = header.no_room.load(std::memory_order_relaxed);
+    seen.state_failed = header.save_failed.load(std::memory_order_relaxed) != 0;
+    seen.state_failures = header.save_failures.load(std::memory_order_relaxed);
+    seen.state_saved_at = header.saved_at.load(std::memory_order_relaxed);
     return seen;
 }
 

@@ -96,6 +96,19 @@ bool check_overrides(const KnownPolicies& policies, StateParts* in) {
     return false;
 }
 
+bool check_answers(StateParts* in) {
+    AnswerPart part;
+    while (in->take(&part)) {
+        if (part.way == 0) {
+            return true;
+        }
+        if (part.set >= kAnswerSets) {
+            return false;
+        }
+    }
+    return false;
+}
+
 /** A record may name policies that the file does not know: it is left out then. */
 bool check_held(const KnownPolicies& policies, StateParts* in) {
     FlightRecord record;
@@ -164,7 +177,7 @@ bool is_sound(std::string_view file) {
     StateFileHead head;
     KnownPolicies policies;
     return in.take(&head) && is_sound(head) && check_policies(&in, &policies) &&
-           check_overrides(policies, &in) && check_held(policies, &in) &&
+           check_overrides(policies, &in) && check_answers(&in) && check_held(policies, &in) &&
            check_entries<SmallPart>(policies, kSmall, &in) &&
            check_entries<WidePart>(policies, kWide, &in) && in.is_at_end();
 }

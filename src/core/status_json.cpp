@@ -80,6 +80,13 @@ void write_zone_json(const ZoneSnapshot& zone, JsonWriter& json) {
     json.number("live", zone.live_evictions);
     json.close('}');
     json.number("no_room", zone.no_room);
+    if (zone.has_state) {
+        json.open("state", '{');
+        json.truth("failed", zone.state_failed);
+        json.number("failures", zone.state_failures);
+        json.number("saved_at", static_cast<uint64_t>(zone.state_saved_at) / 1000);
+        json.close('}');
+    }
     json.close('}');
 }
 

@@ -55,6 +55,7 @@ bool read_zones(ngx_http_request_t* r, const MainConf& conf, Snapshots* all) {
             ZoneSnapshot* seen = &all->zones[all->zone_count++];
             *seen = look_at(zone.access->journal.zone());
             seen->name = view(zone.name);
+            seen->has_state = zone.state_path.len != 0;
         }
     }
     return true;

@@ -59,6 +59,7 @@ void add_zones(const MainConf& conf, ApiOutput* output) {
         ZoneSnapshot seen = look_at(zone.access->journal.zone());
         seen.name = view(zone.name);
         seen.bytes = zone.size;
+        seen.has_state = zone.state_path.len != 0;
         add_element(output, kMaxZoneJson + 6 * zone.name.len, &is_first,
                     [&](JsonWriter& json) { write_zone_json(seen, json); });
     }

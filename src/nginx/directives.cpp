@@ -45,6 +45,18 @@ char* read_on_full(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, ZoneConf* zo
     return NGX_CONF_OK;
 }
 
+/** True if there is a folder for the file, whose path ends in 0. */
+bool has_folder(ngx_str_t path) {
+    u_char folder[NGX_MAX_PATH];
+    size_t slash = view(path).rfind('/');
+    if (slash == std::string_view::npos || slash == 0 || slash >= sizeof(folder)) {
+        return true;
+    }
+    ngx_cpystrn(folder, path.data, slash + 1);
+    ngx_file_info_t found;
+    return ngx_file_info(folder, &found) == 0 && ngx_is_dir(&found);
+}
+
 char* read_state(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, const MainConf& main,
                  ZoneConf* zone) {
     static constexpr std::string_view kTempEnding = ".new";
@@ -60,6 +72,10 @@ char* read_state(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, const MainConf
             view(zone->state_path)) {
             return mistake(cf, "another zone has the same file in", word);
         }
+    }
+    if (!has_folder(zone->state_path)) {
+        return mistake(cf, "no such folder for the file in", word,
+                       ": make it, so that nginx's workers may write there");
     }
     size_t size = zone->state_path.len + kTempEnding.size();
     u_char* temp = static_cast<u_char*>(ngx_pnalloc(cf->pool, size + 1));

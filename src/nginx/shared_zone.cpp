@@ -17,6 +17,7 @@
 #include "nginx/shared_decision.h"
 #include "nginx/shared_flights.h"
 #include "nginx/shared_ledgers.h"
+#include "nginx/state_reading.h"
 #include "nginx/state_saver.h"
 
 namespace ai_limit {
@@ -111,6 +112,7 @@ ngx_int_t create_zone(ngx_shm_zone_t* shm, ZoneConf* zone) {
 ngx_int_t init_zone(ngx_shm_zone_t* shm, void* data) noexcept {
     ZoneConf* zone = static_cast<ZoneConf*>(shm->data);
     ngx_slab_pool_t* pool = reinterpret_cast<ngx_slab_pool_t*>(shm->shm.addr);
+    warn_of_state_folder(*zone, shm->shm.log);
     if (data == nullptr && !shm->shm.exists) {
         return create_zone(shm, zone);
     }

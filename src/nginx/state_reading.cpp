@@ -1,8 +1,11 @@
 #include "nginx/state_reading.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <unistd.h>
+
+#include <cstring>
 
 #include "core/state_file.h"
 
@@ -81,6 +84,26 @@ StateBytes read_bytes(int fd, const ZoneConf& zone, ngx_log_t* log) {
     return all;
 }
 
+/** True if nginx's workers may make files in the folder. */
+bool may_make_files(const struct stat& folder, const ZoneConf& zone) {
+    const ngx_core_conf_t& core = core_conf(zone);
+    if (core.user == 0) {
+        return true;
+    }
+    if (folder.st_uid == core.user) {
+        return (folder.st_mode & (S_IWUSR | S_IXUSR)) == (S_IWUSR | S_IXUSR);
+    }
+    gid_t groups[256] = {core.group};
+    int count = sizeof(groups) / sizeof(groups[0]);
+    bool is_known = getgrouplist(core.username, core.group, groups, &count) != -1;
+    bool is_member = folder.st_gid == core.group;
+    for (int i = 0; is_known && i < count; ++i) {
+        is_member = is_member || groups[i] == folder.st_gid;
+    }
+    mode_t wanted = is_member ? S_IWGRP | S_IXGRP : S_IWOTH | S_IXOTH;
+    return (folder.st_mode & wanted) == wanted;
+}
+
 }  // namespace
 
 const char* mistake_in_file(const struct stat& file, const ZoneConf& zone) {
@@ -115,6 +138,27 @@ StateBytes read_state_file(const ZoneConf& zone, ngx_log_t* log) {
         all.bytes = nullptr;
     }
     return all;
+}
+
+void warn_of_state_folder(const ZoneConf& zone, ngx_log_t* log) {
+    char folder[NGX_MAX_PATH];
+    size_t slash = view(zone.state_path).rfind('/');
+    struct stat found;
+    if (slash == std::string_view::npos || slash >= sizeof(folder)) {
+        return;
+    }
+    std::memcpy(folder, zone.state_path.data, slash + 1);
+    folder[slash + 1] = '\0';
+    // Without root, workers run as whoever starts nginx.
+    bool may_write = geteuid() != 0 ? access(folder, W_OK | X_OK) == 0
+                                    : stat(folder, &found) != 0 || may_make_files(found, zone);
+    if (may_write) {
+        return;
+    }
+    ngx_log_error(NGX_LOG_WARN, log, 0,
+                  "ai_limit zone \"%V\": nginx's workers cannot make files in \"%s\", so the state "
+                  "file will not be saved: give them the folder (chown)",
+                  &zone.name, folder);
 }
 
 }  // namespace ai_limit

@@ -22,6 +22,9 @@ StateBytes read_state_file(const ZoneConf& zone, ngx_log_t* log);
  * nothing is wrong. */
 const char* mistake_in_file(const struct stat& file, const ZoneConf& zone);
 
+/** Logs a warning if nginx's workers cannot make files in the folder of the state file. */
+void warn_of_state_folder(const ZoneConf& zone, ngx_log_t* log);
+
 /** nginx's own settings, among them whom its workers run as. */
 inline const ngx_core_conf_t& core_conf(const ZoneConf& zone) {
     return *reinterpret_cast<ngx_core_conf_t*>(ngx_get_conf(zone.cycle->conf_ctx, ngx_core_module));

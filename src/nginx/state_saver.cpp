@@ -174,7 +174,13 @@ void* save_in_thread(void* data) {
 /** Says what went wrong once, and that it goes well again, for all workers. */
 void tell(const StateSaver& saver, ngx_log_t* log) {
     const ZoneConf& zone = *saver.zone;
-    std::atomic<uint32_t>* failed = &Zone(zone.memory).header()->save_failed;
+    ZoneHeader* header = Zone(zone.memory).header();
+    std::atomic<uint32_t>* failed = &header->save_failed;
+    if (saver.mistake == nullptr) {
+        header->saved_at.store(saver.now.wall);
+    } else if (!saver.stops) {
+        header->save_failures.fetch_add(1);
+    }
     if (saver.mistake != nullptr && !saver.stops && failed->exchange(1) == 0) {
         ngx_log_error(NGX_LOG_ERR, log, saver.error,
                       "ai_limit zone \"%V\": the state file \"%V\" %s; limits go on in memory",
