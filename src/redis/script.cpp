@@ -33,7 +33,7 @@ end
 -- until_back(): a time, not too short, in which all is back.
 
 local function token_bucket()
-    -- a * b + c divided by d: quotient and remainder. c < d < 2^36; from 2^53 on the quotient is
+    -- a * b + c divided by d: quotient and remainder. c < d <= 2^36; from 2^53 on the quotient is
     -- rounded.
     local function divide(a, b, c, d)
         local parts = a * b
@@ -78,7 +78,9 @@ local function token_bucket()
                 if fraction >= parts then
                     fraction = 0
                 elseif parts ~= refill_millis then
-                    fraction = divide(fraction, refill_millis, 0, parts)
+                    -- By way of a binary fraction of 36 bits, as core/ keeps it.
+                    fraction = divide(fraction, 68719476736, parts - 1, parts)
+                    fraction = divide(fraction, refill_millis, 0, 68719476736)
                 end
                 local back, rest = divide(elapsed, refill_amount, fraction, refill_millis)
                 if back < used then

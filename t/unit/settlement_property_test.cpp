@@ -49,8 +49,8 @@ private:
     Exact owed(const Limit& limit, Now now) const {
         Exact owed = owed_;
         if (refill_millis_ != limit.refill_millis) {
-            // A fraction of the old rate's is forgotten.
-            owed = (owed + refill_millis_ - 1) / refill_millis_ * limit.refill_millis;
+            // What has come back of the next one becomes whole parts of the new rate.
+            owed = (owed * limit.refill_millis + refill_millis_ - 1) / refill_millis_;
         }
         owed -= Exact{std::max(at_, now.monotonic) - at_} * limit.refill_amount;
         return std::max(owed, Exact{0});
