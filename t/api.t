@@ -93,7 +93,9 @@ subtest 'metrics say the same' => sub {
         is $metrics->{qq(ai_limit_in_flight{policy="$name"})}, $policy->{in_flight}, "$name, in flight";
         my $tokens = $policy->{tokens};
         is $metrics->{qq(ai_limit_tokens_total{policy="$name",type="$_"})}, $tokens->{$_}, "$name, tokens of $_"
-            for qw(input output cached_input);
+            for qw(input output cached_input cache_write cache_write_1h audio_input reasoning audio_output);
+        is $metrics->{qq(ai_limit_units_total{policy="$name",type="$_"})}, $tokens->{$_}, "$name, $_"
+            for qw(images searches seconds);
         is $metrics->{qq(ai_limit_reserved_tokens{policy="$name"})}, $tokens->{reserved}, "$name, reserved";
     }
     my $zone = $status->{zones}[0];

@@ -76,7 +76,8 @@ subtest 'Prometheus has what /status says' => sub {
         is value("ai_limit_overshoot_tokens_total{policy='$name'}"), $tokens ? $tokens->{overshoot} : -1, "$name: overshoot";
         is value("ai_limit_usage_missing_total{policy='$name'}"), $tokens ? $tokens->{usage_missing} : -1, "$name: without usage";
         is_deeply by('type', "ai_limit_tokens_total{policy='$name'}"),
-            $tokens ? {map { $_ => $tokens->{$_} } qw(input output cached_input)} : {}, "$name: tokens";
+            $tokens ? {map { $_ => $tokens->{$_} } qw(input output cached_input
+                cache_write cache_write_1h audio_input reasoning audio_output)} : {}, "$name: tokens";
     }
     for my $zone (@{$status->{zones}}) {
         my $name = $zone->{name};

@@ -25,9 +25,8 @@ void add_shard(const PolicyCounts& counts, CountSums* sums) {
     sums->passed += read(counts.passed);
     sums->rejected += read(counts.rejected);
     sums->rejected_dry_run += read(counts.rejected_dry_run);
-    sums->input_tokens += read(counts.input_tokens);
-    sums->output_tokens += read(counts.output_tokens);
-    sums->cached_input_tokens += read(counts.cached_input_tokens);
+    each_usage_meter(
+        [&](const UsageMeter& meter) { sums->*meter.sum += read(counts.*meter.count); });
 }
 
 void add_shards(const Zone& zone, uint32_t policy, CountSums* sums) {
@@ -45,9 +44,11 @@ CountSums sum_counts(const Zone& zone, uint32_t policy) {
 }
 
 void count_tokens(PolicyCounts* counts, const TokenCounts& used) {
-    counts->input_tokens.fetch_add(used.input, std::memory_order_relaxed);
-    counts->output_tokens.fetch_add(used.output, std::memory_order_relaxed);
-    counts->cached_input_tokens.fetch_add(used.cached_input, std::memory_order_relaxed);
+    each_usage_meter([&](const UsageMeter& meter) {
+        if (used.*meter.used != 0) {
+            (counts->*meter.count).fetch_add(used.*meter.used, std::memory_order_relaxed);
+        }
+    });
 }
 
 PolicyTotals read_totals(const Zone& zone, std::string_view name) {
@@ -102,10 +103,12 @@ void forget_counts(const Zone& zone, uint32_t policy) {
     for (uint32_t shard = 0; shard < kCountShards; ++shard) {
         PolicyCounts* counts = zone.counts(policy, shard);
         for (std::atomic<uint64_t>* count :
-             {&counts->passed, &counts->rejected, &counts->rejected_dry_run, &counts->input_tokens,
-              &counts->output_tokens, &counts->cached_input_tokens}) {
+             {&counts->passed, &counts->rejected, &counts->rejected_dry_run}) {
             count->store(0, std::memory_order_relaxed);
         }
+        each_usage_meter([&](const UsageMeter& meter) {
+            (counts->*meter.count).store(0, std::memory_order_relaxed);
+        });
     }
     for (auto& lists : zone.top_keys(policy)->lists) {
         for (TopList& list : lists) {

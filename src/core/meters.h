@@ -12,8 +12,54 @@ namespace ai_limit {
 /** What is counted under one number, by all processes. */
 struct CountSums {
     uint64_t passed, rejected, rejected_dry_run;
-    uint64_t input_tokens, output_tokens, cached_input_tokens;
+    uint64_t input_tokens, output_tokens, cached_input_tokens, cache_write_tokens,
+        cache_write_1h_tokens, audio_input_tokens, reasoning_tokens, audio_output_tokens;
+    uint64_t images, searches, seconds;
 };
+
+/** A kind of what answers use: what an answer tells, where it is counted, and how it is shown. */
+struct UsageMeter {
+    std::string_view name;
+    Amount TokenCounts::*used;
+    std::atomic<uint64_t> PolicyCounts::*count;
+    uint64_t CountSums::*sum;
+};
+
+/** The kinds that are tokens. */
+inline constexpr UsageMeter kTokenMeters[] = {
+    {"input", &TokenCounts::input, &PolicyCounts::input_tokens, &CountSums::input_tokens},
+    {"output", &TokenCounts::output, &PolicyCounts::output_tokens, &CountSums::output_tokens},
+    {"cached_input", &TokenCounts::cached_input, &PolicyCounts::cached_input_tokens,
+     &CountSums::cached_input_tokens},
+    {"cache_write", &TokenCounts::cache_write, &PolicyCounts::cache_write_tokens,
+     &CountSums::cache_write_tokens},
+    {"cache_write_1h", &TokenCounts::cache_write_1h, &PolicyCounts::cache_write_1h_tokens,
+     &CountSums::cache_write_1h_tokens},
+    {"audio_input", &TokenCounts::audio_input, &PolicyCounts::audio_input_tokens,
+     &CountSums::audio_input_tokens},
+    {"reasoning", &TokenCounts::reasoning, &PolicyCounts::reasoning_tokens,
+     &CountSums::reasoning_tokens},
+    {"audio_output", &TokenCounts::audio_output, &PolicyCounts::audio_output_tokens,
+     &CountSums::audio_output_tokens},
+};
+
+/** The others. */
+inline constexpr UsageMeter kUnitMeters[] = {
+    {"images", &TokenCounts::images, &PolicyCounts::images, &CountSums::images},
+    {"searches", &TokenCounts::searches, &PolicyCounts::searches, &CountSums::searches},
+    {"seconds", &TokenCounts::seconds, &PolicyCounts::seconds, &CountSums::seconds},
+};
+
+/** Calls visit(meter) for each kind. */
+template <typename Visit>
+void each_usage_meter(const Visit& visit) {
+    for (const UsageMeter& meter : kTokenMeters) {
+        visit(meter);
+    }
+    for (const UsageMeter& meter : kUnitMeters) {
+        visit(meter);
+    }
+}
 
 CountSums sum_counts(const Zone& zone, uint32_t policy);
 

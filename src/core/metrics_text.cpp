@@ -42,9 +42,16 @@ void write_requests(std::string_view metric, const PolicySnapshot& policy, TextW
 
 void write_tokens(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
     Label name = {"policy", policy.name};
-    write_sample(metric, name, {"type", "input"}, policy.totals.input_tokens, out);
-    write_sample(metric, name, {"type", "output"}, policy.totals.output_tokens, out);
-    write_sample(metric, name, {"type", "cached_input"}, policy.totals.cached_input_tokens, out);
+    for (const UsageMeter& meter : kTokenMeters) {
+        write_sample(metric, name, {"type", meter.name}, policy.totals.*meter.sum, out);
+    }
+}
+
+void write_units(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+    Label name = {"policy", policy.name};
+    for (const UsageMeter& meter : kUnitMeters) {
+        write_sample(metric, name, {"type", meter.name}, policy.totals.*meter.sum, out);
+    }
 }
 
 void write_reserved(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
@@ -113,9 +120,13 @@ const PolicyMetric kPolicyMetrics[] = {
      every,
      write_requests},
     {{"ai_limit_tokens_total", "counter",
-      "LLM tokens that requests under the policy used. Cached input is a part of the input."},
+      "LLM tokens that requests under the policy used. Input and output include the other types."},
      counts_tokens,
      write_tokens},
+    {{"ai_limit_units_total", "counter",
+      "Images, searches and seconds of sound that requests under the policy used."},
+     counts_tokens,
+     write_units},
     {{"ai_limit_reserved_tokens", "gauge",
       "LLM tokens that are held for requests that have not ended."},
      counts_tokens,

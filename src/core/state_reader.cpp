@@ -31,9 +31,8 @@ void read_policy(const Zone& zone, const PolicyPart& part) {
     counts->passed.store(part.counts.passed);
     counts->rejected.store(part.counts.rejected);
     counts->rejected_dry_run.store(part.counts.rejected_dry_run);
-    counts->input_tokens.store(part.counts.input_tokens);
-    counts->output_tokens.store(part.counts.output_tokens);
-    counts->cached_input_tokens.store(part.counts.cached_input_tokens);
+    each_usage_meter(
+        [&](const UsageMeter& meter) { (counts->*meter.count).store(part.counts.*meter.sum); });
 }
 
 void read_policies(const Zone& zone, StateParts* in) {

@@ -17,9 +17,14 @@ constexpr uint32_t kCountShards = 8;
 struct alignas(64) PolicyCounts {
     std::atomic<uint64_t> passed, rejected, rejected_dry_run;  // requests
     std::atomic<uint64_t> input_tokens, output_tokens;         // that were used
-    std::atomic<uint64_t> cached_input_tokens;                 // a part of the input
+    // parts of the input
+    std::atomic<uint64_t> cached_input_tokens, cache_write_tokens, cache_write_1h_tokens,
+        audio_input_tokens;
+    // parts of the output
+    std::atomic<uint64_t> reasoning_tokens, audio_output_tokens;
+    std::atomic<uint64_t> images, searches, seconds;
 };
-static_assert(sizeof(PolicyCounts) == 64);
+static_assert(sizeof(PolicyCounts) == 128);
 
 constexpr uint32_t kTopSets = 8;
 constexpr uint32_t kTopWays = 4;

@@ -14,9 +14,8 @@ void write_requests(const PolicyTotals& totals, JsonWriter& json) {
 
 void write_tokens(const PolicySnapshot& policy, JsonWriter& json) {
     json.open("tokens", '{');
-    json.number("input", policy.totals.input_tokens);
-    json.number("output", policy.totals.output_tokens);
-    json.number("cached_input", policy.totals.cached_input_tokens);
+    each_usage_meter(
+        [&](const UsageMeter& meter) { json.number(meter.name, policy.totals.*meter.sum); });
     json.number("reserved", policy.load.reserved_tokens);
     json.number("overshoot", policy.totals.overshoot_tokens);
     json.number("usage_missing", policy.totals.usage_missing);

@@ -24,7 +24,7 @@ TEST(Meters, CountsOfAllProcessesAndNumbersOfANameAreSummedUp) {
     for (uint32_t process = 1; process <= 20; ++process) {
         count_one(&counts_of(zone, bucket.number, process)->passed);
         count_one(&counts_of(zone, window.number, process)->rejected);
-        count_tokens(counts_of(zone, other.number, process), {10, 5, 2});
+        count_tokens(counts_of(zone, other.number, process), {10, 5, 2, 1, 3, 4, 6, 7, 8, 9, 11});
     }
     PolicyTotals totals = read_totals(zone, "user");
     EXPECT_EQ(totals.passed, 20u);
@@ -34,6 +34,17 @@ TEST(Meters, CountsOfAllProcessesAndNumbersOfANameAreSummedUp) {
     EXPECT_EQ(totals.input_tokens, 200u);
     EXPECT_EQ(totals.output_tokens, 100u);
     EXPECT_EQ(totals.cached_input_tokens, 40u);
+    EXPECT_EQ(totals.cache_write_tokens, 20u);
+    EXPECT_EQ(totals.cache_write_1h_tokens, 60u);
+    EXPECT_EQ(totals.audio_input_tokens, 80u);
+    EXPECT_EQ(totals.reasoning_tokens, 120u);
+    EXPECT_EQ(totals.audio_output_tokens, 140u);
+    EXPECT_EQ(totals.images, 160u);
+    EXPECT_EQ(totals.searches, 180u);
+    EXPECT_EQ(totals.seconds, 220u);
+    forget_counts(zone, other.number);
+    totals = read_totals(zone, "other");
+    EXPECT_EQ(totals.output_tokens + totals.reasoning_tokens + totals.seconds, 0u);
 }
 
 TEST(Meters, CountsMoveToAZoneOfAnotherSize) {
