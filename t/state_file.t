@@ -234,7 +234,7 @@ sub conf {
         location /bucket  { ai_limit bucket; empty_gif; }
         location /sliding { ai_limit sliding; empty_gif; }
         location /fixed   { ai_limit fixed; empty_gif; }
-        location /ai_limit/ { ai_limit_api write=on; }
+        location /ai_limit/ { ai_limit_api write=on; allow 127.0.0.1; deny all; }
     }
 CONF
 }
