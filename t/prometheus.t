@@ -26,7 +26,7 @@ subtest 'the examples' => sub {
 
 my ($model, $redis) = (AiLimit::ModelServer->start, AiLimit::Redis->start);
 my $nginx = AiLimit::Nginx->start(workers => 2, log_level => 'crit', http => <<"CONF");
-    ai_limit_zone zone=ai:1m;
+    ai_limit_zone zone=ai:1m state=%%DIR%%/ai.state;
     ai_limit_zone zone=other:1m;
     ai_limit_redis @{[$redis->url]} timeout=10s connect_timeout=10s sync=off;
     ai_limit_policy few    zone=ai    key=\$http_x_key rate=3r/h;
@@ -84,6 +84,8 @@ subtest 'Prometheus has what /status says' => sub {
         is value("ai_limit_zone_$_\{zone='$name'}"), $zone->{$_}, "$name: $_" for qw(entries capacity);
         is_deeply by('kind', "ai_limit_zone_evictions_total{zone='$name'}"), $zone->{evictions}, "$name: evictions";
     }
+    is value('ai_limit_state_failed'), 0, 'the state file can be saved';
+    ok $prometheus->wait_for(sub { value('ai_limit_state_saved_timestamp_seconds > 0') > 0 }), 'and it is';
     is value('ai_limit_redis_up'), 1, 'Redis is there';
     ok $prometheus->wait_for(sub {
         my ($theirs, $ours) = (by('result', 'ai_limit_redis_commands_total'), $api->status->{redis}{commands});
