@@ -12,7 +12,7 @@ use Test::More;
 
 my $root = abs_path("$FindBin::Bin/..");
 my $dir = File::Temp->newdir;
-make_path("$dir/bin", "$dir/tree/scripts", "$dir/tree/src");
+make_path("$dir/bin", "$dir/tree/scripts", "$dir/tree/src", "$dir/elsewhere");
 for my $name (qw(scripts/build.sh scripts/nginx-source.sh config config.make)) {
     copy("$root/$name", "$dir/tree/$name") or die "$name: $!";
     chmod 0755, "$dir/tree/$name";
@@ -37,7 +37,7 @@ sub offer {
     program('apt-cache', qq(echo 'Version: $version-1~bookworm'));
     program('apt-get', <<"SH");
 case "\$*" in
-    *source*) mkdir -p nginx-$version/src/core
+    *" source "*) mkdir -p nginx-$version/src/core
         echo '#define NGINX_VERSION "$version"' >nginx-$version/src/core/nginx.h
 esac
 SH
@@ -76,6 +76,8 @@ subtest 'a source for an nginx that is of another version' => sub {
     isnt $status, 0, 'is refused';
     like $output, qr/is 1\.99\.7, but NGINX_SRC=\S+ is 1\.22\.1/, 'with both versions';
 };
+
+is_deeply [glob "$dir/elsewhere/*"], [], 'nothing is written to the folder that a build is called from';
 done_testing;
 
 # (exit status, output)
@@ -83,7 +85,7 @@ sub build {
     my (%env) = @_;
     delete local @ENV{qw(NGINX_SRC NGINX_BIN OUT SANITIZE AI_LIMIT_WERROR)};
     local @ENV{'PATH', keys %env} = ("$dir/bin:$ENV{PATH}", values %env);
-    my $output = qx('$dir/tree/scripts/build.sh' 2>&1);
+    my $output = qx(cd '$dir/elsewhere' && '$dir/tree/scripts/build.sh' 2>&1);
     return ($?, $output);
 }
 

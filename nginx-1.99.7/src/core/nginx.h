@@ -1,1 +1,0 @@
-#define NGINX_VERSION "1.99.7"
