@@ -137,6 +137,7 @@ bool may_want_body(const PolicySet& set) {
 ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncounted& uncounted,
                         Evaluation* one) {
     RequestContext* context = find_context(r);
+    one->now = now_by_nginx();
     for (ngx_uint_t i = 0; i < one->count; ++i) {
         const PolicyConf* policy = one->parts[i].policy;
         bool refuses = policy != nullptr && wants_body(*policy, one->charges[i]);
