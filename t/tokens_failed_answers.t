@@ -69,7 +69,7 @@ sub costs_nothing {
     return;
 }
 
-costs_nothing("an error of the server", $_, "/v1/chat/completions?status=$_") for 400, 401, 404, 429, 500, 503, 529;
+costs_nothing("an error of the server", $_, "/v1/chat/completions?status=$_") for 400, 401, 404, 429, 500, 503, 504, 529;
 costs_nothing('an error with usage', 500, '/raw?status=500', $usage);
 costs_nothing('a redirect with usage', 302, '/raw?status=302', $usage);
 costs_nothing('an error for a stream', 500, '/v1/chat/completions?status=500', chat(stream => 1));

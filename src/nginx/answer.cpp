@@ -168,7 +168,7 @@ bool has_timed_out(ngx_http_request_t* r) {
 /**
  * The upstream has got all of the request, and the client has left, or nginx has given up (`whole`:
  * its own answer is there), before the upstream's answer began. The model may have worked all the
- * time.
+ * time. Where the upstream itself answers 504, nobody gave up: `status_n` tells.
  */
 bool is_abandoned(ngx_http_request_t* r, bool whole) {
     ngx_http_upstream_t* upstream = r->upstream;
@@ -176,7 +176,7 @@ bool is_abandoned(ngx_http_request_t* r, bool whole) {
         return false;
     }
     ngx_uint_t status = upstream->headers_in.status_n;
-    return whole ? has_timed_out(r) : status == 0 || is_success(status);
+    return (status == 0 || is_success(status)) && (!whole || has_timed_out(r));
 }
 
 /** The most output that the policies have reserved tokens for. */
