@@ -28,6 +28,11 @@ CONF
         location /by_model/ { ai_limit by_model; proxy_pass http://model/; }
         location /estimate/ { ai_limit tokens; ai_limit_unreadable_body estimate; proxy_pass http://model/; }
         location /count/ { ai_limit count; proxy_pass http://model/; }
+        # The model server sends back what it is sent.
+        location /silent/ { ai_limit tokens; proxy_pass http://model/raw?$args; }
+        location /asked/ { ai_limit tokens; ai_limit_include_usage on; proxy_pass http://model/raw?$args; }
+        location /asked/estimate/ { ai_limit tokens; ai_limit_include_usage on; ai_limit_unreadable_body estimate; proxy_pass http://model/raw?$args; }
+        location /asked/count/ { ai_limit count; ai_limit_include_usage on; proxy_pass http://model/raw?$args; }
         location /trial/ { ai_limit trial; proxy_pass http://model/; }
         location /dry_run/ { ai_limit tokens; ai_limit_dry_run on; proxy_pass http://model/; }
         location /page/ { ai_limit tokens count; error_page 400 = /other; proxy_pass http://model/; }
@@ -104,6 +109,37 @@ subtest 'change nothing where nobody counts by them' => sub {
             isnt $answer->{log}{result}, 'REJECTED', 'is not refused';
         }
     }
+};
+
+subtest 'a stream whose usage cannot be asked for' => sub {
+    my $stream = chat(stream => 1);
+    my $with = sub { my ($options) = @_; return $stream =~ s/^\{/{$options,/r };
+    my %streams = (
+        'options in capitals' => [$with->('"Stream_Options":{"include_usage":true}')],
+        'an option in capitals' => [$with->('"stream_options":{"Include_usage":true}')],
+        'options of another kind' => [$with->('"stream_options":false')],
+        'a long number' => [$with->('"stream_options":{"include_usage":0.' . '0' x 100 . '}')],
+        'a compressed body' => [encoder({encoding => 'gzip'})->($stream, 1), 'gzip'],
+        'UTF-16' => [join('', map { "$_\0" } split //, $stream)],
+    );
+    my $path = 'v1/chat/completions';
+    for my $name (sort keys %streams) {
+        my ($body, $encoding) = @{$streams{$name}};
+        my @headers = (headers => [defined $encoding ? ('Content-Encoding' => $encoding) : ()]);
+        $t->new_client;
+        my $answer = $t->ask("/asked/$path", $body, @headers);
+        is $answer->{status}, 400, $name;
+        like decode_json($answer->{body})->{error}{message}, qr/set include_usage in stream_options to true/, 'says what helps';
+        is $t->left, $LIMIT, 'and cost nothing';
+        for my $other (qw(/silent /asked/count /asked/estimate)) {
+            my $passed = $t->ask("$other/$path", $body, @headers);
+            ok $passed->{status} == 200 && $passed->{body} eq $body, "but passes unchanged under $other" or diag $passed->{status};
+        }
+    }
+    $t->new_client;
+    is $t->ask("/asked/$path", $_)->{status}, 200, 'others pass' for $stream, chat(stream => 1, include_usage => 1), chat();
+    my $packed = encoder({encoding => 'gzip'})->(chat(stream => 1, include_usage => 1), 1);
+    is $t->ask("/asked/$path", $packed, headers => ['Content-Encoding' => 'gzip'])->{status}, 200, 'also a compressed one that asks itself';
 };
 
 subtest 'what is readable' => sub {

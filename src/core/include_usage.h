@@ -30,8 +30,9 @@ struct StreamOptionsPlace {
 
 /**
  * The edit that makes `stream_options.include_usage` true and leaves every other byte as it is. The
- * body is an object with some key. False, and `edit` untouched, where it is true already, or where
- * a server would refuse what stands in the place of `stream_options` anyway. Some servers take
+ * body is an object with some key. False, and `edit` untouched, where it is true already, where
+ * most servers would refuse what stands in the place of `stream_options`, and where the end of what
+ * makes way for `true` is not known. Some servers take
  * other values than true for true (1, "yes") and others do not: true stands for all.
  */
 bool edit_to_include_usage(const StreamOptionsPlace& place, BodyEdit* edit);

@@ -449,6 +449,7 @@ void RequestInfo::take_stream_options(const JsonToken& token, uint64_t end) {
         return;
     }
     compare(&spelled_options_, end);  // no two are the same
+    odd_options_ = odd_options_ || scanner_.spelling() != 0;
     // Another one of the same name takes the place of the first.
     const uint64_t root_at = stream_options_.root_at;
     stream_options_ = StreamOptionsPlace();
@@ -463,6 +464,7 @@ void RequestInfo::take_stream_options(const JsonToken& token, uint64_t end) {
 
 void RequestInfo::take_include_usage(const JsonToken& token, uint64_t end) {
     StreamOptionsPlace* place = &stream_options_;
+    odd_options_ = odd_options_ || scanner_.spelling() != 0;
     if (token.kind == JsonToken::kTrue) {
         place->include_usage = StreamOptionsPlace::kTrue;
         compare(&spelled_include_usage_, JsonToken::kTrue);
@@ -534,14 +536,26 @@ std::string_view RequestInfo::why_unreadable() const {
     return ambiguous_ ? "Keys of the request body say different things." : std::string_view();
 }
 
+bool RequestInfo::is_for_completions_stream() const {
+    return path_completions_ && has_prompt_ && stream_true_ && root_is_object_ &&
+           scanner_.is_complete() && !unreadable();
+}
+
 bool RequestInfo::edit_to_include_usage(BodyEdit* edit) const {
-    if (!path_completions_ || !has_prompt_ || !stream_true_ || !root_is_object_ ||
-        !scanner_.is_complete() || !is_plain_ || unreadable() ||
+    if (!is_for_completions_stream() || !is_plain_ || odd_options_ ||
         !ai_limit::edit_to_include_usage(stream_options_, edit)) {
         return false;
     }
     edit->offset += text_at_;
     return true;
+}
+
+std::string_view RequestInfo::why_usage_is_left_out() const {
+    BodyEdit edit;
+    if (!is_for_completions_stream() || includes_usage() || edit_to_include_usage(&edit)) {
+        return {};
+    }
+    return "The stream would leave out its usage: set include_usage in stream_options to true.";
 }
 
 }  // namespace ai_limit

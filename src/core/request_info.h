@@ -81,9 +81,9 @@ public:
     bool is_for_completions() const { return path_completions_; }
 
     /** The client itself asks for the usage at the end of an OpenAI-style stream, by a `true` that
-     * all servers understand. */
+     * all servers understand, under keys that all servers know. */
     bool includes_usage() const {
-        return stream_options_.include_usage == StreamOptionsPlace::kTrue;
+        return stream_options_.include_usage == StreamOptionsPlace::kTrue && !odd_options_;
     }
 
     /**
@@ -114,9 +114,16 @@ public:
     /**
      * The edit of the body that asks for the usage on behalf of a client that did not. False, and
      * `edit` untouched, where none is needed, or the request is no complete OpenAI-style one for a
-     * stream.
+     * stream, or no edit is certain to help.
      */
     bool edit_to_include_usage(BodyEdit* edit) const;
+
+    /**
+     * Why an OpenAI-style stream may leave its usage out although somebody wants to ask for it: the
+     * client did not, and no edit is certain to help. A sentence for the client; empty where the
+     * usage will come, and where the request is no complete one for such a stream. Static.
+     */
+    std::string_view why_usage_is_left_out() const;
 
 private:
     /** What a key said last, and how it was spelled. */
@@ -141,6 +148,7 @@ private:
     void take_stream_options(const JsonToken& token, uint64_t end);
     void take_include_usage(const JsonToken& token, uint64_t end);
     void look_at_options(std::string_view used, const JsonToken& token);
+    bool is_for_completions_stream() const;
 
     JsonScanner scanner_;
     ModelName model_;
@@ -152,6 +160,7 @@ private:
     uint64_t offset_ = 0;  // of the piece in the text
     StreamOptionsPlace stream_options_;
     bool in_options_ = false;
+    bool odd_options_ = false;  // a key of theirs has capitals: some servers know it, others do not
     bool root_is_object_ = false;
     bool has_prompt_ = false;  // `messages` or `prompt` stands in the body
     bool stream_true_ = false;

@@ -117,6 +117,10 @@ Uncounted find_uncounted(ngx_http_request_t* r, const LocConf& conf, const Polic
         if (info != nullptr && info->unreadable()) {
             return {"whose body cannot be read", info->why_unreadable()};
         }
+        // Otherwise a client could choose that its streams are only estimated.
+        if (conf.include_usage && info != nullptr && !info->why_usage_is_left_out().empty()) {
+            return {"for a stream without its usage", info->why_usage_is_left_out()};
+        }
     }
     if (limits_tokens(one) && hides_usage(r)) {
         return {"that leaves the usage out of its answer", kHiddenUsage};

@@ -20,13 +20,14 @@ struct Told {
     Amount most_output;
     Amount prompt;
     bool edits;
-    std::string edited;  // the body, if it is to be edited
+    std::string edited;    // the body, if it is to be edited
+    std::string left_out;  // why the usage is
 
     bool operator==(const Told& other) const {
         return model == other.model && streams == other.streams &&
                includes_usage == other.includes_usage && unreadable == other.unreadable &&
                most_output == other.most_output && prompt == other.prompt && edits == other.edits &&
-               edited == other.edited;
+               edited == other.edited && left_out == other.left_out;
     }
 };
 
@@ -47,7 +48,8 @@ Told told(std::string_view path, std::string_view body, size_t most) {
                 kUnknown,
                 info.prompt_estimate(),
                 false,
-                std::string(body)};
+                std::string(body),
+                std::string(info.why_usage_is_left_out())};
     Amount tokens = 0;
     result.most_output = info.most_output(&tokens) ? tokens : kUnknown;
     BodyEdit edit{};
@@ -330,8 +332,6 @@ TEST(RequestInfo, KeysMatchInAnyCase) {
     EXPECT_EQ(result.most_output, 7U);
     EXPECT_EQ(result.prompt, 2U + 1 + 2);
     EXPECT_FALSE(result.unreadable);
-    EXPECT_TRUE(result.edits);
-    EXPECT_NE(result.edited.find(R"({"Include_Usage":true})"), std::string::npos);
     // Other cases of s and k, which Go knows as well.
     EXPECT_TRUE(told(kChat, "{\"\xC5\xBFtream\":true}").streams);
     EXPECT_TRUE(told(kChat, R"({"\u017Ftream":true})").streams);
@@ -531,6 +531,69 @@ TEST(RequestInfo, EditsOnlyWhereItHelps) {
           R"([{"messages":[],"stream":true}])", ""}) {
         EXPECT_EQ(edited(kChat, body), "no edit") << body;
     }
+}
+
+/** Whether the usage of a stream may be left out, whatever anybody does. */
+bool leaves_usage_out(std::string_view path, std::string_view body) {
+    return !told(path, body).left_out.empty();
+}
+
+TEST(RequestInfo, OptionsInCapitalsDoNotAskForTheUsage) {
+    const auto with = [](std::string_view options) {
+        return R"({"messages":[],"stream":true,)" + std::string(options) + "}";
+    };
+    for (const std::string_view options :
+         {R"("Stream_Options":{"include_usage":true})",
+          R"("Stream_Options":{"include_usage":false})", R"("Stream_Options":null)",
+          R"("STREAM_OPTIONS":{})", R"("\u017Ftream_options":{"include_usage":true})",
+          R"("stream_options":{"Include_usage":true})",
+          R"("stream_options":{"INCLUDE_USAGE":false})"}) {
+        const Told result = told(kChat, with(options));
+        EXPECT_FALSE(result.includes_usage) << options;
+        EXPECT_FALSE(result.edits) << options;
+        EXPECT_NE(result.left_out, "") << options;
+        EXPECT_FALSE(leaves_usage_out("/v1/messages", with(options))) << options;
+    }
+    const Told escaped = told(kChat, with(R"("stream_option\u0073":{"include_usag\u0065":true})"));
+    EXPECT_TRUE(escaped.includes_usage);
+    EXPECT_EQ(escaped.left_out, "");
+    EXPECT_FALSE(leaves_usage_out(kChat, R"({"Messages":[],"STREAM":true})")) << "an edit helps";
+}
+
+TEST(RequestInfo, KnowsStreamsWhoseUsageCannotBeAskedFor) {
+    const auto with = [](std::string_view options) {
+        return R"({"messages":[],"stream":true,"stream_options":)" + std::string(options) + "}";
+    };
+    const std::string long_zero = "0." + std::string(100, '0');
+    EXPECT_TRUE(leaves_usage_out(kChat, with("{\"include_usage\":" + long_zero + "}")));
+    for (const std::string_view options : {"[]", "\"x\"", "false", "1"}) {
+        EXPECT_TRUE(leaves_usage_out(kChat, with(options))) << options;
+        EXPECT_FALSE(leaves_usage_out("/v1/responses", with(options))) << options;
+    }
+    for (const std::string_view options : {"null", "{}", "{\"include_usage\":false}",
+                                           "{\"include_usage\":true}", "{\"include_usage\":[1]}"}) {
+        EXPECT_FALSE(leaves_usage_out(kChat, with(options))) << options;
+    }
+    for (const std::string_view body : {"", "{", R"({"messages":[],"stream_options":[]})",
+                                        R"({"messages":[],"stream":false,"stream_options":[]})"}) {
+        EXPECT_FALSE(leaves_usage_out(kChat, body)) << body;
+    }
+}
+
+TEST(RequestInfo, TheUsageOfACodedBodyCannotBeAskedFor) {
+    const auto leaves_out = [](std::string_view body) {
+        RequestInfo info;
+        info.read_path(kChat);
+        info.feed(body);
+        info.finish(body.size());
+        return !info.why_usage_is_left_out().empty();
+    };
+    EXPECT_TRUE(leaves_out(R"({"messages":[],"stream":true})"));
+    EXPECT_TRUE(
+        leaves_out(R"({"messages":[],"stream":true,"stream_options":{"include_usage":false}})"));
+    EXPECT_FALSE(
+        leaves_out(R"({"messages":[],"stream":true,"stream_options":{"include_usage":true}})"));
+    EXPECT_FALSE(leaves_out(R"({"messages":[]})"));
 }
 
 TEST(RequestInfo, AnyCutOfALongBodyTellsTheSame) {
