@@ -62,32 +62,47 @@ bool BodyText::is_beyond_bounds() const {
 
 std::string_view BodyText::next() {
     std::string_view text;
-    while (text.empty() && !ended_ && !unreadable_) {
-        std::string_view bytes = next_bytes();
-        text = bytes.empty() ? end() : text_.next(&bytes, recoded, sizeof(recoded));
+    const uint64_t begin = coded_size_;
+    // Blocks and members of a coded body may be empty, however many there are.
+    while (text.empty() && !has_ended() && coded_size_ - begin < kMostCoded) {
+        bool last = false;
+        std::string_view bytes = next_bytes(&last);
+        if (last) {
+            text = end();
+        } else if (!bytes.empty()) {
+            text = text_.next(&bytes, recoded, sizeof(recoded));
+        }
     }
     size_ += text.size();
     unreadable_ = unreadable_ || (decoder_ != nullptr && is_beyond_bounds());
-    if (decoder_ != nullptr && (ended_ || unreadable_)) {
+    if (decoder_ != nullptr && has_ended()) {
         end_decoding(decoder_);
     }
     return text;
 }
 
-/** Of the body without its content coding. */
-std::string_view BodyText::next_bytes() {
+void BodyText::give_up() {
+    unreadable_ = true;
+    if (decoder_ != nullptr) {
+        end_decoding(decoder_);
+    }
+}
+
+/** Bytes of the body without its content coding, where the next bytes of it hold any; `last`:
+ * nothing was left. */
+std::string_view BodyText::next_bytes(bool* last) {
     if (decoder_ == nullptr) {
-        return pieces_.next();
+        std::string_view bytes = pieces_.next();
+        *last = bytes.empty();
+        return bytes;
     }
-    for (;;) {
-        std::string_view coded = pieces_.next(kCodedPiece);
-        bool last = coded.empty();
-        std::string_view bytes = decode(decoder_, &coded);
-        pieces_.put_back(coded.size());
-        if (!bytes.empty() || last) {
-            return bytes;
-        }
-    }
+    std::string_view coded = pieces_.next(kCodedPiece);
+    const size_t size = coded.size();
+    std::string_view bytes = decode(decoder_, &coded);
+    pieces_.put_back(coded.size());
+    coded_size_ += size - coded.size();
+    *last = size == 0 && bytes.empty();
+    return bytes;
 }
 
 std::string_view BodyText::end() {

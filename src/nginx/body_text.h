@@ -15,7 +15,10 @@ namespace ai_limit {
  * Reads one body that nginx has read. Usage:
  *
  *     BodyText text(r);
- *     for (std::string_view piece = text.next(); !piece.empty(); piece = text.next()) { ... }
+ *     do {
+ *         std::string_view piece = text.next();
+ *         ...
+ *     } while (!text.has_ended());
  *     if (!text.is_readable()) { ... }  // what came is not the whole text
  *
  * Compressed texts are bounded: beyond kMostText bytes, and beyond kMostTimes bytes for each byte
@@ -25,6 +28,7 @@ namespace ai_limit {
 class BodyText {
 public:
     static constexpr size_t kMostPiece = 2 * BodyPieces::kMost + TextDecoder::kMinRoom;
+    static constexpr size_t kMostCoded = 32 * 1024;
     static constexpr uint64_t kAnyText = 1024 * 1024;
     static constexpr uint64_t kMostTimes = 100;
     static constexpr uint64_t kMostText = 100 * 1024 * 1024;
@@ -33,14 +37,24 @@ public:
     explicit BodyText(ngx_http_request_t* r);
 
     /** The next piece, of at most kMostPiece bytes, which is valid until the next call for any body
-     * or answer; empty behind the last one, and where the body turns out to be unreadable. */
+     * or answer. It may be empty before the end: of a coded body about kMostCoded bytes are decoded
+     * at a time, and they may hold no text. */
     std::string_view next();
+
+    /** No more pieces follow: that was the last one, or the body turned out to be unreadable. */
+    bool has_ended() const { return ended_ || unreadable_; }
 
     /** Behind the last piece: that was all of the text, without a mistake. */
     bool is_readable() const { return ended_ && !unreadable_; }
 
+    /** Reads no further: the body is unreadable. */
+    void give_up();
+
     /** Bytes of text so far. */
     uint64_t size() const { return size_; }
+
+    /** Bytes of a coded body that have been decoded so far; 0 of one without a coding. */
+    uint64_t coded_size() const { return coded_size_; }
 
     /** The body has a content coding. */
     bool is_coded() const { return decoder_ != nullptr; }
@@ -51,7 +65,7 @@ public:
     uint8_t mark_size() const { return text_.mark_size(); }
 
 private:
-    std::string_view next_bytes();
+    std::string_view next_bytes(bool* last);
     std::string_view end();
     bool is_beyond_bounds() const;
 
@@ -60,6 +74,7 @@ private:
     TextDecoder text_;
     AnswerDecoder* decoder_ = nullptr;
     uint64_t size_ = 0;
+    uint64_t coded_size_ = 0;
     bool ended_ = false;
     bool unreadable_ = false;
 };
