@@ -253,7 +253,13 @@ ngx_int_t begin_turns(ngx_http_request_t* r, TokenContext* tokens, BodyReading* 
     // A client that goes away meanwhile is noticed.
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
-    return ngx_handle_read_event(r->connection->read, 0) == NGX_OK ? NGX_AGAIN : NGX_ERROR;
+    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+        // Its caller answers with an error, and no turn may run the phases of that answer again.
+        end_turns(turns);
+        tokens->reads_body = false;
+        return NGX_ERROR;
+    }
+    return NGX_AGAIN;
 }
 
 }  // namespace
