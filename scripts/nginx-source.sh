@@ -66,10 +66,10 @@ fail() {
 apt-get "${apt[@]}" update >"$log" 2>&1 || true
 
 # The installed package's version if it can be had, else another of the same nginx, the newest first: an
-# archive's index may name one whose files are not there.
+# archive's index may name one whose files are not there. No package of that name is no error.
 of_wanted() { grep -E "^([0-9]+:)?${wanted//./\\.}([-+~]|\$)" || true; }
-installed=$(dpkg-query -W -f='${source:Version}' nginx 2>/dev/null | of_wanted)
-offered=$(apt-cache "${apt[@]}" showsrc nginx 2>>"$log" | sed -n 's/^Version: //p' | sort -rVu | of_wanted)
+installed=$({ dpkg-query -W -f='${source:Version}' nginx 2>/dev/null || true; } | of_wanted)
+offered=$({ apt-cache "${apt[@]}" showsrc nginx 2>>"$log" || true; } | sed -n 's/^Version: //p' | sort -rVu | of_wanted)
 cd "$dir"
 found=
 for version in $installed $offered; do

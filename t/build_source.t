@@ -5,7 +5,7 @@ use warnings;
 
 use Cwd qw(abs_path);
 use File::Copy qw(copy);
-use File::Path qw(make_path);
+use File::Path qw(make_path remove_tree);
 use File::Temp ();
 use FindBin;
 use Test::More;
@@ -61,6 +61,16 @@ subtest 'where apt has its source' => sub {
     my ($status, $output) = build();
     like $output, qr/^building the module for nginx 1\.99\.7/m, 'it is for that version';
     like slurp("$dir/tree/build/nginx-installed/.from"), qr{/nginx-source/nginx-1\.99\.7 1\.99\.7$}, 'with that source';
+};
+
+subtest 'where nginx is of no package' => sub {
+    remove_tree("$dir/tree/build");
+    program('dpkg-query', 'exit 1');
+    my ($status, $output) = build();
+    like $output, qr/^building the module for nginx 1\.99\.7/m, "apt's source is taken all the same";
+    unlink "$dir/bin/dpkg-query";
+    make_path("$dir/tree/build/nginx-source/nginx-1.22.1/src/core");
+    write_file('tree/build/nginx-source/nginx-1.22.1/src/core/nginx.h', '#define NGINX_VERSION "1.22.1"');
 };
 
 subtest 'another server that is called nginx' => sub {
