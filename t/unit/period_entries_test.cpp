@@ -253,17 +253,19 @@ INSTANTIATE_TEST_SUITE_P(Windows, EveryInstructionOfPeriods, testing::ValuesIn(k
 
 TEST_P(EveryInstructionOfPeriods, ASettlementIsMadeInAllOrInNone) {
     use(policy, 100);
-    use(by_minute(), 20);
+    TokenPolicy by_minute = this->by_minute();
+    use(by_minute, 20);
     Request request(mortal);
-    ASSERT_TRUE(request.charge_tokens(by_minute(), kKey, 10).admit(at(kHour)));
+    ASSERT_TRUE(request.charge_tokens(by_minute, kKey, 10).admit(at(kHour)));
     Deaths deaths(memory, [&] { request.settle(1, 30, at(kHour)); });
     expect_either(&deaths, 130, 150);
 }
 
 TEST_P(EveryInstructionOfPeriods, AFirstSettlementOfAPeriodIsMadeInAllOrInNone) {
     use(policy, 100);
+    TokenPolicy by_minute = this->by_minute();
     Request request(mortal);
-    ASSERT_TRUE(request.charge_tokens(by_minute(), kKey, 10).admit(at(kHour)));
+    ASSERT_TRUE(request.charge_tokens(by_minute, kKey, 10).admit(at(kHour)));
     Deaths deaths(memory, [&] { request.settle(1, 30, at(kHour)); });
     expect_either(&deaths, 110, 130);
 }
