@@ -132,12 +132,12 @@ my %correct = (
     'policies of both kinds' => ["$redis; $policy; ai_limit_policy q key=\$arg_k concurrency=1 sync=off;"
         . ' ai_limit_policy t key=$arg_k rate=1kt/m sync=strict; server { ai_limit p q t; }'],
     'no sync=' => ['ai_limit_redis redis://127.0.0.1;', "ai_limit_redis redis://127.0.0.1; $policy; server { ai_limit p; }"],
-    'every interval' => [map { ("ai_limit_redis redis://127.0.0.1 sync=$_;", "ai_limit_redis redis://127.0.0.1; $policy sync=$_;") }
+    'every interval' => [map { ("ai_limit_redis redis://127.0.0.1 sync=$_;", "ai_limit_redis redis://127.0.0.1; $policy sync=$_; server { ai_limit p; }") }
         qw(1ms 100ms 1s 10s 10000ms 9s999ms 5)],
     'intervals, also where Redis decides' => ["$redis; $policy sync=1s; ai_limit_policy q key=\$arg_k concurrency=1 sync=1s;"
         . ' ai_limit_policy t key=$arg_k rate=1kt/m sync=50ms; ai_limit_policy u key=$arg_k rate=1kt/m reserve=off sync=50ms;'
         . ' server { ai_limit p q t u; }'],
-    'sync=off without Redis' => ["$policy sync=off;"],
+    'sync=off without Redis' => ["$policy sync=off; server { ai_limit p; }"],
     'the directive behind its use' => ["$policy sync=strict; server { ai_limit p; } $redis;"],
 );
 
