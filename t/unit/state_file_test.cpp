@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/key_entry.h"
+#include "core/meters.h"
 #include "core/overrides.h"
 #include "core/state_format.h"
 #include "random.h"
@@ -185,6 +186,19 @@ TEST(State, CountsAndOverridesAreKept) {
     EXPECT_EQ(found.expires_in, kHour - 60'000);
     EXPECT_EQ(found.limit.capacity, 50u);
     EXPECT_FALSE(find_override(then.zone, 2 << 20, 5'000, &found));
+}
+
+TEST(State, EveryKindOfUsageIsKept) {
+    ZoneMemory memory(small_sizes());
+    ZonePolicy policy = add_policy(memory.zone(), "user", hourly(Algorithm::kTokenBucket, 5));
+    PolicyCounts* counts = counts_of(memory.zone(), policy.number, 3);
+    uint64_t next = 100;
+    each_usage_meter([&](const UsageMeter& meter) { (counts->*meter.count).store(++next); });
+    Restored then(state_of(memory.zone()), at(5'000, 60'000));
+    CountSums sums = sum_counts(then.zone, policy.number);
+    uint64_t expected = 100;
+    each_usage_meter(
+        [&](const UsageMeter& meter) { EXPECT_EQ(sums.*meter.sum, ++expected) << meter.name; });
 }
 
 TEST(State, ASmallerZoneKeepsWhatMattersMost) {
