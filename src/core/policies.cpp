@@ -126,6 +126,26 @@ uint8_t variant_of(PolicyRecord* record, const Limit& limit) {
     return kMaxVariants - 1;
 }
 
+/** Takes the limit for the policy's slowest where it is; one of nothing has no memory. */
+void note_slowness(PolicyRecord* record, const Limit& limit) {
+    if (limit.capacity != 0 && memory_of(limit) > memory_of(record->slowest)) {
+        record->slowest = limit;
+    }
+}
+
+/** Keys with overrides have entries that the configured limit would judge wrongly. */
+void note_slowness_of_overrides(const Zone& zone, uint32_t policy) {
+    // One that is over may be among them: its entries are kept longer than they need be.
+    constexpr Millis kAnyTime = 0;
+    OverrideView found;
+    for (uint32_t place = 0; place < kMaxOverrides; ++place) {
+        if (read_override(zone, place, kAnyTime, &found) && found.policy == policy &&
+            found.limit.measure == zone.policy(policy)->slowest.measure) {
+            note_slowness(zone.policy(policy), found.limit);
+        }
+    }
+}
+
 void give_numbers(PolicyRecord* record, Limit* limit) {
     limit->variant = has_window(limit->algorithm) ? variant_of(record, *limit) : uint8_t{0};
     limit->rate_number = rate_number(record, limit->refill_millis);
@@ -157,6 +177,7 @@ uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, 
         give_numbers_of_policy(record, limit, varies);
         if (!varies) {
             record->slowest = *limit;
+            note_slowness_of_overrides(zone, number);
         }
         return number;
     }
@@ -193,9 +214,7 @@ void note_limit(const Zone& zone, uint32_t policy, Limit* limit) {
     give_numbers(record, limit);
     // Two processes may write at once. Both have a limit of this policy, and it only ranks
     // evictions.
-    if (limit->capacity != 0 && memory_of(*limit) > memory_of(record->slowest)) {
-        record->slowest = *limit;
-    }
+    note_slowness(record, *limit);
 }
 
 const Limit& find_limit(const Zone& zone, uint32_t policy, uint32_t number) {

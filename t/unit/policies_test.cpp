@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "core/migration.h"
+#include "core/overrides.h"
 #include "random.h"
 #include "zone_memory.h"
 
@@ -15,6 +17,7 @@ namespace {
 
 constexpr Now kNow{1'000'000'000, 1'755'780'000'000};
 constexpr Millis kMinute = 60'000;
+constexpr Millis kDay = 24 * 60 * kMinute;
 
 constexpr Now later(Millis millis) {
     return {kNow.monotonic + millis, kNow.wall + millis};
@@ -221,6 +224,25 @@ TEST_F(AReload, KeepsWhatIsHeldAndUsedByAllThatItCountsTokensWith) {
         // By its old limit, of which nothing is above.
         EXPECT_EQ(request.settle(1, 700, kNow), 0u) << name;
         EXPECT_EQ(look(user, next.used, 42, kNow), 950u) << name;
+    }
+}
+
+TEST_F(AReload, KeepsWhatAKeyHasUsedUnderAnOverrideThatIsSlower) {
+    for (const Algorithm algorithm : kRates) {
+        const std::string name = name_of(algorithm);
+        const Limit configured = limit_of_rate(algorithm, "60r/m");
+        const ZonePolicy policy = add(name.c_str(), configured);
+        const ZonePolicy day = note(policy, limit_of_rate(algorithm, "1000r/d"));
+        ASSERT_TRUE(set_override(memory.zone(),
+                                 {tag_of(1 << 20, policy.number), policy.number, &day.limit,
+                                  "1000r/d", "ip:a", kNow.monotonic + kDay},
+                                 kNow.monotonic));
+        ASSERT_TRUE(Request(user).charge(day, 1 << 20, 500).admit(kNow));
+        add(name.c_str(), configured);
+        const ZoneMemory resized({128, 128, 4});
+        copy_zone(user.journal(), resized.zone(), later(5 * 60 * kMinute));
+        const ZoneUser reader(resized.zone(), &kAllAlive, 1);
+        EXPECT_GT(look(reader, day, 1 << 20, later(5 * 60 * kMinute)), 200u) << name;
     }
 }
 
