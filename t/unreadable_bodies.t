@@ -25,9 +25,9 @@ CONF
     locations => <<'CONF',
         location / { ai_limit tokens; proxy_pass http://model; }
         location /fixed/ { ai_limit fixed; proxy_pass http://model/; }
-        location /by_model/ { ai_limit by_model; proxy_pass http://model/; }
+        location /by_model/ { ai_limit by_model; add_header X-Model $ai_limit_model; proxy_pass http://model/; }
         location /estimate/ { ai_limit tokens; ai_limit_unreadable_body estimate; proxy_pass http://model/; }
-        location /count/ { ai_limit count; proxy_pass http://model/; }
+        location /count/ { ai_limit count; add_header X-Model $ai_limit_model; proxy_pass http://model/; }
         # The model server sends back what it is sent.
         location /silent/ { ai_limit tokens; proxy_pass http://model/raw?$args; }
         location /asked/ { ai_limit tokens; ai_limit_include_usage on; proxy_pass http://model/raw?$args; }
@@ -162,6 +162,17 @@ subtest 'what is readable' => sub {
     is $answer->{status}, 400, 'not what begins like JSON and claims to be a form';
 };
 
+subtest 'what no policy counts is decompressed only so far' => sub {
+    $t->new_client;
+    srand 1;
+    my $text = join '', map { chr(97 + rand 26) x 10 } 1 .. 200_000;
+    my %long = (front => qq({"model":"a","text":"$text"}), back => qq({"text":"$text","model":"a"}));
+    is model_of('/count/raw', $long{front}, 'gzip'), 'a', 'a model in front is known';
+    is model_of('/count/raw', $long{back}, 'gzip'), undef, 'one behind 1 MB is not';
+    is model_of('/count/raw', $long{back}), 'a', 'without compression it is';
+    is model_of('/by_model/raw', $long{back}, 'gzip'), 'a', 'and where a policy counts by it';
+};
+
 subtest 'with an error_page' => sub {
     $t->new_client;
     my $answer = send_body('/page/raw', 'plain text');
@@ -171,6 +182,12 @@ subtest 'with an error_page' => sub {
 
 $t->stop;
 done_testing;
+
+sub model_of {
+    my ($path, $body, $coding) = @_;
+    my $sent = defined $coding ? encoder({encoding => $coding})->($body, 1) : $body;
+    return $t->ask($path, $sent, headers => [defined $coding ? ('Content-Encoding' => $coding) : ()])->{headers}{'x-model'};
+}
 
 sub send_body {
     my ($path, $name) = @_;

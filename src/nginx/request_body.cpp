@@ -98,11 +98,13 @@ void finish_reading(ngx_http_request_t* r, BodyReading* reading, TokenContext* t
     // What a small body becomes when it is decompressed counts as well.
     info->finish(text.is_coded() ? ngx_max(body_size(r), text.size()) : body_size(r));
     tokens->info_is_whole = true;
+    tokens->info_is_cut = false;
 }
 
 /** What the path says; the body comes next. */
 void begin_info(ngx_http_request_t* r, TokenContext* tokens) {
     tokens->info = RequestInfo();
+    tokens->info_is_whole = false;
     tokens->info.read_path(view(r->uri));
 }
 
@@ -125,6 +127,27 @@ ngx_int_t begin_reading(ngx_http_request_t* r, TokenContext* tokens, const Porti
     }
     *reading = new (memory) BodyReading(begun);
     return NGX_AGAIN;
+}
+
+/**
+ * For variables, where no policy counts by the body. A worker decodes a coded body up to about
+ * 1 MB only: it may become 100 times as large, which would hold up other requests.
+ */
+ngx_int_t read_in_one_go(ngx_http_request_t* r, TokenContext* tokens) {
+    BodyReading* reading = nullptr;
+    ngx_int_t rc = begin_reading(r, tokens, {BodyText::kAnyText, BodyText::kAnyText}, &reading);
+    if (rc != NGX_AGAIN) {
+        return rc;
+    }
+    const bool coded = reading->text.is_coded();
+    if (coded) {
+        reading->text.give_up();
+    } else {
+        read_on(reading, &tokens->info, {UINT64_MAX, UINT64_MAX});
+    }
+    finish_reading(r, reading, tokens);
+    tokens->info_is_cut = coded;
+    return NGX_OK;
 }
 
 }  // namespace
@@ -158,9 +181,7 @@ const RequestInfo* read_request_info(ngx_http_request_t* r) {
         tokens->info_is_whole = true;
         return &tokens->info;
     }
-    BodyReading* reading = nullptr;
-    return begin_reading(r, tokens, {UINT64_MAX, UINT64_MAX}, &reading) == NGX_OK ? &tokens->info
-                                                                                  : nullptr;
+    return read_in_one_go(r, tokens) == NGX_OK ? &tokens->info : nullptr;
 }
 
 namespace {
@@ -269,7 +290,8 @@ ngx_int_t read_request_info_in_turns(ngx_http_request_t* r) {
     if (tokens == nullptr) {
         return NGX_ERROR;
     }
-    if (tokens->info_is_whole || r->request_body == nullptr || awaits_body(r) || r->reading_body) {
+    const bool known = tokens->info_is_whole && !tokens->info_is_cut;
+    if (known || r->request_body == nullptr || awaits_body(r) || r->reading_body) {
         return NGX_OK;
     }
     begin_info(r, tokens);
