@@ -30,11 +30,13 @@ void JsonCharacters::add(std::string_view raw) {
         }
         if (raw.size() > 1 && raw[0] == '\\' && raw[1] != 'u') {
             ++count_;
+            after_high_ = false;
             raw.remove_prefix(2);
             continue;
         }
         const size_t plain = raw.find('\\');
         count_ += count_characters(raw.substr(0, plain));
+        after_high_ = after_high_ && plain == 0;
         if (plain == raw.npos) {
             return;
         }
@@ -48,17 +50,22 @@ void JsonCharacters::take_escape(char c) {
         after_backslash_ = false;
         digits_left_ = c == 'u' ? 4 : 0;
         count_ += c == 'u' ? 0 : 1;
+        after_high_ = after_high_ && c == 'u';
         return;
     }
-    // DC00 to DFFF (RFC 8259, 7)
+    // D800 to DBFF, and DC00 to DFFF (RFC 8259, 7)
     const char lower = static_cast<char>(c | 0x20);
     if (digits_left_ == 4) {
-        low_half_ = lower == 'd';
+        half_ = lower == 'd';
     } else if (digits_left_ == 3) {
-        low_half_ = low_half_ && lower >= 'c' && lower <= 'f';
+        low_half_ = lower >= 'c' && lower <= 'f';
+        half_ =
+            half_ && (low_half_ || lower == '8' || lower == '9' || lower == 'a' || lower == 'b');
     }
-    if (--digits_left_ == 0 && !low_half_) {
-        ++count_;
+    if (--digits_left_ == 0) {
+        const bool ends_pair = half_ && low_half_ && after_high_;
+        count_ += ends_pair ? 0 : 1;
+        after_high_ = half_ && !low_half_;
     }
 }
 

@@ -36,7 +36,7 @@ uint64_t count_characters(std::string_view text);
 /**
  * Counts the characters (Unicode code points) of JSON strings that come in pieces cut anywhere, as
  * they stand between the quotes: an escape is one character, and so are the two escapes of a
- * surrogate pair.
+ * surrogate pair. Half a pair that stands alone is one as well: servers replace it by U+FFFD.
  */
 class JsonCharacters {
 public:
@@ -44,6 +44,7 @@ public:
     void begin_string() {
         after_backslash_ = false;
         digits_left_ = 0;
+        after_high_ = false;
     }
 
     void add(std::string_view raw);
@@ -57,7 +58,9 @@ private:
     uint64_t count_ = 0;
     uint8_t digits_left_ = 0;  // of a \u escape
     bool after_backslash_ = false;
-    bool low_half_ = false;  // the escape is the second half of a pair, as far as it has been read
+    bool after_high_ = false;  // directly before is the first half of a pair
+    bool half_ = false;        // the escape is half a pair, as far as it has been read:
+    bool low_half_ = false;    // the second one
 };
 
 }  // namespace ai_limit

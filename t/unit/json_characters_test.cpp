@@ -46,6 +46,23 @@ TEST(JsonCharacters, ASurrogatePairIsOneCharacter) {
     EXPECT_EQ(counted("\\ucdcd\\uadcd\\u0dcd"), 3U);
 }
 
+TEST(JsonCharacters, HalfAPairThatStandsAloneIsOneCharacter) {
+    EXPECT_EQ(counted("\\udc00"), 1U);
+    EXPECT_EQ(counted("\\udc00\\uDFFF\\udc00"), 3U);
+    EXPECT_EQ(counted("\\ud83d\\ude00\\ude00"), 2U);
+    EXPECT_EQ(counted("\\ud83d\\ud83d\\ude00"), 2U);
+    EXPECT_EQ(counted("\\ud83dx\\ude00"), 3U);
+    EXPECT_EQ(counted("\\ud83d\\n\\ude00"), 3U);
+    EXPECT_EQ(counted("\\ud83d\\u0041\\ude00"), 3U);
+    EXPECT_EQ(counted("\\ud7ff\\ude00"), 2U);
+    JsonCharacters characters;
+    for (const std::string_view text : {"\\ud83d", "\\ude00"}) {
+        characters.begin_string();
+        characters.add(text);
+    }
+    EXPECT_EQ(characters.count(), 2U) << "of two strings";
+}
+
 TEST(JsonCharacters, SeveralStringsAddUp) {
     JsonCharacters characters;
     characters.begin_string();
