@@ -15,14 +15,6 @@ constexpr JsonPathId kValueAt = 64;
 constexpr JsonPathId kElementAt = kValueAt + kMaxJsonPathDepth + 1;
 static_assert(BodyFieldPaths::kMostFields <= kValueAt);
 
-uint64_t hash_of(std::string_view text) {
-    uint64_t hash = 0xCBF29CE484222325;  // FNV-1a
-    for (const char c : text) {
-        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
-    }
-    return hash;
-}
-
 bool is_number(std::string_view name) {
     return !name.empty() && name.find_first_not_of("0123456789") == name.npos;
 }
@@ -103,10 +95,13 @@ void BodyFields::feed(std::string_view piece) {
     }
 }
 
-/** How the keys are spelled on the way to a value that has just begun. */
+/** How the keys are spelled on the way to a value that has just begun; 0 where all are in lower
+ * case. */
 uint32_t BodyFields::spelling_of(size_t depth, bool is_element) const {
     const uint32_t own = is_element ? 0 : scanner_.spelling();
-    return containers_[depth - 1] * 31 + own;
+    const uint32_t before = containers_[depth - 1];
+    const uint32_t both = before * 31 + own;
+    return both == 0 && own != 0 ? 1 : both;
 }
 
 void BodyFields::take(const JsonToken& token) {
@@ -124,6 +119,9 @@ void BodyFields::take(const JsonToken& token) {
         spelling_ = spelling_of(depth, paths_->is_element(token.id));
         if (token.kind == JsonToken::kBegin) {
             containers_[depth] = spelling_;
+        }
+        if (fields_[token.id].seen) {
+            former_ = fields_[token.id].text;
         }
     }
     take_value(token, &fields_[token.id]);
@@ -162,10 +160,9 @@ void BodyFields::take_value(const JsonToken& token, BodyField* field) {
 }
 
 void BodyFields::end_value(BodyField* field) {
-    const uint64_t hash = hash_of(field->text.view());
+    // The texts are compared, as a client could make two of them have the same hash.
     const bool must_agree = field->seen && (form_ || field->spelling != spelling_);
-    disagree_ = disagree_ || (must_agree && field->hash != hash);
-    field->hash = hash;
+    disagree_ = disagree_ || (must_agree && former_.view() != field->text.view());
     field->spelling = spelling_;
     field->seen = true;
 }

@@ -54,7 +54,6 @@ private:
 /** The value of one field; of a body that comes twice, the last one. */
 struct BodyField {
     BoundedText<1024, ControlCharacters::kEscaped> text;
-    uint64_t hash = 0;      // of the text
     uint32_t spelling = 0;  // of the keys on the way to it
     bool seen = false;
 };
@@ -88,6 +87,7 @@ private:
     const BodyFieldPaths* paths_;
     JsonScanner scanner_;
     BodyField* fields_;
+    BoundedText<1024, ControlCharacters::kEscaped> former_;  // of the field that is being read
     uint32_t containers_[kMaxJsonPathDepth + 1] = {};  // by depth: how the way there is spelled
     uint32_t spelling_ = 0;                            // of the value that has begun
     bool form_ = false;

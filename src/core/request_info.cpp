@@ -191,6 +191,12 @@ bool is_object(const JsonToken& token) {
     return token.kind == JsonToken::kBegin && token.text == "{";
 }
 
+/** The kind says all: it is `true`, `false` or `null`. */
+bool is_constant(const JsonToken& token) {
+    return token.kind == JsonToken::kTrue || token.kind == JsonToken::kFalse ||
+           token.kind == JsonToken::kNull;
+}
+
 /** Bytes from where a value begins to the end of its first token; 0 where that is not known. */
 uint64_t size_so_far(const JsonToken& token) {
     switch (token.kind) {
@@ -209,17 +215,9 @@ Amount at_most(uint64_t value) {
     return value < kMaxAmount ? value : kMaxAmount;
 }
 
-uint64_t hash_of(JsonToken::Kind kind, std::string_view text) {
-    uint64_t hash = 0xCBF29CE484222325 ^ kind;  // FNV-1a
-    for (const char c : text) {
-        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
-    }
-    return hash;
-}
-
 }  // namespace
 
-static_assert(std::is_trivially_copyable_v<RequestInfo> && sizeof(RequestInfo) <= 1024);
+static_assert(std::is_trivially_copyable_v<RequestInfo> && sizeof(RequestInfo) <= 1280);
 
 RequestInfo::RequestInfo() : scanner_(kTree.paths.root(), {true, true, kOtherString}) {}
 
@@ -311,24 +309,31 @@ void RequestInfo::take_model(const JsonToken& token) {
         return;
     }
     if (token.kind != JsonToken::kString) {
-        compare(&spelled_model_, hash_of(token.kind, token.text));
+        // Two numbers, or two objects, might say different things.
+        compare(&spelled_model_, token.kind, is_constant(token));
         return;
     }
     if (token.first) {
+        if (spelled_model_.seen) {
+            former_model_ = model_;
+        }
         model_.begin();
     }
     model_.append_json(token.text);
     if (token.last) {
         model_.end();
-        compare(&spelled_model_, hash_of(token.kind, model_.view()));
+        compare(&spelled_model_, token.kind, former_model_.view() == model_.view());
     }
 }
 
-/** A value of a key that has been read; another spelling of the key must have said the same. */
-void RequestInfo::compare(Spelled* last, uint64_t value) {
+/**
+ * A value of a key that has been read; another spelling of the key must have said the same. Texts
+ * are compared as they are: a client could make two of them have the same hash.
+ */
+void RequestInfo::compare(Spelled* last, uint64_t value, bool same_text) {
     const uint32_t spelling = scanner_.spelling();
     const bool must_agree = last->seen && (form_ || last->spelling != spelling);
-    ambiguous_ = ambiguous_ || (must_agree && last->value != value);
+    ambiguous_ = ambiguous_ || (must_agree && (last->value != value || !same_text));
     *last = {value, spelling, true};
 }
 
@@ -377,11 +382,14 @@ void RequestInfo::take_service_tier(const JsonToken& token) {
         return;
     }
     if (token.first) {
+        former_tier_ = tier_;
         tier_.clear();
     }
     tier_.append(token.text);
     if (token.last) {
-        compare(&spelled_tier_, hash_of(token.kind, service_tier()));
+        std::string_view former;
+        former_tier_.get(&former);
+        compare(&spelled_tier_, token.kind, former == service_tier());
     }
 }
 
@@ -479,7 +487,7 @@ void RequestInfo::take_include_usage(const JsonToken& token, uint64_t end) {
         token.kind == JsonToken::kString ? token.last : token.kind != JsonToken::kBegin;
     place->include_usage_size = ends ? end - place->include_usage_at : 0;
     if (ends) {
-        compare(&spelled_include_usage_, hash_of(token.kind, token.text));
+        compare(&spelled_include_usage_, token.kind, is_constant(token));
     }
 }
 

@@ -128,7 +128,7 @@ public:
 private:
     /** What a key said last, and how it was spelled. */
     struct Spelled {
-        uint64_t value = 0;  // a hash
+        uint64_t value = 0;  // of a string the kind: its text is compared by itself
         uint32_t spelling = 0;
         bool seen = false;
     };
@@ -144,7 +144,7 @@ private:
     void take_service_tier(const JsonToken& token);
     void take_count(const JsonToken& token, Amount* largest);
     bool take_word(const JsonToken& token, std::string_view* word);
-    void compare(Spelled* last, uint64_t value);
+    void compare(Spelled* last, uint64_t value, bool same_text = true);
     void take_stream_options(const JsonToken& token, uint64_t end);
     void take_include_usage(const JsonToken& token, uint64_t end);
     void look_at_options(std::string_view used, const JsonToken& token);
@@ -152,6 +152,7 @@ private:
 
     JsonScanner scanner_;
     ModelName model_;
+    ModelName former_model_;  // what a key of the body said before
     RequestPath::Stream path_stream_ = RequestPath::kByBody;
     bool path_model_ = false;
     bool path_completions_ = false;
@@ -183,6 +184,7 @@ private:
     JsonCharacters other_characters_;  // of strings in no known place
     JsonText<kMaxWord> word_;          // a short value as it comes
     JsonText<kMaxWord> tier_;
+    JsonText<kMaxWord> former_tier_;
     Spelled spelled_model_;
     Spelled spelled_stream_;
     Spelled spelled_options_;

@@ -102,6 +102,15 @@ TEST(BodyFields, SpellingsOfAKeyMustAgree) {
     EXPECT_FALSE(disagree("/a/1/b", R"({"a":[{"b":1},{"b":2},{"B":3}]})"));
 }
 
+TEST(BodyFields, TextsOfOneHashDisagree) {
+    // FNV-1a has the same hash for both.
+    EXPECT_TRUE(
+        disagree("/user", R"({"user":"8yn0iYCKYHlIj4-BwPqk","USER":"GReLUrM4wMqfg9yzV3KQ"})"));
+    EXPECT_TRUE(disagree("/user", R"({"user":"a","user":"b","USER":"a"})"));
+    EXPECT_FALSE(disagree("/user", R"({"user":"a","user":"b","USER":"b"})"));
+    EXPECT_FALSE(disagree("/user", R"({"user":7,"USER":"7"})"));
+}
+
 TEST(BodyFields, FieldsOfAFormMustAgree) {
     EXPECT_TRUE(disagree("/user", R"({"user":"a","user":"b"})", true));
     EXPECT_FALSE(disagree("/user", R"({"user":"a","user":"a"})", true));

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 
 #include "random.h"
 
@@ -352,6 +353,10 @@ TEST(RequestInfo, SpellingsThatDisagreeMakeABodyUnreadable) {
     EXPECT_TRUE(unreadable(R"({"Model":"a","MODEL":"b"})"));
     EXPECT_TRUE(unreadable(R"({"model":"a","Model":"A"})"));
     EXPECT_TRUE(unreadable(R"({"model":"a","MODEL":null})"));
+    EXPECT_TRUE(unreadable(R"({"model":1,"MODEL":2})"));
+    EXPECT_TRUE(unreadable(R"({"model":"a","model":"b","MODEL":"a"})"));
+    EXPECT_FALSE(unreadable(R"({"model":"a","model":"b","MODEL":"b"})"));
+    EXPECT_FALSE(unreadable(R"({"model":null,"MODEL":null})"));
     EXPECT_TRUE(unreadable(R"({"stream":true,"Stream":false})"));
     EXPECT_TRUE(unreadable(R"({"stream_options":{},"STREAM_OPTIONS":{}})"));
     EXPECT_TRUE(unreadable(R"({"stream_options":{"include_usage":true,"INCLUDE_USAGE":false}})"));
@@ -362,6 +367,18 @@ TEST(RequestInfo, SpellingsThatDisagreeMakeABodyUnreadable) {
     EXPECT_FALSE(unreadable(R"({"user":"a","USER":"b","x":{"model":"a","MODEL":"b"}})"));
     EXPECT_EQ(most_output(R"({"max_tokens":1,"MAX_TOKENS":500})"), 500U);
     EXPECT_EQ(prompt(R"({"input":"1234","INPUT":"12345678"})"), 3U);
+}
+
+TEST(RequestInfo, TextsOfOneHashDisagree) {
+    // FNV-1a gave both the same hash when it began with the kind of a string.
+    const std::string one = R"(":";yn0iYCKYHlIj4-BwPqk")";
+    const std::string other = R"(":"DReLUrM4wMqfg9yzV3KQ")";
+    for (const auto& [key, capitals] :
+         {std::pair("model", "MODEL"), std::pair("service_tier", "Service_Tier")}) {
+        const std::string begin = std::string("{\"") + key + one + ",\"" + capitals;
+        EXPECT_TRUE(told(kChat, begin + other + "}").unreadable) << key;
+        EXPECT_FALSE(told(kChat, begin + one + "}").unreadable) << key;
+    }
 }
 
 TEST(RequestInfo, ReadsValuesAsPydanticDoes) {
