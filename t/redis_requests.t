@@ -56,6 +56,8 @@ my $nginx = AiLimit::Nginx->start(
         client_max_body_size 2m;
         ai_limit early here late;
         ai_limit_error_format off;
+        # Bodies here are any bytes.
+        ai_limit_unreadable_body estimate;
         recursive_error_pages on;
         proxy_http_version 1.1;
         proxy_set_header Connection "";
