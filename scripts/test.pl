@@ -18,7 +18,7 @@ use warnings;
 
 use Cwd qw(abs_path);
 use File::Basename qw(basename dirname);
-use File::Path qw(make_path);
+use File::Path qw(make_path remove_tree);
 use TAP::Harness;
 
 chdir abs_path(dirname(__FILE__) . '/..') or die "chdir: $!\n";
@@ -95,16 +95,21 @@ sub fuzz {
     return;
 }
 
-# A fixed seed and a fixed number of inputs: the same run everywhere. What it
-# finds is kept; inputs of its own go to build/, those worth keeping to t/fuzz/.
+# A fixed seed, a fixed number of inputs and the same corpus: the same run everywhere. libFuzzer
+# writes what it finds into the first folder. A long run (FUZZ_RUNS) keeps that in build/ and goes
+# on from it the next time. What is worth keeping goes to t/fuzz/ by hand.
 sub fuzz_options {
     my ($name) = @_;
     my $found = "build/fuzz-$name/corpus";
+    if (!$ENV{FUZZ_RUNS}) {
+        $found = "build/fuzz-$name/found";
+        remove_tree($found);
+    }
     make_path($found);
     my @options = ('-runs=' . ($ENV{FUZZ_RUNS} // $fuzz_runs{$name} // 100_000), '-seed=1', '-print_final_stats=0', '-verbosity=1',
         "-artifact_prefix=build/fuzz-$name/");
     push @options, "-dict=t/fuzz/$name.dict" if -e "t/fuzz/$name.dict";
-    return (@options, $ENV{FUZZ_RUNS} ? $found : (), -d "t/fuzz/corpus/$name" ? "t/fuzz/corpus/$name" : ());
+    return (@options, $found, -d "t/fuzz/corpus/$name" ? "t/fuzz/corpus/$name" : ());
 }
 
 # --- nginx
