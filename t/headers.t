@@ -47,6 +47,12 @@ my $nginx = AiLimit::Nginx->start(files => {'429.txt' => 'slow down', '503.txt' 
         location /page/own   { error_page 429 \@own; empty_gif; }
         location /page/added { error_page 429 \@added; empty_gif; }
         location /page/bare  { error_page 429 \@bare; empty_gif; }
+        location /recursive/ {
+            recursive_error_pages on;
+            location /recursive/own   { error_page 429 \@own; empty_gif; }
+            location /recursive/added { error_page 429 \@added; empty_gif; }
+            location /recursive/bare  { error_page 429 \@bare; empty_gif; }
+        }
         location \@added     { add_header Retry-After 7 always; return 429 "busy"; }
         location \@bare      { add_header X-RateLimit-Remaining 997 always; return 429 "busy"; }
         location \@own       { proxy_pass http://127.0.0.1:%%PORT_2%%; }
@@ -234,19 +240,21 @@ subtest 'error_page' => sub {
     like $page->{headers}{'retry-after'}, qr/^3[56]\d\d$/, 'which says when to come back';
     is $page->{headers}{'x-ratelimit-remaining'}, 0, 'and what remains';
 
-    my $own = ask('/page/own', $key);
-    is_deeply [@$own{qw(status body)}], [429, 'busy'], 'an upstream server makes the answer';
-    is_deeply $own->{all}{'retry-after'}, [5], 'with its own headers';
-    is_deeply $own->{all}{'x-ratelimit-remaining'}, [997], 'as it wants them';
-    ok !exists $own->{headers}{$_}, "and no $_ of ours beside them" for qw(x-should-retry x-ratelimit-reset cache-control);
+    for my $place ('/page', '/recursive') {
+        my $own = ask("$place/own", $key);
+        is_deeply [@$own{qw(status body)}], [429, 'busy'], "$place: an upstream server makes the answer";
+        is_deeply $own->{all}{'retry-after'}, [5], 'with its own headers';
+        is_deeply $own->{all}{'x-ratelimit-remaining'}, [997], 'as it wants them';
+        ok !exists $own->{headers}{$_}, "and no $_ of ours beside them" for qw(x-should-retry x-ratelimit-reset cache-control);
 
-    my $added = ask('/page/added', $key);
-    is_deeply [$added->{status}, $added->{all}{'retry-after'}], [429, [7]], 'add_header tells the wait alone as well';
-    ok !exists $added->{headers}{$_}, "without $_ beside it" for qw(x-should-retry x-ratelimit-limit x-ratelimit-remaining);
+        my $added = ask("$place/added", $key);
+        is_deeply [$added->{status}, $added->{all}{'retry-after'}], [429, [7]], 'add_header tells the wait alone as well';
+        ok !exists $added->{headers}{$_}, "without $_ beside it" for qw(x-should-retry x-ratelimit-limit x-ratelimit-remaining);
 
-    my $bare = ask('/page/bare', $key);
-    like $bare->{headers}{'retry-after'}, qr/^3[56]\d\d$/, 'a page that tells no wait gets ours';
-    is_deeply $bare->{all}{'x-ratelimit-remaining'}, [0], 'with all that belongs to it';
+        my $bare = ask("$place/bare", $key);
+        like $bare->{headers}{'retry-after'}, qr/^3[56]\d\d$/, 'a page that tells no wait gets ours';
+        is_deeply $bare->{all}{'x-ratelimit-remaining'}, [0], 'with all that belongs to it';
+    }
 };
 
 subtest 'ai_limit_status' => sub {

@@ -153,6 +153,7 @@ ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncoun
     one->spared = &conf.list->access;
     context->latest = one;
     context->refusal_status = NGX_HTTP_BAD_REQUEST;
+    context->refusal_uri_changes = r->uri_changes;
     return refuse_uncounted(r, uncounted.what, uncounted.why);
 }
 

@@ -87,7 +87,8 @@ ngx_int_t write_report(ngx_http_request_t* r, const RequestContext& context, con
 
 /** True if the answer is what error_page has made of a refusal, with the same status. */
 bool is_page_of_refusal(const ngx_http_request_t* r, const RequestContext& context) {
-    return r->error_page && context.refusal_status != 0 &&
+    // r->error_page is not set where recursive_error_pages is on.
+    return context.refusal_status != 0 && r->uri_changes != context.refusal_uri_changes &&
            r->headers_out.status == context.refusal_status;
 }
 
@@ -199,7 +200,7 @@ __attribute__((noinline)) ngx_int_t write_page_report(ngx_http_request_t* r, ngx
 
 /** Runs behind add_header, so that it sees what that adds. */
 ngx_int_t page_header_filter(ngx_http_request_t* r) noexcept {
-    if (r->error_page && r == r->main && !r->post_action) {
+    if (r->internal && r == r->main && !r->post_action) {
         ngx_uint_t styles = loc_conf(r)->headers;
         if (styles != kHeadersOff && write_page_report(r, styles) != NGX_OK) {
             return NGX_ERROR;

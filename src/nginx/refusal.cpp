@@ -170,6 +170,7 @@ ngx_int_t refuse(ngx_http_request_t* r, RequestContext* context) {
     log_refusal(r, report);
     ErrorKind kind = kind_of(report.spokesman());
     context->refusal_status = status_of(*loc_conf(r), kind);
+    context->refusal_uri_changes = r->uri_changes;
     return answer(r, {context->refusal_status, kind, &report.spokesman(), {}});
 }
 

@@ -149,6 +149,7 @@ __attribute__((hot)) Evaluation* make_context(ngx_http_request_t* r, ngx_uint_t 
     made->cleanup = {clean_up, memory, r->pool->cleanup};
     made->latest = nullptr;
     made->refusal_status = 0;
+    made->refusal_uri_changes = 0;
     made->in_flight = false;
     made->request = r->main;
     made->tokens = nullptr;
