@@ -19,6 +19,7 @@ my $t = AiLimit::Tokens->start(
     ai_limit_policy fixed    key=\$http_x_key rate=1t/month burst=$LIMIT reserve=10;
     ai_limit_policy by_model key=\$ai_limit_model rate=1r/month burst=100;
     ai_limit_policy count    key=\$http_x_key rate=1r/month burst=100;
+    ai_limit_policy early    key=\$http_x_key rate=1t/month burst=$LIMIT phase=preaccess;
     ai_limit_policy trial    key=\$http_x_key rate=1t/month burst=$LIMIT dry_run;
 CONF
     server => 'client_max_body_size 4m; client_body_buffer_size 16k;',
@@ -36,6 +37,13 @@ CONF
         location /trial/ { ai_limit trial; proxy_pass http://model/; }
         location /dry_run/ { ai_limit tokens; ai_limit_dry_run on; proxy_pass http://model/; }
         location /page/ { ai_limit tokens count; error_page 400 = /other; proxy_pass http://model/; }
+        location /inherited/ {
+            ai_limit early;
+            error_page 400 = /inherited/page;
+            location /inherited/recursive/ { recursive_error_pages on; proxy_pass http://model/; }
+            location = /inherited/page { recursive_error_pages on; proxy_pass http://model/raw; }
+            proxy_pass http://model/;
+        }
         location = /other { ai_limit count; return 400 "another page\n"; }
         location /api/limits/ { ai_limit_api; }
 CONF
@@ -178,6 +186,9 @@ subtest 'with an error_page' => sub {
     my $answer = send_body('/page/raw', 'plain text');
     is "$answer->{status} $answer->{body}", "400 another page\n", 'that page answers';
     is $t->ask('/count/v1/models')->{headers}{'x-ratelimit-remaining'}, 99, 'and policies in requests charge nothing';
+    for my $path ('/inherited/raw', '/inherited/recursive/raw') {
+        is send_body($path, 'plain text')->{status}, 200, "$path: the policy that refused does not refuse its page";
+    }
 };
 
 $t->stop;

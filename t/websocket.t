@@ -45,6 +45,13 @@ my $nginx = AiLimit::Nginx->start(http => <<"CONF");
         location /dry/      { ai_limit tokens; ai_limit_dry_run on; proxy_pass http://127.0.0.1:@{[$upstream->sockport]}; }
         location /page/     { ai_limit tokens; error_page 426 = \@page; proxy_pass http://127.0.0.1:@{[$upstream->sockport]}; }
         location \@page     { return 426 "no websocket\\n"; }
+        location /refuse_page/ {
+            ai_limit_websocket refuse;
+            error_page 426 = /refuse_page/page;
+            location = /refuse_page/page { try_files /none \@page; }
+            location /refuse_page/recursive/ { recursive_error_pages on; error_page 426 = /refuse_page/recursive/page; }
+            location = /refuse_page/recursive/page { recursive_error_pages on; error_page 426 = /refuse_page/recursive/page; proxy_pass http://127.0.0.1:@{[$upstream->sockport]}; }
+        }
         location /refuse/ {
             ai_limit_websocket refuse;
             proxy_pass http://127.0.0.1:@{[$upstream->sockport]};
@@ -69,6 +76,9 @@ subtest 'where tokens are counted' => sub {
     is upgrade('/planned/', 'X-Plan' => '10r/m')->{status}, 101, 'but not in requests';
     is upgrade('/planned/', 'X-Plan' => '')->{status}, 101, 'nor where there is none';
     is upgrade('/page/')->{body}, "no websocket\n", 'error_page has its way';
+    is upgrade('/refuse_page/')->{body}, "no websocket\n", 'also with a page that refuses upgrades itself';
+    my $page = upgrade('/refuse_page/recursive/');
+    is "$page->{status} $page->{body}", "200 upgrade=\n", 'and one of an upstream, which does not hear of the upgrade';
 };
 
 subtest 'however it is written' => sub {

@@ -26,6 +26,15 @@ bool contains(const PolicySet& set, const PolicyConf* policy) {
     return false;
 }
 
+/**
+ * Whether a decision that refused spares the policy: those of the later phase; and where nothing
+ * was decided, since the body cannot be read, those of the earlier phase as well.
+ */
+bool spares(const Evaluation& one, const PolicyConf* policy) {
+    return contains(one.spared->access, policy) ||
+           (one.count == 0 && contains(one.spared->preaccess, policy));
+}
+
 /** A key of a run of policies, and its hash in their zone. */
 struct Key {
     ngx_str_t text;
@@ -185,7 +194,7 @@ ngx_int_t collect(ngx_http_request_t* r, const PolicySet& set, Evaluation* one) 
 ngx_int_t refuse_or_pass(ngx_http_request_t* r, RequestContext* context, const LocConf& conf,
                          Evaluation* one) {
     if (one->refused && !one->dry_run) {
-        one->spared = &conf.list->access;
+        one->spared = conf.list;
         return refuse(r, context);
     }
     if (would_refuse(*one)) {
@@ -283,7 +292,7 @@ ngx_int_t add_last(ngx_array_t* handlers, ngx_http_handler_pt handler) {
 
 bool was_evaluated(const Evaluation* latest, const PolicyConf* policy) {
     for (const Evaluation* one = latest; one != nullptr; one = one->earlier) {
-        if (one->spared != nullptr && contains(*one->spared, policy)) {
+        if (one->spared != nullptr && spares(*one, policy)) {
             return true;
         }
     }

@@ -150,7 +150,7 @@ ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncoun
     one->refused = true;
     count_results(*one);
     one->count = 0;
-    one->spared = &conf.list->access;
+    one->spared = conf.list;
     context->latest = one;
     context->refusal_status = NGX_HTTP_BAD_REQUEST;
     context->refusal_uri_changes = r->uri_changes;

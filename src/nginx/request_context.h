@@ -20,7 +20,7 @@ struct Part {
 struct Evaluation {
     Evaluation* earlier;
     ngx_uint_t count;
-    const PolicySet* spared;  // what is not asked any more after a refusal in an earlier phase
+    const PolicyList* spared;  // after a refusal: what is not asked any more; else nullptr
     Flight** flights;  // by charge, what is in flight in Redis; nullptr where nothing is shared
     bool dry_run;      // by ai_limit_dry_run: refuses nothing
     bool refused;      // or would have, on a dry run

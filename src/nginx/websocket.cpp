@@ -54,13 +54,13 @@ ngx_int_t refuse_upgrade(ngx_http_request_t* r) {
     bool websocket = false;
     each_upgrade(
         r, [&](ngx_table_elt_t* header) { websocket |= lists(view(header->value), kWebSocket); });
+    // $http_upgrade skips headers without a hash only since nginx 1.23.
+    each_upgrade(r, [](ngx_table_elt_t* header) {
+        header->hash = 0;
+        header->value.len = 0;
+    });
+    r->headers_in.upgrade = nullptr;
     if (!websocket) {
-        // $http_upgrade skips headers without a hash only since nginx 1.23.
-        each_upgrade(r, [](ngx_table_elt_t* header) {
-            header->hash = 0;
-            header->value.len = 0;
-        });
-        r->headers_in.upgrade = nullptr;
         return NGX_DECLINED;
     }
     ngx_log_error(loc_conf(r)->log_level, r->connection->log, 0,

@@ -22,8 +22,8 @@ inline bool refuses_uncounted_upgrade(const ngx_http_request_t* r, const LocConf
 /**
  * For a request with an Upgrade header: answers 426 if it asks for WebSocket, and returns what the
  * phase handler is to return. Any other protocol is only an offer, such as h2c, which HTTP/1.1
- * clients make without need: takes it out of the request, so that no upstream accepts it, and
- * returns NGX_DECLINED.
+ * clients make without need: then it returns NGX_DECLINED. Either way it takes the header out of
+ * the request: no upstream accepts it, and a page of the refusal (error_page) is not refused again.
  */
 ngx_int_t refuse_upgrade(ngx_http_request_t* r);
 
