@@ -29,6 +29,7 @@ uint64_t AnswerContent::end_document(bool whole) {
         told_alone_ = text == text_before_;
     }
     told_here_ = false;
+    arguments_open_ = false;
     if (has_sums_) {
         std::fill_n(sums_, kAnswerSums, Amount{0});
         has_sums_ = false;
@@ -82,6 +83,9 @@ void AnswerContent::take(const JsonToken& token, uint64_t end) {
             break;
         case kAnswerImage:
             take_image(token);
+            break;
+        case kAnswerOtherText:
+            others_ += characters_in(token);
             break;
         default:
             take_count(token);
@@ -191,10 +195,13 @@ void AnswerContent::take_ignored(const JsonToken& token) {
     }
 }
 
-/** `true`, or a reason for the end. DashScope writes "null" before it. */
+/** `true`, or a reason for the end of any length: TGI writes all of the text there. DashScope
+ * writes "null" before the end. */
 void AnswerContent::take_end(const JsonToken& token) {
     std::string_view reason;
-    const bool is_reason = read_short(token, &reason) && !reason.empty() && reason != "null";
+    const bool is_short = read_short(token, &reason);
+    const bool is_long = token.kind == JsonToken::kString && token.last && !is_short;
+    const bool is_reason = is_long || (is_short && !reason.empty() && reason != "null");
     ended_ = ended_ || token.kind == JsonToken::kTrue || is_reason;
 }
 
@@ -246,8 +253,10 @@ void AnswerContent::take_arguments(const JsonToken& token, uint64_t end) {
     if (token.kind == JsonToken::kBegin) {
         draft_.give_up();
         arguments_at_ = end - 1;
+        arguments_open_ = true;
     } else if (token.kind == JsonToken::kEnd) {
-        text_ += end - arguments_at_;
+        read_to(end);
+        arguments_open_ = false;
     } else {
         take_text(token, &AnswerContent::text_);
     }

@@ -30,6 +30,15 @@ public:
      */
     void take(const JsonToken& token, uint64_t end);
 
+    /** The document has been read up to `at`: so far the arguments of a tool reach that have not
+     * ended. */
+    void read_to(uint64_t at) {
+        if (arguments_open_) {
+            text_ += at - arguments_at_;
+            arguments_at_ = at;
+        }
+    }
+
     /** `whole`: it is not cut short. Returns how many characters of text it had. */
     uint64_t end_document(bool whole);
 
@@ -54,6 +63,12 @@ public:
 
     /** See UsageReader::text_characters(). */
     uint64_t text_characters() const;
+
+    /** How many of them are in the document that is being read. */
+    uint64_t text_here() const { return text_characters() - text_before_; }
+
+    /** Characters of all strings that no path names, where the tree's scanner reports them. */
+    uint64_t other_characters() const { return others_; }
 
     /** Empty where there is none. In this object's memory. */
     std::string_view model() const { return model_.view(); }
@@ -99,7 +114,7 @@ private:
 
     // of the document that is being read
     uint64_t text_before_ = 0;   // characters of text when it began
-    uint64_t arguments_at_ = 0;  // where an object with the arguments of a tool begins
+    uint64_t arguments_at_ = 0;  // up to where an object with the arguments of a tool is counted
     uint64_t delta_ = 0;         // characters of text, unless its type says otherwise
     uint64_t repeated_ = 0;      // characters of text that repeats the answer from its beginning on
     JsonCharacters characters_;
@@ -108,6 +123,7 @@ private:
     const JsonPathId* sum_ids_ = nullptr;
     Amount sums_[kAnswerSums] = {};
     bool has_sums_ = false;
+    bool arguments_open_ = false;
     bool told_here_ = false;  // a count of the output
     EventDraft draft_;        // of the event that is being read, if it began in this piece
     Counter draft_text_ = &AnswerContent::text_;
@@ -115,18 +131,19 @@ private:
     // of all of them
     UsageCounts counts_;
     uint64_t told_at_ = UINT64_MAX;  // characters of text up to the end of the last that told_here_
-    bool told_alone_ = false;        // it had no text
-    bool ended_ = false;
-    bool failed_ = false;
     Amount images_ = 0;
     Amount searches_ = 0;
     ModelName model_;
     JsonText<kMaxTier> tier_;
+    bool told_alone_ = false;  // the document that told_at_ is about had no text
+    bool ended_ = false;
+    bool failed_ = false;
     Counter known_text_ = &AnswerContent::text_;
     uint64_t text_ = 0;
     uint64_t reasoning_ = 0;
     uint64_t reasoning_content_ = 0;
     uint64_t most_repeated_ = 0;
+    uint64_t others_ = 0;
 };
 
 }  // namespace ai_limit

@@ -33,11 +33,13 @@ AnswerCost answer_cost(const AnswerFacts& facts) {
     AnswerCost cost{facts.told.counts};
     TokenCounts& counts = cost.counts;
     const Amount seen = seen_tokens(facts);
-    if (!facts.finished) {
+    const bool lacks_output = facts.text > 0 && counts.output == 0 && !facts.told.is_total;
+    if (!facts.finished || lacks_output) {
         cost.estimated = seen > counts.output || (seen > 0 && !facts.tells_all_output);
         counts.output = std::max(counts.output, seen);
     }
-    const bool lacks_input = !facts.told.has_input || (counts.input == 0 && counts.output > 0);
+    const bool lacks_input =
+        !facts.told.has_input || (counts.input == 0 && (counts.output > 0 || !facts.finished));
     if (lacks_input && (facts.prompt > 0 || !facts.told.has_output)) {
         set_input(facts.prompt, &counts);
         cost.estimated = true;

@@ -26,9 +26,10 @@ enum AnswerValue : JsonPathId {
     kAnswerError,      // an object or a text: the answer ends with it
     kAnswerModel,
     kAnswerTier,
-    kAnswerImage,    // a string for each image
-    kAnswerIgnored,  // what differs from event to event and means nothing here
-    kFirstAnswerSum  // from here on: counts that are added up, see AnswerTree
+    kAnswerImage,      // a string for each image
+    kAnswerIgnored,    // what differs from event to event and means nothing here
+    kAnswerOtherText,  // any other string of a document that is an answer by itself
+    kFirstAnswerSum    // from here on: counts that are added up, see AnswerTree
 };
 
 /** So many counts of a tree can be sums over the elements of an array. */

@@ -52,6 +52,17 @@ constexpr ChunkTree make_chunk_tree() {
 constexpr ChunkTree kChunkTree = make_chunk_tree();
 static_assert(kChunkTree.error == nullptr);
 
+/** An event or a line has at most so many bytes beside its text, and so many for a character of it:
+ * two escapes. Azure's events have some 600. */
+constexpr uint64_t kBesideText = 1024;
+constexpr uint64_t kPerCharacter = 12;
+
+/** What Python writes for numbers is taken. A document that is an answer by itself may have its
+ * text anywhere. */
+constexpr JsonRules rules_for(AnswerKind kind) {
+    return {false, true, kind == AnswerKind::kJson ? JsonPathId{kAnswerOtherText} : kNoJsonPath};
+}
+
 bool is_whole(const JsonScanner& scanner) {
     return scanner.is_complete() || scanner.is_blank();
 }
@@ -64,6 +75,7 @@ UsageReader::UsageReader(AnswerKind hint, const UsagePaths* custom)
     : scanner_(nullptr),
       finder_(hint),
       kind_(hint),
+      hint_is_other_(hint == AnswerKind::kOther),
       custom_(custom),
       payload_(kChunkTree.paths.root()) {
     set_tree(hint);
@@ -71,7 +83,7 @@ UsageReader::UsageReader(AnswerKind hint, const UsagePaths* custom)
 
 void UsageReader::set_tree(AnswerKind kind) {
     const AnswerTree tree = custom_ != nullptr ? custom_->tree(kind) : answer_tree(kind);
-    scanner_ = JsonScanner(tree.root);
+    scanner_ = JsonScanner(tree.root, rules_for(kind));
     content_.set_sums(tree.sums);
 }
 
@@ -133,6 +145,7 @@ void UsageReader::finish() {
         begin_kind();
     }
     stop();
+    broken_ = messages_.malformed();
     if (kind_ == AnswerKind::kEventStream && messages_.finish()) {
         malformed_ = true;
     }
@@ -181,7 +194,6 @@ void UsageReader::feed_json(std::string_view piece) {
 }
 
 void UsageReader::feed_events(std::string_view piece) {
-    bytes_ += piece.size();
     content_.draft().give_up();
     uint64_t text = 0;
     if (!known_.front().empty() && !known_.go_on(&events_, &piece, &text)) {
@@ -199,7 +211,9 @@ void UsageReader::feed_events(std::string_view piece) {
 
 /** Goes on with an event that is not known; false where `rest` is used up. */
 bool UsageReader::read_event(std::string_view* rest) {
+    const size_t before = rest->size();
     const SseToken token = events_.next(rest);
+    bytes_ += before - rest->size();
     if (token.kind == SseToken::kData) {
         read_document(token.text);
     } else if (token.kind == SseToken::kEndOfEvent) {
@@ -209,7 +223,8 @@ bool UsageReader::read_event(std::string_view* rest) {
 }
 
 void UsageReader::end_event(std::string_view rest) {
-    if (content_.is_sound()) {
+    // What is skipped is not judged.
+    if (content_.is_sound() || is_guessed()) {
         content_.draft().give_up();
     }
     end_document();
@@ -288,6 +303,10 @@ void UsageReader::end_message() {
 void UsageReader::read_document(std::string_view text) {
     if (offset_ == 0) {
         content_.begin_document();
+        first_ = 0;
+    }
+    for (size_t i = 0; first_ <= ' ' && i < text.size(); ++i) {
+        first_ = static_cast<uint8_t>(text[i]);
     }
     has_data_ = has_data_ || !text.empty();
     if (is_end_mark_) {
@@ -302,6 +321,7 @@ void UsageReader::read_document(std::string_view text) {
         content_.take(token, offset_ + (text.size() - rest.size()));
     }
     offset_ += text.size();
+    content_.read_to(offset_);
 }
 
 bool UsageReader::is_document_whole() const {
@@ -316,9 +336,13 @@ void UsageReader::end_document() {
         content_.end();  // [DONE]
     }
     const uint64_t text = content_.end_document(whole);
-    if (scanner_.is_malformed() && !is_end_mark_) {
+    if (is_scalar() || (scanner_.is_malformed() && !is_end_mark_)) {
         unreadable_ += offset_ - std::min(offset_, text);
         content_.draft().give_up();  // of the next one like it, the bytes count as well
+    }
+    if (is_guessed()) {
+        unknown_ += unknown_bytes(text);
+        bytes_ = 0;
     }
     line_ended_ = false;
     offset_ = 0;
@@ -326,7 +350,27 @@ void UsageReader::end_document() {
     scanner_.reset();
 }
 
+/** Of plain text in an event or a line, a number or `null` is a part as well. Before the document
+ * has ended, it is not known to be one. */
+bool UsageReader::is_scalar() const {
+    return kind_ != AnswerKind::kJson && first_ != '{' && first_ != '[' && offset_ > 0 &&
+           scanner_.is_complete();
+}
+
+/** Bytes of the document that is being read, and of the event around it, that are more than its
+ * text explains. */
+uint64_t UsageReader::unknown_bytes(uint64_t text) const {
+    const uint64_t bytes = kind_ == AnswerKind::kSse ? bytes_ : offset_;
+    const bool is_known = text > 0 && !scanner_.is_malformed();
+    const uint64_t known = is_known ? kBesideText + std::min(text, bytes) * kPerCharacter : text;
+    return bytes - std::min(bytes, known);
+}
+
 uint64_t UsageReader::unreadable_bytes() const {
+    const bool tells = has_usage();
+    if (is_guessed() && !tells) {
+        return unknown_ + unknown_bytes(content_.text_here());
+    }
     switch (kind_) {
         case AnswerKind::kOther:
             return bytes_;
@@ -336,8 +380,16 @@ uint64_t UsageReader::unreadable_bytes() const {
             }
             break;
         case AnswerKind::kEventStream:
-            return messages_.malformed() ? bytes_ - std::min(bytes_, text_characters()) : 0;
+            return broken_ || messages_.malformed() ? bytes_ - std::min(bytes_, text_characters())
+                                                    : 0;
         case AnswerKind::kJson:
+            if (text_characters() == 0 && tells) {
+                return 0;  // numbers, such as an embedding
+            }
+            if (text_characters() == 0 && unreadable_ == 0 && !scanner_.is_malformed()) {
+                return content_.other_characters();
+            }
+            break;
         case AnswerKind::kLines:
             break;
     }

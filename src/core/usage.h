@@ -69,7 +69,13 @@ public:
      */
     uint64_t text_characters() const { return content_.text_characters(); }
 
-    /** Bytes of what should be text or JSON and is neither. */
+    /**
+     * Bytes that may be text, and that text_characters() leaves out: what should be JSON and is
+     * none; scalars that are an event's or a line's whole document; the strings of a JSON document
+     * of an unknown shape. Where the Content-Type names none of the kinds and nothing was told, the
+     * model itself may have written what made the body look like one: there all counts that holds
+     * no known text.
+     */
     uint64_t unreadable_bytes() const;
 
     /** The model that the answer names; empty where it names none. In this object's memory. */
@@ -101,23 +107,32 @@ private:
     void read_document(std::string_view text);
     void end_document();
     bool is_document_whole() const;
+    bool is_guessed() const { return hint_is_other_ && finder_.is_sure(); }
+    bool is_scalar() const;
+    uint64_t unknown_bytes(uint64_t text) const;
 
     // the document that is being read
     JsonScanner scanner_;
     uint64_t offset_ = 0;      // of its bytes so far
     bool is_end_mark_ = true;  // as far as it has been read
     bool line_ended_ = false;  // a line feed stands behind it
+    uint8_t first_ = 0;        // its first byte that is no white space
 
     // the body around it
     AnswerKindFinder finder_;
     AnswerKind kind_;
+    bool hint_is_other_;
     bool kind_is_known_ = false;
     bool malformed_ = false;
+    bool broken_ = false;    // it was no binary stream, or no longer one
     bool whole_ = false;     // it has ended, and with a whole document
     bool has_data_ = false;  // a document has begun
     bool told_by_header_ = false;
-    uint64_t bytes_ = 0;  // of a body that may not be what it should be
+    // of a body that may not be what it should be; where that is guessed, of the event that is
+    // being read and what stands before it
+    uint64_t bytes_ = 0;
     uint64_t unreadable_ = 0;
+    uint64_t unknown_ = 0;  // bytes of documents, beside known text
     const UsagePaths* custom_;
     SseReader events_;
     KnownEvents known_;  // those that do nothing but add to a text

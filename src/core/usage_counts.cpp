@@ -72,8 +72,10 @@ private:
         // Who tells of cached input as a part of the input does not leave it out there.
         const bool is_part = has(UsageField::kCached) || has(UsageField::kWritten);
         const Amount beside = is_part ? 0 : value(UsageField::kCacheRead) + written;
-        counts.input = has(UsageField::kPrompt) ? value(UsageField::kPrompt)
-                                                : value(UsageField::kInput) + beside;
+        // Of two names for one count the larger number counts, so a 0 is no number beside another.
+        const Amount prompt = value(UsageField::kPrompt);
+        const Amount input = value(UsageField::kInput);
+        counts.input = prompt > 0 && prompt >= input ? prompt : input + beside;
         counts.input += value(UsageField::kToolInput);
         counts.cached_input =
             has(UsageField::kCached) ? value(UsageField::kCached) : value(UsageField::kCacheRead);
@@ -132,7 +134,11 @@ ToldUsage UsageCounts::told() const {
         const ToldUsage said = reader.told();
         const TokenCounts& counts = said.counts;
         const bool sums = source == UsageSource::kSteps && !configured;
-        if (said.has_input && (!all.has_input || (sums && counts.input > all.counts.input))) {
+        const bool more_input =
+            counts.input > all.counts.input && (sums || (all.counts.input == 0 && !configured));
+        const bool more_output =
+            counts.output > all.counts.output && (sums || (all.counts.output == 0 && !configured));
+        if (said.has_input && (!all.has_input || more_input)) {
             all.has_input = true;
             is_total = reader.has(UsageField::kTotal) || reader.has(UsageField::kTrueTotal);
             all.counts.input = std::min(counts.input, kMaxAmount);
@@ -140,7 +146,7 @@ ToldUsage UsageCounts::told() const {
                 all.counts.*part = std::min(counts.*part, all.counts.input);
             }
         }
-        if (said.has_output && (!all.has_output || (sums && counts.output > all.counts.output))) {
+        if (said.has_output && (!all.has_output || more_output)) {
             all.has_output = true;
             all.counts.output = std::min(counts.output, kMaxAmount);
             all.counts.reasoning = std::min(counts.reasoning, all.counts.output);
@@ -151,6 +157,7 @@ ToldUsage UsageCounts::told() const {
         }
     }
     // A total alone is input: there is no more output than it holds.
+    all.is_total = is_total && !all.has_output;
     all.has_output = all.has_output || is_total;
     return all;
 }

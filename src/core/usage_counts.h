@@ -10,7 +10,8 @@
 
 namespace ai_limit {
 
-/** Who says it. Of several, the first one that knows counts. */
+/** Who says it. Of several, the first one that knows counts; a 0 of the API is no knowledge where
+ * another one says more. */
 enum class UsageSource : uint8_t {
     kConfigured,  // where `ai_limit_usage` says
     kModel,       // the API of the model, in its usage object
@@ -49,6 +50,7 @@ struct ToldUsage {
     TokenCounts counts;  // what is not told is 0; no more than kMaxAmount each
     bool has_input = false;
     bool has_output = false;  // also where the input is a total that holds the output
+    bool is_total = false;    // it is, and nothing else is known of the output
 };
 
 /** The largest value of each field. Trivially copyable. */

@@ -38,8 +38,30 @@ AnswerFacts with_text(AnswerFacts facts, uint64_t text) {
 
 TEST(AnswerCost, AFinishedAnswerCostsWhatItTells) {
     expect(with_text(finished(12, 5), 400), 12, 5, false);
-    expect(with_text(finished(12, 0), 400), 12, 0, false);
-    expect(with_text(finished(0, 0), 400), 0, 0, false);
+    expect(finished(12, 0), 12, 0, false);
+    expect(finished(0, 0), 0, 0, false);
+}
+
+/** Servers that do not count write zeros. */
+TEST(AnswerCost, AZeroBesideTextCostsTheText) {
+    expect(with_text(finished(12, 0), 400), 12, 100, true);
+    expect(with_text(finished(0, 0), 400), 100, 100, true);
+}
+
+TEST(AnswerCost, ATotalAloneHoldsTheOutput) {
+    AnswerFacts facts = with_text(finished(1300, 0), 400);
+    facts.told.is_total = true;
+    expect(facts, 1300, 0, false);
+}
+
+/** Anthropic's streams may begin with zeros: a client that leaves then has had its prompt read. */
+TEST(AnswerCost, AnUnfinishedAnswerCostsItsPrompt) {
+    AnswerFacts facts = told(0, 0);
+    expect(facts, 100, 0, true);
+    facts.tells_all_output = true;
+    expect(facts, 100, 0, true);
+    facts.prompt = 0;
+    expect(facts, 0, 0, false);
 }
 
 TEST(AnswerCost, AMissingInputCostsTheEstimate) {
@@ -59,7 +81,7 @@ TEST(AnswerCost, AnUnfinishedAnswerCostsAtLeastItsText) {
     expect(with_text(told(12, 1), 400), 12, 100, true);
     expect(with_text(told(12, 150), 400), 12, 150, true);
     expect(with_text(told(0, 0), 400), 100, 100, true);
-    expect(told(0, 0), 0, 0, false);
+    expect(told(0, 0), 100, 0, true);
 }
 
 /** Cut behind its usage, and before the end. */

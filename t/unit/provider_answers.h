@@ -284,6 +284,20 @@ inline std::vector<ProviderAnswer> other_answers() {
                   R"("},"finish_reason":"stop"}]},"usage":{"input_tokens":1000,)"
                   R"("output_tokens":20}})"}),
          used(1000, 20), "\"input_tokens\":1000", true},
+        {"Anthropic, arguments of a tool", AnswerKind::kJson,
+         R"({"content":[{"type":"tool_use","name":"f","input":{"a":")" + q + "\",\"b\":[\"" + q +
+             R"("]}}],"usage":{"input_tokens":1000,"output_tokens":300}})",
+         used(1000, 300), "\"input_tokens\":1000"},
+        {"Gemini, arguments of a tool in a stream", AnswerKind::kSse,
+         sse({R"({"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"a":")" +
+              q + "\",\"b\":\"" + q +
+              R"("}}}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1000,
+                  "candidatesTokenCount":300,"totalTokenCount":1300}})"}),
+         used(1000, 300), ""},
+        {"embeddings with a number of Python's", AnswerKind::kJson,
+         R"({"data":[{"embedding":[0.25,NaN,-Infinity]}],"usage":{"prompt_tokens":1000,
+             "total_tokens":1000}})",
+         used(1000, 0), "\"prompt_tokens\":1000"},
         {"reranker", AnswerKind::kJson,
          R"({"results":[{"index":0,"relevance_score":0.9}],"meta":{"billed_units":{
              "search_units":1}}})",

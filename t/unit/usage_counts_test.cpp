@@ -138,6 +138,24 @@ TEST(UsageCounts, OfSeveralSourcesTheFirstThatKnowsCounts) {
     expect({{Field::kInput, 1}, {Field::kCacheRead, 8, Source::kBeside}}, 1, 0, 0);
 }
 
+TEST(UsageCounts, AToldZeroHidesNoNumber) {
+    expect({{Field::kPrompt, 0}, {Field::kInput, 5000}, {Field::kOutput, 7}}, 5000, 7, 0);
+    expect({{Field::kPrompt, 0}, {Field::kInput, 0}, {Field::kCacheRead, 200}}, 200, 0, 200);
+    expect({{Field::kPrompt, 40}, {Field::kInput, 50}}, 50, 0, 0);
+    expect({{Field::kInput, 0},
+            {Field::kOutput, 0},
+            {Field::kInput, 50, Source::kBeside},
+            {Field::kOutput, 9, Source::kBeside}},
+           50, 9, 0);
+    expect({{Field::kInput, 0, Source::kConfigured}, {Field::kInput, 50}}, 0, 0, 0);
+}
+
+TEST(UsageCounts, TellWhereATotalHoldsTheOutput) {
+    EXPECT_TRUE(counts({{Field::kTotal, 5}}).told().is_total);
+    EXPECT_FALSE(counts({{Field::kTotal, 5}, {Field::kPrompt, 5}}).told().is_total);
+    EXPECT_FALSE(counts({{Field::kPrompt, 5}, {Field::kOutput, 0}}).told().is_total);
+}
+
 TEST(UsageCounts, NothingIsMoreThanItCanBe) {
     expect({{Field::kInput, kMaxAmount},
             {Field::kCacheRead, kMaxAmount},
