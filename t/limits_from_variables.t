@@ -19,6 +19,7 @@ my $nginx = AiLimit::Nginx->start(http => sprintf <<'CONF', $model->port);
     ai_limit_policy bucket  key=$http_x_key rate=$plan;
     ai_limit_policy sliding key=$http_x_key rate=$plan algorithm=sliding_window;
     ai_limit_policy fixed   key=$http_x_key rate=${http_x_plan} algorithm=fixed_window;
+    ai_limit_policy periods key=$http_x_key rate=$http_x_plan algorithm=fixed_window;
     ai_limit_policy text    key=$http_x_key rate=${http_x_count}r/$http_x_period;
     ai_limit_policy burst   key=$http_x_key rate=$plan burst=3;
     ai_limit_policy slots   key=$http_x_key concurrency=$http_x_slots;
@@ -41,6 +42,7 @@ my $nginx = AiLimit::Nginx->start(http => sprintf <<'CONF', $model->port);
         location /bucket  { ai_limit bucket;  empty_gif; }
         location /sliding { ai_limit sliding; empty_gif; }
         location /fixed   { ai_limit fixed;   empty_gif; }
+        location /periods { ai_limit periods; empty_gif; }
         location /text    { ai_limit text;    empty_gif; }
         location /burst   { ai_limit burst;   empty_gif; }
         location /slots   { ai_limit slots;   proxy_pass http://127.0.0.1:%d/v1/models; }
@@ -108,6 +110,15 @@ subtest 'a rate of nothing refuses for good' => sub {
         my ($path, @header) = @$_;
         refuses_for_good(ask($path, @header), $path, 403);
     }
+};
+
+subtest 'a fifth period is logged, as it shares a count' => sub {
+    my $key = 'periods';
+    my $line = qr/\[error\] .*policy "periods" has limits of more than 4 periods/;
+    get($nginx->port, '/periods', 'X-Key' => $key, 'X-Plan' => $_) for qw(9r/s 9r/m 8r/m 9r/h 9r/d);
+    unlike $nginx->error_log, $line, 'four are not';
+    is get($nginx->port, '/periods', 'X-Key' => $key, 'X-Plan' => $_)->{status}, 200, $_ for qw(9r/w 9r/month);
+    is scalar(() = $nginx->error_log =~ /$line/g), 1, 'once';
 };
 
 subtest 'slots' => sub {

@@ -4,9 +4,6 @@
 
 namespace ai_limit {
 
-namespace {
-
-/** Whether an entry could have been counted by the limit. */
 bool fits_entry(const Limit& limit, const State& state) {
     switch (limit.algorithm) {
         case Algorithm::kTokenBucket:
@@ -26,8 +23,6 @@ bool fits_entry(const Limit& limit, const State& state) {
             return true;
     }
 }
-
-}  // namespace
 
 Limit likely_limit(const Zone& zone, uint32_t policy, const State& state) {
     Limit best = find_limit(zone, policy, 0);

@@ -5,6 +5,9 @@
 
 namespace ai_limit {
 
+/** Whether an entry could have been counted by the limit, which has the entry's algorithm. */
+bool fits_entry(const Limit& limit, const State& state);
+
 /**
  * The limit by which an entry was counted, as far as the entry tells: of those that the policy has
  * had and that fit, the largest; its slowest where none does.

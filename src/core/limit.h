@@ -9,7 +9,7 @@ namespace ai_limit {
 constexpr uint8_t kNoRateNumber = 15;
 
 /** A key has at most so many entries for limits of different periods (period_entries.h). */
-constexpr uint32_t kMaxVariants = 3;
+constexpr uint32_t kMaxVariants = 4;
 
 /** The largest quota of a sliding window: its sub-windows count in 32 bits. */
 constexpr Amount kMaxSlidingQuota = 4'294'967'295;

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/likely_limit.h"
 #include "core/meters.h"
 #include "core/overrides.h"
 #include "core/period_entries.h"
@@ -31,16 +32,17 @@ uint32_t find_number(const Zone& zone, std::string_view name, const Limit& limit
     return found;
 }
 
-/** Empties the cells of a policy whose number is given to another. */
-void purge(Journal* journal, const Geometry& geometry, uint32_t policy) {
+/** Empties those cells of a policy whose state is one that `is_meant` says. */
+template <typename IsMeant>
+void purge(Journal* journal, const Geometry& geometry, uint32_t policy, const IsMeant& is_meant) {
     const Zone& zone = journal->zone();
     for (uint64_t i = 0; i < zone.buckets(geometry); ++i) {
         Bucket* bucket = zone.bucket(geometry, i);
         journal->lock(bucket);
         for (uint32_t cell = 0; cell < geometry.cells; ++cell) {
             State state{};
-            state.words[0] = *state_words(bucket, geometry, cell);
-            if (bucket->tags[cell] != 0 && state.head.policy == policy) {
+            load_state({bucket, cell}, geometry, &state);
+            if (bucket->tags[cell] != 0 && state.head.policy == policy && is_meant(state)) {
                 store_tag(journal, {bucket, cell}, 0);
             }
         }
@@ -60,8 +62,9 @@ uint32_t free_number(Journal* journal) {
         }
     }
     zone.policy(oldest)->name_size = 0;
-    purge(journal, kSmall, oldest);
-    purge(journal, kWide, oldest);
+    const auto each = [](const State&) { return true; };
+    purge(journal, kSmall, oldest, each);
+    purge(journal, kWide, oldest, each);
     return oldest;
 }
 
@@ -110,18 +113,29 @@ uint8_t limit_number(PolicyRecord* record, const Limit& limit) {
     return 0;
 }
 
+/** A period as a record keeps it, 0 for none. A month is not 30 days, although it is as long here.
+ */
+uint64_t period_word(const Limit& limit) {
+    return static_cast<uint64_t>(limit.period_length) << 1 |
+           uint64_t{limit.period.unit == PeriodUnit::kMonth};
+}
+
+/** Whether two such periods are as long, so that their entries may not be told apart. */
+bool is_as_long(uint64_t one, uint64_t other) {
+    return one >> 1 == other >> 1;
+}
+
 /** Which of a key's entries counts for the limit's period; those that come too late share one. */
 uint8_t variant_of(PolicyRecord* record, const Limit& limit) {
-    // A month is not 30 days, although it is as long here.
-    uint64_t period = static_cast<uint64_t>(limit.period_length) << 1 |
-                      uint64_t{limit.period.unit == PeriodUnit::kMonth};
-    for (uint8_t variant = 0; variant < kMaxVariants - 1; ++variant) {
+    uint64_t period = period_word(limit);
+    for (uint8_t variant = 0; variant < kMaxVariants; ++variant) {
         uint64_t present = 0;
         if (record->periods[variant].compare_exchange_strong(present, period) ||
             present == period) {
             return variant;
         }
     }
+    record->has_too_many_periods.store(1);
     record->periods[kMaxVariants - 1].store(period);
     return kMaxVariants - 1;
 }
@@ -142,6 +156,57 @@ void note_slowness_of_overrides(const Zone& zone, uint32_t policy) {
         if (read_override(zone, place, kAnyTime, &found) && found.policy == policy &&
             found.limit.measure == zone.policy(policy)->slowest.measure) {
             note_slowness(zone.policy(policy), found.limit);
+        }
+    }
+}
+
+/** Whether a key may be limited by this period: by an override, or by the configuration before. */
+bool is_in_use(const Zone& zone, uint32_t policy, uint64_t period) {
+    if (is_as_long(period_word(zone.policy(policy)->slowest), period)) {
+        return true;
+    }
+    constexpr Millis kAnyTime = 0;
+    OverrideView found;
+    for (uint32_t place = 0; place < kMaxOverrides; ++place) {
+        if (read_override(zone, place, kAnyTime, &found) && found.policy == policy &&
+            is_as_long(period_word(found.limit), period)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Removes what was counted in a period, and the limits that had it with its variant. */
+void forget_period(Journal* journal, uint32_t policy, const Limit& like, uint64_t period) {
+    Limit old = like;
+    old.period_length = static_cast<Millis>(period >> 1);
+    old.period.unit = (period & 1) != 0 ? PeriodUnit::kMonth : PeriodUnit::kDay;
+    for (KnownLimit& known : journal->zone().policy(policy)->limits) {
+        if (known.state.load() == KnownLimit::kKnown && period_word(known.limit) == period) {
+            known.state.store(KnownLimit::kFree);
+        }
+    }
+    purge(journal, geometry_of(like.algorithm), policy,
+          [&](const State& state) { return fits_entry(old, state); });
+}
+
+/**
+ * Where a configured limit has a period that is new, and there are kMaxVariants others, it takes
+ * the place of one that no key is limited by any more.
+ */
+void make_room_for_period(Journal* journal, uint32_t policy, const Limit& limit) {
+    PolicyRecord* record = journal->zone().policy(policy);
+    uint64_t period = period_word(limit);
+    for (const std::atomic<uint64_t>& present : record->periods) {
+        if (present.load() == period || present.load() == 0) {
+            return;
+        }
+    }
+    for (std::atomic<uint64_t>& present : record->periods) {
+        if (!is_in_use(journal->zone(), policy, present.load())) {
+            forget_period(journal, policy, limit, present.load());
+            present.store(period);
+            return;
         }
     }
 }
@@ -174,6 +239,11 @@ uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, 
         PolicyRecord* record = zone.policy(number);
         record->last_use = use;
         record->varies = varies;
+        record->has_too_many_periods.store(0);
+        // The limits that a variable holds are not known.
+        if (!varies && has_window(limit->algorithm)) {
+            make_room_for_period(journal, number, *limit);
+        }
         give_numbers_of_policy(record, limit, varies);
         if (!varies) {
             record->slowest = *limit;
@@ -199,6 +269,7 @@ uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, 
     for (std::atomic<uint64_t>& period : record->periods) {
         period.store(0);
     }
+    record->has_too_many_periods.store(0);
     forget_counts(zone, number);
     forget_overrides(zone, number);
     give_numbers_of_policy(record, limit, varies);
@@ -225,6 +296,11 @@ const Limit& find_limit(const Zone& zone, uint32_t policy, uint32_t number) {
         return record->slowest;
     }
     return record->limits[number - 1].limit;
+}
+
+bool has_too_many_periods(const Zone& zone, uint32_t policy) {
+    const PolicyRecord* record = zone.policy(policy);
+    return record->is_shared == 0 && record->has_too_many_periods.load() != 0;
 }
 
 uint64_t count_error(const Zone& zone, uint32_t policy) {

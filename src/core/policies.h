@@ -25,6 +25,13 @@ const Limit& find_limit(const Zone& zone, uint32_t policy, uint32_t number);
  */
 void note_limit(const Zone& zone, uint32_t policy, Limit* limit);
 
+/**
+ * True once limits of a policy have had more than kMaxVariants periods since it was registered
+ * last, so that some share a count, which forgets when a key's limit changes between these. Never
+ * where nodes share the policy.
+ */
+bool has_too_many_periods(const Zone& zone, uint32_t policy);
+
 /** Counts a mistake in a policy's variables; returns how many there were. */
 uint64_t count_error(const Zone& zone, uint32_t policy);
 

@@ -20,7 +20,7 @@
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 8;
+constexpr uint32_t kLayoutVersion = 9;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
@@ -59,7 +59,7 @@ static_assert(offsetof(Bucket, tags) == kTagsOffset);
 static_assert(kTagsOffset + kSmall.cells * (8 + kSmallStateBytes) == kSmall.bucket_bytes);
 static_assert(kTagsOffset + kWide.cells * (8 + kWideStateBytes) == kWide.bucket_bytes);
 
-/** A limit that a policy has had; it is written once. */
+/** A limit that a policy has had. It is not changed while it is known. */
 struct KnownLimit {
     enum : uint32_t { kFree, kBeingWritten, kKnown };
     std::atomic<uint32_t> state;
@@ -80,6 +80,7 @@ struct PolicyRecord {
     std::atomic<uint64_t> refill_millis[kNoRateNumber - 1];  // by rate_number, from 1
     KnownLimit limits[kMaxKnownLimits];                      // by their number, from 1
     std::atomic<uint64_t> periods[kMaxVariants];             // by variant; 0: none (policies.cpp)
+    std::atomic<uint32_t> has_too_many_periods;              // once some shared a variant
     uint32_t varies;                                         // a variable holds its limit
     uint32_t is_shared;  // nodes share it: its entries are by shared_clock.h
 };

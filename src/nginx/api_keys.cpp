@@ -218,6 +218,7 @@ ngx_int_t override_limit(ngx_http_request_t* r, KeyRequest* asked) {
     }
     Millis now = now_by_nginx().monotonic;
     note_limit(asked->zone(), asked->question.use, &limit);
+    log_too_many_periods(asked->policy, r->connection->log);
     bool is_set = false;
     {
         WriteLock lock(*asked->policy->zone);

@@ -113,8 +113,9 @@ struct PolicyConf {
     Limit ledger_limit;
     PolicyCounts* counts;  // where this process counts its requests
     TopKeys* top_keys;
-    bool usable;  // false where the zone has no room for this process
-    bool plain;   // usable, and no variables hold its rate, its slots or its cost
+    bool usable;              // false where the zone has no room for this process
+    bool has_logged_periods;  // log_too_many_periods()
+    bool plain;               // usable, and no variables hold its rate, its slots or its cost
     LimitMemo* memo;
     WeightsMemo* weights_memo;  // nullptr without `weights_variable`
 };

@@ -76,6 +76,7 @@ ngx_int_t read_limit(ngx_http_request_t* r, PolicyConf* policy, const Limit** li
         return NGX_DECLINED;
     }
     note_limit(policy->ask.access->journal.zone(), policy->ask.policy, own);
+    log_too_many_periods(policy, r->connection->log);
     remember(policy->memo, row, text, *own);
     return NGX_OK;
 }
@@ -166,6 +167,17 @@ const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* 
     const char* error = make_limit(policy.algorithm, rate, policy.burst, policy.time_zone, limit);
     limit->by_wall = policy.limit.by_wall;
     return error;
+}
+
+void log_too_many_periods(PolicyConf* policy, ngx_log_t* log) {
+    if (!policy->has_logged_periods &&
+        has_too_many_periods(policy->zone->access->journal.zone(), policy->ask.policy)) {
+        policy->has_logged_periods = true;
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "policy \"%V\" has limits of more than %uD periods: some share a count, and "
+                      "a key that changes between these may begin anew",
+                      &policy->name, kMaxVariants);
+    }
 }
 
 bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount) {

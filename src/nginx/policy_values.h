@@ -19,6 +19,9 @@ ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, uint64_t hash, 
  */
 const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* limit);
 
+/** Logs, once in a process, that limits of the policy share a count (has_too_many_periods()). */
+void log_too_many_periods(PolicyConf* policy, ngx_log_t* log);
+
 /** Reads `auto`, `off` or a whole number, of tokens; false where the text is none of these. */
 bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount);
 

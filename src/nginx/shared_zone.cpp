@@ -13,6 +13,7 @@
 #include "core/policies.h"
 #include "core/shared_clock.h"
 #include "nginx/client_identity.h"
+#include "nginx/policy_values.h"
 #include "nginx/process.h"
 #include "nginx/shared_decision.h"
 #include "nginx/shared_flights.h"
@@ -235,6 +236,7 @@ void register_in_zone(PolicyConf* policy) {
         policy->counts = counts_of(journal.zone(), policy->ask.policy, journal.number());
         policy->top_keys = journal.zone().top_keys(policy->ask.policy);
         journal.zone().policy(policy->ask.policy)->is_shared = policy->shared;
+        log_too_many_periods(policy, ngx_cycle->log);
     }
     policy->usable = policy->ask.policy != 0 &&
                      (!policy->may_count_tokens || policy->hold.policy != 0) &&

@@ -246,6 +246,50 @@ TEST_F(AReload, KeepsWhatAKeyHasUsedUnderAnOverrideThatIsSlower) {
     }
 }
 
+TEST_F(AReload, GoesBackToThePeriodBeforeHoweverManyThereHaveBeen) {
+    for (const Algorithm algorithm : {Algorithm::kSlidingWindow, Algorithm::kFixedWindow}) {
+        const std::string name = name_of(algorithm);
+        const ZonePolicy first = add(name.c_str(), limit_of_rate(algorithm, "1000r/2d"));
+        const ZonePolicy month = note(first, limit_of_rate(algorithm, "1000r/4w"));
+        ASSERT_TRUE(set_override(memory.zone(),
+                                 {tag_of(1 << 20, first.number), first.number, &month.limit,
+                                  "1000r/4w", "ip:a", kNow.monotonic + 30 * kDay},
+                                 kNow.monotonic));
+        ASSERT_TRUE(Request(user).charge(month, 1 << 20, 5).admit(kNow));
+        Amount used = 0;
+        for (const char* rate : {"1000r/d", "1000r/h", "1000r/2h", "1000r/3h", "1000r/4h"}) {
+            const ZonePolicy before = add(name.c_str(), limit_of_rate(algorithm, rate));
+            ASSERT_TRUE(Request(user).charge(before, 2 << 20, 100).admit(kNow));
+            used += 100;
+            const ZonePolicy minute = add(name.c_str(), limit_of_rate(algorithm, "1000r/m"));
+            ASSERT_TRUE(Request(user).charge(minute, 2 << 20).admit(later(3 * kMinute)));
+            used += 1;
+            const ZonePolicy again = add(name.c_str(), limit_of_rate(algorithm, rate));
+            EXPECT_GE(look(user, again, 2 << 20, later(3 * kMinute)), 101u) << name << rate;
+            EXPECT_LE(look(user, again, 2 << 20, later(3 * kMinute)), used) << name << rate;
+        }
+        EXPECT_EQ(look(user, month, 1 << 20, later(3 * kMinute)), 5u) << name;
+        EXPECT_FALSE(has_too_many_periods(memory.zone(), first.number)) << name;
+    }
+}
+
+TEST_F(LimitsOfAPolicy, OfTooManyPeriodsAreNoticed) {
+    const Algorithm window = Algorithm::kFixedWindow;
+    const ZonePolicy policy = add("p", bucket("1r/s", 1), true);
+    const ZonePolicy varying = add("w", limit_of_rate(window, "1r/s"), true);
+    for (const char* rate : {"9r/m", "9r/h", "9r/d", "9r/month", "8r/m", "8r/month"}) {
+        note(varying, limit_of_rate(window, rate));
+        note(policy, bucket(rate));
+        EXPECT_FALSE(has_too_many_periods(memory.zone(), varying.number)) << rate;
+    }
+    note(varying, limit_of_rate(window, "9r/w"));
+    note(policy, bucket("9r/w"));
+    EXPECT_TRUE(has_too_many_periods(memory.zone(), varying.number));
+    EXPECT_FALSE(has_too_many_periods(memory.zone(), policy.number)) << "buckets have no periods";
+    memory.zone().policy(varying.number)->is_shared = 1;
+    EXPECT_FALSE(has_too_many_periods(memory.zone(), varying.number));
+}
+
 TEST_F(AReload, BeginsTheCountersOfAPolicyThatTakesANumberAnew) {
     const TokenPolicy first = add_token_policy(memory.zone(), "first", bucket("10t/m"));
     Request request(user);
