@@ -12,7 +12,7 @@ use Test::More;
 
 my $root = abs_path("$FindBin::Bin/..");
 my $dir = File::Temp->newdir;
-make_path("$dir/bin", "$dir/tree/scripts", "$dir/tree/src", "$dir/elsewhere");
+make_path("$dir/bin", "$dir/tree/scripts", map({ "$dir/tree/src/$_" } qw(core redis nginx)), "$dir/elsewhere");
 for my $name (qw(scripts/build.sh scripts/nginx-source.sh config config.make)) {
     copy("$root/$name", "$dir/tree/$name") or die "$name: $!";
     chmod 0755, "$dir/tree/$name";
@@ -85,6 +85,22 @@ subtest 'a source for an nginx that is of another version' => sub {
     my ($status, $output) = build(NGINX_SRC => "$dir/tree/build/nginx-source/nginx-1.22.1", NGINX_BIN => "$dir/bin/nginx");
     isnt $status, 0, 'is refused';
     like $output, qr/is 1\.99\.7, but NGINX_SRC=\S+ is 1\.22\.1/, 'with both versions';
+};
+
+# nginx's configure runs `config` between its own lists and auto/module.
+subtest 'a part of nginx (--add-module)' => sub {
+    make_path("$dir/nginx/auto");
+    write_file('nginx/auto/feature', 'ngx_found=no');
+    write_file('nginx/auto/module', 'eval ${ngx_module_type}_MODULES=\"\$${ngx_module_type}_MODULES $ngx_module_name\"');
+    write_file('nginx/configure', <<'SH');
+HTTP_FILTER_MODULES='ngx_http_write_filter_module ngx_http_headers_filter_module'
+. "$ngx_addon_dir/config"
+echo $HTTP_FILTER_MODULES $HTTP_AUX_FILTER_MODULES
+SH
+    local @ENV{qw(ngx_addon_dir ngx_module_link)} = ("$dir/tree", 'ADDON');
+    is qx(cd '$dir/nginx' && sh configure),
+        "ngx_http_write_filter_module ngx_http_ai_limit_pages_module ngx_http_headers_filter_module ngx_http_ai_limit_module\n",
+        "has one filter before add_header's and one behind it, as a dynamic module has";
 };
 
 is_deeply [glob "$dir/elsewhere/*"], [], 'nothing is written to the folder that a build is called from';
