@@ -17,6 +17,8 @@ constexpr Literal kLiterals[] = {
     {"true", JsonToken::kTrue},  {"false", JsonToken::kFalse},     {"null", JsonToken::kNull},
     {"NaN", JsonToken::kNumber}, {"Infinity", JsonToken::kNumber},
 };
+constexpr std::string_view kDigits = "0123456789";
+
 constexpr uint8_t kNaN = 3;
 constexpr uint8_t kInfinity = 4;
 
@@ -385,6 +387,12 @@ inline __attribute__((always_inline)) bool JsonScanner::take_number_byte(char c)
     return false;
 }
 
+void JsonScanner::keep_number(std::string_view text) {
+    const size_t room = kMaxJsonKey - kept_.size();
+    is_long_number_ = is_long_number_ || text.size() > room;
+    kept_.append(text.substr(0, room));
+}
+
 inline __attribute__((always_inline)) bool JsonScanner::take_number(Input* in, JsonToken* token) {
     const char* begin = in->at;
     if (number_ == Number::kBegin && *begin == 'I' && rules_.not_finite) {  // behind a -
@@ -399,7 +407,7 @@ inline __attribute__((always_inline)) bool JsonScanner::take_number(Input* in, J
     std::string_view text(begin, static_cast<size_t>(in->at - begin));
     if (in->at == in->end) {
         if (is_wanted()) {
-            kept_.append(text);
+            keep_number(text);
         }
         return false;
     }
@@ -411,9 +419,12 @@ inline __attribute__((always_inline)) bool JsonScanner::take_number(Input* in, J
         return false;
     }
     if (!kept_.is_empty() || text.size() > kMaxJsonKey) {
-        kept_.append(text);
+        keep_number(text);
         text = {};
         kept_.get(&text);
+        if (is_long_number_) {
+            text = rules_.long_numbers ? text.substr(0, text.find_last_of(kDigits) + 1) : "";
+        }
     }
     *token = {JsonToken::kNumber, paths_[value_].id, false, false, text};
     return true;
@@ -497,6 +508,7 @@ inline __attribute__((always_inline)) bool JsonScanner::begin_value(Input* in, J
     state_ = State::kNumber;
     number_ = Number::kBegin;
     kept_.clear();
+    is_long_number_ = false;
     if (c == '-' && is_wanted()) {
         kept_.append("-");
     }

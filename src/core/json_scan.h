@@ -54,6 +54,9 @@ struct JsonRules {
     bool not_finite = false;
     /** Strings that no path wants are reported as well, under this id. Keys are not. */
     JsonPathId other_strings = kNoJsonPath;
+    /** Of a number with more than kMaxJsonKey bytes, so many of them are its text, but for what
+     * stands behind the last digit of these. */
+    bool long_numbers = false;
 };
 
 /**
@@ -154,6 +157,7 @@ private:
     bool take_escape(char c);
     bool take_number(Input* in, JsonToken* token);
     bool take_number_byte(char c);
+    void keep_number(std::string_view text);
     bool take_literal(Input* in, JsonToken* token);
     void take_deep(Input* in);
     void select_element(uint32_t index);
@@ -180,7 +184,8 @@ private:
     uint8_t matched_;   // bytes of it
     uint8_t hex_left_;  // digits that a \u escape still needs
     bool after_backslash_;
-    bool string_begun_;  // bytes of it have been reported
+    bool is_long_number_;  // kept_ has not all of it
+    bool string_begun_;    // bytes of it have been reported
 };
 
 }  // namespace ai_limit

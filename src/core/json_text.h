@@ -45,6 +45,9 @@ public:
         return true;
     }
 
+    /** Bytes of the text so far. */
+    size_t size() const { return state_.size; }
+
     /** Nothing has been taken. */
     bool is_empty() const {
         return state_.size == 0 && state_.high == 0 && !state_.after_backslash &&

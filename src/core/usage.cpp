@@ -57,10 +57,12 @@ static_assert(kChunkTree.error == nullptr);
 constexpr uint64_t kBesideText = 1024;
 constexpr uint64_t kPerCharacter = 12;
 
-/** What Python writes for numbers is taken. A document that is an answer by itself may have its
- * text anywhere. */
+/** What Python writes for numbers is taken, and a number of any length. A document that is an
+ * answer by itself may have its text anywhere. */
 constexpr JsonRules rules_for(AnswerKind kind) {
-    return {false, true, kind == AnswerKind::kJson ? JsonPathId{kAnswerOtherText} : kNoJsonPath};
+    const JsonPathId others =
+        kind == AnswerKind::kJson ? JsonPathId{kAnswerOtherText} : kNoJsonPath;
+    return {false, true, others, true};
 }
 
 bool is_whole(const JsonScanner& scanner) {

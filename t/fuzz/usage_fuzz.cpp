@@ -114,6 +114,9 @@ void check_document(std::string_view body, Cuts cuts) {
     UsageCounts counts;
     constexpr UsageField kFields[] = {UsageField::kPrompt, UsageField::kOutput, UsageField::kTotal};
     for (const JsonValue& value : reference.values) {
+        if (value.kind == '0' && value.text.empty()) {
+            return;  // the reference leaves out what is longer than kMaxJsonKey
+        }
         Amount count = 0;
         const size_t most = value.kind == '0' ? kMaxJsonKey : value.kind == 's' ? 32 : 0;
         const bool is_count = value.text.size() <= most;

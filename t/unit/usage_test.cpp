@@ -168,10 +168,17 @@ TEST(Usage, CountsMayBeFractionsOrStringsOfDigits) {
         {"\"\\u0031\"", 1},
         {"1000000000001", kMaxAmount},
         {"1e400", kMaxAmount},
+        {std::string(70, '9'), kMaxAmount},
+        {"37." + std::string(70, '0'), 37},
+        {std::string(63, '9') + ".5", kMaxAmount},
     };
     for (const auto& [text, count] : counts) {
         EXPECT_EQ(json("{\"usage\":{\"prompt_tokens\":" + text + "}}").input, count) << text;
     }
+}
+
+TEST(Usage, ALongNegativeNumberIsNoCount) {
+    EXPECT_EQ(json("{\"usage\":{\"prompt_tokens\":-" + std::string(70, '9') + "}}"), Told());
 }
 
 TEST(Usage, ALaterSmallerCountChangesNothing) {
