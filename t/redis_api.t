@@ -99,6 +99,24 @@ subtest 'another rate' => sub {
     statuses(1, 'bucket', 'raised', 1, '429');
 };
 
+for my $policy (qw(sliding fixed)) {
+    subtest "another period of $policy" => sub {
+        my $query = "policy=$policy&key=period";
+        my $rate = $policy eq 'fixed' ? '9r/12month' : '9r/h';
+        statuses(0, $policy, 'period', 2, '200 200');
+        my ($code, $said) = $apis[0]->key(PUT => "$query&rate=600r/m&ttl=1h");
+        is $code, 409, 'is refused';
+        like $said->{error}, qr/several nginx share this policy.*period/, 'with the reason';
+        is +($apis[0]->key(PUT => "$query&rate=0r/m&ttl=1h"))[0], 200, 'a key can be blocked';
+        statuses(0, $policy, 'period', 1, '403');
+        statuses(1, $policy, 'period', 1, '200');
+        is +($apis[0]->key(PUT => "$query&rate=$rate&ttl=1h"))[0], 200, 'the same period is fine';
+        is_counted(1, $query, 3, 3);
+        statuses(0, $policy, 'period', 1, '200');
+        is_counted(1, $query, 4, 2);
+    };
+}
+
 subtest 'how Redis does' => sub {
     ok wait_until(sub { $apis[0]->status->{redis}{nodes} == 2 }), 'two nodes share';
     my ($status, $metrics) = ($apis[0]->status->{redis}, $apis[0]->metrics);

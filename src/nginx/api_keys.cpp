@@ -3,6 +3,7 @@
 #include "core/json_writer.h"
 #include "core/key_entry.h"
 #include "core/overrides.h"
+#include "core/period_entries.h"
 #include "core/policies.h"
 #include "core/query.h"
 #include "core/shown_key.h"
@@ -209,12 +210,44 @@ const char* read_wish(const KeyRequest& asked, std::string_view* rate, Limit* li
     return nullptr;
 }
 
+/**
+ * In Redis a key has one count for each policy, which another window would convert, so that what
+ * was used is forgotten. False where the limit has a window unlike the key's own; one of nothing
+ * takes the key's window. Where a variable holds the limit, it is known once the key is counted
+ * here.
+ */
+bool keep_shared_window(const KeyRequest& asked, Limit* limit) {
+    if (!asked.policy->shared || !has_window(limit->algorithm)) {
+        return true;
+    }
+    Limit own = asked.policy->limit;
+    if (asked.policy->variable != nullptr) {
+        KeyAnswer here{};
+        if (!read_key(asked.question, now_by_nginx(), &here)) {
+            return true;
+        }
+        own = here.limit;
+    }
+    if (limit->capacity == 0) {
+        limit->period = own.period;
+        limit->period_length = own.period_length;
+        return true;
+    }
+    return limit->period_length == own.period_length &&
+           (limit->period.unit == PeriodUnit::kMonth) == (own.period.unit == PeriodUnit::kMonth);
+}
+
 ngx_int_t override_limit(ngx_http_request_t* r, KeyRequest* asked) {
     std::string_view rate;
     Limit limit{};
     Millis lasts = 0;
     if (const char* error = read_wish(*asked, &rate, &limit, &lasts)) {
         return send_api_error(r, NGX_HTTP_BAD_REQUEST, error);
+    }
+    if (!keep_shared_window(*asked, &limit)) {
+        return send_api_error(r, NGX_HTTP_CONFLICT,
+                              "several nginx share this policy, and a rate= with another period "
+                              "would forget what the key has used: use the policy's period");
     }
     Millis now = now_by_nginx().monotonic;
     note_limit(asked->zone(), asked->question.use, &limit);
