@@ -13,6 +13,8 @@ use AiLimit::Tokens;
 use ModelServer::Encoding qw(encoder);
 
 my $LIMIT = 1_000_000;
+# What is read before it was written has an absurd value.
+local $ENV{MALLOC_PERTURB_} = 90;
 my $t = AiLimit::Tokens->start(
     policies => <<"CONF",
     ai_limit_policy tokens   key=\$http_x_key rate=1t/month burst=$LIMIT;
@@ -87,6 +89,8 @@ subtest 'are refused' => sub {
     like $t->nginx->error_log, qr/refusing a request whose body cannot be read: The request body is neither valid JSON nor a form,/, 'and the error log';
     my %rejected = get($t->port, '/api/limits/metrics')->{body} =~ /^ai_limit_requests_total\{[^}]*policy="(\w+)"[^}]*result="rejected"[^}]*\} (\d+)/mg;
     is $rejected{$_}, scalar(keys %bodies), "and counted: $_" for qw(tokens fixed);
+    my ($status) = grep { $_->{name} eq 'tokens' } @{decode_json(get($t->port, '/api/limits/status')->{body})->{policies}};
+    is $status->{top_keys}{refusals}[0]{count}, scalar(keys %bodies), 'by key, too';
 };
 
 subtest 'are estimated where that is wanted' => sub {
