@@ -27,12 +27,22 @@ Amount seen_tokens(const AnswerFacts& facts) {
     return std::min<uint64_t>(text + facts.unreadable / kPerToken, kMaxAmount);
 }
 
+/** A cache in front of the model may answer with text and zeros: then nothing was used. */
+bool tells_nothing_used(const AnswerFacts& facts) {
+    const ToldUsage& told = facts.told;
+    return facts.finished && told.has_input && told.has_output && told.counts.input == 0 &&
+           told.counts.output == 0;
+}
+
 }  // namespace
 
 AnswerCost answer_cost(const AnswerFacts& facts) {
     AnswerCost cost{facts.told.counts};
     TokenCounts& counts = cost.counts;
     const Amount seen = seen_tokens(facts);
+    if (tells_nothing_used(facts)) {
+        return cost;
+    }
     const bool lacks_output = facts.text > 0 && counts.output == 0 && !facts.told.is_total;
     if (!facts.finished || lacks_output) {
         cost.estimated = seen > counts.output || (seen > 0 && !facts.tells_all_output);

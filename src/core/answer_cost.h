@@ -27,10 +27,11 @@ struct AnswerCost {
 };
 
 /**
- * The input is what was told. If that is nothing, or 0 beside some output or in an answer that is
- * not finished, it is the estimate of the prompt. The output is what was told, if the answer is
- * finished and that is no 0 beside text. Otherwise it is at least a token for each four characters
- * of text, rounded up, and for each four unreadable bytes.
+ * A finished answer that tells 0 for both costs nothing. Otherwise the input is what was told. If
+ * that is nothing, or 0 beside some output or in an answer that is not finished, it is the estimate
+ * of the prompt. The output is what was told, if the answer is finished and that is no 0 beside
+ * text. Otherwise it is at least a token for each four characters of text, rounded up, and for each
+ * four unreadable bytes.
  */
 AnswerCost answer_cost(const AnswerFacts& facts);
 

@@ -40,12 +40,12 @@ TEST(AnswerCost, AFinishedAnswerCostsWhatItTells) {
     expect(with_text(finished(12, 5), 400), 12, 5, false);
     expect(finished(12, 0), 12, 0, false);
     expect(finished(0, 0), 0, 0, false);
+    expect(with_text(finished(0, 0), 400), 0, 0, false);
 }
 
-/** Servers that do not count write zeros. */
 TEST(AnswerCost, AZeroBesideTextCostsTheText) {
     expect(with_text(finished(12, 0), 400), 12, 100, true);
-    expect(with_text(finished(0, 0), 400), 100, 100, true);
+    expect(with_text(told(0, 0), 400), 100, 100, true);
 }
 
 TEST(AnswerCost, ATotalAloneHoldsTheOutput) {
