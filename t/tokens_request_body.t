@@ -57,10 +57,10 @@ for my $path ('', '/file', '/only_file', '/unbuffered') {
     subtest $path eq '' ? 'in memory' : $path => sub {
         for my $name (sort keys %bodies) {
             my $body = $bodies{$name};
-            my $answer = $t->ask("$path/raw?type=text/plain", $body);
+            my $answer = $t->ask("$path/raw?type=image/png", $body);
             ok $answer->{body} eq $body, "$name: comes as it is";
             is $answer->{log}{reserved}, $held{$name}, 'and is read';
-            $answer = $t->ask("$path/raw?type=text/plain", chunked($body, 1000),
+            $answer = $t->ask("$path/raw?type=image/png", chunked($body, 1000),
                 headers => ['Transfer-Encoding' => 'chunked']);
             ok $answer->{body} eq $body, 'in chunks, too';
             is $answer->{log}{reserved}, $held{$name}, 'and is read';
@@ -71,7 +71,7 @@ for my $path ('', '/file', '/only_file', '/unbuffered') {
 subtest 'a body that comes slowly' => sub {
     my $body = $bodies{small};
     my $socket = connected();
-    print {$socket} "POST /raw?type=text/plain HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Key: slow\r\nX-Id: slow\r\nContent-Length: "
+    print {$socket} "POST /raw?type=image/png HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Key: slow\r\nX-Id: slow\r\nContent-Length: "
         . length($body) . "\r\n\r\n";
     for my $part (unpack '(a30)*', $body) {
         select undef, undef, undef, 0.01;
@@ -82,14 +82,14 @@ subtest 'a body that comes slowly' => sub {
 };
 
 subtest 'requests one after the other on one connection' => sub {
-    my $all = many($t->port, requests => 20, pipeline => 5, method => 'POST', path => '/raw?type=text/plain', keep => 1,
+    my $all = many($t->port, requests => 20, pipeline => 5, method => 'POST', path => '/raw?type=image/png', keep => 1,
         headers => {'X-Key' => 'pipeline'}, body => sub { chat(text => "number $_[0]") });
     is_deeply [map { $_->{body} } @{$all->{responses}}], [map { chat(text => "number $_") } 0 .. 19], 'each has its own';
 };
 
 subtest 'Expect: 100-continue' => sub {
     my $body = $bodies{small};
-    my ($before, $after) = expecting('/raw?type=text/plain', $body, 'expect-1');
+    my ($before, $after) = expecting('/raw?type=image/png', $body, 'expect-1');
     like $before, qr{^HTTP/1\.1 100 Continue\r\n\r\n$}, 'a request that is wanted is told to go on';
     like $after, qr/\r\n\r\n\Q$body\E$/, 'and goes on';
     is $t->logged_id('expect-1')->{reserved}, $held{small}, 'and is read';
@@ -105,7 +105,7 @@ subtest 'Expect: 100-continue' => sub {
     my ($refusal) = expecting('/static/raw', $body, 'expect-static');
     like $refusal, qr{^HTTP/1\.1 429 }, 'also where reserve=off and nothing remains';
     $t->new_client;
-    my ($go_on) = expecting('/spent/raw', $body, 'expect-some');
+    my ($go_on) = expecting('/spent/raw?type=image/png', $body, 'expect-some');
     like $go_on, qr{^HTTP/1\.1 100 }, 'a client that has something left is asked for its body, whatever that will reserve';
     $t->ask('/spent/v1/chat/completions?prompt_tokens=60&completion_tokens=60', $body);
     my ($spent) = expecting('/spent/raw', $body, 'expect-spent');
@@ -136,7 +136,7 @@ subtest 'HTTP/2' => sub {
             open my $out, '>:raw', $file or die "$file: $!";
             print {$out} $bodies{$name};
             close $out;
-            my $got = curl('--data-binary', "\@$file", '-H', "X-Id: $id", '-H', 'X-Key: h2', "$path/raw?type=text/plain");
+            my $got = curl('--data-binary', "\@$file", '-H', "X-Id: $id", '-H', 'X-Key: h2', "$path/raw?type=image/png");
             ok $got eq $bodies{$name}, "$path $name: comes as it is";
             is $t->logged_id($id)->{reserved}, $held{$name}, 'and is read';
         }
