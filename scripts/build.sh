@@ -38,7 +38,7 @@ installed_flags() {
 
 nginx_binary() { PATH=$PATH:/usr/sbin:/usr/local/sbin nginx "$@"; }
 
-# Of the nginx at $1, such as 1.22.1, or openresty/1.27.1.1.
+# Prints the version of the nginx at $1, such as 1.22.1, or openresty/1.27.1.1.
 version_of() { "$1" -v 2>&1 | sed -n 's|^nginx version: \(nginx/\)\{0,1\}\([^ ]*\).*|\2|p'; }
 
 tree_version() { sed -n 's/^#define NGINX_VERSION *"\(.*\)"/\1/p' "$1/src/core/nginx.h"; }
