@@ -103,7 +103,8 @@ uint64_t AnswerContent::characters_in(const JsonToken& token) {
     return characters_.count() - before;
 }
 
-/** A number, or a string with its digits: ProtoJSON writes 64 bits so. */
+/** A number, or a string with its digits: ProtoJSON writes 64 bits so. Of a long string the front
+ * tells enough. */
 void AnswerContent::take_count(const JsonToken& token) {
     std::string_view number = token.text;
     if (token.kind != JsonToken::kNumber && token.kind != JsonToken::kString) {
@@ -111,7 +112,11 @@ void AnswerContent::take_count(const JsonToken& token) {
     }
     draft_.give_up();
     if (token.kind == JsonToken::kString && !read_short(token, &number)) {
-        return;
+        if (!token.last) {
+            return;
+        }
+        const std::string_view front = short_.front();
+        number = front.substr(0, front.find_last_of("0123456789") + 1);
     }
     Amount count = 0;
     if (read_told_count(number, &count)) {

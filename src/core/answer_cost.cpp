@@ -24,7 +24,8 @@ void set_input(Amount input, TokenCounts* counts) {
 /** Text is never free, so it is rounded up. */
 Amount seen_tokens(const AnswerFacts& facts) {
     const uint64_t text = facts.text / kPerToken + (facts.text % kPerToken != 0 ? 1 : 0);
-    return std::min<uint64_t>(text + facts.unreadable / kPerToken, kMaxAmount);
+    const uint64_t least = facts.unreadable > 0 ? 1 : 0;
+    return std::min(std::max(text + facts.unreadable / kPerToken, least), kMaxAmount);
 }
 
 /** A cache in front of the model may answer with text and zeros: then nothing was used. */

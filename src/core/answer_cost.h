@@ -31,7 +31,7 @@ struct AnswerCost {
  * that is nothing, or 0 beside some output or in an answer that is not finished, it is the estimate
  * of the prompt. The output is what was told, if the answer is finished and that is no 0 beside
  * text. Otherwise it is at least a token for each four characters of text, rounded up, and for each
- * four unreadable bytes.
+ * four unreadable bytes; fewer of these alone are a token, too.
  */
 AnswerCost answer_cost(const AnswerFacts& facts);
 

@@ -19,9 +19,13 @@ struct Output {
             return;
         }
         // A second half that does not come leaves the first one alone.
-        if (state->high != 0 || bytes.size() > capacity - state->size) {
+        if (state->high != 0) {
             state->spoilt = true;
             return;
+        }
+        if (bytes.size() > capacity - state->size) {
+            state->spoilt = true;
+            bytes = bytes.substr(0, capacity - state->size);  // for JsonText::front()
         }
         std::memcpy(buffer + state->size, bytes.data(), bytes.size());
         state->size = static_cast<uint16_t>(state->size + bytes.size());

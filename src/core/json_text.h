@@ -45,6 +45,9 @@ public:
         return true;
     }
 
+    /** The text so far; of one that is too long, its front: kCapacity bytes at most. */
+    std::string_view front() const { return {bytes_, state_.size}; }
+
     /** Bytes of the text so far. */
     size_t size() const { return state_.size; }
 

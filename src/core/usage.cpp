@@ -71,7 +71,7 @@ bool is_whole(const JsonScanner& scanner) {
 
 }  // namespace
 
-static_assert(std::is_trivially_copyable_v<UsageReader> && sizeof(UsageReader) <= 4000);
+static_assert(std::is_trivially_copyable_v<UsageReader> && sizeof(UsageReader) <= 4400);
 
 UsageReader::UsageReader(AnswerKind hint, const UsagePaths* custom)
     : scanner_(nullptr),
@@ -324,6 +324,9 @@ void UsageReader::read_document(std::string_view text) {
     }
     offset_ += text.size();
     content_.read_to(offset_);
+    if (!has_output_ && kind_ != AnswerKind::kJson) {
+        others_.feed(text);
+    }
 }
 
 bool UsageReader::is_document_whole() const {
@@ -341,6 +344,9 @@ void UsageReader::end_document() {
     if (is_scalar() || (scanner_.is_malformed() && !is_end_mark_)) {
         unreadable_ += offset_ - std::min(offset_, text);
         content_.draft().give_up();  // of the next one like it, the bytes count as well
+    }
+    if (!has_output_) {
+        end_unknown_text();
     }
     if (is_guessed()) {
         unknown_ += unknown_bytes(text);
@@ -368,6 +374,22 @@ uint64_t UsageReader::unknown_bytes(uint64_t text) const {
     return bytes - std::min(bytes, known);
 }
 
+/** A document has ended. */
+void UsageReader::end_unknown_text() {
+    others_.end_document(!is_scalar() && !scanner_.is_malformed());
+    has_output_ = content_.text_characters() > 0 || content_.told().counts.output > 0;
+}
+
+/** Characters of strings in the events, lines or messages of a stream that has neither known text
+ * nor a count of it. */
+uint64_t UsageReader::unknown_text() const {
+    if (kind_ == AnswerKind::kJson || text_characters() > 0 || content_.told().counts.output > 0) {
+        return 0;
+    }
+    const bool counts = !is_scalar() && !scanner_.is_malformed();
+    return others_.ended() + (counts ? others_.here() : 0);
+}
+
 uint64_t UsageReader::unreadable_bytes() const {
     const bool tells = has_usage();
     if (is_guessed() && !tells) {
@@ -383,7 +405,7 @@ uint64_t UsageReader::unreadable_bytes() const {
             break;
         case AnswerKind::kEventStream:
             return broken_ || messages_.malformed() ? bytes_ - std::min(bytes_, text_characters())
-                                                    : 0;
+                                                    : unknown_text();
         case AnswerKind::kJson:
             if (text_characters() == 0 && tells) {
                 return 0;  // numbers, such as an embedding
@@ -395,7 +417,8 @@ uint64_t UsageReader::unreadable_bytes() const {
         case AnswerKind::kLines:
             break;
     }
-    return unreadable_ + (scanner_.is_malformed() && !is_end_mark_ ? offset_ : 0);
+    const uint64_t open = scanner_.is_malformed() && !is_end_mark_ ? offset_ : 0;
+    return unreadable_ + open + unknown_text();
 }
 
 bool UsageReader::is_finished() const {

@@ -18,6 +18,7 @@
 #include "core/event_template.h"
 #include "core/json_scan.h"
 #include "core/sse.h"
+#include "core/unknown_text.h"
 #include "core/usage_counts.h"
 #include "core/usage_paths.h"
 
@@ -71,10 +72,10 @@ public:
 
     /**
      * Bytes that may be text, and that text_characters() leaves out: what should be JSON and is
-     * none; scalars that are an event's or a line's whole document; the strings of a JSON document
-     * of an unknown shape. Where the Content-Type names none of the kinds and nothing was told, the
-     * model itself may have written what made the body look like one: there all counts that holds
-     * no known text.
+     * none; scalars that are an event's or a line's whole document; the strings of an answer of an
+     * unknown shape, one JSON document or a stream. Where the Content-Type names none of the kinds
+     * and nothing was told, the model itself may have written what made the body look like one:
+     * there all counts that holds no known text.
      */
     uint64_t unreadable_bytes() const;
 
@@ -110,6 +111,8 @@ private:
     bool is_guessed() const { return hint_is_other_ && finder_.is_sure(); }
     bool is_scalar() const;
     uint64_t unknown_bytes(uint64_t text) const;
+    void end_unknown_text();
+    uint64_t unknown_text() const;
 
     // the document that is being read
     JsonScanner scanner_;
@@ -128,6 +131,7 @@ private:
     bool whole_ = false;     // it has ended, and with a whole document
     bool has_data_ = false;  // a document has begun
     bool told_by_header_ = false;
+    bool has_output_ = false;  // known text, or a count of it: no other text is looked for
     // of a body that may not be what it should be; where that is guessed, of the event that is
     // being read and what stands before it
     uint64_t bytes_ = 0;
@@ -141,6 +145,7 @@ private:
     Base64Decoder base64_;
 
     AnswerContent content_;
+    UnknownText others_;  // of a stream, as long as has_output_ is false
 };
 
 }  // namespace ai_limit

@@ -106,6 +106,9 @@ TEST(AnswerCost, UnreadableBytesAreText) {
 
 TEST(AnswerCost, TextIsNeverFree) {
     expect(with_text(told(12, kUnknown), 1), 12, 1, true);
+    AnswerFacts facts = told(kUnknown, kUnknown);
+    facts.unreadable = 1;
+    expect(facts, 100, 1, true);
 }
 
 TEST(AnswerCost, PartsStayWithinTheWhole) {

@@ -114,6 +114,30 @@ TEST(AnswersOfProviders, AreNeverFreeWhereverTheyAreCut) {
     }
 }
 
+/** A shape that no table knows tells nothing: all of its strings are charged. */
+TEST(AnswersOfProviders, AreNeverFreeInAnUnknownShape) {
+    const std::string value = R"({"thread":{"parts":[{"value":")" + text(40) + R"("}]}})";
+    for (const auto& [kind, body] : {std::pair{AnswerKind::kSse, sse({value, value, value})},
+                                     std::pair{AnswerKind::kLines, lines({value, value})},
+                                     std::pair{AnswerKind::kJson, value}}) {
+        for (size_t cut = 0; cut <= body.size(); ++cut) {
+            for (const bool by_client : {true, false}) {
+                UsageReader reader(kind, nullptr);
+                reader.feed(body.substr(0, cut));
+                by_client ? reader.stop() : reader.finish();
+                const uint64_t seen = text_in(body.substr(0, cut), false);
+                const TokenCounts counts = cost_of(reader).counts;
+                EXPECT_GE(counts.output, seen / 4) << body << " cut at " << cut;
+                EXPECT_TRUE(seen == 0 || counts.output > 0) << body << " cut at " << cut;
+                EXPECT_EQ(counts.input, kPrompt);
+                if (kind != AnswerKind::kJson && by_client) {
+                    EXPECT_LE(counts.output, seen / 4 + 1) << body << " cut at " << cut;
+                }
+            }
+        }
+    }
+}
+
 TEST(AnswersOfProviders, NameTheirModelAndTier) {
     UsageReader reader(AnswerKind::kSse, nullptr);
     reader.feed("data: {\"model\":\"\",\"choices\":[]}\n\n");

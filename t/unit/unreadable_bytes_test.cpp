@@ -73,6 +73,77 @@ TEST(UnreadableBytes, StringsOfAnUnknownDocumentAreText) {
     EXPECT_EQ(unreadable(AnswerKind::kJson, R"({"id":"abcd","usage":{"total_tokens":8}})"), 0U);
 }
 
+/** Streams of APIs that no table knows: OpenAI's Assistants are one of them. */
+TEST(UnreadableBytes, StringsOfUnknownEventsAreText) {
+    const std::string document =
+        "{\"id\":\"msg_1\",\"object\":\"thread.message.delta\",\"delta\":{\"content\":[{\"index\":"
+        "0,"
+        "\"text\":{\"value\":\"" +
+        kLong + "\"}}]}}";
+    for (const auto& [kind, body] :
+         {std::pair{AnswerKind::kSse, "data: " + document + "\n\n"},
+          std::pair{AnswerKind::kSse, "event: x\ndata: {\"words\":[\"" + kLong + "\"]}\n\n"},
+          std::pair{AnswerKind::kLines, document + "\n"},
+          std::pair{AnswerKind::kEventStream, event("x", document)}}) {
+        EXPECT_EQ(unreadable(kind, body), 4000U) << body.substr(0, 60);
+        EXPECT_EQ(unreadable(kind, body + body), 8000U) << body.substr(0, 60);
+        for (size_t cut = body.find("xxx"); cut < body.size() - 100; cut += 391) {
+            const size_t text = cut - body.find("xxx");
+            for (const size_t most : {size_t{1}, size_t{100}, cut}) {
+                if (kind != AnswerKind::kEventStream) {
+                    EXPECT_EQ(unreadable(kind, body.substr(0, cut), most, true), text);
+                }
+            }
+        }
+    }
+    const std::string known = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n";
+    const std::string unknown = "data: {\"a\":\"" + kLong + "\"}\n\n";
+    EXPECT_EQ(unreadable(AnswerKind::kSse, unknown + known), 0U);
+    EXPECT_EQ(unreadable(AnswerKind::kSse,
+                         unknown + "data: {\"usage\":{\"output_tokens\":5}}\n\ndata: [DONE]\n\n"),
+              0U);
+    EXPECT_EQ(unreadable(AnswerKind::kSse, "data: {\"usage\":{\"input_tokens\":5}}\n\n" + unknown),
+              4000U);
+}
+
+TEST(UnreadableBytes, KnownEventsWithoutTextHaveNone) {
+    for (const char* body : {
+             ": ping\n\ndata: {\"type\":\"ping\"}\n\n",
+             "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":17,"
+             "\"model\":\"gpt-5\",\"system_fingerprint\":\"fp_1\",\"choices\":[{\"index\":0,"
+             "\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n"
+             "data: {\"id\":\"chatcmpl-1\",\"choices\":[{\"index\":0,\"delta\":{},"
+             "\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
+             "data: {\"choices\":[],\"prompt_filter_results\":[{\"content_filter_results\":{"
+             "\"hate\":{\"filtered\":false,\"severity\":\"safe\"}}}]}\n\n",
+             "data: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\","
+             "\"role\":\"assistant\",\"model\":\"c\",\"content\":[],\"stop_reason\":null}}\n\n"
+             "data: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":"
+             "\"text\",\"text\":\"\"}}\n\n",
+             "data: "
+             "{\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\",\"instructions\":"
+             "\"Be brief.\",\"tools\":[{\"name\":\"f\"}],\"usage\":null}}\n\n"
+             "data: {\"type\":\"response.output_item.added\",\"item\":{\"id\":\"i\",\"type\":"
+             "\"message\",\"status\":\"in_progress\",\"role\":\"assistant\",\"content\":[]}}\n\n",
+             "data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":"
+             "\"Overloaded\"}}\n\n",
+             "data: {\"candidates\":[{\"content\":{\"role\":\"model\"},\"finishReason\":\"STOP\","
+             "\"safetyRatings\":[{\"category\":\"HARM\",\"probability\":\"LOW\"}]}],"
+             "\"modelVersion\":\"g\"}\n\n",
+         }) {
+        EXPECT_EQ(unreadable(AnswerKind::kSse, body), 0U) << body;
+    }
+    EXPECT_EQ(
+        unreadable(AnswerKind::kLines,
+                   "{\"model\":\"m\",\"created_at\":\"2026\",\"message\":{\"role\":"
+                   "\"assistant\",\"content\":\"\"},\"done_reason\":\"load\",\"done\":true}\n"),
+        0U);
+    EXPECT_EQ(unreadable(AnswerKind::kEventStream,
+                         event("messageStart", R"({"p":"abcd","role":"assistant"})") +
+                             event("messageStop", R"({"p":"ab","stopReason":"end_turn"})")),
+              0U);
+}
+
 TEST(UnreadableBytes, NumbersThatPythonWritesAreNoText) {
     std::string vector = "{\"data\":[{\"embedding\":[NaN,-Infinity,Infinity";
     for (int i = 0; i < 1000; ++i) {

@@ -127,6 +127,18 @@ TEST(Usage, OfHeadersOnlyWholeNumbersCount) {
     EXPECT_EQ(reader.told().counts.input, kMaxAmount);
 }
 
+TEST(Usage, ALongStringOfDigitsIsALargeCount) {
+    const std::string many(33, '9');
+    expect(json("{\"usage\":{\"prompt_tokens\":\"" + many + "\",\"completion_tokens\":\"" + many +
+                many + "\"}}"),
+           kMaxAmount, kMaxAmount, 0, 0);
+    expect(json("{\"usage\":{\"prompt_tokens\":\"12." + std::string(40, '3') +
+                "\",\"completion_tokens\":\"1" + std::string(40, '0') + ".5\"}}"),
+           13, kMaxAmount, 0, 0);
+    EXPECT_EQ(json("{\"usage\":{\"prompt_tokens\":\"" + std::string(40, 'x') + "\"}}").input,
+              kUnknown);
+}
+
 TEST(Usage, WhatAModelWritesIsNoUsage) {
     EXPECT_EQ(json(R"({"content":[{"type":"tool_use","input":{"usage":{"input_tokens":1},"u":[{
         "usage":{"output_tokens":2}}]}},{"type":"text","text":"\"usage\":{\"input_tokens\":3}"}],
