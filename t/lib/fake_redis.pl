@@ -15,7 +15,7 @@ use lib $FindBin::Bin;
 use IO::Select;
 use IO::Socket::INET;
 use JSON::PP;
-use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER TCP_NODELAY);
+use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER SO_REUSEADDR TCP_NODELAY);
 use Time::HiRes qw(time);
 
 use AiLimit::Resp qw(resp_take);
@@ -28,7 +28,7 @@ my $json = JSON::PP->new->ascii->allow_nonref;
 my %own_answers = (PING => "+PONG\r\n");    # where nothing else is said: +OK
 
 my ($upstream, @rules, @log);
-my ($listener, $port, @fillers, %filler_ports);
+my ($listener, $keeper, $port, @fillers, %filler_ports);
 my ($accepted, %connections) = (0);
 my $now = time;    # the same for all of a turn, so that none falls between two looks at the clock
 
@@ -48,7 +48,7 @@ my %orders = (
     send     => sub { push @{$_->{out}}, {at => $now, bytes => $_[0]} for everyone(); return },
     release  => \&release,
     open     => \&open_port,
-    refuse   => sub { close $listener if $listener; undef $listener; return },
+    refuse   => \&refuse,
     stall    => \&stall,
 );
 
@@ -88,13 +88,26 @@ sub open_port {
         listen $listener, 128;
         close $_ for splice @fillers;
     }
-    # Below the ports that the kernel gives to outgoing connections.
+    undef $keeper;
+    # Below the ports that the kernel gives to outgoing connections. Its own port may have connections that end;
+    # another one must be free.
     for (1 .. 1000) {
         last if $listener;
-        $listener = IO::Socket::INET->new(Listen => 128, LocalAddr => '127.0.0.1', ReuseAddr => 1,
+        $listener = IO::Socket::INET->new(Listen => 128, LocalAddr => '127.0.0.1', ReuseAddr => defined $port,
             LocalPort => $port // 15_000 + int rand 17_000);
     }
+    # What it accepts is to have this too, or the port could not be opened again beside that.
+    setsockopt $listener, SOL_SOCKET, SO_REUSEADDR, 1;
     $port = $listener->sockport;
+    return;
+}
+
+# A socket that is bound and does not listen keeps the closed port, so that no other test can take it.
+sub refuse {
+    return if !$listener;
+    close $listener;
+    undef $listener;
+    $keeper = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Proto => 'tcp', ReuseAddr => 1);
     return;
 }
 

@@ -21,7 +21,9 @@ use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use IPC::Open2 qw(open2);
 use JSON::PP;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(sleep);
+
+use AiLimit::Patience;
 
 use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;
 
@@ -159,9 +161,9 @@ sub count { my ($self, $name, $word) = @_; return $self->_order('count', $name, 
 
 sub wait_for_commands {
     my ($self, $name, $count, $word) = @_;
-    my $deadline = time + PATIENCE;
+    my $patience = AiLimit::Patience->new(PATIENCE);
     while ((my $found = $self->count($name, $word)) < $count) {
-        croak "waited in vain for $count of $name, had $found" if time > $deadline;
+        croak "waited in vain for $count of $name, had $found" if $patience->is_over;
         sleep 0.005;
     }
     return;

@@ -26,7 +26,9 @@ use IO::Socket::INET;
 use POSIX qw(WNOHANG);
 use Scalar::Util qw(weaken);
 use Test::More ();
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(sleep);
+
+use AiLimit::Patience;
 
 use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;    # seconds, for what should be instant
 
@@ -374,9 +376,9 @@ sub _alive_or_die {
 
 sub _reap {
     my ($self, $patience) = @_;
-    my $deadline = time + $patience;
+    my $left = AiLimit::Patience->new($patience);
     while (waitpid($self->{pid}, WNOHANG) == 0) {
-        return 0 if time > $deadline;
+        return 0 if $left->is_over;
         sleep 0.005;
     }
     $self->{exit_status} = $?;
@@ -422,9 +424,9 @@ sub _test_file {
 
 sub _wait_for {
     my ($self, $condition, $what) = @_;
-    my $deadline = time + PATIENCE;
+    my $patience = AiLimit::Patience->new(PATIENCE);
     while (!$condition->()) {
-        croak "waited in vain for $what\n" . $self->error_log if time > $deadline;
+        croak "waited in vain for $what\n" . $self->error_log if $patience->is_over;
         sleep 0.005;
     }
     return;

@@ -23,8 +23,9 @@ use File::Temp ();
 use IO::Socket::INET;
 use POSIX qw(WNOHANG);
 use Scalar::Util qw(blessed);
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(sleep);
 
+use AiLimit::Patience;
 use AiLimit::RedisClient;
 
 use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;    # seconds, for what should be instant
@@ -173,6 +174,7 @@ sub stop {
     local $?;
     kill 'KILL', $self->{pid};
     waitpid delete $self->{pid}, 0;
+    $self->_keep_port;
     return;
 }
 
@@ -205,9 +207,9 @@ sub wait_until_ready {
 # Waits for whatever is to come: wait_for(sub { $redis->info('role') eq 'master' }, 'a failover')
 sub wait_for {
     my ($self, $condition, $what) = @_;
-    my $deadline = time + PATIENCE;
+    my $patience = AiLimit::Patience->new(PATIENCE);
     while (!$condition->()) {
-        croak "waited in vain for $what\n" . $self->log if time > $deadline;
+        croak "waited in vain for $what\n" . $self->log if $patience->is_over;
         sleep 0.005;
     }
     return;
@@ -239,7 +241,7 @@ sub _prepare {
 
 # A free port below those that the kernel gives to outgoing connections, and so is
 # that of a cluster's bus, 10000 above. It is held against other tests until Redis
-# is about to bind.
+# is about to bind, and again while it is stopped.
 sub _take_port {
     my ($self) = @_;
     return $self->{port} = $self->{options}{port} if $self->{options}{port};
@@ -256,6 +258,15 @@ sub _take_port {
 sub _listen {
     my ($port) = @_;
     return scalar IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => $port);
+}
+
+# A socket that is bound and does not listen: the port is closed to clients, and no other test can take it.
+sub _keep_port {
+    my ($self) = @_;
+    my $address = $self->{options}{address} // '127.0.0.1';
+    my $socket = IO::Socket::INET->new(LocalAddr => $address, LocalPort => $self->{port}, Proto => 'tcp', ReuseAddr => 1);
+    $self->{held} = [$socket // ()];
+    return;
 }
 
 sub _config {

@@ -19,6 +19,7 @@ use Time::HiRes qw(sleep time);
 use AiLimit::Http;
 use AiLimit::Load;
 use AiLimit::Nginx;
+use AiLimit::Patience;
 use AiLimit::Shares;
 
 # No test waits for it, but nobody who has it waits for long. TIGHT is used up.
@@ -183,12 +184,12 @@ sub decides_in_redis {
 # Redis decides again, where it was lost.
 sub wait_until_back {
     my ($self, $seen) = @_;
-    my $deadline = time + AiLimit::Nginx::PATIENCE;
+    my $patience = AiLimit::Patience->new(AiLimit::Nginx::PATIENCE);
     while (1) {
         $self->ask(4);
         my @last = map { $_->[-1] // '' } $self->lines($seen);
         return if !grep { / is lost/ } @last;
-        croak 'Redis is not found again' if time > $deadline;
+        croak 'Redis is not found again' if $patience->is_over;
         sleep 0.01;
     }
 }

@@ -16,6 +16,7 @@ use MIME::Base64 qw(encode_base64);
 use Time::HiRes qw(sleep time);
 
 use AiLimit::Http;
+use AiLimit::Patience;
 
 our @EXPORT = qw(bound keys_of redis_key used wait_for_nodes wait_for_shares wait_for_used);
 
@@ -52,8 +53,8 @@ sub used {
 sub wait_for_used {
     my ($redis, $policy, $key, $expected, $prefix) = @_;
     my $used;
-    my $deadline = time + AiLimit::Redis::PATIENCE();
-    while (($used = used($redis, $policy, $key, $prefix)) != $expected && time < $deadline) { sleep 0.005 }
+    my $patience = AiLimit::Patience->new(AiLimit::Redis::PATIENCE());
+    while (($used = used($redis, $policy, $key, $prefix)) != $expected && !$patience->is_over) { sleep 0.005 }
     return $used;
 }
 
