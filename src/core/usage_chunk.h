@@ -227,8 +227,13 @@ void UsageChunkFilter::pass_part(const char* end, Piece* piece, Sink& sink) {
     }
     const uint64_t all = held_end() + static_cast<uint64_t>(end - piece->event);
     uint64_t last = all - std::min(all - held_at_, kTail);
-    if (!edited_ && usage_.is_open() && !usage_.find_begin(bytes, &last)) {
-        edited_ = true;  // it began where nobody can find it any more
+    if (!edited_ && usage_.is_open()) {
+        uint64_t begin = 0;
+        if (usage_.find_begin(bytes, &begin)) {
+            last = begin;
+        } else {
+            edited_ = true;  // it began in what has gone on already
+        }
     }
     pass_but(all - last <= kMaxHeld ? last : all, end, piece, sink);
 }

@@ -247,6 +247,20 @@ TEST(UsageChunk, AUsageThatIsTooLongToHoldPasses) {
     }
 }
 
+TEST(UsageChunk, PassesEveryByteOfAUsageThatIsTooLongHoweverItIsCut) {
+    const std::string before = "data: {\"choices\":[],\"usage\":{\"x\":\"";
+    for (const size_t size : {8100, 8192, 9000, 20000}) {
+        const std::string stream =
+            kTextAlone + before + std::string(size, 'x') + "\"}}\n\n" + kDone;
+        for (const size_t most : {1, 2, 3, 5, 9}) {
+            const std::string passed = filtered(stream, most);
+            EXPECT_TRUE(passed == stream || passed == kTextAlone + kDone)
+                << size << " bytes in pieces of " << most << ", of which " << passed.size()
+                << " passed";
+        }
+    }
+}
+
 TEST(UsageChunk, IsFoundAmongEventsThatAreAlike) {
     const auto event = [](const std::string& text, const std::string& usage) {
         return "data: {\"choices\":[{\"text\":\"" + text + "\"}]," + usage + "\"obfuscation\":\"" +
