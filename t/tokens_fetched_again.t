@@ -55,13 +55,32 @@ subtest 'one that was charged when it was made' => sub {
 subtest 'one that was made in the background' => sub {
     my $id = new_id();
     $t->new_client;
-    $t->ask("/v1/responses?$used&id=$id&background=1", $body);
+    my $made = $t->ask("/v1/responses?$used&id=$id&background=1", $body)->{log};
+    is $made->{source}, 'estimate', 'its prompt is estimated';
+    cmp_ok $made->{total}, '>', 0, 'and charged';
     my $left = $t->left;
+    is $left, $LIMIT - $made->{total}, 'at once';
     fetch($id, more => 'background=1') for 1, 2;
-    is $t->left, $left, 'costs nothing as long as it tells nothing';
-    is fetch($id)->{log}{total}, $cost, 'is charged when it first tells its usage';
+    is $t->left, $left, 'costs nothing more as long as it tells nothing';
+    my $told = fetch($id)->{log};
+    is "$told->{total} $told->{source}", $cost - $made->{total} . ' response', 'is charged for the rest when it tells its usage';
+    is $t->left, $LIMIT - $cost, 'so that its prompt is charged once';
     fetch($id) for 1 .. 3;
-    is $t->left, $left - $cost, 'and once only';
+    is $t->left, $LIMIT - $cost, 'as is all of it';
+};
+
+subtest 'an estimate over reloads and restarts' => sub {
+    my $id = new_id();
+    $t->new_client;
+    $t->ask("/v1/responses?$used&id=$id&background=1", $body);
+    my $other = $t->ask("/v1/responses?$used&id=$id-2&background=1", $body)->{log}{total};
+    $t->nginx->reload;
+    fetch($id);
+    is $t->left, $LIMIT - $cost - $other, 'a reload keeps what was charged';
+    $t->stop(graceful => 1);
+    $t->nginx->launch;
+    fetch("$id-2");
+    is $t->left, $LIMIT - 2 * $cost, 'as does a restart with a state file';
 };
 
 subtest 'other clients' => sub {
@@ -89,9 +108,9 @@ subtest 'what frees nobody' => sub {
     $t->new_client;
     my $cut = $t->ask("/v1/responses/$id?$used&stream=true&cut=5", undef);
     is $cut->{log}{source}, 'estimate', 'a stream that was cut, which is estimated,';
-    my $left = $t->left;
-    is fetch($id)->{log}{total}, $cost, 'does not pay for the whole answer';
-    is $t->left, $left - $cost, 'which is charged then';
+    cmp_ok $cut->{log}{total}, '<', $cost, 'does not pay for the whole answer';
+    is fetch($id)->{log}{total}, $cost - $cut->{log}{total}, 'whose rest is charged then';
+    is $t->left, $LIMIT - $cost, 'so that it is charged once';
 };
 
 subtest 'a reload, a larger zone and a restart' => sub {

@@ -102,7 +102,7 @@ bool check_answers(StateParts* in) {
         if (part.way == 0) {
             return true;
         }
-        if (part.set >= kAnswerSets) {
+        if (part.set >= kAnswerSets + kPartSets) {
             return false;
         }
     }

@@ -15,7 +15,7 @@ namespace ai_limit {
 constexpr size_t kStateSumBytes = sizeof(uint64_t);
 
 constexpr char kStateMagic[8] = {'A', 'I', 'L', 'I', 'M', 'I', 'T', '\n'};
-constexpr uint32_t kStateFormat = 2;
+constexpr uint32_t kStateFormat = 3;
 
 struct StateFileHead {
     char magic[8];
@@ -43,10 +43,12 @@ struct OverridePart {
     alignas(8) char override_bytes[sizeof(Override)];
 };
 
-/** An answer that was charged, and the set that it stands in. */
+/** An answer that was charged, and the set that it stands in. Those that were charged by estimate
+ * come last, and their sets have the numbers from kAnswerSets on. */
 struct AnswerPart {
     uint64_t way;  // 0 ends the list
     uint64_t set;
+    uint64_t amounts;  // of an estimate (PartSet)
 };
 
 struct SmallPart {

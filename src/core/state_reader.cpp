@@ -62,13 +62,18 @@ void read_overrides(const Zone& zone, const Clocks& clocks, StateParts* in) {
 
 void read_answers(const Zone& zone, StateParts* in) {
     AnswerPart part;
-    uint64_t last_set = kAnswerSets;
+    uint64_t last_set = kAnswerSets + kPartSets;
     uint32_t place = 0;
     while (in->take(&part) && part.way != 0) {
         place = part.set == last_set ? place + 1 : 0;
         last_set = part.set;
         if (part.set < kAnswerSets && place < kAnswerWays) {
             zone.answers(static_cast<uint32_t>(part.set))->ways[place].store(part.way);
+        } else if (part.set >= kAnswerSets && place < kPartWays) {
+            const auto set = static_cast<uint32_t>(part.set - kAnswerSets);
+            PartSet::Way* to = &zone.answer_parts(set)->ways[place];
+            to->amounts.store(part.amounts);
+            to->way.store(part.way);
         }
     }
 }

@@ -110,7 +110,17 @@ void write_answers(const Zone& zone, Now now, Output* out) {
         for (const std::atomic<uint64_t>& place : zone.answers(set)->ways) {
             uint64_t way = place.load(std::memory_order_relaxed);
             if (way != 0 && is_answer_kept(way, now.wall)) {
-                out->add(AnswerPart{way, set});
+                out->add(AnswerPart{way, set, 0});
+            }
+        }
+    }
+    for (uint32_t set = 0; set < kPartSets; ++set) {
+        for (const PartSet::Way& place : zone.answer_parts(set)->ways) {
+            const uint64_t way = place.way.load(std::memory_order_acquire);
+            const uint64_t amounts = place.amounts.load(std::memory_order_acquire);
+            const bool is_same = place.way.load(std::memory_order_relaxed) == way;
+            if (way != 0 && is_same && is_answer_kept(way, now.wall)) {
+                out->add(AnswerPart{way, kAnswerSets + set, amounts});
             }
         }
     }

@@ -29,7 +29,8 @@ ZoneLayout layout_of(const ZoneSizes& sizes) {
     layout.override_tags = layout.histories + round_up(sizeof(History) * kMaxPolicies);
     layout.overrides = layout.override_tags + round_up(sizeof(uint64_t) * kMaxOverrides);
     layout.answers = layout.overrides + round_up(sizeof(Override) * kMaxOverrides);
-    layout.processes = layout.answers + sizeof(AnswerSet) * kAnswerSets;
+    layout.answer_parts = layout.answers + sizeof(AnswerSet) * kAnswerSets;
+    layout.processes = layout.answer_parts + sizeof(PartSet) * kPartSets;
     layout.journals = layout.processes + round_up(sizeof(ProcessSlot) * kMaxProcesses);
     layout.tallies = layout.journals + round_up(sizeof(JournalData) * kMaxProcesses);
     layout.chunk_owners = layout.tallies + round_up(sizeof(uint64_t) * kMaxProcesses);

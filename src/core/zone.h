@@ -20,7 +20,7 @@
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 9;
+constexpr uint32_t kLayoutVersion = 10;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
@@ -199,6 +199,7 @@ struct ZoneLayout {
     size_t override_tags;  // uint64_t each: of the key's entry, 0: a free place
     size_t overrides;
     size_t answers;
+    size_t answer_parts;
     size_t processes;
     size_t journals;
     size_t tallies;  // int64_t each: entries that a process number has made, less those it removed
@@ -256,6 +257,7 @@ public:
     }
     Override* override_at(uint32_t place) const { return at<Override>(layout_.overrides) + place; }
     AnswerSet* answers(uint32_t set) const { return at<AnswerSet>(layout_.answers) + set; }
+    PartSet* answer_parts(uint32_t set) const { return at<PartSet>(layout_.answer_parts) + set; }
     uint64_t* tally(uint32_t process) const {
         return at<uint64_t>(layout_.tallies) + (process - 1);
     }

@@ -63,13 +63,14 @@ bool is_to_be_settled(const Evaluation& one, const Charge& charge) {
            charge.access->journal.is_open();
 }
 
-/** Charges each policy in tokens that took part. Returns whether all of them were charged for this
- * answer before. */
-bool charge_policies(ngx_http_request_t* r, RequestContext* context, const TokenCounts& used) {
+/** Charges each policy in tokens that took part, and leaves in `tokens` the most that one of them
+ * was charged for: an answer that is fetched again may have been charged before. */
+void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContext* tokens) {
     Now now = now_by_nginx();
-    ChargedOnce earlier(r, *context->tokens);
-    uint64_t charged = 0;
-    uint64_t charged_before = 0;
+    ChargedOnce earlier(*tokens);
+    bool charged = false;
+    bool charged_before = false;
+    ChargedPart least = {kMaxAmount, kMaxAmount};
     RedisConf* redis = main_conf(r)->redis;
     for (Evaluation* one = context->latest; one != nullptr; one = one->earlier) {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
@@ -77,17 +78,22 @@ bool charge_policies(ngx_http_request_t* r, RequestContext* context, const Token
                 continue;
             }
             const Part& part = one->parts[i];
-            bool again = earlier.is_charged(*part.policy->zone, view(part.key));
-            ++(again ? charged_before : charged);
-            Amount tokens = again ? 0 : weigh(used, *read_weights(r, part.policy));
+            ChargedOnce::Before before = earlier.charge(*part.policy->zone, view(part.key));
+            (before.all ? charged_before : charged) = true;
+            if (!before.all) {
+                least = {ngx_min(least.input, before.part.input),
+                         ngx_min(least.output, before.part.output)};
+            }
+            TokenCounts used = before.all ? TokenCounts() : remaining(tokens->used, before.part);
+            Amount amount = before.all ? 0 : weigh(used, *read_weights(r, part.policy));
             State after{};
-            settle_charge(&one->charges[i], tokens, now, &after);
+            settle_charge(&one->charges[i], amount, now, &after);
             note_if_served(*r, one->charges[i]);
-            count_used(one->charges[i], part, again ? TokenCounts() : used, tokens, now);
+            count_used(one->charges[i], part, used, amount, now);
             if (one->flights != nullptr && one->flights[i] != nullptr) {
                 // What is still to be told of it would count twice.
                 bool is_told = !may_have_been_alone(r, one->charges[i].access->journal.zone());
-                settle_flight(one->flights[i], tokens, is_told ? after : State{});
+                settle_flight(one->flights[i], amount, is_told ? after : State{});
                 one->flights[i] = nullptr;
             }
         }
@@ -95,7 +101,12 @@ bool charge_policies(ngx_http_request_t* r, RequestContext* context, const Token
             see_to_news(redis, one);
         }
     }
-    return charged == 0 && charged_before != 0;
+    if (charged) {
+        tokens->used = remaining(tokens->used, least);
+    } else if (charged_before) {
+        tokens->basis = UsageBasis::kNone;
+        tokens->used = {};
+    }
 }
 
 void settle(ngx_http_request_t* r, TokenContext* tokens, UsageBasis basis,
@@ -103,9 +114,8 @@ void settle(ngx_http_request_t* r, TokenContext* tokens, UsageBasis basis,
     tokens->basis = basis;
     tokens->used = used;
     RequestContext* context = find_context(r);
-    if (context != nullptr && charge_policies(r, context, used)) {
-        tokens->basis = UsageBasis::kNone;
-        tokens->used = {};
+    if (context != nullptr) {
+        charge_policies(r, context, tokens);
     }
 }
 

@@ -10,7 +10,8 @@ namespace ai_limit {
 
 namespace {
 
-/** nginx frees this lock where a worker dies, and every change under it is a single store. */
+/** nginx frees this lock where a worker dies, and every change under it ends with a single store.
+ */
 class AnswersLock {
 public:
     explicit AnswersLock(const ZoneConf& zone)
@@ -41,39 +42,53 @@ ngx_int_t watch_answer_id(ngx_http_request_t* r, TokenContext* tokens) {
     return NGX_OK;
 }
 
-ChargedOnce::ChargedOnce(ngx_http_request_t*, const TokenContext& tokens)
+ChargedOnce::ChargedOnce(const TokenContext& tokens)
     : id_(tokens.answer_id != nullptr ? tokens.answer_id->id() : std::string_view()),
       fetches_(tokens.fetches_answer),
-      tells_(tokens.basis == UsageBasis::kResponse) {}
+      tells_(tokens.basis == UsageBasis::kResponse),
+      estimated_(tokens.basis == UsageBasis::kEstimate),
+      used_(tokens.used) {}
 
-bool ChargedOnce::is_charged(const ZoneConf& zone, std::string_view key) {
-    if (id_.empty() || (!fetches_ && !tells_)) {
-        return false;
+ChargedOnce::Before ChargedOnce::charge(const ZoneConf& zone, std::string_view key) {
+    if (id_.empty() || (!fetches_ && !tells_ && !estimated_)) {
+        return {};
     }
     const Zone& memory = zone.access->journal.zone();
     uint64_t hash = hash_answer(memory, hash_key(memory, key), id_);
     // Several policies may have the same key; the first of them has noted the answer.
     for (size_t i = 0; i < count_; ++i) {
         if (clients_[i].zone == &zone && clients_[i].hash == hash) {
-            return clients_[i].charged;
+            return clients_[i].before;
         }
     }
-    bool charged = look_up(zone, hash);
+    Before before = look_up(zone, hash);
     if (count_ < kMaxSetPolicies) {
-        clients_[count_++] = {&zone, hash, charged};
+        clients_[count_++] = {&zone, hash, before};
     }
-    return charged;
+    return before;
 }
 
-bool ChargedOnce::look_up(const ZoneConf& zone, uint64_t hash) const {
+ChargedOnce::Before ChargedOnce::look_up(const ZoneConf& zone, uint64_t hash) const {
     const Zone& memory = zone.access->journal.zone();
     Millis wall = now_by_nginx().wall;
     AnswersLock lock(zone);
-    bool charged = fetches_ && is_answer_charged(memory, hash, wall);
-    if (!charged && tells_) {
-        note_charged_answer(memory, hash, wall);
+    Before before;
+    if (fetches_) {
+        before.all = is_answer_charged(memory, hash, wall);
+        before.part = charged_part(memory, hash, wall);
     }
-    return charged;
+    if (before.all) {
+        return before;
+    }
+    if (tells_) {
+        note_charged_answer(memory, hash, wall);
+    } else if (estimated_ &&
+               (used_.input > before.part.input || used_.output > before.part.output)) {
+        ChargedPart part = {ngx_max(used_.input, before.part.input),
+                            ngx_max(used_.output, before.part.output)};
+        note_charged_part(memory, hash, part, wall);
+    }
+    return before;
 }
 
 }  // namespace ai_limit

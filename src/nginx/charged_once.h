@@ -2,6 +2,7 @@
 
 // Charges a client once for an answer that it fetches again by its id (core/charged_answers.h).
 
+#include "core/charged_answers.h"
 #include "nginx/token_context.h"
 
 namespace ai_limit {
@@ -13,26 +14,35 @@ ngx_int_t watch_answer_id(ngx_http_request_t* r, TokenContext* tokens);
 /** For one answer that is settled: which of its clients have been charged for it before. */
 class ChargedOnce {
 public:
-    ChargedOnce(ngx_http_request_t* r, const TokenContext& tokens);
+    ChargedOnce(const TokenContext& tokens);
+
+    /** What a client was charged for the answer before. */
+    struct Before {
+        bool all = false;
+        ChargedPart part;  // by estimate, where `all` is false
+    };
 
     /**
-     * Whether the request fetches an answer that the client with this key was charged for. If it
-     * was not, and the answer tells its usage, that is noted: the client is charged now.
+     * For the client with this key. Only an answer that is fetched can have been charged. Notes
+     * what the client has been charged now: all, if the answer tells its usage, otherwise the
+     * estimate.
      */
-    bool is_charged(const ZoneConf& zone, std::string_view key);
+    Before charge(const ZoneConf& zone, std::string_view key);
 
 private:
     struct Client {
         const ZoneConf* zone;
         uint64_t hash;
-        bool charged;
+        Before before;
     };
 
-    bool look_up(const ZoneConf& zone, uint64_t hash) const;
+    Before look_up(const ZoneConf& zone, uint64_t hash) const;
 
     std::string_view id_;  // empty: the answer is not kept
     bool fetches_;
     bool tells_;
+    bool estimated_;
+    TokenCounts used_;
     size_t count_ = 0;
     Client clients_[kMaxSetPolicies];  // those seen so far; more are looked up again
 };

@@ -73,6 +73,63 @@ TEST(ChargedAnswers, AreCopiedToAZoneOfAnotherSize) {
     EXPECT_TRUE(is_answer_charged(to.zone(), hash_answer(to.zone(), 1, "resp_1"), kStart));
 }
 
+void expect_part(const Zone& zone, uint64_t hash, Millis wall, Amount input, Amount output) {
+    const ChargedPart part = charged_part(zone, hash, wall);
+    EXPECT_EQ(part.input, input);
+    EXPECT_EQ(part.output, output);
+}
+
+TEST(ChargedParts, AreKnownForADay) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    const uint64_t answer = hash_answer(zone, 1, "resp_1");
+    expect_part(zone, answer, kStart, 0, 0);
+    note_charged_part(zone, answer, {30, 4}, kStart);
+    expect_part(zone, answer, kStart + 23 * kHour, 30, 4);
+    expect_part(zone, answer, kStart + 24 * kHour, 0, 0);
+    EXPECT_FALSE(is_answer_charged(zone, answer, kStart));
+    expect_part(zone, hash_answer(zone, 2, "resp_1"), kStart, 0, 0);
+    note_charged_part(zone, answer, {kMaxAmount, kMaxAmount}, kStart + kHour);
+    expect_part(zone, answer, kStart + 2 * kHour, UINT32_MAX, UINT32_MAX);
+}
+
+TEST(ChargedParts, TheOldestOfASetMakesRoom) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    const auto answer = [](uint64_t i) { return (i + 1) << 32 | 5; };  // all of one set
+    for (uint64_t i = 0; i < 3 * kPartWays; ++i) {
+        note_charged_part(zone, answer(i), {i + 1, 0}, kStart + static_cast<Millis>(i) * 60'000);
+        for (uint64_t k = 0; k <= i; ++k) {
+            expect_part(zone, answer(k), kStart + kHour, k + kPartWays > i ? k + 1 : 0, 0);
+        }
+    }
+}
+
+TEST(ChargedParts, AreCopiedToAZoneOfAnotherSize) {
+    ZoneMemory from(small_sizes());
+    ZoneMemory to(sizes_for(256 * 1024, true, true));
+    note_charged_part(from.zone(), hash_answer(from.zone(), 1, "resp_1"), {30, 4}, kStart);
+    copy_charged_answers(from.zone(), to.zone());
+    expect_part(to.zone(), hash_answer(to.zone(), 1, "resp_1"), kStart, 30, 4);
+}
+
+TEST(ChargedParts, LeaveTheRestToBeCharged) {
+    TokenCounts used;
+    used.input = 100;
+    used.output = 50;
+    used.cached_input = 80;
+    used.reasoning = 45;
+    used.searches = 2;
+    const TokenCounts rest = remaining(used, {40, 10});
+    EXPECT_EQ(rest.input, 60U);
+    EXPECT_EQ(rest.cached_input, 60U);
+    EXPECT_EQ(rest.output, 40U);
+    EXPECT_EQ(rest.reasoning, 40U);
+    EXPECT_EQ(rest.searches, 2U);
+    const TokenCounts none = remaining(used, {1000, 1000});
+    EXPECT_EQ(none.input + none.output + none.cached_input + none.reasoning, 0U);
+}
+
 TEST(StoredAnswer, IsToldByItsPath) {
     for (const char* path : {"/v1/responses", "/v1/responses/", "/x/openai/responses",
                              "/v1beta/interactions", "/responses"}) {
