@@ -44,40 +44,48 @@ const char* skip_escape(const char* at, const char* end) {
     return at;
 }
 
-/** See find_quote(): at `at` stands what is not plain text. */
-__attribute__((noinline)) const char* find_quote_behind_escapes(const char* at, const char* end,
-                                                                bool* has_escapes) {
-    while (at < end && *at != '"') {
-        if (*at != '\\') {
-            return nullptr;
-        }
-        *has_escapes = true;
-        at = skip_escape(at, end);
-        if (at == nullptr) {
-            return nullptr;
-        }
-        at = find_string_stop(at, end);
-    }
-    return at;
-}
+/** Where a string ends. */
+struct StringEnd {
+    const char* quote;    // `end` where it is cut off, nullptr where it is no string
+    uint64_t characters;  // of a whole one
+};
 
-/** Where the quote stands that ends a string; `end` where it is cut off, nullptr where it is none.
- */
-inline const char* find_quote(const char* at, const char* end, bool* has_escapes) {
-    at = find_string_stop(at, end);
-    return at == end || *at == '"' ? at : find_quote_behind_escapes(at, end, has_escapes);
-}
-
-/** What is not plain ASCII. */
-__attribute__((noinline)) uint64_t count_others(std::string_view raw) {
+/** Escapes of UTF-16 units may be half a character. */
+uint64_t count_with_units(std::string_view raw) {
     JsonCharacters characters;
     characters.add(raw);
     return characters.count();
 }
 
-inline uint64_t characters_of(const char* at, const char* end, bool has_escapes) {
-    const std::string_view raw(at, static_cast<size_t>(end - at));
-    return has_escapes || !is_ascii(raw) ? count_others(raw) : raw.size();
+/** See find_quote(): at `at` stands what is not plain text. */
+__attribute__((noinline)) StringEnd find_quote_behind_escapes(const char* begin, const char* at,
+                                                              const char* end) {
+    bool has_units = false;
+    uint64_t letters = 0;  // escapes of two bytes, each a character
+    while (at < end && *at != '"') {
+        if (*at != '\\') {
+            return {nullptr, 0};
+        }
+        const bool is_unit = end - at > 1 && at[1] == 'u';
+        has_units = has_units || is_unit;
+        letters += is_unit ? 0 : 1;
+        at = skip_escape(at, end);
+        if (at == nullptr) {
+            return {nullptr, 0};
+        }
+        at = find_string_stop(at, end);
+    }
+    const std::string_view raw(begin, static_cast<size_t>(at - begin));
+    return {at, has_units ? count_with_units(raw) : count_characters(raw) - letters};
+}
+
+inline StringEnd find_quote(const char* begin, const char* end) {
+    const char* at = find_string_stop(begin, end);
+    if (at != end && *at != '"') {
+        return find_quote_behind_escapes(begin, at, end);
+    }
+    const std::string_view raw(begin, static_cast<size_t>(at - begin));
+    return {at, is_ascii(raw) ? raw.size() : count_characters(raw)};
 }
 
 }  // namespace
@@ -190,15 +198,14 @@ struct EventTemplate::Input {
     }
 
     /** What stands between quotes; the second one stays. */
-    bool take_string(bool is_text, uint64_t* text) {
-        const char* begin = at;
-        bool has_escapes = false;
-        at = find_quote(begin, end, &has_escapes);
+    __attribute__((always_inline)) bool take_string(bool is_text, uint64_t* text) {
+        const StringEnd found = find_quote(at, end);
+        at = found.quote;
         cut = at == end;
         if (at == nullptr || cut) {
             return false;
         }
-        *text += is_text ? characters_of(begin, at, has_escapes) : 0;
+        *text += is_text ? found.characters : 0;
         return true;
     }
 
@@ -213,6 +220,7 @@ __attribute__((always_inline)) inline bool EventTemplate::take_front(Input* in) 
 }
 
 /** All that stands between the front and the back. */
+template <bool has_cut>
 __attribute__((always_inline)) inline bool EventTemplate::take_holes(Input* in,
                                                                      uint64_t* text) const {
     const char* part = bytes_;
@@ -224,7 +232,7 @@ __attribute__((always_inline)) inline bool EventTemplate::take_holes(Input* in,
         if (!fits || ++i == holes_) {
             return fits;
         }
-        if (i == cut_part_) {
+        if (has_cut && i == cut_part_) {
             in->part = in->at;
         }
         if (!in->take(part, sizes_[i])) {
@@ -239,42 +247,49 @@ __attribute__((always_inline)) inline bool EventTemplate::take_back(Input* in) c
 }
 
 KnownFront EventTemplate::match(std::string_view rest, uint64_t* text, EventCuts* cuts) const {
+    return cuts != nullptr && cut_size_ != 0 ? match_each<true>(rest, text, cuts)
+                                             : match_each<false>(rest, text, nullptr);
+}
+
+/** Apart, so that an event costs nothing for cuts that nobody asks for. */
+template <bool has_cut>
+KnownFront EventTemplate::match_each(std::string_view rest, uint64_t* text, EventCuts* cuts) const {
     Input in{rest.data(), rest.data() + rest.size()};
-    size_t whole = 0;
-    if (holes_ == 0 || !take_front(&in)) {
-        return {0, in.cut};
-    }
+    const char* whole = in.at;  // the end of the last one
+    uint64_t characters = 0;
     const size_t front = sizes_[0];
     const size_t both = sizes_[holes_] + front;
-    const bool has_cut = cuts != nullptr && cut_size_ != 0;
-    for (;;) {
+    bool goes_on = holes_ != 0 && take_front(&in);
+    while (goes_on) {
         uint64_t found = 0;
-        if (!take_holes(&in, &found)) {
-            return {whole, in.cut};
+        if (!take_holes<has_cut>(&in, &found)) {
+            break;
         }
-        if (cut_part_ == holes_) {
+        if (has_cut && cut_part_ == holes_) {
             in.part = in.at;
         }
-        const bool another = in.take(bytes_ + back_, both);
-        if (!another) {
+        goes_on = in.take(bytes_ + back_, both);
+        if (goes_on) {
+            whole = in.at - front;
+        } else {
             in.cut = false;
             if (!take_back(&in)) {
-                return {whole, in.cut};
+                break;
             }
+            whole = in.at;
+            take_front(&in);
         }
-        whole = static_cast<size_t>(in.at - rest.data()) - (another ? front : 0);
-        *text += found;
+        characters += found;
         if (has_cut) {
             cuts->at[cuts->count++] = in.part + cut_offset_;
             if (cuts->is_full()) {
-                return {whole, false};
+                in.cut = false;
+                break;
             }
         }
-        if (!another) {
-            take_front(&in);
-            return {whole, in.cut};
-        }
     }
+    *text += characters;
+    return {static_cast<size_t>(whole - rest.data()), in.cut};
 }
 
 void KnownEvents::skip(SseReader* events, std::string_view* rest, uint64_t* text, EventCuts* cuts) {

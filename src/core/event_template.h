@@ -109,16 +109,20 @@ private:
     struct Input;
 
     bool set_cut(const EventDraft& draft);
+    template <bool has_cut>
+    KnownFront match_each(std::string_view rest, uint64_t* text, EventCuts* cuts) const;
     bool take_front(Input* in) const;
+    template <bool has_cut>
     bool take_holes(Input* in, uint64_t* text) const;
     bool take_back(Input* in) const;
 
     uint8_t holes_ = 0;  // 0: there is no event
     EventHole kinds_[EventDraft::kMaxHoles];
-    uint16_t sizes_[EventDraft::kMaxHoles + 1];  // of what stands before, between and behind them
-    uint16_t back_ = 0;                          // where in bytes_ stands what is behind them
-    uint8_t cut_part_ = 0;                       // the number of holes before the cut
-    uint16_t cut_offset_ = 0;                    // from the end of the last of these
+    // of what stands before, between and behind them
+    uint16_t sizes_[EventDraft::kMaxHoles + 1] = {};
+    uint16_t back_ = 0;        // where in bytes_ stands what is behind them
+    uint8_t cut_part_ = 0;     // the number of holes before the cut
+    uint16_t cut_offset_ = 0;  // from the end of the last of these
     uint16_t cut_size_ = 0;
     // One part behind the other, but the first one last: behind an event the next one begins, and
     // both are compared at once.
