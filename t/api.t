@@ -22,7 +22,7 @@ my $api = AiLimit::Api->new($nginx->port);
 subtest 'before anything has happened' => sub {
     my $status = $api->status;
     like $status->{version}, qr/^\d+\.\d+\.\d+$/, 'the version';
-    is_deeply [map { $_->{name} } @{$status->{policies}}], [qw(few large tried slots tokens plan)],
+    is_deeply [map { $_->{name} } @{$status->{policies}}], [qw(few large tried slots tokens plan plan_tokens)],
         'the policies, in the order of the configuration';
     my ($few) = @{$status->{policies}};
     is_deeply [@$few{qw(zone key algorithm measure limit phase sync)}],
@@ -76,6 +76,15 @@ subtest 'tokens' => sub {
     is $api->top('tokens', 'tokens')->{"h\x{2026}"}, 140, 'and by key';
 };
 
+subtest 'why requests are rejected' => sub {
+    status_of('/plan', 'blocked', 'X-Plan' => '0r/h') for 1 .. 2;
+    is_deeply $api->policy('plan')->{rejections}, {wait => 0, never => 0, blocked => 2}, 'the key is blocked';
+    post($nginx->port, '/v1/chat/completions', '{"messages":[{"role":"user","content":"' . 'long' x 1_100 . '"}]}',
+        'Content-Type' => 'application/json', 'X-Key' => 'long', 'X-Plan' => '1kt/h');
+    is_deeply $api->policy('plan_tokens')->{rejections}, {wait => 0, never => 1, blocked => 0}, 'it can never fit';
+    is_deeply $api->policy('few')->{rejections}, {wait => 2, never => 0, blocked => 0}, 'it fits after a wait';
+};
+
 subtest 'mistakes in variables' => sub {
     status_of('/plan', 'a', 'X-Plan' => 'nonsense');
     is $api->policy('plan')->{errors}, 1, 'are counted';
@@ -90,6 +99,10 @@ subtest 'metrics say the same' => sub {
         my $name = $policy->{name};
         is $metrics->{qq(ai_limit_requests_total{policy="$name",result="$_"})}, $policy->{requests}{$_}, "$name, $_"
             for qw(passed rejected rejected_dry_run);
+        my $reasons = $policy->{rejections};
+        is $metrics->{qq(ai_limit_rejections_total{policy="$name",reason="$_"})}, $reasons->{$_}, "$name, rejected: $_"
+            for qw(wait never blocked);
+        is $reasons->{wait} + $reasons->{never} + $reasons->{blocked}, $policy->{requests}{rejected}, "$name, rejected";
         is $metrics->{qq(ai_limit_in_flight{policy="$name"})}, $policy->{in_flight}, "$name, in flight";
         my $tokens = $policy->{tokens};
         is $metrics->{qq(ai_limit_tokens_total{policy="$name",type="$_"})}, $tokens->{$_}, "$name, tokens of $_"
@@ -200,6 +213,7 @@ sub conf {
     ai_limit_policy slots  key=\$http_x_key concurrency=2;
     ai_limit_policy tokens key=\$http_x_key rate=1Mt/h;
     ai_limit_policy plan   key=\$http_x_key rate=\$http_x_plan;
+    ai_limit_policy plan_tokens key=\$http_x_key rate=\$http_x_plan;
     upstream model { server 127.0.0.1:@{[$model->port]}; }
     server {
         listen 127.0.0.1:%%PORT_0%%;
@@ -209,7 +223,7 @@ sub conf {
         location /dry { ai_limit few; ai_limit_dry_run on; empty_gif; }
         location /plan { ai_limit plan; empty_gif; }
         location /stream/ { ai_limit slots tokens; proxy_pass http://model/; }
-        location /v1/ { ai_limit tokens; proxy_pass http://model; }
+        location /v1/ { ai_limit tokens plan_tokens; proxy_pass http://model; }
         location /ai_limit/ { ai_limit_api; }
         location = /only/metrics { ai_limit_api; }
     }

@@ -9,6 +9,7 @@ use IO::Socket::INET;
 use JSON::PP qw(decode_json);
 use Test::More;
 
+use AiLimit::Api;
 use AiLimit::Http;
 use AiLimit::Nginx;
 
@@ -31,11 +32,13 @@ my $nginx = AiLimit::Nginx->start(http => <<"CONF");
 
     server {
         listen 127.0.0.1:%%PORT_0%%;
+        add_header X-Status \$ai_limit_status always;
         proxy_pass_request_headers on;
         proxy_http_version 1.1;
         proxy_set_header Upgrade \$http_upgrade;
         proxy_set_header Connection upgrade;
 
+        location /ai_limit/ { ai_limit_api; }
         location /free/     { proxy_pass http://127.0.0.1:@{[$upstream->sockport]}; }
         location /requests/ { ai_limit requests; proxy_pass http://127.0.0.1:@{[$upstream->sockport]}; }
         location /tokens/   { ai_limit requests tokens; proxy_pass http://127.0.0.1:@{[$upstream->sockport]}; }
@@ -99,6 +102,25 @@ subtest 'other protocols' => sub {
     is $answer->{headers}{'x-ratelimit-remaining'}, 4, 'the request is counted';
     is upgrade('/tokens/', Upgrade => 'websockets')->{status}, 200, 'so is one that only resembles WebSocket';
     is upgrade('/refuse/requests/', Upgrade => 'h2c')->{headers}{'x-ratelimit-remaining'}, 2, 'where no policy is in tokens, too';
+};
+
+subtest 'what operators see' => sub {
+    $keys++;
+    my $api = AiLimit::Api->new($nginx->port);
+    my %before = map { $_ => $api->policy($_) } qw(requests tokens);
+    my $more = sub {
+        my ($policy, $count, $name) = @_;
+        return $api->policy($policy)->{$count}{$name} - $before{$policy}{$count}{$name};
+    };
+    upgrade('/tokens/');
+    is $more->('tokens', 'requests', 'rejected'), 1, 'the policy in tokens counts a refusal';
+    is $more->('tokens', 'rejections', 'never'), 1, 'which no wait helps';
+    is $more->('requests', 'requests', 'rejected'), 0, 'the one in requests does not';
+    upgrade('/refuse/requests/');
+    is $more->('requests', 'rejections', 'never'), 1, 'but where every upgrade is refused';
+    is $more->('requests', 'requests', 'passed') + $more->('tokens', 'requests', 'passed'), 0, 'nothing passes';
+    is upgrade('/tokens/')->{headers}{'x-status'}, 'REJECTED', 'and $ai_limit_status says so';
+    is upgrade('/refuse/requests/')->{headers}{'x-status'}, 'REJECTED', 'there, too';
 };
 
 subtest 'elsewhere' => sub {

@@ -25,6 +25,8 @@ void add_shard(const PolicyCounts& counts, CountSums* sums) {
     sums->passed += read(counts.passed);
     sums->rejected += read(counts.rejected);
     sums->rejected_dry_run += read(counts.rejected_dry_run);
+    sums->rejected_never += read(counts.rejected_never);
+    sums->rejected_blocked += read(counts.rejected_blocked);
     each_usage_meter(
         [&](const UsageMeter& meter) { sums->*meter.sum += read(counts.*meter.count); });
 }
@@ -103,7 +105,8 @@ void forget_counts(const Zone& zone, uint32_t policy) {
     for (uint32_t shard = 0; shard < kCountShards; ++shard) {
         PolicyCounts* counts = zone.counts(policy, shard);
         for (std::atomic<uint64_t>* count :
-             {&counts->passed, &counts->rejected, &counts->rejected_dry_run}) {
+             {&counts->passed, &counts->rejected, &counts->rejected_dry_run,
+              &counts->rejected_never, &counts->rejected_blocked}) {
             count->store(0, std::memory_order_relaxed);
         }
         each_usage_meter([&](const UsageMeter& meter) {

@@ -40,6 +40,14 @@ void write_requests(std::string_view metric, const PolicySnapshot& policy, TextW
     write_sample(metric, name, {"result", "rejected_dry_run"}, policy.totals.rejected_dry_run, out);
 }
 
+void write_rejections(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+    Label name = {"policy", policy.name};
+    const PolicyTotals& totals = policy.totals;
+    write_sample(metric, name, {"reason", "wait"}, totals.rejected_for_now(), out);
+    write_sample(metric, name, {"reason", "never"}, totals.rejected_never, out);
+    write_sample(metric, name, {"reason", "blocked"}, totals.rejected_blocked, out);
+}
+
 void write_tokens(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
     Label name = {"policy", policy.name};
     for (const UsageMeter& meter : kTokenMeters) {
@@ -119,6 +127,11 @@ const PolicyMetric kPolicyMetrics[] = {
       "Requests that the policy took part in: passed, rejected by it, or rejected on a dry run."},
      every,
      write_requests},
+    {{"ai_limit_rejections_total", "counter",
+      "Rejected requests by reason: they may pass after a wait, never as they are, or their key is "
+      "blocked."},
+     every,
+     write_rejections},
     {{"ai_limit_tokens_total", "counter",
       "LLM tokens that requests under the policy used. Input and output include the other types."},
      counts_tokens,

@@ -23,6 +23,8 @@ struct alignas(64) PolicyCounts {
     // parts of the output
     std::atomic<uint64_t> reasoning_tokens, audio_output_tokens;
     std::atomic<uint64_t> images, searches, seconds;
+    // Parts of the rejected requests: no wait helps the first ones, the others' limit is 0.
+    std::atomic<uint64_t> rejected_never, rejected_blocked;
 };
 static_assert(sizeof(PolicyCounts) == 128);
 

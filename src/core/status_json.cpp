@@ -10,6 +10,11 @@ void write_requests(const PolicyTotals& totals, JsonWriter& json) {
     json.number("rejected", totals.rejected);
     json.number("rejected_dry_run", totals.rejected_dry_run);
     json.close('}');
+    json.open("rejections", '{');
+    json.number("wait", totals.rejected_for_now());
+    json.number("never", totals.rejected_never);
+    json.number("blocked", totals.rejected_blocked);
+    json.close('}');
 }
 
 void write_tokens(const PolicySnapshot& policy, JsonWriter& json) {

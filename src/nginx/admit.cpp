@@ -245,14 +245,50 @@ bool is_of_client(ngx_http_request_t* r) {
     return r == r->main && !r->post_action;
 }
 
+/** Counts for each policy of the set that the request has a key for. */
+ngx_int_t count_unasked_set(ngx_http_request_t* r, const PolicySet& set, const Evaluation* earlier,
+                            Millis monotonic) {
+    for (ngx_uint_t i = 0; i < set.count; ++i) {
+        PolicyConf* policy = set.policies[i];
+        Key key;
+        if (!policy->usable || policy->dry_run || was_evaluated(earlier, policy)) {
+            continue;
+        }
+        if (find_key(r, policy, &key) != NGX_OK) {
+            return NGX_ERROR;
+        }
+        if (key.text.len != 0) {
+            count_unasked(policy, key.text, tag_of(key.hash, policy->ask.policy), monotonic);
+        }
+    }
+    return NGX_OK;
+}
+
+/** Refuses a WebSocket whatever the policies count. All of them count it, but are not asked. */
+ngx_int_t refuse_any_websocket(ngx_http_request_t* r, const LocConf& conf) {
+    if (conf.list != nullptr) {
+        RequestContext* context = find_context(r);
+        Evaluation* one =
+            context != nullptr ? add_evaluation(r, context, 0) : make_context(r, 0, &context);
+        if (one == nullptr) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+        one->now = now_by_nginx();
+        for (const PolicySet* set : {&conf.list->preaccess, &conf.list->access}) {
+            if (count_unasked_set(r, *set, one->earlier, one->now.monotonic) != NGX_OK) {
+                return NGX_HTTP_INTERNAL_SERVER_ERROR;
+            }
+        }
+        note_refused_undecided(r, kUpgradeRequired, one);
+    }
+    return refuse_websocket(r);
+}
+
 /** NGX_DECLINED lets nginx go on; under `satisfy any`, NGX_OK would let everybody in. */
 __attribute__((hot)) ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept {
     LocConf* conf = loc_conf(r);
-    if (refuses_every_upgrade(r, *conf) && is_of_client(r)) {
-        ngx_int_t refused = refuse_upgrade(r);
-        if (refused != NGX_DECLINED) {
-            return refused;
-        }
+    if (refuses_every_upgrade(r, *conf) && is_of_client(r) && takes_out_websocket(r)) {
+        return refuse_any_websocket(r, *conf);
     }
     if (conf->list == nullptr || conf->list->preaccess.count == 0 || !is_of_client(r)) {
         return NGX_DECLINED;
@@ -262,11 +298,8 @@ __attribute__((hot)) ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept
 
 __attribute__((hot)) ngx_int_t access_handler(ngx_http_request_t* r) noexcept {
     LocConf* conf = loc_conf(r);
-    if (refuses_every_upgrade(r, *conf) && is_of_client(r)) {
-        ngx_int_t refused = refuse_upgrade(r);
-        if (refused != NGX_DECLINED) {
-            return refused;
-        }
+    if (refuses_every_upgrade(r, *conf) && is_of_client(r) && takes_out_websocket(r)) {
+        return refuse_any_websocket(r, *conf);
     }
     if (conf->list == nullptr || !is_of_client(r)) {
         return NGX_DECLINED;

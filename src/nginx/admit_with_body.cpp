@@ -137,24 +137,37 @@ bool may_want_body(const PolicySet& set) {
     return false;
 }
 
-/** Refuses a request before anything is decided: no policy knows what it is about. */
-ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncounted& uncounted,
-                        Evaluation* one) {
-    RequestContext* context = find_context(r);
+/**
+ * Notes that a request is refused before anything is decided: no policy knows what it is about.
+ * `refuses` says which policies count it.
+ */
+template <typename Refuses>
+void note_undecided(ngx_http_request_t* r, ngx_uint_t status, Evaluation* one,
+                    const Refuses& refuses) {
     one->now = now_by_nginx();
     for (ngx_uint_t i = 0; i < one->count; ++i) {
         const PolicyConf* policy = one->parts[i].policy;
-        bool refuses = policy != nullptr && wants_body(*policy, one->charges[i]);
-        one->charges[i].verdict = refuses ? Verdict::kRefused : Verdict::kPassed;
+        Charge* charge = &one->charges[i];
+        charge->verdict =
+            policy != nullptr && refuses(*policy, *charge) ? Verdict::kRefused : Verdict::kPassed;
     }
-    one->refused = true;
-    count_results(*one);
-    one->count = 0;
+    count_undecided(*one);
+    note_refused_undecided(r, status, one);
+}
+
+ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncounted& uncounted,
+                        Evaluation* one) {
     one->spared = conf.list;
-    context->latest = one;
-    context->refusal_status = NGX_HTTP_BAD_REQUEST;
-    context->refusal_uri_changes = r->uri_changes;
+    note_undecided(r, NGX_HTTP_BAD_REQUEST, one, wants_body);
     return refuse_uncounted(r, uncounted.what, uncounted.why);
+}
+
+/** Spares no policy: where error_page leads to an upstream, the same request goes on over HTTP. */
+ngx_int_t refuse_uncounted_websocket(ngx_http_request_t* r, Evaluation* one) {
+    note_undecided(r, kUpgradeRequired, one, [](const PolicyConf&, const Charge& charge) {
+        return charge.settled_later && !charge.dry_run;
+    });
+    return refuse_websocket(r);
 }
 
 /** Decides, when all is known that will be. */
@@ -162,11 +175,8 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
                            Evaluation* one) {
     RequestContext* context = find_context(r);
     TokenContext* tokens = context->tokens;
-    if (refuses_uncounted_upgrade(r, conf) && limits_tokens(*one)) {
-        ngx_int_t refused = refuse_upgrade(r);
-        if (refused != NGX_DECLINED) {
-            return refused;
-        }
+    if (refuses_uncounted_upgrade(r, conf) && limits_tokens(*one) && takes_out_websocket(r)) {
+        return refuse_uncounted_websocket(r, one);
     }
     bool asks = includes_usage(conf, set);
     if ((has_tokens(*one) || asks) &&

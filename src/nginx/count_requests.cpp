@@ -1,5 +1,7 @@
 #include "nginx/count_requests.h"
 
+#include "core/error_kind.h"
+
 namespace ai_limit {
 
 namespace {
@@ -13,6 +15,16 @@ void note(const Charge& charge, const Part& part, TopMeasure measure, Millis mon
           uint64_t amount) {
     note_key(part.policy->top_keys, measure, epoch_of(monotonic),
              tag_of(hash_of(charge), charge.policy), view(part.key), amount);
+}
+
+/** Counts a rejected request also by why it was, where no wait helps. */
+void count_reason(const Charge& charge, const Part& part, Now now) {
+    const ErrorKind kind = kind_of(describe_charge(charge, *part.policy, now));
+    if (kind == ErrorKind::kBlocked) {
+        count_one(&part.policy->counts->rejected_blocked);
+    } else if (kind == ErrorKind::kTooLarge) {
+        count_one(&part.policy->counts->rejected_never);
+    }
 }
 
 constexpr Millis kTick = 1'000;
@@ -61,8 +73,30 @@ void count_results(const Evaluation& one) {
                   : one.dry_run || charge.dry_run ? &counts->rejected_dry_run
                                                   : &counts->rejected);
         note(charge, part, TopMeasure::kRequests, one.now.monotonic, 1);
+        if (refuses && !one.dry_run && !charge.dry_run) {
+            count_reason(charge, part, one.now);
+        }
         if (refuses) {
             note(charge, part, TopMeasure::kRefusals, one.now.monotonic, 1);
+        }
+    }
+}
+
+void count_unasked(PolicyConf* policy, const ngx_str_t& key, uint64_t tag, Millis monotonic) {
+    count_one(&policy->counts->rejected);
+    count_one(&policy->counts->rejected_never);
+    for (TopMeasure measure : {TopMeasure::kRequests, TopMeasure::kRefusals}) {
+        note_key(policy->top_keys, measure, epoch_of(monotonic), tag, view(key), 1);
+    }
+}
+
+void count_undecided(const Evaluation& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        const Charge& charge = one.charges[i];
+        const Part& part = one.parts[i];
+        if (part.policy != nullptr && was_refused(charge)) {
+            count_unasked(part.policy, part.key, tag_of(hash_of(charge), charge.policy),
+                          one.now.monotonic);
         }
     }
 }

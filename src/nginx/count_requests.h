@@ -42,6 +42,16 @@ inline __attribute__((always_inline)) void count_passed(const Evaluation& one) {
  */
 void count_results(const Evaluation& one);
 
+/**
+ * Counts for one policy a refused request that no policy was asked about: no wait helps it. `tag`:
+ * of the key's entry.
+ */
+void count_unasked(PolicyConf* policy, const ngx_str_t& key, uint64_t tag, Millis monotonic);
+
+/** The same for the charges of a decision that was not made, whose verdict says that they refuse.
+ */
+void count_undecided(const Evaluation& one);
+
 /** What a policy in tokens was charged for a request that has ended. */
 void count_used(const Charge& charge, const Part& part, const TokenCounts& used, Amount charged,
                 Now now);

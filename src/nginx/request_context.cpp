@@ -66,19 +66,7 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
     }
 }
 
-size_t bytes_of_evaluation(ngx_uint_t count) {
-    return sizeof(Evaluation) - (kMaxCharges - count) * sizeof(Charge) + count * sizeof(Part);
-}
-
-Evaluation* begin_evaluation(void* memory, Evaluation* earlier, ngx_uint_t count) {
-    Evaluation* one = static_cast<Evaluation*>(memory);
-    one->earlier = earlier;
-    one->count = 0;
-    one->spared = nullptr;
-    one->flights = nullptr;
-    one->parts = reinterpret_cast<Part*>(one->charges + count);
-    return one;
-}
+}  // namespace
 
 Description describe_charge(const Charge& charge, const PolicyConf& policy, Now now) {
     // Where nothing is to be held, something must be left all the same.
@@ -97,6 +85,22 @@ Description describe_charge(const Charge& charge, const PolicyConf& policy, Now 
         said.wait = kNoRoomWait;
     }
     return said;
+}
+
+namespace {
+
+size_t bytes_of_evaluation(ngx_uint_t count) {
+    return sizeof(Evaluation) - (kMaxCharges - count) * sizeof(Charge) + count * sizeof(Part);
+}
+
+Evaluation* begin_evaluation(void* memory, Evaluation* earlier, ngx_uint_t count) {
+    Evaluation* one = static_cast<Evaluation*>(memory);
+    one->earlier = earlier;
+    one->count = 0;
+    one->spared = nullptr;
+    one->flights = nullptr;
+    one->parts = reinterpret_cast<Part*>(one->charges + count);
+    return one;
 }
 
 /** Adds the policies of one decision, of those on a dry run only these that `which` wants. */
@@ -162,6 +166,16 @@ __attribute__((hot)) Evaluation* make_context(ngx_http_request_t* r, ngx_uint_t 
 Evaluation* add_evaluation(ngx_http_request_t* r, RequestContext* context, ngx_uint_t count) {
     void* memory = ngx_palloc(r->pool, bytes_of_evaluation(count));
     return memory != nullptr ? begin_evaluation(memory, context->latest, count) : nullptr;
+}
+
+void note_refused_undecided(ngx_http_request_t* r, ngx_uint_t status, Evaluation* one) {
+    RequestContext* context = find_context(r);
+    one->count = 0;
+    one->refused = true;
+    one->dry_run = false;
+    context->latest = one;
+    context->refusal_status = status;
+    context->refusal_uri_changes = r->uri_changes;
 }
 
 bool would_refuse(const Evaluation& one) {

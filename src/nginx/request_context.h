@@ -64,11 +64,17 @@ Evaluation* make_context(ngx_http_request_t* r, ngx_uint_t count, RequestContext
  */
 Evaluation* add_evaluation(ngx_http_request_t* r, RequestContext* context, ngx_uint_t count);
 
-/** Whether the request was refused before any policy decided: its body cannot be read. */
+/**
+ * Whether the request was refused before any policy decided: its body cannot be read, or it asks
+ * for a WebSocket.
+ */
 inline bool is_refused_undecided(const RequestContext& context) {
     const Evaluation* latest = context.latest;
     return latest != nullptr && latest->refused && latest->count == 0;
 }
+
+/** Notes that the request was refused so, and its latest decision, which has decided nothing. */
+void note_refused_undecided(ngx_http_request_t* r, ngx_uint_t status, Evaluation* one);
 
 /** Notes that the charge's key is one whose requests are served, if this one was. */
 void note_if_served(const ngx_http_request_t& r, const Charge& charge);
@@ -98,6 +104,9 @@ struct Report {
  * where there is nothing to say.
  */
 bool make_report(RequestContext* context, bool with_dry_run, Report* report);
+
+/** What a policy says of its charge, after the decision at the time `now`. */
+Description describe_charge(const Charge& charge, const PolicyConf& policy, Now now);
 
 /** What the request was charged by the policy in its latest or an earlier decision; nullptr where
  * it did not take part. */

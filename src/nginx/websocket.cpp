@@ -49,8 +49,7 @@ bool add_protocol(ngx_http_request_t* r) {
 
 }  // namespace
 
-ngx_int_t refuse_upgrade(ngx_http_request_t* r) {
-    static constexpr ngx_uint_t kUpgradeRequired = 426;
+bool takes_out_websocket(ngx_http_request_t* r) {
     bool websocket = false;
     each_upgrade(
         r, [&](ngx_table_elt_t* header) { websocket |= lists(view(header->value), kWebSocket); });
@@ -60,9 +59,10 @@ ngx_int_t refuse_upgrade(ngx_http_request_t* r) {
         header->value.len = 0;
     });
     r->headers_in.upgrade = nullptr;
-    if (!websocket) {
-        return NGX_DECLINED;
-    }
+    return websocket;
+}
+
+ngx_int_t refuse_websocket(ngx_http_request_t* r) {
     ngx_log_error(loc_conf(r)->log_level, r->connection->log, 0,
                   "refusing an upgrade to WebSocket, in which nothing is counted");
     if (!add_protocol(r)) {

@@ -20,11 +20,16 @@ inline bool refuses_uncounted_upgrade(const ngx_http_request_t* r, const LocConf
 }
 
 /**
- * For a request with an Upgrade header: answers 426 if it asks for WebSocket, and returns what the
- * phase handler is to return. Any other protocol is only an offer, such as h2c, which HTTP/1.1
- * clients make without need: then it returns NGX_DECLINED. Either way it takes the header out of
- * the request: no upstream accepts it, and a page of the refusal (error_page) is not refused again.
+ * For a request with an Upgrade header: true if it asks for WebSocket. Any other protocol is only
+ * an offer, such as h2c, which HTTP/1.1 clients make without need. Either way it takes the header
+ * out of the request: no upstream accepts it, and a page of the refusal (error_page) is not refused
+ * again.
  */
-ngx_int_t refuse_upgrade(ngx_http_request_t* r);
+bool takes_out_websocket(ngx_http_request_t* r);
+
+/** Answers such a request with 426, and returns what the phase handler is to return. */
+ngx_int_t refuse_websocket(ngx_http_request_t* r);
+
+constexpr ngx_uint_t kUpgradeRequired = 426;
 
 }  // namespace ai_limit

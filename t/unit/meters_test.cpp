@@ -47,6 +47,28 @@ TEST(Meters, CountsOfAllProcessesAndNumbersOfANameAreSummedUp) {
     EXPECT_EQ(totals.output_tokens + totals.reasoning_tokens + totals.seconds, 0u);
 }
 
+TEST(Meters, RejectedRequestsAreCountedByReason) {
+    ZoneMemory memory(sizes_for(64 * 1024, true, true));
+    const Zone& zone = memory.zone();
+    ZonePolicy policy = add_policy(zone, "user", hourly(Algorithm::kTokenBucket, 5));
+    for (uint32_t process = 1; process <= 9; ++process) {
+        PolicyCounts* counts = counts_of(zone, policy.number, process);
+        count_one(&counts->rejected);
+        count_one(process <= 2 ? &counts->rejected_never : &counts->rejected_blocked);
+        count_one(&counts->rejected);
+    }
+    PolicyTotals totals = read_totals(zone, "user");
+    EXPECT_EQ(totals.rejected, 18u);
+    EXPECT_EQ(totals.rejected_never, 2u);
+    EXPECT_EQ(totals.rejected_blocked, 7u);
+    EXPECT_EQ(totals.rejected_for_now(), 9u);
+    totals.rejected = 8;  // read before the others were counted
+    EXPECT_EQ(totals.rejected_for_now(), 0u);
+    forget_counts(zone, policy.number);
+    totals = read_totals(zone, "user");
+    EXPECT_EQ(totals.rejected_never + totals.rejected_blocked, 0u);
+}
+
 TEST(Meters, CountsMoveToAZoneOfAnotherSize) {
     ZoneMemory memory(sizes_for(64 * 1024, true, true));
     ZonePolicy policy = add_policy(memory.zone(), "user", hourly(Algorithm::kTokenBucket, 5));
