@@ -40,7 +40,7 @@ export function example() {
             {
                 name: 'user', zone: 'ai', key: '$ai_limit_client', algorithm: 'token_bucket', measure: 'requests',
                 limit: '60r/m', phase: 'access', sync: 'off', dry_run: false,
-                requests: { passed: 1234567, rejected: 1413, rejected_dry_run: 0 }, errors: 0,
+                requests: { passed: 1234567, rejected: 1413, rejected_dry_run: 0 }, rejections: { wait: 1056, never: 12, blocked: 345 }, errors: 0,
                 history: {
                     step: STEP, passed: curve(42), rejected: burst(70, 96, 9).map((n, i) => n + (i % 31 === 0 ? 2 : 0)),
                     rejected_dry_run: none(), tokens: none(),
@@ -56,7 +56,10 @@ export function example() {
                 name: 'tokens', zone: 'ai', key: '$ai_limit_client', algorithm: 'fixed_window', measure: 'tokens',
                 limit: '100kt/d', phase: 'access', sync: '100ms', dry_run: false,
                 requests: { passed: 98120, rejected: 0, rejected_dry_run: 0 },
-                tokens: { input: 40213000, output: 9120345, cached_input: 1034000, reserved: 51200, overshoot: 812, usage_missing: 1 },
+                tokens: {
+                    input: 40213000, output: 9120345, cached_input: 1034000, cache_write: 71000, cache_write_1h: 5200, audio_input: 900,
+                    reasoning: 1200345, audio_output: 0, images: 14, searches: 0, seconds: 360, reserved: 51200, overshoot: 812, usage_missing: 1,
+                },
                 errors: 3,
                 history: { step: STEP, passed: curve(18, 2), rejected: none(), rejected_dry_run: none(), tokens: curve(38000, 3) },
                 top_keys: {

@@ -30,6 +30,15 @@ async function assertShows(page, status) {
     assert.deepEqual(await page.locator('#overrides .key').allTextContents(), status.overrides.map(override => override.key));
 }
 
+// What is shown where there is any, by the names in /status.
+const REASONS = { 'Never fit': 'never', Blocked: 'blocked' };
+const KINDS = {
+    'Cache writes': 'cache_write', 'Cache writes, 1 h': 'cache_write_1h', 'Audio in': 'audio_input', Reasoning: 'reasoning',
+    'Audio out': 'audio_output', Images: 'images', Searches: 'searches', Seconds: 'seconds',
+};
+
+const some = (counts, names) => Object.fromEntries(Object.entries(names).map(([label, name]) => [label, counts[name] || undefined]));
+
 async function assertShowsPolicy(page, policy) {
     const card = page.locator(`[data-policy="${policy.name}"]`);
     assert.equal(await card.locator('h2').textContent(), policy.name);
@@ -37,9 +46,9 @@ async function assertShowsPolicy(page, policy) {
     const tokens = policy.tokens ?? {};
     const dryRun = policy.dry_run || policy.requests.rejected_dry_run ? policy.requests.rejected_dry_run : undefined;
     const wanted = {
-        Passed: policy.requests.passed, Refused: policy.requests.rejected, 'Would refuse': dryRun,
-        'In flight': policy.in_flight, 'Tokens in': tokens.input, 'Tokens out': tokens.output, Reserved: tokens.reserved,
-        Overshoot: tokens.overshoot, 'No usage': tokens.usage_missing,
+        Passed: policy.requests.passed, Refused: policy.requests.rejected, ...some(policy.rejections ?? {}, REASONS), 'Would refuse': dryRun,
+        'In flight': policy.in_flight, 'Tokens in': tokens.input, 'Tokens out': tokens.output, ...some(tokens, KINDS),
+        Reserved: tokens.reserved, Overshoot: tokens.overshoot, 'No usage': tokens.usage_missing,
     };
     const shown = await card.locator('[data-stat]:visible').evaluateAll(nodes => nodes.map(node =>
         [node.dataset.stat, Number(node.querySelector('b').title.replaceAll(',', ''))]));
