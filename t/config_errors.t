@@ -80,6 +80,8 @@ my @mistakes = (
     [http => "$policy rate=1r/s delay=5;", q("delay=5", which is limit_req's)],
     (map { [location => "ai_limit $_;", qq("@{[(split)[0]]}", which is limit_req's: ai_limit takes the names of policies)] }
         'zone=one', 'zone=one burst=5 nodelay', 'burst=5', 'delay=5'),
+    [location => 'ai_limit p nodelay;', q(unknown policy "nodelay", which is limit_req's: nothing is delayed here)],
+    [http => "$policy rate=1r/s zone=one:10m;", 'unknown zone "one:10m", a size is given in ai_limit_zone zone=name:size'],
     (map { [http => "ai_limit_zone $_ zone=z:1m;", "\"$_\", the key and the rate belong to ai_limit_policy"] }
         '$arg_k', 'key=$arg_k', 'rate=1r/s'),
     [http => 'ai_limit_policy p key="$arg_a:$arg_b" rate=1r/s;', 'write them around the whole word, such as "key=$a:$b"'],

@@ -84,8 +84,12 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     if (policy->zone_name.len != 0) {
         policy->zone = find_zone(main, view(policy->zone_name));
         if (policy->zone == nullptr) {
+            // A colon is limit_req_zone's, which makes the zone as well.
+            bool has_size = view(policy->zone_name).find(':') != std::string_view::npos;
             return mistake_at(cf, policy->position, "ai_limit_policy: unknown zone",
-                              policy->zone_name, ", declare it with ai_limit_zone,");
+                              policy->zone_name,
+                              has_size ? ", a size is given in ai_limit_zone zone=name:size,"
+                                       : ", declare it with ai_limit_zone,");
         }
     } else if (main->zones.nelts == 1) {
         policy->zone = element<ZoneConf>(main->zones, 0);
@@ -149,8 +153,12 @@ ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
         ngx_str_t name = static_cast<ngx_str_t*>(list->names.elts)[i];
         PolicyConf* policy = find_policy(main, view(name));
         if (policy == nullptr) {
+            // A policy may have the name, so only one that is missing is taken for limit_req's
+            // word.
             return mistake_at(cf, list->position, "ai_limit: unknown policy", name,
-                              ", declare it with ai_limit_policy,");
+                              view(name) == "nodelay"
+                                  ? ", which is limit_req's: nothing is delayed here,"
+                                  : ", declare it with ai_limit_policy,");
         }
         policy->used = true;
         add_policy(policy->preaccess ? &list->preaccess : &list->access, policy);
