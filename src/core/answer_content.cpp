@@ -84,6 +84,25 @@ void AnswerContent::take(const JsonToken& token, uint64_t end) {
         case kAnswerImage:
             take_image(token);
             break;
+        case kAnswerMediaType:
+            take_media_type(token);
+            break;
+        case kAnswerQueries:
+            queries_ = 0;
+            break;
+        case kAnswerQuery:
+            take_query(token);
+            break;
+        case kAnswerInputPart:
+        case kAnswerOutputPart:
+            take_part(token);
+            break;
+        case kAnswerPartName:
+            take_part_name(token);
+            break;
+        case kAnswerPartCount:
+            read_count(token, &part_);
+            break;
         case kAnswerOtherText:
             others_ += characters_in(token);
             break;
@@ -105,22 +124,44 @@ uint64_t AnswerContent::characters_in(const JsonToken& token) {
 
 /** A number, or a string with its digits: ProtoJSON writes 64 bits so. Of a long string the front
  * tells enough. */
-void AnswerContent::take_count(const JsonToken& token) {
+bool AnswerContent::read_count(const JsonToken& token, Amount* count) {
     std::string_view number = token.text;
     if (token.kind != JsonToken::kNumber && token.kind != JsonToken::kString) {
-        return;
+        return false;
     }
     draft_.give_up();
     if (token.kind == JsonToken::kString && !read_short(token, &number)) {
         if (!token.last) {
-            return;
+            return false;
         }
         const std::string_view front = short_.front();
         number = front.substr(0, front.find_last_of("0123456789") + 1);
     }
+    return read_told_count(number, count);
+}
+
+void AnswerContent::take_count(const JsonToken& token) {
     Amount count = 0;
-    if (read_told_count(number, &count)) {
+    if (read_count(token, &count)) {
         add_count(token.id, count);
+    }
+}
+
+/** The name and the count of a part stand in its object in any order. */
+void AnswerContent::take_part(const JsonToken& token) {
+    if (token.kind == JsonToken::kEnd && part_name_ != nullptr) {
+        const bool is_input = token.id == kAnswerInputPart;
+        counts_.set(UsageSource::kModel, is_input ? part_name_->of_input : part_name_->of_output,
+                    part_);
+    }
+    part_name_ = nullptr;
+    part_ = 0;
+}
+
+void AnswerContent::take_part_name(const JsonToken& token) {
+    std::string_view name;
+    if (read_short(token, &name)) {
+        part_name_ = find_answer_part(name);
     }
 }
 
@@ -145,7 +186,10 @@ void AnswerContent::take_event(std::string_view type) {
             break;
         case AnswerEvent::kImageEnd:
             ended_ = true;
-            counts_.set(UsageSource::kModel, UsageField::kImages, ++images_);
+            add_image();
+            break;
+        case AnswerEvent::kImage:
+            add_image();
             break;
         case AnswerEvent::kError:
             failed_ = true;
@@ -250,7 +294,28 @@ void AnswerContent::take_tier(const JsonToken& token) {
 void AnswerContent::take_image(const JsonToken& token) {
     draft_.give_up();
     if (token.kind == JsonToken::kString && token.first && !token.text.empty()) {
-        counts_.set(UsageSource::kModel, UsageField::kImages, ++images_);
+        add_image();
+    }
+}
+
+void AnswerContent::add_image() {
+    counts_.set(UsageSource::kModel, UsageField::kImages, ++images_);
+}
+
+void AnswerContent::take_media_type(const JsonToken& token) {
+    constexpr std::string_view kImages = "image/";
+    draft_.give_up();
+    std::string_view type;
+    if (read_short(token, &type) && type.substr(0, kImages.size()) == kImages) {
+        add_image();
+    }
+}
+
+/** A stream may repeat its searches in several events, so those of one array count. */
+void AnswerContent::take_query(const JsonToken& token) {
+    draft_.give_up();
+    if (token.kind == JsonToken::kString && token.first) {
+        counts_.set(UsageSource::kModel, UsageField::kSearches, ++queries_);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/answer_part.h"
 #include "core/answer_paths.h"
 #include "core/event_template.h"
 #include "core/json_characters.h"
@@ -106,6 +107,12 @@ private:
     void take_model(const JsonToken& token);
     void take_tier(const JsonToken& token);
     void take_image(const JsonToken& token);
+    void take_media_type(const JsonToken& token);
+    void take_query(const JsonToken& token);
+    void take_part(const JsonToken& token);
+    void take_part_name(const JsonToken& token);
+    void add_image();
+    bool read_count(const JsonToken& token, Amount* count);
     void take_event(std::string_view type);
     bool read_short(const JsonToken& token, std::string_view* text);
 
@@ -122,6 +129,8 @@ private:
     JsonText<kMaxShort> short_;  // a string that is of interest only if it is short
     const JsonPathId* sum_ids_ = nullptr;
     Amount sums_[kAnswerSums] = {};
+    Amount part_ = 0;  // the count of a part that its object names
+    const AnswerPart* part_name_ = nullptr;
     bool has_sums_ = false;
     bool arguments_open_ = false;
     bool told_here_ = false;  // a count of the output
@@ -133,6 +142,7 @@ private:
     uint64_t told_at_ = UINT64_MAX;  // characters of text up to the end of the last that told_here_
     Amount images_ = 0;
     Amount searches_ = 0;
+    Amount queries_ = 0;  // of the array that is being read
     ModelName model_;
     JsonText<kMaxTier> tier_;
     bool told_alone_ = false;  // the document that told_at_ is about had no text

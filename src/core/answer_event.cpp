@@ -17,6 +17,8 @@ constexpr EventType kEventTypes[] = {
     {"error", AnswerEvent::kError},
     {"response.web_search_call.completed", AnswerEvent::kSearch},
     {"web_search_call", AnswerEvent::kSearch},
+    {"response.image_generation_call.completed", AnswerEvent::kImage},
+    {"image_generation_call", AnswerEvent::kImage},
     {"transcript.text.done", AnswerEvent::kEnd},
     {"image_generation.completed", AnswerEvent::kImageEnd},
     {"image_edit.completed", AnswerEvent::kImageEnd},

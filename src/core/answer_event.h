@@ -10,7 +10,8 @@ enum class AnswerEvent : uint8_t {
     kPlain,
     kEnd,       // the last one, but for usage
     kImageEnd,  // the same, with an image
-    kError,     // the answer ends with it
+    kImage,
+    kError,  // the answer ends with it
     kSearch
 };
 

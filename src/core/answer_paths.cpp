@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/answer_count_paths.h"
+
 namespace ai_limit {
 
 namespace {
@@ -15,199 +17,9 @@ constexpr Forms kRecords = 4;  // lines or binary messages
 constexpr Forms kStreamed = kEvents | kRecords;
 constexpr Forms kAny = kWhole | kStreamed;
 
-// the counts
+using count_paths::kCounts;
+using count_paths::kSums;
 
-struct CountPath {
-    std::string_view path;
-    UsageField field;
-    UsageSource source = UsageSource::kModel;
-};
-
-using F = UsageField;
-using S = UsageSource;
-
-constexpr CountPath kCounts[] = {
-    // OpenAI: chat, completions, embeddings; Mistral, vLLM, llama.cpp and most others
-    {"/usage/prompt_tokens", F::kPrompt},
-    {"/usage/completion_tokens", F::kOutput},
-    {"/usage/total_tokens", F::kTotal},
-    {"/usage/prompt_tokens_details/cached_tokens", F::kCached},
-    {"/usage/prompt_tokens_details/cache_write_tokens", F::kWritten},
-    {"/usage/prompt_tokens_details/audio_tokens", F::kAudioInput},
-    {"/usage/completion_tokens_details/reasoning_tokens", F::kReasoning},
-    {"/usage/completion_tokens_details/audio_tokens", F::kAudioOutput},
-    {"/usage/prompt_cache_hit_tokens", F::kCached},  // DeepSeek
-    {"/usage/cached_tokens", F::kCached},            // Moonshot, whole
-    {"/usage/num_search_queries", F::kSearches},     // Perplexity
-    {"/usage/seconds", F::kSeconds},                 // OpenAI, transcriptions by duration
-    {"/choices/*/usage/prompt_tokens", F::kPrompt},  // Moonshot, streamed
-    {"/choices/*/usage/completion_tokens", F::kOutput},
-    {"/choices/*/usage/total_tokens", F::kTotal},
-    {"/choices/*/usage/cached_tokens", F::kCached},
-    {"/choices/*/usage/prompt_tokens_details/cached_tokens", F::kCached},
-    {"/choices/*/usage/completion_tokens_details/reasoning_tokens", F::kReasoning},
-    {"/x_groq/usage/prompt_tokens", F::kPrompt},  // Groq, streamed
-    {"/x_groq/usage/completion_tokens", F::kOutput},
-    {"/x_groq/usage/total_tokens", F::kTotal},
-
-    // Anthropic messages and OpenAI Responses, which write the same names: where no
-    // cache_… stands beside input_tokens, it is the whole input
-    {"/usage/input_tokens", F::kInput},
-    {"/usage/output_tokens", F::kOutput},
-    {"/usage/cache_creation_input_tokens", F::kCacheWrite},
-    {"/usage/cache_read_input_tokens", F::kCacheRead},
-    {"/usage/cache_creation/ephemeral_5m_input_tokens", F::kCacheWrite5m},
-    {"/usage/cache_creation/ephemeral_1h_input_tokens", F::kCacheWrite1h},
-    {"/usage/server_tool_use/web_search_requests", F::kSearches},
-    {"/message/usage/input_tokens", F::kInput},  // message_start
-    {"/message/usage/output_tokens", F::kOutput},
-    {"/message/usage/cache_creation_input_tokens", F::kCacheWrite},
-    {"/message/usage/cache_read_input_tokens", F::kCacheRead},
-    {"/message/usage/cache_creation/ephemeral_5m_input_tokens", F::kCacheWrite5m},
-    {"/message/usage/cache_creation/ephemeral_1h_input_tokens", F::kCacheWrite1h},
-    {"/message/usage/server_tool_use/web_search_requests", F::kSearches},
-    {"/usage/input_tokens_details/cached_tokens", F::kCached},
-    {"/usage/input_tokens_details/cache_write_tokens", F::kWritten},
-    {"/usage/input_tokens_details/audio_tokens", F::kAudioInput},
-    {"/usage/input_token_details/audio_tokens", F::kAudioInput},  // transcriptions
-    {"/usage/output_tokens_details/reasoning_tokens", F::kReasoning},
-    {"/usage/output_tokens_details/audio_tokens", F::kAudioOutput},
-    {"/response/usage/input_tokens", F::kInput},  // response.completed and others
-    {"/response/usage/output_tokens", F::kOutput},
-    {"/response/usage/total_tokens", F::kTotal},
-    {"/response/usage/input_tokens_details/cached_tokens", F::kCached},
-    {"/response/usage/input_tokens_details/cache_write_tokens", F::kWritten},
-    {"/response/usage/output_tokens_details/reasoning_tokens", F::kReasoning},
-
-    // Gemini, Vertex; without alt=sse in an array
-    {"/usageMetadata/promptTokenCount", F::kPrompt},
-    {"/usageMetadata/toolUsePromptTokenCount", F::kToolInput},
-    {"/usageMetadata/candidatesTokenCount", F::kOutput},
-    {"/usageMetadata/thoughtsTokenCount", F::kThoughts},
-    {"/usageMetadata/cachedContentTokenCount", F::kCached},
-    {"/usageMetadata/totalTokenCount", F::kTrueTotal},
-    {"/*/usageMetadata/promptTokenCount", F::kPrompt},
-    {"/*/usageMetadata/toolUsePromptTokenCount", F::kToolInput},
-    {"/*/usageMetadata/candidatesTokenCount", F::kOutput},
-    {"/*/usageMetadata/thoughtsTokenCount", F::kThoughts},
-    {"/*/usageMetadata/cachedContentTokenCount", F::kCached},
-    {"/*/usageMetadata/totalTokenCount", F::kTrueTotal},
-
-    // Gemini's Interactions; its last event has the whole interaction
-    {"/usage/total_input_tokens", F::kPrompt},
-    {"/usage/total_tool_use_tokens", F::kToolInput},
-    {"/usage/total_output_tokens", F::kOutput},
-    {"/usage/total_thought_tokens", F::kThoughts},
-    {"/usage/total_cached_tokens", F::kCached},
-    {"/interaction/usage/total_input_tokens", F::kPrompt},
-    {"/interaction/usage/total_tool_use_tokens", F::kToolInput},
-    {"/interaction/usage/total_output_tokens", F::kOutput},
-    {"/interaction/usage/total_thought_tokens", F::kThoughts},
-    {"/interaction/usage/total_cached_tokens", F::kCached},
-    {"/interaction/usage/total_tokens", F::kTotal},
-    {"/metadata/total_usage/total_input_tokens", F::kPrompt},
-    {"/metadata/total_usage/total_tool_use_tokens", F::kToolInput},
-    {"/metadata/total_usage/total_output_tokens", F::kOutput},
-    {"/metadata/total_usage/total_thought_tokens", F::kThoughts},
-    {"/metadata/total_usage/total_cached_tokens", F::kCached},
-
-    // Vertex: predict
-    {"/metadata/tokenMetadata/inputTokenCount/totalTokens", F::kPrompt},
-    {"/metadata/tokenMetadata/outputTokenCount/totalTokens", F::kOutput},
-
-    // Cohere
-    {"/usage/tokens/input_tokens", F::kInput},
-    {"/usage/tokens/output_tokens", F::kOutput},
-    {"/usage/billed_units/input_tokens", F::kInput, S::kBeside},
-    {"/usage/billed_units/output_tokens", F::kOutput, S::kBeside},
-    {"/usage/billed_units/search_units", F::kSearches, S::kBeside},
-    {"/delta/usage/tokens/input_tokens", F::kInput},  // message-end
-    {"/delta/usage/tokens/output_tokens", F::kOutput},
-    {"/delta/usage/billed_units/input_tokens", F::kInput, S::kBeside},
-    {"/delta/usage/billed_units/output_tokens", F::kOutput, S::kBeside},
-    {"/meta/tokens/input_tokens", F::kInput},  // embed, rerank; version 1
-    {"/meta/tokens/output_tokens", F::kOutput},
-    {"/meta/billed_units/input_tokens", F::kInput, S::kBeside},
-    {"/meta/billed_units/output_tokens", F::kOutput, S::kBeside},
-    {"/meta/billed_units/search_units", F::kSearches, S::kBeside},
-    {"/response/meta/tokens/input_tokens", F::kInput},  // version 1, stream-end
-    {"/response/meta/tokens/output_tokens", F::kOutput},
-    {"/response/meta/billed_units/input_tokens", F::kInput, S::kBeside},
-    {"/response/meta/billed_units/output_tokens", F::kOutput, S::kBeside},
-
-    // Ollama, llama.cpp's and TGI's own APIs, SGLang's
-    {"/prompt_eval_count", F::kPrompt},
-    {"/eval_count", F::kOutput},
-    {"/prompt_eval_cached_count", F::kCached},
-    {"/tokens_evaluated", F::kPrompt},
-    {"/tokens_predicted", F::kOutput},
-    {"/timings/prompt_n", F::kInput, S::kBeside},
-    {"/timings/cache_n", F::kCacheRead, S::kBeside},
-    {"/timings/predicted_n", F::kOutput, S::kBeside},
-    {"/details/input_length", F::kPrompt},
-    {"/details/generated_tokens", F::kOutput},
-    {"/meta_info/prompt_tokens", F::kPrompt},
-    {"/meta_info/completion_tokens", F::kOutput},
-    {"/meta_info/cached_tokens", F::kCached},
-
-    // LM Studio's own API; its last event has the whole answer
-    {"/stats/input_tokens", F::kPrompt},
-    {"/stats/total_output_tokens", F::kOutput},
-    {"/stats/reasoning_output_tokens", F::kReasoning},
-    {"/result/stats/input_tokens", F::kPrompt},
-    {"/result/stats/total_output_tokens", F::kOutput},
-    {"/result/stats/reasoning_output_tokens", F::kReasoning},
-
-    // Workers AI, whole; Yandex
-    {"/result/usage/prompt_tokens", F::kPrompt},
-    {"/result/usage/completion_tokens", F::kOutput},
-    {"/result/usage/total_tokens", F::kTotal},
-    {"/result/usage/prompt_tokens_details/cached_tokens", F::kCached},
-    {"/result/usage/inputTextTokens", F::kPrompt},
-    {"/result/usage/completionTokens", F::kOutput},
-    {"/result/usage/totalTokens", F::kTotal},
-
-    // Replicate
-    {"/metrics/input_token_count", F::kPrompt},
-    {"/metrics/output_token_count", F::kOutput},
-
-    // Bedrock: Converse and its event `metadata`, Nova, Llama and Titan, what it adds to any
-    // model's stream
-    {"/usage/inputTokens", F::kInput},
-    {"/usage/outputTokens", F::kOutput},
-    {"/usage/totalTokens", F::kTotal},
-    {"/usage/cacheReadInputTokens", F::kCacheRead},
-    {"/usage/cacheWriteInputTokens", F::kCacheWrite},
-    {"/metadata/usage/inputTokens", F::kInput},
-    {"/metadata/usage/outputTokens", F::kOutput},
-    {"/metadata/usage/totalTokens", F::kTotal},
-    {"/metadata/usage/cacheReadInputTokens", F::kCacheRead},
-    {"/metadata/usage/cacheWriteInputTokens", F::kCacheWrite},
-    {"/prompt_token_count", F::kPrompt},
-    {"/generation_token_count", F::kOutput},
-    {"/inputTextTokenCount", F::kPrompt},
-    {"/totalOutputTextTokenCount", F::kOutput},
-    {"/amazon-bedrock-invocationMetrics/inputTokenCount", F::kInput, S::kBeside},
-    {"/amazon-bedrock-invocationMetrics/outputTokenCount", F::kOutput, S::kBeside},
-    {"/amazon-bedrock-invocationMetrics/cacheReadInputTokenCount", F::kCacheRead, S::kBeside},
-    {"/amazon-bedrock-invocationMetrics/cacheWriteInputTokenCount", F::kCacheWrite, S::kBeside},
-};
-
-/** Counts of parts of one document, which are added up. */
-constexpr CountPath kSums[] = {
-    // Anthropic: each call of a model, if there was more than one
-    {"/usage/iterations/*/input_tokens", F::kInput, S::kSteps},
-    {"/usage/iterations/*/output_tokens", F::kOutput, S::kSteps},
-    {"/usage/iterations/*/cache_creation_input_tokens", F::kCacheWrite, S::kSteps},
-    {"/usage/iterations/*/cache_read_input_tokens", F::kCacheRead, S::kSteps},
-    {"/usage/iterations/*/cache_creation/ephemeral_1h_input_tokens", F::kCacheWrite1h, S::kSteps},
-
-    {"/predictions/*/embeddings/statistics/token_count", F::kPrompt},  // Vertex
-    {"/results/*/tokenCount", F::kOutput},                             // Titan
-    {"/*/meta_info/prompt_tokens", F::kPrompt},                        // SGLang, several prompts
-    {"/*/meta_info/completion_tokens", F::kOutput},
-    {"/*/meta_info/cached_tokens", F::kCached},
-};
 static_assert(std::size(kSums) <= kFirstOwnSum);
 
 // the texts
@@ -343,10 +155,12 @@ constexpr TextPath kTexts[] = {
     {"/content", kAny},
     {"/token/text", kEvents},
     {"/generated_text", kWhole},
+    {"/results/*/generated_text", kAny},  // watsonx
     {"/*/generated_text", kWhole},
 
     // where the answer ends, and how
     {"/error", kAny, kAnswerError},
+    {"/*/error", kWhole, kAnswerError},  // Gemini, in an array
     {"/response/error", kEvents, kAnswerError},
     {"/done", kStreamed, kAnswerEnd},                            // Ollama
     {"/stop", kStreamed, kAnswerEnd},                            // llama.cpp
@@ -365,15 +179,63 @@ constexpr TextPath kTexts[] = {
     {"/*/modelVersion", kWhole, kAnswerModel},
     {"/interaction/model", kEvents, kAnswerModel},
     {"/model_instance_id", kAny, kAnswerModel},  // LM Studio
+    {"/model_id", kAny, kAnswerModel},           // watsonx
     {"/service_tier", kAny, kAnswerTier},
     {"/usage/service_tier", kAny, kAnswerTier},
     {"/message/usage/service_tier", kStreamed, kAnswerTier},
     {"/response/service_tier", kEvents, kAnswerTier},
+    {"/serviceTier/type", kWhole | kRecords, kAnswerTier},  // Bedrock
 
     // images
     {"/data/*/b64_json", kWhole, kAnswerImage},
     {"/data/*/url", kWhole, kAnswerImage},
     {"/predictions/*/bytesBase64Encoded", kWhole, kAnswerImage},
+    {"/images/*", kWhole, kAnswerImage},  // models for images on Bedrock
+    {"/choices/*/message/images/*/image_url/url", kWhole, kAnswerImage},  // OpenRouter
+    {"/choices/*/delta/images/*/image_url/url", kEvents, kAnswerImage},
+    {"/candidates/*/content/parts/*/inlineData/mimeType", kAny, kAnswerMediaType},
+    {"/*/candidates/*/content/parts/*/inlineData/mimeType", kWhole, kAnswerMediaType},
+
+    // searches of the web
+    {"/candidates/*/groundingMetadata/webSearchQueries", kAny, kAnswerQueries},
+    {"/candidates/*/groundingMetadata/webSearchQueries/*", kAny, kAnswerQuery},
+    {"/*/candidates/*/groundingMetadata/webSearchQueries", kWhole, kAnswerQueries},
+    {"/*/candidates/*/groundingMetadata/webSearchQueries/*", kWhole, kAnswerQuery},
+
+    // parts of a count, by their names: Gemini, then Bedrock
+    {"/usageMetadata/promptTokensDetails/*", kAny, kAnswerInputPart},
+    {"/usageMetadata/promptTokensDetails/*/modality", kAny, kAnswerPartName},
+    {"/usageMetadata/promptTokensDetails/*/tokenCount", kAny, kAnswerPartCount},
+    {"/usageMetadata/candidatesTokensDetails/*", kAny, kAnswerOutputPart},
+    {"/usageMetadata/candidatesTokensDetails/*/modality", kAny, kAnswerPartName},
+    {"/usageMetadata/candidatesTokensDetails/*/tokenCount", kAny, kAnswerPartCount},
+    {"/*/usageMetadata/promptTokensDetails/*", kWhole, kAnswerInputPart},
+    {"/*/usageMetadata/promptTokensDetails/*/modality", kWhole, kAnswerPartName},
+    {"/*/usageMetadata/promptTokensDetails/*/tokenCount", kWhole, kAnswerPartCount},
+    {"/*/usageMetadata/candidatesTokensDetails/*", kWhole, kAnswerOutputPart},
+    {"/*/usageMetadata/candidatesTokensDetails/*/modality", kWhole, kAnswerPartName},
+    {"/*/usageMetadata/candidatesTokensDetails/*/tokenCount", kWhole, kAnswerPartCount},
+    {"/usage/input_tokens_by_modality/*", kWhole, kAnswerInputPart},
+    {"/usage/input_tokens_by_modality/*/modality", kWhole, kAnswerPartName},
+    {"/usage/input_tokens_by_modality/*/tokens", kWhole, kAnswerPartCount},
+    {"/usage/output_tokens_by_modality/*", kWhole, kAnswerOutputPart},
+    {"/usage/output_tokens_by_modality/*/modality", kWhole, kAnswerPartName},
+    {"/usage/output_tokens_by_modality/*/tokens", kWhole, kAnswerPartCount},
+    {"/usage/grounding_tool_count/*", kWhole, kAnswerInputPart},
+    {"/usage/grounding_tool_count/*/type", kWhole, kAnswerPartName},
+    {"/usage/grounding_tool_count/*/count", kWhole, kAnswerPartCount},
+    {"/interaction/usage/input_tokens_by_modality/*", kEvents, kAnswerInputPart},
+    {"/interaction/usage/input_tokens_by_modality/*/modality", kEvents, kAnswerPartName},
+    {"/interaction/usage/input_tokens_by_modality/*/tokens", kEvents, kAnswerPartCount},
+    {"/interaction/usage/output_tokens_by_modality/*", kEvents, kAnswerOutputPart},
+    {"/interaction/usage/output_tokens_by_modality/*/modality", kEvents, kAnswerPartName},
+    {"/interaction/usage/output_tokens_by_modality/*/tokens", kEvents, kAnswerPartCount},
+    {"/interaction/usage/grounding_tool_count/*", kEvents, kAnswerInputPart},
+    {"/interaction/usage/grounding_tool_count/*/type", kEvents, kAnswerPartName},
+    {"/interaction/usage/grounding_tool_count/*/count", kEvents, kAnswerPartCount},
+    {"/usage/cacheDetails/*", kWhole | kRecords, kAnswerInputPart},
+    {"/usage/cacheDetails/*/ttl", kWhole | kRecords, kAnswerPartName},
+    {"/usage/cacheDetails/*/inputTokens", kWhole | kRecords, kAnswerPartCount},
 };
 
 constexpr Forms form_of(AnswerKind kind) {

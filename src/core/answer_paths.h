@@ -26,7 +26,14 @@ enum AnswerValue : JsonPathId {
     kAnswerError,      // an object or a text: the answer ends with it
     kAnswerModel,
     kAnswerTier,
-    kAnswerImage,      // a string for each image
+    kAnswerImage,       // a string for each image
+    kAnswerMediaType,   // of a file that the model made: image/… is an image
+    kAnswerQueries,     // an array of searches of the web,
+    kAnswerQuery,       // and a string for each of them
+    kAnswerInputPart,   // an object that names a part of the input, or searches, and its count;
+    kAnswerOutputPart,  // the same of the output,
+    kAnswerPartName,    // with these two values
+    kAnswerPartCount,
     kAnswerIgnored,    // what differs from event to event and means nothing here
     kAnswerOtherText,  // any other string of a document that is an answer by itself
     kFirstAnswerSum    // from here on: counts that are added up, see AnswerTree

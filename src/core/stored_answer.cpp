@@ -61,6 +61,11 @@ void AnswerIdReader::feed(std::string_view piece) {
         return;
     }
     if (!begun_) {
+        const size_t begin = piece.find_first_not_of("\xEF\xBB\xBF \t\r\n");
+        if (begin == piece.npos) {
+            return;  // white space, or a byte order mark
+        }
+        piece.remove_prefix(begin);
         begun_ = true;
         is_json_ = piece.front() == '{';
     }

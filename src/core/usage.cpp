@@ -22,6 +22,7 @@ constexpr HeaderRow kHeaders[] = {
     {"x-amzn-bedrock-cache-write-input-token-count", UsageField::kCacheWrite},
     {"x-prompt-tokens", UsageField::kPrompt},  // TGI
     {"x-generated-tokens", UsageField::kOutput},
+    {"x-compute-tokens", UsageField::kPrompt},  // Text Embeddings Inference
 };
 
 /** OpenAI's streams end with an event that is no JSON. */

@@ -158,6 +158,10 @@ TEST(AnswersOfProviders, NameTheirModelAndTier) {
         one.feed("data: " + std::string(document) + "\n\n");
         EXPECT_EQ(std::string(one.model()) + " " + std::string(one.service_tier()), expected);
     }
+    UsageReader whole(AnswerKind::kJson, nullptr);
+    whole.feed(R"({"model_id":"w","serviceTier":{"type":"flex"}})");
+    EXPECT_EQ(whole.model(), "w");
+    EXPECT_EQ(whole.service_tier(), "flex");
 }
 
 }  // namespace

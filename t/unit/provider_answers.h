@@ -322,10 +322,107 @@ inline std::vector<ProviderAnswer> other_answers() {
     };
 }
 
+/** Answers that tell parts of the input or output, images, searches or seconds. */
+inline std::vector<ProviderAnswer> answers_with_parts() {
+    const std::string q = text(40);
+    const std::string sound =
+        R"({"candidates":[{"content":{"parts":[{"text":")" + q +
+        R"("},{"inlineData":{"mimeType":"image/png","data":"AAAA"}},{"inlineData":{
+            "data":"AAAA","mimeType":"audio/wav"}}]},"finishReason":"STOP","groundingMetadata":{
+            "webSearchQueries":["a","b"]}}],"usageMetadata":{"promptTokenCount":1000,
+            "candidatesTokenCount":300,"totalTokenCount":1300,"promptTokensDetails":[
+            {"modality":"TEXT","tokenCount":6},{"modality":"AUDIO","tokenCount":4}],
+            "candidatesTokensDetails":[{"tokenCount":3,"modality":"AUDIO"}]}})";
+    const std::string grounded =
+        R"({"candidates":[{"content":{"parts":[{"text":")" + q +
+        R"("}]},"groundingMetadata":{"webSearchQueries":["a","b"]}}],"usageMetadata":{)"
+        R"("promptTokenCount":1000,"totalTokenCount":1000}})";
+    const TokenCounts of_sound = with(with(with(with(used(1000, 300), &TokenCounts::audio_input, 4),
+                                                &TokenCounts::audio_output, 3),
+                                           &TokenCounts::images, 1),
+                                      &TokenCounts::searches, 2);
+    return {
+        {"Gemini, sound and an image", AnswerKind::kJson, sound, of_sound, ""},
+        {"Gemini, sound and an image, events", AnswerKind::kSse, sse({grounded, sound}), of_sound,
+         "\"promptTokenCount\":1000"},
+        {"Gemini, sound and an image, array", AnswerKind::kJson,
+         "[" + grounded + ",\n" + sound + "]", of_sound, "\"promptTokenCount\":1000"},
+        {"Interactions, sound", AnswerKind::kSse,
+         sse({R"({"event_type":"step.delta","delta":{"type":"text","text":")" + q + R"("}})",
+              R"({"event_type":"interaction.completed","interaction":{"usage":{
+                  "total_input_tokens":1000,"input_tokens_by_modality":[{"modality":"audio",
+                  "tokens":4},{"modality":"text","tokens":996}],"total_output_tokens":300,
+                  "output_tokens_by_modality":[{"modality":"audio","tokens":3}],
+                  "grounding_tool_count":[{"type":"google_search","count":2}]}}})"}),
+         with(with(with(used(1000, 300), &TokenCounts::audio_input, 4), &TokenCounts::audio_output,
+                   3),
+              &TokenCounts::searches, 2),
+         ""},
+        {"Responses, an image", AnswerKind::kJson,
+         R"({"output":[{"type":"image_generation_call","result":"AAAA"},{"type":"message",)"
+         R"("content":[{"text":")" +
+             q + R"("}]}],"usage":{"input_tokens":1000,"output_tokens":300}})",
+         with(used(1000, 300), &TokenCounts::images, 1), "\"input_tokens\":1000"},
+        {"Responses, an image and a search, stream", AnswerKind::kSse,
+         sse({R"({"type":"response.web_search_call.completed","item_id":"a"})",
+              R"({"type":"response.image_generation_call.partial_image","item_id":"b"})",
+              R"({"type":"response.image_generation_call.completed","item_id":"b"})",
+              R"({"type":"response.output_text.delta","delta":")" + q + R"("})",
+              R"({"type":"response.completed","response":{"output":[{"type":"web_search_call"},
+                  {"type":"image_generation_call"}],"usage":{"input_tokens":1000,
+                  "output_tokens":300}}})"}),
+         with(with(used(1000, 300), &TokenCounts::images, 1), &TokenCounts::searches, 1), ""},
+        {"OpenRouter, an image in a stream", AnswerKind::kSse,
+         sse({R"({"choices":[{"delta":{"content":")" + q +
+                  R"(","images":[{"image_url":{"url":"data:image/png;base64,AAAA"}}]}}]})",
+              R"({"choices":[],"usage":{"prompt_tokens":1000,"completion_tokens":300}})",
+              "[DONE]"}),
+         with(used(1000, 300), &TokenCounts::images, 1), "\"prompt_tokens\":1000"},
+        {"Converse, a cache for an hour", AnswerKind::kJson,
+         R"({"output":{"message":{"content":[{"text":")" + q +
+             R"("}]}},"usage":{"inputTokens":900,"outputTokens":300,"totalTokens":1300,
+             "cacheWriteInputTokens":100,"cacheDetails":[{"ttl":"1h","inputTokens":60},
+             {"ttl":"5m","inputTokens":40}]}})",
+         with(with(used(1000, 300), &TokenCounts::cache_write, 40), &TokenCounts::cache_write_1h,
+              60),
+         ""},
+        {"Groq, stream", AnswerKind::kSse,
+         sse({R"({"choices":[{"delta":{"content":")" + q + R"("}}]})",
+              R"({"choices":[{"delta":{},"finish_reason":"stop"}],"x_groq":{"usage":{
+                  "prompt_tokens":1000,"completion_tokens":300,"total_tokens":1300,
+                  "prompt_tokens_details":{"cached_tokens":40},
+                  "completion_tokens_details":{"reasoning_tokens":9}}}})",
+              "[DONE]"}),
+         with(used(1000, 300, 40), &TokenCounts::reasoning, 9), "\"prompt_tokens\":1000"},
+        {"Cohere, stream", AnswerKind::kSse,
+         sse({R"({"type":"content-delta","delta":{"message":{"content":{"text":")" + q + R"("}}}})",
+              R"({"type":"message-end","delta":{"usage":{"tokens":{"input_tokens":1000,
+                  "output_tokens":300},"cached_tokens":40}}})"}),
+         used(1000, 300, 40), ""},
+        {"Mistral, transcription", AnswerKind::kJson,
+         R"({"text":")" + q +
+             R"(","usage":{"prompt_audio_seconds":203,"prompt_tokens":1000,
+             "completion_tokens":300,"total_tokens":3264}})",
+         with(used(1000, 300), &TokenCounts::seconds, 203), "\"prompt_tokens\":1000"},
+        {"transcription with its segments", AnswerKind::kJson,
+         R"({"task":"transcribe","duration":8.47,"text":")" + q + R"(","segments":[]})",
+         with(used(0, 10), &TokenCounts::seconds, 9), ""},
+        {"xAI, sources", AnswerKind::kJson,
+         R"({"choices":[{"message":{"content":")" + q +
+             R"("}}],"usage":{"prompt_tokens":1000,"completion_tokens":300,
+             "num_sources_used":4}})",
+         with(used(1000, 300), &TokenCounts::searches, 4), "\"prompt_tokens\":1000"},
+        {"watsonx", AnswerKind::kJson,
+         R"({"model_id":"m","results":[{"generated_text":")" + q +
+             R"(","generated_token_count":300,"input_token_count":1000,"stop_reason":"eos"}]})",
+         used(1000, 300), "\"input_token_count\":1000"},
+    };
+}
+
 inline std::vector<ProviderAnswer> provider_answers() {
     std::vector<ProviderAnswer> all;
-    for (const auto& some :
-         {openai_answers(), anthropic_answers(), google_answers(), other_answers()}) {
+    for (const auto& some : {openai_answers(), anthropic_answers(), google_answers(),
+                             other_answers(), answers_with_parts()}) {
         all.insert(all.end(), some.begin(), some.end());
     }
     return all;

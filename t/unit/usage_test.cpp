@@ -115,6 +115,24 @@ TEST(Usage, HeadersOfTgi) {
     EXPECT_EQ(told(reader), (Told{12, 34, 0, 0, false}));
 }
 
+TEST(Usage, AHeaderTellsTheInputOfEmbeddings) {
+    UsageReader reader(AnswerKind::kJson, nullptr);
+    reader.header("X-Compute-Tokens", "12");
+    reader.feed("[[0.1,-0.2],[0.3,0.4]]");
+    reader.finish();
+    EXPECT_EQ(told(reader).input, 12);
+    EXPECT_EQ(reader.text_characters(), 0);
+}
+
+TEST(Usage, AnErrorEndsAnArrayOfChunks) {
+    UsageReader reader(AnswerKind::kJson, nullptr);
+    reader.feed(R"([{"candidates":[{"content":{"parts":[{"text":"Hello"}]}}],"usageMetadata":{)"
+                R"("promptTokenCount":9,"candidatesTokenCount":1,"totalTokenCount":10}},)"
+                R"({"error":{"code":503,"status":"UNAVAILABLE"}}])");
+    reader.finish();
+    EXPECT_FALSE(reader.is_finished());
+}
+
 TEST(Usage, OfHeadersOnlyWholeNumbersCount) {
     UsageReader reader(AnswerKind::kOther, nullptr);
     for (const char* value : {"", "-1", "12 ", "1.0", "0x10", "many"}) {
