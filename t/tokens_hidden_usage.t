@@ -1,4 +1,5 @@
-# Google's masks of fields can leave the usage out of an answer: such a request is refused where tokens count.
+# Google's masks of fields can leave the usage out of an answer: such a request is refused where tokens count. Other
+# parameters make an answer that cannot be read, which costs a quarter of its bytes.
 
 use strict;
 use warnings;
@@ -47,6 +48,22 @@ for my $case (['alt=sse'], ['fields=candidates,usageMetadata'], ['fields=*'], ['
 isnt $t->ask('/v1/chat/completions?fields=a', chat())->{status}, 400, 'other APIs have no such masks';
 isnt $t->ask("/count$path?fields=candidates", $body)->{status}, 400, 'nor does it matter where requests count';
 isnt $t->ask("/trial$path?fields=candidates", $body)->{status}, 400, 'or on a dry run';
+
+my $prompt = estimate(length 'Hi');
+for my $query ('callback=f', 'callback=f&fields=usageMetadata,candidates', 'alt=proto', '$alt=proto', 'alt=proto&fields=*') {
+    $t->new_client;
+    my $answer = $t->ask("$path?$query&text=" . 'Q' x 200, $body);
+    is $answer->{status}, 200, "$query passes";
+    unlike $answer->{headers}{'content-type'}, qr/json/, 'with an answer that is no JSON';
+    my $bytes = int(length($answer->{body}) / 4);
+    cmp_ok $bytes, '>=', 50, 'and has a text';
+    is usage_of($answer), "in=$prompt out=$bytes cached=0 total=" . ($prompt + $bytes) . ' source=estimate', 'which costs a quarter of its bytes';
+    is $t->left, $LIMIT - $prompt - $bytes, 'is charged';
+}
+
+# A server that leaves the usage out unasked, or because of a mask that nginx does not know.
+my $hidden = $t->ask("/trial$path?fields=candidates&usage=0&text=" . 'Q' x 200, $body);
+is usage_of($hidden), "in=$prompt out=50 cached=0 total=" . ($prompt + 50) . ' source=estimate', 'an answer without usage costs a quarter of its text';
 
 $t->stop;
 done_testing;

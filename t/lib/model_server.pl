@@ -47,7 +47,8 @@
 #   id=ID            responses: it has this one; background=1 tells no usage yet
 #   end=WORD         responses: "incomplete" or "failed" in place of "completed"
 #   updates=N        messages: so many events message_delta
-#   alt=sse          Gemini: a stream of events
+#   alt=sse          Gemini: a stream of events; alt=proto a message of Protocol Buffers
+#   callback=NAME    Gemini: a script that calls it
 # how it is sent
 #   encoding=NAME    gzip, deflate, raw-deflate or br; gzip=1 is the first of them
 #   claims=NAME      says so, and sends the body as it is

@@ -11,7 +11,7 @@ use ModelServer::Sse;
 
 sub generate {
     my ($request) = @_;
-    return error($request) // {
+    return error($request) // unreadable($request) // {
         type => 'application/json; charset=UTF-8',
         body => json_text(piece($request, join('', text_pieces($request)), 1), 'pretty'),
     };
@@ -29,6 +29,19 @@ sub stream {
     $texts[0] = "[$texts[0]";
     $texts[$_] = "\n,\r\n$texts[$_]" for 1 .. $#texts;
     return {type => 'application/json; charset=UTF-8', pieces => [@texts, "\n]\n"]};
+}
+
+# With callback=NAME a script, with alt=proto (or $alt=proto) a message of Protocol Buffers; otherwise nothing.
+sub unreadable {
+    my ($request) = @_;
+    my $wishes = $request->{wishes};
+    my $text = join '', text_pieces($request);
+    return {type => 'text/javascript; charset=UTF-8',
+        body => "// API callback\n$wishes->{callback}(" . json_text(piece($request, $text, 1), 'pretty') . ");\n"}
+        if defined $wishes->{callback};
+    return {type => 'application/x-protobuf', body => "\x0a" . pack('w/a*', $text)}
+        if ($wishes->{alt} // $wishes->{'$alt'} // '') eq 'proto';
+    return;
 }
 
 sub error {
