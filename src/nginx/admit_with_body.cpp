@@ -238,7 +238,7 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
     if (one != nullptr && tokens->asked != nullptr) {
         return decide_with_body(r, conf, set, one);  // all was collected before Redis was asked
     }
-    if (!waits && (one != nullptr || may_want_body(set))) {
+    if (!waits && (one != nullptr || may_want_body(set) || includes_usage(conf, set))) {
         ngx_int_t rc = read_request_info_in_turns(r);
         if (rc != NGX_OK) {
             tokens->pending = one;

@@ -130,8 +130,9 @@ ngx_int_t begin_reading(ngx_http_request_t* r, TokenContext* tokens, const Porti
 }
 
 /**
- * For variables, where no policy counts by the body. A worker decodes a coded body up to about
- * 1 MB only: it may become 100 times as large, which would hold up other requests.
+ * For variables, where no policy counts by the body. Nothing can wait here for other requests to be
+ * served, so a worker reads about 1 MB only: a coded body may become 100 times as large, and small
+ * keys are read slowly.
  */
 ngx_int_t read_in_one_go(ngx_http_request_t* r, TokenContext* tokens) {
     BodyReading* reading = nullptr;
@@ -139,14 +140,9 @@ ngx_int_t read_in_one_go(ngx_http_request_t* r, TokenContext* tokens) {
     if (rc != NGX_AGAIN) {
         return rc;
     }
-    const bool coded = reading->text.is_coded();
-    if (coded) {
-        reading->text.give_up();
-    } else {
-        read_on(reading, &tokens->info, {UINT64_MAX, UINT64_MAX});
-    }
+    reading->text.give_up();
     finish_reading(r, reading, tokens);
-    tokens->info_is_cut = coded;
+    tokens->info_is_cut = true;
     return NGX_OK;
 }
 

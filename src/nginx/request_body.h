@@ -28,8 +28,8 @@ ngx_int_t read_request_info_in_turns(ngx_http_request_t* r);
 
 /**
  * What the request asks for, as far as it is known: without a body that has not been read, what its
- * path says. A body that nobody has read yet is read in one go: of a coded one at most about 1 MB,
- * and where it is larger it is unreadable. nullptr without memory.
+ * path says. A body that nobody has read yet is read in one go, at most about 1 MB of it: where it
+ * is larger, it is unreadable. nullptr without memory.
  */
 const RequestInfo* read_request_info(ngx_http_request_t* r);
 

@@ -25,7 +25,7 @@ enum class UsageBasis : uint8_t {
 struct TokenContext {
     RequestInfo info;
     bool info_is_whole;            // the body has been read into `info`, or there is none
-    bool info_is_cut;              // of a long coded body only the front is in `info`
+    bool info_is_cut;              // of a long body only the front is in `info`
     bool reads_body;               // into `info`, in turns of the event loop
     BodyField* fields;             // those that the configuration names, once the body is read
     Evaluation* pending;           // a decision that waits for the body,
