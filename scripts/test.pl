@@ -97,7 +97,7 @@ sub fuzz {
 
 # A fixed seed, a fixed number of inputs and the same corpus: the same run everywhere. libFuzzer
 # writes what it finds into the first folder. A long run (FUZZ_RUNS) keeps that in build/ and goes
-# on from it the next time. What is worth keeping goes to t/fuzz/ by hand.
+# on from it the next time. scripts/pack-corpus.sh adds what is worth keeping to t/fuzz/corpus/.
 sub fuzz_options {
     my ($name) = @_;
     my $found = "build/fuzz-$name/corpus";
@@ -109,7 +109,19 @@ sub fuzz_options {
     my @options = ('-runs=' . ($ENV{FUZZ_RUNS} // $fuzz_runs{$name} // 100_000), '-seed=1', '-print_final_stats=0', '-verbosity=1',
         "-artifact_prefix=build/fuzz-$name/");
     push @options, "-dict=t/fuzz/$name.dict" if -e "t/fuzz/$name.dict";
-    return (@options, $found, -d "t/fuzz/corpus/$name" ? "t/fuzz/corpus/$name" : ());
+    return (@options, $found, unpacked_corpus($name));
+}
+
+# The folder of the inputs that t/fuzz/corpus/ has for a target, if any.
+sub unpacked_corpus {
+    my ($name) = @_;
+    my $archive = "t/fuzz/corpus/$name.tar.gz";
+    return if !-e $archive;
+    my $seeds = "build/fuzz-$name/seeds";
+    remove_tree($seeds);
+    make_path($seeds);
+    system('tar', '-xzf', $archive, '-C', $seeds) == 0 or die "$archive cannot be unpacked\n";
+    return $seeds;
 }
 
 # --- nginx
