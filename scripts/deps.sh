@@ -16,7 +16,7 @@ case ${1:-build} in
     test)     wanted=("${test[@]}") ;;
     sanitize) wanted=("${test[@]}") ;;
     bench)    wanted=("${build[@]}" perl libboost-json-dev valgrind wrk liblua5.1-0-dev redis-server redis-tools) ;;
-    check)    wanted=(clang-format) ;;
+    check)    wanted=(clang-format clang-tidy codespell perl git libxxhash-dev libssl-dev libhiredis-dev) ;;
     *)        echo "usage: $0 build|deb|test|bench|check|sanitize" >&2; exit 2 ;;
 esac
 
@@ -38,7 +38,7 @@ present() {
         nodejs)           command -v node >/dev/null ;;
         redis-tools)      command -v redis-cli >/dev/null ;;
         redis-server | openssl | chromium | prometheus | git) command -v "$1" >/dev/null ;;
-        npm | curl | brotli | wrk | valgrind | make | g++ | clang | clang-format)
+        npm | curl | brotli | wrk | valgrind | make | g++ | clang | clang-format | clang-tidy | codespell)
                           command -v "$1" >/dev/null ;;
         libclang-rt-dev)  clang_has_runtime ;;
         libboost-json-dev) [ -f /usr/include/boost/json/basic_parser.hpp ] ;;

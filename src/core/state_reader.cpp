@@ -149,7 +149,7 @@ void charge_held(Journal* journal, const FlightRecord& record, Now now) {
 void read_state(std::string_view file, Journal* to, Now now) {
     const Zone& zone = to->zone();
     StateParts in(file);
-    StateFileHead head;
+    StateFileHead head{};
     in.take(&head);
     ZoneHeader* header = zone.header();
     header->uses = head.uses;
