@@ -376,7 +376,7 @@ sub test_flush {
 sub test_seen {
     my @all = keys_of($redis);
     is_deeply [grep { $redis->command('PTTL', $_) <= 0 && $redis->command('EXISTS', $_) } @all], [], 'each key ends by itself';
-    is_deeply [grep { !m{^ai_limit:(?:nodes|\{[A-Za-z0-9+/]{22}\}:\w+(?::t)?(?::nodes|:flights)?)$} } @all], [], 'keys are hashed';
+    is_deeply [grep { !m{^ai_limit:(?:nodes|units:\{all\}:\w+:[rtc]|\{[A-Za-z0-9+/]{22}\}:\w+(?::t)?(?::nodes|:flights)?)$} } @all], [], 'keys are hashed';
     my $seen = join "\n", map { join ' ', @$_ } $monitor->commands;
     like $seen, qr/ tell /, 'Redis was told';
     is index($seen, SECRET), -1, 'but no key of any client';

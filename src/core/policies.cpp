@@ -270,6 +270,7 @@ uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, 
         period.store(0);
     }
     record->has_too_many_periods.store(0);
+    record->other_units.store(0);
     forget_counts(zone, number);
     forget_overrides(zone, number);
     give_numbers_of_policy(record, limit, varies);

@@ -82,7 +82,8 @@ struct PolicyRecord {
     std::atomic<uint64_t> periods[kMaxVariants];             // by variant; 0: none (policies.cpp)
     std::atomic<uint32_t> has_too_many_periods;              // once some shared a variant
     uint32_t varies;                                         // a variable holds its limit
-    uint32_t is_shared;  // nodes share it: its entries are by shared_clock.h
+    uint32_t is_shared;                 // nodes share it: its entries are by shared_clock.h
+    std::atomic<uint32_t> other_units;  // what other nodes count by this name: one bit per Measure
 };
 
 /** A process that uses the zone. `pid` is 0 in a free one. */
@@ -179,13 +180,14 @@ struct ZoneHeader {
         alone_until;  // of the shared clock: what was decided alone is told by then
     std::atomic<int64_t> fewer_since;   // of the shared clock: they are fewer now; 0: they are not
     std::atomic<int64_t> next_beat_at;  // of the shared clock: when this node is to be heard of
-    std::atomic<uint64_t> idle_evictions;  // entries that had come back completely
-    std::atomic<uint64_t> live_evictions;  // entries that still counted
-    std::atomic<uint64_t> no_room;         // keys for which there was none
-    std::atomic<int64_t> next_sample_at;   // monotonic: of the history
-    std::atomic<uint32_t> overrides;       // places of them that are looked at
-    std::atomic<int64_t> next_save_at;     // monotonic: of the state file
-    std::atomic<uint32_t> save_failed;     // the last time, which has been said
+    std::atomic<int64_t> next_announcement_at;  // monotonic: of what the policies count
+    std::atomic<uint64_t> idle_evictions;       // entries that had come back completely
+    std::atomic<uint64_t> live_evictions;       // entries that still counted
+    std::atomic<uint64_t> no_room;              // keys for which there was none
+    std::atomic<int64_t> next_sample_at;        // monotonic: of the history
+    std::atomic<uint32_t> overrides;            // places of them that are looked at
+    std::atomic<int64_t> next_save_at;          // monotonic: of the state file
+    std::atomic<uint32_t> save_failed;          // the last time, which has been said
     std::atomic<uint64_t> save_failures;
     std::atomic<int64_t> saved_at;  // by the wall clock; 0: not since the zone was made
 };

@@ -56,6 +56,8 @@ struct RedisConf {
     Periodic telling;
     bool telling_ends;
     Periodic beat;
+    const ngx_array_t* policies;  // of PolicyConf*
+    Periodic announcing;          // what they count (shared_units.h)
 };
 
 }  // namespace ai_limit

@@ -18,6 +18,7 @@
 #include "nginx/shared_decision.h"
 #include "nginx/shared_flights.h"
 #include "nginx/shared_ledgers.h"
+#include "nginx/shared_units.h"
 #include "nginx/state_reading.h"
 #include "nginx/state_saver.h"
 
@@ -290,6 +291,7 @@ ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle) {
         ZoneConf* first = static_cast<ZoneConf**>(conf->zones.elts)[0];
         start_sharing(conf->redis, Zone(first->memory));
         start_telling(conf->redis, conf->zones);
+        start_announcing(conf->redis, conf->policies);
     }
     find_headers_in_keys(cycle, conf);
     for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
@@ -308,6 +310,7 @@ void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle) {
     MainConf* conf = main_conf_of(cycle);
     forget_digest_context();
     if (conf != nullptr && conf->redis != nullptr && conf->zones.nelts != 0) {
+        stop_announcing(conf->redis);
         stop_telling(conf->redis);
         stop_sharing(conf->redis);
         forget_spare_decisions();

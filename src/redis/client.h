@@ -25,6 +25,9 @@ public:
     /** Whether a decision may be asked for. */
     bool is_there();
 
+    /** Whether there is a connection by which a command leaves at once. */
+    bool is_connected() const { return connection_.is_open(); }
+
     /** Whether another server decides in its place. */
     bool is_replaced() const {
         return health_->state.load(std::memory_order_relaxed) == RemoteHealth::kReplaced;

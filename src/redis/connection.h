@@ -83,6 +83,8 @@ public:
     /** Why sending has failed at once. */
     std::string_view failure() const { return {failure_, failure_size_}; }
 
+    bool is_open() const { return stage_ == Stage::kOpen; }
+
     bool has_commands() const { return !ngx_queue_empty(&commands_); }
 
     /** Closes without a word to the listener. */
