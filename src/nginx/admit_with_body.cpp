@@ -196,6 +196,9 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
     if (rc != NGX_DECLINED) {
         return rc;
     }
+    if (has_tokens(*one)) {
+        want_whole_answer(r);
+    }
     if ((has_tokens(*one) && limit_accepted_codings(r, AcceptedCodings::kReadable) != NGX_OK) ||
         (asks && ask_for_usage(r, tokens) != NGX_OK)) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -427,6 +427,16 @@ void watch_answer(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in) 
     }
 }
 
+void want_whole_answer(ngx_http_request_t* r) {
+    if (r->headers_in.content_length_n <= 0 && !r->headers_in.chunked) {
+        return;  // no model's work
+    }
+    r->headers_in.if_modified_since = nullptr;
+    r->headers_in.if_unmodified_since = nullptr;
+    r->headers_in.if_match = nullptr;
+    r->headers_in.if_none_match = nullptr;
+}
+
 ngx_int_t settle_at_end(ngx_http_request_t* r, TokenContext* tokens) {
     if (tokens->ends_noted) {
         return NGX_OK;

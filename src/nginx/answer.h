@@ -15,6 +15,12 @@ ngx_int_t begin_answer(ngx_http_request_t* r, TokenContext* tokens);
 /** More of the answer's body; nothing of it is changed. Settles where it ends here. */
 void watch_answer(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in);
 
+/**
+ * Has nginx send the whole answer to a request with a body, not a 304 or a 412 that it finds by
+ * itself when the model has done its work: such an answer could not be read for its usage.
+ */
+void want_whole_answer(ngx_http_request_t* r);
+
 /** Has the request settled at its end, however it ends. NGX_ERROR without memory. */
 ngx_int_t settle_at_end(ngx_http_request_t* r, TokenContext* tokens);
 
