@@ -266,10 +266,10 @@ void RequestInfo::take(const JsonToken& token, uint64_t end) {
             take_include_usage(token, end);
             break;
         case kMostOutput:
-            take_count(token, &most_output_);
+            take_count(token, &most_output_, &spelled_limit_);
             break;
         case kAnswers:
-            take_count(token, &answers_);
+            take_count(token, &answers_, &spelled_answers_);
             break;
         case kMessages:
             has_prompt_ = true;
@@ -427,7 +427,12 @@ void RequestInfo::take_other_string(const JsonToken& token) {
     other_characters_.add(token.text);
 }
 
-void RequestInfo::take_count(const JsonToken& token, Amount* largest) {
+/**
+ * Of several numbers the largest counts, since different keys may set the limit. Different
+ * spellings must say the same; of a form, where each key may stand once, nothing is known of that
+ * here.
+ */
+void RequestInfo::take_count(const JsonToken& token, Amount* largest, Spelled* spelled) {
     std::string_view text = token.text;
     if (token.kind == JsonToken::kString) {
         if (!take_word(token, &text) || !is_lax_number(&text)) {
@@ -441,6 +446,9 @@ void RequestInfo::take_count(const JsonToken& token, Amount* largest) {
     if (!negative) {
         read_json_count(text, &count);
         *largest = count > *largest ? count : *largest;
+    }
+    if (!form_) {
+        compare(spelled, count);
     }
     if (token.id == kMostOutput) {
         limited_ = true;

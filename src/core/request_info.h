@@ -142,7 +142,7 @@ private:
     void take_other_string(const JsonToken& token);
     void take_stream(const JsonToken& token);
     void take_service_tier(const JsonToken& token);
-    void take_count(const JsonToken& token, Amount* largest);
+    void take_count(const JsonToken& token, Amount* largest, Spelled* spelled);
     bool take_word(const JsonToken& token, std::string_view* word);
     void compare(Spelled* last, uint64_t value, bool same_text = true);
     void take_stream_options(const JsonToken& token, uint64_t end);
@@ -190,6 +190,8 @@ private:
     Spelled spelled_options_;
     Spelled spelled_include_usage_;
     Spelled spelled_tier_;
+    Spelled spelled_limit_;
+    Spelled spelled_answers_;
 };
 
 }  // namespace ai_limit

@@ -365,7 +365,13 @@ TEST(RequestInfo, SpellingsThatDisagreeMakeABodyUnreadable) {
     EXPECT_FALSE(unreadable(R"({"model":"a","model":"b"})"));
     EXPECT_FALSE(unreadable(R"({"stream":true,"Stream":1})"));
     EXPECT_FALSE(unreadable(R"({"user":"a","USER":"b","x":{"model":"a","MODEL":"b"}})"));
-    EXPECT_EQ(most_output(R"({"max_tokens":1,"MAX_TOKENS":500})"), 500U);
+    EXPECT_TRUE(unreadable(R"({"max_tokens":1,"MAX_TOKENS":500})"));
+    EXPECT_TRUE(unreadable(R"({"Max_Tokens":500,"max_tokens":"1"})"));
+    EXPECT_TRUE(unreadable(R"({"generationConfig":{"maxOutputTokens":5,"MaxOutputTokens":6}})"));
+    EXPECT_TRUE(unreadable(R"({"n":1,"N":5})"));
+    EXPECT_FALSE(unreadable(R"({"max_tokens":500,"MAX_TOKENS":"500"})"));
+    EXPECT_FALSE(unreadable(R"({"max_tokens":1,"max_completion_tokens":500})"));
+    EXPECT_FALSE(unreadable(R"({"MAX_TOKENS":1,"N":5})"));
     EXPECT_EQ(prompt(R"({"input":"1234","INPUT":"12345678"})"), 3U);
 }
 
