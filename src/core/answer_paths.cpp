@@ -196,6 +196,15 @@ constexpr TextPath kTexts[] = {
     {"/candidates/*/content/parts/*/inlineData/mimeType", kAny, kAnswerMediaType},
     {"/*/candidates/*/content/parts/*/inlineData/mimeType", kWhole, kAnswerMediaType},
 
+    // images, sound and embeddings in base64: no text
+    {"/data/*/embedding", kWhole, kAnswerIgnored},
+    {"/output/*/result", kWhole, kAnswerIgnored},
+    {"/choices/*/message/audio/data", kWhole, kAnswerIgnored},
+    {"/candidates/*/content/parts/*/inlineData/data", kWhole, kAnswerIgnored},
+    {"/*/candidates/*/content/parts/*/inlineData/data", kWhole, kAnswerIgnored},
+    {"/outputs/*/data", kWhole, kAnswerIgnored},
+    {"/steps/*/content/*/data", kWhole, kAnswerIgnored},
+
     // searches of the web
     {"/candidates/*/groundingMetadata/webSearchQueries", kAny, kAnswerQueries},
     {"/candidates/*/groundingMetadata/webSearchQueries/*", kAny, kAnswerQuery},

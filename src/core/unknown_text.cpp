@@ -84,6 +84,16 @@ constexpr Path kPaths[] = {
     {"/responseId"},
     {"/createTime"},
 
+    // images and sound in base64: OpenAI, then Gemini
+    {"/b64_json"},
+    {"/audio"},
+    {"/partial_image_b64"},
+    {"/item/result"},
+    {"/choices/*/delta/audio"},
+    {"/choices/*/delta/images"},
+    {"/candidates/*/content/parts/*/inlineData"},
+    {"/delta/data"},
+
     // Cohere, Bedrock, Ollama
     {"/generation_id"},
     {"/delta/message/role"},

@@ -144,6 +144,36 @@ TEST(UnreadableBytes, KnownEventsWithoutTextHaveNone) {
               0U);
 }
 
+TEST(UnreadableBytes, FilesInBase64AreNoTextWhereTheAnswerIsCut) {
+    for (
+        const std::string& document : {
+            R"({"type":"image_generation.partial_image","b64_json":")",
+            R"({"type":"speech.audio.delta","audio":")",
+            R"({"type":"response.image_generation_call.partial_image","partial_image_b64":")",
+            R"({"type":"response.output_item.done","item":{"type":"image_generation_call","result":")",
+            R"({"type":"response.audio.delta","response_id":"","audio":")",
+            R"({"choices":[{"delta":{"audio":{"data":")",
+            R"({"choices":[{"delta":{"images":[{"image_url":{"url":")",
+            R"({"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":")",
+            R"({"event_type":"step.delta","delta":{"type":"image","data":")",
+        }) {
+        EXPECT_EQ(unreadable(AnswerKind::kSse, "data: " + std::string(document) + kLong), 0U)
+            << document;
+    }
+    for (const std::string& document : {
+             R"({"data":[{"b64_json":")",
+             R"({"data":[{"embedding":")",
+             R"({"output":[{"type":"","result":")",
+             R"({"choices":[{"message":{"audio":{"data":")",
+             R"({"candidates":[{"content":{"parts":[{"inlineData":{"data":")",
+             R"([{"candidates":[{"content":{"parts":[{"inlineData":{"data":")",
+             R"({"outputs":[{"type":"","data":")",
+             R"({"steps":[{"content":[{"data":")",
+         }) {
+        EXPECT_EQ(unreadable(AnswerKind::kJson, document + kLong), 0U) << document;
+    }
+}
+
 TEST(UnreadableBytes, NumbersThatPythonWritesAreNoText) {
     std::string vector = "{\"data\":[{\"embedding\":[NaN,-Infinity,Infinity";
     for (int i = 0; i < 1000; ++i) {
