@@ -58,6 +58,10 @@ is_deeply statuses('/user_id', '{"metadata":{"user_id":"a"}}', '{"metadata":{"us
     [200, 429, 200], 'an inner value, as a part of a key';
 is_deeply statuses('/tool', map { qq({"method":"tools/call","params":{"name":"$_"}}) } qw(look draw look draw)), [200, 200, 200, 429],
     'through a map';
+my @calls = map { qq({"method":"tools/call","params":{"name":"$_"}}) } qw(draw look);
+is_deeply statuses('/tool', "[$calls[0]]", "[$calls[1]]", "[$calls[0],$calls[1]]", "[$calls[0],$calls[0]]", "[{\"id\":1},$calls[0]]"),
+    [429, 200, 400, 400, 429], 'a batch of one call is that call, and one of several is refused';
+like $nginx->error_log, qr/body is a batch of several requests/i, 'which the log tells';
 is get($nginx->port, '/unread')->{headers}{'x-user'}, '[]', 'empty where no body is read';
 
 $nginx->stop;

@@ -73,6 +73,8 @@ const char* BodyFieldPaths::add(std::string_view pointer, size_t* field) {
     if (const char* error = add_containers(pointer, &shape)) {
         return error;
     }
+    const std::string_view first = pointer.substr(1, pointer.find('/', 1) - 1);
+    begin_with_elements_ = begin_with_elements_ || is_number(first);
     shapes_[count_] = shape;
     pointers_[count_] = pointer;
     *field = count_++;
@@ -87,6 +89,52 @@ BodyFields::BodyFields(const BodyFieldPaths& paths, BodyField* fields)
 }
 
 void BodyFields::feed(std::string_view piece) {
+    if (!begun_) {
+        const size_t at = piece.find_first_not_of(" \t\r\n");
+        if (at == piece.npos) {
+            return;
+        }
+        piece.remove_prefix(at);
+        begun_ = true;
+        is_batch_ = piece.front() == '[' && !paths_->begin_with_elements();
+        piece.remove_prefix(is_batch_ ? 1 : 0);
+    }
+    is_batch_ ? feed_batch(piece) : feed_document(piece);
+}
+
+/** Finds where elements end. What is no JSON, the request's own reader finds. */
+void BodyFields::feed_batch(std::string_view piece) {
+    size_t begin = 0;
+    for (size_t at = 0; at < piece.size() && !batch_ended_; ++at) {
+        const char c = piece[at];
+        if (in_string_) {
+            in_string_ = after_backslash_ || c != '"';
+            after_backslash_ = !after_backslash_ && c == '\\';
+            continue;
+        }
+        in_string_ = c == '"';
+        if (depth_ == 0 && (c == ',' || c == ']')) {
+            feed_document(piece.substr(begin, at - begin));
+            end_element();
+            begin = at + 1;
+            batch_ended_ = c == ']';
+        } else if (c == '{' || c == '[') {
+            ++depth_;
+        } else if ((c == '}' || c == ']') && depth_ > 0) {
+            --depth_;
+        }
+    }
+    if (!batch_ended_) {
+        feed_document(piece.substr(begin));
+    }
+}
+
+void BodyFields::end_element() {
+    scanner_.reset();
+    ++element_;
+}
+
+void BodyFields::feed_document(std::string_view piece) {
     while (!piece.empty()) {
         const JsonToken token = scanner_.next(&piece);
         if (token.kind != JsonToken::kNothing) {
@@ -162,7 +210,9 @@ void BodyFields::take_value(const JsonToken& token, BodyField* field) {
 void BodyFields::end_value(BodyField* field) {
     // The texts are compared, as a client could make two of them have the same hash.
     const bool must_agree = field->seen && (form_ || field->spelling != spelling_);
+    is_batch_of_several_ = is_batch_of_several_ || (field->seen && field->element != element_);
     disagree_ = disagree_ || (must_agree && former_.view() != field->text.view());
+    field->element = element_;
     field->spelling = spelling_;
     field->seen = true;
 }

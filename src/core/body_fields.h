@@ -32,6 +32,9 @@ public:
     /** The last of them is the number of an element, which nobody can spell in another way. */
     bool is_element(size_t field) const { return shapes_[field].is_element; }
 
+    /** A pointer begins with the number of an element. */
+    bool begin_with_elements() const { return begin_with_elements_; }
+
     const JsonPathNode* root() const { return paths_.root(); }
 
 private:
@@ -49,12 +52,14 @@ private:
     std::string_view pointers_[kMostFields];
     Shape shapes_[kMostFields] = {};
     size_t count_ = 0;
+    bool begin_with_elements_ = false;
 };
 
 /** The value of one field; of a body that comes twice, the last one. */
 struct BodyField {
     BoundedText<1024, ControlCharacters::kEscaped> text;
     uint32_t spelling = 0;  // of the keys on the way to it
+    uint32_t element = 0;   // of a batch: in which it stands
     bool seen = false;
 };
 
@@ -63,7 +68,9 @@ struct BodyField {
  * decoded, numbers as they are written, `true` and `false`. Objects and arrays have no text. Of a
  * key that comes twice the last value counts, but for null, which servers in Go ignore. Keys match
  * without regard to case, as in Go; where two spellings disagree, nobody knows which one the server
- * believes. Trivially copyable.
+ * believes. A document that is an array is a batch, as of JSON-RPC: each element is read like a
+ * document, and where two have a value for a field, even the same one, they are two requests in
+ * one. Trivially copyable.
  */
 class BodyFields {
 public:
@@ -78,7 +85,13 @@ public:
     /** Two values of a field differ, and servers may take either. */
     bool disagree() const { return disagree_; }
 
+    /** Two elements of a batch have a value for a field. */
+    bool is_batch_of_several() const { return is_batch_of_several_; }
+
 private:
+    void feed_batch(std::string_view piece);
+    void feed_document(std::string_view piece);
+    void end_element();
     void take(const JsonToken& token);
     void take_value(const JsonToken& token, BodyField* field);
     void end_value(BodyField* field);
@@ -92,6 +105,16 @@ private:
     uint32_t spelling_ = 0;                            // of the value that has begun
     bool form_ = false;
     bool disagree_ = false;
+
+    bool begun_ = false;
+    // of a batch
+    bool is_batch_ = false;
+    bool is_batch_of_several_ = false;
+    bool batch_ended_ = false;
+    bool in_string_ = false;
+    bool after_backslash_ = false;
+    uint64_t depth_ = 0;    // of brackets within an element
+    uint32_t element_ = 0;  // its number
 };
 
 static_assert(std::is_trivially_copyable_v<BodyField> && std::is_trivially_copyable_v<BodyFields>);

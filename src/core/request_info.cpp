@@ -549,6 +549,9 @@ std::string_view RequestInfo::why_unreadable() const {
         return form_ ? "The form in the request body is malformed."
                      : "The request body is neither valid JSON nor a form.";
     }
+    if (is_batch_) {
+        return "The request body is a batch of several requests.";
+    }
     return ambiguous_ ? "Keys of the request body say different things." : std::string_view();
 }
 

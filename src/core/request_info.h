@@ -53,6 +53,9 @@ public:
     /** Keys that somebody else has read say different things. */
     void set_disagreeing() { ambiguous_ = true; }
 
+    /** The body is a batch with several values for one of these. */
+    void set_batch() { is_batch_ = true; }
+
     /** The body has ended, and counts as so many bytes where it is unreadable. Until then the
      * answers below are about what has come so far. */
     void finish(uint64_t body_size) {
@@ -171,6 +174,7 @@ private:
     bool finished_ = false;
     bool failed_ = false;
     bool ambiguous_ = false;  // keys that differ in case disagree
+    bool is_batch_ = false;   // of several requests
     bool form_ = false;
     bool knows_prompt_ = false;  // some text of it was in a known place
     bool is_plain_ = false;      // the text is that of the body,

@@ -89,6 +89,9 @@ void finish_reading(ngx_http_request_t* r, BodyReading* reading, TokenContext* t
     if (reading->fields != nullptr && reading->fields->disagree()) {
         info->set_disagreeing();
     }
+    if (reading->fields != nullptr && reading->fields->is_batch_of_several()) {
+        info->set_batch();
+    }
     if (text.is_plain() && !reading->form.is_form()) {
         info->set_offset_in_body(text.mark_size());
     }

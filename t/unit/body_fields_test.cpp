@@ -57,7 +57,7 @@ TEST(BodyFields, TakesStringsNumbersAndBooleansAsText) {
 TEST(BodyFields, IsEmptyWhereThereIsNoText) {
     for (const std::string_view body :
          {"", " ", "{}", R"({"user":""})", R"({"user":null})", R"({"user":{}})",
-          R"({"user":["a"]})", R"({"x":{"user":"a"}})", R"([{"user":"a"}])", R"("user")",
+          R"({"user":["a"]})", R"({"x":{"user":"a"}})", R"([[{"user":"a"}]])", R"("user")",
           R"({"user":"a)", R"({"user":)"}) {
         EXPECT_EQ(user(body), "") << body;
     }
@@ -70,17 +70,26 @@ TEST(BodyFields, OfAKeyThatComesTwiceTheLastCounts) {
     EXPECT_EQ(user(R"({"user":"a","user":null})"), "a") << "as in Go";
 }
 
-bool disagree(std::string_view pointer, std::string_view body, bool form = false) {
-    BodyFieldPaths paths;
+BodyFields read_fields(std::string_view pointer, std::string_view body, bool form) {
+    static BodyFieldPaths paths;
+    static BodyField value;
+    paths = BodyFieldPaths();
     size_t field = 0;
     EXPECT_EQ(paths.add(pointer, &field), nullptr);
-    BodyField value;
     BodyFields reader(paths, &value);
     if (form) {
         reader.set_form();
     }
     reader.feed(body);
-    return reader.disagree();
+    return reader;
+}
+
+bool disagree(std::string_view pointer, std::string_view body, bool form = false) {
+    return read_fields(pointer, body, form).disagree();
+}
+
+bool is_batch(std::string_view pointer, std::string_view body) {
+    return read_fields(pointer, body, false).is_batch_of_several();
 }
 
 TEST(BodyFields, KeysMatchInAnyCase) {
@@ -100,6 +109,29 @@ TEST(BodyFields, SpellingsOfAKeyMustAgree) {
     EXPECT_FALSE(disagree("/params/name", R"({"params":{"name":"a"},"params":{"name":"b"}})"));
     EXPECT_TRUE(disagree("/a/1/b", R"({"a":[0,{"b":1}],"A":[0,{"b":2}]})"));
     EXPECT_FALSE(disagree("/a/1/b", R"({"a":[{"b":1},{"b":2},{"B":3}]})"));
+}
+
+TEST(BodyFields, TakesTheFieldOfTheOnlyElementOfABatchThatHasOne) {
+    EXPECT_EQ(user(R"([{"user":"a"}])"), "a");
+    EXPECT_EQ(user(R"( [ {"x":"],[{\"user\":1}"} , {"y":[1,{"user":2}],"user":"a"} ] )"), "a");
+    EXPECT_EQ(user(R"([{"user":"a"},{"user":null},[{"user":"b"}],"user",{}])"), "a");
+    EXPECT_EQ(user(R"([{"user":"a"}]{"user":"b"})"), "a");
+    EXPECT_EQ(user("[]"), "");
+    const std::string calls = R"([{"method":"tools/call","params":{"name":"draw"}},{"id":1}])";
+    EXPECT_EQ(values({"/method", "/params/name"}, calls), (Values{"tools/call", "draw"}));
+    EXPECT_FALSE(is_batch("/params/name", calls));
+    EXPECT_EQ(values({"/1/user"}, R"([{"user":"a"},{"user":"b"}])"), Values{"b"});
+}
+
+/** A batch of several calls would count as one request. */
+TEST(BodyFields, ABatchMayHaveSeveralValues) {
+    EXPECT_TRUE(is_batch("/user", R"([{"user":"a"},{"user":"b"}])"));
+    EXPECT_TRUE(is_batch("/user", R"([{"user":"a"},{},{"user":"a"}])"));
+    EXPECT_TRUE(is_batch("/params/name", R"([{"params":{"name":"a"}},{"params":{"name":"a"}}])"));
+    EXPECT_FALSE(is_batch("/user", R"([{"user":"a","user":"b"},{"a":{"user":"b"}}])"));
+    EXPECT_FALSE(is_batch("/user", R"({"a":[{"user":"a"},{"user":"b"}]})"));
+    EXPECT_FALSE(is_batch("/1/user", R"([{"user":"a"},{"user":"b"}])"));
+    EXPECT_TRUE(disagree("/user", R"([{"user":"a","USER":"b"}])"));
 }
 
 TEST(BodyFields, TextsOfOneHashDisagree) {

@@ -28,10 +28,11 @@ sub json_text {
     return ($how // '') eq 'pretty' ? $pretty->encode($data) : $json->encode($data);
 }
 
-# The request's body as data; {} where it is none.
+# The request's body as data; {} where it is no object.
 sub asked {
     my ($request) = @_;
-    return $request->{json} //= eval { $json->decode($request->{body}) } // {};
+    my $data = $request->{json} //= eval { $json->decode($request->{body}) } // {};
+    return ref $data eq 'HASH' ? $data : {};
 }
 
 sub model_name { return asked($_[0])->{model} // 'test-model' }
