@@ -1,5 +1,6 @@
 #include "core/event_template.h"
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <type_traits>
@@ -50,6 +51,11 @@ struct StringEnd {
     uint64_t characters;  // of a whole one
 };
 
+/** Of a string without escapes. */
+inline uint64_t characters_of(std::string_view raw) {
+    return is_ascii(raw) ? raw.size() : count_characters(raw);
+}
+
 /** Escapes of UTF-16 units may be half a character. */
 uint64_t count_with_units(std::string_view raw) {
     JsonCharacters characters;
@@ -76,7 +82,7 @@ __attribute__((noinline)) StringEnd find_quote_behind_escapes(const char* begin,
         at = find_string_stop(at, end);
     }
     const std::string_view raw(begin, static_cast<size_t>(at - begin));
-    return {at, has_units ? count_with_units(raw) : count_characters(raw) - letters};
+    return {at, has_units ? count_with_units(raw) : characters_of(raw) - letters};
 }
 
 inline StringEnd find_quote(const char* begin, const char* end) {
@@ -84,8 +90,7 @@ inline StringEnd find_quote(const char* begin, const char* end) {
     if (at != end && *at != '"') {
         return find_quote_behind_escapes(begin, at, end);
     }
-    const std::string_view raw(begin, static_cast<size_t>(at - begin));
-    return {at, is_ascii(raw) ? raw.size() : count_characters(raw)};
+    return {at, characters_of({begin, static_cast<size_t>(at - begin)})};
 }
 
 }  // namespace
@@ -155,6 +160,7 @@ bool EventTemplate::learn(const EventDraft& draft, std::string_view rest) {
     if (size > kCapacity || !set_cut(draft)) {
         return false;
     }
+    agreed_ = false;
     const char* from = draft.begin_;
     size_t at = 0;
     for (size_t i = 0; i <= draft.count_; ++i) {
@@ -172,6 +178,26 @@ bool EventTemplate::learn(const EventDraft& draft, std::string_view rest) {
     }
     holes_ = draft.count_;
     return true;
+}
+
+bool EventTemplate::is_same(const EventTemplate& other) const {
+    if (holes_ == 0 || holes_ != other.holes_ || back_ != other.back_ ||
+        !std::equal(kinds_, kinds_ + holes_, other.kinds_) ||
+        !std::equal(sizes_, sizes_ + holes_ + 1, other.sizes_)) {
+        return false;
+    }
+    const size_t size = size_t{back_} + sizes_[holes_] + sizes_[0];
+    return std::memcmp(bytes_, other.bytes_, size) == 0;
+}
+
+bool EventTemplate::agree(const EventTemplate& other) {
+    if (!agreed_ && is_same(other)) {
+        cut_part_ = other.cut_part_;
+        cut_offset_ = other.cut_offset_;
+        cut_size_ = other.cut_size_;
+        agreed_ = true;
+    }
+    return agreed_;
 }
 
 /** A piece as it is compared. */
@@ -281,6 +307,7 @@ KnownFront EventTemplate::match_each(std::string_view rest, uint64_t* text, Even
         }
         characters += found;
         if (has_cut) {
+            cuts->size = cut_size_;
             cuts->at[cuts->count++] = in.part + cut_offset_;
             if (cuts->is_full()) {
                 in.cut = false;
@@ -309,6 +336,20 @@ void KnownEvents::skip(SseReader* events, std::string_view* rest, uint64_t* text
         front_size_ = static_cast<uint16_t>(rest->copy(front_, kMaxFront));
         rest->remove_prefix(front_size_);
     }
+}
+
+void KnownEvents::skip_noting(SseReader* events, std::string_view* rest, uint64_t* text,
+                              KnownRun* run) {
+    if (run->size == 0 && template_.agree(run->other->template_)) {
+        events->skip_line_feed(rest);
+        run->begin = rest->data();
+        skip(events, rest, text, &run->cuts);
+        run->size = static_cast<size_t>(rest->data() - run->begin) - front_size_;
+        if (!run->cuts.is_full()) {
+            return;
+        }
+    }
+    skip(events, rest, text);
 }
 
 bool KnownEvents::go_on(SseReader* events, std::string_view* rest, uint64_t* text,

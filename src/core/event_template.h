@@ -72,8 +72,21 @@ struct EventCuts {
 
     bool is_full() const { return count == kMax; }
 
+    size_t size = 0;  // of each
     size_t count = 0;
     const char* at[kMax];
+};
+
+class KnownEvents;
+
+/** What one reader of a stream has found in a piece, for another that keeps the same event. */
+struct KnownRun {
+    explicit KnownRun(const KnownEvents* kept) : other(kept) {}
+
+    const KnownEvents* other;     // what that one keeps
+    const char* begin = nullptr;  // of known events, one behind the other
+    size_t size = 0;              // 0: none was found, or the other keeps another event
+    EventCuts cuts;               // all in these events
 };
 
 /** What stands at the front of a piece. */
@@ -102,13 +115,15 @@ public:
      */
     KnownFront match(std::string_view rest, uint64_t* text, EventCuts* cuts = nullptr) const;
 
-    /** How many bytes each cut has; 0 where there is none. */
-    size_t cut_size() const { return cut_size_; }
+    /** Whether `other` has kept the same event, whose cut is known here as well then: it is the
+     * same in all events that match, so this holds until another one is kept here. */
+    bool agree(const EventTemplate& other);
 
 private:
     struct Input;
 
     bool set_cut(const EventDraft& draft);
+    bool is_same(const EventTemplate& other) const;
     template <bool has_cut>
     KnownFront match_each(std::string_view rest, uint64_t* text, EventCuts* cuts) const;
     bool take_front(Input* in) const;
@@ -116,6 +131,7 @@ private:
     bool take_holes(Input* in, uint64_t* text) const;
     bool take_back(Input* in) const;
 
+    bool agreed_ = false;
     uint8_t holes_ = 0;  // 0: there is no event
     EventHole kinds_[EventDraft::kMaxHoles];
     // of what stands before, between and behind them
@@ -151,7 +167,11 @@ public:
      */
     void skip(SseReader* events, std::string_view* rest, uint64_t* text, EventCuts* cuts = nullptr);
 
-    size_t cut_size() const { return template_.cut_size(); }
+    /**
+     * The same without a need for another call. What is skipped is noted in `run`, if that has none
+     * yet and its other reader keeps the same event.
+     */
+    void skip_noting(SseReader* events, std::string_view* rest, uint64_t* text, KnownRun* run);
 
     /** What has been kept, in this object's memory; until go_on() has found its end, `events` has
      * not seen it. */

@@ -103,10 +103,8 @@ void UsageReader::header(std::string_view name, std::string_view value) {
     }
 }
 
-void UsageReader::feed(std::string_view piece) {
-    if (!kind_is_known_ && !find_kind(&piece)) {
-        return;
-    }
+/** With a piece of a body whose kind is known. */
+void UsageReader::read_piece(std::string_view piece, KnownRun* run) {
     switch (kind_) {
         case AnswerKind::kOther:
             bytes_ += piece.size();
@@ -115,7 +113,7 @@ void UsageReader::feed(std::string_view piece) {
             feed_json(piece);
             break;
         case AnswerKind::kSse:
-            feed_events(piece);
+            feed_events(piece, run);
             break;
         case AnswerKind::kLines:
             feed_lines(piece);
@@ -126,13 +124,12 @@ void UsageReader::feed(std::string_view piece) {
     }
 }
 
-/** True as soon as it is known; what has been taken of the body is then read. */
-bool UsageReader::find_kind(std::string_view* piece) {
-    if (!finder_.take(piece)) {
-        return false;
+/** As soon as it is known, what has been taken of the body is read, and what follows. */
+void UsageReader::find_kind(std::string_view piece, KnownRun* run) {
+    if (finder_.take(&piece)) {
+        begin_kind();
+        read_piece(piece, run);
     }
-    begin_kind();
-    return true;
 }
 
 /** Begins to read as what the body is. */
@@ -140,7 +137,7 @@ void UsageReader::begin_kind() {
     kind_is_known_ = true;
     kind_ = finder_.kind();
     set_tree(kind_);
-    feed(finder_.front());
+    read_piece(finder_.front(), nullptr);
 }
 
 void UsageReader::finish() {
@@ -196,7 +193,7 @@ void UsageReader::feed_json(std::string_view piece) {
     malformed_ = scanner_.is_malformed();
 }
 
-void UsageReader::feed_events(std::string_view piece) {
+void UsageReader::feed_events(std::string_view piece, KnownRun* run) {
     content_.draft().give_up();
     uint64_t text = 0;
     if (!known_.front().empty() && !known_.go_on(&events_, &piece, &text)) {
@@ -204,9 +201,16 @@ void UsageReader::feed_events(std::string_view piece) {
     }
     do {
         if (events_.is_between_events()) {
-            known_.skip(&events_, &piece, &text);
+            if (run == nullptr) {
+                known_.skip(&events_, &piece, &text);
+            } else {
+                known_.skip_noting(&events_, &piece, &text, run);
+            }
             content_.add_known_text(text);
             text = 0;
+            if (piece.empty()) {
+                return;
+            }
             content_.draft().begin(piece);
         }
     } while (!piece.empty() && read_event(&piece));

@@ -38,7 +38,13 @@ public:
     void header(std::string_view name, std::string_view value);
 
     /** The next piece of the body, with no content coding. */
-    void feed(std::string_view piece);
+    void feed(std::string_view piece) { feed(piece, nullptr); }
+
+    /** The same. What is found in it that another reader of the stream would look for is noted in
+     * `run`, which is made anew for each piece; nullptr where there is no other. */
+    void feed(std::string_view piece, KnownRun* run) {
+        kind_is_known_ ? read_piece(piece, run) : find_kind(piece, run);
+    }
 
     /** The body has ended, and entirely: for one that was cut short, call stop(). */
     void finish();
@@ -93,11 +99,12 @@ public:
     bool malformed() const { return malformed_; }
 
 private:
-    bool find_kind(std::string_view* piece);
+    void find_kind(std::string_view piece, KnownRun* run);
+    void read_piece(std::string_view piece, KnownRun* run);
     void begin_kind();
     void set_tree(AnswerKind kind);
     void feed_json(std::string_view piece);
-    void feed_events(std::string_view piece);
+    void feed_events(std::string_view piece, KnownRun* run);
     void read_front();
     bool read_event(std::string_view* rest);
     void end_event(std::string_view rest);

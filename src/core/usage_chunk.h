@@ -30,9 +30,14 @@ public:
      * Hands what is to go on to `sink.pass(std::string_view)`: text of the piece, or text in this
      * object's own memory, which is good until pass() returns. An event goes on as soon as it is
      * whole, and so does what is none, such as a comment with a blank line behind it.
+     * `found` is what another reader of the stream has noted of this piece for known(): it saves a
+     * second look. It may be nullptr.
      */
     template <typename Sink>
-    void feed(std::string_view piece, Sink& sink);
+    void feed(std::string_view piece, Sink& sink, const KnownRun* found = nullptr);
+
+    /** The event that the filter keeps. */
+    const KnownEvents& known() const { return known_; }
 
     /** Call this once, where the stream ends: an event that is open ends here. */
     template <typename Sink>
@@ -55,7 +60,9 @@ private:
     template <typename Sink>
     void go_on(std::string_view* rest, Piece* piece, Sink& sink);
     template <typename Sink>
-    void skip_known(std::string_view* rest, Piece* piece, Sink& sink);
+    void skip_known(std::string_view* rest, Piece* piece, const KnownRun* found, Sink& sink);
+    template <typename Sink>
+    static void leave_out(const EventCuts& cuts, Piece* piece, Sink& sink);
     template <typename Sink>
     void end_event(const char* end, Piece* piece, Sink& sink);
     template <typename Sink>
@@ -85,7 +92,7 @@ private:
 };
 
 template <typename Sink>
-void UsageChunkFilter::feed(std::string_view piece, Sink& sink) {
+void UsageChunkFilter::feed(std::string_view piece, Sink& sink, const KnownRun* found) {
     std::string_view rest = piece;
     Piece here{piece.data(), piece.data()};
     draft_.give_up();
@@ -97,8 +104,11 @@ void UsageChunkFilter::feed(std::string_view piece, Sink& sink) {
             if (events_.skip_line_feed(&rest) && removed_) {
                 here.from = rest.data();
             }
-            skip_known(&rest, &here, sink);
+            skip_known(&rest, &here, found, sink);
             here.event = rest.data();
+            if (rest.empty()) {
+                break;
+            }
             draft_.begin(rest);
         }
         const SseToken token = events_.next(&rest);
@@ -158,7 +168,7 @@ void UsageChunkFilter::go_on(std::string_view* rest, Piece* piece, Sink& sink) {
     };
     for (size_t i = 0; i < cuts.count; ++i) {
         pass_until(static_cast<size_t>(cuts.at[i] - front.data()));
-        from += known_.cut_size();
+        from += cuts.size;
     }
     if (from < front.size()) {
         pass_until(front.size());
@@ -166,19 +176,31 @@ void UsageChunkFilter::go_on(std::string_view* rest, Piece* piece, Sink& sink) {
     piece->from = begin + (from - front.size());
 }
 
+/** Passes what stands before and between the cuts. */
 template <typename Sink>
-void UsageChunkFilter::skip_known(std::string_view* rest, Piece* piece, Sink& sink) {
+void UsageChunkFilter::leave_out(const EventCuts& cuts, Piece* piece, Sink& sink) {
+    for (size_t i = 0; i < cuts.count; ++i) {
+        pass(piece->from, cuts.at[i], sink);
+        piece->from = cuts.at[i] + cuts.size;
+    }
+}
+
+template <typename Sink>
+void UsageChunkFilter::skip_known(std::string_view* rest, Piece* piece, const KnownRun* found,
+                                  Sink& sink) {
     const char* begin = rest->data();
-    EventCuts cuts;
-    uint64_t text = 0;
-    do {
-        cuts.count = 0;
+    if (found != nullptr && found->size > 0 && found->begin == begin) {
+        events_.skip_event({begin, found->size});
+        rest->remove_prefix(found->size);
+        leave_out(found->cuts, piece, sink);
+    }
+    for (bool goes_on = !rest->empty(); goes_on;) {
+        EventCuts cuts;
+        uint64_t text = 0;
         known_.skip(&events_, rest, &text, &cuts);
-        for (size_t i = 0; i < cuts.count; ++i) {
-            pass(piece->from, cuts.at[i], sink);
-            piece->from = cuts.at[i] + known_.cut_size();
-        }
-    } while (cuts.is_full());
+        leave_out(cuts, piece, sink);
+        goes_on = cuts.is_full();
+    }
     removed_ = removed_ && rest->data() == begin;
 }
 

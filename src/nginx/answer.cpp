@@ -342,8 +342,8 @@ ngx_int_t make_reader(ngx_http_request_t* r, TokenContext* tokens, const Form& f
     return watch_answer_id(r, tokens);
 }
 
-inline void feed_text(TokenContext* tokens, std::string_view text) {
-    tokens->reader->feed(text);
+inline void feed_text(TokenContext* tokens, std::string_view text, KnownRun* run) {
+    tokens->reader->feed(text, run);
     if (tokens->answer_id != nullptr) {
         tokens->answer_id->feed(text);
     }
@@ -356,19 +356,19 @@ __attribute__((noinline)) void feed_decoded(TokenContext* tokens, std::string_vi
     do {
         text = decode(tokens->decoder, &piece);
         if (!text.empty()) {
-            feed_text(tokens, text);
+            feed_text(tokens, text, nullptr);
         }
     } while (!text.empty());
     tokens->undecoded_bytes += is_broken(tokens->decoder) ? size : 0;
 }
 
-inline void feed(TokenContext* tokens, std::string_view piece) {
+inline void feed(TokenContext* tokens, std::string_view piece, KnownRun* run) {
     if (tokens->decoder != nullptr) {
         feed_decoded(tokens, piece);
     } else if (tokens->coding_unknown) {
         tokens->undecoded_bytes += piece.size();
     } else {
-        feed_text(tokens, piece);
+        feed_text(tokens, piece, run);
     }
 }
 
@@ -410,20 +410,16 @@ ngx_int_t begin_answer(ngx_http_request_t* r, TokenContext* tokens) {
     return NGX_OK;
 }
 
-void watch_answer(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in) {
+void watch_answer(ngx_http_request_t* r, TokenContext* tokens, ngx_buf_t* buf, KnownRun* run) {
     if (tokens->basis != UsageBasis::kUnknown || tokens->reader == nullptr) {
         return;
     }
-    for (; in != nullptr; in = in->next) {
-        ngx_buf_t* buf = in->buf;
-        if (is_in_memory(buf) && buf->last != buf->pos) {
-            feed(tokens,
-                 {reinterpret_cast<char*>(buf->pos), static_cast<size_t>(buf->last - buf->pos)});
-        }
-        if (buf->last_buf) {
-            end_answer(r, tokens, true);
-            return;
-        }
+    if (is_in_memory(buf) && buf->last != buf->pos) {
+        feed(tokens, {reinterpret_cast<char*>(buf->pos), static_cast<size_t>(buf->last - buf->pos)},
+             run);
+    }
+    if (buf->last_buf) {
+        end_answer(r, tokens, true);
     }
 }
 

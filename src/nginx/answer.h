@@ -12,8 +12,9 @@ namespace ai_limit {
  */
 ngx_int_t begin_answer(ngx_http_request_t* r, TokenContext* tokens);
 
-/** More of the answer's body; nothing of it is changed. Settles where it ends here. */
-void watch_answer(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in);
+/** More of the answer's body; nothing of it is changed. Settles where it ends here. For `run` see
+ * UsageReader. */
+void watch_answer(ngx_http_request_t* r, TokenContext* tokens, ngx_buf_t* buf, KnownRun* run);
 
 /**
  * Has nginx send the whole answer to a request with a body, not a 304 or a 412 that it finds by

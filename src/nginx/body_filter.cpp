@@ -11,11 +11,19 @@ namespace {
 
 ngx_http_output_body_filter_pt next_body_filter;
 
-__attribute__((noinline)) ngx_int_t pass_without_chunk(ngx_http_request_t* r, ChunkHiding* hiding,
+/** Reads each buffer before what is hidden in it: both look for the same events. */
+__attribute__((noinline)) ngx_int_t pass_without_chunk(ngx_http_request_t* r, TokenContext* tokens,
                                                        ngx_chain_t* in) {
+    ChunkHiding* hiding = tokens->hiding;
     ngx_chain_t* out = nullptr;
-    if (hide_chunk(hiding, in, &out) != NGX_OK) {
-        return NGX_ERROR;
+    ngx_chain_t** end = &out;
+    for (ngx_chain_t* link = in; link != nullptr; link = link->next) {
+        KnownRun run{known_events(hiding)};
+        watch_answer(r, tokens, link->buf, &run);
+        end = hide_chunk(hiding, link->buf, run, end);
+        if (end == nullptr) {
+            return NGX_ERROR;
+        }
     }
     if (in != nullptr && out == nullptr) {
         return NGX_OK;  // nginx takes it for a mistake if there is nothing to send
@@ -29,9 +37,11 @@ __attribute__((noinline)) ngx_int_t pass_without_chunk(ngx_http_request_t* r, Ch
 __attribute__((noinline)) ngx_int_t pass_watched(ngx_http_request_t* r, TokenContext* tokens,
                                                  ngx_chain_t* in) {
     if (r == r->main) {
-        watch_answer(r, tokens, in);
         if (tokens->hiding != nullptr) {
-            return pass_without_chunk(r, tokens->hiding, in);
+            return pass_without_chunk(r, tokens, in);
+        }
+        for (ngx_chain_t* link = in; link != nullptr; link = link->next) {
+            watch_answer(r, tokens, link->buf, nullptr);
         }
     }
     return next_body_filter(r, in);

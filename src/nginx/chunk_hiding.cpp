@@ -32,21 +32,18 @@ struct ChunkHiding {
 
 namespace {
 
-/** The chain of what passes. */
+/** The chain of what passes of a buffer. */
 class Shown {
 public:
-    Shown(ChunkHiding* hiding, ngx_chain_t** out) : hiding_(hiding), end_(out) { *end_ = nullptr; }
+    Shown(ChunkHiding* hiding, ngx_chain_t** end) : hiding_(hiding), end_(end) {}
 
-    /** Shows what the filter lets pass of a buffer, and all that the buffer says beside it. */
-    void take(ngx_buf_t* buf) {
-        last_ = copy_ = nullptr;
-        begin_ = end_of_run_ = nullptr;
-        source_begin_ = source_end_ = nullptr;
+    /** Shows what the filter lets pass, and all that the buffer says beside it. */
+    void take(ngx_buf_t* buf, const KnownRun& found) {
         bool in_memory = is_in_memory(buf);
         if (in_memory) {
             source_begin_ = reinterpret_cast<char*>(buf->pos);
             source_end_ = reinterpret_cast<char*>(buf->last);
-            filter({source_begin_, static_cast<size_t>(source_end_ - source_begin_)});
+            filter({source_begin_, static_cast<size_t>(source_end_ - source_begin_)}, found);
         }
         if (buf->last_buf && hiding_->is_stream) {
             hiding_->filter.finish(*this);
@@ -81,16 +78,17 @@ public:
         }
     }
 
-    bool failed() const { return failed_; }
+    /** nullptr where there was no memory. */
+    ngx_chain_t** end() const { return failed_ ? nullptr : end_; }
 
 private:
-    void filter(std::string_view text) {
+    void filter(std::string_view text, const KnownRun& found) {
         if (!text.empty() && !hiding_->begun) {
             hiding_->begun = true;
             hiding_->is_stream = !is_document(text);
         }
         if (hiding_->is_stream) {
-            hiding_->filter.feed(text, *this);
+            hiding_->filter.feed(text, *this, &found);
         } else if (!text.empty()) {
             pass(text);
         }
@@ -246,12 +244,15 @@ ChunkHiding* make_chunk_hiding(ngx_http_request_t* r) {
     return hiding;
 }
 
-ngx_int_t hide_chunk(ChunkHiding* hiding, ngx_chain_t* in, ngx_chain_t** out) {
-    Shown shown(hiding, out);
-    for (; in != nullptr && !shown.failed(); in = in->next) {
-        shown.take(in->buf);
-    }
-    return shown.failed() ? NGX_ERROR : NGX_OK;
+const KnownEvents* known_events(const ChunkHiding* hiding) {
+    return &hiding->filter.known();
+}
+
+ngx_chain_t** hide_chunk(ChunkHiding* hiding, ngx_buf_t* buf, const KnownRun& found,
+                         ngx_chain_t** end) {
+    Shown shown(hiding, end);
+    shown.take(buf, found);
+    return shown.end();
 }
 
 void note_sent(ChunkHiding* hiding, ngx_chain_t* out) {

@@ -2,6 +2,7 @@
 
 // Takes the chunk out of a stream that ai_limit_include_usage has asked for and the client did not.
 
+#include "core/event_template.h"
 #include "ngx.h"
 
 namespace ai_limit {
@@ -11,12 +12,17 @@ struct ChunkHiding;
 /** For one answer; the request's pool owns it. nullptr without memory. */
 ChunkHiding* make_chunk_hiding(ngx_http_request_t* r);
 
+/** For a KnownRun. */
+const KnownEvents* known_events(const ChunkHiding* hiding);
+
 /**
- * Makes of `in` what the client is to see: a chain that may be empty, of buffers that show `in`'s
- * memory where they can. A buffer of `in` counts as sent when what is shown of it has been.
- * NGX_ERROR without memory.
+ * Makes of a buffer what the client is to see: a chain that may be empty, of buffers that show its
+ * memory where they can. The buffer counts as sent when what is shown of it has been. The chain is
+ * added at `end`, where another one ends; returns where both end, nullptr without memory. `found`
+ * is what has been noted of the same buffer.
  */
-ngx_int_t hide_chunk(ChunkHiding* hiding, ngx_chain_t* in, ngx_chain_t** out);
+ngx_chain_t** hide_chunk(ChunkHiding* hiding, ngx_buf_t* buf, const KnownRun& found,
+                         ngx_chain_t** end);
 
 /** To be called behind each attempt to send, of what hide_chunk() made or of what is left of it. */
 void note_sent(ChunkHiding* hiding, ngx_chain_t* out);

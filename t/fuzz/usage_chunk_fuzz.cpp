@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "core/sse.h"
+#include "core/usage.h"
 #include "core/usage_chunk.h"
 
 namespace {
@@ -32,8 +33,10 @@ struct Collector {
     std::string passed;
 };
 
-std::string filtered(std::string_view stream, uint64_t cuts, size_t most) {
+/** Also beside a reader, which tells the filter what it finds. */
+std::string filtered(std::string_view stream, uint64_t cuts, size_t most, bool beside = false) {
     UsageChunkFilter filter;
+    UsageReader reader(AnswerKind::kSse, nullptr);
     Collector collector;
     while (!stream.empty()) {
         // A multiplicative generator (Knuth's MMIX) draws the length of each piece.
@@ -41,7 +44,11 @@ std::string filtered(std::string_view stream, uint64_t cuts, size_t most) {
         const size_t size = std::min<size_t>(1 + (cuts >> 33) % most, stream.size());
         const std::unique_ptr<char[]> piece(new char[size]);
         stream.copy(piece.get(), size);
-        filter.feed({piece.get(), size}, collector);
+        KnownRun run(&filter.known());
+        if (beside) {
+            reader.feed({piece.get(), size}, &run);
+        }
+        filter.feed({piece.get(), size}, collector, &run);
         stream.remove_prefix(size);
     }
     filter.finish(collector);
@@ -220,6 +227,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     require(filtered(stream, data[0], 1) == whole);
     require(filtered(stream, data[0], 40) == whole);
     require(filtered(stream, data[0], 400) == whole);
+    require(filtered(stream, data[0], 40, true) == whole);
+    require(filtered(stream, data[0], 400, true) == whole);
     require_all_but_usage(whole, stream);
     return 0;
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/usage.h"
 #include "random.h"
 
 namespace ai_limit {
@@ -18,16 +19,49 @@ struct Collector {
     std::string passed;
 };
 
+/** A filter that is told what a reader of the same stream finds. */
+class Beside {
+public:
+    void feed(std::string_view piece) {
+        KnownRun run(&filter_.known());
+        reader_.feed(piece, &run);
+        noted_ += run.size;
+        filter_.feed(piece, collector_, &run);
+        alone_.feed(piece);
+    }
+
+    /** What has passed. */
+    std::string finish() {
+        filter_.finish(collector_);
+        EXPECT_EQ(reader_.text_characters(), alone_.text_characters());
+        return collector_.passed;
+    }
+
+    /** Bytes that the filter has not looked at. */
+    size_t noted() const { return noted_; }
+
+private:
+    UsageReader reader_{AnswerKind::kSse, nullptr};
+    UsageReader alone_{AnswerKind::kSse, nullptr};
+    UsageChunkFilter filter_;
+    Collector collector_;
+    size_t noted_ = 0;
+};
+
+/** The same with and without a reader beside the filter. */
 std::string filtered(std::string_view stream, size_t most) {
     UsageChunkFilter filter;
     Collector collector;
+    Beside beside;
     while (!stream.empty()) {
         const std::vector<char> piece(
             stream.begin(), stream.begin() + static_cast<long>(std::min(most, stream.size())));
         filter.feed({piece.data(), piece.size()}, collector);
+        beside.feed({piece.data(), piece.size()});
         stream.remove_prefix(piece.size());
     }
     filter.finish(collector);
+    EXPECT_EQ(beside.finish(), collector.passed);
     return collector.passed;
 }
 
@@ -299,6 +333,45 @@ TEST(UsageChunk, ANullUsageIsLeftOutOfEventsThatAreAlike) {
                                event("c", "") + event("d", "") + event("e", ",\"usage\":null");
     EXPECT_EQ(filtered(stream),
               event("a", "") + event("b", "") + event("c", "") + event("d", "") + event("e", ""));
+}
+
+TEST(UsageChunk, LooksAtNoEventThatAReaderHasFoundToBeLikeAnother) {
+    const auto event = [](const std::string& text, const std::string& usage) {
+        return "data: {\"choices\":[{\"delta\":{\"content\":\"" + text + "\"}}]" + usage + "}\n\n";
+    };
+    for (const std::string usage : {",\"usage\":null", ""}) {
+        std::string many;
+        std::string expected;
+        for (int i = 0; i < 100; ++i) {
+            many += event(std::to_string(i), usage);
+            expected += event(std::to_string(i), "");
+        }
+        const std::string pieces[] = {kDone, event("a", usage), many, event("b", usage), kUsage,
+                                      many};
+        Beside beside;
+        for (const std::string& piece : pieces) {
+            beside.feed(piece);
+        }
+        // Of a long piece, as many events as there is room for their cuts.
+        EXPECT_GE(beside.noted(), 2 * EventCuts::kMax * event("0", usage).size());
+        EXPECT_EQ(beside.finish(), kDone + event("a", "") + expected + event("b", "") + expected);
+    }
+}
+
+TEST(UsageChunk, AReaderThatKeepsAnotherEventSavesNoLook) {
+    // The reader counts the text of both, and the filter knows the first alone.
+    const auto event = [](const std::string& member, const std::string& usage) {
+        return "data: {\"choices\":[],\"usage\":" + usage + ",\"response\":\"" + member + "\"}\n\n";
+    };
+    Beside beside;
+    std::string expected;
+    for (int i = 0; i < 5; ++i) {
+        beside.feed(event("a", "{}") + event("b", "{}"));
+        expected += "data: {\"choices\":[],\"response\":\"a\"}\n\n";
+        expected += "data: {\"choices\":[],\"response\":\"b\"}\n\n";
+    }
+    EXPECT_EQ(beside.noted(), 0U);
+    EXPECT_EQ(beside.finish(), expected);
 }
 
 TEST(UsageChunk, EachEventIsSeenWithoutItsUsageHoweverTheStreamIsCut) {
