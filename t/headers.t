@@ -21,6 +21,7 @@ my $nginx = AiLimit::Nginx->start(files => {'429.txt' => 'slow down', '503.txt' 
     ai_limit_policy wide  key=\$http_x_key rate=100r/d algorithm=sliding_window;
     ai_limit_policy early key=\$http_x_key rate=1r/h burst=50 phase=preaccess;
     ai_limit_policy soon  key=\$http_x_key rate=2r/m burst=1;
+    ai_limit_policy slide key=\$http_x_key rate=3r/m algorithm=sliding_window;
     ai_limit_policy large key=\$http_x_key rate=10r/d cost=11;
     ai_limit_policy slot  key=\$http_x_key concurrency=1;
     ai_limit_policy try   key=\$http_x_key rate=1r/h dry_run;
@@ -35,6 +36,7 @@ my $nginx = AiLimit::Nginx->start(files => {'429.txt' => 'slow down', '503.txt' 
         location /default    { empty_gif; }
         location /several    { ai_limit wide user early; ai_limit_headers x-ratelimit ietf openai; empty_gif; }
         location /soon       { ai_limit soon; empty_gif; }
+        location /slide      { ai_limit slide; empty_gif; }
         location /large      { ai_limit large; empty_gif; }
         location /slot       { ai_limit slot; ai_limit_headers x-ratelimit ietf openai; proxy_pass http://127.0.0.1:@{[$model->port]}/v1/models; }
         location /try        { ai_limit try; ai_limit_headers x-ratelimit ietf openai anthropic; empty_gif; }
@@ -157,6 +159,11 @@ subtest 'how long to wait' => sub {
     cmp_ok $soon->{'retry-after-ms'}, '>', 1000 * $soon->{'retry-after'} - 1000, 'and milliseconds';
     cmp_ok $soon->{'retry-after-ms'}, '<=', 1000 * $soon->{'retry-after'}, 'that agree';
     ok !exists $soon->{'x-should-retry'}, 'and no word on trying again';
+
+    ask('/slide', $key) for 1 .. 3;
+    my $slides = ask('/slide', $key)->{headers};
+    cmp_ok $slides->{'retry-after'}, '<=', 60, 'a sliding minute is at most a minute';
+    ok !exists $slides->{'x-should-retry'}, 'for which clients wait';
 
     my $never = ask('/large', $key);
     is $never->{status}, 400, 'what never fits is refused';

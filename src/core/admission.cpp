@@ -313,7 +313,7 @@ private:
         Home home = {&geometry_of(limit.algorithm), charge->tag, charge->first, second};
         place(charge).others = find_other_periods(home, limit.variant);
         if (!place(charge).present) {
-            charge_any(limit, &charge->state, most_used(place(charge).others, limit, now_));
+            charge_any(limit, &charge->state, most_used(place(charge).others, limit, now_), now_);
         }
     }
 
@@ -321,7 +321,7 @@ private:
     __attribute__((noinline)) bool weigh_use(Charge* charge) {
         Charge* hold = charge - 1;
         weigh_other(charge);
-        charge_any(*charge->limit, &charge->state, place(hold).taken);
+        charge_any(*charge->limit, &charge->state, place(hold).taken, now_of(*charge, now_));
         Amount taken = used(*charge->limit, charge->state);
         bool passes = fits(*charge->limit, taken, least_left(*charge));
         charge->verdict = passes ? Verdict::kPassed : Verdict::kRefused;
@@ -406,7 +406,7 @@ private:
         for (Charge* charge = charges_; charge != end_; ++charge) {
             if (charge->settled_later && is_weighed(*charge) &&
                 charge->verdict == Verdict::kPassed) {
-                charge_any(*charge->limit, &charge->state, charge->cost);
+                charge_any(*charge->limit, &charge->state, charge->cost, now_of(*charge, now_));
             }
             if (!counts(*charge) || place(charge).missing) {
                 release_flight(charge);
@@ -429,7 +429,7 @@ private:
             }
             place(charge).taken = used(limit, *state);
         } else {
-            ai_limit::charge(limit, state, charge->cost);
+            ai_limit::charge(limit, state, charge->cost, now_of(*charge, now_));
             place(charge).taken += charge->cost;
         }
         state->words[0] |= uint64_t{place(charge).taken >= limit.capacity} << kSpentShift;
@@ -450,7 +450,8 @@ private:
     /** What the ledger has not told, which may have ended with its window, is used as well. */
     void take_over_beside_ledger(Charge* charge) {
         Charge* opened = ledger_of(charge);
-        charge_used(*charge->limit, &charge->state, untold(opened->state.ledger));
+        charge_used(*charge->limit, &charge->state, untold(opened->state.ledger),
+                    now_of(*charge, now_));
         Journal* journal = &opened->access->journal;
         if (place(opened).present && is_over(opened->state.ledger)) {
             store_tag(journal, place(opened).cell, 0);

@@ -21,11 +21,6 @@ void advance_token_bucket(const Limit& limit, State* state, Millis now) {
     state->head.refused = head.refused;
 }
 
-/** What a sliding window counts its parts by. */
-Millis clock_of(const Limit& limit, Now now) {
-    return limit.by_wall ? now.wall : now.monotonic;
-}
-
 /** In which the whole capacity comes back. */
 Millis window_of(const Limit& limit, const State& state) {
     switch (limit.algorithm) {
@@ -63,22 +58,22 @@ void advance(const Limit& limit, State* state, Now now) {
     }
 }
 
-void charge_any(const Limit& limit, State* state, Amount amount) {
+void charge_any(const Limit& limit, State* state, Amount amount, Now now) {
     if (is_wide(limit.algorithm)) {
-        sliding_window::add_any(&state->sliding_window, amount);
+        sliding_window::add_any(&state->sliding_window, amount, clock_of(limit, now));
         return;
     }
     Amount sum = state->token_bucket.used + amount;
     state->token_bucket.used = sum < kMaxAmount ? sum : kMaxAmount;
 }
 
-void charge_used(const Limit& limit, State* state, Amount amount) {
+void charge_used(const Limit& limit, State* state, Amount amount, Now now) {
     Amount most = limit.capacity * (1 + kMaxDebt);
     // A limit of nothing may have come while the request was under way.
     most = most == 0 || most > kMaxAmount ? kMaxAmount : most;
     Amount before = used(limit, *state);
     Amount room = before < most ? most - before : 0;
-    charge_any(limit, state, amount < room ? amount : room);
+    charge_any(limit, state, amount < room ? amount : room, now);
 }
 
 Millis until_back_other(const Limit& limit, const State& state, Amount amount, Now now) {

@@ -33,10 +33,15 @@ inline bool fits(const Limit& limit, Amount used, Amount cost) {
     return cost <= limit.capacity && used <= limit.capacity - cost;
 }
 
-/** Takes `cost`, which fits. */
-inline void charge(const Limit& limit, State* state, Amount cost) {
+/** The clock by which a sliding window counts. */
+inline Millis clock_of(const Limit& limit, Now now) {
+    return limit.by_wall ? now.wall : now.monotonic;
+}
+
+/** Takes `cost`, which fits, from a state that was advanced to `now`. */
+inline void charge(const Limit& limit, State* state, Amount cost, Now now) {
     if (is_wide(limit.algorithm)) {
-        sliding_window::add(&state->sliding_window, cost);
+        sliding_window::add(&state->sliding_window, cost, clock_of(limit, now));
     } else {
         state->words[0] += cost << kUsedShift;
     }
@@ -44,14 +49,14 @@ inline void charge(const Limit& limit, State* state, Amount cost) {
 
 /** Takes `amount`, whether it fits or not: at most kMaxAmount is used in the end, or 2^32 - 1 of a
  * sliding window in each of its parts. */
-void charge_any(const Limit& limit, State* state, Amount amount);
+void charge_any(const Limit& limit, State* state, Amount amount, Now now);
 
 /** A debt, what is used above the limit, is at most so many limits. */
 constexpr Amount kMaxDebt = 100;
 
 /** Takes what a request has truly used: like charge_any(), but the debt is at most kMaxDebt times
  * the limit, so that one absurd count does not block a key for years. */
-void charge_used(const Limit& limit, State* state, Amount amount);
+void charge_used(const Limit& limit, State* state, Amount amount, Now now);
 
 /** until_back() of the windows and of requests in flight. */
 Millis until_back_other(const Limit& limit, const State& state, Amount amount, Now now);

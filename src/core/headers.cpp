@@ -7,7 +7,7 @@ namespace ai_limit {
 
 namespace {
 
-/** From here on clients do not wait but come back at once, unless they are told to stay away. */
+/** Clients that are told a longer wait come back at once, unless they are told to stay away. */
 constexpr Millis kLongWait = 60'000;
 
 /** Digits of an Amount and of kMaxSeconds. */
@@ -271,7 +271,7 @@ bool write_wait(Millis wait, HeaderSink& sink) {
     if (wait == kNever) {
         return put(sink, kShouldRetry, "false");
     }
-    constexpr size_t kSize = kSecondsSize + 5;  // below kLongWait milliseconds have five digits
+    constexpr size_t kSize = kSecondsSize + 5;  // up to kLongWait milliseconds have five digits
     char* space = sink.space(kSize);
     if (space == nullptr) {
         return false;
@@ -281,7 +281,7 @@ bool write_wait(Millis wait, HeaderSink& sink) {
     if (!put(sink, kRetryAfter, out.take())) {
         return false;
     }
-    if (wait >= kLongWait) {
+    if (wait > kLongWait) {
         return put(sink, kShouldRetry, "false");
     }
     out.number(static_cast<uint64_t>(wait));

@@ -95,7 +95,7 @@ bool read_for_limit(const KeyQuestion& question, const Limit& limit, Now now, St
     advance(limit, state, now);
     Amount own = used(limit, *state);
     Amount most = most_used(others, limit, now);
-    charge_any(limit, state, most > own ? most - own : 0);
+    charge_any(limit, state, most > own ? most - own : 0, now);
     journal->finish();
     return present || others.count != 0;
 }
@@ -113,7 +113,7 @@ KeyAnswer describe_key(const Limit& limit, State state, Amount held, Now now) {
     answer.state = state;
     answer.used = used(limit, state);
     answer.held = held;
-    charge_any(limit, &state, held);
+    charge_any(limit, &state, held, now);
     answer.said = describe(limit, state, 1, false, now);
     return answer;
 }

@@ -243,16 +243,16 @@ void acknowledge(const LedgerEntry& entry, const Telling& telling, const State& 
     }
     Amount later = untold(*ledger);
     Amount taken = used(entry.limit, theirs) + held;
-    Millis shared = shared_now(entry.access->journal.zone(), now).monotonic;
-    taken += asked_of_redis(*ledger, shared);
+    Now here = shared_now(entry.access->journal.zone(), now);
+    taken += asked_of_redis(*ledger, here.monotonic);
     set_share(entry.access->journal.zone(), remaining_of(entry.limit, taken), ledger);
     ledger->is_urgent = 0;
     locked.store_ledger();
     bool refused = locked.used()->head.refused;
     *locked.used() = theirs;
     locked.used()->head.refused = refused;
-    charge_used(entry.limit, locked.used(), later);
-    locked.store_used(shared_now(entry.access->journal.zone(), now));
+    charge_used(entry.limit, locked.used(), later, here);
+    locked.store_used(here);
 }
 
 void note_nodes(const Zone& zone, uint32_t nodes, Millis now) {

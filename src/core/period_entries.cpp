@@ -101,7 +101,7 @@ void count_in(const OtherPeriods& others, Journal* journal, const Limit& limit, 
         State state{};
         load_state(others.cells[i], geometry, &state);
         if (keep(journal->zone(), limit, &state, now)) {
-            charge_any(limit, &state, amount);
+            charge_any(limit, &state, amount, now);
             store_state(journal, others.cells[i], geometry, state);
         } else {
             store_tag(journal, others.cells[i], 0);

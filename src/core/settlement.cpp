@@ -41,9 +41,9 @@ Amount charge_tokens(Journal* journal, const Settlement& settlement, const Home&
     }
     advance(limit, &state, now);
     if (!present) {
-        charge_any(limit, &state, most_used(others, limit, now));
+        charge_any(limit, &state, most_used(others, limit, now), now);
     }
-    charge_used(limit, &state, settlement.tokens);
+    charge_used(limit, &state, settlement.tokens, now);
     Amount taken = used(limit, state);
     state.head.policy = settlement.policy & 0xff;
     state.head.spent = taken >= limit.capacity;

@@ -6,18 +6,52 @@ namespace {
 
 constexpr uint32_t kSlots = kSubWindows + 1;
 
-Millis length_of_sub_window(uint32_t period_seconds) {
-    return Millis{period_seconds} * 1000 / kSubWindows;
+constexpr Millis length_of_sub_window(uint32_t period_seconds) {
+    return Millis{period_seconds} * (1000 / kSubWindows);
+}
+static_assert(1000 % kSubWindows == 0);
+
+Millis last_charge(const SlidingWindowState& state) {
+    return static_cast<Millis>(state.last_charge);
 }
 
-/** Moves the newest sub-window to number `newest`, which is later, and empties those that come in.
- */
-void move_to(SlidingWindowState* state, uint64_t newest) {
-    uint64_t steps = newest - state->newest;
-    for (uint64_t i = 1; i <= steps && i <= kSlots; ++i) {
-        state->used[(state->newest + i) % kSlots] = 0;
+/** The number of the sub-window of a time, which is not negative; number n lies in used[n % 9]. */
+uint64_t number_at(Millis time, Millis length) {
+    return static_cast<uint64_t>(time) / static_cast<uint64_t>(length);
+}
+
+void empty(SlidingWindowState* state) {
+    for (uint32_t& slot : state->used) {
+        slot = 0;
     }
-    state->newest = newest;
+}
+
+/** Empties the slots of all sub-windows that have left, and of those that have come in. */
+void age(SlidingWindowState* state, Millis now) {
+    Millis gone = now - last_charge(*state);
+    Millis length = length_of_sub_window(state->period_seconds);
+    if (gone >= length * kSubWindows) {
+        empty(state);
+    } else if (gone > 0) {
+        uint64_t number = number_at(last_charge(*state), length);
+        // From the beginning of that sub-window until now.
+        Millis into = last_charge(*state) - static_cast<Millis>(number) * length + gone;
+        for (; into >= length; into -= length) {
+            state->used[++number % kSlots] = 0;
+        }
+    }
+}
+
+void add_to_slot(uint32_t* slot, Amount amount) {
+    Amount sum = *slot + amount;
+    *slot = sum < UINT32_MAX ? static_cast<uint32_t>(sum) : UINT32_MAX;
+}
+
+/** The slot of a charge at this moment. A clock that has stepped back adds to the newest. */
+uint32_t* slot_for_charge(SlidingWindowState* state, Millis now) {
+    Millis at = now > last_charge(*state) ? now : last_charge(*state);
+    state->last_charge = static_cast<uint64_t>(at);
+    return &state->used[number_at(at, length_of_sub_window(state->period_seconds)) % kSlots];
 }
 
 /**
@@ -28,22 +62,20 @@ void change_period(SlidingWindowState* state, uint32_t period_seconds, Millis no
     SlidingWindowState old = *state;
     Millis old_length = length_of_sub_window(old.period_seconds);
     Millis length = length_of_sub_window(period_seconds);
-    uint64_t newest = static_cast<uint64_t>(now / length);
+    uint64_t old_newest = old_length != 0 ? number_at(last_charge(old), old_length) : 0;
+    uint64_t present = number_at(now, length);
     state->period_seconds = period_seconds;
-    state->newest = newest;
-    for (uint32_t& slot : state->used) {
-        slot = 0;
-    }
-    for (uint64_t back = 0; back < kSlots && back <= old.newest; ++back) {
-        uint64_t number = old.newest - back;
+    state->last_charge = static_cast<uint64_t>(last_charge(old) < now ? last_charge(old) : now);
+    empty(state);
+    for (uint64_t back = 0; back < kSlots && back <= old_newest; ++back) {
+        uint64_t number = old_newest - back;
         Millis end = static_cast<Millis>(number + 1) * old_length - 1;
-        uint64_t moved = static_cast<uint64_t>((end < now ? end : now) / length);
+        end = end < last_charge(*state) ? end : last_charge(*state);
         uint32_t count = old.used[number % kSlots];
-        if (count == 0 || moved + kSubWindows < newest) {
+        if (count == 0 || number_at(end, length) + kSubWindows < present) {
             continue;
         }
-        uint32_t* slot = &state->used[moved % kSlots];
-        *slot = count > UINT32_MAX - *slot ? UINT32_MAX : *slot + count;
+        add_to_slot(&state->used[number_at(end, length) % kSlots], count);
     }
 }
 
@@ -53,12 +85,8 @@ void advance(const Limit& limit, SlidingWindowState* state, Millis now) {
     uint32_t period_seconds = static_cast<uint32_t>(limit.period_length / 1000);
     if (state->period_seconds != period_seconds) {
         change_period(state, period_seconds, now);
-        return;
     }
-    uint64_t present = static_cast<uint64_t>(now / length_of_sub_window(period_seconds));
-    if (present > state->newest) {
-        move_to(state, present);
-    }
+    age(state, now);
 }
 
 Amount used(const SlidingWindowState& state) {
@@ -69,14 +97,17 @@ Amount used(const SlidingWindowState& state) {
     return sum;
 }
 
-void add(SlidingWindowState* state, Amount cost) {
-    state->used[state->newest % kSlots] += static_cast<uint32_t>(cost);
+void add(SlidingWindowState* state, Amount cost, Millis now) {
+    if (cost != 0) {
+        *slot_for_charge(state, now) += static_cast<uint32_t>(cost);
+    }
 }
 
-void add_any(SlidingWindowState* state, Amount cost) {
-    uint32_t* newest = &state->used[state->newest % kSlots];
-    Amount sum = *newest + cost;
-    *newest = sum < UINT32_MAX ? static_cast<uint32_t>(sum) : UINT32_MAX;
+void add_any(SlidingWindowState* state, Amount cost, Millis now) {
+    age(state, now);
+    if (cost != 0) {
+        add_to_slot(slot_for_charge(state, now), cost);
+    }
 }
 
 void move_clock(SlidingWindowState* state, Millis from, Millis to) {
@@ -85,40 +116,41 @@ void move_clock(SlidingWindowState* state, Millis from, Millis to) {
         return;
     }
     // Sub-windows of the other clock begin elsewhere: each becomes the later of those that it is
-    // parts of. A clock that has just begun has none before its zero, which then counts for them.
+    // parts of, but none a later one than that of the last charge. A clock that has just begun has
+    // none before its zero, which then counts for them.
     Millis apart = to - from;
     Millis steps = apart / length + (apart % length > 0 ? 1 : 0);
     SlidingWindowState old = *state;
-    Millis newest = static_cast<Millis>(old.newest) + steps;
-    state->newest = newest > 0 ? static_cast<uint64_t>(newest) : 0;
-    for (uint32_t& slot : state->used) {
-        slot = 0;
-    }
-    for (uint64_t back = 0; back < kSlots && back <= old.newest; ++back) {
-        Millis number = newest - static_cast<Millis>(back);
-        uint32_t* slot = &state->used[number > 0 ? static_cast<uint64_t>(number) % kSlots : 0];
-        Amount sum = Amount{*slot} + old.used[(old.newest - back) % kSlots];
-        *slot = sum < UINT32_MAX ? static_cast<uint32_t>(sum) : UINT32_MAX;
+    Millis moved = last_charge(old) + apart;
+    state->last_charge = static_cast<uint64_t>(moved > 0 ? moved : 0);
+    empty(state);
+    Millis newest = static_cast<Millis>(number_at(last_charge(*state), length));
+    uint64_t old_newest = number_at(last_charge(old), length);
+    for (uint64_t back = 0; back < kSlots && back <= old_newest; ++back) {
+        Millis number = static_cast<Millis>(old_newest - back) + steps;
+        number = number < 0 ? 0 : number < newest ? number : newest;
+        add_to_slot(&state->used[static_cast<uint64_t>(number) % kSlots],
+                    old.used[(old_newest - back) % kSlots]);
     }
 }
 
 Millis until_back(const SlidingWindowState& state, Amount amount, Millis now) {
-    if (amount == 0) {
+    Millis length = length_of_sub_window(state.period_seconds);
+    if (amount == 0 || length == 0) {
         return 0;
     }
-    Millis length = length_of_sub_window(state.period_seconds);
+    Millis period = length * kSubWindows;
+    Millis wait = last_charge(state) + period - now;
+    uint64_t newest = number_at(last_charge(state), length);
     Amount sum = 0;
-    for (uint64_t back = kSlots; back-- > 0;) {
-        uint64_t number = state.newest - back;
-        if (back > state.newest) {
-            continue;
-        }
-        sum += state.used[number % kSlots];
+    for (uint64_t back = newest < kSubWindows ? newest : kSubWindows; back > 0; --back) {
+        sum += state.used[(newest - back) % kSlots];
         if (sum >= amount) {
-            return static_cast<Millis>(number + kSlots) * length - now;
+            wait = static_cast<Millis>(newest - back + kSlots) * length - now;
+            break;
         }
     }
-    return 0;
+    return wait < period ? wait : period;
 }
 
 }  // namespace ai_limit::sliding_window

@@ -6,8 +6,9 @@
 namespace ai_limit::sliding_window {
 
 // In any interval of the period's length at most the quota passes. The period is cut into eight
-// sub-windows, each of which counts whole until all of it is a period ago: what was used comes back
-// between one period and nine eighths of one later.
+// sub-windows, each of which counts whole. The newest comes back a period after its last charge,
+// the others a period after their end, which has gone by: so nobody waits for more than a period.
+// What was charged at the beginning of a sub-window comes back up to an eighth of a period late.
 
 /** Brings the state to `now`: sub-windows that have left count no more. */
 void advance(const Limit& limit, SlidingWindowState* state, Millis now);
@@ -15,11 +16,13 @@ void advance(const Limit& limit, SlidingWindowState* state, Millis now);
 /** What counts after an advance. */
 Amount used(const SlidingWindowState& state);
 
-/** Counts `cost` in the newest sub-window; used + cost must fit the limit. */
-void add(SlidingWindowState* state, Amount cost);
+/** Charges `cost` to the sub-window of `now`, to which the state was advanced; used + cost must fit
+ * the limit. */
+void add(SlidingWindowState* state, Amount cost, Millis now);
 
-/** The same for a cost that need not fit; the newest sub-window's count stops at 2^32 - 1. */
-void add_any(SlidingWindowState* state, Amount cost);
+/** The same for a cost that need not fit, and a state that was advanced to an earlier moment; the
+ * sub-window's count stops at 2^32 - 1. */
+void add_any(SlidingWindowState* state, Amount cost, Millis now);
 
 /**
  * Counts by another clock, which shows `to` where this one, to which the state was advanced, shows
@@ -27,7 +30,11 @@ void add_any(SlidingWindowState* state, Amount cost);
  */
 void move_clock(SlidingWindowState* state, Millis from, Millis to);
 
-/** Milliseconds from `now` until at least `amount` of what is used have come back. */
+/**
+ * Milliseconds from `now` until at least `amount` of what is used have come back, at most the
+ * period. Where `now` is earlier than the last charge, which another process has made by its own
+ * reading of the clock, they count from that charge.
+ */
 Millis until_back(const SlidingWindowState& state, Amount amount, Millis now);
 
 }  // namespace ai_limit::sliding_window

@@ -37,11 +37,12 @@ struct ConcurrencyState {
 constexpr uint32_t kSubWindows = 8;
 
 /**
- * Counts of the newest sub-window, number `newest` (since the clock's zero), and of the eight
- * before it; number n lies in used[n % 9]. A sub-window is `period_seconds` / 8 long.
+ * Counts of the sub-window of the last charge, in milliseconds of the clock, and of the eight
+ * before it; sub-window number n since the clock's zero lies in used[n % 9]. It is `period_seconds`
+ * / 8 long.
  */
 struct SlidingWindowState {
-    uint64_t policy : 8, spent : 1, refused : 1, newest : 54;
+    uint64_t policy : 8, spent : 1, refused : 1, last_charge : 54;
     uint32_t period_seconds;
     uint32_t used[kSubWindows + 1];
 };

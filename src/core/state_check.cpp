@@ -128,9 +128,8 @@ bool check_held(const KnownPolicies& policies, StateParts* in) {
 }
 
 bool is_sound(const SlidingWindowState& state) {
-    constexpr uint64_t kPartsPerSecond = 1000 / kSubWindows;
     return state.period_seconds != 0 && state.period_seconds <= kMaxPeriod / 1000 &&
-           state.newest <= kMaxTime / (state.period_seconds * kPartsPerSecond);
+           state.last_charge <= kMaxTime;
 }
 
 bool is_sound(Algorithm algorithm, const State& state) {

@@ -365,11 +365,12 @@ ngx_int_t ask(ngx_http_request_t* r, SharedDecision* decision) {
                                                                    : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
-void describe_as_said(const SharedCharge& shared) {
+void describe_as_said(const SharedCharge& shared, Now here) {
     Charge* charge = shared.charge;
     charge->state = shared.state;
     if (charge->settled_later) {
-        charge_any(*charge->limit, &charge->state, shared.held);
+        charge_any(*charge->limit, &charge->state, shared.held,
+                   shared_now(charge->access->journal.zone(), here));
     }
 }
 
@@ -474,7 +475,7 @@ bool take_answer(SharedDecision* decision, Evaluation* one, bool passes) {
         remember(*decision, one->now);
     }
     for (size_t i = 0; i < decision->count; ++i) {
-        describe_as_said(decision->charges[i]);
+        describe_as_said(decision->charges[i], one->now);
     }
     return passes;
 }

@@ -30,7 +30,8 @@ end
 -- An algorithm: the number and the size of its state, where the fields begin that are told;
 -- fresh(): the state of a key that was never seen; advance(): what time gives back;
 -- used(); add(state, amount, capacity) uses an amount, or gives it back where it is negative;
--- until_back(): a time, not too short, in which all is back.
+-- until_back(): a time, not too short, in which all is back;
+-- take_over(): makes its state of one with the former number.
 
 local function token_bucket()
     -- a * b + c divided by d: quotient and remainder. c < d <= 2^36; from 2^53 on the quotient is
@@ -109,16 +110,16 @@ local function sliding_window()
 
     -- Under another length each sub-window counts as if all of it had been used at its end.
     local function change_length(state, length)
-        local counts, old_length, old_newest = {unpack(state, 5, 13)}, state[3], state[4]
-        local newest = floor(now / length)
+        local counts, old_length, last = {unpack(state, 5, 13)}, max(state[3], 1), min(state[4], now)
+        local old_newest, present = floor(state[4] / old_length), floor(now / length)
         for slot = 5, 13 do
             state[slot] = 0
         end
-        state[3], state[4] = length, newest
+        state[3], state[4] = length, last
         for number = old_newest, max(old_newest - 8, 0), -1 do
             local count = counts[number % 9 + 1]
-            local moved = floor(min((number + 1) * old_length - 1, now) / length)
-            if count > 0 and moved + 8 >= newest then
+            local moved = floor(min((number + 1) * old_length - 1, last) / length)
+            if count > 0 and moved + 8 >= present then
                 local slot = moved % 9 + 5
                 state[slot] = min(state[slot] + count, MOST_IN_SLOT)
             end
@@ -134,34 +135,53 @@ local function sliding_window()
     end
 
     return {
-        number = 2, size = 13, told_from = 4,
+        number = 4, former = 2, size = 13, told_from = 4,
 
         fresh = function(length)
-            return {2, 0, length, floor(now / length), 0, 0, 0, 0, 0, 0, 0, 0, 0}
+            return {4, 0, length, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+        end,
+
+        -- It kept the number of the newest sub-window in place of the last charge: that was at its end
+        -- at the latest, and not later than now, if that is in it.
+        take_over = function(state)
+            local first = state[4] * state[3]
+            local last = max(first + state[3] - 1, 0)
+            if now >= first and now <= last then
+                last = now
+            end
+            state[1], state[4] = 4, min(last, 9007199254740991)
         end,
 
         advance = function(state, _, length)
-            local newest, known = floor(now / length), state[4]
             if state[3] ~= length then
                 change_length(state, length)
-            elseif newest > known then
-                for number = max(known + 1, newest - 8), newest do
+            end
+            local last = state[4]
+            if now - last >= 8 * length then
+                for slot = 5, 13 do
+                    state[slot] = 0
+                end
+            else
+                for number = floor(last / length) + 1, floor(now / length) do
                     state[number % 9 + 5] = 0
                 end
-                state[4] = newest
             end
         end,
 
         used = used,
 
         add = function(state, amount, capacity)
-            local newest = state[4]
             if amount >= 0 then
-                local slot, before = newest % 9 + 5, used(state)
+                local before = used(state)
                 amount = add_within(before, amount, capacity) - before
-                state[slot] = min(state[slot] + amount, MOST_IN_SLOT)
+                if amount > 0 then
+                    state[4] = max(state[4], now)
+                    local slot = floor(state[4] / state[3]) % 9 + 5
+                    state[slot] = min(state[slot] + amount, MOST_IN_SLOT)
+                end
                 return
             end
+            local newest = floor(max(state[4], now) / state[3])
             for number = newest, newest - 8, -1 do
                 local slot = number % 9 + 5
                 local given_back = min(state[slot], -amount)
@@ -171,7 +191,7 @@ local function sliding_window()
         end,
 
         until_back = function(state)
-            return (state[4] + 9) * state[3] - now
+            return state[4] + 8 * state[3] - now
         end,
     }
 end
@@ -255,8 +275,9 @@ end
 -- The state that was packed, nil where it is none of this algorithm's.
 local function read(packed, algorithm)
     local good, state = pcall(cmsgpack.unpack, packed)
-    if not good or type(state) ~= 'table' or state[1] ~= algorithm.number or
-        #state ~= algorithm.size then
+    local number, former = algorithm.number, algorithm.former
+    if not good or type(state) ~= 'table' or #state ~= algorithm.size or
+        state[1] ~= number and state[1] ~= (former or number) then
         return nil
     end
     for i = 2, algorithm.size do
@@ -264,6 +285,9 @@ local function read(packed, algorithm)
         if type(field) ~= 'number' or field < 0 or field > 9007199254740991 or field % 1 ~= 0 then
             return nil
         end
+    end
+    if state[1] ~= number then
+        algorithm.take_over(state)
     end
     return state
 end

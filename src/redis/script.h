@@ -38,15 +38,16 @@
 //   seed      "" or a packed state, for the case that Redis has none
 //   verdict   1 where the charge fits by itself, else 0
 //   fields    after the decision, advanced to now, b: used, at, remainder, refill_millis
-//             s: newest, u0 .. u8   f: used, start, end   c: count
+//             s: last, u0 .. u8   f: used, start, end   c: count
 //
 // Times are in milliseconds since the epoch by Redis's clock, all numbers integers.
 //
 // A state is MessagePack: [1, held, used, at, remainder, refill_millis] of a token_bucket,
-// [2, held, length, newest, u0 .. u8] of a sliding_window, [3, held, used, start, end] of a
-// fixed_window; there is none where nothing is used or held. Flights are a sorted set: members by
-// the ends of their leases. What nodes have told is a hash: by node, the life of its ledger and
-// what that has counted. All of them expire when they say nothing any more.
+// [4, held, length, last, u0 .. u8] of a sliding_window whose last charge was at that time,
+// [3, held, used, start, end] of a fixed_window; there is none where nothing is used or held.
+// Flights are a sorted set: members by the ends of their leases. What nodes have told is a hash: by
+// node, the life of its ledger and what that has counted. All of them expire when they say nothing
+// any more.
 
 #include <string_view>
 

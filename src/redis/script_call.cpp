@@ -145,8 +145,8 @@ void add_seed(const Limit& limit, const State& state, const Zone& zone, MessageP
                     &packed);
     } else if (limit.algorithm == Algorithm::kSlidingWindow) {
         packed.array(4 + kSubWindows + 1);
-        add_numbers({2, 0, static_cast<uint64_t>(limit.period_length / kSubWindows),
-                     state.sliding_window.newest},
+        add_numbers({4, 0, static_cast<uint64_t>(limit.period_length / kSubWindows),
+                     state.sliding_window.last_charge},
                     &packed);
         for (uint32_t count : state.sliding_window.used) {
             packed.number(count);
@@ -243,7 +243,7 @@ void read_token_bucket(const Counted& counted, PackedNumbers* numbers, State* st
 
 void read_sliding_window(const Limit& limit, PackedNumbers* numbers, SlidingWindowState* state) {
     state->period_seconds = static_cast<uint32_t>(limit.period_length / 1000);
-    state->newest = numbers->next(kAnyTime);
+    state->last_charge = numbers->next(kAnyTime);
     for (uint32_t& count : state->used) {
         count = static_cast<uint32_t>(numbers->next(kMostInPart));
     }

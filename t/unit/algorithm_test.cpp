@@ -47,7 +47,7 @@ Description ask(const Limit& limit, State* state, Amount cost, Now now) {
     advance(limit, state, now);
     const bool refused = !fits(limit, used(limit, *state), cost);
     if (!refused) {
-        charge(limit, state, cost);
+        charge(limit, state, cost, now);
     }
     return describe(limit, *state, cost, refused, now);
 }
@@ -86,18 +86,18 @@ TEST(Describe, ASlidingWindow) {
     const Limit limit = sliding("5r/8m");
     State state{};
     EXPECT_EQ(shown(ask(limit, &state, 2, kNow)),
-              "limit=5 remaining=3 requested=2 window=480000 reset=540000 next=540000");
+              "limit=5 remaining=3 requested=2 window=480000 reset=480000 next=480000");
     EXPECT_EQ(shown(ask(limit, &state, 3, later(90'000))),
-              "limit=5 remaining=0 requested=3 window=480000 reset=510000 next=450000");
+              "limit=5 remaining=0 requested=3 window=480000 reset=480000 next=450000");
     EXPECT_EQ(shown(ask(limit, &state, 2, later(100'000))),
-              "limit=5 remaining=0 requested=2 window=480000 reset=500000 next=440000 refused, "
+              "limit=5 remaining=0 requested=2 window=480000 reset=470000 next=440000 refused, "
               "wait=440000");
     EXPECT_EQ(shown(ask(limit, &state, 3, later(100'000))),
-              "limit=5 remaining=0 requested=3 window=480000 reset=500000 next=440000 refused, "
-              "wait=500000");
+              "limit=5 remaining=0 requested=3 window=480000 reset=470000 next=440000 refused, "
+              "wait=470000");
     EXPECT_EQ(
         shown(ask(limit, &state, 3, later(540'000))),
-        "limit=5 remaining=2 requested=3 window=480000 reset=60000 next=60000 refused, wait=60000");
+        "limit=5 remaining=2 requested=3 window=480000 reset=30000 next=30000 refused, wait=30000");
 }
 
 TEST(Describe, AFixedWindow) {

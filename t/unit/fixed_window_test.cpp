@@ -122,7 +122,7 @@ public:
         if (!fits(limit_, used(limit_, state), cost)) {
             return false;
         }
-        charge(limit_, &state, cost);
+        charge(limit_, &state, cost, {0, wall});
         state_ = state;
         return true;
     }

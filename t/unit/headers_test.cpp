@@ -333,7 +333,7 @@ TEST(Headers, ARefusalShowsThePolicyAndTheWait) {
                      "Retry-After: 2", "retry-after-ms: 1234", "Cache-Control: no-store"}));
 }
 
-TEST(Headers, AWaitUnderAMinuteIsToldInSecondsAndMilliseconds) {
+TEST(Headers, AWaitOfUpToAMinuteIsToldInSecondsAndMilliseconds) {
     for (const HeaderStyles style : {kXRateLimit, kIetf, kOpenAi, kAnthropic, kAll}) {
         EXPECT_EQ(refusal(style, 1),
                   (Lines{"Retry-After: 1", "retry-after-ms: 1", "Cache-Control: no-store"}));
@@ -343,12 +343,12 @@ TEST(Headers, AWaitUnderAMinuteIsToldInSecondsAndMilliseconds) {
                   (Lines{"Retry-After: 1", "retry-after-ms: 1000", "Cache-Control: no-store"}));
         EXPECT_EQ(refusal(style, 59'999),
                   (Lines{"Retry-After: 60", "retry-after-ms: 59999", "Cache-Control: no-store"}));
+        EXPECT_EQ(refusal(style, 60'000),
+                  (Lines{"Retry-After: 60", "retry-after-ms: 60000", "Cache-Control: no-store"}));
     }
 }
 
-TEST(Headers, AWaitOfAMinuteOrMoreIsTrueAndAsksNotToRetry) {
-    EXPECT_EQ(refusal(kOpenAi, 60'000),
-              (Lines{"Retry-After: 60", "x-should-retry: false", "Cache-Control: no-store"}));
+TEST(Headers, AWaitOfMoreThanAMinuteIsTrueAndAsksNotToRetry) {
     EXPECT_EQ(refusal(kOpenAi, 60'001),
               (Lines{"Retry-After: 61", "x-should-retry: false", "Cache-Control: no-store"}));
     EXPECT_EQ(refusal(kOpenAi, kNever - 1),
@@ -431,7 +431,7 @@ TEST(Headers, StylesAreFoundByTheirNames) {
 TEST(Headers, EveryHeaderThatIsWrittenIsOneToReplace) {
     const Description all[] = {user(), tokens(), slots()};
     for (const HeaderStyles style : {kXRateLimit, kIetf, kOpenAi, kAnthropic}) {
-        for (const Millis wait : {Millis{1}, Millis{60'000}, kNever}) {
+        for (const Millis wait : {Millis{1}, Millis{60'001}, kNever}) {
             Response response;
             ASSERT_TRUE(write_headers(style, all, 3, refusing(wait), true, kNow, response));
             for (const std::string& line : response.lines()) {

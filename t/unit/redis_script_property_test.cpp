@@ -79,7 +79,7 @@ public:
         Weighed weighed;
         weighed.state = at(now);
         weighed.held = present ? held - std::min(held, amount_held) : sum_of_flights();
-        charge_used(limit, &weighed.state, amount);
+        charge_used(limit, &weighed.state, amount, clock(now));
         keep(weighed);
     }
 
@@ -134,7 +134,7 @@ private:
             over = land_all(now);
         }
         weighed->held -= std::min(weighed->held, over);
-        charge_used(limit, &weighed->state, over);
+        charge_used(limit, &weighed->state, over, clock(now));
         weighed->changed = over != 0;
     }
 };
@@ -153,7 +153,7 @@ std::vector<int64_t> told(const Reference& key, const Reference::Weighed& weighe
             break;
         }
         case Algorithm::kSlidingWindow:
-            add(weighed.held, weighed.state.sliding_window.newest);
+            add(weighed.held, weighed.state.sliding_window.last_charge);
             for (const uint32_t count : weighed.state.sliding_window.used) {
                 add(count);
             }
@@ -363,7 +363,7 @@ private:
                 {static_cast<size_t>(key - keys_.data()), charge.member, charge.cost, key->limit});
             weighed->held += charge.cost;
         } else if (charged) {
-            ai_limit::charge(key->limit, &weighed->state, charge.cost);
+            ai_limit::charge(key->limit, &weighed->state, charge.cost, key->clock(now_));
         }
         const bool has_state = key->limit.algorithm != Algorithm::kConcurrency;
         if (has_state && (weighed->changed || (charged && charge.cost != 0))) {
@@ -517,7 +517,7 @@ TEST(RedisScriptProperty, CountsASlidingWindowAnewUnderAnotherPeriod) {
             const Amount cost = 1 + random.below(50);
             Reference::Weighed weighed = key.weigh(cost, false, now);
             if (weighed.fits) {
-                charge(key.limit, &weighed.state, cost);
+                charge(key.limit, &weighed.state, cost, key.clock(now));
                 key.keep(weighed);
             }
             std::vector<int64_t> expected = {weighed.fits ? 1 : 0, now};

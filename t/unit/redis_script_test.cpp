@@ -91,7 +91,7 @@ TEST_F(RedisScript, HasItsSha1) {
 TEST_F(RedisScript, TellsTheStateOfEachAlgorithm) {
     EXPECT_EQ(take({{&kBucket, "b", "", 2}}), (Numbers{1, kNow, 1, 0, 2, kNow, 0, 3'600'000}));
     const int64_t sub_window = kNow / 450'000;
-    Numbers sliding = {1, kNow, 1, 0, sub_window, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    Numbers sliding = {1, kNow, 1, 0, kNow, 0, 0, 0, 0, 0, 0, 0, 0, 0};
     sliding[static_cast<size_t>(5 + sub_window % 9)] = 2;
     EXPECT_EQ(take({{&kSliding, "s", "", 2}}), sliding);
     EXPECT_EQ(take({{&kFixed, "f", "", 2}}),
@@ -342,9 +342,34 @@ TEST_F(RedisScript, AFullBucketHasNoFraction) {
               (Numbers{1, kNow + 2, 1, 50, 1, kNow + 2, 0, 36'000}));
 }
 
+/** Before, a sliding window was kept with the number of its newest sub-window. */
+TEST_F(RedisScript, ReadsASlidingWindowOfAnOlderVersion) {
+    const int64_t number = kNow / 450'000;
+    std::vector<uint64_t> numbers = {2, 0, 450'000, static_cast<uint64_t>(number), 0, 0, 0, 0, 0, 0,
+                                     0, 0, 0};
+    numbers[static_cast<size_t>(4 + number % 9)] = 4;
+    redis.put("k", message_pack(numbers));
+    EXPECT_FALSE(passes({{&kSliding, "k", "", 2}}));
+    redis.set_clock(kNow + kHour);
+    EXPECT_FALSE(passes({{&kSliding, "k", "", 2}}));  // it may have been used until now
+    redis.set_clock(kNow + kHour + 450'000 - 2);
+    EXPECT_FALSE(passes({{&kSliding, "k", "", 2}}));
+    redis.set_clock(kNow + kHour + 450'000 - 1);
+    EXPECT_TRUE(passes({{&kSliding, "k", "", 5}}));
+}
+
+TEST_F(RedisScript, IgnoresASlidingWindowOfNoLength) {
+    for (const uint64_t number : {2, 4}) {
+        redis.put("k", message_pack({number, 0, 0, 5, 9, 9, 9, 9, 9, 9, 9, 9, 9}));
+        EXPECT_TRUE(passes({{&kSliding, "k", "", 5}}));
+        EXPECT_EQ(redis.error(), "");
+        redis.remove_all();
+    }
+}
+
 TEST_F(RedisScript, GivesBackTheNewestOfASlidingWindow) {
     EXPECT_TRUE(passes({{&kSliding, "k", "", 3}}));
-    redis.set_clock(kNow + kHour);
+    redis.set_clock(kNow + kHour / 2);
     EXPECT_TRUE(passes({{&kSliding, "k", "", 2}}));
     run(settle_call({{&kSliding, "k", "", 0, -3}}, wall));
     redis.set_clock(kNow + kHour + kHour / 8 - 1);

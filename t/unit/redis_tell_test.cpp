@@ -61,7 +61,8 @@ public:
         }
         const uint64_t length = static_cast<uint64_t>(limit.period_length / 8);
         const uint64_t newest = static_cast<uint64_t>(then) / length;
-        std::vector<uint64_t> numbers = {2, 0, length, newest, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+        std::vector<uint64_t> numbers = {
+            4, 0, length, static_cast<uint64_t>(then), 0, 0, 0, 0, 0, 0, 0, 0, 0};
         numbers[4 + newest % 9] = used;
         return message_pack(numbers);
     }

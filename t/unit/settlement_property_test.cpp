@@ -61,28 +61,40 @@ private:
     uint64_t refill_millis_ = 1;
 };
 
-/** All charges, each in the eighth of the period that it falls into. */
+/** All charges, each in the eighth of the period that it falls into: the newest count until the
+ * last of them is a period ago, the others until the end of their eighth is. */
 class ExactSlidingWindow : public Use {
 public:
     Amount used(const Limit& limit, Now now) const override {
         Amount sum = 0;
         for (const auto& [number, amount] : charges_) {
-            sum += number + 8 >= newest(limit, now) ? amount : 0;
+            sum += counts(limit, number, now) ? amount : 0;
         }
         return sum;
     }
     void charge(const Limit& limit, Amount amount, Now now) override {
-        newest_ = newest(limit, now);
-        charges_.emplace_back(newest_, amount);
+        if (amount != 0) {
+            for (auto& [number, charged] : charges_) {
+                charged = counts(limit, number, now) ? charged : 0;
+            }
+            last_ = std::max(last_, now.monotonic);
+            charges_.emplace_back(eighth(limit, last_), amount);
+        }
     }
 
 private:
-    Millis newest(const Limit& limit, Now now) const {
-        return std::max(newest_, now.monotonic / (limit.period_length / 8));
+    bool counts(const Limit& limit, Millis number, Now now) const {
+        return number == eighth(limit, last_)
+                   ? now.monotonic < last_ + limit.period_length
+                   : number + 8 >= eighth(limit, std::max(last_, now.monotonic));
+    }
+
+    static Millis eighth(const Limit& limit, Millis time) {
+        return time / (limit.period_length / 8);
     }
 
     std::vector<std::pair<Millis, Amount>> charges_;
-    Millis newest_ = 0;
+    Millis last_ = 0;
 };
 
 /** What was used in the latest hour of the wall clock in which there was a charge. */

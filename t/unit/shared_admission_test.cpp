@@ -165,10 +165,9 @@ TEST(SharedAdmission, SlidingWindowsBeginTheirPartsByTheWallClock) {
     ZonePolicy policy = add_policy(f.zone, "p", limit);
     Charge charge = f.asked(policy, Decider::kAlone, 4);
     ASSERT_TRUE(admit_step_by_step(&charge, 1, kNow));
-    EXPECT_EQ(charge.state.sliding_window.newest,
-              static_cast<uint64_t>(kNow.wall / (kHour / kSubWindows)));
-    EXPECT_EQ(f.used_here(policy, later(kHour)), 4u);
-    EXPECT_EQ(f.used_here(policy, later(kHour * 9 / 8)), 0u);
+    EXPECT_EQ(charge.state.sliding_window.last_charge, static_cast<uint64_t>(kNow.wall));
+    EXPECT_EQ(f.used_here(policy, later(kHour - 1)), 4u);
+    EXPECT_EQ(f.used_here(policy, later(kHour)), 0u);
     // The same policy without Redis counts by another clock, and begins anew.
     EXPECT_NE(add_policy(f.zone, "p", hourly(Algorithm::kSlidingWindow, 10)).number, policy.number);
 }

@@ -46,8 +46,9 @@ public:
         if (!fits(limit_, used(limit_, state), cost)) {
             return false;
         }
-        charge(limit_, &state, cost);
-        state_ = state;
+        charge(limit_, &state, cost, at(now));
+        // A charge of nothing is not written.
+        state_ = cost != 0 ? state : state_;
         return true;
     }
 
@@ -214,25 +215,40 @@ TEST(SlidingWindow, PassesTheQuotaInOnePeriodAndNoMore) {
     EXPECT_TRUE(two.pass(1, 29'000));
 }
 
-TEST(SlidingWindow, WhatIsUsedAtTheBeginningOfASubWindowComesBackAnEighthLate) {
-    Window one(window("1r/8s"));
-    EXPECT_TRUE(one.pass(1, 8000));
-    EXPECT_FALSE(one.pass(1, 8000 + 9000 - 1));
-    EXPECT_TRUE(one.pass(1, 8000 + 9000));
+TEST(SlidingWindow, WhatIsUsedLastComesBackAfterExactlyOnePeriod) {
+    for (const Millis used_at : {8000, 8001, 8500, 8998, 8999}) {
+        Window one(window("1r/8s"));
+        EXPECT_TRUE(one.pass(1, used_at));
+        EXPECT_EQ(one.wait_for(1, used_at), 8000);
+        EXPECT_FALSE(one.pass(1, used_at + 8000 - 1));
+        EXPECT_TRUE(one.pass(1, used_at + 8000));
+    }
 }
 
-TEST(SlidingWindow, WhatIsUsedAtTheEndOfASubWindowComesBackAfterOnePeriod) {
-    Window one(window("1r/8s"));
-    EXPECT_TRUE(one.pass(1, 8999));
-    EXPECT_FALSE(one.pass(1, 8999 + 8000));
-    EXPECT_TRUE(one.pass(1, 8999 + 8001));
+TEST(SlidingWindow, WhatIsUsedBeforeThatComesBackAPeriodAfterTheEndOfItsSubWindow) {
+    Window two(window("2r/8s"));
+    EXPECT_TRUE(two.pass(1, 8000));
+    EXPECT_TRUE(two.pass(1, 9000));
+    EXPECT_EQ(two.wait_for(1, 9000), 8000);
+    EXPECT_FALSE(two.pass(1, 8000 + 9000 - 1));
+    EXPECT_TRUE(two.would_pass(2, 8000 + 9000));
+}
+
+TEST(SlidingWindow, AMinuteIsNeverToldAsMoreThanAMinute) {
+    for (Millis used_at = kDay; used_at < kDay + kMinute; used_at += 7) {
+        Window ten(window("10r/m"));
+        EXPECT_TRUE(ten.pass(3, used_at - kMinute / 2));
+        EXPECT_TRUE(ten.pass(7, used_at));
+        ASSERT_EQ(ten.wait_for(10, used_at), kMinute);
+        ASSERT_LE(ten.wait_for(1, used_at), kMinute);
+    }
 }
 
 TEST(SlidingWindow, ANewKeyFindsItEmptyEvenAtTheClocksZero) {
     Window one(window("1r/8s"));
     EXPECT_TRUE(one.pass(1, 0));
-    EXPECT_FALSE(one.pass(1, 8999));
-    EXPECT_TRUE(one.pass(1, 9000));
+    EXPECT_FALSE(one.pass(1, 7999));
+    EXPECT_TRUE(one.pass(1, 8000));
 }
 
 TEST(SlidingWindow, AClockThatStepsBackKeepsWhatIsUsedUntilItHasCaughtUp) {
@@ -240,9 +256,9 @@ TEST(SlidingWindow, AClockThatStepsBackKeepsWhatIsUsedUntilItHasCaughtUp) {
     EXPECT_TRUE(two.pass(1, kDay));
     EXPECT_TRUE(two.pass(1, kDay - kHour));
     EXPECT_FALSE(two.pass(1, 0));
-    EXPECT_EQ(two.wait_for(1, kDay - 1000), 10'000);
-    EXPECT_FALSE(two.would_pass(1, kDay + 8999));
-    EXPECT_TRUE(two.would_pass(2, kDay + 9000));
+    EXPECT_EQ(two.wait_for(1, kDay - 1000), 8000);  // from the latest charge
+    EXPECT_FALSE(two.would_pass(1, kDay + 7999));
+    EXPECT_TRUE(two.would_pass(2, kDay + 8000));
 }
 
 TEST(SlidingWindow, ARateOfNothingPassesNothing) {
@@ -264,8 +280,8 @@ TEST(SlidingWindow, ALongerPeriodKeepsWhatCountedInTheShorterOne) {
     EXPECT_TRUE(changed.pass(100, 10 * kHour));
     changed.change(window("500r/d"));
     EXPECT_TRUE(changed.pass(400, 10 * kHour + 1));
-    EXPECT_FALSE(changed.would_pass(1, 33 * kHour));
-    EXPECT_TRUE(changed.would_pass(500, 10 * kHour + 27 * kHour + 1));
+    EXPECT_FALSE(changed.would_pass(1, 34 * kHour));
+    EXPECT_TRUE(changed.would_pass(500, 34 * kHour + 1));
 }
 
 TEST(SlidingWindow, AShorterPeriodKeepsWhatWasUsedWithinIt) {
@@ -319,13 +335,14 @@ TEST(SlidingWindowProperty, NeverMoreThanTheQuotaAndBackAfterNineEighths) {
     EXPECT_GT(at_the_edge, 10'000);
 }
 
-TEST(SlidingWindowProperty, CountsEachChargeUntilItsSubWindowIsAPeriodAgo) {
+TEST(SlidingWindowProperty, CountsTheLastAPeriodAndTheOthersUntilTheirSubWindowIsAPeriodAgo) {
     for (uint64_t seed = 0; seed < 3000; ++seed) {
         const Case c = random_case(seed);
         Random random(seed + 2'000'000);
         Window tested(c.limit);
         const Millis sub_window = c.limit.period_length / 8;
-        std::vector<std::pair<Millis, Amount>> leaving;  // when, how much
+        std::vector<std::pair<Millis, Amount>> charges;  // number of the sub-window, how much
+        Millis last = 0;
         Millis now = random_start(&random);
         for (int i = 0; i < 100; ++i) {
             now += random_step(&random, c.limit);
@@ -333,43 +350,55 @@ TEST(SlidingWindowProperty, CountsEachChargeUntilItsSubWindowIsAPeriodAgo) {
                 tested.look(now);
             }
             Amount expected = 0;
-            for (const auto& [when, cost] : leaving) {
-                expected += when > now ? cost : 0;
+            for (auto& [number, cost] : charges) {
+                const bool is_newest = number == last / sub_window;
+                const Millis leaves = is_newest ? last + 8 * sub_window : (number + 9) * sub_window;
+                cost = leaves > now ? cost : 0;  // for good
+                expected += cost;
             }
             ASSERT_EQ(tested.used_at(now), expected) << c << ", request " << i;
             const Amount cost = random_cost(&random, c.limit);
-            if (tested.pass(cost, now)) {
-                leaving.emplace_back((now - now % sub_window) + 9 * sub_window, cost);
+            if (tested.pass(cost, now) && cost != 0) {
+                charges.emplace_back(now / sub_window, cost);
+                last = now;
             }
         }
     }
 }
 
-TEST(SlidingWindowProperty, TheWaitIsExactToTheMillisecond) {
+TEST(SlidingWindowProperty, TheWaitIsExactToTheMillisecondAndAtMostThePeriod) {
     int refusals = 0;
+    int longest = 0;
     for (uint64_t seed = 0; seed < 3000; ++seed) {
         const Case c = random_case(seed);
         Random random(seed + 3'000'000);
         Window tested(c.limit);
         Millis now = random_start(&random);
+        Millis last = 0;
         for (int i = 0; i < 100; ++i) {
             now += random_step(&random, c.limit);
             const Millis asked = now - random.between(0, 50);
             const Amount cost = std::min(random_cost(&random, c.limit), c.limit.capacity);
             if (tested.pass(cost, asked)) {
+                last = cost != 0 ? std::max(last, asked) : last;
                 continue;
             }
             ++refusals;
             const Millis wait = tested.wait_for(cost, asked);
             ASSERT_GT(wait, 0) << c;
+            ASSERT_LE(wait, c.limit.period_length) << c;
+            longest += wait == c.limit.period_length;
+            // A whole period counts from the last charge, which a clock that is ahead has made.
+            const Millis from = wait == c.limit.period_length ? std::max(asked, last) : asked;
             ASSERT_FALSE(tested.would_pass(cost, asked + wait - 1)) << c << ", cost " << cost;
-            ASSERT_TRUE(tested.would_pass(cost, asked + wait)) << c << ", cost " << cost;
+            ASSERT_TRUE(tested.would_pass(cost, from + wait)) << c << ", cost " << cost;
             if (random.one_in(2)) {
-                now = asked + wait;
+                now = from + wait;
             }
         }
     }
     EXPECT_GT(refusals, 20'000);
+    EXPECT_GT(longest, 1000);
 }
 
 TEST(SlidingWindowProperty, ClocksThatDifferOrStepBackNeverLetMoreThrough) {
@@ -395,7 +424,7 @@ TEST(SlidingWindowProperty, ClocksThatDifferOrStepBackNeverLetMoreThrough) {
                 ASSERT_TRUE(passed)
                     << c << ", request " << i << ", cost " << cost << " beside " << most;
             }
-            if (passed) {
+            if (passed && cost != 0) {
                 reference.add(cost, latest);
             }
         }

@@ -45,7 +45,7 @@ public:
         if (!fits(limit_, used(limit_, state), cost)) {
             return false;
         }
-        charge(limit_, &state, cost);
+        charge(limit_, &state, cost, {now, 0});
         state_ = state;
         return true;
     }
