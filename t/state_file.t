@@ -217,6 +217,10 @@ subtest 'mistakes in the configuration' => sub {
     ($code, $said) = AiLimit::Nginx->check(http => 'ai_limit_zone zone=a:1m state=/nowhere/at/all;');
     like $said, qr/ai_limit_zone: no such folder for the file in "state=\/nowhere\/at\/all": make it/, 'no folder';
     isnt $code, 0, 'which nginx -t refuses';
+    for my $folder ('/tmp', '/tmp/') {
+        ($code, $said) = AiLimit::Nginx->check(http => "ai_limit_zone zone=a:1m state=$folder;");
+        like $said, qr/ai_limit_zone: a folder in place of a file in "state=$folder"/, "no file: $folder";
+    }
 };
 
 $nginx->stop;

@@ -73,6 +73,12 @@ char* read_state(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, const MainConf
             return mistake(cf, "another zone has the same file in", word);
         }
     }
+    ngx_file_info_t found;
+    const char* path = reinterpret_cast<const char*>(zone->state_path.data);
+    if (zone->state_path.data[zone->state_path.len - 1] == '/' ||
+        (ngx_file_info(path, &found) == 0 && ngx_is_dir(&found))) {
+        return mistake(cf, "a folder in place of a file in", word);
+    }
     if (!has_folder(zone->state_path)) {
         return mistake(cf, "no such folder for the file in", word,
                        ": make it, so that nginx's workers may write there");
