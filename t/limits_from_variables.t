@@ -59,6 +59,14 @@ my $nginx = AiLimit::Nginx->start(http => sprintf <<'CONF', $model->port);
 CONF
 my $keys = 0;
 
+subtest 'white space around a header changes no plan' => sub {
+    is_deeply [map { get($nginx->port, '/bucket', 'X-Key' => 'spaces', 'X-Plan' => $_)->{status} } 'blocked', "blocked\t", "\tblocked"],
+        [(403) x 3], 'that a map makes of it';
+    is_deeply [map { get($nginx->port, '/periods', 'X-Key' => 'spaces', 'X-Plan' => $_)->{status} } '0r/m', "0r/m\t", "\t0r/m"],
+        [(403) x 3], 'that it is';
+    is_deeply [map { get($nginx->port, '/slots', 'X-Key' => 'spaces', 'X-Slots' => $_)->{status} } '0', "0\t"], [(403) x 2], 'nor slots';
+};
+
 subtest 'plans' => sub {
     for my $path ('/bucket', '/sliding') {
         $keys++;

@@ -324,26 +324,37 @@ bool headers_have_dashes_only(const ngx_http_core_main_conf_t& core) {
     return true;
 }
 
+/**
+ * `set` and `map` may define a variable of that name themselves; then it is read by another
+ * function.
+ */
+void find_headers(const ngx_http_variable_t* variables, const ngx_http_variable_t& plain,
+                  bool dashes_only, Text* text) {
+    if (text->variable == NGX_ERROR) {
+        text->trims_headers = text->value.lengths != nullptr;
+        return;
+    }
+    const ngx_http_variable_t& variable = variables[text->variable];
+    text->reads_header =
+        dashes_only && text->header.text.len != 0 && variable.get_handler == plain.get_handler;
+    text->trims_headers = !text->reads_header && (variable.flags & NGX_HTTP_VAR_CHANGEABLE) != 0;
+}
+
 }  // namespace
 
-// `set` and `map` may define a variable of that name themselves; then it is read by another
-// function.
-void find_headers_in_keys(ngx_cycle_t* cycle, MainConf* conf) {
+void find_headers_in_policies(ngx_cycle_t* cycle, MainConf* conf) {
     ngx_http_core_main_conf_t* core = static_cast<ngx_http_core_main_conf_t*>(
         ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module));
     ngx_http_variable_t* variables = static_cast<ngx_http_variable_t*>(core->variables.elts);
     bool dashes_only = headers_have_dashes_only(*core);
     for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
-        Text* key = &element<PolicyConf>(conf->policies, i)->key;
-        if (key->variable == NGX_ERROR) {
-            key->trims_headers = key->value.lengths != nullptr;
-            continue;
+        PolicyConf* policy = element<PolicyConf>(conf->policies, i);
+        for (Text* text : {&policy->key, policy->variable, policy->cost_variable,
+                           policy->weights_variable, policy->reserve_variable}) {
+            if (text != nullptr) {
+                find_headers(variables, variables[conf->plain_header_variable], dashes_only, text);
+            }
         }
-        const ngx_http_variable_t& variable = variables[key->variable];
-        key->reads_header =
-            dashes_only && key->header.text.len != 0 &&
-            variable.get_handler == variables[conf->plain_header_variable].get_handler;
-        key->trims_headers = !key->reads_header && (variable.flags & NGX_HTTP_VAR_CHANGEABLE) != 0;
     }
 }
 

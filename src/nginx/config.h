@@ -233,9 +233,9 @@ void* ngx_http_ai_limit_create_loc_conf(ngx_conf_t* cf);
 char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child);
 }
 
-/** For a worker that starts: finds out which keys are plain request headers, and which may be made
- * of headers. */
-void find_headers_in_keys(ngx_cycle_t* cycle, MainConf* conf);
+/** For a worker that starts: finds out which texts of policies are plain request headers, and which
+ * may be made of headers. */
+void find_headers_in_policies(ngx_cycle_t* cycle, MainConf* conf);
 
 /** Resolves the names of zones and policies, and asks nginx for the zones. */
 ngx_int_t resolve_names(ngx_conf_t* cf);

@@ -293,7 +293,7 @@ ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle) {
         start_telling(conf->redis, conf->zones);
         start_announcing(conf->redis, conf->policies);
     }
-    find_headers_in_keys(cycle, conf);
+    find_headers_in_policies(cycle, conf);
     for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
         register_in_zone(static_cast<PolicyConf**>(conf->policies.elts)[i]);
     }
