@@ -81,7 +81,7 @@ const char* parse_weight(std::string_view text, uint64_t* weight) {
 const char* parse_part(std::string_view part, TokenWeights* weights) {
     const size_t colon = part.find(':');
     if (colon == part.npos) {
-        return "it is total, input, output, or weights such as input:1,output:4";
+        return "it is total, a kind such as input, or weights such as input:1,output:4";
     }
     const Weight kind = weight_of(part.substr(0, colon));
     if (kind == nullptr) {
@@ -95,10 +95,14 @@ const char* parse_part(std::string_view part, TokenWeights* weights) {
     return parse_weight(part.substr(colon + 1), weight);
 }
 
-/** Reads all weights; those that are not named stay kNotGiven. */
+/** Reads all weights, or the name of one kind; those that are not named stay kNotGiven. */
 const char* parse_parts(std::string_view text, TokenWeights* weights) {
     for (const KindRow& kind : kKinds) {
         weights->*kind.weight = kNotGiven;
+    }
+    if (const Weight alone = weight_of(text)) {
+        weights->*alone = kWholeWeight;
+        return nullptr;
     }
     size_t end = 0;
     do {
@@ -140,9 +144,6 @@ const char* parse_token_weights(std::string_view text, TokenWeights* weights) {
     if (text == "total") {
         *weights = TokenWeights();
         return nullptr;
-    }
-    if (text == "input" || text == "output") {
-        text = text == "input" ? "input:1" : "output:1";
     }
     TokenWeights read;
     if (const char* error = parse_parts(text, &read)) {

@@ -32,8 +32,9 @@ struct TokenWeights {
 };
 
 /**
- * Reads `total` (each token counts one), `input`, `output`, or weights by name, in any order:
- * `input:1,output:4,cached_input:0.1`. At most 9 decimals. A kind that is not named counts nothing,
+ * Reads `total` (each token counts one), or weights by name, in any order:
+ * `input:1,output:4,cached_input:0.1`. At most 9 decimals. Or the name of one
+ * kind, such as `input`, which has the weight 1 then. A kind that is not named counts nothing,
  * except that a part of the input or the output then counts as the whole does.
  * Returns nullptr, or a static text that says what is wrong; `weights` is then untouched.
  */

@@ -35,7 +35,11 @@ TEST(TokenWeights, AWordCountsWholeTokens) {
     EXPECT_EQ(weighed("total", counts), 120U);
     EXPECT_EQ(weighed("input", counts), 100U);
     EXPECT_EQ(weighed("output", counts), 20U);
+    EXPECT_EQ(weighed("cached_input", counts), 30U);
     EXPECT_EQ(weigh(counts, TokenWeights()), 120U);
+    TokenCounts units;
+    units.images = 7;
+    EXPECT_EQ(weighed("images", units), 7U);
 }
 
 TEST(TokenWeights, EachKindHasAWeight) {
