@@ -74,6 +74,7 @@ sub test_unknown {
     like $lines[0], qr/\[error\].*Redis ${\NAME}:\d+ is lost: ${\NAME} cannot be resolved \(.*Host not found\); this node decides alone/, 'that says why';
     $dns->set(NAME, ['127.0.0.1']);
     is_deeply statuses($nginx, sub { $nginx->error_log =~ /is back/ }), [200], 'then it is found';
+    wait_until_decided($nginx, $redis);
     decides($nginx, $redis);
     return;
 }
@@ -131,6 +132,7 @@ sub test_late_silence {
         return $nginx->error_log =~ /looked for where it was/;
     }, 'the answer to be too old');
     is_deeply \@failed, [], 'no request fails';
+    wait_until_decided($nginx, $redis);    # A request that was under way when its connection was killed has lost it.
     decides($nginx, $redis);
     is grep({ /\[notice\].*looked for where it was, since its name cannot be resolved \(.*timed out\)/ } lines($nginx)), 1, 'one notice';
     $dns->speak;

@@ -66,7 +66,7 @@ ngx_int_t decide(ngx_http_request_t* r, const PolicySet& set, Evaluation* one, b
     }
     if (one->flights == nullptr) {
         one->flights =
-            static_cast<Flight**>(ngx_pcalloc(r->pool, one->count * sizeof(*one->flights)));
+            static_cast<Flight**>(ngx_pcalloc(r->pool, 3 * set.count * sizeof(*one->flights)));
         if (one->flights == nullptr) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }

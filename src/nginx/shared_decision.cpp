@@ -187,6 +187,41 @@ void set_decider(Evaluation* one, Decider decider) {
     }
 }
 
+bool lacks_ledger(const Charge& charge, const Part& part) {
+    return part.policy != nullptr && part.policy->tells && is_shared(charge) && !charge.has_ledger;
+}
+
+/**
+ * Gives a ledger to each policy that tells others what it counts and has none, since Redis was
+ * asked for it and lost meanwhile: what is decided alone must be told. There is room for it.
+ */
+void add_ledgers(Evaluation* one) {
+    ngx_uint_t missing = 0;
+    for (ngx_uint_t i = 0; i < one->count; ++i) {
+        missing += lacks_ledger(one->charges[i], one->parts[i]) ? 1 : 0;
+    }
+    ngx_uint_t from = one->count;
+    one->count += missing;
+    for (ngx_uint_t to = one->count; to != from;) {
+        Charge charge = one->charges[--from];
+        const Part part = one->parts[from];
+        const bool lacks = lacks_ledger(charge, part);
+        charge.has_ledger |= lacks;
+        one->charges[--to] = charge;
+        one->parts[to] = part;
+        if (!lacks) {
+            continue;
+        }
+        if (charge.settled_later) {  // behind the ledger comes what is held
+            --from;
+            one->charges[--to] = one->charges[from];
+            one->parts[to] = one->parts[from];
+        }
+        begin_charge(&one->charges[--to], part.policy->ledger, hash_of(charge));
+        one->parts[to] = {nullptr, part.key};
+    }
+}
+
 /** What is decided alone is to be told before Redis decides on the same key. */
 void note_alone(const Evaluation& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
@@ -217,6 +252,9 @@ ngx_int_t decide_without_redis(RedisConf* redis, Evaluation* one, bool* passes) 
         return NGX_OK;
     }
     bool alone = redis->on_failure == OnFailure::kLocal;
+    if (alone) {
+        add_ledgers(one);
+    }
     set_decider(one, alone ? Decider::kAlone : Decider::kElsewhere);
     if (alone) {
         note_alone(*one);
