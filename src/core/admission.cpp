@@ -80,7 +80,7 @@ public:
     }
 
 private:
-    /** Where a charge's entry is or is to be. */
+    /** The position of a charge's entry, which may not exist yet. */
     struct Place {
         bool both;     // both candidate buckets must be looked at
         bool present;  // the entry is in `cell`
@@ -317,7 +317,10 @@ private:
         }
     }
 
-    /** What is held, which the charge before tells, counts as used. */
+    /**
+     * Weighs a charge for use. The charge before it reports the reserved tokens, which count as
+     * used.
+     */
     __attribute__((noinline)) bool weigh_use(Charge* charge) {
         Charge* hold = charge - 1;
         weigh_other(charge);
@@ -329,8 +332,9 @@ private:
         return passes;
     }
 
-    /** What is counted here has no say; requests in flight and held tokens are counted all the
-     * same.
+    /**
+     * Weighs a charge that is decided elsewhere and keeps its verdict: the local count decides
+     * nothing. Requests in flight and reserved tokens are counted all the same.
      */
     __attribute__((noinline)) bool weigh_elsewhere(Charge* charge) {
         if (!is_taken_over(*charge)) {
@@ -447,7 +451,10 @@ private:
         }
     }
 
-    /** What the ledger has not told, which may have ended with its window, is used as well. */
+    /**
+     * Takes over a state and charges what the ledger has not reported yet. The ledger may have
+     * ended with its window.
+     */
     void take_over_beside_ledger(Charge* charge) {
         Charge* opened = ledger_of(charge);
         charge_used(*charge->limit, &charge->state, untold(opened->state.ledger),

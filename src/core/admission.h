@@ -8,8 +8,7 @@
 
 namespace ai_limit {
 
-/** What happens to a key for which the zone has no room, not even by forgetting one that refuses.
- */
+/** The reaction to a new key when only spent or refusing entries could make room for it. */
 enum class OnFull : uint8_t { kEvict, kAllow, kReject };
 
 /** One process's means to decide in a zone. */
@@ -28,17 +27,17 @@ enum class Verdict : uint8_t {
     kUnknown,    // this node has no share left to pass it from: others must be asked
 };
 
-/** Who decides on a charge. */
+/** The party that decides on a charge. */
 enum class Decider : uint8_t {
     kHere,
-    // Of policies that nodes share, which count by shared_clock.h:
+    // The others are for policies that nodes share, which count by shared_clock.h.
     kAlone,      // this node, since nobody else can
     kByShare,    // this node, as far as its share goes
     kElsewhere,  // nobody yet: looking at it tells only what is counted here
     kDecided,    // it has been: the charge's state is taken over as it is
 };
 
-/** What a policy asks of a request; most policies ask the same of all. */
+/** A policy's demand on a request. Most policies make the same demand on all requests. */
 struct Ask {
     const Limit* limit;
     ZoneAccess* access;
@@ -46,19 +45,19 @@ struct Ask {
     uint32_t policy;  // its number in the zone
     bool dry_run;     // counts and reports, but never refuses
 
-    // A policy in tokens makes two charges, one behind the other: the first holds its cost
-    // (hold_limit()), the second, in which this is set, refuses and reports. It costs the same, but
-    // what it takes is decided by settle_charge(), when the request has ended.
+    // A policy in tokens makes two charges, one behind the other. The first reserves its cost
+    // (hold_limit()). The second, in which this is set, refuses and reports. It costs the same, but
+    // settle_charge() decides what it takes when the request has ended.
     bool settled_later = false;
 
     Decider decider = Decider::kHere;
 
-    // Of a shared policy whose requests this node may pass by itself: a charge of ledger_limit()
-    // stands before its others, for the same key.
+    // True for a shared policy whose requests this node may pass by itself. A charge of
+    // ledger_limit() for the same key stands before its other charges.
     bool has_ledger = false;
 };
 
-/** Whether other nodes have a part in the policy's counts. */
+/** True if other nodes have a part in the policy's counts. */
 inline bool is_shared(const Ask& ask) {
     return ask.decider != Decider::kHere;
 }
@@ -71,10 +70,10 @@ struct Charge : Ask {
     uint64_t tag;   // of the key's entry
     Bucket* first;  // where it belongs
 
-    // What is answered, beside the verdict.
+    // The answer, beside the verdict.
     State state;  // after the decision, for describe()
-    // Of kConcurrency and kHold, where it was charged: to be ended by end_flight() or, of a hold,
-    // by settle_charge().
+    // The record of a charged kConcurrency or kHold, else nullptr. end_flight() ends it, or
+    // settle_charge() for a reservation.
     FlightRecord* flight;
 };
 
@@ -83,17 +82,23 @@ inline uint32_t variant_of(const Ask& ask) {
     return is_shared(ask) ? 0 : ask.limit->variant;
 }
 
-/** What hash_key() has said of the charge's key. */
+/** Returns the value that hash_key() gave for the charge's key. */
 inline uint64_t hash_of(const Charge& charge) {
     return tag_of(charge.tag, charge.policy) ^ tag_bits(variant_of(charge));
 }
 
-/** The charge for the ledger of a charge that has one, and for what it holds in tokens. */
+/**
+ * Returns the charge for the ledger of a charge that has one. It stands before the charge for the
+ * reserved tokens, if there is one.
+ */
 inline Charge* ledger_of(Charge* charge) {
     return charge - (charge->settled_later ? 2 : 1);
 }
 
-/** What must be left for a charge: something, even where nothing is taken yet. */
+/**
+ * Returns the least amount that must be left for a charge. It is never 0, even if nothing is taken
+ * yet.
+ */
 inline Amount least_left(const Ask& ask) {
     return ask.cost != 0 ? ask.cost : 1;
 }

@@ -18,7 +18,10 @@ constexpr bool has_flights(Algorithm algorithm) {
 /** Gives back what time has given back. */
 void advance(const Limit& limit, State* state, Now now);
 
-/** What is used of the limit, after an advance; above the capacity where that has shrunk. */
+/**
+ * Returns the used part of the limit, after an advance. It exceeds the capacity if the limit has
+ * shrunk below it.
+ */
 inline Amount used(const Limit& limit, const State& state) {
     if (!is_wide(limit.algorithm)) {
         return state.token_bucket.used;  // all small states have it in the same place
@@ -71,15 +74,17 @@ inline Millis until_back(const Limit& limit, const State& state, Amount amount, 
     return until_back_other(limit, state, amount, now);
 }
 
-/** What of the limit can be had when so much is used: nothing where the limit has shrunk below it.
+/**
+ * Returns how much of the limit remains when `used` is taken. Returns 0 if the limit has shrunk
+ * below that.
  */
 constexpr Amount remaining_of(const Limit& limit, Amount used) {
     return used < limit.capacity ? limit.capacity - used : 0;
 }
 
 /**
- * What is to be said of a state, after its decision. `requested` is what the request costs,
- * `refused` whether it was refused; the name is left to the caller.
+ * Describes a state after its decision. `requested` is the cost of the request. `refused` is true
+ * if it was refused. The caller sets the name.
  */
 Description describe(const Limit& limit, const State& state, Amount requested, bool refused,
                      Now now);

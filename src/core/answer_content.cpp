@@ -235,7 +235,7 @@ void AnswerContent::take_text(const JsonToken& token, Counter counter) {
     }
 }
 
-/** What differs from event to event and changes nothing. */
+/** Notes a value that differs from event to event and changes nothing. */
 void AnswerContent::take_ignored(const JsonToken& token) {
     if (token.kind == JsonToken::kNumber) {
         draft_.note(EventHole::kDigits, token.text);

@@ -1,6 +1,7 @@
 #pragma once
 
-// What the JSON documents of an answer say: one, or those of a stream's events one after another.
+// Reads the content of an answer's JSON documents: a single one, or those of a stream's events one
+// after another.
 
 #include <cstddef>
 #include <cstdint>
@@ -43,7 +44,7 @@ public:
     /** `whole`: it is not cut short. Returns how many characters of text it had. */
     uint64_t end_document(bool whole);
 
-    /** What a header tells. */
+    /** Sets a count that a header reports. */
     void set(UsageSource source, UsageField field, Amount count) {
         counts_.set(source, field, count);
     }

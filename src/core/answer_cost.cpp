@@ -6,10 +6,10 @@ namespace ai_limit {
 
 namespace {
 
-/** What OpenAI's own limiter takes for a token of a prompt. */
+/** Characters that OpenAI's own limiter counts as one token of a prompt. */
 constexpr uint64_t kPerToken = 4;
 
-/** About what a large model writes. */
+/** The approximate speed of a large model. */
 constexpr Amount kTokensPerSecond = 50;
 
 /** Parts that were told stay parts, if the whole is another one now. */

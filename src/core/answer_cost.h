@@ -11,7 +11,7 @@
 
 namespace ai_limit {
 
-/** What is known of an answer with a 2xx status. */
+/** The known facts of an answer with a 2xx status. */
 struct AnswerFacts {
     ToldUsage told;
     bool finished = false;          // see UsageReader::is_finished()
@@ -36,8 +36,9 @@ struct AnswerCost {
 AnswerCost answer_cost(const AnswerFacts& facts);
 
 /**
- * What a request costs whose client left before the answer began: the estimate of its prompt, and
- * for each second that the model worked 50 tokens of output, at most `most_output`.
+ * Returns the cost of a request whose client left before the answer began. It is the estimate of
+ * the prompt and, for each second that the model worked, 50 tokens of output, at most
+ * `most_output`.
  */
 AnswerCost abandoned_cost(Amount prompt, Millis waited, Amount most_output);
 

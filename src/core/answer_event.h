@@ -5,7 +5,7 @@
 
 namespace ai_limit {
 
-/** What an event or a part of an answer says by its `type`. */
+/** The meaning of the `type` of an event or of a part of an answer. */
 enum class AnswerEvent : uint8_t {
     kPlain,
     kEnd,       // the last one, but for usage

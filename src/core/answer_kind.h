@@ -40,7 +40,9 @@ public:
     /** The body has ended: if the kind is still open, it is the hint. */
     AnswerKind kind() const { return kind_; }
 
-    /** What has been taken and belongs to the body, in this object's memory. */
+    /**
+     * Returns the bytes that were taken and belong to the body. They lie in this object's memory.
+     */
     std::string_view front() const { return {front_, size_}; }
 
     /** True if the first bytes fit the kind, and not only the Content-Type says so. */

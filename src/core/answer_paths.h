@@ -1,6 +1,6 @@
 #pragma once
 
-// Where each provider keeps, in an answer, what was used and what the model wrote.
+// Lists the paths at which each provider's answers keep their usage and the model's text.
 
 #include <cstddef>
 #include <cstdint>
@@ -39,17 +39,17 @@ enum AnswerValue : JsonPathId {
     kFirstAnswerSum    // from here on: counts that are added up, see AnswerTree
 };
 
-/** So many counts of a tree can be sums over the elements of an array. */
+/** The number of a tree's counts that can be sums over the elements of an array. */
 constexpr size_t kAnswerSums = 22;
 static_assert(kFirstAnswerSum + kAnswerSums < kNoJsonPath);
 
-/** How a tree calls a count. */
+/** Returns the id of a count in a tree. */
 constexpr JsonPathId count_path_id(UsageSource source, UsageField field) {
     return static_cast<JsonPathId>(static_cast<size_t>(source) * kUsageFields +
                                    static_cast<size_t>(field));
 }
 
-/** What count_path_id() was made of. */
+/** Return the arguments that count_path_id() was given. */
 constexpr UsageSource count_source(JsonPathId id) {
     return static_cast<UsageSource>(id / kUsageFields);
 }
@@ -60,7 +60,7 @@ constexpr UsageField count_field(JsonPathId id) {
 constexpr size_t kAnswerPathNodes = 700;
 using AnswerPaths = JsonPaths<kAnswerPathNodes>;
 
-/** So many nodes and sums can a tree have beside those of the providers. */
+/** The most nodes and sums that a tree can have beside those of the providers. */
 constexpr size_t kOwnPathNodes = 160;
 constexpr size_t kOwnSums = 12;
 constexpr size_t kFirstOwnSum = kAnswerSums - kOwnSums;

@@ -6,8 +6,8 @@ namespace ai_limit {
 
 namespace {
 
-// What stands for a number that has more digits than the scanner keeps, or is none. It is nothing
-// that a server can count with.
+// Replaces a number that has more digits than the scanner keeps, or a text that is no number. No
+// server can count with it.
 constexpr std::string_view kLongNumber = "~";
 
 // Ids of containers on the way to fields, by their depth: objects' values, and elements of arrays.

@@ -12,7 +12,7 @@ namespace ai_limit {
  * header that is made of the text. */
 enum class ControlCharacters : uint8_t { kKept, kEscaped };
 
-/** What BoundedText does, but for the memory. Between begin() and end() there is no text. */
+/** The work of BoundedText, without its memory. Between begin() and end() there is no text. */
 class BoundedTextState {
 public:
     explicit BoundedTextState(ControlCharacters controls) : controls_(controls) {}

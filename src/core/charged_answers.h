@@ -64,7 +64,7 @@ bool is_answer_charged(const Zone& zone, uint64_t hash, Millis wall);
  * the question before it, so that of two workers one charges. */
 void note_charged_answer(const Zone& zone, uint64_t hash, Millis wall);
 
-/** What a client was charged by estimate for an answer, at most 2^32 - 1 of each. */
+/** The tokens that a client was charged by estimate for an answer, at most 2^32 - 1 of each. */
 struct ChargedPart {
     Amount input = 0;
     Amount output = 0;
@@ -77,11 +77,13 @@ ChargedPart charged_part(const Zone& zone, uint64_t hash, Millis wall);
 /** Notes what the client has been charged for the answer so far. Callers hold the same lock. */
 void note_charged_part(const Zone& zone, uint64_t hash, const ChargedPart& part, Millis wall);
 
-/** What remains to be charged of `used`. A count that is a part of the input or the output is at
- * most what remains of that. */
+/**
+ * Returns the part of `used` that remains to be charged. A count that is a part of the input or the
+ * output is at most what remains of that.
+ */
 TokenCounts remaining(const TokenCounts& used, const ChargedPart& part);
 
-/** Whether what a place holds, which is not 0, is still remembered. */
+/** True if the answer in a place, which is not 0, is still remembered. */
 bool is_answer_kept(uint64_t way, Millis wall);
 
 /** For a zone that is copied to another size. */

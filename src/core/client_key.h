@@ -1,6 +1,6 @@
 #pragma once
 
-// Whose key a request carries, by all places where clients of AI APIs put one.
+// Finds the client's key in a request, in every place where clients of AI APIs put one.
 
 #include <cstddef>
 #include <string_view>

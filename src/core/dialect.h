@@ -23,10 +23,13 @@ enum class Dialect : uint8_t { kPlain, kOpenAi, kAnthropic, kGemini, kOllama, kB
  */
 Dialect find_dialect(std::string_view path);
 
-/** What `ai_limit_error_format auto` stands for; never kAuto or kOff. */
+/** Returns the format that `ai_limit_error_format auto` stands for; never kAuto or kOff. */
 ErrorFormat format_of(Dialect dialect);
 
-/** What `ai_limit_headers auto` stands for. APIs without headers of their own get x-ratelimit. */
+/**
+ * Returns the styles that `ai_limit_headers auto` stands for. APIs without headers of their own get
+ * x-ratelimit.
+ */
 HeaderStyles styles_of(Dialect dialect);
 
 }  // namespace ai_limit

@@ -1,7 +1,7 @@
 #pragma once
 
-// What a refused client reads, in the form that its SDK expects.
-// A new format is one row of the table in error_body.cpp, a new kind of error one of that in
+// Writes the body that a refused client reads, in the form that its SDK expects. A new format is
+// one row of the table in error_body.cpp. A new kind of error is one row of the table in
 // error_kind.cpp.
 
 #include <cstddef>
@@ -42,7 +42,10 @@ bool find_error_format(std::string_view name, ErrorFormat* format);
 /** Static and NUL-terminated; empty for kOff and kAuto. */
 std::string_view error_content_type(ErrorFormat format);
 
-/** What the header x-amzn-errortype says in this format; empty in formats without that header. */
+/**
+ * Returns the value of the header x-amzn-errortype in this format; empty in formats without that
+ * header.
+ */
 std::string_view error_type_header(ErrorFormat format, ErrorKind kind);
 
 /**

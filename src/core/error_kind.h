@@ -29,7 +29,7 @@ ErrorKind kind_of(const Description& refused);
 /** The kind of an error that no policy has decided, by its status. */
 ErrorKind kind_of_status(unsigned status);
 
-/** What the formats call a kind. Static texts without characters that JSON escapes. */
+/** The formats' names for a kind. The texts are static and need no escapes in JSON. */
 struct ErrorNames {
     std::string_view plain;
     std::string_view openai_type;  // empty: what the policy counts

@@ -11,8 +11,11 @@ constexpr uint32_t kPreludeSize = 12;
 constexpr uint32_t kChecksumSize = 4;
 constexpr uint32_t kOverhead = kPreludeSize + kChecksumSize;
 
-/** What Amazon's own reader accepts (aws-c-event-stream, AWS_EVENT_STREAM_MAX_MESSAGE_SIZE). Only a
- * sign of nonsense here: nothing is kept of a message. */
+/**
+ * The longest message that Amazon's own reader accepts (aws-c-event-stream,
+ * AWS_EVENT_STREAM_MAX_MESSAGE_SIZE). Here a longer one is only a sign of nonsense, since no
+ * message is kept.
+ */
 constexpr uint32_t kMaxMessage = 256 * 1024 * 1024;
 
 constexpr std::string_view kEventTypeName = ":event-type";

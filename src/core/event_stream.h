@@ -19,7 +19,7 @@
 
 namespace ai_limit {
 
-/** What EventStreamReader finds next. */
+/** The next thing that EventStreamReader finds. */
 struct EventStreamToken {
     enum Kind : uint8_t {
         kNothing,      // the piece is used up

@@ -45,13 +45,13 @@ const char* skip_escape(const char* at, const char* end) {
     return at;
 }
 
-/** Where a string ends. */
+/** The end of a string. */
 struct StringEnd {
     const char* quote;    // `end` where it is cut off, nullptr where it is no string
     uint64_t characters;  // of a whole one
 };
 
-/** Of a string without escapes. */
+/** Counts the characters of a string without escapes. */
 inline uint64_t characters_of(std::string_view raw) {
     return is_ascii(raw) ? raw.size() : count_characters(raw);
 }
@@ -223,7 +223,7 @@ struct EventTemplate::Input {
         return !cut && is_number(begin, at);
     }
 
-    /** What stands between quotes; the second one stays. */
+    /** Takes the bytes between quotes and leaves the second quote. */
     __attribute__((always_inline)) bool take_string(bool is_text, uint64_t* text) {
         const StringEnd found = find_quote(at, end);
         at = found.quote;
@@ -354,7 +354,7 @@ void KnownEvents::skip_noting(SseReader* events, std::string_view* rest, uint64_
 
 bool KnownEvents::go_on(SseReader* events, std::string_view* rest, uint64_t* text,
                         EventCuts* cuts) {
-    // So much at once that most events are whole, and little is copied for nothing.
+    // This many bytes are copied at once: most events are then whole, and little is copied in vain.
     constexpr size_t kStep = 256;
     const size_t kept = front_size_;
     for (size_t size = kept;;) {

@@ -16,7 +16,7 @@
 
 namespace ai_limit {
 
-/** What may differ between two events. */
+/** A value that may differ between two events. */
 enum class EventHole : uint8_t {
     kText,    // a string whose characters are counted
     kString,  // one that nobody asks for
@@ -31,7 +31,7 @@ public:
     /** An event begins at the front of `rest`. */
     void begin(std::string_view rest);
 
-    /** It is not like others. What is noted makes no difference until begin(). */
+    /** The event is not like others. Notes made before the next begin() make no difference. */
     void give_up() { open_ = false; }
 
     bool is_open() const { return open_; }
@@ -66,7 +66,7 @@ private:
     bool has_text_ = false;
 };
 
-/** Where in known events the bytes stand that are to be left out, one behind the other. */
+/** The positions, in known events, of the bytes that are to be left out, in ascending order. */
 struct EventCuts {
     static constexpr size_t kMax = 32;
 
@@ -79,7 +79,10 @@ struct EventCuts {
 
 class KnownEvents;
 
-/** What one reader of a stream has found in a piece, for another that keeps the same event. */
+/**
+ * The known events that one reader of a stream has found in a piece, for another reader that keeps
+ * the same event.
+ */
 struct KnownRun {
     explicit KnownRun(const KnownEvents* kept) : other(kept) {}
 
@@ -89,7 +92,7 @@ struct KnownRun {
     EventCuts cuts;               // all in these events
 };
 
-/** What stands at the front of a piece. */
+/** The known events at the front of a piece. */
 struct KnownFront {
     size_t size;  // of whole events that are known, one behind the other
     bool cut;     // the rest of the piece may be the front of one more
@@ -173,8 +176,10 @@ public:
      */
     void skip_noting(SseReader* events, std::string_view* rest, uint64_t* text, KnownRun* run);
 
-    /** What has been kept, in this object's memory; until go_on() has found its end, `events` has
-     * not seen it. */
+    /**
+     * Returns the kept bytes, which lie in this object's memory. Until go_on() has found the end of
+     * the event, `events` has not seen them.
+     */
     std::string_view front() const { return {front_, front_size_}; }
 
     /**

@@ -9,8 +9,10 @@ namespace {
 
 constexpr unsigned kShareBits = 8;
 
-/** Of live entries the one that will have come back soonest goes first, of these the one least
- * used. */
+/**
+ * Orders live entries: the one that will be full again soonest goes first. Among those, the least
+ * used one goes first.
+ */
 uint64_t order_of_live(Millis until_idle, Amount used, Amount capacity) {
     constexpr uint64_t kMost = uint64_t{1} << (63 - kShareBits);
     uint64_t left = static_cast<uint64_t>(until_idle);
@@ -19,8 +21,9 @@ uint64_t order_of_live(Millis until_idle, Amount used, Amount capacity) {
 }
 
 /**
- * Of entries that refuse, those are kept that would refuse for long; of those that would for about
- * as long (within a factor of two) the older ones, which an attacker's new keys must not push out.
+ * Orders entries that refuse. Those that would refuse for long are kept. Among those that would for
+ * about as long (within a factor of two), the older ones are kept: an attacker's new keys must not
+ * push them out.
  */
 uint64_t order_of_refusing(Millis until_idle, Millis newness) {
     uint64_t octave =

@@ -24,7 +24,7 @@ template <typename Pinned>
 Victim choose_victim(const Zone& zone, const Geometry& geometry, Bucket* first, Bucket* second,
                      Now now, const Pinned& pinned);
 
-/** What one entry is worth, and an order among those of the same worth: the least goes first. */
+/** The worth of an entry, and an order among those of the same worth: the least goes first. */
 struct Appraisal {
     Worth worth;
     uint64_t order;
@@ -48,8 +48,8 @@ Victim choose_victim(const Zone& zone, const Geometry& geometry, Bucket* first, 
                 continue;
             }
             Appraisal found = appraise(zone, geometry, cell, now);
-            // Of equals the last one goes, which came last: the older ones stay where new ones come
-            // and go.
+            // Among equals, the last one goes, which came last: the older ones stay while new ones
+            // come and go.
             if (found.worth < best.worth ||
                 (found.worth == best.worth && found.worth != Worth::kInFlight &&
                  (found.order < best_order ||

@@ -389,7 +389,10 @@ void FormText::begin_part() {
     begun_ = true;
 }
 
-/** What is no JSON says that the body is no form. */
+/**
+ * Ends the text with a byte that makes it invalid JSON, so that readers see that the body is no
+ * form.
+ */
 void FormText::fail() {
     put("!");
     state_ = State::kFailed;

@@ -59,8 +59,10 @@ private:
         kComplete,
         kFailed
     };
-    /** What stands before the current byte: text, the headers of the part, CR, LF alone or CR LF. A
-     * delimiter is to follow CR LF. */
+    /**
+     * The context before the current byte: text, the headers of the part, CR, LF alone or CR LF. A
+     * delimiter must follow CR LF.
+     */
     enum class Line : uint8_t { kInside, kStart, kReturn, kBare, kWhole };
 
     void read_boundary(std::string_view parameters);

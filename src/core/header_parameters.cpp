@@ -14,8 +14,10 @@ void skip_separators(std::string_view* rest) {
     }
 }
 
-/** Where the quoted string ends that `text` is from behind its first quote on; npos where it does
- * not. */
+/**
+ * Returns the position of the quote that ends a quoted string, or npos if none does. `text` begins
+ * behind the first quote.
+ */
 size_t find_closing_quote(std::string_view text) {
     for (size_t i = 0; i < text.size(); ++i) {
         if (text[i] == '"') {

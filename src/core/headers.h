@@ -1,7 +1,7 @@
 #pragma once
 
-// What policies say of themselves as response headers, in the styles that AI clients know.
-// A new style is one row of the table in headers.cpp.
+// Writes the state of policies as response headers, in the styles that AI clients know. A new style
+// is one row of the table in headers.cpp.
 
 #include <cstddef>
 #include <cstdint>
@@ -31,7 +31,7 @@ constexpr HeaderStyles header_styles(HeaderStyle style) {
 /** The style that the configuration calls by this name; kNoHeaders where there is none. */
 HeaderStyles find_header_style(std::string_view name);
 
-/** Where headers go: the response, as the server has it. */
+/** Receives headers and puts them into the server's response. */
 struct HeaderSink {
     /** n bytes that live as long as the response, or nullptr. */
     virtual char* space(size_t n) = 0;
@@ -69,7 +69,7 @@ inline constexpr ResponseHeaderName kXRateLimitNames[] = {
     {"X-RateLimit-Reset", "x-ratelimit-reset"},
 };
 
-/** What their values take at most, in bytes. */
+/** The most bytes that their values take. */
 constexpr size_t kXRateLimitSize = 64;
 
 /**

@@ -1,6 +1,6 @@
 #pragma once
 
-// What a policy counted in the last minutes, sample by sample.
+// Keeps the counts of a policy in the last minutes, sample by sample.
 
 #include "core/zone.h"
 
@@ -9,7 +9,7 @@ namespace ai_limit {
 constexpr Millis kSampleInterval = 5'000;
 constexpr uint32_t kShownSamples = 120;  // ten minutes
 
-/** What was counted between two samples. */
+/** The counts between two samples. */
 struct HistoryStep {
     uint64_t passed, rejected, rejected_dry_run, tokens;
 };

@@ -7,15 +7,17 @@
 
 namespace ai_limit {
 
-/** What to change in a body: `remove` bytes at `offset` make way for `insert`, a static text. */
+/** A change to a body: replaces `remove` bytes at `offset` by `insert`, a static text. */
 struct BodyEdit {
     uint64_t offset;
     uint64_t remove;
     std::string_view insert;
 };
 
-/** Where `stream_options` stands in a body, in bytes from its start. Of a key that comes twice, the
- * last. */
+/**
+ * The position of `stream_options` in a body, in bytes from its start. If the key comes twice, the
+ * last one counts.
+ */
 struct StreamOptionsPlace {
     enum Kind : uint8_t { kMissing, kNull, kObject, kTrue, kOther };
 

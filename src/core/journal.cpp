@@ -30,7 +30,7 @@ bool Journal::open(const Zone& zone, const Host* host, uint32_t pid, uint64_t bi
             continue;
         }
         slot->birth.store(birth);
-        // Of one who was killed when he had just freed the slot.
+        // A process that was killed just after it had freed the slot may have left its number here.
         slot->repairer.store(0);
         zone_ = zone;
         host_ = host;

@@ -13,9 +13,9 @@
 
 namespace ai_limit {
 
-/** What the operating system must tell and do; the tests have their own. */
+/** The services of the operating system. The tests have their own. */
 struct Host {
-    /** Whether the process `pid` that was born at `birth` (0: not known) still lives. */
+    /** True if the process `pid` that was born at `birth` (0: not known) still lives. */
     bool (*is_alive)(uint32_t pid, uint64_t birth);
     /** Lets other processes run for a moment. */
     void (*yield)();

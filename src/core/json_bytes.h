@@ -1,6 +1,6 @@
 #pragma once
 
-// What single bytes mean in JSON (RFC 8259).
+// Classifies single bytes of JSON (RFC 8259).
 
 #include <cstdint>
 #include <cstring>
@@ -11,7 +11,7 @@
 
 namespace ai_limit {
 
-/** What stands between tokens. */
+/** True for white space, which separates tokens. */
 constexpr bool is_json_space(char c) {
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
@@ -29,7 +29,9 @@ constexpr int hex_digit(char c) {
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-/** What can follow a backslash in a string; behind a u stand four hexadecimal digits. */
+/**
+ * True for a byte that can follow a backslash in a string. Four hexadecimal digits follow a `u`.
+ */
 constexpr bool is_json_escape(char c) {
     return c == '"' || c == '\\' || c == '/' || c == 'b' || c == 'f' || c == 'n' || c == 'r' ||
            c == 't' || c == 'u';

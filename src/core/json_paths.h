@@ -9,7 +9,7 @@
 
 namespace ai_limit {
 
-/** What the client calls a wanted value. */
+/** The caller's number for a wanted value. */
 using JsonPathId = uint8_t;
 
 constexpr JsonPathId kNoJsonPath = UINT8_MAX;
@@ -52,7 +52,7 @@ constexpr size_t json_path_list(unsigned hash) {
     return hash % kJsonPathLists;
 }
 
-/** What `*` means in a path. */
+/** The meaning of `*` in a path. */
 enum class JsonPathStar : uint8_t { kEveryElement, kKey };
 
 /**
@@ -93,7 +93,7 @@ public:
     /** The root of the tree; the others are found by their numbers from there. */
     constexpr const JsonPathNode* root() const { return nodes_; }
 
-    /** So many nodes has the tree, its root included. */
+    /** Returns the number of nodes in the tree, its root included. */
     constexpr size_t size() const { return size_; }
 
 private:

@@ -306,8 +306,10 @@ bool JsonScanner::take_string(Input* in, JsonToken* token) {
     return false;
 }
 
-/** Where the quote stands that ends a string, or the byte that spoils it, which may be in an
- * escape; `end` where neither is. */
+/**
+ * Returns the position of the quote that ends a string, or of the byte that spoils it, which may be
+ * in an escape. Returns `end` if neither is there.
+ */
 const char* JsonScanner::find_string_end(const char* at, const char* end) {
     while (at < end) {
         if (is_in_escape()) {
@@ -451,7 +453,10 @@ bool JsonScanner::take_literal(Input* in, JsonToken* token) {
     return true;
 }
 
-/** What is too deep for the grammar: up to a quote, or to the bracket that leads out of it. */
+/**
+ * Skips values that are too deep for the grammar, up to a quote or to the bracket that leads out of
+ * them.
+ */
 void JsonScanner::take_deep(Input* in) {
     for (; in->at < in->end; ++in->at) {
         const char c = *in->at;

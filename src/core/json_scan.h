@@ -25,7 +25,7 @@ namespace ai_limit {
 /** Levels down to which it is known whether a bracket closes an array or an object. */
 constexpr size_t kMaxJsonStrictDepth = 512;
 
-/** What JsonScanner finds next. */
+/** The next thing that JsonScanner finds. */
 struct JsonToken {
     enum Kind : uint8_t {
         kNothing,  // the piece is used up
@@ -45,7 +45,7 @@ struct JsonToken {
     std::string_view text;        // within the piece; a number that was cut: until the next call
 };
 
-/** What a scanner takes beside RFC 8259's grammar and exact paths. */
+/** The extensions that a scanner accepts beside RFC 8259's grammar and exact paths. */
 struct JsonRules {
     /** Keys match without regard to case, as Go's encoding/json matches them: also the long s
      * (U+017F) and the Kelvin sign (U+212A), which are other cases of s and k. */
@@ -54,8 +54,10 @@ struct JsonRules {
     bool not_finite = false;
     /** Strings that no path wants are reported as well, under this id. Keys are not. */
     JsonPathId other_strings = kNoJsonPath;
-    /** Of a number with more than kMaxJsonKey bytes, so many of them are its text, but for what
-     * stands behind the last digit of these. */
+    /**
+     * The text of a number longer than kMaxJsonKey bytes is its first kMaxJsonKey bytes, up to the
+     * last digit among them.
+     */
     bool long_numbers = false;
 };
 
@@ -91,13 +93,13 @@ public:
      */
     uint32_t spelling() const { return spelling_; }
 
-    /** What came so far is one document, with nothing but white space around it. */
+    /** True if the bytes so far are one document, with nothing but white space around it. */
     bool is_complete() const;
 
-    /** What came so far cannot become a document. */
+    /** True if the bytes so far cannot become a document. */
     bool is_malformed() const { return state_ == State::kMalformed; }
 
-    /** Nothing but white space came so far. */
+    /** True if only white space has come so far. */
     bool is_blank() const { return state_ == State::kValue && depth_ == 0; }
 
 private:

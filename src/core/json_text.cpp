@@ -8,7 +8,7 @@ namespace ai_limit {
 
 namespace {
 
-/** Where decoded bytes go. */
+/** Receives the decoded bytes. */
 struct Output {
     char* buffer;
     size_t capacity;
@@ -50,7 +50,7 @@ struct Output {
         }
     }
 
-    /** What a \u escape says: a character, or half of a pair (RFC 8259, 7). */
+    /** Puts the value of a \u escape: a character, or half of a surrogate pair (RFC 8259, 7). */
     void put_unit(uint16_t unit) {
         if (unit >= 0xD800 && unit < 0xDC00) {
             state->spoilt = state->spoilt || state->high != 0;

@@ -6,7 +6,10 @@
 
 namespace ai_limit {
 
-/** What a key has by which numbers; `use` is the policy's own charge. */
+/**
+ * The question about a key, by the policy's numbers. `use` is the number of the policy's own
+ * charge.
+ */
 struct KeyQuestion {
     ZoneAccess* access;
     uint64_t hash;       // hash_key()
@@ -25,23 +28,23 @@ struct KeyAnswer {
     Amount held;
 };
 
-/** What is to be said of a key whose state and held tokens are known; `now` as the policy counts.
- */
+/** Describes a key whose state and reserved tokens are known. `now` is the policy's clock. */
 KeyAnswer describe_key(const Limit& limit, State state, Amount held, Now now);
 
 /**
- * What is known here of a key; false where nothing is. Of a policy whose limit a variable holds,
- * the limit is one that it has had which fits the entry; where several do, the largest.
+ * Reads this node's knowledge of a key; false if there is none. If a variable holds the policy's
+ * limit, the limit is one that the policy has had and that fits the entry. If several fit, it is
+ * the largest.
  */
 bool read_key(const KeyQuestion& question, Now now, KeyAnswer* answer);
 
-/** The policy's clock: of one that nodes share, theirs. */
+/** Returns the policy's clock. A policy that nodes share has their common clock. */
 Now now_of(const KeyQuestion& question, Now here);
 
 /**
- * Forgets what a key has used, and its ledger; what requests under way hold stays, until they end.
- * False where there is nothing to forget. Must not be called for requests in flight, which end by
- * themselves.
+ * Forgets what a key has used, and its ledger. The reservations of requests in flight stay until
+ * these end. Returns false if there is nothing to forget. Must not be called for requests in
+ * flight, which end by themselves.
  */
 bool forget_key(const KeyQuestion& question);
 

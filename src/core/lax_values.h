@@ -1,7 +1,7 @@
 #pragma once
 
-// What pydantic takes for a boolean or an integer, beside JSON's own (its "lax" mode): servers in
-// Python accept requests with such values.
+// Recognizes the values that pydantic takes for a boolean or an integer beside JSON's own (its
+// "lax" mode). Servers in Python accept requests with such values.
 
 #include <cstdint>
 #include <string_view>
@@ -10,17 +10,17 @@ namespace ai_limit {
 
 enum class LaxBool : uint8_t { kNeither, kFalse, kTrue };
 
-/** Of a string: true, t, yes, y, on, 1, and their opposites, in any case. */
+/** Reads a string: true, t, yes, y, on, 1, and their opposites, in any case. */
 LaxBool lax_bool_of_text(std::string_view text);
 
-/** Of a number of JSON's grammar: 0 or 1, also as a fraction (1.0). */
+/** Reads a number of JSON's grammar: 0 or 1, also as a fraction (1.0). */
 LaxBool lax_bool_of_number(std::string_view number);
 
 /**
- * Whether a string stands for a whole number: digits, also with a sign, white space around it,
- * underscores within it or zeros behind a point. `text` is then what remains to be read: the number
- * without white space, and without a plus; with underscores it is empty, as a number too long to be
- * read is.
+ * True if a string stands for a whole number: digits, also with a sign, white space around it,
+ * underscores within it or zeros behind a point. `text` is then the part that remains to be read:
+ * the number without white space and without a plus. It is empty for a number with underscores, and
+ * for one that is too long to be read.
  */
 bool is_lax_number(std::string_view* text);
 

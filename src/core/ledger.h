@@ -1,16 +1,17 @@
 #pragma once
 
-// What a node lets through of a policy that nodes share, and has not told the others yet.
+// Counts the usage of a shared policy that a node has passed and has not yet reported to the
+// others.
 //
-// Each node decides by what it knows: the state of the key as Redis said it last, and what it has
-// counted itself since. It may go on by itself as far as its share, an equal part of what was left
-// then; it tells Redis what it has counted every so often, and at once where half of the share has
-// gone. So all nodes together go beyond a limit by less than the limit itself, and by no more than
-// all but one of them count between two tellings (README.md, "The bound").
+// Each node decides by what it knows: the key's state as Redis last reported it, and its own count
+// since then. It may go on by itself up to its share, which is an equal part of what was left then.
+// It reports its count to Redis at intervals, and at once when half of its share has gone. All
+// nodes together therefore exceed a limit by less than the limit itself. They exceed it by no more
+// than all but one of them count between two reports (README.md, "The bound").
 //
-// A ledger lives while there is something untold. What it counts only grows, and is told as a sum:
-// told twice, or out of order, it changes nothing. The next ledger of the same key counts from 0
-// again, in a life with a higher number.
+// A ledger lives while it has something to report. Its count only grows and is reported as a sum,
+// so a report that arrives twice or out of order changes nothing. The next ledger of the same key
+// counts from 0 again, in a life with a higher number.
 
 #include "core/limit.h"
 #include "core/state.h"
@@ -20,7 +21,7 @@ namespace ai_limit {
 
 struct ZoneAccess;
 
-/** What the caller is to do for what was counted to become known. */
+/** The action that the caller must take so that the other nodes learn of a count. */
 enum class News : uint8_t {
     kNone,     // somebody will tell it
     kSoon,     // tell it soon: nothing is known here of what others have used
@@ -33,16 +34,15 @@ inline Amount untold(const LedgerState& ledger) {
     return ledger.counted - ledger.acknowledged;
 }
 
-/** Whether a state is of a calendar window that is over in the other one: what was counted in it
- * does not matter any more. */
+/** True if the calendar window of `state` is over in `other`. The counts in it no longer matter. */
 bool is_of_older_window(const Limit& limit, const State& state, const State& other);
 
-/** Whether the ledger has nothing to say any more. */
+/** True if the ledger has nothing left to report. */
 inline bool is_over(const LedgerState& ledger) {
     return untold(ledger) == 0 && ledger.due_at == 0 && ledger.asked == 0;
 }
 
-/** A node's part of what is left: none before it is known how many nodes there are. */
+/** Returns a node's part of what is left; 0 until the number of nodes is known. */
 Amount share_of(const Zone& zone, Amount left);
 
 /**
@@ -57,8 +57,10 @@ void begin_ledger(const Zone& zone, uint32_t policy, LedgerState* ledger);
 /** Gives the ledger its part of what is left. */
 void set_share(const Zone& zone, Amount left, LedgerState* ledger);
 
-/** What Redis has been asked for and may let through, so that it is no part of a share. It has
- * answered within two seconds, or will not. `now` is the shared clock's. */
+/**
+ * Returns the amount that Redis has been asked for and may still pass, which is no part of a share.
+ * Redis answers within two seconds or not at all. `now` is the shared clock's.
+ */
 Amount asked_of_redis(const LedgerState& ledger, Millis now);
 void note_asked(LedgerState* ledger, Amount amount, Millis now);
 void note_answered(LedgerState* ledger, Amount amount);
@@ -76,7 +78,7 @@ struct LedgerEntry {
     Millis interval;       // in milliseconds, from one telling to the next
 };
 
-/** What is told of a key. */
+/** The report of a key. */
 struct Telling {
     uint64_t life;
     uint64_t counted;
@@ -90,11 +92,16 @@ struct Telling {
  */
 bool read_ledger(const LedgerEntry& entry, bool is_due, Telling* telling);
 
-/** Redis is asked for an amount: notes that, and reads what there is to tell before. False where
- * there is nothing to tell. */
+/**
+ * Notes that Redis is asked for an amount, and reads the report that must go before it. Returns
+ * false if there is nothing to report.
+ */
 bool ask_beside(const LedgerEntry& entry, Amount amount, Now now, Telling* telling);
 
-/** The telling was lost. True where the caller is to tell it again, since nobody else will. */
+/**
+ * Notes that the report was lost. Returns true if the caller must report again, since nobody else
+ * will.
+ */
 bool must_tell_again(const LedgerEntry& entry, Now now);
 
 /**

@@ -64,13 +64,13 @@ Limit sliding_window_limit(const Rate& rate);
 /** A calendar window; the rate's number must be whole. */
 Limit fixed_window_limit(const Rate& rate, Millis time_zone);
 
-/** So many at once. */
+/** A number of requests at once. */
 Limit concurrency_limit(Amount slots);
 
-/** What is held for requests under way has no limit of its own. */
+/** The limit of reservations for requests in flight, which is none of its own. */
 Limit hold_limit();
 
-/** Nor has what other nodes are to be told. */
+/** The limit of the counts to report to other nodes, which is none either. */
 Limit ledger_limit();
 
 /**

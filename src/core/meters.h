@@ -1,6 +1,6 @@
 #pragma once
 
-// What is counted of each policy for those who operate it: exact over all processes and reloads.
+// Keeps the counts of each policy for operators: exact over all processes and reloads.
 
 #include <string_view>
 
@@ -9,7 +9,7 @@
 
 namespace ai_limit {
 
-/** What is counted under one number, by all processes. */
+/** The counts of all processes under one number. */
 struct CountSums {
     uint64_t passed, rejected, rejected_dry_run;
     uint64_t input_tokens, output_tokens, cached_input_tokens, cache_write_tokens,
@@ -77,7 +77,7 @@ struct PolicyTotals : CountSums {
     uint64_t errors;            // malformed variables
 };
 
-/** What is under way at this moment. */
+/** The requests and reserved tokens in flight at this moment. */
 struct PolicyLoad {
     uint64_t in_flight;        // requests, of concurrency=
     uint64_t reserved_tokens;  // held for requests that have not ended

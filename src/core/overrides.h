@@ -33,7 +33,7 @@ bool find_override(const Zone& zone, uint64_t tag, Millis monotonic, OverrideVie
 /** The one in a place; false where there is none. Places end at the header's `overrides`. */
 bool read_override(const Zone& zone, uint32_t place, Millis monotonic, OverrideView* found);
 
-/** What is to be set. */
+/** An override to set. */
 struct NewOverride {
     uint64_t tag;
     uint32_t policy;

@@ -34,8 +34,11 @@ Limit with_own_period(const Limit& limit, const SlidingWindowState& state) {
     return own;
 }
 
-/** What an entry may have counted in the limit's present window: all of it, unless it was used last
- * before that. A limit of nothing has no window of its own. */
+/**
+ * Returns how much of an entry's count may belong to the limit's present window. It is the whole
+ * count, unless the entry was last used before that window. A limit of zero has no window of its
+ * own.
+ */
 Amount may_have_counted(const Limit& limit, State state, Now now) {
     if (limit.algorithm == Algorithm::kSlidingWindow) {
         Limit by = limit.capacity != 0 ? limit : with_own_period(limit, state.sliding_window);

@@ -12,7 +12,10 @@ namespace ai_limit {
 
 namespace {
 
-/** What was counted in requests is not read as tokens; a variable may have held either. */
+/**
+ * True if the record is that of this policy. Counts in requests are not read as tokens, but a limit
+ * from a variable may have held either.
+ */
 bool is_of(const PolicyRecord& record, std::string_view name, const Limit& limit, bool varies) {
     return record.name_size == name.size() && record.slowest.algorithm == limit.algorithm &&
            record.slowest.by_wall == limit.by_wall &&
@@ -191,8 +194,8 @@ void forget_period(Journal* journal, uint32_t policy, const Limit& like, uint64_
 }
 
 /**
- * Where a configured limit has a period that is new, and there are kMaxVariants others, it takes
- * the place of one that no key is limited by any more.
+ * Makes room for the period of a configured limit. If it is new and there are kMaxVariants others,
+ * it replaces one that no longer limits any key.
  */
 void make_room_for_period(Journal* journal, uint32_t policy, const Limit& limit) {
     PolicyRecord* record = journal->zone().policy(policy);

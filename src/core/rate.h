@@ -14,8 +14,8 @@ constexpr Millis kMaxPeriod = Millis{366} * 24 * 3600 * 1000;
 constexpr uint64_t kMaxRefillMillis = uint64_t{1} << 36;
 
 /**
- * What `100kt/m` says. `refill_amount` come back every `refill_millis`, in lowest terms, exactly.
- * A month is 30 days here; calendar months are the business of fixed windows.
+ * A rate such as `100kt/m`. `refill_amount` comes back every `refill_millis`, in lowest terms,
+ * exactly. A month is 30 days here; fixed windows deal with calendar months.
  */
 struct Rate {
     Measure measure;  // kRequests or kTokens

@@ -1,6 +1,6 @@
 #pragma once
 
-// What became of the commands that all workers have sent to Redis, and how long it took.
+// Counts the outcomes and the durations of the commands that all workers have sent to Redis.
 
 #include <atomic>
 #include <cstddef>

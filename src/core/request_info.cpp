@@ -428,9 +428,9 @@ void RequestInfo::take_other_string(const JsonToken& token) {
 }
 
 /**
- * Of several numbers the largest counts, since different keys may set the limit. Different
- * spellings must say the same; of a form, where each key may stand once, nothing is known of that
- * here.
+ * Takes a count. The largest of several numbers counts, since different keys may set the limit.
+ * Different spellings of a key must agree. For a form, in which each key may stand once, the
+ * spellings are not compared.
  */
 void RequestInfo::take_count(const JsonToken& token, Amount* largest, Spelled* spelled) {
     std::string_view text = token.text;

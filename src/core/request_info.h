@@ -1,8 +1,8 @@
 #pragma once
 
-// What a request to an AI API asks for: its model, how much output at most, whether as a stream,
-// and about how many tokens its prompt has. Read from the path and from the body, in pieces as they
-// come; of the body only the model and the service tier are kept.
+// Reads what a request to an AI API asks for: its model, its most output, whether it wants a
+// stream, and roughly how many tokens its prompt has. It reads the path and the body, in pieces as
+// they come. It keeps only the model and the service tier of the body.
 //
 // The body is read as the most lenient of the servers read it, since what one of them understands
 // must count:
@@ -77,7 +77,10 @@ public:
     /** The client asks for a stream. */
     bool streams() const;
 
-    /** That of RequestPath, by which a client of Google could leave its usage out of the answer. */
+    /**
+     * The `usage_field` of RequestPath. A client of Google could use it to leave its usage out of
+     * the answer.
+     */
     std::string_view usage_field() const { return usage_field_; }
 
     /** By its path, it is one whose stream can tell its usage if it is asked to. */
@@ -129,7 +132,7 @@ public:
     std::string_view why_usage_is_left_out() const;
 
 private:
-    /** What a key said last, and how it was spelled. */
+    /** The last value of a key, and its spelling. */
     struct Spelled {
         uint64_t value = 0;  // of a string the kind: its text is compared by itself
         uint32_t spelling = 0;

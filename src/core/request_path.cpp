@@ -55,7 +55,7 @@ bool ends_with(std::string_view text, std::string_view end) {
     return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
 }
 
-/** What stands behind the first `prefix`; empty where there is none. */
+/** Returns the text behind the first `prefix`; empty if there is none. */
 std::string_view behind(std::string_view path, std::string_view prefix) {
     const size_t at = path.find(prefix);
     return at == path.npos ? std::string_view() : path.substr(at + prefix.size());
@@ -133,7 +133,7 @@ std::string_view without_slashes_behind(std::string_view path) {
     return path;
 }
 
-/** What stands in the paths of methods without a model (lists, files, interactions, Live). */
+/** The parts of paths of methods without a model (lists, files, interactions, Live). */
 constexpr std::string_view kGooglePaths[] = {"/v1beta/", "/v1alpha/", "/v1beta1/",
                                              "google.ai.generativelanguage."};
 

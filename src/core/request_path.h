@@ -4,9 +4,9 @@
 
 namespace ai_limit {
 
-/** What the path of a request says of it. */
+/** The facts that the path of a request tells. */
 struct RequestPath {
-    /** Whether the answer is a stream. */
+    /** The way to tell if the answer is a stream. */
     enum Stream : unsigned char {
         kByBody,         // the body's `stream` decides, and without it there is none
         kUnlessRefused,  // Ollama: there is one unless the body's `stream` is false

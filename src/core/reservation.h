@@ -4,7 +4,7 @@
 
 namespace ai_limit {
 
-/** What a request is expected to use, before it is answered. */
+/** The expected usage of a request, before it is answered. */
 struct Expectation {
     Amount prompt;       // estimated input tokens
     bool limits_output;  // the request says how much output it wants at most:
@@ -12,9 +12,9 @@ struct Expectation {
 };
 
 /**
- * What a policy that can hold `capacity` holds for a request with `reserve=auto`, in what the
- * policy counts: no more than it can hold. Where the prompt alone is more than that, what the
- * prompt counts: then the request can never fit.
+ * Returns the reservation for a request with `reserve=auto`, in the policy's unit, at most
+ * `capacity`. If the prompt alone counts more than that, returns what the prompt counts: the
+ * request can then never fit.
  */
 Amount reservation(const Expectation& expected, const TokenWeights& weights, Amount capacity);
 

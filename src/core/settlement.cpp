@@ -57,7 +57,7 @@ Amount charge_tokens(Journal* journal, const Settlement& settlement, const Home&
     return above < settlement.tokens ? above : settlement.tokens;
 }
 
-/** What is known of the key before its tokens are charged. */
+/** The known state of a key before its tokens are charged. */
 struct Before {
     Amount taken;
     bool in_older_window;  // what was counted until now was counted in a calendar window that is

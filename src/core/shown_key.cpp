@@ -98,7 +98,7 @@ size_t copy_shown_key(std::string_view key, char* to, size_t size) {
     if (shown.size() <= size) {
         return shown.copy(to, size);
     }
-    // What is that long has plain ASCII where it is cut.
+    // A key that is so long has plain ASCII at the place of the cut.
     size_t kept = shown.copy(to, size - kEllipsis.size());
     return kept + kEllipsis.copy(to + kept, kEllipsis.size());
 }

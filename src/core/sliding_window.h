@@ -13,7 +13,7 @@ namespace ai_limit::sliding_window {
 /** Brings the state to `now`: sub-windows that have left count no more. */
 void advance(const Limit& limit, SlidingWindowState* state, Millis now);
 
-/** What counts after an advance. */
+/** Returns the amount that counts after an advance. */
 Amount used(const SlidingWindowState& state);
 
 /** Charges `cost` to the sub-window of `now`, to which the state was advanced; used + cost must fit

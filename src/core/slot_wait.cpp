@@ -5,7 +5,7 @@ namespace ai_limit {
 Millis likely_slot_wait(const SlotDuration& average, Amount used, Amount slots, uint32_t chance) {
     __extension__ using Wide = unsigned __int128;
     const Amount running = used > 0 ? used : 1;
-    // Where the limit has shrunk, more than one must end before one can begin.
+    // If the limit has shrunk, more than one request must end before one can begin.
     const Amount ends = running >= slots ? running - slots + 1 : 1;
     const Wide sixteenths = Wide{average.load(std::memory_order_relaxed)} * ends / running;
     const Wide spread = sixteenths * (1024 + chance % 257) / 1024;

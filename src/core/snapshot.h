@@ -1,7 +1,7 @@
 #pragma once
 
-// What an operator is shown, as plain data: gathered once, written as JSON (status_json.h) or for
-// Prometheus (metrics_text.h).
+// The data that an operator sees, in plain form: gathered once, and written as JSON (status_json.h)
+// or for Prometheus (metrics_text.h).
 
 #include "core/history.h"
 #include "core/meters.h"

@@ -20,7 +20,7 @@ bool is_line_end(char c) {
     return c == '\n' || c == '\r';
 }
 
-/** Where the first CR or LF stands, or the text's size. */
+/** Returns the position of the first CR or LF, or the text's size. */
 size_t find_line_end(std::string_view text) {
     size_t from = 0;
     while (from < text.size()) {

@@ -13,7 +13,7 @@
 
 namespace ai_limit {
 
-/** What SseReader finds next. */
+/** The next thing that SseReader finds. */
 struct SseToken {
     enum Kind : uint8_t {
         kNothing,     // the piece is used up

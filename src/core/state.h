@@ -1,8 +1,8 @@
 #pragma once
 
-// What shared memory holds for one key of one policy. All states begin with the same head, so that
-// an entry tells whose it is. Fixed-width integers only; another layout wants another
-// kLayoutVersion (zone.h).
+// The entry in shared memory for one key of one policy. All states begin with the same head, so
+// that each entry names its policy. They use fixed-width integers only. Another layout needs
+// another kLayoutVersion (zone.h).
 
 #include <cstdint>
 #include <type_traits>
@@ -28,7 +28,7 @@ struct FixedWindowState {
     uint32_t end;
 };
 
-/** So many requests are in flight, or so many tokens are held for some. */
+/** The number of requests in flight, or of tokens reserved for them. */
 struct ConcurrencyState {
     uint64_t policy : 8, spent : 1, refused : 1, used : 40, reserved : 14;
     uint64_t likely_wait;  // milliseconds; only in the copy of a refusal, 0 in the zone
@@ -48,9 +48,9 @@ struct SlidingWindowState {
 };
 
 /**
- * What this node has counted for a key in this life of the ledger, of that what the other nodes
- * know of, and how far it may go before it must tell them; ledger.h. `life` is a number that no
- * other ledger of this zone has had.
+ * The count of this node for a key in this life of the ledger, how much of it the other nodes know,
+ * and how far the node may go before it must report (ledger.h). No other ledger of this zone has
+ * had the same `life`.
  */
 struct LedgerState {
     uint64_t policy : 8, spent : 1, refused : 1, life : 54;
@@ -67,7 +67,10 @@ struct StateHead {
     uint64_t policy : 8, spent : 1, refused : 1, rest : 54;
 };
 
-/** Where the first word of every state has its `spent`, and that of every small one its `used`. */
+/**
+ * The positions of `spent` in the first word of every state, and of `used` in the first word of
+ * every small one.
+ */
 constexpr unsigned kSpentShift = 8;
 constexpr unsigned kUsedShift = 10;
 

@@ -29,7 +29,7 @@ bool is_tag(uint64_t tag) {
     return tag == tag_base(tag);
 }
 
-/** What the file's policies count by: their entries and overrides must fit that. */
+/** The units by which the file's policies count. Their entries and overrides must fit these. */
 struct KnownPolicies {
     bool is_known[kMaxPolicies + 1] = {};
     Algorithm algorithms[kMaxPolicies + 1] = {};

@@ -10,7 +10,7 @@
 
 namespace ai_limit {
 
-/** Who writes a state. */
+/** The process that writes a state. */
 struct StateOrigin {
     uint64_t birth;  // of the master process, in the kernel's unit
     uint32_t pid;
@@ -43,7 +43,9 @@ enum class StateFault : uint8_t {
  */
 StateFault check_state(std::string_view file);
 
-/** Who wrote a state, by its first kStateHeadBytes; false where they are none. */
+/**
+ * Reads which process wrote a state from its first kStateHeadBytes; false if these are not there.
+ */
 constexpr size_t kStateHeadBytes = 64;
 bool read_state_origin(std::string_view head, StateOrigin* origin);
 

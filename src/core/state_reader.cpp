@@ -130,8 +130,9 @@ void read_entries(const Zone& zone, const Geometry& geometry, const Clocks& cloc
     }
 }
 
-/** What was held for a request that has not come to its end is charged, as of a worker that was
- * killed. */
+/**
+ * Charges the tokens reserved for a request that has not ended, as for a worker that was killed.
+ */
 void charge_held(Journal* journal, const FlightRecord& record, Now now) {
     const Zone& zone = journal->zone();
     uint32_t policy = static_cast<uint32_t>(record.used_policy);

@@ -12,7 +12,7 @@
 
 namespace ai_limit {
 
-/** What a request is about. */
+/** The purpose of a request. */
 enum class StoredAnswer : uint8_t {
     kNone,
     kMade,  // …/responses, …/interactions: an answer is made

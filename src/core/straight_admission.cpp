@@ -25,7 +25,9 @@ __attribute__((noinline)) Cell find_in_second(const Charge& charge) {
     return {second, seek(second, charge.tag)};
 }
 
-/** Where the charge's entry lies. Read without a lock: under it, the tag must be looked at again.
+/**
+ * Finds the cell of the charge's entry. It reads without a lock: under the lock, the tag must be
+ * compared again.
  */
 inline __attribute__((always_inline)) Cell find(const Charge& charge) {
     uint32_t index = seek(charge.first, charge.tag);

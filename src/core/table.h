@@ -1,9 +1,9 @@
 #pragma once
 
-// Where a key's entry lies. A key has two candidate buckets. Its entry goes into the first where
-// there is room, so that one bucket answers most questions; only where the first has overflowed
-// must the second be asked. The first buckets of one key's policies are neighbours: one page, no
-// shared line.
+// Finds the entry of a key. A key has two candidate buckets. Its entry goes into the first one with
+// room, so one bucket answers most questions. The second is looked at only if the first has
+// overflowed. The first buckets of one key's policies are neighbours: they are in one page and
+// share no cache line.
 
 #include "core/journal.h"
 
@@ -59,8 +59,10 @@ inline Bucket* second_bucket(const Zone& zone, const Geometry& geometry, uint64_
         geometry, bucket_index((tag & ~kVariantMask) * 0x9E3779B97F4A7C15, zone.buckets(geometry)));
 }
 
-/** Of a bucket that may not be needed only what tells whether it is. Always inline: the compiler
- * would leave out a call that does nothing else. */
+/**
+ * Prefetches only the part of a bucket that tells if the rest is needed. It is always inline: the
+ * compiler would leave out a call that does nothing else.
+ */
 inline __attribute__((always_inline)) void prefetch_tags(const Bucket* bucket) {
     __builtin_prefetch(bucket, 1);
 }

@@ -31,7 +31,10 @@ public:
     /** The text has ended: returns what was kept of it, as next() does. Once, after next(). */
     std::string_view finish(char* room, size_t size);
 
-    /** What came is no text in its encoding; after finish(), also where a character was cut. */
+    /**
+     * True if the input is no text in its encoding. After finish(), it is also true if a character
+     * was cut.
+     */
     bool is_broken() const { return broken_; }
 
     /** kUtf8 until four bytes have come. */

@@ -133,7 +133,9 @@ public:
         text({digits, length_used});
     }
 
-    /** What stands between the quotes of a JSON string; bytes that are not UTF-8 become U+FFFD. */
+    /**
+     * Writes the text between the quotes of a JSON string. Bytes that are not UTF-8 become U+FFFD.
+     */
     void json(std::string_view piece) {
         while (!piece.empty()) {
             const size_t length = plain_length(piece);
@@ -152,7 +154,7 @@ public:
     /** All that was written. */
     std::string_view view() const { return {begin_, static_cast<size_t>(at_ - begin_)}; }
 
-    /** What was written since the last take(): several values can share one buffer. */
+    /** Returns the text written since the last take(), so several values can share one buffer. */
     std::string_view take() {
         const std::string_view taken{taken_, static_cast<size_t>(at_ - taken_)};
         taken_ = at_;

@@ -58,7 +58,10 @@ inline StatePair pack(const Level& level, uint32_t policy, bool spent) {
             level.fraction | at << kFractionBits};
 }
 
-/** What has come back of the next one, in parts of 1 / refill_millis: less than refill_millis. */
+/**
+ * Returns the refilled part of the next token, in units of 1 / refill_millis: less than
+ * refill_millis.
+ */
 inline uint64_t parts_of(const Limit& limit, const Level& level) {
     __extension__ typedef unsigned __int128 Wide;
     return static_cast<uint64_t>(Wide{level.fraction} * limit.refill_millis >> kFractionBits);

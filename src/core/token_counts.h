@@ -5,8 +5,8 @@
 namespace ai_limit {
 
 /**
- * What a request used, or is expected to use, by kind. Where an API tells nothing but the total,
- * all of it counts as input. A fraction is rounded up when it is read, so half a second is one.
+ * The usage of a request, actual or expected, by kind. If an API reports only the total, all of it
+ * counts as input. A fraction is rounded up when it is read, so half a second is one.
  *
  * The parts of a whole are disjoint. An answer may tell more parts than there is of the whole;
  * weigh() then takes them in the order below, up to the whole.

@@ -1,6 +1,6 @@
 #pragma once
 
-// What a policy counts as one token: `count=`.
+// The weights by which a policy counts tokens: `count=`.
 
 #include <cstdint>
 #include <string_view>

@@ -94,7 +94,7 @@ size_t keep_best(const TopKey& key, TopKey* best, size_t count, size_t most) {
     return count < most ? count + 1 : count;
 }
 
-/** What the other list says of the key, whichever place it has there. */
+/** Returns the key's count in the other list, at whichever place it stands there. */
 uint64_t count_in(const TopList& list, uint64_t tag) {
     uint32_t set = tag >> 32 & (kTopSets - 1);
     TopKey key;
@@ -106,7 +106,7 @@ uint64_t count_in(const TopList& list, uint64_t tag) {
     return 0;
 }
 
-/** Whether what the list counts is still shown. */
+/** True if the list's counts are still shown. */
 bool is_shown(const TopList& list, uint64_t epoch) {
     uint64_t of = list.epoch.load(std::memory_order_relaxed);
     return of != 0 && of + 1 >= epoch && of <= epoch;

@@ -13,10 +13,13 @@
 
 namespace ai_limit {
 
-/** What keys stand out by. */
+/** The measure by which keys stand out. */
 enum class TopMeasure : uint8_t { kRequests, kRefusals, kTokens };
 
-/** A list counts for so long, beside the one before: what is shown is 5 to 10 minutes old. */
+/**
+ * The time for which a list counts, beside the one before. The counts that are shown are 5 to 10
+ * minutes old.
+ */
 constexpr Millis kTopEpoch = 300'000;
 
 struct TopKey {

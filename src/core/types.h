@@ -41,7 +41,7 @@ enum class Algorithm : uint8_t {
     kLedger
 };
 
-/** What a policy counts. */
+/** The unit that a policy counts. */
 enum class Measure : uint8_t { kRequests, kTokens, kInFlight };
 
 enum class PeriodUnit : uint8_t { kSecond, kMinute, kHour, kDay, kWeek, kMonth };
@@ -52,7 +52,7 @@ struct Period {
     PeriodUnit unit;
 };
 
-/** What one policy says of itself after a decision, in short; see Description. */
+/** The state of one policy after a decision, in short; see Description. */
 struct Standing {
     Amount limit;
     Amount remaining;
@@ -60,7 +60,7 @@ struct Standing {
 };
 
 /**
- * What one policy says of itself after a decision: all that headers, bodies, variables and log
+ * The state of one policy after a decision: everything that headers, bodies, variables and log
  * lines show. The texts belong to the configuration.
  */
 struct Description {

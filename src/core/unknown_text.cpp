@@ -14,7 +14,7 @@ struct Path {
     JsonPathId wanted = kFrame;
 };
 
-/** What stands around the text. A path to an object or an array names all that is in it. */
+/** The paths of values around the text. A path to an object or an array covers everything in it. */
 constexpr Path kPaths[] = {
     {"/id"},
     {"/object"},

@@ -28,7 +28,7 @@ constexpr HeaderRow kHeaders[] = {
 /** OpenAI's streams end with an event that is no JSON. */
 constexpr std::string_view kEndMark = "[DONE]";
 
-/** What may stand before each document of application/json-seq (RFC 7464, 2.2). */
+/** May precede each document of application/json-seq (RFC 7464, 2.2). */
 constexpr char kRecordSeparator = '\x1E';
 
 /** Bedrock's event that has a model's own document in base64. */
@@ -58,8 +58,10 @@ static_assert(kChunkTree.error == nullptr);
 constexpr uint64_t kBesideText = 1024;
 constexpr uint64_t kPerCharacter = 12;
 
-/** What Python writes for numbers is taken, and a number of any length. A document that is an
- * answer by itself may have its text anywhere. */
+/**
+ * Accepts Python's spelling of numbers and numbers of any length. A document that is an answer by
+ * itself may have its text anywhere.
+ */
 constexpr JsonRules rules_for(AnswerKind kind) {
     const JsonPathId others =
         kind == AnswerKind::kJson ? JsonPathId{kAnswerOtherText} : kNoJsonPath;
@@ -163,7 +165,7 @@ void UsageReader::stop() {
     }
 }
 
-/** What has been kept as the front of an event that is known, and is none. */
+/** Reads the bytes that were kept as the front of a known event and are none. */
 void UsageReader::read_front() {
     std::string_view front = known_.give_front();
     while (read_event(&front)) {
@@ -230,7 +232,7 @@ bool UsageReader::read_event(std::string_view* rest) {
 }
 
 void UsageReader::end_event(std::string_view rest) {
-    // What is skipped is not judged.
+    // Skipped events are not judged, so an event that must be judged is not learned.
     if (content_.is_sound() || is_guessed()) {
         content_.draft().give_up();
     }
@@ -363,8 +365,10 @@ void UsageReader::end_document() {
     scanner_.reset();
 }
 
-/** Of plain text in an event or a line, a number or `null` is a part as well. Before the document
- * has ended, it is not known to be one. */
+/**
+ * True if the document is a single value such as a number or `null`, which may be a part of plain
+ * text in an event or a line. A document is not known to be one before it has ended.
+ */
 bool UsageReader::is_scalar() const {
     return kind_ != AnswerKind::kJson && first_ != '{' && first_ != '[' && offset_ > 0 &&
            scanner_.is_complete();

@@ -1,6 +1,6 @@
 #pragma once
 
-// What an answer of an AI API used, read from its headers and from its body as it passes.
+// Reads the usage of an answer of an AI API, from its headers and from its body as it passes.
 //
 // The providers' names stand in answer_paths.cpp. They match by their exact paths, so nothing that
 // a model writes into its text or into a tool's arguments is taken for usage. Nothing of the body
@@ -56,7 +56,7 @@ public:
      * alone. */
     bool has_usage() const { return content_.has_usage(); }
 
-    /** What has been told so far of what was used. */
+    /** Returns the usage that the answer has reported so far. */
     ToldUsage told() const { return content_.told(); }
 
     /**

@@ -7,7 +7,7 @@ namespace ai_limit {
 
 static_assert(std::is_trivially_copyable_v<UsageChunkFilter> && sizeof(UsageChunkFilter) <= 10752);
 
-/** What has been kept as the front of an event that is known, and is none. */
+/** Reads the bytes that were kept as the front of a known event and are none. */
 void UsageChunkFilter::read_front() {
     std::string_view front = known_.give_front();
     const char* begin = front.data();

@@ -44,7 +44,10 @@ public:
     void finish(Sink& sink);
 
 private:
-    /** So much of a long event waits for what comes behind it: a key, a colon and some spaces. */
+    /**
+     * The number of bytes of a long event that wait for those behind them: a key, a colon and some
+     * spaces.
+     */
     static constexpr uint64_t kTail = 64;
 
     /** A piece while it is read. */

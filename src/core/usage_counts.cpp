@@ -40,7 +40,7 @@ void UsageCounts::set(UsageSource source, UsageField field, Amount value) {
     values_[row][column] = known ? std::max(value, values_[row][column]) : value;
 }
 
-/** What one source says. */
+/** The counts of one source. */
 struct UsageCounts::Reader {
     uint32_t known;
     const Amount* values;
@@ -69,10 +69,10 @@ private:
         told->has_input = has(UsageField::kPrompt) || has(UsageField::kInput);
         const Amount kinds = value(UsageField::kCacheWrite5m) + value(UsageField::kCacheWrite1h);
         const Amount written = std::max(value(UsageField::kCacheWrite), kinds);
-        // Who tells of cached input as a part of the input does not leave it out there.
+        // An API that reports cached input as a part of the input does not leave it out there.
         const bool is_part = has(UsageField::kCached) || has(UsageField::kWritten);
         const Amount beside = is_part ? 0 : value(UsageField::kCacheRead) + written;
-        // Of two names for one count the larger number counts, so a 0 is no number beside another.
+        // If a count has two names, the larger number counts: a 0 beside another number is none.
         const Amount prompt = value(UsageField::kPrompt);
         const Amount input = value(UsageField::kInput);
         counts.input = prompt > 0 && prompt >= input ? prompt : input + beside;

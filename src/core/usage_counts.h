@@ -1,6 +1,6 @@
 #pragma once
 
-// What an answer says of the tokens it used, field by field, and what that makes in all.
+// The counts of tokens that an answer reports, field by field, and their total.
 
 #include <cstddef>
 #include <cstdint>
@@ -10,8 +10,10 @@
 
 namespace ai_limit {
 
-/** Who says it. Of several, the first one that knows counts; a 0 of the API is no knowledge where
- * another one says more. */
+/**
+ * The source of a count. If several report it, the first one that knows it counts. A 0 of the API
+ * is no knowledge if another source reports more.
+ */
 enum class UsageSource : uint8_t {
     kConfigured,  // where `ai_limit_usage` says
     kModel,       // the API of the model, in its usage object
@@ -21,7 +23,7 @@ enum class UsageSource : uint8_t {
 };
 constexpr size_t kUsageSources = 4;
 
-/** What a number says. The field names that providers use mean one of these. */
+/** The meaning of a number. Each field name that providers use means one of these. */
 enum class UsageField : uint8_t {
     kPrompt,        // input, cached input included
     kInput,         // input, without kCacheRead and kCacheWrite
@@ -45,7 +47,7 @@ enum class UsageField : uint8_t {
 };
 constexpr size_t kUsageFields = 19;
 
-/** What an answer tells in all. */
+/** The whole report of an answer. */
 struct ToldUsage {
     TokenCounts counts;  // what is not told is 0; no more than kMaxAmount each
     bool has_input = false;

@@ -1,6 +1,6 @@
 #pragma once
 
-// Where an event of an OpenAI-style stream tells its usage, and whether that is all that it tells.
+// Finds the usage in an event of an OpenAI-style stream, and tells if the event has nothing else.
 
 #include <cstddef>
 #include <cstdint>
@@ -33,7 +33,7 @@ struct EventRange {
     uint64_t end;
 };
 
-/** What one event tells, as far as it has been read. Trivially copyable. */
+/** The content of one event, as far as it has been read. Trivially copyable. */
 class EventUsage {
 public:
     EventUsage();

@@ -1,6 +1,6 @@
 #pragma once
 
-// Where to find the usage in answers of a server that no provider's table describes:
+// Reads the paths of the usage in answers of a server that no provider's table describes:
 //
 //     ai_limit_usage input=/meta/in,/result/in output=/results/*/tokens total=/meta/all;
 

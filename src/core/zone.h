@@ -1,10 +1,10 @@
 #pragma once
 
-// What lies in one zone's shared memory, in this order: the header, the policies, what was counted
-// and seen of them (meters.h, top_keys.h, history.h), limits of single keys (overrides.h), the
-// answers that were charged (charged_answers.h), the processes that use the zone with a journal
-// each, the records of requests in flight, the buckets of small entries, the buckets of wide ones.
-// No pointers: everything is found by its offset, so that each process may map the zone where it
+// The shared memory of one zone, in this order: the header, the policies, what was counted and seen
+// of them (meters.h, top_keys.h, history.h), limits of single keys (overrides.h), the answers that
+// were charged (charged_answers.h), the processes that use the zone with a journal each, the
+// records of requests in flight, the buckets of small entries, the buckets of wide ones. It has no
+// pointers: everything is found by its offset, so that each process may map the zone where it
 // likes. Everything is valid when it is zero.
 
 #include <atomic>
@@ -108,7 +108,7 @@ struct Undo {
     uint64_t before;
 };
 
-/** What a process has locked and changed but not finished (journal.h). */
+/** The locks and changes of a process that it has not finished (journal.h). */
 struct JournalData {
     uint32_t locks;
     uint32_t undos;
@@ -135,7 +135,7 @@ struct ZoneSizes {
     uint32_t flight_chunks;
 };
 
-/** What the processes know together of a server that makes shared decisions (redis/client.h). */
+/** The processes' common knowledge of a server that makes shared decisions (redis/client.h). */
 struct RemoteHealth {
     // kOnTrial: it has been found again, but has not decided on anything yet. kReplaced: by another
     // server, which decides in its place.
@@ -192,7 +192,7 @@ struct ZoneHeader {
     std::atomic<int64_t> saved_at;  // by the wall clock; 0: not since the zone was made
 };
 
-/** Where the parts lie, in bytes from the zone's start. */
+/** The offsets of the parts, in bytes from the zone's start. */
 struct ZoneLayout {
     size_t policies;
     size_t counts;
@@ -216,8 +216,8 @@ struct ZoneLayout {
 ZoneLayout layout_of(const ZoneSizes& sizes);
 
 /**
- * What `bytes` for entries are cut into where small, wide or both kinds of states are wanted.
- * `ledgers` are wide too, and few: they take an eighth where nothing else is wide.
+ * Divides `bytes` for entries into buckets, if small, wide or both kinds of states are wanted.
+ * `ledgers` are wide too, and few: they take an eighth if nothing else is wide.
  */
 ZoneSizes sizes_for(size_t bytes, bool small, bool wide, bool ledgers = false);
 
@@ -244,7 +244,7 @@ public:
     ProcessSlot* process(uint32_t number) const {
         return at<ProcessSlot>(layout_.processes) + (number - 1);
     }
-    /** Of one policy; see meters.h. */
+    /** Returns the counts of one policy; see meters.h. */
     PolicyCounts* counts(uint32_t number, uint32_t shard) const {
         return at<PolicyCounts>(layout_.counts) + (number - 1) * kCountShards + shard;
     }
