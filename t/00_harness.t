@@ -160,7 +160,7 @@ ok $nginx->stop(graceful => 1), 'it stops';
 
 done_testing;
 
-# Of any of zlib's formats.
+# Unpacks a text in any of zlib's formats.
 sub unpacked {
     my ($packed) = @_;
     for my $window (WANT_GZIP_OR_ZLIB, -MAX_WBITS()) {

@@ -1,4 +1,4 @@
-# What an operator sees of it all (ai_limit_api): /status and /metrics.
+# Tests ai_limit_api as an operator uses it: /status and /metrics.
 
 use strict;
 use warnings;

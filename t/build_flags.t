@@ -69,7 +69,7 @@ sub compiler_arguments {
     return %found;
 }
 
-# What the compiler says of all of them; nothing where it likes them. Several are compiled at a time.
+# Compiles them, several at a time. Returns the compiler's complaints, or nothing if it has none.
 sub compile {
     my ($compiler, $flags, @which) = @_;
     my $rules = join '', map { "all: $_.ok\n$_.ok:\n\t\@cd '$tree' && $compiler -c $arguments_of{$_} @$flags $_\n.PHONY: $_.ok\n" } @which;

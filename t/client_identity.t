@@ -31,7 +31,7 @@ CONF
 
 my $nobody = 'ip:127.0.0.1';
 
-# What the headers are, and the client by them.
+# Each: name, headers, the client that nginx finds by them.
 my @clients = (
     ['no key', [], $nobody],
     ['Authorization: Bearer',     [Authorization => 'Bearer sk-1'],     key('sk-1')],

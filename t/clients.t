@@ -14,7 +14,7 @@ use AiLimit::NodeTests;
 
 my $tests = AiLimit::NodeTests->install('clients');
 
-# What each request below /refused/NAME/ is limited by, each key for itself.
+# The limits of the requests below /refused/NAME/, which each key has for itself.
 my %refusals = (
     in_2s    => 'rate=30r/m burst=1',
     in_30s   => 'rate=2r/m burst=1',

@@ -23,7 +23,7 @@ my ($redis, @cluster);
 my $json = JSON::PP->new->canonical->utf8;
 my $CHAT = '{"model":"m","messages":[]}';
 
-# What is to be shown of each.
+# The check of each example.
 my %shows = (
     'quickstart.conf' => sub {
         my ($port, $nginx) = @_;

@@ -12,7 +12,7 @@ use AiLimit::Nginx;
 
 my $nginx = AiLimit::Nginx->prepare(http => '');
 
-# Where the line stands; HERE is the line.
+# The places of the line in a configuration; HERE stands for the line.
 my %places = (
     main     => "HERE\n",
     http     => "ai_limit_policy before key=\$arg_k rate=1r/s;\nHERE\n",
@@ -75,7 +75,7 @@ my @mistakes = (
     [http => "$policy rate=1r/s dry_run=on;", 'dry_run=on'],
     [http => "$policy rate=1r/s dry_run dry_run;", 'dry_run'],
     [http => "$policy rate=1r/s Burst=2;", 'Burst=2'],
-    # What limit_req has, and quotes inside of a word.
+    # Parameters of limit_req, and quotes inside of a word.
     [http => "$policy rate=1r/s nodelay;", q("nodelay", which is limit_req's: nothing is delayed here, burst=)],
     [http => "$policy rate=1r/s delay=5;", q("delay=5", which is limit_req's)],
     (map { [location => "ai_limit $_;", qq("@{[(split)[0]]}", which is limit_req's: ai_limit takes the names of policies)] }
@@ -193,7 +193,7 @@ my @unknown = (
     'key=$arg_k concurrency=$unknown', 'key=$arg_k rate=1r/s cost=$unknown',
 );
 
-# What loads, in http{}.
+# Configurations that load, in http{}.
 my %correct = (
     'nothing at all' => '',
     'a policy that nobody uses' => 'ai_limit_policy p key=$arg_k rate=1r/s;',

@@ -95,14 +95,14 @@ subtest 'inheritance' => sub {
 $nginx->stop;
 done_testing;
 
-# So many requests of a key that nobody had.
+# Sends `count` requests with a new key.
 sub ask {
     my ($path, $count) = @_;
     my $key = ++$keys;
     return map { get($nginx->port, $path, 'X-Key' => "key-of-client-$key") } 1 .. $count;
 }
 
-# What the log says of the last key.
+# Counts the log lines about refusals of the last key.
 sub refusals_logged {
     my $end = substr "key-of-client-$keys", -4;
     return scalar grep { /limiting requests, .*, key: "key-…\Q$end\E", .*, dry run,/ } split /\n/, $nginx->error_log;

@@ -32,7 +32,7 @@ my $http  = sprintf <<'CONF', $model->port, $model->port;
     ai_limit_policy fixed   key=$arg_k rate=60r/d algorithm=fixed_window tz=__NOON__      zone=main;
     ai_limit_policy slots   key=$arg_k concurrency=12                                     zone=main;
 
-    # What is looked at from beside: what is left of it after others have refused.
+    # The tests read what is left of these policies after others have refused.
     ai_limit_policy wide_bucket  key=$arg_k rate=1r/h burst=5000                          zone=other;
     ai_limit_policy wide_sliding key=$arg_k rate=5kr/d algorithm=sliding_window           zone=main;
     ai_limit_policy wide_fixed   key=$arg_k rate=5kr/d algorithm=fixed_window tz=__NOON__ zone=main;
@@ -126,7 +126,7 @@ sub test_connections {
     return;
 }
 
-# What remains of the wide policies of a key, after one more request.
+# Returns what remains of the wide policies of a key, after one more request.
 sub left {
     my ($key) = @_;
     my $answer = get($port, "/wide?k=$key");

@@ -114,7 +114,7 @@ $passed{all} = {map { %{$passed{$_}} } @styles};
 $passed{default} = $passed{'x-ratelimit'};
 $passed{off} = {};
 
-# What changes when all is used up and another request is refused.
+# The headers that change when all is used up and another request is refused.
 my %refused = (
     'x-ratelimit-remaining'                  => qr/^0$/,
     'x-ratelimit-reset'                      => qr/^10(?:800|7\d\d)$/,

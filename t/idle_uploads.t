@@ -75,8 +75,8 @@ sub status {
         'X-Key' => $key, 'Content-Type' => 'application/json')->{status};
 }
 
-# So many requests whose bodies never come. Back when nginx has seen all of them; {answered} are those that have an answer
-# by then.
+# Begins `count` requests whose bodies never come. Returns when nginx has seen all of them; {answered} counts those that
+# have an answer by then.
 sub begin_uploads {
     my ($path, $count) = @_;
     my $uploads = {answered => 0, connections => []};

@@ -24,7 +24,7 @@ my $nginx = AiLimit::Nginx->prepare(module => 0, main => "load_module %%DIR%%/pr
 CONF
 my $dir = $nginx->dir;
 
-# What scripts/install.sh looks at, in a folder that may be changed.
+# The files that scripts/install.sh looks at, in a folder that the test may change.
 make_path("$dir/tree/scripts", "$dir/tree/build");
 copy("$FindBin::Bin/../scripts/install.sh", "$dir/tree/scripts") or die "install.sh: $!";
 use_module($built);

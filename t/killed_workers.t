@@ -124,7 +124,7 @@ sub few {
     return [map { get($nginx->port, '/few?k=few')->{status} } 1 .. $n];
 }
 
-# What the three policies that are charged together have left for the load's key.
+# Returns what is left for the load's key of the three policies that are charged together.
 sub left {
     my $response = get($nginx->port, '/layers?k=load');
     return split / /, $response->{headers}{'x-left'} // '-1 -2 -3';

@@ -71,7 +71,7 @@ subtest 'plans' => sub {
     for my $path ('/bucket', '/sliding') {
         $keys++;
         is passes($path, 'X-Plan' => 'free'), 2, "$path: free";
-        # What was used stays used.
+        # A change of the limit does not give back what was used.
         is passes($path, 'X-Plan' => 'pro'), 3, 'pro has three more';
         is passes($path, 'X-Plan' => 'free'), 0, 'and back with free there is none left';
         $keys++;

@@ -1,4 +1,4 @@
-# What the error log says of a refusal, and that no secret gets there.
+# Tests what the error log says of a refusal, and that no secret gets there.
 
 use strict;
 use warnings;
@@ -169,7 +169,7 @@ subtest 'no key is in any log' => sub {
 $nginx->stop;
 done_testing;
 
-# What the error log says of refusals for each of so many requests.
+# Sends `count` requests and returns what the error log says of the refusal of each.
 sub lines_of {
     my ($count, $path, @headers) = @_;
     my @said;

@@ -1,4 +1,4 @@
-# What `make run` starts, and that what it prints can be pasted into a shell.
+# Tests what `make run` starts, and that what it prints can be pasted into a shell.
 
 use strict;
 use warnings;

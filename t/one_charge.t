@@ -76,7 +76,7 @@ my $nginx = AiLimit::Nginx->start(
         location = /index.txt        { }
         location = /post_action      { post_action /internal; proxy_pass http://127.0.0.1:%%PORT_2%%/page; }
 
-        # What comes after a refusal.
+        # Locations for a request that was refused.
         location = /fallback      { ai_limit first; error_page 429 = \@fallback; empty_gif; }
         location \@fallback       { ai_limit other; proxy_pass http://127.0.0.1:%%PORT_2%%; }
         location = /fallback_soon { ai_limit first_soon; error_page 429 = \@fallback; empty_gif; }
@@ -110,7 +110,7 @@ for my $client (sort keys %clients) {
         my $ask = $clients{$client};
         is_deeply [$ask->('/page.txt', ++$keys)], [200, 'page'], 'a request passes';
         is charges($keys), '1 1 0', 'and is charged';
-        # What it goes through, the path, the status, the body and what it is charged.
+        # Each: what the request goes through, the path, the status, the body and the charges.
         is_charged($ask, @$_) for (
             ['error_page',                    '/error_page',       404, 'page'],
             ['error_page with a status',      '/error_page_200',   200, 'page'],
@@ -212,7 +212,7 @@ sub over_http2 {
     return ($status, $body);
 }
 
-# What a key was charged so far: by the policies early, late and other.
+# Returns what a key was charged so far by the policies early, late and other.
 sub charges {
     my ($key) = @_;
     my $left = ask('/left', $key)->{headers}{'x-left'} // 'nothing said';

@@ -197,7 +197,7 @@ sub limits {
 CONF
 }
 
-# What the next requests of a key get.
+# Returns the statuses of the next `count` requests of a key.
 sub statuses {
     my ($key, $count) = @_;
     my $one = "curl -s -o /dev/null -w '%{http_code} ' -H 'X-Key: $key' http://127.0.0.2/limited";

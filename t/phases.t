@@ -186,7 +186,7 @@ sub forwarded {
     return request($nginx->port($server), path => $path, from => $from, headers => {'X-Forwarded-For' => $for});
 }
 
-# What one request is answered and charged by the policies early and late.
+# Checks the status of one request, and what the policies early and late charge for it.
 sub is_charged {
     my ($status, $charges, $path, %headers) = @_;
     my $key = ++$keys;

@@ -1,4 +1,4 @@
-# What Prometheus makes of /metrics, by conf-examples/prometheus.yml, the alerts and the dashboard.
+# Tests how Prometheus reads /metrics, with conf-examples/prometheus.yml, the alerts and the dashboard.
 
 use strict;
 use warnings;
@@ -45,7 +45,7 @@ CONF
 my $api = AiLimit::Api->new($nginx->port);
 my $prometheus = AiLimit::Prometheus->start(config(), $nginx->release_port(1));
 
-# So that rates are of something, the first requests come when a scrape has seen none.
+# The first requests come only after a scrape that has seen none, because a rate needs a value to start from.
 ok $prometheus->wait_for(sub { value('up') == 1 && value('sum(ai_limit_requests_total)') == 0 }), 'Prometheus scrapes';
 for my $path (qw(/few /shared)) {
     get($nginx->port, $path, 'X-Key' => 'a') for 1 .. 5;
@@ -129,14 +129,14 @@ sub config {
     return $nginx->write_file('prometheus.yml', $text);
 }
 
-# What Grafana would send.
+# Returns the expression that Grafana would send.
 sub expression {
     my ($text) = @_;
     my %variables = (__rate_interval => '1m', job => 'ai_limit', instance => '.*', policy => '.*');
     return $text =~ s/\$(\w+)/$variables{$1} \/\/ die "$text: \$$1"/ger;
 }
 
-# Of the one sample there is; -1 where there is none.
+# Returns the value of the only sample; -1 if there is not exactly one.
 sub value {
     my ($promql) = @_;
     my $samples = $prometheus->query($promql);

@@ -1,5 +1,5 @@
-# What an operator sees and changes where several nginx share limits: one key's counts are those of all of
-# them, and it is forgotten by all. And how Redis does.
+# Tests what an operator sees and changes if several nginx share limits: one key's counts are those of all nodes, and
+# all nodes forget it. Tests also what the API reports about Redis.
 
 use strict;
 use warnings;
@@ -62,7 +62,7 @@ subtest 'nodes that decide by their share' => sub {
     ok wait_until(sub { ($apis[0]->key(GET => $query))[1]{remaining} == 0 }), 'each request is counted for both';
     statuses($_, 'shares', 'a', 1, '429') for 0, 1;
     is +($apis[0]->key(DELETE => $query))[0], 200, 'one node is told to forget the key';
-    # What the other one knew is not believed.
+    # The other node does not believe what it knew before.
     ok wait_until(sub { get($nodes[1]->port, '/shares', 'X-Key' => 'a')->{status} == 200 }), 'the other one lets it pass again';
     sleep 0.3;
     my ($code, $said) = $apis[0]->key(GET => $query);

@@ -98,7 +98,7 @@ my @mistakes = (
     [http => 'ai_limit_policy p key=$arg_k concurrency=1 sync=strict;', '"p"'],
 );
 
-# What must not be shown.
+# Secrets that must not be shown.
 my @secrets = (
     'ai_limit_redis redis://user:the-secret@127.0.0.1:6379/0 sync=strict;',
     'ai_limit_redis redis://:the-secret@127.0.0.1 sync=strict;',

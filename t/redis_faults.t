@@ -1,5 +1,5 @@
-# What Redis may answer in place of a decision or to what it is told, errors and what no Redis says: nginx goes on
-# without it, says so once, and is back when Redis is. Requests come all the while, and none fails.
+# Tests errors, and answers that no Redis gives, in place of a decision or of the answer to a report. nginx goes on
+# without Redis, says so once, and is back when Redis is. Requests come all the while, and none fails.
 
 use strict;
 use warnings;
@@ -19,7 +19,7 @@ use constant LIMIT => 400;
 
 my $redis = AiLimit::Redis->start;
 my $proxy = AiLimit::FakeRedis->start(upstream => $redis);
-# What is answered is not waited for: whoever waits here, waits in vain for long.
+# Every fault here is an answer, so no node has to wait. The long timeout shows if one waits nevertheless.
 my %common = (redis => $redis, proxy => $proxy, timeout => '30s', http => <<'CONF', locations => <<'CONF');
     ai_limit_policy few  key=$arg_k rate=1r/month burst=3;
     ai_limit_policy lost key=$arg_k rate=1r/month burst=400;
@@ -106,14 +106,14 @@ sub test_errors {
 
 sub test_nonsense {
     my ($t) = @_;
-    # Of a text of any size, the rest could still come.
+    # huge_text is left out: the rest of a text of any size could still come.
     for my $bad (grep { $_ ne 'huge_text' } sort keys %AiLimit::FakeRedis::BAD) {
         $t->survives("an answer that is $bad", sub { answer(bad => $bad) }, sub { $proxy->clear }, lost => qr/makes no sense/);
     }
     subtest $t->title('an answer of another kind to the only one who asks') => sub {
         my $seen = $t->seen;
         answer(reply => "+OK\r\n");
-        # Who decides by a share tells of it soon.
+        # A node that decides by its share reports that soon.
         is get($t->port, "/limited?k=alone-$t->{sync}")->{status}, 200, 'a request passes';
         $t->nginx->wait_for_log(qr/\[error\].* is lost: its answer makes no sense/, $seen->[0]);
         $proxy->clear;
@@ -173,7 +173,7 @@ sub test_lost_data {
             $passed++ while get($port, "/lost?k=$key")->{status} == 200;
         }
         $t->end_load($load);
-        # Of what Redis had been told nobody need have heard: of each request under way, or of as much as a share is.
+        # Redis may lose counts that no node has heard of: one for each request in flight, or as much as a share is.
         my $nodes = () = $t->nodes;
         my $unheard = $t->by_share ? bound(LIMIT, $nodes) : 8;
         note $passed - LIMIT, ' beyond the limit';
@@ -201,7 +201,7 @@ sub test_user {
     return;
 }
 
-# What on_failure=reject answers is a refusal like any other, but that nobody knows what remains.
+# Checks that on_failure=reject answers with a refusal like any other, except that nobody knows what remains.
 sub is_refusal {
     my ($port, $path) = @_;
     my $answer = get($port, $path);
@@ -221,7 +221,7 @@ sub test_on_failure {
         $t->survives('a connection reset', sub { $proxy->refuse; $proxy->close_all('reset') }, sub { $proxy->welcome });
         my $seen = $t->seen;
         answer(error => 'OOM');
-        # Where nodes decide by their share, the first ones pass before anybody has noticed.
+        # Nodes that decide by their share let the first requests pass before any of them has noticed the error.
         $t->wait_until_lost($seen) if $t->by_share;
         is_deeply [map { get($_, "/few?k=$on_failure-$sync")->{status} } map { ($_) x 6 } $t->ports],
             [map { ($status) x 6 } $t->ports], "without Redis, each request is answered by $status";

@@ -57,7 +57,7 @@ for my $sync (qw(strict 100ms)) {
 }
 done_testing;
 
-# Of which, if nothing else is said, the proxy is asked.
+# Starts nodes that ask the proxy, unless `url` is given.
 sub start {
     my ($sync, %o) = @_;
     return AiLimit::RedisFaults->start(sync => $sync, redis => $redis, $o{url} ? () : (proxy => $proxy), %o);

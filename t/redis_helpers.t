@@ -111,7 +111,7 @@ subtest 'a sentinel' => sub {
 subtest 'a cluster' => sub {
     my @nodes = AiLimit::Redis->start_cluster;
     is scalar @nodes, 3, 'three nodes';
-    # Of these keys each has its slot in another third.
+    # Each of these keys has its slot in another third.
     my %refused = map { my $key = $_; $key => [map { $_->error_of('SET', $key, 1) } @nodes] } qw(b a c);
     for my $key (sort keys %refused) {
         my @moved = grep { /^MOVED \d+ 127\.0\.0\.1:\d+$/ } @{$refused{$key}};
@@ -239,13 +239,13 @@ subtest 'a proxy' => sub {
 
 done_testing;
 
-# What a connection of its own is answered.
+# Returns the answer to a command on a connection of its own.
 sub answer {
     my ($port, @words) = @_;
     return AiLimit::RedisClient->new($port)->command(@words) . '';
 }
 
-# So many bytes of what comes after these, or as much as there is.
+# Returns `count` bytes of the answer to this request, or as many as there are.
 sub raw_answer {
     my ($port, $request, $count, $seconds) = @_;
     my $client = AiLimit::RedisClient->new($port);
@@ -257,7 +257,7 @@ sub raw_answer {
     return $got;
 }
 
-# What openssl says of a connection.
+# Returns the output of openssl about a connection.
 sub handshake {
     my ($server, $ca, $name) = @_;
     my $port = $server->port;

@@ -53,7 +53,8 @@ my %losses = (
     'a restart without data' => sub { $redis->restart; wait_until_back() },
 );
 
-# What a node tells here of its key, it does not while it may still have to tell what it has decided alone.
+# The node reports here what it knows of its key. It does not do so while it may still have to report what it has
+# decided alone.
 subtest 'what was used before by the key of a request that ran when data was lost' => sub {
     is post_status($nodes[0], 'before', 10), 200, 'a request has ended';
     my $left = left($nodes[0], 'before');
@@ -194,7 +195,7 @@ sub stream {
         path => "/v1/chat/completions?gate=$key&prompt_tokens=20&completion_tokens=22&k=$key");
 }
 
-# What is left of its tokens.
+# Returns what is left of the key's tokens.
 sub left {
     my ($node, $key) = @_;
     return get($node->port, "/left?k=$key")->{headers}{'x-left'};

@@ -88,7 +88,7 @@ subtest 'a reload while streams run and requests wait' => sub {
 subtest 'a graceful end' => sub {
     my @streams = map { stream('end') } 1 .. 4;
     is_deeply [map { $_->head } @streams], [(200) x 4], 'streams run';
-    # What Redis is told now, it hears late.
+    # From now on, commands reach Redis late.
     $proxy->when('EVALSHA', delay => 300);
     $proxy->forget;
     my @requests = map { start_request($nginx->port, path => '/all?k=end') } 1 .. 4;
@@ -174,7 +174,7 @@ sub stream {
         path => "/v1/chat/completions?gate=$key&prompt_tokens=20&completion_tokens=22&k=$key");
 }
 
-# Of so many streams.
+# Opens the gates of `streams` streams.
 sub open_gate {
     my ($streams) = @_;
     for my $key (qw(reload end)) {
@@ -194,7 +194,7 @@ sub wait_until_landed {
     return;
 }
 
-# What Redis says is used of a token bucket.
+# Returns what a key has used of a token bucket, as Redis counts it.
 sub used {
     my ($policy, $key) = @_;
     $policy .= ':t' if $policy eq 'tokens';

@@ -90,7 +90,7 @@ my $nginx = AiLimit::Nginx->start(
         location = /post_action      { post_action /internal; proxy_pass http://127.0.0.1:%%PORT_2%%/page; }
         location = /any              { satisfy any; allow 127.0.0.1; deny all; auth_basic here; try_files /page.txt =404; }
 
-        # What comes after a refusal.
+        # Locations for a request that was refused.
         location = /fallback      { ai_limit first; error_page 429 = \@fallback; try_files /page.txt =404; }
         location = /fallback_soon { ai_limit first_soon; error_page 429 = \@fallback; try_files /page.txt =404; }
         location \@fallback       { ai_limit other; proxy_pass http://127.0.0.1:%%PORT_2%%; }
@@ -126,7 +126,7 @@ delete $clients{'HTTP/2'} if qx(curl --version) !~ /\bHTTP2\b/;
 for my $client (sort keys %clients) {
     subtest "redirects, $client" => sub {
         my $ask = $clients{$client};
-        # What it goes through, the path, the status, the body and what it is charged.
+        # Each: what the request goes through, the path, the status, the body and the charges.
         is_charged($ask, @$_) for (
             ['nothing',                       '/page.txt',         200, 'page'],
             ['error_page',                    '/error_page',       404, 'page'],
@@ -281,7 +281,7 @@ subtest 'clients that go away while Redis is asked' => sub {
     my $closed = start_streams(10, sub { '/slots' }, $keys[1]);
     my $reset = start_streams(10, sub { '/slots' }, $keys[2]);
     my $stays = start_request($nginx->port, path => '/slots', headers => ['X-Key' => $keys[3]]);
-    # What was asked before them has reached the workers.
+    # The workers have then got all requests that were sent before these connections.
     ok wait_until(sub { connections() >= @pending + 3 }), 'all wait';
     $_->abort for @pending;
     print {$reset} map { frame(3, 0, 2 * $_ - 1, pack 'N', 8) } 1 .. 10;
@@ -308,8 +308,8 @@ sub is_charged {
     return;
 }
 
-# What a key was charged so far: by the policies early, here, late and other. Each worker counts what is not shared
-# in the same memory.
+# Returns what a key was charged so far by the policies early, here, late and other. All workers count a policy that is
+# not shared through Redis in the same memory.
 sub charges {
     my ($key) = @_;
     my $answer = get($nginx->port, '/left', 'X-Key' => $key, 'X-Look' => 1);

@@ -24,7 +24,7 @@ my $sha1   = redis('SCRIPT', 'LOAD', $script);
 my $second = int(redis_time() / 1000);
 my $window = $second - $second % 86_400;
 
-# What a policy sends: 1r/h with a burst of 5, 5r/h, 5r/d, 5 at once, 100t/h.
+# The limits as a node sends them: 1r/h with a burst of 5, 5r/h, 5r/d, 5 at once, 100t/h.
 my %limits = (
     bucket  => {kind => 'b', capacity => 5,   parameters => [1, HOUR, 5 * HOUR, undef]},
     sliding => {kind => 's', capacity => 5,   parameters => [HOUR / 8, (undef) x 3]},
@@ -172,7 +172,7 @@ sub script {
     return $text;
 }
 
-# Of an array of integers, none of them negative.
+# Unpacks an array of integers, none of them negative.
 sub unpack_numbers {
     my ($bytes) = @_;
     my $first = ord $bytes;

@@ -1,5 +1,6 @@
-# What Redis and the logs see: no API key, no password, no prompt; keys that are hashed, and that end by themselves.
-# And how nginx comes to Redis: by passwords, users with few rights, TLS, Unix sockets and numbers of databases.
+# Tests what Redis and the logs see: no API key, no password and no prompt, only keys that are hashed and that expire by
+# themselves. Tests also how nginx connects to Redis: by passwords, users with few rights, TLS, Unix sockets and numbers
+# of databases.
 
 use strict;
 use warnings;

@@ -108,7 +108,7 @@ sub start_node {
 
 sub new_key { return SECRET . ++$keys }
 
-# So many requests, one after the other -> how many pass.
+# Sends `count` requests, one after the other, and returns how many pass.
 sub passes {
     my ($node, $policy, $key, $count) = @_;
     return sum0(map { get($node->port, "/$policy?k=$key")->{status} == 200 } 1 .. $count);
@@ -164,7 +164,7 @@ sub test_telling {
     return;
 }
 
-# What a node knows to be left of the bucket.
+# Returns what is left of the bucket as far as a node knows.
 sub left {
     my ($node, $key) = @_;
     return get($node->port, "/bucket?k=$key&cost=0")->{headers}{'x-ratelimit-remaining'};
@@ -398,7 +398,7 @@ sub test_without {
     $other->stop;
     my $first = start_node($other->url, server(), parameters => $parameters);
     for my $node ($first, $later) {
-        # Who does not know yet finds out.
+        # A node that does not know yet that Redis is lost finds out.
         $other->wait_for(sub { get($node->port, '/many?k=wait'); $node->error_log =~ /is lost/ }, 'the loss to be noticed');
         is_deeply $asks->($node, 'k'), $expected{$on_failure}, $node == $first ? 'from the start' : 'and later';
         is scalar(() = $node->error_log =~ /is lost/g), 1, 'which is said once';
@@ -423,7 +423,7 @@ sub test_back {
         $other->wait_for(sub { get($node->port, '/many?k=wait'); $node->error_log !~ /is lost(?!.*is back)/s }, 'Redis to be found');
     }
     for my $policy (qw(bucket sliding fixed)) {
-        # What Redis has lost is known to one of them.
+        # One of the nodes knows what Redis has lost.
         $other->wait_for(sub { used($other, $policy, 'k') >= ($keeps ? 80 : 70) }, 'all to be told');
         my $used = used($other, $policy, 'k');
         $keeps ? is $used, 80, "$policy: all is told when Redis is back" : cmp_ok $used, '<=', 80, "$policy: all is told, and not more";

@@ -96,7 +96,8 @@ sub passes_at {
     return $passed;
 }
 
-# What passes beyond the limit is within the bound, and is all known to Redis; then nobody lets anything pass.
+# Checks that what passes beyond the limit is within the bound and that Redis knows all of it. Then no node lets
+# anything pass.
 sub is_exhausted {
     my ($prefix, $path, $key, $passed) = @_;
     my $nodes = $groups{$prefix};
@@ -172,7 +173,7 @@ sub test_agreement {
     my $all = many([map { $_->port } @nodes], requests => $sent, connections => 2 * @nodes, path => "/wide?k=$key");
     is_deeply $all->{status}, {200 => $sent}, 'all pass';
     is wait_for_used($redis, 'wide_bucket', $key, $sent, $prefix), $sent, 'Redis is told of each';
-    # What the others have used is heard of with what one tells itself.
+    # A node learns what the others have used from the answer to its own report.
     for my $node (@nodes) {
         $sent++;
         is get($node->port, "/wide?k=$key")->{status}, 200, 'one more';
@@ -223,7 +224,7 @@ sub test_asking {
     my @requests = map { start_request($node->port, path => "/bucket?k=$key") } 1 .. LIMIT;
     $proxy->wait_for_commands('EVALSHA', LIMIT - $share, 'take');
     is wait_for_used($redis, 'bucket', $key, LIMIT, 'held'), LIMIT, 'its share and what it asks for are all there is';
-    # Of its share it hears before it hears of the rest.
+    # The node hears of its share before it hears of the rest.
     $proxy->release($proxy->count('EVALSHA', 'tell') - (LIMIT - $share) + 1);
     $proxy->wait_for_commands('EVALSHA', 1, 'tell');
     push @requests, map { start_request($node->port, path => "/bucket?k=$key") } 1 .. $share;
@@ -233,7 +234,7 @@ sub test_asking {
     return;
 }
 
-# What a node knows is its own.
+# Each node still has what it knows when Redis is gone.
 sub test_without_redis {
     $redis->stop;
     my @wrong;

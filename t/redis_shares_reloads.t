@@ -96,7 +96,7 @@ sub test_reloads {
     return;
 }
 
-# What is told only after ten seconds is told when its worker ends.
+# A worker that ends reports at once what it would otherwise report after ten seconds.
 sub test_graceful_end {
     for my $how (qw(reload quit)) {
         my $key = "end-$how";
@@ -168,7 +168,7 @@ sub test_killed_workers {
         is $sent->{refused}, 0, 'nobody else is refused';
         ($others, $others_failed) = ($others + $sent->{passed}, $others_failed + $sent->{failed});
     }
-    # What the killed workers were to tell is told with what comes next, as each zone has counted it.
+    # The next report of each zone includes what the killed workers had still to report, as the zone has counted it.
     my $used = used($redis, 'load', 'killed');
     cmp_ok $used, '<=', $others + $others_failed, 'Redis has heard of no more than passed';
     note "$others passed, $others_failed failed, Redis knew of $used";

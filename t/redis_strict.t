@@ -37,7 +37,7 @@ my $http = <<'CONF';
     ai_limit_policy fixed   key=$arg_k rate=100r/d algorithm=fixed_window tz=NOON         zone=main;
     ai_limit_policy slots   key=$arg_k concurrency=12                                     zone=main;
 
-    # What is looked at from beside: a request that takes nothing tells what is left.
+    # The tests read what is left of these policies by a request that takes nothing.
     map $arg_cost $cost { default $arg_cost; "" 1; }
     ai_limit_policy wide_bucket  key=$arg_k rate=1r/h burst=5000 cost=$cost                          zone=other;
     ai_limit_policy wide_sliding key=$arg_k rate=5kr/d algorithm=sliding_window cost=$cost           zone=main;
@@ -155,7 +155,7 @@ sub passed { return grep { $_->{status} == 200 } @{$_[0]{responses}} }
 
 sub remaining { return sort { $b <=> $a } map { $_->{headers}{'x-ratelimit-remaining'} } @_ }
 
-# What remains of the wide policies of a key.
+# Returns what remains of the wide policies of a key.
 sub left {
     my ($key) = @_;
     return get($ports[rand @ports], "/wide?k=$key&cost=0")->{headers}{'x-left'};
@@ -163,7 +163,7 @@ sub left {
 
 sub is_left {
     my ($key, $left, $name) = @_;
-    # What one nginx refuses after all is given back.
+    # An nginx that refuses a request after all gives its charge back.
     wait_until(sub { left($key) eq "$left $left $left" });
     is left($key), "$left $left $left", $name;
     return;

@@ -28,7 +28,7 @@ my @names = sort keys %rates;
 my @large = map { "large_$_" } @names;
 # No answer of Redis is late, however busy this machine is.
 my $policies = 'ai_limit_redis ' . $redis->url . " sync=strict timeout=30s connect_timeout=30s;\n"
-    # Who only looks holds nothing.
+    # A request that only looks reserves nothing.
     . 'map $uri $most { default ' . MOST_USED . "; /left 0; }\n"
     . "ai_limit_policy slots key=\$http_x_key concurrency=50;\n"
     . 'ai_limit_policy output key=$http_x_key rate=1t/month burst=4000 count=output:2 reserve=200;';
@@ -84,7 +84,7 @@ done_testing;
 
 sub new_client { $_->new_client for @nodes; return }
 
-# What request i uses, which is at most what it says.
+# Returns the tokens that request i uses, at most the number that it announces.
 sub output_of { return 1 + $_[0] * 7 % 100 }
 
 # Over both nodes -> what those that passed have used of each count.
@@ -101,15 +101,15 @@ sub all_at_once {
 
 sub is_left {
     my ($left, $policy, $name) = @_;
-    # What is settled may reach Redis after the client has its answer.
+    # A settlement may reach Redis after the client has its answer.
     is_deeply [map { $_->left_at_last($left, $policy) } @nodes], [$left, $left], $name;
     return;
 }
 
-# What is left of 50 while one more request is looking.
+# Returns what is left of 50 slots while one more request is looking.
 sub slots_seen_by { return get($_[0]->port, '/slots', 'X-Key' => $_[0]->key)->{headers}{'x-ratelimit-remaining'} }
 
-# What is told when a request ends may reach Redis after its client has its answer.
+# The report of a request's end may reach Redis after its client has its answer.
 sub at_last {
     my ($condition) = @_;
     my $deadline = time + AiLimit::Nginx::PATIENCE;
@@ -211,7 +211,7 @@ sub test_ends {
     is_deeply [sort keys %sources], [qw(estimate none response)], 'each is settled in one of the ways there are';
     my $used = sum0 map { $_->{total} =~ s/^-$/0/r } @logs;
     cmp_ok $used, '>', 1000, 'some was used';
-    # Who looks, holds as well.
+    # The request that looks reserves as well.
     is_left(LARGE - $used, $_, "what is left of $_ is the rest") for qw(large_bucket large_sliding);
     is_left(LARGE - $used - 5000, 'large_fixed', 'what is left of large_fixed is the rest');
     for my $node (@nodes) {
@@ -226,7 +226,7 @@ sub end_one {
     my ($pending, $at) = @$one{qw(pending at)};
     return $pending->finish if $one->{how} ne 'hold_at';
     my $wanted = (0, int($at / 2), $at, $at)[$one->{leaves}];
-    # What is hidden from the client makes its part shorter, and buffers may keep some back.
+    # Usage that is hidden from the client makes its part shorter, and buffers may keep some back.
     $pending->wait_for_size($wanted, 0.03) if $wanted;
     return $pending->abort;
 }

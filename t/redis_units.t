@@ -72,7 +72,7 @@ sub http {
 CONF
 }
 
-# So that it has a connection to Redis.
+# Sends a request, so that nginx has a connection to Redis.
 sub ask {
     my ($nginx) = @_;
     is get($nginx->port, '/', 'X-Key' => 'a')->{status}, 200, 'a request passes';

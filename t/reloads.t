@@ -37,7 +37,8 @@ subtest 'under load' => sub {
     is left('bucket', 'load'), 1_000_000 - $passed - 1, 'each is counted once';
 };
 
-# What is left of 10 after 4 (and one more that looks), and what then with other parameters.
+# Each: a change, a policy with its new parameters, and what is left then. Before the change 4 requests use some of 10;
+# after it one more looks.
 my @changed = (
     ['a larger burst', bucket => 'rate=1r/month burst=20', 20 - 5],
     ['a smaller burst', bucket => 'rate=1r/month burst=6', 6 - 5],
@@ -186,7 +187,7 @@ sub fetch { return get($nginx->port, "/$_[0]?k=$_[1]", Connection => 'close') }
 
 sub status { return fetch(@_)->{status} }
 
-# What the policy says is left after one more request.
+# Returns what is left after one more request, as the policy reports it.
 sub left {
     my ($policy, $key) = @_;
     my $response = fetch($policy, $key);

@@ -1,5 +1,5 @@
-# What is counted outlives nginx (ai_limit_zone state=), however it ends; a file that cannot be read or
-# written keeps no nginx from limiting.
+# Tests that counts outlive nginx (ai_limit_zone state=), however it ends. A file that cannot be read or written keeps
+# no nginx from limiting.
 
 use strict;
 use warnings;

@@ -83,12 +83,12 @@ note join ', ', map { "$_: $sources{$_}" } sort keys %sources;
 is_deeply [grep { !/^(?:response|estimate|none)$/ } keys %sources], [], 'each is settled in one of the ways there are';
 cmp_ok $sources{estimate}, '>', $aborts / 2, 'mostly by an estimate';
 is scalar(grep { $_->{source} eq 'none' && $_->{total} !~ /^[-0]$/ } @logs), 0, 'none is charged without a cause';
-# Who leaves before the answer begins (499) pays for the time.
+# A client that leaves before the answer begins (499) pays for the time.
 my @wrong = grep { $_->{source} eq 'estimate' && ($_->{in} > $told || ($_->{out} > 28 / 4 && $_->{status} ne '499')) } @logs;
 is scalar(@wrong), 0, 'none for more than prompt and text' or diag explain \@wrong;
 
 my $used = sum0 map { $_->{total} =~ s/^-$/0/r } @logs;
-# Who looks, holds as well.
+# The request that looks reserves as well.
 my %looks = (tokens => 0, fixed => 0, sliding => 5000);
 for my $policy (sort keys %looks) {
     my $left = LIMIT - $used - $looks{$policy};
@@ -120,7 +120,7 @@ sub end_one {
     my ($pending, $at) = @$one{qw(pending at)};
     return $pending->finish if $one->{how} eq 'cut_at';
     my $wanted = (0, int($at / 2), $at, $at)[$one->{leaves}];
-    # What is hidden from the client makes its part shorter, and buffers may keep some back.
+    # Usage that is hidden from the client makes its part shorter, and buffers may keep some back.
     $pending->wait_for_size($wanted, 0.03) if $wanted;
     return $pending->abort;
 }

@@ -76,7 +76,7 @@ subtest 'cut by the server' => sub {
     my ($told, $seen) = (events($start), events($start, $delta, $delta));
     my $whole = $seen . events('{"type":"message_delta","usage":{"output_tokens":500}}');
     for my $coding ('', '&encoding=gzip', '&encoding=deflate') {
-        # Of a coded answer, each piece of 100 bytes can be read when it has come.
+        # A client can read each piece of 100 bytes of a coded answer when it has come.
         for my $cut (length $told, length $seen) {
             $t->new_client;
             my $size = $coding ? "&split=100&cut=" . int($cut / 100 + 1) : "&cut_at=$cut";

@@ -1,4 +1,5 @@
-# What the log tells of an answer beside its tokens: the parts that have other prices, the model that answered, the tier.
+# Tests what the log says of an answer beside its tokens: the parts that have other prices, the model that answered, the
+# tier.
 
 use strict;
 use warnings;
@@ -30,7 +31,7 @@ CONF
 
 my $serial = 0;
 
-# What the log says of a request.
+# Returns what the log says of a request.
 sub logged {
     my ($path, $body) = @_;
     my $id = ++$serial;

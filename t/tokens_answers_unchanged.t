@@ -1,5 +1,5 @@
-# What passes through is not changed and not stopped: large answers, trailers, ranges, HEAD, files, with and without
-# buffers. What costs nothing is not charged: answers from a cache, 304, HEAD.
+# Tests that nginx neither changes nor stops what passes through: large answers, trailers, ranges, HEAD, files, with and
+# without buffers. nginx does not charge what costs nothing: answers from a cache, 304, HEAD.
 
 use strict;
 use warnings;

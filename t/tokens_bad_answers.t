@@ -52,7 +52,7 @@ for my $kind (sort keys %kinds) {
             my $body = chat(stream => $stream);
             my $answer = $t->by_curl($t->port, "$prefix$path", $body);
             ok $answer->{complete}, 'reaches the client';
-            # What is hidden there is a piece of usage, whatever its numbers.
+            # nginx hides a piece of usage there, whatever its numbers.
             is $answer->{digest}, $t->by_curl($t->model->port, $path, $body)->{digest}, 'byte for byte'
                 if "$kind$prefix" ne 'numbers/asked';
             $answer->{log} = $t->logged_id($answer->{id});

@@ -32,7 +32,7 @@ my $t = AiLimit::Tokens->start(
     workers => 3, left => [@names, map { "loose_$_" } @names], policies => $policies, locations => $locations,
 );
 
-# What request i uses, which is at most what it says.
+# Returns the tokens that request i uses, at most the number that it announces.
 sub output_of { return 1 + $_[0] * 7 % 100 }
 
 sub all_at_once {

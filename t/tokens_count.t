@@ -11,7 +11,7 @@ use AiLimit::Tokens;
 
 my $LIMIT = 1_000_000;
 
-# What of 100 tokens of input, 30 of them cached, and 7 of output is counted.
+# The charge for 100 tokens of input, 30 of them cached, and 7 of output, by parameters.
 my %counted = (
     total      => ['', 107],
     said       => ['count=total', 107],

@@ -11,7 +11,7 @@ use Test::More;
 use AiLimit::Http;
 use AiLimit::Tokens;
 
-# So many requests are under way at a time.
+# The number of requests that are in flight at a time.
 use constant AT_A_TIME => 32;
 
 my $t = AiLimit::Tokens->start(policies => 'ai_limit_policy tokens key=$http_x_key rate=1t/month burst=1000000000;');
@@ -20,7 +20,8 @@ my $t = AiLimit::Tokens->start(policies => 'ai_limit_policy tokens key=$http_x_k
 my $wishes = 'prompt_tokens=4321&completion_tokens=987&chunks=3&text=' . 'Q' x 120;
 my $gemini = '{"contents":[{"parts":[{"text":"Hi"}]}]}';
 
-# What tells all of the input and of the output, as it stands in the answer. Of Gemini's numbers the total decides.
+# The fields with the whole input and the whole output, as they stand in the answer. Gemini's total decides among its
+# numbers.
 my %shapes = (
     'OpenAI, whole' => ['/v1/chat/completions', chat(), qr/"prompt_tokens":4321\b./s, qr/"completion_tokens":987\b./s],
     'OpenAI, a stream' => ['/v1/chat/completions', chat(stream => 1, include_usage => 1), qr/"prompt_tokens":4321\b./s,
@@ -53,7 +54,7 @@ sub costs_of_cuts {
     return \%costs;
 }
 
-# What a client can read of the front of a body; nothing is known of br, as no core module reads it.
+# Returns what a client can read of the front of a body. Nothing is known of br, as no core module reads it.
 sub inflated {
     my ($front) = @_;
     my ($inflate) = Compress::Raw::Zlib::Inflate->new(-WindowBits => WANT_GZIP_OR_ZLIB, -ConsumeInput => 1);
@@ -62,7 +63,7 @@ sub inflated {
     return $text;
 }
 
-# What is wrong with the cost of an answer of which so much was seen; nothing where it is right.
+# Returns what is wrong with the cost of an answer of which so much was seen, or nothing if the cost is right.
 sub mistake {
     my ($cost, $seen, $told_input, $told_output) = @_;
     my $quarter = int((($seen =~ tr/Q//) + 3) / 4);

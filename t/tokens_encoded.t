@@ -69,7 +69,7 @@ subtest 'cut short' => sub {
 
 subtest 'what says it is compressed and is not' => sub {
     my $text = post($t->model->port, "/v1/chat/completions?$used", chat())->{body};
-    # What cannot be read at all is charged by its bytes.
+    # nginx charges a body that it cannot read at all by its bytes.
     my $by_bytes = int(length($text) / 4);
     for my $encoding ('gzip', 'deflate', 'br', 'zstd', 'gzip, br') {
         $t->new_client;

@@ -155,7 +155,7 @@ subtest 'a long stream' => sub {
         my $long = "/v1/chat/completions?size=2000000$nulls&$used";
         my $answer = $t->ask($long, chat(stream => 1));
         is usage_of($answer), $counted, "is counted$nulls";
-        # What comes twenty bytes larger is as many bytes of the answer, and fewer pieces.
+        # Events with `"usage":null` are larger, so the model needs fewer of them for an answer of the same size.
         unlike $answer->{body}, qr/usage/, 'is seen without usage';
         ok events($answer) =~ /\[DONE\]$/ && $answer->{complete}, 'to the end';
         ok events($answer) eq events_of($long, chat(stream => 1)), 'and whole' if $nulls;
@@ -253,7 +253,7 @@ done_testing;
 
 sub last_seen { return decode_json(get($t->model->port, '/last')->{body}) }
 
-# Of the worker, in KB.
+# Returns the worker's memory in KB.
 sub memory {
     my ($worker) = $t->nginx->workers;
     open my $file, '<', "/proc/$worker/status" or die "worker $worker: $!";

@@ -1,4 +1,5 @@
-# What a killed worker's requests held is charged: it is not held for ever, and it is not given back.
+# Tests that what a killed worker's requests had reserved is charged: it is not reserved for ever, and it is not given
+# back.
 
 use strict;
 use warnings;

@@ -37,7 +37,7 @@ CONF
 );
 my $chat = '/v1/chat/completions?prompt_tokens=20&completion_tokens=30';
 
-# What remains of all, in a request that takes one of `requests` and a slot for itself.
+# Returns what remains of all policies, by a request that takes one of `requests` and a slot for itself.
 sub layers { return get($t->port, '/layers', 'X-Key' => $t->key)->{headers}{'x-layers'} }
 
 subtest 'all are charged' => sub {

@@ -60,7 +60,7 @@ for my $stream (@streams) {
         my $pending = $t->begin(($prefix // '') . $path . ($path =~ /\?/ ? '&' : '?') . "gate=$gate", $body);
         my ($expected, $in_time) = ('', 0);
         for my $piece (@pieces) {
-            # What the upstream says only because it was asked is taken out, too.
+            # nginx also takes out what the upstream sends only because nginx has asked for usage.
             $piece =~ s/,"usage":null// if $hides;
             $expected .= $piece if !$hides || $piece !~ /"usage":\{/;
             my $size = length $expected;

@@ -60,7 +60,7 @@ CONF
 my $chat = '/v1/chat/completions?prompt_tokens=20&completion_tokens=22';
 my $body = chat(max_tokens => 1000);
 
-# What it goes through, the path, and what is left of `other`, where it takes part.
+# Each: what the request goes through, the path, and what is left of `other` if it takes part.
 my @ways = (
     ['nothing', "/plain$chat"],
     ['auth_request', "/auth$chat"],

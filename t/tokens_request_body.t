@@ -169,7 +169,7 @@ sub connected {
     return $socket;
 }
 
-# What comes before the body is sent, and what after it.
+# Returns what comes before the body is sent, and what comes after it.
 sub expecting {
     my ($path, $body, $id) = @_;
     my $socket = connected();

@@ -65,7 +65,7 @@ subtest 'usage is asked for behind a byte order mark' => sub {
 $t->stop;
 done_testing;
 
-# What is reserved for a body, which has to come as it is.
+# Returns what nginx reserves for a body, which must reach the upstream unchanged.
 sub reserved_for {
     my ($path, $bytes, $coding) = @_;
     my $answer = $t->ask("$path?type=text/plain", $bytes, headers => [defined $coding ? ('Content-Encoding' => $coding) : ()]);

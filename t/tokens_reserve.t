@@ -1,5 +1,5 @@
-# What a request may use is held from its admission until its answer ends: the prompt's estimate and the most
-# output that it asks for, as each API says it; or what reserve= says.
+# Tests that nginx reserves what a request may use from its admission until its answer ends: the prompt's estimate and
+# the most output that it asks for, as each API says it; or what reserve= says.
 
 use strict;
 use warnings;
@@ -86,7 +86,7 @@ subtest 'the most output, as each API says it' => sub {
         my ($name, $path, $body, $held, $output) = @$case;
         $t->new_client;
         my $log = $t->ask($path, $body)->{log};
-        # Of 40 characters about 10 tokens, and for messages some more.
+        # 40 characters have about 10 tokens, and messages some more.
         defined $held ? is $log->{reserved}, $held, $name
             : ok $log->{reserved} >= $output + 10 && $log->{reserved} <= $output + 13, "$name: $log->{reserved}";
     }
@@ -137,7 +137,7 @@ subtest 'reserve=' => sub {
     for my $name (sort keys %held) {
         $t->new_client;
         is $t->ask("/$name/v1/chat/completions?$wishes", $body)->{log}{reserved}, $held{$name}, "$name $policies{$name}";
-        # Who looks, holds as well.
+        # The request that looks reserves as well.
         my $looks = $name eq 'fixed' ? 500 : 0;
         is $t->left($name), $LIMIT - $looks - ($used{$name} // 42), 'then what was used';
     }

@@ -13,7 +13,7 @@ use AiLimit::Tokens;
 use ModelServer::Encoding qw(encoder);
 
 my $LIMIT = 1_000_000;
-# What is read before it was written has an absurd value.
+# Memory that is read before it was written has an absurd value.
 local $ENV{MALLOC_PERTURB_} = 90;
 my $t = AiLimit::Tokens->start(
     policies => <<"CONF",
@@ -100,7 +100,7 @@ subtest 'are estimated where that is wanted' => sub {
         my $tokens = int(length($bodies{$name}[0]) / 4);
         is $answer->{status}, 200, $name;
         if ($name =~ /^gzip (?:that|and)/) {
-            # Where it becomes more, as far as it is read, that counts.
+            # If the part that can be read is larger than the body, that part counts.
             ok $answer->{log}{reserved} > $tokens, "more than a quarter of its bytes is held: $answer->{log}{reserved}";
         }
         else {

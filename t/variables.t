@@ -98,8 +98,8 @@ subtest 'what is special' => sub {
 $nginx->stop;
 done_testing;
 
-# What the variables say of one request, in a header and in the log; times may be up to
-# fifty seconds less, for a slow machine.
+# Checks what the variables say of one request, in a header and in the log. Times may be up to fifty seconds less, for a
+# slow machine.
 sub is_said {
     my ($path, $key, $wanted) = @_;
     my $before = lines();

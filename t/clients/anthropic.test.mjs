@@ -41,7 +41,7 @@ test('anthropic understands the refusal', async () => {
     assert.equal(error.error.error.type, 'rate_limit_error');
 });
 
-// What Anthropic calls input is without what a cache gave or took.
+// Anthropic's input does not include the tokens that a cache read or wrote; nginx counts them as input.
 function asCounted(usage) {
     const cached = usage.cache_read_input_tokens;
     const input = usage.input_tokens + usage.cache_creation_input_tokens + cached;

@@ -1,4 +1,4 @@
-// What every client is held to, whichever SDK it uses.
+// Requirements for every client, whichever SDK it uses.
 
 import assert from 'node:assert/strict';
 

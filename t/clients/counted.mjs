@@ -1,4 +1,4 @@
-// What nginx has counted for a request, by its access log.
+// Reads what nginx has counted for a request from its access log.
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';

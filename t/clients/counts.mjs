@@ -1,5 +1,5 @@
-// What every SDK is held to where nginx counts tokens: it gets what the upstream sent, and the usage that it
-// reports is the usage that nginx has counted.
+// Requirements for every SDK behind an nginx that counts tokens: the SDK gets what the upstream sent, and the usage
+// that it reports is the usage that nginx has counted.
 //
 // An SDK is {name, connect, whole, stream, usage, calls}:
 //   connect({url, key})       returns a client

@@ -48,7 +48,7 @@ test('openai understands the refusal', async () => {
     assert.match(error.message, /try again in/);
 });
 
-// Where tokens are limited and every stream is asked for its usage.
+// Connects to a location that limits tokens and asks every stream for its usage.
 function countedClient() {
     const { id, headers } = countedRequest();
     const openai = new OpenAI({

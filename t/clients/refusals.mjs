@@ -1,5 +1,5 @@
-// What SDKs do by themselves with a refusal. Each is refused by a real nginx, which lets it in when the SDK has slept
-// as long as it was told to; the sleeps are skipped (clock.mjs).
+// Tests how SDKs react to a refusal by themselves. A real nginx refuses each of them, and lets it in once the SDK has
+// slept as long as it was told to. The sleeps are skipped (clock.mjs).
 
 import assert from 'node:assert/strict';
 import { basename } from 'node:path';
@@ -10,9 +10,9 @@ import { skippingSleeps } from './clock.mjs';
 import { baseUrl } from './attempts.mjs';
 import { openDoor } from './door.mjs';
 
-// Of each location below /refused/: whether another request has taken what there is, whether it goes on, and what an
-// error says. A request passes after the wait that the first refusal has told, or, where the other one goes on, after
-// one and a half times that wait.
+// For each location below /refused/: whether another request has taken the quota, whether that request goes on, and
+// what an error says. A request passes after the wait that the first refusal has announced, or, if the other one goes
+// on, after one and a half times that wait.
 const KINDS = {
     in_2s: { isTaken: true, words: /(?:again|retry) in \d/ },
     in_30s: { isTaken: true, words: /(?:again|retry) in [23]\d/ },
@@ -29,8 +29,8 @@ function locationOf(kind) {
     return `/refused/${kind}${kind === 'busy' ? `_${NAME}` : ''}`;
 }
 
-// What nginx knows of how long requests hold a slot: 4 seconds, by the first one. The wait that it tells is between
-// that and a quarter more.
+// The first request teaches nginx how long requests hold a slot: 4 seconds. nginx then announces a wait between that
+// and a quarter more.
 const learned = fetch(`${baseUrl(locationOf('busy'))}/v1/models?delay=4000`, { headers: { 'X-Key': 'the first' } });
 
 // Takes the only request of a key, or the only slot until the returned function is called.

@@ -1,8 +1,9 @@
 #pragma once
 
-// What Boost.JSON's parser finds at some paths of a document, to compare our scanner with.
+// Reads the values at some paths of a document with Boost.JSON's parser, to compare our scanner
+// with it.
 //
-// Where they may differ is what json_scan.h lists as lenient: half a surrogate pair, huge
+// The two may differ only in what json_scan.h lists as lenient: half a surrogate pair, huge
 // exponents, and what is deeper than kMaxJsonStrictDepth.
 
 #include <boost/json/basic_parser_impl.hpp>

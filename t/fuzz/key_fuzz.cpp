@@ -1,4 +1,4 @@
-// What a log shows of a key, which may be a secret, and how keys of any length are hashed.
+// Fuzzes what a log shows of a key, which may be a secret, and how keys of any length are hashed.
 
 #include <cstdint>
 #include <cstdlib>
@@ -26,7 +26,7 @@ void require(bool holds) {
 
 using Write = void (*)(std::string_view, TextWriter&);
 
-/** What is written where there is room for `size` bytes. */
+/** Returns what is written if there is room for `size` bytes. */
 std::string written(Write write, std::string_view text, size_t size) {
     const std::unique_ptr<char[]> memory(new char[size]);  // a sanitizer sees a step past its end
     TextWriter out(memory.get(), size);

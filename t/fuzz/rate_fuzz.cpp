@@ -1,4 +1,4 @@
-// What the configuration and variables give as numbers, rates and time zones.
+// Fuzzes the numbers, rates and time zones that the configuration and variables give.
 
 #include <cstdint>
 #include <cstdlib>

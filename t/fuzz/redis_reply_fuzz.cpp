@@ -18,7 +18,7 @@ void require(bool holds) {
     }
 }
 
-/** What the text would say as an answer of the script. */
+/** Appends the numbers that the text holds if it is read as an answer of the script. */
 void note_packed(std::string_view text, std::string* replies) {
     PackedNumbers numbers(text);
     for (uint64_t most = 1; most != 0; most <<= 1) {

@@ -1,6 +1,6 @@
-// What a request asks for, from arbitrary bytes in any encoding: however the body is cut, it tells
-// the same, and the edit that asks for the usage makes a body that needs no edit and asks for the
-// same otherwise.
+// Reads a request from arbitrary bytes in any encoding. The result is the same however the body is
+// cut. The edit that asks for the usage makes a body that needs no edit and asks for the same
+// otherwise.
 
 #include <cstdint>
 #include <cstdlib>

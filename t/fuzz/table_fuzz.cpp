@@ -301,7 +301,7 @@ private:
         check(flights_in(zone()) == 0, "requests of the old generation are in flight");
     }
 
-    /** Where all that have died were reclaimed, the counts are those of the living. */
+    /** Checks that the counts are those of the living once all that have died were reclaimed. */
     void check_in_flight() {
         std::map<std::pair<int, uint64_t>, Amount> expected;
         for (const User& user : users_) {

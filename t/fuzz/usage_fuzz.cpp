@@ -1,6 +1,7 @@
-// What is read from an answer: the same however it is cut. Pieces of one byte never hold a whole
-// event, so this also compares the ways in which whole and cut events are read. Documents are
-// compared with Boost.JSON: their usage at paths of a configuration, and the size of a text.
+// Reads the usage of an answer, which is the same however the answer is cut. Pieces of one byte
+// never hold a whole event, so this also compares the ways in which whole and cut events are read.
+// Documents are compared with Boost.JSON: their usage at paths of a configuration, and the size of
+// a text.
 
 #include <cstdint>
 #include <cstdlib>
@@ -106,7 +107,7 @@ void check_document(std::string_view body, Cuts cuts) {
     static const UsagePaths custom = make_custom();
     const UsageReader reader = check(AnswerKind::kJson, &custom, body, cuts);
     const JsonResult reference = read_with_boost(body, kPointers, std::size(kPointers));
-    // What is no document may be lines or events.
+    // A body that is no document may be lines or events.
     if (!reference.comparable || !reference.valid) {
         return;
     }

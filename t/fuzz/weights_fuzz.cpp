@@ -1,4 +1,4 @@
-// What the configuration gives as the weights of tokens.
+// Fuzzes the weights of tokens that the configuration gives.
 
 #include <cstdint>
 #include <cstdlib>

@@ -96,7 +96,7 @@ sub open_port {
         $listener = IO::Socket::INET->new(Listen => 128, LocalAddr => '127.0.0.1', ReuseAddr => defined $port,
             LocalPort => $port // 15_000 + int rand 17_000);
     }
-    # What it accepts is to have this too, or the port could not be opened again beside that.
+    # Accepted sockets must inherit this option, or the port could not be opened again beside them.
     setsockopt $listener, SOL_SOCKET, SO_REUSEADDR, 1;
     $port = $listener->sockport;
     return;
@@ -215,7 +215,7 @@ sub from_server {
         my (undef, $bytes) = resp_take(\$connection->{back});
         last if !defined $bytes;
         my ($entry) = grep { $_->{passed} && !defined $_->{reply} } @{$connection->{queue}};
-        # What nobody has asked for goes on as it is.
+        # A reply that nobody has asked for goes on as it is.
         $entry //= push(@{$connection->{queue}}, {fault => {}}) && $connection->{queue}[-1];
         $entry->{reply} = $bytes;
     }
@@ -225,7 +225,7 @@ sub from_server {
 
 # --- rules
 
-# What the first rule that is about this says.
+# Returns the fault of the first rule that applies to this.
 sub fault_for {
     my ($connection, $event, $words) = @_;
     for my $rule (@rules) {

@@ -28,7 +28,7 @@ export async function withPage(api, { before, ...options }, use) {
     const faults = [];
     page.on('pageerror', error => faults.push(String(error)));
     page.on('console', message => {
-        // What Chromium says of any answer that is no success.
+        // Chromium reports any answer that is no success in these words.
         if (message.type() !== 'log' && !/^Failed to load resource/.test(message.text())) {
             faults.push(message.text());
         }

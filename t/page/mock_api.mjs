@@ -1,5 +1,5 @@
-// What ai_limit_api answers, for states that a real nginx is hard to bring into: an example with all that there can
-// be, and a stand-in for the answers in a browser's way to nginx.
+// Answers like ai_limit_api with states that are hard to bring a real nginx into: an example with all that there can
+// be, and a stand-in for the answers on a browser's way to nginx.
 
 const STEP = 5;
 const SLOTS = 120;

@@ -1,4 +1,4 @@
-// What the page shows is what nginx tells, as text.
+// Tests that the page shows, as text, the numbers that nginx reports.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -30,7 +30,7 @@ async function assertShows(page, status) {
     assert.deepEqual(await page.locator('#overrides .key').allTextContents(), status.overrides.map(override => override.key));
 }
 
-// What is shown where there is any, by the names in /status.
+// Counts that the page shows only if they are not zero, by their names in /status.
 const REASONS = { 'Never fit': 'never', Blocked: 'blocked' };
 const KINDS = {
     'Cache writes': 'cache_write', 'Cache writes, 1 h': 'cache_write_1h', 'Audio in': 'audio_input', Reasoning: 'reasoning',

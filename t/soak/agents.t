@@ -23,7 +23,7 @@ use constant {PATIENCE => 240, SOME_TIME => 60};
 my $agents = AiLimit::Agents->install;
 my @names = chosen('AGENTS', $agents->names);
 
-# What limits the requests of a run, and which one is refused.
+# The limit of the requests of a run, and the first request that it refuses.
 my %kinds = (
     counted  => {limit => 'rate=1Gt/month'},
     upgrade  => {limit => 'rate=1Gt/month', refuses => 'the upgrade to WebSocket'},
@@ -36,8 +36,8 @@ my %kinds = (
     blocked  => {limit => 'rate=$nothing',      refuses => 'the first'},
 );
 
-# What each agent does then: its work in the end (undef), or it stops with an error that says so, or it waits on; and
-# the most requests that it sends. Only Codex asks for WebSocket.
+# Each agent's reaction: it does its work in the end (undef), stops with an error that says so, or waits on. The number
+# is the most requests that it sends. Only Codex asks for WebSocket.
 my %expected = (
     claude => {
         in_3s => [undef, 3], in_30s => [undef, 3], busy => [undef, 6],

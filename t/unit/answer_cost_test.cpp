@@ -7,7 +7,10 @@ namespace {
 
 constexpr Amount kUnknown = UINT64_MAX;
 
-/** What was told of each side, kUnknown where nothing was. */
+/**
+ * Returns the facts of an answer that told these tokens; kUnknown stands for a side that it did not
+ * tell.
+ */
 AnswerFacts told(Amount input, Amount output) {
     AnswerFacts facts;
     facts.told.has_input = input != kUnknown;

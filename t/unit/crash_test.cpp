@@ -1,5 +1,5 @@
-// What a process that is killed leaves behind. Twice: at every instruction of a decision, one by
-// one, and with real processes that are killed at any moment while they decide.
+// Kills processes and checks what they leave behind. It does so twice: at every instruction of a
+// decision, one by one, and with real processes that are killed at any moment while they decide.
 
 #include <gtest/gtest.h>
 #include <sys/prctl.h>
@@ -41,7 +41,9 @@ protected:
         return request.charge(slots, key, cost == 0 ? 0 : 1);
     }
 
-    /** What all three rates have used, which is the same of each at any time. */
+    /**
+     * Returns what each of the three rates has used, which is the same for all of them at any time.
+     */
     Amount used_by_all(const ZoneUser& user, uint64_t key = kKey) const {
         Request request = whole_request(user, key, 0);
         request.admit(kNow);
@@ -404,7 +406,7 @@ constexpr Amount kPlenty = 4'000'000'000;
 constexpr Amount kFew = 3'000;
 constexpr uint32_t kMaxIncarnations = 20'000;
 
-/** What the processes tell each other. An incarnation is one life of one process. */
+/** The memory that the processes share. An incarnation is one life of one process. */
 struct Shared {
     struct Tally {
         std::atomic<uint64_t> begun;
@@ -473,7 +475,7 @@ struct Policies {
     static uint64_t hash_of(int key) { return (uint64_t(key) + 1) * 0x2545'F491'4F6C'DD1D; }
 };
 
-/** What a process of the test does until it is told to stop, or killed. */
+/** The work of a process of the test until it is told to stop, or killed. */
 class Hammer {
 public:
     Hammer(const Zone& zone, const Policies& policies, uint32_t incarnation)
@@ -615,7 +617,7 @@ protected:
     static void check_layers(const ZoneUser& observer, const Policies& policies, int key,
                              Amount* last) {
         Shared::Tally* tally = &g_shared->tallies[key];
-        // What is begun later or refused earlier only widens the bracket.
+        // A request that begins later or was refused earlier only widens the bracket.
         uint64_t certainly = tally->passed;
         uint64_t refused = tally->refused;
         Request request(observer);

@@ -1,6 +1,6 @@
 #pragma once
 
-// What a process that dies leaves behind, at each instruction of what it does.
+// Keeps the memory that a process leaves behind if it dies, for each instruction of what it does.
 
 #include <cstring>
 #include <functional>
@@ -22,7 +22,8 @@ public:
     Deaths(const ZoneMemory& memory, const std::function<void()>& action)
         : whole_(memory.data(), memory.data() + memory.size()), sizes_(memory.zone().sizes()) {
         ZoneLayout layout = layout_of(sizes_);
-        // Where decisions write: not the policies, nor the journals of processes that do not exist.
+        // Decisions write to these ranges: not to the policies, nor to the journals of processes
+        // that do not exist.
         ranges_ = {{layout.processes, layout.journals},
                    {layout.journals, layout.journals + 6 * sizeof(JournalData)},
                    {layout.tallies, layout.total}};
@@ -41,7 +42,7 @@ public:
             state_ = std::make_unique<ZoneMemory>(sizes_);
             memcpy(state_->data(), whole_.data(), whole_.size());
         }
-        // Who comes after the death may write to the policies as well.
+        // A process that comes after the death may write to the policies as well.
         memcpy(state_->data(), whole_.data(), ranges_[0].begin);
         const char* from = states_[i].data();
         for (const Range& range : ranges_) {

@@ -1,4 +1,5 @@
-// What one answer may cost a key: a count is capped, and a debt is at most 100 times the limit.
+// Tests what one answer may cost a key: a count is capped, and a debt is at most 100 times the
+// limit.
 
 #include <gtest/gtest.h>
 
@@ -12,7 +13,9 @@ constexpr uint64_t kKey = 0x1234'5678'9abc'def0;
 
 class DebtOf : public testing::TestWithParam<Algorithm> {
 protected:
-    /** What the key has used once an answer with so many tokens has ended. */
+    /**
+     * Returns what the key has used once one answer with each of these numbers of tokens has ended.
+     */
     Amount used_after(const char* rate, std::initializer_list<Amount> answers) {
         ZoneMemory memory({64, 64, 4});
         ZoneUser user(memory.zone(), &kAllAlive, 1);

@@ -205,7 +205,7 @@ KnownEvents known_event(std::string_view before, std::string_view text, std::str
 TEST(KnownEvents, AreSkippedHoweverTheyAreCut) {
     for (const std::string line_end : {"\n", "\r", "\r\n"}) {
         const std::string blank = line_end + line_end;
-        // What is learned ends where the end of the event is seen.
+        // The learned event ends where the end of the event is seen.
         const std::string_view seen = std::string_view(blank).substr(0, line_end == "\r\n" ? 3 : 2);
         const KnownEvents known = known_event("data: \"", "x", "\"" + std::string(seen));
         const std::string one = "data: \"abc\\u00e9\"" + blank;

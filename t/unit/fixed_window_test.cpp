@@ -62,7 +62,7 @@ std::string shown(Millis wall) {
     return text + ("." + std::to_string(1000 + wall % 1000).substr(1));
 }
 
-/** What the C library's calendar says, in seconds since the epoch. */
+/** The bounds of a window by the C library's calendar, in seconds since the epoch. */
 struct Bounds {
     time_t start;
     time_t end;

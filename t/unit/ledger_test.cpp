@@ -1,5 +1,5 @@
-// What a node passes by its share and tells the others: the core alone, and together with the
-// script.
+// Tests what a node passes by its share and reports to the others: the core alone, and together
+// with the script.
 
 #include <gtest/gtest.h>
 
@@ -275,7 +275,7 @@ TEST_P(Ledger, TokensBeyondTheShareAreAskedFor) {
     EXPECT_EQ(nodes[0].use_tokens(kKey, 1, nodes.now()), Answer::kPassed);
 }
 
-/** So that the share of tokens is not told at once for each answer. */
+/** A node with a share of tokens does not report each answer at once. */
 TEST_P(Ledger, FewTokensAreToldAfterTheInterval) {
     Limit tokens = limit(1000);
     tokens.measure = Measure::kTokens;

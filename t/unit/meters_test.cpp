@@ -1,4 +1,4 @@
-// What is counted for operators: over processes, names, reloads and another size.
+// Tests the counts for operators: over processes, names, reloads and another size.
 
 #include <gtest/gtest.h>
 

@@ -166,7 +166,7 @@ INSTANTIATE_TEST_SUITE_P(ATokenBucket, AMigrationAtEachInstruction,
 
 TEST_P(AMigrationAtEachInstruction, ReadsARecordThatIsBeingWrittenAsAWholeOrNotAtAll) {
     const ZonePolicy slots = add_policy(old.zone(), "slots", hourly(Algorithm::kConcurrency, 9));
-    // Whose record the hold's is then, with what is left in it.
+    // The reservation below gets the record of this request, with its old contents.
     Request before(worker);
     ASSERT_TRUE(before.charge(slots, kKey).admit(kNow));
     end_flight(worker.access(), before[0].flight);

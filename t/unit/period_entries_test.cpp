@@ -21,7 +21,7 @@ constexpr Millis kDay = 24 * kHour;
 constexpr Millis kMidnight = 20'000 * kDay;
 constexpr uint64_t kKey = 0x1234'5678'9abc'def0;
 
-/** So long after a midnight. */
+/** Returns the time that lies this long after a midnight. */
 Now at(Millis time) {
     return {kDay + time, kMidnight + time};
 }

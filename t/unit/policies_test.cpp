@@ -1,4 +1,4 @@
-// What a zone knows of its policies: over reloads, and of the limits that variables hold.
+// Tests what a zone knows of its policies: over reloads, and of the limits that variables hold.
 
 #include "core/policies.h"
 

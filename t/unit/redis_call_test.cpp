@@ -1,5 +1,5 @@
-// What the script that decides in Redis answers, as the module reads it: all of it is right, or
-// nothing of it is believed.
+// Reads answers of the script that decides in Redis, as the module does. The module believes an
+// answer only if all of it is right.
 
 #include <gtest/gtest.h>
 

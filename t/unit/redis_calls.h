@@ -26,7 +26,7 @@ struct RedisCall {
     void add_nothing(size_t times) { arguments[1].append(times, kPackedNil); }
 };
 
-/** What one policy asks of a request. */
+/** The charge of one policy for a request. */
 struct RedisCharge {
     const Limit* limit;
     std::string key;
@@ -45,7 +45,7 @@ struct RedisSettlement {
     std::string seed = {};
 };
 
-/** What a node has let through by itself. */
+/** A node's report of what it has let through by itself. */
 struct RedisTelling {
     const Limit* limit;
     std::string key;

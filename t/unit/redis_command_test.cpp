@@ -1,4 +1,4 @@
-// What Command makes, against what hiredis makes of the same words.
+// Compares what Command makes of some words with what hiredis makes of them.
 
 #include <gtest/gtest.h>
 #include <hiredis/hiredis.h>

@@ -29,7 +29,7 @@ public:
     std::vector<int64_t> run(const std::vector<std::string>& keys,
                              const std::vector<std::string>& arguments);
 
-    /** Of the last run: "" where it did not fail. */
+    /** Returns the error of the last run, "" if it did not fail. */
     const std::string& error() const { return error_; }
 
     /** Commands that all runs have called. */
@@ -75,7 +75,7 @@ public:
     void restore(const Keys& contents);
 
 private:
-    /** What a command answers. */
+    /** The answer to a command. */
     struct Reply {
         enum Kind { kNil, kInteger, kText, kArray, kError } kind = kNil;
         int64_t integer = 0;

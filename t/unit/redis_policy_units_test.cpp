@@ -1,4 +1,4 @@
-// What nodes announce of their policies' units, and what is read of the answer.
+// Tests what nodes announce of their policies' units, and what they read from the answer.
 
 #include <gtest/gtest.h>
 

@@ -25,7 +25,10 @@ std::string shown(const Reply& reply) {
     return text + '(' + std::string(reply.text()) + ')';
 }
 
-/** What is read from bytes that come in pieces of that size; "failed" at the end where it is. */
+/**
+ * Returns the replies read from bytes that come in pieces of that size, with "failed" at the end if
+ * reading fails.
+ */
 std::vector<std::string> read_in(std::string_view bytes, size_t piece) {
     static const auto reader = std::make_unique<ReplyReader>();  // it is large
     EXPECT_TRUE(reader->restart());

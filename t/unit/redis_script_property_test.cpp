@@ -1,4 +1,4 @@
-// What the script decides is what core/ decides, state for state, whatever the limits, the costs
+// Tests that the script decides what core/ decides, state for state, whatever the limits, the costs
 // and the clocks.
 
 #include <gtest/gtest.h>
@@ -90,7 +90,7 @@ public:
         }
     }
 
-    /** What core/ calls now. */
+    /** Returns the time that core/ calls now. */
     Now clock(Millis now) const {
         return {limit.algorithm == Algorithm::kTokenBucket ? now - kBegin + kDay : now, now};
     }
@@ -139,7 +139,7 @@ private:
     }
 };
 
-/** What the script answers for one charge. */
+/** Returns the script's answer for one charge. */
 std::vector<int64_t> told(const Reference& key, const Reference::Weighed& weighed) {
     std::vector<int64_t> numbers = {weighed.fits ? 1 : 0};
     const auto add = [&](auto... values) {

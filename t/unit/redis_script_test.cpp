@@ -53,7 +53,7 @@ protected:
 
     bool passes(const std::vector<RedisCharge>& charges) { return take(charges).at(0) == 1; }
 
-    /** Of a token bucket under "k": {verdict, held, used}. */
+    /** Returns the answer for a token bucket under "k": {verdict, held, used}. */
     Numbers ask_tokens(const std::string& id, Amount cost) {
         const Numbers reply = take({tokens(id, cost)});
         return {reply.at(2), reply.at(3), reply.at(4)};
@@ -262,7 +262,7 @@ TEST_F(RedisScript, LooksAtAKeyAndChangesNothing) {
     EXPECT_EQ(look(kTokens, "t"), (Numbers{kNow, 0, 40, 0, kNow, 0, 36'000}));
     EXPECT_EQ(look(kSlots, "c"), (Numbers{kNow, 1, 0, 1}));
     redis.remove_all();
-    // What the node knows counts where Redis has lost it.
+    // The node's own knowledge counts if Redis has lost the key.
     EXPECT_EQ(look(kBucket, "b", message_pack({1, 0, 3, kNow, 0, 3'600'000})).at(3), 3);
     EXPECT_FALSE(redis.exists("b"));
 }
@@ -431,7 +431,7 @@ TEST_F(RedisScript, Probes) {
     EXPECT_EQ(redis.time_to_live("k"), 1000);
 }
 
-/** What may lie in a key that is none of ours any more. */
+/** Returns values that may lie in a key that is none of ours any more. */
 std::vector<std::string> garbage() {
     std::vector<std::string> values = {
         "",

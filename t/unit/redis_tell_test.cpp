@@ -1,4 +1,4 @@
-// What the script makes of what nodes tell, and of their beats.
+// Tests what the script makes of the reports of nodes, and of their heartbeats.
 
 #include <gtest/gtest.h>
 
@@ -48,7 +48,7 @@ public:
         return used_of(answer);
     }
 
-    /** What a node knows that has seen so much used, a moment ago. */
+    /** Returns the knowledge of a node that saw this much used, `ago` milliseconds before now. */
     std::string seed(Amount used, Millis ago = 0) const {
         const Millis then = now - ago;
         if (limit.algorithm == Algorithm::kTokenBucket) {
@@ -218,7 +218,7 @@ TEST(RedisTellFixedWindow, WhatWasCountedInAWindowThatIsOverDoesNotCount) {
     redis.take(2);
     EXPECT_EQ(redis.tell("a", 1, 20, 0, old), 2u);
     EXPECT_EQ(redis.tell("a", 1, 20, 0, old), 2u);
-    // What it has counted since goes on from there.
+    // The count goes on from there with what the node has counted since.
     EXPECT_EQ(redis.tell("a", 1, 23, 20, redis.seed(3)), 5u);
 }
 

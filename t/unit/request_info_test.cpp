@@ -319,7 +319,7 @@ TEST(RequestInfo, APromptInAnUnknownPlaceIsEstimatedFromAllStrings) {
     EXPECT_EQ(prompt(R"("12345678")"), 2U);
     EXPECT_EQ(prompt(std::string(600, '[') + "\"12345678\"" + std::string(600, ']')), 2U);
     EXPECT_EQ(prompt(R"({"messages":[],"max_tokens":"12345678","question":"1234"})"), 1U);
-    // What stands beside a prompt is none, and counts with the rest.
+    // A field beside a prompt is no prompt, and counts with the rest.
     EXPECT_EQ(prompt(R"({"system":"12345678","question":"1234"})"), 3U);
     EXPECT_EQ(prompt(R"({"system":"12345678","prompt":"1234","question":"1234"})"), 3U);
     EXPECT_EQ(prompt(R"({"question":"12345678","prompt":""})"), 0U);

@@ -1,5 +1,5 @@
-// What a process that is killed leaves of the tokens that it held: at every instruction of an
-// admission that holds some, of a settlement, and of the repair.
+// Kills a process and checks what it leaves of the tokens that it had reserved: at every
+// instruction of an admission that reserves some, of a settlement, and of the repair.
 
 #include <gtest/gtest.h>
 
@@ -42,7 +42,10 @@ protected:
         hold(other, key, 1).settle(1, tokens, kNow);
     }
 
-    /** What the key has used once all that died was reclaimed; nothing else may be left of it. */
+    /**
+     * Returns what the key has used once all that died was reclaimed; nothing else may be left of
+     * it.
+     */
     Amount used_after(const ZoneMemory& left, uint32_t survivor_pid = 2, uint64_t key = kKey) {
         const Zone& then = left.zone();
         ZoneUser survivor(then, &kStepHost, survivor_pid);
@@ -214,7 +217,7 @@ protected:
         return {cell.index == kNoCell ? 0 : cell.bucket == home.first ? 1 : 2};
     }
 
-    /** Of all but what nobody changes meanwhile. */
+    /** Copies the memory from the tallies on; nobody changes the rest meanwhile. */
     std::vector<char> snapshot() const {
         return std::vector<char>(memory.data() + layout_of(zone.sizes()).tallies,
                                  memory.data() + memory.size());

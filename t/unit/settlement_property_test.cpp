@@ -22,7 +22,7 @@ constexpr Millis kMinute = 60'000;
 constexpr Millis kHour = 60 * kMinute;
 constexpr Now kNow{1000 * kHour, 1'755'777'600'000};  // both at a whole hour
 
-/** What one key has used of one policy. */
+/** The use of one policy by one key. */
 class Use {
 public:
     virtual ~Use() = default;
@@ -49,7 +49,7 @@ private:
     Exact owed(const Limit& limit, Now now) const {
         Exact owed = owed_;
         if (refill_millis_ != limit.refill_millis) {
-            // What has come back of the next one becomes whole parts of the new rate.
+            // Rounds the part of the next one that has come back to whole parts of the new rate.
             owed = (owed * limit.refill_millis + refill_millis_ - 1) / refill_millis_;
         }
         owed -= Exact{std::max(at_, now.monotonic) - at_} * limit.refill_amount;
@@ -97,7 +97,7 @@ private:
     Millis last_ = 0;
 };
 
-/** What was used in the latest hour of the wall clock in which there was a charge. */
+/** Counts what was used in the latest hour of the wall clock in which there was a charge. */
 class ExactFixedWindow : public Use {
 public:
     Amount used(const Limit& limit, Now now) const override {

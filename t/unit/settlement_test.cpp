@@ -1,4 +1,4 @@
-// What policies in tokens hold for requests under way, and charge when these end.
+// Tests what policies in tokens reserve for requests in flight, and charge when these end.
 
 #include "core/settlement.h"
 
@@ -282,7 +282,7 @@ TEST_P(SettlementOf, ALookAheadHoldsNothing) {
 }
 
 TEST_P(SettlementOf, AllOfWhatWasUsedIsChargedOnce) {
-    // Of a month's quota nothing noticeable comes back meanwhile.
+    // A month's quota is so slow that nothing noticeable comes back meanwhile.
     for (uint64_t seed = 1; seed <= 5; ++seed) {
         Fixture f;
         const TokenPolicy policy = f.tokens(GetParam(), "100Mt/month");

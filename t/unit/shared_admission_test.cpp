@@ -32,7 +32,7 @@ struct Fixture {
         return charge;
     }
 
-    /** What is used of it here, by the clock that is shared. */
+    /** Returns what is used of the policy here, by the shared clock. */
     Amount used_here(const ZonePolicy& policy, Now now) const {
         Charge charge = asked(policy, Decider::kAlone, 0);
         would_admit(&charge, 1, now);

@@ -102,14 +102,14 @@ public:
         return Answer::kPassed;
     }
 
-    /** What is used of the key, as far as it is known here. */
+    /** Returns what is used of the key, as far as this node knows. */
     Amount used_here(uint64_t key, Now now) {
         Parts parts = parts_of(key, 0, Decider::kAlone);
         would_admit(parts.charges, parts.count, now);
         return used(used_.limit, parts.speaker()->state);
     }
 
-    /** What is known here of the key's ledger; all zeros where it has none. */
+    /** Returns the key's ledger as far as this node knows; all zeros if it has none. */
     LedgerState ledger_of(uint64_t key) const {
         const LedgerEntry entry = entry_of(key);
         const Home home = home_of(zone(), Algorithm::kLedger, entry.tag, entry.policy);
@@ -127,7 +127,7 @@ public:
                 used_.limit,    ledger_.limit.period_length};
     }
 
-    // What is asked of Redis, and what it answers.
+    // The commands to Redis, and its answers.
 
     void write_take(uint64_t key, Amount cost, Now now, Command* command) {
         Parts parts = parts_of(key, cost, Decider::kElsewhere);
@@ -322,7 +322,7 @@ public:
         return nodes_[node]->decide(key, cost, now()) == SharingNode::Answer::kPassed;
     }
 
-    /** What Redis says is used: asked for nothing. */
+    /** Returns what is used by Redis's count, from a take of nothing. */
     Amount used_in_redis(uint64_t key) {
         SharingNode fresh(99, nodes_[0]->limit(), 100, ZoneSizes{8, 8, 1}, now());
         fresh.set_nodes(1);

@@ -31,7 +31,7 @@ Now at(Millis monotonic) {
     return {monotonic, 0};
 }
 
-/** What comes back does so at the latest this long after it was used. */
+/** Returns the longest time after which a used amount comes back. */
 Millis latest_return(const Limit& limit) {
     return limit.period_length / 8 * 9;
 }
@@ -88,7 +88,7 @@ public:
 
     Millis last() const { return charges_.empty() ? 0 : charges_.back().time; }
 
-    /** What was used in the half-open interval (now - length, now]. */
+    /** Returns what was used in the half-open interval (now - length, now]. */
     Amount used_within(Millis length, Millis now) const {
         Amount sum = 0;
         for (const Charge& charge : charges_) {
@@ -456,7 +456,7 @@ TEST(SlidingWindowProperty, ChangesOfThePeriodForgetNothingThatCounts) {
             }
             const Amount cost = random_cost(&random, limit);
             const Amount least = reference.used_not_forgotten(limit.period_length, now);
-            // What was used before a change counts as if it had been used then, at the latest.
+            // An amount used before a change counts as if it had been used then, at the latest.
             Amount most = reference.used_within(latest_return(limit), now);
             most = now >= changed + latest_return(limit) ? most : kMaxAmount;
             const bool passed = tested.pass(cost, now);

@@ -1,5 +1,5 @@
-// What a zone's state says after it was written and read again: later, by another clock, into
-// another size; and what of damaged, foreign and other versions' bytes.
+// Writes a zone's state and reads it again: later, by another clock, into another size. Reads also
+// the bytes of damaged and foreign files and of other versions.
 
 #include "core/state_file.h"
 

@@ -109,7 +109,7 @@ void use_overrides(const ZoneUser& user, Now now) {
     }
 }
 
-/** Where each part of a file begins and ends, but for the secret and the checksum. */
+/** The bounds of each part of a file, except for the secret and the checksum. */
 struct Region {
     size_t begin, end;
 };

@@ -159,7 +159,7 @@ TEST_P(TableOf, GivesUpTheIdleThenTheLiveThenTheSpentThenTheRefused) {
             return;
         }
     };
-    // So that each bucket is full, and each pair of buckets is likely to hold some of each kind.
+    // Fills each bucket, and makes it likely that each pair of buckets holds some of each kind.
     for (uint64_t i = 0; i < share * 4; ++i) {
         add(static_cast<Kind>(i % kKinds));
     }

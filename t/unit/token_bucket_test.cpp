@@ -80,8 +80,8 @@ private:
 };
 
 /**
- * What the bucket must do, from the list of all charges alone: nothing is carried from one question
- * to the next. All amounts are in parts, refill_millis of which are one.
+ * Finds what the bucket must do from the list of all charges alone: nothing is carried from one
+ * question to the next. All amounts are in parts, refill_millis of which are one.
  */
 class Reference {
 public:
@@ -91,8 +91,8 @@ public:
           capacity_(static_cast<Exact>(limit.capacity)) {}
 
     /**
-     * What is missing at `now`: since some charge found the bucket full, all that was charged from
-     * it on less what has come back from then on. It is the charge for which this is most.
+     * Returns what is missing at `now`: all charges since the one that found the bucket full, less
+     * what has come back from then on. That one is the charge for which this difference is largest.
      */
     Exact missing(Millis now) const {
         Exact sum = 0;
@@ -311,7 +311,7 @@ TEST(TokenBucket, AChangeOfTheRateGivesLessThanOneBack) {
         const Limit limit = bucket(rate, burst);
         changed.change(limit);
         EXPECT_EQ(changed.left(now), before) << "seed " << seed;
-        // What was coming back is less than one under any rate, and a millisecond gives its part.
+        // Less than one was coming back under any rate, and a millisecond gives its part.
         const Amount more = changed.left(now + 1) - before;
         EXPECT_LT(more * limit.refill_millis, limit.refill_millis + limit.refill_amount)
             << rate << " seed " << seed;

@@ -30,7 +30,7 @@ public:
         alone_.feed(piece);
     }
 
-    /** What has passed. */
+    /** Ends the stream and returns what has passed. */
     std::string finish() {
         filter_.finish(collector_);
         EXPECT_EQ(reader_.text_characters(), alone_.text_characters());
@@ -352,7 +352,7 @@ TEST(UsageChunk, LooksAtNoEventThatAReaderHasFoundToBeLikeAnother) {
         for (const std::string& piece : pieces) {
             beside.feed(piece);
         }
-        // Of a long piece, as many events as there is room for their cuts.
+        // The filter skips as many events of a long piece as there is room for their cuts.
         EXPECT_GE(beside.noted(), 2 * EventCuts::kMax * event("0", usage).size());
         EXPECT_EQ(beside.finish(), kDone + event("a", "") + expected + event("b", "") + expected);
     }

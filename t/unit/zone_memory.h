@@ -208,7 +208,7 @@ public:
     bool admit(Now now) { return ai_limit::admit(charges_, count_, now); }
     bool would_admit(Now now) { return ai_limit::would_admit(charges_, count_, now); }
 
-    /** Of the i-th charge, which is the second of a policy in tokens. */
+    /** Settles the i-th charge. For a policy in tokens, that is the second of its two charges. */
     Amount settle(size_t i, Amount tokens, Now now) {
         return settle_charge(&charges_[i], tokens, now);
     }
@@ -223,22 +223,24 @@ private:
     size_t count_ = 0;
 };
 
-/** What is used of a policy by a key; nothing is changed. */
+/** Returns what a key has used of a policy. Changes only the time of the entry's last use. */
 inline Amount peek(const ZoneUser& user, const ZonePolicy& policy, uint64_t hash, Now now) {
     Request request(user);
     request.charge(policy, hash, 0).admit(now);
     return request.used(0);
 }
 
-/** The same, and not even the time of the entry's last use changes. */
+/** The same, but does not even change the time of the entry's last use. */
 inline Amount look(const ZoneUser& user, const ZonePolicy& policy, uint64_t hash, Now now) {
     Request request(user);
     request.charge(policy, hash, 0).would_admit(now);
     return request.used(0);
 }
 
-/** Whether no bucket of the zone is locked, no process has anything unfinished, and there are as
- * many entries as the zone says. */
+/**
+ * True if no bucket of the zone is locked, no process has anything unfinished, and there are as
+ * many entries as the zone says.
+ */
 inline bool is_at_rest(const Zone& zone) {
     uint64_t entries = 0;
     for (const Geometry& geometry : {kSmall, kWide}) {

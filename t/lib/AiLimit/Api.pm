@@ -22,7 +22,7 @@ sub new {
     return bless { port => $port, path => $path // '/ai_limit/' }, $class;
 }
 
-# What /status says.
+# Returns the contents of /status.
 sub status {
     my ($self) = @_;
     my $answer = get($self->{port}, "$self->{path}status", Connection => 'close');
@@ -30,7 +30,7 @@ sub status {
     die "/status: $answer->{status}\n";
 }
 
-# Of one policy, or zone.
+# Return the status of one policy, or of one zone.
 sub policy { my ($self, $name) = @_; return _named($self->status->{policies}, $name) }
 sub zone   { my ($self, $name) = @_; return _named($self->status->{zones}, $name) }
 

@@ -30,7 +30,7 @@ use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;
 my $SCRIPT = abs_path(dirname(__FILE__) . '/../fake_redis.pl');
 my $json = JSON::PP->new->ascii->allow_nonref;
 
-# What Redis says, by its first word.
+# Errors that Redis answers, by their first word.
 our %ERRORS = map { /^(\w+)/ ? ($1 => $_) : () } (
     'BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.',
     'CLUSTERDOWN The cluster is down',
@@ -49,7 +49,7 @@ our %ERRORS = map { /^(\w+)/ ? ($1 => $_) : () } (
 );
 $ERRORS{MAXCLIENTS} = 'ERR max number of clients reached';
 
-# What no Redis says.
+# Answers that no Redis gives.
 our %BAD = (
     garbage   => "\x00\xff\x16garbage\r\n",
     http      => "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
@@ -146,7 +146,7 @@ sub refuse  { $_[0]->_order('refuse') }
 sub stall   { $_[0]->_order('stall') }
 sub welcome { $_[0]->_order('open') }
 
-# What has come so far, or since forget(): {connection => n, words => [...]}, ...
+# Returns the commands that have come so far, or since forget(): {connection => n, words => [...]}, ...
 sub log    { @{$_[0]->_order('log')} }
 sub forget { $_[0]->_order('forget') }
 

@@ -369,7 +369,7 @@ sub run {
         $self->_turn($deadline - time) if %{$self->{open}};
     }
     $self->_close($_) for values %{$self->{open}};
-    # What was never sent did not get an answer either.
+    # A request that was never sent did not get an answer either.
     $self->{failed} += $self->{total} - $self->{next};
     my %result = (status => $self->{status}, failed => $self->{failed}, seconds => time - $begin);
     if ($self->{options}{keep}) {

@@ -32,7 +32,7 @@ use AiLimit::Patience;
 
 use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;    # seconds, for what should be instant
 
-# What no test may leave in the error log.
+# Lines that no test may leave in the error log.
 my $TROUBLE = qr/\[(?:alert|emerg)\]|AddressSanitizer|runtime error:|LeakSanitizer/;
 
 # A test that is told to end takes its nginx with it: exit runs destructors.
@@ -398,7 +398,7 @@ sub _check_log {
     @bad = grep { $_ !~ $forgiven } @bad if $forgiven ne '';
     # nginx moves pointers into a header that it copies into a larger buffer by their distance.
     @bad = grep { !m{^src/http/ngx_http_request\.c:\S+ runtime error: pointer index expression} } @bad;
-    # What the master says of a kill_worker().
+    # The master logs these lines after a kill_worker().
     @bad = grep { !/worker process \d+ exited on signal 9|was locked by/ } @bad if $self->{killed};
     return if !@bad;
     Test::More::fail('nginx logs no alert');

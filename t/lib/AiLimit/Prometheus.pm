@@ -18,7 +18,7 @@ use AiLimit::Http;
 
 use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;    # seconds, for what should be instant
 
-# What Debian's package installs; both or nothing.
+# Returns the paths of the two programs that Debian's package installs, or nothing if one is missing.
 sub programs {
     my @found;
     for my $name (qw(prometheus promtool)) {
@@ -46,7 +46,7 @@ sub start {
     return $self;
 }
 
-# What PromQL gives now, as [[labels, value], ...]; dies where it does not parse.
+# Returns the present result of a PromQL expression as [[labels, value], ...]; dies if it does not parse.
 sub query {
     my ($self, $promql) = @_;
     my $escaped = $promql =~ s/([^A-Za-z0-9_.~-])/sprintf '%%%02X', ord $1/ger;

@@ -80,7 +80,7 @@ sub new {
 
 sub commands {
     my ($self) = @_;
-    # What was done before the mark is shown before it.
+    # MONITOR shows the commands that ran before the mark ahead of it.
     my $mark = "mark $$ " . ++$marks;
     $self->{redis}->command('ECHO', $mark);
     my @commands;

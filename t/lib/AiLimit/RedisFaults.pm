@@ -204,14 +204,14 @@ sub wait_until_lost {
     return;
 }
 
-# So many requests.
+# Sends `count` requests.
 sub ask {
     my ($self, $count, $key) = @_;
     $key //= 'ask';
     return many([$self->ports], requests => $count, connections => 4, path => "/limited?k=$key");
 }
 
-# What is written so far of each log.
+# Returns the present size of each node's log.
 sub seen {
     my ($self) = @_;
     return [map { length $_->error_log } $self->nodes];
@@ -224,7 +224,7 @@ sub wait_for_log {
     return;
 }
 
-# Of each log since then the lines that are worth a notice, but those of nginx itself about its processes.
+# Returns the lines of each log since then that are worth a notice, without those of nginx itself about its processes.
 sub lines {
     my ($self, $seen) = @_;
     my @nodes = $self->nodes;
@@ -247,8 +247,8 @@ sub connections {
 
 # --- what is counted
 
-# What has passed under load is told in the end. A decision of which the answer was lost is made once more here, so
-# Redis has it twice; what is told by share it has once.
+# Checks that the nodes have reported to Redis all that passed under load. A decision whose answer was lost is made once
+# more at the node, so Redis has it twice; it has what nodes report by share once.
 sub has_counted {
     my ($self, $load, $passed) = @_;
     my $exact = $self->by_share && $self->{on_failure} ne 'allow';
@@ -298,7 +298,7 @@ sub use_tight {
     return;
 }
 
-# What Redis says is used of it, once that is what is expected.
+# Waits until Redis counts the expected use of it.
 sub wait_for_tight {
     my ($self, $tight, $expected) = @_;
     return wait_for_used($self->{redis}, 'tight', $tight->{key}, $expected, $self->{prefix});

@@ -1,6 +1,6 @@
 package AiLimit::Shares;
 
-# What tests want to know of nodes that count by themselves and tell each other through Redis.
+# Helps tests with nodes that count by themselves and report to each other through Redis.
 #
 #   wait_for_nodes($redis, 3);               # each knows that they are three
 #   is used($redis, 'quota', 'alice'), 70;   # by all that Redis has been told
@@ -20,7 +20,7 @@ use AiLimit::Patience;
 
 our @EXPORT = qw(bound keys_of redis_key used wait_for_nodes wait_for_shares wait_for_used);
 
-# Where each sort of state has what is used, counted from 1 as Lua does (src/redis/script.h).
+# Each sort of state has its used amount in another field, counted from 1 as Lua does (src/redis/script.h).
 my $USED = <<'LUA';
 local packed = redis.call('GET', KEYS[1])
 if not packed then return 0 end
@@ -43,7 +43,7 @@ sub redis_key {
     return ($prefix // 'ai_limit') . ":{$hash}:$policy";
 }
 
-# What Redis says is used of a policy by a key.
+# Returns what a key has used of a policy, as Redis counts it.
 sub used {
     my ($redis, $policy, $key, $prefix) = @_;
     return $redis->command('EVAL', $USED, 1, redis_key($policy, $key, $prefix));
@@ -97,7 +97,7 @@ sub wait_for_shares {
         for my $words (grep { ($_->[3] // '') eq "$prefix:nodes" } $monitor->commands) {
             $beats{$words->[5]}++;
         }
-        # Who says so again has read what it was answered before.
+        # A node that sends its second heartbeat has read the answer to its first.
         return @ports == grep { $_ > 1 } values %beats;
     }, 'all nodes to know of each other');
     $redis->wait_for(sub {

@@ -123,7 +123,7 @@ sub by_curl {
     return {id => $id, status => $status, size => $size, digest => $digest, complete => !$error};
 }
 
-# What the access log says of a request that begin() began; waits until it ends.
+# Returns what the access log says of a request that begin() began; waits until it ends.
 sub logged {
     my ($self, $pending) = @_;
     return $self->logged_id($pending->{id});
@@ -141,7 +141,7 @@ sub logged_id {
     return \%log;
 }
 
-# What remains of a policy for this client.
+# Returns what remains of a policy for this client.
 sub left {
     my ($self, $policy) = @_;
     my $response = get($self->port, '/left', 'X-Key' => $self->key);
@@ -172,7 +172,7 @@ sub chat {
     });
 }
 
-# What such a chat with one message of so many characters (default: 40) is reckoned to have.
+# Returns the estimated tokens of such a chat with one message of `characters` characters (default: 40).
 sub estimate {
     my ($characters) = @_;
     return int(($characters // 40) / 4) + 1 + 2;

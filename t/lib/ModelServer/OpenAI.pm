@@ -53,7 +53,7 @@ sub function_call {
     return {id => 'call_2', type => 'function', function => {name => $name, arguments => $arguments}};
 }
 
-# What a stream tells of a call, piece by piece.
+# Returns a call as a stream sends it, piece by piece.
 sub call_deltas {
     my ($call) = @_;
     return {tool_calls => [{index => 0, %{function_call($call->{name}, $call->{text})}}]} if @{$call->{pieces}} == 1;
@@ -63,7 +63,7 @@ sub call_deltas {
     );
 }
 
-# What some servers tell beside the usage in the last piece, or in it.
+# Fields that some servers send beside the usage in the last piece, or in it.
 my %BESIDE = (
     timings   => {timings => {prompt_ms => 1.5}},                                 # llama.cpp
     error     => {error => {code => 502, message => 'Provider died'}},            # OpenRouter

@@ -1,6 +1,6 @@
 package ModelServer::Request;
 
-# What a request to the model server says and wishes: {method, uri, path, headers, body, wishes}.
+# A request to the model server and what it wishes: {method, uri, path, headers, body, wishes}.
 
 use strict;
 use warnings;
@@ -16,7 +16,7 @@ our @EXPORT = qw(
 my $json = JSON::PP->new->canonical->utf8;
 my $pretty = JSON::PP->new->canonical->utf8->indent->space_after->indent_length(2);
 
-# What a text would say that wants to be taken for usage.
+# Fields of a text that wants to be taken for usage.
 my %TRAP = (
     prompt_tokens => 1, completion_tokens => 1, total_tokens => 1, input_tokens => 1, output_tokens => 1,
     inputTokens => 1, outputTokens => 1, promptTokenCount => 1, candidatesTokenCount => 1,
