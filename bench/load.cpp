@@ -114,7 +114,7 @@ private:
     std::array<std::array<char, 2>, 256> hex_;
 };
 
-// Where the first complete answer in `data` ends, and its status.
+// The end of the first complete answer in `data`, and its status.
 struct Answer {
     size_t bytes = 0;  // 0: not complete yet
     unsigned status = 0;

@@ -50,7 +50,9 @@ struct Bound {
     Amount of_all_but_one;  // that with the least
 };
 
-/** Of the key that went furthest beyond its limit, and what became of all of them. */
+/**
+ * The overshoot and bound of the key that went furthest beyond its limit, and figures on all keys.
+ */
 struct Outcome {
     Amount overshoot;
     Bound bound;
@@ -93,12 +95,14 @@ private:
     std::vector<double> sums_;
 };
 
-/** What truly was let through of one key, by the times at which it was. */
+/** Counts exactly what was let through of one key on all nodes, by the times at which it was. */
 class Reference {
 public:
     explicit Reference(const Limit& limit) : limit_(&limit) {}
 
-    /** Returns how far the key is beyond its limit then. `now` never goes back. */
+    /**
+     * Counts one request. Returns how far the key is beyond its limit then. `now` never goes back.
+     */
     Amount pass(Millis now) {
         ++passed_;
         if (limit_->algorithm == Algorithm::kTokenBucket) {
@@ -274,7 +278,7 @@ private:
         at(now_ + scenario_.latency, {Event::kAnswered, event.node, 0, call});
     }
 
-    // What a node does: shared_ledgers.cpp.
+    // The behaviour of a node, as in shared_ledgers.cpp.
 
     void send(Call* call) {
         call->words = script_call_of(command_);
@@ -435,7 +439,7 @@ private:
         record.overshoot = std::max(record.overshoot, record.reference.pass(now_));
     }
 
-    // What came of it.
+    // The results.
 
     Amount quota_in_all() const {
         const uint64_t periods =

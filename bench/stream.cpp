@@ -99,7 +99,7 @@ public:
         if (stops_.empty()) {
             stops_.push_back({});
         }
-        // What comes last is sent in one go, as if it were one piece.
+        // The last bytes are sent in one go, as if they were one piece.
         stops_.back() = {wire_.size(), UINT64_MAX};
     }
 
@@ -251,7 +251,7 @@ private:
     std::string line_;
 };
 
-// What an event of epoll belongs to.
+// The object that an event of epoll belongs to.
 struct Watched {
     enum Kind { kListener, kClient, kServer } kind;
     int fd;

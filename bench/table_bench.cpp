@@ -1,8 +1,8 @@
-// What one decision in the shared-memory table costs, beside one dependent access to memory of the
+// Measures one decision in the shared-memory table, beside one dependent access to memory of the
 // same size and beside limit_req's way of deciding. Prints Markdown.
 //
 // Every decision begins only when the one before it is done: the next key depends on what was read.
-// Making the 40-byte key and hashing it is part of the decision, as evaluating it is not.
+// A decision includes making the 40-byte key and hashing it, but not evaluating it.
 //
 // usage: table_bench [largest number of keys]
 
@@ -158,7 +158,7 @@ double measure(Bench* bench, uint64_t decisions, uint64_t seed) {
     for (uint64_t i = 0; i < decisions; ++i) {
         uint64_t index = static_cast<uint64_t>(
             (static_cast<unsigned __int128>(mix(state)) * bench->keys()) >> 64);
-        // What the entry held moves the sequence on; the sum is odd and the state never repeats.
+        // The entry's content moves the sequence on; the sum is odd and the state never repeats.
         state += 2 * bench->decide(index, static_cast<Millis>(1'000'000 + i / 1000)) + 1;
     }
     return (now_ns() - begin) / static_cast<double>(decisions);

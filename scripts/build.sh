@@ -22,7 +22,7 @@ sanitize_cc+=' -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 -DNGX_SUPPRESS_WARN=
 # Unaligned loads of nginx's own that x86 allows would drown what is ours.
 sanitize_cc+=' -DNGX_HAVE_NONALIGNED=0'
 
-# What the tests need of an nginx that we configure ourselves.
+# The tests need these options in an nginx that we configure ourselves.
 own_flags=(
     --with-compat --with-debug --with-threads
     --with-http_ssl_module --with-http_v2_module --with-http_realip_module
@@ -63,8 +63,8 @@ configure() {
     ./configure --add-dynamic-module="$root" "$@" && printf '%s\n' "$stamp" > objs/.configured
 }
 
-# What to do where there is no source of the nginx at $1, which is of version $2. A module for another
-# version is not loaded.
+# Explains how to get the source of the nginx at $1, which is of version $2, if there is none. nginx
+# does not load a module that was built for another version.
 explain_source() {
     local version=$2
     if [[ $version =~ ^[0-9.]+$ ]]; then

@@ -12,7 +12,7 @@ git() { command git -c safe.directory="$PWD" "$@"; }    # as in version.sh
 
 parts=(config config.make src debian conf-examples README.md CHANGELOG.md LICENSE)
 
-# Of these what is there, committed or not, and nothing that git is told to ignore.
+# Lists the files of these parts that exist, committed or not, without those that git ignores.
 sources() {
     if [ -e .git ]; then
         git ls-files -z --cached --others --exclude-standard "${parts[@]}"

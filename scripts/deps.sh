@@ -95,8 +95,8 @@ apt() {
 echo "installing: ${missing[*]}"
 apt update || { cat "$log" >&2; echo "apt-get update failed, going on" >&2; }
 
-# Where nothing of that name is offered (nginx-dev before Ubuntu 23.04), the
-# build falls back on nginx's source package.
+# If no package of that name is offered (nginx-dev before Ubuntu 23.04), the build falls back on
+# nginx's source package.
 offered=()
 for package in "${missing[@]}"; do
     if [ "$package" = libclang-rt-dev ]; then

@@ -32,7 +32,7 @@ my @warnings = qw(-Wall -Wextra -Wno-unused-parameter -Werror);
 my @core     = qw(-std=c++17 -O1 -g -I src -fno-omit-frame-pointer);
 # Tests compile in a third of the time without optimization; what they test is optimized.
 my @tests_of_core = ('-O0');
-# What of src/redis/ needs no nginx.
+# These files of src/redis/ need no nginx.
 my @redis    = map { "src/redis/$_.cpp" } qw(command policy_units reply script script_call slot topology);
 # Inputs per fuzz target, where 100,000 of them take more than ten seconds or so.
 my %fuzz_runs = (request => 30_000, table => 15_000, usage => 20_000, usage_chunk => 40_000);

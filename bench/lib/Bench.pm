@@ -1,7 +1,7 @@
 package Bench;
 
-# What the benchmarks share: the programs they need, an nginx that lives in a folder of its own,
-# the load generators, callgrind, and the text of the configurations that are compared.
+# Shared by the benchmarks: the programs they need, an nginx that lives in a folder of its own, the
+# load generators, callgrind, and the text of the configurations that are compared.
 #
 # Environment: AI_LIMIT_MODULE (path of the module), NGINX_BIN (the nginx to run), CXX.
 
@@ -60,7 +60,7 @@ sub work_folder {
     return tempdir('run.XXXXXX', DIR => "$root/build/bench", CLEANUP => 1);
 }
 
-# What Boost.JSON wants, beside the flags that all have.
+# Boost.JSON needs these flags beside those that all programs have.
 my %more_flags = (usage_bench => [qw(-fexceptions -frtti)]);
 
 my %libraries = (redis_calls => ['-lhiredis'], share_simulator => [qw(-lcrypto -lhiredis -llua5.1)]);
@@ -274,11 +274,12 @@ sub callgrind_control {
     $? == 0 or die "$call: $output(callgrind is controlled through ptrace: is it allowed here?)\n";
 }
 
-# What malloc and free spend on the same requests differs by more than a limiter costs, with what the
-# heap looks like once the configuration is read: it says nothing of the limiter and is left out.
+# Leaves out the instructions of malloc and free, which say nothing of the limiter: on the same
+# requests they differ by more than a limiter costs, depending on what the heap looks like once the
+# configuration is read.
 sub instructions_without_allocator { return (instructions(@_))[0] }
 
-# Those without the allocator's, and the allocator's.
+# Returns the instructions without the allocator's, and the allocator's.
 sub instructions {
     my ($file) = @_;
     my ($total, $allocator) = (0, 0);
@@ -339,7 +340,7 @@ sub run_redis_calls {
     return run_program('redis_calls', $port, $wrapper, @arguments) // die "redis_calls failed\n";
 }
 
-# What the program prints of its run against an nginx.
+# Runs the program against an nginx and returns the figures that it prints.
 sub run_against {
     my ($name, $nginx, $wrapper, @arguments) = @_;
     return run_program($name, $nginx->{port}, $wrapper, @arguments)

@@ -19,7 +19,8 @@ std::string_view without_spaces(std::string_view text) {
     return text;
 }
 
-/** Of one element, which may have a weight (RFC 9110, 12.5.3). */
+/** True if the module can read the coding of an element, which may have a weight (RFC 9110,
+ * 12.5.3). */
 bool is_readable(std::string_view element) {
     std::string_view coding = without_spaces(element.substr(0, element.find(';')));
     return !coding.empty() && content_coding(coding) != ContentCoding::kUnknown;

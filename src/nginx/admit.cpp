@@ -65,7 +65,8 @@ bool has_fixed_reserve(const PolicyConf& policy) {
     return policy.reserve == Reserve::kOff || policy.reserve == Reserve::kAmount;
 }
 
-/** What other nodes give back is not known here, so only Redis refuses by a shared policy. */
+/** Adds a policy's charges to `look`, as if nothing were reserved. Leaves out shared policies: this
+ * node does not know what other nodes give back, so only Redis refuses by these. */
 void add_look(PolicyConf* policy, Ask ask, const Key& key, Evaluation* look) {
     if (look == nullptr || policy->shared) {
         return;

@@ -7,12 +7,12 @@ namespace ai_limit {
 /** Puts the two deciding handlers where they belong among nginx's phases. */
 ngx_int_t add_phase_handlers(ngx_conf_t* cf);
 
-// What decisions that may wait for a body (admit_with_body.h) have in common with the others:
+// Used both by decisions that may wait for a body (admit_with_body.h) and by the others:
 
-/** Where charges that depend on a body go while it is awaited. */
+/** Takes the charges that depend on a body while it is awaited. */
 struct Awaiting {
-    /** Charges as if nothing were to be reserved, which are refused where nothing is left. nullptr:
-     * nobody looks at that. */
+    /** Charges as if nothing were reserved; they are refused if nothing is left. nullptr if nobody
+     * looks at that. */
     Evaluation* look;
 };
 

@@ -43,7 +43,7 @@ Amount estimated_prompt(ngx_http_request_t* r) {
  * body, such as one for a page or a file. */
 uint64_t unreadable_bytes(ngx_http_request_t* r, const TokenContext& tokens) {
     bool may_be_text = has_request_body(r) && !is_media_type(view(r->headers_out.content_type));
-    // Of what could not be decoded, some bytes may have come out as text that is none.
+    // The decoder may have passed on some of the undecoded bytes as text that is none.
     return may_be_text ? ngx_max(tokens.reader->unreadable_bytes(), tokens.undecoded_bytes) : 0;
 }
 
@@ -91,7 +91,7 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContex
             note_if_served(*r, one->charges[i]);
             count_used(one->charges[i], part, used, amount, now);
             if (one->flights != nullptr && one->flights[i] != nullptr) {
-                // What is still to be told of it would count twice.
+                // A delta that Redis has yet to receive would count twice if the state included it.
                 bool is_told = !may_have_been_alone(r, one->charges[i].access->journal.zone());
                 settle_flight(one->flights[i], amount, is_told ? after : State{});
                 one->flights[i] = nullptr;
@@ -289,15 +289,15 @@ void read_headers(ngx_http_request_t* r, UsageReader* reader) {
     }
 }
 
-/** What an answer's header says of its body. */
+/** The form of an answer's body, according to its header. */
 struct Form {
     AnswerKind kind;
     ContentCoding coding;
     bool may_be_events;
 };
 
-/** Servers and proxies label event streams as plain text or anything else, too. What is no plain
- * text and has a length is no stream. */
+/** Servers and proxies also label event streams as plain text or as anything else. An answer that
+ * is not plain text and has a length is no stream. */
 Form form_of_answer(ngx_http_request_t* r) {
     static constexpr std::string_view kPlain = "text/plain";
     std::string_view type = view(r->headers_out.content_type);

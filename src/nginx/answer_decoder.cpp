@@ -44,7 +44,7 @@ void* allocate_for_zlib(void* opaque, uInt items, uInt size) noexcept {
     return ngx_palloc(static_cast<ngx_pool_t*>(opaque), size_t{items} * size);
 }
 
-/** What is small goes with the request. */
+/** Small blocks stay until nginx frees the request's pool. */
 void free_for_zlib(void* opaque, void* memory) noexcept {
     ngx_pfree(static_cast<ngx_pool_t*>(opaque), memory);
 }

@@ -40,10 +40,8 @@ bool is_prefix_location(const ngx_http_core_loc_conf_t& location) {
     return !location.exact_match && !location.named;
 }
 
-/**
- * What of the path is for the API: all behind the location's name. Where that is no prefix, such as
- * `location = /metrics`, it is what stands behind the last slash.
- */
+/** Returns the part of the path that is for the API: all behind the location's name. In a location
+ * that is no prefix, such as `location = /metrics`, it is the part behind the last slash. */
 std::string_view path_of(ngx_http_request_t* r) {
     const ngx_http_core_loc_conf_t& location = *core_conf(r);
     std::string_view path = view(r->uri);

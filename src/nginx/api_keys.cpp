@@ -37,7 +37,7 @@ private:
     ngx_slab_pool_t* pool_;
 };
 
-/** What is asked, and of whom. */
+/** A request for a key: the question, and the policy and zone that it is for. */
 struct KeyRequest {
     Query query;
     PolicyConf* policy;
@@ -66,7 +66,8 @@ void write_head(const KeyRequest& asked, JsonWriter& json) {
     json.text("key", shown.view());
 }
 
-/** What is counted for the key; false where nothing is. `look`: what Redis says of it. */
+/** Reads what is counted for the key. Returns false if that is nothing. `look` is Redis's reply
+ * about the key, or nullptr to read this node's count. */
 bool find_answer(const KeyRequest& asked, const SharedLook* look, KeyAnswer* answer) {
     bool present = read_key(asked.question, now_by_nginx(), answer);
     if (look == nullptr) {
@@ -128,7 +129,7 @@ ngx_int_t send_forgotten(ngx_http_request_t* r, const KeyRequest& asked) {
 /** `was_used`: elsewhere. */
 ngx_int_t forget_here(ngx_http_request_t* r, KeyRequest* asked, bool was_used) {
     bool overridden = remove_override_of(*asked);
-    // What is in flight ends by itself.
+    // Requests in flight are not forgotten: they end by themselves.
     bool forgotten = !asked->policy->has_concurrency && forget_key(asked->question);
     if (!forgotten && !overridden && !was_used) {
         return send_api_error(r, NGX_HTTP_NOT_FOUND, "nothing is counted for this key");

@@ -17,7 +17,7 @@ void add_family(const Metric& metric, ApiOutput* output) {
     output->end(out);
 }
 
-/** What is to be told of all policies and zones, read once. */
+/** The values of all policies and zones for one answer, each read once. */
 struct Snapshots {
     PolicySnapshot* policies;
     ngx_uint_t policy_count;

@@ -5,12 +5,12 @@
 
 namespace ai_limit {
 
-/** What the API answers, piece by piece, in the request's memory. */
+/** Collects the API's answer, piece by piece, in the request's memory. */
 class ApiOutput {
 public:
     explicit ApiOutput(ngx_http_request_t* r) : r_(r) {}
 
-    /** A writer for a piece of at most so many bytes, which end() takes. */
+    /** Returns a writer for a piece of at most so many bytes, which end() takes. */
     TextWriter begin(size_t most);
     void end(const TextWriter& piece);
 

@@ -64,7 +64,7 @@ PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* s
     seen.algorithm = name_of(policy.algorithm);
     seen.sync = name_of(syncing_of(policy), sync);
     seen.limit = view(policy.limit_text);
-    // Where a variable holds the limit, this is what it held last.
+    // If a variable holds the limit, this is its last measure.
     seen.measure = name_of(zone.policy(policy.ask.policy)->slowest.measure);
     seen.dry_run = policy.dry_run;
     seen.counts_tokens = policy.may_count_tokens;

@@ -1,6 +1,7 @@
 #pragma once
 
-// What there is under the location of ai_limit_api. Each says what a content handler returns.
+// The resources under the location of ai_limit_api. Each function returns what a content handler
+// has to return.
 
 #include "nginx/config.h"
 

@@ -6,13 +6,14 @@ namespace {
 
 constexpr std::string_view kContentEncoding = "content-encoding";
 
-// Of a coded body the pieces are small, since what a decoder leaves of them is read once more.
+// A coded body is read in small pieces, since the bytes that a decoder leaves of one are read once
+// more.
 constexpr size_t kCodedPiece = 8 * 1024;
 
 // A worker does one thing at a time. Two bytes become three at most.
 char recoded[BodyText::kMostPiece];
 
-/** kUnknown of several codings, too. */
+/** Returns kUnknown for several codings, too. */
 ContentCoding coding_of_body(ngx_http_request_t* r) {
     static const ngx_uint_t hash =
         ngx_hash_key(to_ngx(kContentEncoding).data, kContentEncoding.size());

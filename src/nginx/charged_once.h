@@ -16,7 +16,7 @@ class ChargedOnce {
 public:
     ChargedOnce(const TokenContext& tokens);
 
-    /** What a client was charged for the answer before. */
+    /** The part of the answer that a client was charged before. */
     struct Before {
         bool all = false;
         ChargedPart part;  // by estimate, where `all` is false

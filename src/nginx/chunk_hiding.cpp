@@ -53,7 +53,8 @@ public:
             pass_on(buf);
             return;
         }
-        // Who has made the buffer shall make no more of them before this one has been sent.
+        // The source buffer stays in use until this one has been sent, so that its maker makes no
+        // more of them before.
         if (last_ != nullptr) {
             last_->shadow = buf;
         } else {
@@ -224,7 +225,8 @@ private:
     bool failed_ = false;
 };
 
-/** What said something without bytes may still be waiting somewhere: it is not used again. */
+/** Returns the list that a sent buffer goes back to, or nullptr if it is not used again: a buffer
+ * that said something without bytes may still be waiting somewhere. */
 ngx_chain_t** free_list_of(ChunkHiding* hiding, const ngx_buf_t& buf) {
     if (buf.tag != tag() || !is_in_memory(&buf)) {
         return nullptr;

@@ -1,6 +1,6 @@
 #pragma once
 
-// What reading any directive takes: its words, and how a mistake in one is told.
+// Functions for reading any directive: its words, and reporting a mistake in one.
 
 #include "nginx/config.h"
 

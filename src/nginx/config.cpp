@@ -312,7 +312,8 @@ char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child
 
 namespace {
 
-/** Where X_Api_Key is let in, $http_x_api_key is that as well as X-Api-Key. */
+/** True if no server lets X_Api_Key in. If one does, $http_x_api_key stands for that header as well
+ * as for X-Api-Key. */
 bool headers_have_dashes_only(const ngx_http_core_main_conf_t& core) {
     for (ngx_uint_t i = 0; i < core.servers.nelts; ++i) {
         ngx_http_core_srv_conf_t* server =

@@ -1,7 +1,7 @@
 #pragma once
 
-// What nginx.conf says, as the other files see it. It does not change once it is parsed; what a
-// worker finds out when it starts (numbers in the zone, its journal) stands behind
+// The contents of nginx.conf as the other files see them. They do not change once they are parsed.
+// The fields that a worker fills in when it starts (numbers in the zone, its journal) stand behind
 // "a worker's own".
 
 #include "core/admission.h"
@@ -27,7 +27,7 @@ struct Text {
     bool trims_headers;  // worker: it may read headers in ways that only nginx knows
 };
 
-/** Where a directive stands, for mistakes that are seen only after all are read. */
+/** The position of a directive, for mistakes that are found only after all are read. */
 struct Position {
     ngx_str_t file;
     ngx_uint_t line;
@@ -55,8 +55,8 @@ struct ZoneConf {
     StateSaver* saver;  // nullptr: nothing is saved
 };
 
-/** What the values that a policy's variable had lately stand for. Texts longer than kLongestText
- * are not kept. */
+/** Remembers the parsed values of the texts that a policy's variable had lately. Does not keep
+ * texts longer than kLongestText. */
 template <typename Value, size_t kRowCount, size_t kLongestText>
 struct ValueMemo {
     static constexpr size_t kRows = kRowCount;
@@ -73,7 +73,7 @@ struct ValueMemo {
 using LimitMemo = ValueMemo<Limit, 16, 31>;
 using WeightsMemo = ValueMemo<TokenWeights, 8, 159>;
 
-/** What a policy in tokens holds for a request that has no usage yet. */
+/** How many tokens a policy reserves for a request that has no usage yet. */
 enum class Reserve : uint8_t { kAuto, kOff, kAmount, kVariable };
 
 struct PolicyConf {
@@ -162,14 +162,14 @@ struct MainConf {
     ngx_int_t plain_header_variable;  // an $http_ variable that nobody defines
 };
 
-/** What becomes of an upgrade to WebSocket. */
+/** How the module handles an upgrade to WebSocket. */
 enum class WebSocket : uint8_t {
     kByPolicies,  // refused where a policy in tokens applies
     kRefuse,
     kPass
 };
 
-/** What happens to a request whose body should be read and cannot be. */
+/** How the module handles a request whose body should be read and cannot be. */
 enum class UnreadableBody : uint8_t { kReject, kEstimate };
 
 struct LocConf {

@@ -23,7 +23,7 @@ extern KeySampler key_sampler;
 /** Notes the keys of a request that passed, and which request is the next. */
 void note_passed(const Evaluation& one);
 
-/** Of a request that all its policies let pass, none of them on a dry run. */
+/** Counts a request that all its policies let pass, none of them on a dry run. */
 inline __attribute__((always_inline)) void count_passed(const Evaluation& one) {
     const Part* end = one.parts + one.count;
     for (const Part* part = one.parts; part != end; ++part) {
@@ -36,23 +36,19 @@ inline __attribute__((always_inline)) void count_passed(const Evaluation& one) {
     }
 }
 
-/**
- * Of any other. Where the request is refused, the policies that would have let it pass have no part
- * in it: they were charged nothing.
- */
+/** Counts any other request. A refused request does not count for the policies that would have let
+ * it pass: they charged nothing. */
 void count_results(const Evaluation& one);
 
-/**
- * Counts for one policy a refused request that no policy was asked about: no wait helps it. `tag`:
- * of the key's entry.
- */
+/** Counts for one policy a refused request that no policy was asked about: no wait helps it. `tag`
+ * is the tag of the key's entry. */
 void count_unasked(PolicyConf* policy, const ngx_str_t& key, uint64_t tag, Millis monotonic);
 
 /** The same for the charges of a decision that was not made, whose verdict says that they refuse.
  */
 void count_undecided(const Evaluation& one);
 
-/** What a policy in tokens was charged for a request that has ended. */
+/** Counts the tokens that an ended request used, and what a policy charged for them. */
 void count_used(const Charge& charge, const Part& part, const TokenCounts& used, Amount charged,
                 Now now);
 

@@ -12,7 +12,9 @@ struct ForeignWord {
     const char* instead;
 };
 
-/** What to add to the error message about a word; "" if nobody is known to write it by habit. */
+/**
+ * Returns a hint for the error message about a word; "" if nobody is known to write it by habit.
+ */
 template <size_t N>
 const char* hint_for(const ForeignWord (&words)[N], const ngx_str_t& word) {
     for (const ForeignWord& row : words) {

@@ -209,7 +209,8 @@ ngx_int_t page_header_filter(ngx_http_request_t* r) noexcept {
     return next_page_header_filter(r);
 }
 
-/** Where the body or the answer of the request is of interest, or will be for the log. */
+/** Returns the request's token context if its body or its answer is of interest. Makes one if the
+ * usage will be for the log. nullptr otherwise, or without memory. */
 TokenContext* context_of_answer(ngx_http_request_t* r) {
     TokenContext* tokens = find_token_context(r);
     if (tokens == nullptr && main_conf(r)->usage_variables && loc_conf(r)->list != nullptr) {

@@ -4,7 +4,7 @@
 
 namespace ai_limit {
 
-/** What a client is told whose request hides_usage(). */
+/** The error message for a client whose request hides_usage(). */
 constexpr std::string_view kHiddenUsage =
     "The mask of fields leaves out the usage, which is needed here: add usageMetadata, or leave "
     "the "

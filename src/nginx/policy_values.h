@@ -32,10 +32,8 @@ bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount);
  */
 const TokenWeights* read_weights(ngx_http_request_t* r, PolicyConf* policy);
 
-/**
- * What a policy in tokens holds for a request, under the limit that it has for it: by what the
- * request's body asks for, unless `reserve=` says a number or off. NGX_ERROR without memory.
- */
+/** Computes how many tokens a policy reserves for a request, under the limit that the request has:
+ * by what its body asks for, unless `reserve=` says a number or off. NGX_ERROR without memory. */
 ngx_int_t read_reservation(ngx_http_request_t* r, PolicyConf* policy, const Limit& limit,
                            Amount* held);
 

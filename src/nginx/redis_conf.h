@@ -1,6 +1,6 @@
 #pragma once
 
-// What ai_limit_redis says, and a worker's own part of it.
+// The settings of ai_limit_redis, and a worker's own state.
 
 #include "redis/router.h"
 #include "redis/script_call.h"
@@ -16,7 +16,7 @@ struct Syncing {
     Millis interval;  // of kEvery, in milliseconds
 };
 
-/** What decides while Redis is away. */
+/** How requests are decided while Redis is away. */
 enum class OnFailure : uint8_t { kLocal, kAllow, kReject };
 
 /** Intervals, in milliseconds. */
@@ -29,7 +29,7 @@ bool parse_sync(ngx_str_t text, Syncing* syncing);
 
 struct RedisConf;
 
-/** What happens now and then. */
+/** The timer of a task that a worker repeats. */
 struct Periodic {
     ngx_event_t event;
     RedisConf* redis;

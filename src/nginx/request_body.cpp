@@ -81,7 +81,7 @@ bool read_on(BodyReading* reading, RequestInfo* info, const Portion& most) {
     return false;
 }
 
-/** What is known once the body has ended. */
+/** Completes what is known of the request once its body has ended. */
 void finish_reading(ngx_http_request_t* r, BodyReading* reading, TokenContext* tokens) {
     RequestInfo* info = &tokens->info;
     const BodyText& text = reading->text;
@@ -98,21 +98,21 @@ void finish_reading(ngx_http_request_t* r, BodyReading* reading, TokenContext* t
     if (!text.is_readable()) {
         info->fail();
     }
-    // What a small body becomes when it is decompressed counts as well.
+    // The decompressed size of a coded body counts if it is larger than the body.
     info->finish(text.is_coded() ? ngx_max(body_size(r), text.size()) : body_size(r));
     tokens->info_is_whole = true;
     tokens->info_is_cut = false;
 }
 
-/** What the path says; the body comes next. */
+/** Starts with what the path says; the body comes next. */
 void begin_info(ngx_http_request_t* r, TokenContext* tokens) {
     tokens->info = RequestInfo();
     tokens->info_is_whole = false;
     tokens->info.read_path(view(r->uri));
 }
 
-/** Until all is known: a portion at most. NGX_AGAIN where that is not the end: then `reading` has
- * come so far. NGX_ERROR without memory. */
+/** Reads a portion at most, until all is known. Returns NGX_AGAIN if that is not the end: `reading`
+ * then is how far it has come. NGX_ERROR without memory. */
 ngx_int_t begin_reading(ngx_http_request_t* r, TokenContext* tokens, const Portion& most,
                         BodyReading** reading) {
     BodyFields* fields = nullptr;

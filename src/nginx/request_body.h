@@ -1,15 +1,13 @@
 #pragma once
 
-// What a request asks for, by its path and its body.
+// Finds out what a request asks for, from its path and its body.
 
 #include "nginx/token_context.h"
 
 namespace ai_limit {
 
-/**
- * Whether there is a body that has not been read yet; where not, read_request_info() knows
- * everything.
- */
+/** True if there is a body that nginx has not read yet. If not, read_request_info() knows
+ * everything. */
 bool awaits_body(ngx_http_request_t* r);
 
 /**
@@ -27,9 +25,9 @@ ngx_int_t read_body(ngx_http_request_t* r);
 ngx_int_t read_request_info_in_turns(ngx_http_request_t* r);
 
 /**
- * What the request asks for, as far as it is known: without a body that has not been read, what its
- * path says. A body that nobody has read yet is read in one go, at most about 1 MB of it: where it
- * is larger, it is unreadable. nullptr without memory.
+ * Returns what the request asks for, as far as it is known. While nginx has not read the body, that
+ * is what the path says. A body in which nobody has looked yet is read in one go, at most about 1
+ * MB of it; a larger one is unreadable. nullptr without memory.
  */
 const RequestInfo* read_request_info(ngx_http_request_t* r);
 

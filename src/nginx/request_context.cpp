@@ -69,7 +69,7 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
 }  // namespace
 
 Description describe_charge(const Charge& charge, const PolicyConf& policy, Now now) {
-    // Where nothing is to be held, something must be left all the same.
+    // A charge that takes nothing now still needs something to be left.
     Amount requested = charge.settled_later && charge.cost == 0 ? 1 : charge.cost;
     if (is_shared(charge)) {
         now = shared_now(charge.access->journal.zone(), now);
@@ -206,7 +206,8 @@ bool make_report(RequestContext* context, bool with_dry_run, Report* report) {
         return true;
     }
     for (Evaluation* one = latest; one != nullptr; one = one->earlier) {
-        // What an earlier location refused, before error_page led here, is not what passed.
+        // An earlier location may have refused before error_page led here: its decision is left
+        // out, as the request did not pass it.
         if (!one->refused || one->dry_run) {
             add_to_report(one, with_dry_run ? Which::kAll : Which::kFirm, report);
         }

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the module remembers of a client's request, over all its internal redirects.
+// The module's memory of a client's request, over all its internal redirects.
 
 #include "nginx/config.h"
 
@@ -82,7 +82,7 @@ void note_if_served(const ngx_http_request_t& r, const Charge& charge);
 /** Whether a dry run alone kept the decision from refusing. */
 bool would_refuse(const Evaluation& one);
 
-/** What is said of a request. */
+/** The report on a request: the descriptions of its policies. */
 struct Report {
     Report() {}
 
@@ -105,15 +105,15 @@ struct Report {
  */
 bool make_report(RequestContext* context, bool with_dry_run, Report* report);
 
-/** What a policy says of its charge, after the decision at the time `now`. */
+/** Describes the charge of a policy after the decision at the time `now`. */
 Description describe_charge(const Charge& charge, const PolicyConf& policy, Now now);
 
-/** What the request was charged by the policy in its latest or an earlier decision; nullptr where
- * it did not take part. */
+/** Returns the policy's charge in the request's latest or an earlier decision, and that decision in
+ * `evaluation`; nullptr if the policy did not take part. */
 const Charge* find_charge(const Evaluation* latest, const PolicyConf* policy,
                           const Evaluation** evaluation = nullptr);
 
-/** What one policy of the request says; false where it did not take part. */
+/** Describes one policy of the request. Returns false if it did not take part. */
 bool describe_policy(RequestContext* context, const PolicyConf* policy, Description* said);
 
 }  // namespace ai_limit

@@ -42,7 +42,8 @@ namespace {
 
 constexpr Millis kToldBefore = 30'000;  // when Redis is back
 
-// Of so many refusals by what is known here one is asked for: Redis may know better by now.
+// This node asks Redis about one of so many requests that it would refuse by what it knows: Redis
+// may know better by now.
 constexpr long kRefusalsPerQuestion = 16;
 
 bool is_in_flight(const Limit& limit) {
@@ -168,7 +169,7 @@ bool on_answer(RedisCommand* command, const Reply* reply) {
         const Zone& zone = part->charges[i].charge->access->journal.zone();
         set_shared_clock(zone, now_by_nginx(), redis_now);
     }
-    // Whether it is the right one is not known once the charges are gone.
+    // Once the charges are gone, nobody can tell whether the answer is the right one.
     bool fits = part->answered || reply == nullptr ||
                 (decision->r == nullptr && reply->kind() == ReplyKind::kText);
     if (--decision->awaited == 0) {
@@ -192,8 +193,9 @@ bool lacks_ledger(const Charge& charge, const Part& part) {
 }
 
 /**
- * Gives a ledger to each policy that tells others what it counts and has none, since Redis was
- * asked for it and lost meanwhile: what is decided alone must be told. There is room for it.
+ * Gives a ledger to each policy that reports its count to other nodes and has none, since Redis was
+ * asked for it and lost meanwhile: this node must report what it decides alone. There is room for
+ * it.
  */
 void add_ledgers(Evaluation* one) {
     ngx_uint_t missing = 0;
@@ -222,7 +224,7 @@ void add_ledgers(Evaluation* one) {
     }
 }
 
-/** What is decided alone is to be told before Redis decides on the same key. */
+/** Notes that this node has decided alone: it reports that before Redis decides on the same key. */
 void note_alone(const Evaluation& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         if (one.charges[i].has_ledger) {
@@ -367,7 +369,7 @@ SharedDecision* make_decision(ngx_http_request_t* r, RedisConf* redis, Evaluatio
     return decision;
 }
 
-/** Whether all that are to be asked are there. */
+/** True if every Redis server that this decision needs is reachable. */
 bool are_there(SharedDecision* decision) {
     for (size_t i = 0; i < decision->part_count; ++i) {
         RedisClient* client = decision->redis->router.client_for(decision->parts[i].slot);
@@ -378,7 +380,7 @@ bool are_there(SharedDecision* decision) {
     return true;
 }
 
-/** NGX_AGAIN where answers are awaited; NGX_OK where nobody can be asked: it is done already. */
+/** Returns NGX_AGAIN if answers are awaited; NGX_OK if nobody can be asked: it is done already. */
 ngx_int_t ask(ngx_http_request_t* r, SharedDecision* decision) {
     RedisRouter* router = &decision->redis->router;
     decision->awaited = decision->part_count;
@@ -446,7 +448,7 @@ void give_back(SharedDecision* decision, Now now) {
     settle_flights(decision);
 }
 
-/** What is in flight is settled with the request's own end. */
+/** Hands the flights over to the request, whose end settles them. */
 void hand_over_flights(SharedDecision* decision, Evaluation* one) {
     for (size_t i = 0; i < decision->count; ++i) {
         Flight* flight = decision->flights[i];
@@ -464,7 +466,7 @@ void hand_over_flights(SharedDecision* decision, Evaluation* one) {
     }
 }
 
-/** What a refusal tells is known here from now on: for when Redis is away, or has lost its data. */
+/** Keeps the states that Redis tells in a refusal: for when Redis is away, or has lost its data. */
 void remember(const SharedDecision& decision, Now now) {
     Charge known[kMaxCharges];
     size_t count = 0;
@@ -474,7 +476,7 @@ void remember(const SharedDecision& decision, Now now) {
         if (has_flights(charge->limit->algorithm)) {
             continue;
         }
-        // What a ledger has not told is not in what Redis said.
+        // Redis's reply does not include what a ledger has not reported.
         for (Charge* one = charge->has_ledger ? ledger_of(charge) : charge; one <= charge; ++one) {
             known[count] = *one;
             known[count].decider = Decider::kDecided;
@@ -489,7 +491,7 @@ void remember(const SharedDecision& decision, Now now) {
     }
 }
 
-/** Whether all parts are answered, and whether they let the request pass. */
+/** True if all parts are answered; `passes` then says if they let the request pass. */
 bool has_answer(const SharedDecision& decision, bool* passes) {
     *passes = true;
     for (size_t i = 0; i < decision.part_count; ++i) {

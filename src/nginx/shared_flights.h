@@ -1,7 +1,7 @@
 #pragma once
 
-// What requests have in flight in Redis: it is renewed while that takes long, and settled when the
-// request has ended, which may be told later than that.
+// Renews what requests have in flight in Redis while that takes long, and settles it when the
+// request has ended. Redis may receive that later.
 
 #include "core/admission.h"
 #include "nginx/redis_conf.h"
@@ -32,21 +32,21 @@ void init_periodic(RedisConf* redis, Periodic* periodic, void (*handler)(ngx_eve
 void start_sharing(RedisConf* redis, const Zone& zone);
 void stop_sharing(RedisConf* redis);
 
-/** What a request will have in flight, if Redis lets it; its key is left to be written. nullptr
- * without memory. */
+/** Makes the record of what a request will have in flight if Redis admits it. The caller fills in
+ * its key. nullptr without memory. */
 Flight* make_flight(RedisConf* redis, const Charge& charge);
 
-/** It never was in flight. */
+/** Frees a record that never was in flight. */
 void forget_flight(Flight* flight);
 
-/** It is: renews it from now on. */
+/** Renews from now on a record that is in flight. */
 void keep_in_flight(Flight* flight);
 
-/** Ends it, or what may be it: `tokens` were used. `known` is the key's state with them, for a
- * Redis that has lost its data; nothing where nothing is used. */
+/** Settles what is in flight, or may be: `tokens` were used. `known` is the key's state with them,
+ * for a Redis that has lost its data; nothing if nothing is used. */
 void settle_flight(Flight* flight, Amount tokens, const State& known = {});
 
-/** A command to fill in, the same one each time. */
+/** Returns a command to fill in, the same one each time. */
 Command* empty_command();
 
 /** Sends a call that concerns a key and is worth nothing later. */

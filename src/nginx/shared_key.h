@@ -4,8 +4,8 @@
 
 namespace ai_limit {
 
-/** What goes on when Redis has answered, or has not: `look` is nullptr then. Says what a content
- * handler returns. */
+/** Goes on when Redis has answered, or has not: `look` is nullptr then. Returns what a content
+ * handler has to return. */
 using KeyThen = ngx_int_t (*)(ngx_http_request_t* r, void* data, const SharedLook* look);
 
 /**

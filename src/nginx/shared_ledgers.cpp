@@ -69,7 +69,7 @@ void drop(KeyNews* news) {
     std::free(news);
 }
 
-/** What is due first of the news that wait; nullptr where there are none. */
+/** Returns the key whose delta is due first; nullptr if none waits. */
 KeyNews* first_news(RedisConf* redis) {
     ngx_rbtree_t* all = &redis->news;
     return all->root == all->sentinel

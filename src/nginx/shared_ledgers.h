@@ -1,7 +1,8 @@
 #pragma once
 
-// What this node lets through by itself is told to Redis, by the worker that first has news of a
-// key: every so often, and at once where the node's share of the key is going (core/ledger.h).
+// Reports to Redis what this node lets through by itself. The worker that first has a delta of a
+// key reports it: every so often, and at once if the node's share of the key is going
+// (core/ledger.h).
 
 #include "nginx/redis_conf.h"
 #include "nginx/request_context.h"
@@ -12,13 +13,11 @@ namespace ai_limit {
 void start_telling(RedisConf* redis, const ngx_array_t& zones);
 void stop_telling(RedisConf* redis);
 
-/** After a decision or a settlement: sees to it that the news of its ledgers are told. */
+/** Makes sure, after a decision or a settlement, that the deltas of its ledgers are reported. */
 void see_to_news(RedisConf* redis, Evaluation* one);
 
-/**
- * Tells now what there is to tell of a charge's key, which is `key` in Redis: before Redis decides
- * on it.
- */
+/** Reports at once the deltas of a charge's key, which is `key` in Redis, before Redis decides on
+ * it. */
 void tell_before(RedisConf* redis, Charge* charge, std::string_view key);
 
 }  // namespace ai_limit

@@ -59,7 +59,8 @@ void note_others(const PolicyConf& policy, const PolicyUnit& unit) {
     }
 }
 
-/** Where Redis refuses the call, other nodes are not known: that is no reason to lose it. */
+/** Keeps the connection even if Redis refuses the call: that leaves the other nodes' units unknown,
+ * which is no reason to lose it. */
 bool on_announced(RedisCommand* done, const Reply* reply) {
     Announcement* announcement = static_cast<Announcement*>(done);
     if (reply != nullptr && read_announcement(*reply, announcement->units, announcement->count)) {
@@ -75,7 +76,8 @@ bool on_announced(RedisCommand* done, const Reply* reply) {
     return true;
 }
 
-/** What a variable says may be requests on one request and tokens on the next. */
+/** True if this node announces the policy's unit. It announces none of a variable, which may say
+ * requests on one request and tokens on the next. */
 bool is_announced(const PolicyConf& policy) {
     return policy.shared && policy.used && policy.usable && policy.variable == nullptr;
 }

@@ -39,8 +39,9 @@ MainConf* main_conf_of(ngx_cycle_t* cycle) {
 }
 
 /**
- * What the slab allocator needs beside the zone, and a page or two that tell apart zones of the
- * same size for other kinds of entries: nginx then makes new memory, and the entries are copied.
+ * Returns the zone's size, with what the slab allocator needs beside it, and with a page or two
+ * that tell apart zones of the same size for other kinds of entries: nginx then makes new memory,
+ * and the entries are copied.
  */
 size_t shared_memory_size(const ZoneConf& zone) {
     size_t kinds = (zone.small && zone.wide ? 2 : zone.wide ? 1 : 0) + (zone.ledgers ? 3 : 0);
@@ -49,7 +50,8 @@ size_t shared_memory_size(const ZoneConf& zone) {
     return (ngx_align(pages, 8) + kinds) * ngx_pagesize;
 }
 
-/** The zone of the same name in the configuration that runs now, which this one is to replace. */
+/** Finds the zone of the same name in the configuration that runs now, which this one is to
+ * replace. */
 ZoneConf* running_zone(ngx_shm_zone_t* shm) {
     ngx_list_part_t* part = const_cast<ngx_list_part_t*>(&ngx_cycle->shared_memory.part);
     for (; part != nullptr; part = part->next) {
@@ -194,7 +196,8 @@ ngx_int_t enter_zone(ngx_cycle_t* cycle, ZoneConf* zone) {
     return NGX_OK;
 }
 
-/** What a variable will hold is not known before it is read: the least that can be said. */
+/** Returns a stand-in for a limit in a variable, which is not known before the variable is read: it
+ * says as little as possible. */
 Limit stand_in_limit(const PolicyConf& policy) {
     Rate rate{};
     parse_rate("1r/s", &rate);

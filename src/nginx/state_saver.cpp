@@ -41,7 +41,7 @@ const char* c_text(const ngx_str_t& text) {
     return reinterpret_cast<const char*>(text.data);
 }
 
-/** What a file is being written by. */
+/** The file that is being written, and a flag that stops the writing. */
 struct Target {
     int fd;
     const std::atomic<bool>* stops;
@@ -63,7 +63,8 @@ bool write_bytes(void* data, const char* bytes, size_t size) {
     return true;
 }
 
-/** Of another nginx that has taken over, as an upgrade of the binary does, and still runs. */
+/** True if the file is of another nginx that has taken over, as an upgrade of the binary does, and
+ * still runs. */
 bool is_left_to_another(const ZoneConf& zone, const StateOrigin& own) {
     int fd = open(c_text(zone.state_path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd == -1) {
@@ -73,14 +74,14 @@ bool is_left_to_another(const ZoneConf& zone, const StateOrigin& own) {
     ssize_t size = read(fd, head, sizeof(head));
     close(fd);
     StateOrigin other;
-    // Where /proc does not tell a worker of its master, nobody can be told apart from it.
+    // If /proc does not tell a worker about its master, no other nginx can be told apart from it.
     return own.birth != 0 && size == sizeof(head) &&
            read_state_origin({head, sizeof(head)}, &other) && other.pid != own.pid &&
            (other.birth > own.birth || (other.birth == own.birth && other.pid > own.pid)) &&
            is_process_alive(other.pid, other.birth);
 }
 
-/** What of the file in place forbids to replace it. */
+/** Returns why the existing state file must not be replaced, or nullptr. */
 const char* mistake_in_place(const ZoneConf& zone) {
     struct stat file;
     return lstat(c_text(zone.state_path), &file) == 0 ? mistake_in_file(file, zone) : nullptr;

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the module learns of a request from its body and from its answer.
+// The module's knowledge of a request, from its body and from its answer.
 
 #include "core/body_fields.h"
 #include "core/request_info.h"
@@ -14,7 +14,7 @@ struct AnswerDecoder;   // answer_decoder.h
 struct ChunkHiding;     // chunk_hiding.h
 struct SharedDecision;  // shared_decision.h
 
-/** Where the figures of what a request used come from. */
+/** The source of the figures on what a request used. */
 enum class UsageBasis : uint8_t {
     kUnknown,  // the request has not ended
     kNone,     // it used nothing

@@ -7,7 +7,7 @@ namespace ai_limit {
 
 namespace {
 
-/** Where the changed body goes: into memory, or into a file where the one before lay in one. */
+/** Takes the changed body: in memory, or in a file if the one before lay in one. */
 class NewBody {
 public:
     NewBody(ngx_http_request_t* r, off_t size) : r_(r), size_(size) {}

@@ -1,6 +1,6 @@
 #pragma once
 
-// What a configuration makes of variables: asked when all of it has been read.
+// Finds out how a configuration uses variables. Call these once all of it has been read.
 
 #include "ngx.h"
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// Where a server is to be found. A name is asked for anew before each connection, by nginx's own
-// resolver and so without blocking, where the configuration has one.
+// Finds the addresses of a server. If the configuration has a resolver, nginx asks for a name anew
+// before each connection, and so without blocking.
 
 #include "ngx.h"
 
@@ -13,8 +13,8 @@ constexpr size_t kMaxHost = 255;  // what DNS lets a name have
 struct RedisEndpoint {
     ngx_str_t name;  // as the log shows it: with the port
     ngx_str_t host;  // that its certificate is to be for; a zero follows
-    // That its certificate may be for instead; a zero follows. For a server that another one has
-    // told the address of.
+    // Another name that its certificate may be for; a zero follows. Set for a server whose address
+    // another one has reported.
     ngx_str_t stand_in;
     in_port_t port;
     ngx_resolver_t* resolver;     // nullptr: the addresses are all there is
@@ -24,14 +24,14 @@ struct RedisEndpoint {
 
 class Addresses {
 public:
-    /** What is given must stay. `done` is called with `data` when what was asked is answered, from
-     * nginx's event loop. */
+    /** Keeps the arguments, which must outlive it. Calls `done` with `data` from nginx's event loop
+     * when a question is answered. */
     void init(const RedisEndpoint* endpoint, void (*done)(void* data), void* data);
 
     /**
-     * Asks where the server is. True where that was answered, or has failed, at once; else `done`
-     * is to be waited for, `timeout` in milliseconds at most. What failed leaves the addresses that
-     * were known before; see error(). Not again before that, or cancel().
+     * Asks where the server is. True if that was answered, or has failed, at once. Otherwise wait
+     * for `done`, which comes after `timeout` milliseconds at most. A failure leaves the addresses
+     * that were known before; see error(). Do not ask again before the answer, or cancel().
      */
     bool ask(ngx_msec_t timeout, bool holds_worker);
 

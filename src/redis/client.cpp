@@ -35,7 +35,7 @@ bool forget(RedisCommand* command, const Reply*) {
     return true;
 }
 
-/** Whether the script may have answered that, or nobody has. */
+/** True if the script may have answered that, or nobody has. */
 bool may_be_answer(const Reply* reply) {
     return reply == nullptr || reply->kind() == ReplyKind::kText;
 }
@@ -192,7 +192,7 @@ bool RedisClient::note_replaced() {
 void RedisClient::on_timer(ngx_event_t* event) {
     RedisClient* self = reinterpret_cast<Watch*>(event)->client;
     if (!self->is_there()) {
-        // What others have waited for in vain is not waited for here.
+        // Gives up an answer that other workers have waited for in vain.
         if (self->connection_.has_commands() && self->losses_ != self->health_->losses.load()) {
             self->connection_.give_up();
         }
@@ -277,7 +277,7 @@ void RedisClient::deliver(uint16_t slot, char* bytes, size_t size) {
     delivery->is_script = true;
     delivery->is_background = true;
     delivery->done = on_delivered;
-    // What came before goes before.
+    // Deliveries that wait go first, to keep the order.
     if (kept_count_ != 0 || !is_there() || !put(delivery)) {
         keep(delivery);
     }

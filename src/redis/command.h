@@ -35,7 +35,7 @@ public:
     char* format(size_t* size) const;
 
 private:
-    /** Where a word of that size is to be written; nullptr where there is no room. */
+    /** Returns the place for a word of that size; nullptr if there is no room. */
     char* begin_word(size_t size);
     void end_word(char* end);
 

@@ -20,7 +20,8 @@ uint64_t micros_now() {
 constexpr size_t kReadSize = 16 * 1024;
 constexpr size_t kPoolSize = 512;
 constexpr size_t kReadsInTurn = 8;
-// So much goes out before the turn ends, some 20 decisions: Redis begins while others are written.
+// A worker sends that much, some 20 decisions, before its turn ends: Redis begins while others are
+// written.
 constexpr size_t kEnough = 4 * 1024;
 constexpr size_t kShaDigits = 40;
 constexpr uint8_t kMostRedirects = 5;
@@ -29,7 +30,7 @@ RedisCommand* command_of(ngx_queue_t* link) {
     return ngx_queue_data(link, RedisCommand, link);
 }
 
-/** A greeting answers to nobody. */
+/** Ends a greeting, for whose answer nobody waits. */
 bool forget(RedisCommand* command, const Reply*) {
     std::free(command->bytes);
     std::free(command);
@@ -81,7 +82,9 @@ std::string_view text_of(int error) {
             static_cast<size_t>(ngx_strerror(error, text, sizeof(text)) - text)};
 }
 
-/** What an error that answers to a password says, without what it may quote. */
+/**
+ * Returns the code of an error that answers to a password, without the text, which may quote it.
+ */
 std::string_view code_of(std::string_view error) {
     static u_char text[64];
     ngx_str_t code = to_ngx(error.substr(0, ngx_min(error.find(' '), size_t{32})));
@@ -100,7 +103,7 @@ bool RedisConnection::open(bool for_probe) {
         set_failure("no memory");
         return false;
     }
-    // Where an address is known, time is left to try it.
+    // If an address is known, time is left to try it.
     ngx_msec_t patience = addresses_.count() != 0 ? timeout / 2 + 1 : timeout;
     if (!addresses_.ask(patience, !for_probe)) {
         stage_ = Stage::kResolving;
@@ -153,7 +156,7 @@ bool RedisConnection::start(const ngx_addr_t& address) {
     ngx_str_t name = address.name;
     peer.name = &name;
     peer.get = ngx_event_get_peer;
-    // What connecting fails with is in the warning; what alerts of the system, nginx says itself.
+    // The warning says why connecting failed. nginx itself only logs alerts of the system.
     static ngx_log_t quiet;
     quiet = *ngx_cycle->log;
     quiet.log_level = NGX_LOG_ALERT;
@@ -209,7 +212,7 @@ void RedisConnection::connected() {
             lose("TLS cannot begin");
             return;
         }
-        // What waits may move as more is added.
+        // The bytes that wait may move as more is added.
         SSL_set_mode(connection_->ssl->connection, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
         // RFC 6066, section 3: no addresses.
         for (const ngx_str_t& host : {endpoint_->stand_in, endpoint_->host}) {
@@ -258,7 +261,7 @@ void RedisConnection::on_handshake(ngx_connection_t* c) {
 void RedisConnection::opened() {
     ngx_del_timer(connection_->write);
     stage_ = Stage::kOpen;
-    // What waits was not put out yet: it comes behind the greeting.
+    // The commands that wait were not put out yet: they follow the greeting.
     ngx_queue_t waiting;
     ngx_queue_init(&waiting);
     if (!ngx_queue_empty(&commands_)) {
@@ -300,7 +303,8 @@ bool RedisConnection::greet() {
                    {"SELECT", {reinterpret_cast<char*>(digits), static_cast<size_t>(end - digits)}},
                    false);
     }
-    // Where a user may not load scripts, each that is missing comes with its first command.
+    // A user may not be allowed to load scripts: a missing script then comes with its first
+    // command.
     return fits && queue_greeting({"SCRIPT", "LOAD", limit_script()}, true);
 }
 
@@ -386,7 +390,7 @@ bool RedisConnection::enqueue(const RedisCommand& command) {
     return true;
 }
 
-/** What fails here fails once more when the turn ends. */
+/** Ignores an error, which occurs once more when the turn ends. */
 void RedisConnection::send_early() {
     Output* out = &output_;
     ssize_t n = connection_->send(connection_, reinterpret_cast<u_char*>(out->bytes + out->sent),
@@ -500,7 +504,7 @@ void RedisConnection::take_replies() {
     uint32_t generation = generation_;
     while (const Reply* reply = reader_.next()) {
         answer(*reply);
-        // What a command's end leads to may have closed the connection.
+        // The end of a command may have led to closing the connection.
         if (generation_ != generation) {
             return;
         }
@@ -534,8 +538,8 @@ void RedisConnection::answer(const Reply& reply) {
         lose("its answer makes no sense");
         return;
     }
-    // Who is not let in is told so before anything else, and then, more darkly, that he asks too
-    // much.
+    // An unauthenticated client first gets NOAUTH, then less specific errors: close the connection
+    // on the first.
     if (reply.kind() == ReplyKind::kError && !for_this_one &&
         (!command->may_fail || reply.is_error("NOAUTH") || is_full(reply))) {
         refused_ = true;
@@ -689,7 +693,7 @@ void RedisConnection::set_failure_there(std::string_view reason) {
     set_failure({reinterpret_cast<char*>(text), static_cast<size_t>(end - text)});
 }
 
-/** Where this was of no use, the next connection is to another of the server's addresses. */
+/** After a connection of no use, the next one is to another of the server's addresses. */
 void RedisConnection::lose(std::string_view reason, bool awaited) {
     if (connection_ != nullptr && endpoint_->resolver != nullptr) {
         set_failure_there(reason);
@@ -704,7 +708,8 @@ void RedisConnection::lose(std::string_view reason, bool awaited) {
         ngx_queue_add(&lost, &commands_);
         ngx_queue_init(&commands_);
     }
-    // What comes of this may want to send something: that Redis is away it must know before.
+    // The listener must know that Redis is away before the commands end, which may want to send
+    // something.
     listener_->lost(listener_, failure(), !awaited && ngx_queue_empty(&lost));
     while (!ngx_queue_empty(&lost)) {
         ngx_queue_t* link = ngx_queue_head(&lost);

@@ -90,10 +90,10 @@ public:
     /** Closes without a word to the listener. */
     void close();
 
-    /** What no request waits for is done without a reply; when it is closed. */
+    /** Ends the commands that no request waits for, without a reply. Call it after close(). */
     void end_background();
 
-    /** Closes; what is under way is done without a reply. */
+    /** Closes the connection. Commands under way are done without a reply. */
     void give_up() { lose("given up"); }
 
 private:

@@ -1,10 +1,10 @@
 #pragma once
 
-// What other nodes count by a policy of the same name: requests, tokens or requests in flight. The
-// keys in Redis differ by that, so nodes whose configurations differ in it do not limit together,
-// which nobody would notice. So nodes announce it in Redis now and then, by a script of its own:
-// keys PREFIX:units:{all}:POLICY:UNIT, sorted sets of nodes by the time when an announcement is
-// over.
+// Finds out what other nodes count by a policy of the same name: requests, tokens or requests in
+// flight. The keys in Redis differ by that, so nodes whose configurations differ in it do not limit
+// together, which nobody would notice. Nodes therefore announce it in Redis now and then, by a
+// script of its own: keys PREFIX:units:{all}:POLICY:UNIT, sorted sets of nodes by the time when an
+// announcement is over.
 
 #include <string_view>
 
@@ -14,7 +14,7 @@
 
 namespace ai_limit {
 
-/** So many policies are announced by one call at most. */
+/** The most policies that one call announces. */
 constexpr size_t kMaxAnnounced = 16;
 
 /** How long Redis remembers an announcement. */

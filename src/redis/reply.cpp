@@ -13,7 +13,9 @@ using ElementCount = size_t;
 using ElementCount = int;
 #endif
 
-/** What hiredis's reader calls for each part of a reply; a nullptr makes it give up. */
+/**
+ * The functions that hiredis's reader calls for each part of a reply; a nullptr makes it give up.
+ */
 struct ReplyBuilder {
     static void* string(const redisReadTask* task, char* text, size_t size) {
         Reply* reply = begin(task);
@@ -129,7 +131,7 @@ bool ReplyReader::feed(std::string_view bytes) {
 }
 
 const Reply* ReplyReader::next() {
-    // What the last call returned has been used; of one that is incomplete, parts are there.
+    // The reply of the last call has been used. An incomplete one keeps its parts.
     if (reader_->ridx == -1) {
         ReplyBuilder::clear(&reply_);
     }

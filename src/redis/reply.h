@@ -23,8 +23,8 @@ public:
     const int64_t* numbers() const { return numbers_; }
     size_t number_count() const { return number_count_; }
 
-    /** Of a status, an error or a text; those in an array one behind the other, each with a line
-     * end. */
+    /** Returns the text of a status, an error or a text. The texts in an array stand one behind the
+     * other, each with a line end. */
     std::string_view text() const { return {text_, text_size_}; }
 
     /** Whether this is an error of that kind, which its first word tells. */
@@ -59,7 +59,7 @@ public:
     /** The next whole reply, valid until the next call, or nullptr; see failed(). */
     const Reply* next();
 
-    /** What came is no reply of Redis's. */
+    /** True if the bytes that came are no reply of Redis. */
     bool failed() const { return failed_; }
 
 private:

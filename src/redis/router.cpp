@@ -26,8 +26,8 @@ uint64_t hash_server(const Zone& zone, const RedisEndpoint& endpoint, const Redi
     return hash != 0 ? hash : 1;
 }
 
-/** Where the node's workers tell each other whether that server is there. When all places are
- * taken, servers share one. */
+/** Returns the place where the node's workers tell each other whether that server is there. If all
+ * places are taken, servers share one. */
 RemoteHealth* place_of(const Zone& zone, uint64_t hash) {
     RemoteHealth* places = zone.header()->remotes;
     for (size_t i = 0; i < kMaxRemotes; ++i) {
@@ -342,8 +342,8 @@ RedisRouter::Node* RedisRouter::find_node_of(const SlotRange& range, Node* said_
     return host.empty() ? said_by : nullptr;
 }
 
-/** Of a cluster that calls its nodes otherwise: a name to ask for them, which no slot belongs to.
- */
+/** True for a name that only serves to ask for a cluster's nodes: the cluster calls them otherwise,
+ * and no slot belongs to the name. */
 bool RedisRouter::is_mere_guide(size_t node) const {
     return servers_->cluster && knows_slots_ && node < configured_ &&
            nodes_[node]->endpoint.resolver != nullptr &&
@@ -374,7 +374,7 @@ void RedisRouter::give_slots(size_t node, uint16_t first, uint16_t last) {
     }
 }
 
-/** Where that one is away, others decide in its place. */
+/** Marks a server that is away as replaced, and logs which one decides in its place. */
 void RedisRouter::tell_replaced(RedisClient* client, const ngx_str_t& by) {
     if (client->note_replaced()) {
         ngx_log_error(kHealthLevel, ngx_cycle->log, 0, "Redis is back: %V stands in for %V", &by,

@@ -20,7 +20,7 @@ struct RedisHost {
     ngx_uint_t count;
 };
 
-/** What the configuration says of the servers. */
+/** The servers as the configuration names them. */
 struct RedisServers {
     RedisHost* hosts;  // the server, the sentinels or some of the cluster
     ngx_uint_t count;
@@ -37,10 +37,11 @@ public:
     void init(const RedisAccess* access, const RedisServers* servers, const Zone& zone,
               const char* what_then);
 
-    /** Who decides on keys of this slot: whether it is there, it must be asked itself. */
+    /** Returns the client of the server that decides on keys of this slot, or nullptr. Ask the
+     * client whether the server is there. */
     RedisClient* client_for(uint16_t slot);
 
-    /** Whether whoever may be asked is there. */
+    /** True if every server that may be asked is reachable. */
     bool are_all_there();
 
     bool is_cluster() const { return servers_->cluster; }

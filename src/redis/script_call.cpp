@@ -22,8 +22,7 @@ constexpr uint64_t kMostNodes = 1'000'000;
 // Kept: looking the algorithm up costs more than a key's digest.
 EVP_MD_CTX* sha256_context;
 
-/** What stands for a key, found again by its hash in the zone, which tells keys apart there, too.
- */
+/** The digest of a key, found again by its hash in the zone, which tells keys apart there, too. */
 struct KnownHash {
     uint64_t hash_in_zone;  // 0 where there is none
     KeyHash hash;
@@ -128,7 +127,7 @@ void add_limit(const Limit& limit, Millis wall, MessagePack* arguments) {
     }
 }
 
-/** What is known here of a key's use, as the script keeps states. */
+/** Adds what is known here of a key's use, as the script keeps states. */
 void add_seed(const Limit& limit, const State& state, const Zone& zone, MessagePack* arguments) {
     if (has_flights(limit.algorithm) || used(limit, state) == 0) {
         arguments->text({});
@@ -205,14 +204,14 @@ bool is_tokens(const Limit& limit) {
     return limit.measure == Measure::kTokens;
 }
 
-/** What the script answers is a text; any other reply has no numbers. */
+/** Returns the script's answer, which is a text; any other reply has no numbers. */
 std::string_view packed_in(const Reply& reply) {
     return reply.kind() == ReplyKind::kText ? reply.text() : std::string_view();
 }
 
 constexpr uint64_t kAnyTime = uint64_t{1} << 52;
 
-/** What a state belongs to. */
+/** The limit, the zone and the policy that a state belongs to. */
 struct Counted {
     const Limit* limit;
     const Zone* zone;
@@ -277,7 +276,7 @@ State read_state(const Counted& counted, PackedNumbers* numbers) {
     return state;
 }
 
-/** What the script tells of a charge. */
+/** The script's answer about one charge. */
 struct Told {
     bool fits;
     Amount held;

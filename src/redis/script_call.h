@@ -21,12 +21,12 @@ struct SharedCharge {
     std::string_view key;  // of Redis
     MemberId member;
 
-    // What Redis said:
+    // Redis's answer:
     State state;
     Amount held;  // of tokens, for all requests under way
 };
 
-/** What a request has in flight in Redis, until it is settled. */
+/** A member in flight in Redis for a request, until it is settled. */
 struct SharedFlight {
     std::string_view key;
     MemberId member;
@@ -95,7 +95,7 @@ struct SharedKey {
 /** Asks what is counted for a key, of all nodes; `forgets` also makes that nothing. */
 void write_look(const SharedKey& asked, bool forgets, Now now, Command* command);
 
-/** What Redis said of a key: before it was forgotten. */
+/** Redis's answer about a key; if the call forgets it, as it was before. */
 struct SharedLook {
     bool is_used;
     Amount held;
@@ -109,25 +109,25 @@ bool read_look(const Reply& reply, const SharedKey& asked, SharedLook* look);
 /** Says that it is still in flight. */
 void write_renew(const SharedFlight& flight, Command* command);
 
-/** What this node tells of a key, and what it hears of it. */
+/** This node's report on a key, and Redis's answer. */
 struct SharedTelling {
     const LedgerEntry* entry;
     const Telling* telling;
     std::string_view key;
 
-    // What Redis said:
+    // Redis's answer:
     State state;
     Amount held;  // of tokens, for all requests under way
 };
 
-/** So many are told by one call at most. */
+/** The most keys that one call reports. */
 constexpr size_t kMaxTellings = 16;
 
-/** Tells what this node has let through; on a cluster, all keys are of one slot. `node` names this
- * node for ever. */
+/** Reports what this node has let through; on a cluster, all keys are of one slot. `node` names
+ * this node for ever. */
 void write_tell(uint64_t node, const SharedTelling* tellings, size_t n, Now now, Command* command);
 
-/** Reads what was said to that. False, and nothing is changed, where that is no answer to it. */
+/** Reads the answer to that. Returns false and changes nothing if it is no answer to it. */
 bool read_tell(const Reply& reply, SharedTelling* tellings, size_t n, Millis* redis_now);
 
 /** Says that a node is there; `key` is where all nodes say so. */

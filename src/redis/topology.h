@@ -1,6 +1,6 @@
 #pragma once
 
-// Who has which slots of a Redis Cluster, out of what CLUSTER NODES answers
+// Finds out which master has which slots of a Redis Cluster, from the answer to CLUSTER NODES
 // (https://redis.io/commands/cluster-nodes).
 
 #include <cstdint>
