@@ -133,7 +133,7 @@ sub left {
     return ($answer->{headers}{'x-left'} // '') =~ s/ \d+$//r;
 }
 
-# As many requests at once, none of which ends by itself.
+# Sends this many requests at once, none of which ends by itself.
 sub test_in_flight {
     my ($count) = @_;
     for my $path ('/slots', '/layered/slots') {

@@ -86,7 +86,7 @@ sub new_keys {
     return $all->{status};
 }
 
-# Until all entries refuse: new keys then find no room.
+# Fills the zone until all entries refuse: new keys then find no room.
 sub fill_with_refused {
     my ($location) = @_;
     new_keys($location, 2560 * 8, 2);

@@ -1,4 +1,4 @@
-# Which policies apply where: those of the innermost level that names any.
+# Tests which policies apply where: those of the innermost level that names any.
 
 use strict;
 use warnings;

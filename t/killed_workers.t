@@ -140,7 +140,7 @@ sub start_stream {
     return $stream;
 }
 
-# As start_stream(), once there is a slot: the last request's is given back just after its answer.
+# Starts a stream once there is a slot: the last request's slot is given back just after its answer.
 sub take_slot {
     my ($key) = @_;
     my $deadline = time + $patience;

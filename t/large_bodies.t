@@ -29,7 +29,7 @@ my $t = AiLimit::Tokens->start(
 CONF
 );
 
-# Without its last bracket it is refused as soon as it has been read.
+# This text lacks its last bracket, so it is refused as soon as it has been read.
 my $keys = '{' . '"a":1,' x 1_500_000;
 my $text = join '', map { chr(97 + $_ % 26) . $_ } 1 .. 150_000;
 
@@ -40,7 +40,7 @@ subtest 'others are served while it is read' => sub {
     my %bodies = (plain => [$keys], 'gzip of nothing' => [$members, 'gzip']);
     for my $path ('/raw', '/memory/raw') {
         for my $name (sort keys %bodies) {
-            # A client that is held up itself sees nothing: then once more.
+            # A client that is delayed itself sees nothing, so the test tries again.
             my $served = 0;
             for my $round (1 .. 5) {
                 $served = served_meanwhile("$path?round=$round", @{$bodies{$name}}) and last;
@@ -98,8 +98,8 @@ sub sending {
     return $socket;
 }
 
-# How many requests are answered between a body's last byte and its own answer. Where it is read in one go, none is:
-# what nginx hears of first, it does first.
+# Returns how many requests are answered between a body's last byte and its own answer. If the body is read in one go,
+# none is: what nginx hears of first, it does first.
 sub served_meanwhile {
     my ($path, @body) = @_;
     my $socket = sending($path, 'large', @body);

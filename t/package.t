@@ -37,7 +37,7 @@ $machine->bring(newer_than("$root/$package"), '/root/second');
 $machine->bring("$root/t/lib", '/srv');
 my ($first, $second) = map { "/root/$_/*.deb" } qw(first second);
 
-# Whatever nginx serves on the real machine.
+# Removes whatever nginx serves on the real machine.
 $machine->run("dpkg --purge $name; rm -f /etc/nginx/sites-enabled/* /etc/nginx/conf.d/*");
 my $model = $machine->start_command('exec perl /srv/lib/model_server.pl 8081');
 readline $model;

@@ -107,7 +107,7 @@ subtest 'a master that is gone is replaced' => sub {
 
 done_testing;
 
-# How many of so many requests pass, made to all nginx at once.
+# Sends `count` requests to all nginx at once and returns how many pass.
 sub passed {
     my ($path, $count) = @_;
     my $n = 0;

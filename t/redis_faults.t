@@ -27,7 +27,7 @@ CONF
     location /few  { ai_limit few;  empty_gif; }
     location /lost { ai_limit lost; empty_gif; }
 CONF
-# On a user of Redis: what README.md says that it needs.
+# A user of Redis has the rights that README.md says are needed.
 my $allowed = '-@all +evalsha +eval +time +get +set +del +hget +hset +pexpire +zadd +zcard +zremrangebyscore';
 $redis->command(qw(ACL SETUSER limiter on >secret ~ai_limit:*), split ' ', $allowed);
 
@@ -89,7 +89,7 @@ sub test_errors {
     for my $error (qw(MOVED ASK)) {
         $t->survives($error, sub { answer(error => "$error 1 127.0.0.1:7000") }, sub { $proxy->clear });
     }
-    # By Redis itself.
+    # Redis itself gives these errors.
     $t->survives('OOM', config(maxmemory => 1), config(maxmemory => 0), lost => qr/lost: OOM/);
     $t->survives('NOPERM', command(qw(ACL SETUSER default -evalsha)), command(qw(ACL SETUSER default +@all)), lost => qr/lost: NOPERM/);
     $t->survives('NOAUTH', sub {
@@ -153,7 +153,7 @@ sub test_answers_too_many {
     return;
 }
 
-# Twice while a limit is being used up.
+# Redis loses its data twice while a limit is being used up.
 sub test_lost_data {
     my ($t) = @_;
     subtest $t->title('FLUSHALL in mid-load') => sub {

@@ -133,9 +133,9 @@ subtest 'what a node has decided alone, where Redis still has its data' => sub {
     is $passed, LIMIT, 'is told, and not forgotten';
 };
 
-# Redis does not know the request that ends. It may have lost it; or have charged it already, where its end was told
-# before or its lease was over; or have been seeded by its node, which has charged it, before it heard of the end. It
-# cannot tell these apart, and must count nothing twice.
+# Redis does not know the request that ends. It may have lost it. It may have charged it already, because its end was
+# reported before or its lease was over. Its node, which has charged it, may have seeded Redis before Redis heard of the
+# end. Redis cannot tell these cases apart, and must count nothing twice.
 TODO: {
     local $TODO = 'who is not in flight in Redis any more may have been charged';
 
@@ -206,7 +206,7 @@ sub post_status {
     return post($node->port, "/v1/chat/completions?k=$key", chat(max_tokens => $most), 'Content-Type' => 'application/json')->{status};
 }
 
-# How many requests of a policy Redis knows to be under way.
+# Returns how many requests of a policy Redis knows to be in flight.
 sub in_flight {
     my ($policy) = @_;
     return sum0(map { $redis->command('ZCARD', $_) } @{$redis->command('KEYS', "*:$policy*:flights")});

@@ -273,7 +273,7 @@ sub test_cluster {
     is_deeply [grep { !$dns->queries("node-$_.invalid") } 0 .. 2], [], 'and were asked for by their names';
     is_deeply [lines($nginx)], [], 'nothing is logged';
 
-    # By MOVED, where only addresses were known.
+    # A MOVED reply gives the name, although only addresses were known.
     my $by_address = start_nginx($nodes[0]->url . ' cluster');
     my $without = start_nginx($nodes[0]->url . ' cluster', resolver => '');
     for my $one ($by_address, $without) {
@@ -284,7 +284,8 @@ sub test_cluster {
         my $asked = $dns->queries("node-$to.invalid");
         wait_for(sub { get($one->port, "/limited?k=$key"); $one == $without ? $one->error_log =~ /Redis names/ : $dns->queries("node-$to.invalid") > $asked },
             'a name to be told of');
-        # Without a resolver, who is sent elsewhere is decided on here: those that come later are not sent any more.
+        # A node without a resolver decides by itself on requests that are sent elsewhere. Those that come later are not
+        # sent any more.
         wait_until_decided($one, @nodes);
     }
     decides($by_address, @nodes);
@@ -393,7 +394,7 @@ sub wait_until_decided {
     return;
 }
 
-# How many of the keys they know.
+# Returns how many of the keys these Redis servers have.
 sub found_in {
     my ($keys, @redis) = @_;
     my %wanted = map { hash_of($_) => 1 } @$keys;

@@ -58,7 +58,7 @@ subtest 'reloads under load' => sub {
     }
     my $sent = $load->end;
     my $passed = $sent->{passed};
-    # Until it is used up.
+    # More requests follow until the limit is used up.
     while (status('few') == 200) { $passed++ }
     is $sent->{failed}, 0, 'no request fails';
     is $passed, LIMIT, 'exactly what may pass passes';
@@ -183,7 +183,7 @@ sub open_gate {
     return;
 }
 
-# How many requests of a policy Redis knows to be under way.
+# Returns how many requests of a policy Redis knows to be in flight.
 sub in_flight {
     my ($policy) = @_;
     return sum0(map { $redis->command('ZCARD', $_) } @{$redis->command('KEYS', "*:$policy*:flights")});

@@ -384,7 +384,7 @@ sub statuses_of {
     return \%status;
 }
 
-# How many there are, beside the one that asks.
+# Returns how many connections there are, beside the one that asks.
 sub connections {
     return get($nginx->port, '/connections')->{body} =~ /^Active connections: (\d+)/ ? $1 - 1 : 0;
 }

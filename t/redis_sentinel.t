@@ -73,7 +73,7 @@ subtest 'another one does when it is gone' => sub {
 
 done_testing;
 
-# Whether that Redis decides for whichever worker is asked.
+# Returns true if that Redis decides whichever worker is asked.
 sub all_ask {
     my ($redis) = @_;
     my $known = @{$redis->command('KEYS', '*:bucket')};

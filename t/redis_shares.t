@@ -194,7 +194,7 @@ sub test_strict {
     $key = new_key();
     is sum0(map { passes($nodes[$_ % 2], 'both', $key, 1) } 1 .. LIMIT + 4), LIMIT, 'exactly the limit passes';
     is used($redis, 'many', $key), LIMIT, 'what is refused takes nothing from the policy by share';
-    # By share as well.
+    # The share decides on requests of `many` alone.
     is passes($one, 'many', $key, 3), 3, 'which is decided by share where it is alone';
     is wait_for_used($redis, 'many', $key, LIMIT + 3), LIMIT + 3, 'and counted with the rest';
     return;
@@ -299,7 +299,7 @@ sub test_new_node {
     my $node = start_node("redis://127.0.0.1:" . $other->port . '/0', $http);
     $other->wait_for_commands('EVALSHA', 1, 'beat');
     my $first = start_request($node->port, path => "/bucket?k=$key");
-    # The answer comes behind that to the beat, on the same connection.
+    # The answer comes behind that to the heartbeat, on the same connection.
     $other->wait_for_commands('EVALSHA', 1, 'take');
     is length $first->{in}, 0, 'it asks Redis, and waits';
     $other->clear;
@@ -360,7 +360,7 @@ sub test_flush {
         $passed += passes($two, $policy, $key, 1);
         $redis->wait_for(sub { used($redis, $name, $key) > 40 }, 'the other one to tell what it knows');
     }
-    # In mid-load.
+    # Redis loses its data in mid-load.
     for my $node (@nodes, @nodes) {
         my $all = many($node->port, requests => 10, connections => 4, path => "/$policy?k=$key");
         $passed += $all->{status}{200} // 0;

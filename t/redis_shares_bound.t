@@ -88,7 +88,7 @@ sub start_node {
 # The policies of a location that are used up there.
 sub tight { return $_[0] eq 'layered' ? qw(bucket sliding fixed) : $_[0] }
 
-# Until it is refused -> how many pass.
+# Sends requests until one is refused, and returns how many pass.
 sub passes_at {
     my ($port, $path) = @_;
     my $passed = 0;

@@ -51,7 +51,7 @@ my $http = <<'CONF';
     ai_limit_policy by_a key=$arg_a rate=1r/h burst=400                  zone=main cost=$cost;
     ai_limit_policy by_b key=$arg_b rate=200r/d algorithm=sliding_window zone=main;
 
-    # Beside policies that each nginx has for itself.
+    # These policies belong to each nginx alone.
     ai_limit_policy here_10  key=$arg_k rate=1r/h burst=10  zone=main sync=off;
     ai_limit_policy here_100 key=$arg_k rate=1r/h burst=100 zone=main sync=off cost=$cost;
     ai_limit_policy seats    key=$arg_k concurrency=12      zone=main sync=off;
@@ -205,7 +205,7 @@ sub test_headers {
     return;
 }
 
-# As many requests at once, none of which ends by itself.
+# Sends this many requests at once, none of which ends by itself.
 sub test_in_flight {
     for my $path ('/slots', '/layered/slots') {
         my $key = 'k' . ++$keys;

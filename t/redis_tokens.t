@@ -87,7 +87,7 @@ sub new_client { $_->new_client for @nodes; return }
 # Returns the tokens that request i uses, at most the number that it announces.
 sub output_of { return 1 + $_[0] * 7 % 100 }
 
-# Over both nodes -> what those that passed have used of each count.
+# Sends requests to both nodes, and returns what those that passed have used of each count.
 sub all_at_once {
     my ($path) = @_;
     my $all = many([map { $_->port } @nodes], requests => REQUESTS, connections => REQUESTS, method => 'POST', keep => 1,
@@ -133,7 +133,7 @@ sub scores {
     return ($seconds * 1000, \%scores);
 }
 
-# Whether all that is in flight is there until a lease from now, at the longest.
+# Checks that all that is in flight is there until a lease from now, at the longest.
 sub is_leased {
     my ($count) = @_;
     my ($now, @scores);

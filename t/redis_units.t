@@ -79,7 +79,7 @@ sub ask {
     return;
 }
 
-# How many nginx have said that they count by that unit.
+# Returns how many nginx have announced that they count by that unit.
 sub announced {
     my ($unit) = @_;
     return $redis->command('ZCARD', "ai_limit:units:{all}:quota:$unit");

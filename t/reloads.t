@@ -83,7 +83,7 @@ subtest 'another zone' => sub {
 };
 
 subtest 'another kind of entries' => sub {
-    # Without the sliding window, the zone has small entries only.
+    # A zone without the sliding window has small entries only.
     $nginx->reload(http => conf(%original, zone => '3m', sliding => undef));
     status('bucket', 'kinds') for 1 .. 4;
     $nginx->reload(http => conf(%original, zone => '3m'));
@@ -133,7 +133,7 @@ for my $case (['in the same zone', {}], ['in a zone of another size', {zone => '
         $nginx->reload(http => conf(%original, %$change));
         is models($key), 429, 'and after the reload, too';
         $streams[0]->abort if !%$change;
-        # With another size, the count goes when the old worker does: with its last request.
+        # After a change of the size, the count goes with the old worker: with its last request.
         $_->abort for %$change ? @streams : ();
         is wait_for_slot($key), 200, 'a slot is back when its request has ended';
         my $next = take_slot($key);
@@ -216,7 +216,7 @@ sub wait_for_slot {
     return $status;
 }
 
-# As start_stream(), once there is a slot: the last request's is given back just after its answer.
+# Starts a stream once there is a slot: the last request's slot is given back just after its answer.
 sub take_slot {
     my ($key) = @_;
     my $deadline = time + AiLimit::Nginx::PATIENCE;

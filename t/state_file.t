@@ -267,7 +267,7 @@ sub is_refused {
     return pass $name;
 }
 
-# Until what is counted by now is in the file, which tells when it was begun.
+# Waits until what is counted by now is in the file, which holds the time when it was begun.
 sub wait_for_save {
     my ($patience) = @_;
     my $now = 1000 * time;

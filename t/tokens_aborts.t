@@ -102,7 +102,7 @@ is $all->{status}, 200, 'requests pass';
 $t->stop(graceful => 1);
 done_testing;
 
-# Every second one is cut by the server; the others are held there until the client leaves.
+# The server cuts every second one; it stops the others there until the client leaves.
 sub start_one {
     my ($i) = @_;
     my $n = random(scalar @shapes);

@@ -1,4 +1,4 @@
-# Tokens are held, charged and paid off in each algorithm.
+# Tests that each algorithm reserves tokens, charges them, and pays them off.
 
 use strict;
 use warnings;

@@ -31,7 +31,7 @@ my %kinds = (
     much      => ['garbage&size=' . $MEGABYTES * 1024 * 1024, 1, $MEGABYTES * 1024 * 1024 / 4 + 2],
 );
 
-# As the kernel counts it, in kB.
+# Returns the worker's memory as the kernel counts it, in kB.
 sub memory {
     my ($worker) = $t->nginx->workers;
     open my $status, '<', "/proc/$worker/status" or die "status: $!";

@@ -55,7 +55,7 @@ for my $name ('bucket', 'all') {
         $t->new_client;
         my $total = 0;
         my $rounds = 0;
-        # Until what is left is too little for any.
+        # Requests come until what is left is too little for any.
         while (my @used = all_at_once("/$name")) {
             $total += sum0 @used;
             cmp_ok $total, '<=', LIMIT, 'never more than the limit: ' . @used . ' passed';

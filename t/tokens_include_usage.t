@@ -177,7 +177,7 @@ subtest 'a client that does not read' => sub {
     is $pending->head, 200, 'has an answer';
     my $most = 0;
     my $seen = -1;
-    # Until the server can send no more.
+    # The test waits until the server can send no more.
     for (my $end = time + 20; time < $end && $most > $seen; sleep 0.5) {
         $seen = $most;
         $most = memory();

@@ -77,7 +77,7 @@ subtest 'a zone of another size' => sub {
     get($t->model->port, "/next?gate=$gate") for 1 .. 10;
     ok $stream->finish->{complete}, 'it runs to its end';
     sleep 0.02 while $t->nginx->workers > 2;
-    # The old worker settles in the old zone: in the new one the charge is what was held, if not what was used.
+    # The old worker settles in the old zone: the new one charges what was reserved, if not what was used.
     my @left = @{everywhere()};
     my %allowed = map { $_ => 1 } 900 - 42, 900 - $held;
     is scalar(grep { $allowed{$_} } @left), @names, "then it is charged: @left remain";

@@ -185,7 +185,7 @@ sub expecting {
     return ($before, all_of($socket));
 }
 
-# Until the server closes; nginx logs the request when both have.
+# Reads until the server closes; nginx logs the request when both sides have closed.
 sub all_of {
     my ($socket) = @_;
     my $all = do { local $/; <$socket> } // '';

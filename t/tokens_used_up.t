@@ -26,7 +26,7 @@ CONF
 CONF
 );
 
-# With so much in all.
+# Uses so many tokens in all.
 sub use_up {
     my ($path, $tokens) = @_;
     my $in = estimate();

@@ -19,7 +19,7 @@ function asked(tool) {
     };
 }
 
-// Without the transport's own headers, such as the time of the answer.
+// Returns an answer without the transport's own headers, such as the time of the answer.
 function answer({ sdkHttpResponse, ...rest }) {
     return rest;
 }

@@ -47,7 +47,7 @@ async function take(location, key, goesOn) {
     return () => leaving.abort();
 }
 
-// In seconds; Infinity where the refusal tells none.
+// Returns seconds; Infinity if the refusal names no wait.
 function toldWait(headers) {
     return Number(headers['retry-after-ms'] ?? (headers['retry-after'] ?? Infinity) * 1000) / 1000;
 }

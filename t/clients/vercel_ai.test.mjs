@@ -54,7 +54,7 @@ function toTheModel(chosen, tool) {
     };
 }
 
-// Without what is another time or id for each answer.
+// Returns an answer without times and ids, which differ each time.
 function told({ text, toolCalls, finishReason, totalUsage }) {
     return { text, toolCalls, finishReason, totalUsage };
 }

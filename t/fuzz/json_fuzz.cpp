@@ -150,7 +150,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const JsonResult whole = read_in_any_cut(text, cuts, {});
     compare(whole, text, false);
     compare(read_in_any_cut(text, cuts, {true}), text, true);
-    // Whatever is a document without the other rules is one with them, with the same values.
+    // A document without the other rules is also one with them, with the same values.
     constexpr JsonPathId kOther = 100;
     JsonResult lenient = read_in_any_cut(text, cuts, {false, true, kOther});
     require(lenient.valid || !whole.valid);

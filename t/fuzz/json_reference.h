@@ -98,7 +98,9 @@ private:
         // as nothing shows its end
         return keys_.empty() || report('0', all.size() > kMaxJsonKey ? "" : all);
     }
-    /** With the characters that have an ASCII letter as another case (Unicode's CaseFolding.txt).
+    /**
+     * Returns the key in lower case, including the characters that have an ASCII letter as another
+     * case (Unicode's CaseFolding.txt).
      */
     static std::string in_lower_case(const std::string& key) {
         std::string lower;
@@ -115,7 +117,7 @@ private:
         }
         return lower;
     }
-    /** As a JSON Pointer writes it; a key that is a star becomes something else. */
+    /** Returns the key as a JSON Pointer writes it; a key that is a star becomes something else. */
     static std::string escaped(const std::string& key) {
         std::string token;
         for (const char c : key) {
@@ -145,7 +147,7 @@ private:
     std::string kept_;
 };
 
-/** Whether a text may hold half of a surrogate pair, which Boost refuses with several errors. */
+/** True if a text may hold half of a surrogate pair, which Boost refuses with several errors. */
 inline bool has_surrogate(std::string_view text) {
     for (size_t at = text.find("\\u"); at != text.npos; at = text.find("\\u", at + 1)) {
         const std::string_view digits = text.substr(at + 2, 2);

@@ -63,7 +63,7 @@ std::string unescaped(const std::string& line) {
     return text;
 }
 
-/** Whether a text may be an address: digits, a to f, colons and points only, and not too many. */
+/** True if a text may be an address: digits, a to f, colons and points only, and not too many. */
 bool may_be_address(std::string_view key) {
     return key.size() <= 45 && key.find_first_of(".:") != key.npos &&
            key.find_first_not_of("0123456789abcdefABCDEF.:") == key.npos;

@@ -281,7 +281,7 @@ private:
         check_in_flight();
     }
 
-    /** To a zone of another size; the old processes end, as after a reload. */
+    /** Moves to a zone of another size. The old processes end, as after a reload. */
     void move() {
         ZoneSizes sizes = sizes_from(input_);
         if (sizes.wide_buckets == 0) {

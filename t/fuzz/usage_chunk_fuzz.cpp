@@ -55,7 +55,7 @@ std::string filtered(std::string_view stream, uint64_t cuts, size_t most, bool b
     return collector.passed;
 }
 
-/** Whether an event may be changed: it has the key, if only in escapes. */
+/** True if an event may be changed: it has the key, if only in escapes. */
 bool may_have_usage(std::string_view event) {
     return event.find("data") != event.npos &&
            (event.find('\\') != event.npos || event.find("\"usage\"") != event.npos);
@@ -130,7 +130,7 @@ bool is_alone(const json::value& document) {
     return true;
 }
 
-/** Whether the event is written as servers do: one usage, on one line, without escapes. */
+/** True if the event is written as servers do: one usage, on one line, without escapes. */
 bool is_plain(std::string_view event) {
     constexpr std::string_view kKey = "\"usage\"";
     const size_t first = event.find(kKey);

@@ -68,7 +68,7 @@ void require_same(const UsageReader& a, const UsageReader& b) {
     require(a.told().counts.cached_input == b.told().counts.cached_input);
 }
 
-/** Also where the body was cut short there. */
+/** Requires the same also if the body was cut short there. */
 void require_same_ends(UsageReader a, UsageReader b) {
     a.stop();
     b.stop();

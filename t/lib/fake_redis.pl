@@ -240,7 +240,7 @@ sub fault_for {
     return;
 }
 
-# Whether a command has this name and this word; undef fits all.
+# Returns true if a command has this name and this word; undef fits all.
 sub fits {
     my ($words, $name, $word) = @_;
     return 0 if defined $name && uc $name ne uc $words->[0];

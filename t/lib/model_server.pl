@@ -82,7 +82,7 @@ use ModelServer::Request qw(plain wanted_error);
 use ModelServer::Steps qw(steps);
 use ModelServer::TextGeneration;
 
-# As much of an answer is made before it is sent.
+# The most of an answer that is made before it is sent, in bytes.
 use constant AHEAD => 1_048_576;
 
 my $port = $ARGV[0] // 8081;
@@ -280,7 +280,7 @@ sub proceed {
     return;
 }
 
-# As much as can leave at once; the rest waits.
+# Sends as much as can leave at once; the rest waits.
 sub put {
     my ($c, $bytes) = @_;
     $c->{out} .= $bytes;

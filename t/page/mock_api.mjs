@@ -23,7 +23,7 @@ function key(name, count, whole = true) {
     return { key: name, count, whole };
 }
 
-/** As /status answers, with everything in it that there can be. A new object each time. */
+/** Returns an answer of /status with everything in it that there can be. A new object each time. */
 export function example() {
     const clients = ['8c1f', '77aa', 'd20e', '4b5b', 'e0c3', '19f7'];
     const hash = start => `key:${start}${'0123456789abcdef'.repeat(2).slice(4)}`;

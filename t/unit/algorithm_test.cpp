@@ -52,7 +52,7 @@ Description ask(const Limit& limit, State* state, Amount cost, Now now) {
     return describe(limit, *state, cost, refused, now);
 }
 
-/** As a line, so that a difference can be read. */
+/** Returns a line of text, so that a difference can be read. */
 std::string shown(const Description& said) {
     const std::string wait = said.wait == kNever ? "never" : std::to_string(said.wait);
     return "limit=" + std::to_string(said.limit) + " remaining=" + std::to_string(said.remaining) +

@@ -1,4 +1,4 @@
-// Whatever API answers, and wherever its answer is cut, nothing that was seen is free.
+// Tests that nothing that was seen is free, whichever API answers, and wherever its answer is cut.
 
 #include <gtest/gtest.h>
 

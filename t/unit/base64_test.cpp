@@ -36,7 +36,7 @@ Decoded decoded(std::string_view text, size_t most, size_t room) {
     return {bytes, decoder.malformed()};
 }
 
-/** In one piece and in many, into large buffers and small ones. */
+/** Decodes a text in one piece and in many, into large buffers and small ones. */
 Decoded decoded(std::string_view text) {
     const Decoded whole = decoded(text, text.size() + 1, text.size() + 1);
     for (size_t most = 1; most <= 8; ++most) {

@@ -649,7 +649,7 @@ protected:
     uint32_t next_ = 2;  // 0 means not known, 1 is this process
 };
 
-/** How many processes to kill: CRASH_ROUNDS, or as many as fit into a few seconds. */
+/** Returns how many processes to kill: CRASH_ROUNDS, or as many as fit into a few seconds. */
 int deaths_wanted() {
     const char* wanted = getenv("CRASH_ROUNDS");
     return wanted != nullptr ? atoi(wanted) : 250;

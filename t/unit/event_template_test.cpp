@@ -244,7 +244,7 @@ TEST(KnownEvents, ALongFrontIsNotKept) {
     EXPECT_TRUE(Skipped(known, {front, text.substr(3) + "\"\n\n"}).good);
 }
 
-/** In pieces of that size. */
+/** Reads a stream in pieces of that size. */
 UsageReader read(std::string_view stream, size_t size) {
     UsageReader reader(AnswerKind::kSse, nullptr);
     while (!stream.empty()) {
@@ -255,7 +255,7 @@ UsageReader read(std::string_view stream, size_t size) {
     return reader;
 }
 
-/** Also where the stream was cut short there. */
+/** Expects the same also if the stream was cut short there. */
 void expect_same(UsageReader a, UsageReader b, const std::string& stream) {
     for (const auto end : {&UsageReader::stop, &UsageReader::finish}) {
         (a.*end)();
@@ -267,8 +267,11 @@ void expect_same(UsageReader a, UsageReader b, const std::string& stream) {
     }
 }
 
-/** Whether the reader knows such an event again is only to be seen by its speed: here, that what it
- * says is what it says of the same events cut into bytes, which are all parsed. */
+/**
+ * The speed alone shows whether the reader knows such an event again. This test shows that the
+ * reader says the same of the whole events and of the same events cut into bytes, which are all
+ * parsed.
+ */
 TEST(EventTemplate, TellsTheSameAsParsing) {
     constexpr std::string_view kFronts[] = {
         "data: {\"choices\":[{\"delta\":{\"content\":\"",

@@ -241,7 +241,7 @@ Case random_case(uint64_t seed) {
     return c;
 }
 
-/** From 1971 to 2105. */
+/** Returns a time from 1971 to 2105. */
 Millis random_wall(Random* random) {
     return random->between(365 * kDay, 135 * 365 * kDay);
 }
@@ -370,7 +370,7 @@ TEST(FixedWindow, AChangedTimeZoneKeepsWhatWasUsedInTheWindowThatStillRuns) {
               4U);  // the day that began at 15:00 overlaps the old one
 }
 
-/** How long until the next request: often to the edge of a window. */
+/** Returns the time to the next request: often to the edge of a window. */
 Millis random_step(Random* random, const Limit& limit, Millis wall) {
     const Bounds bounds = calendar(limit.period, limit.time_zone, wall);
     const Millis left = Millis{bounds.end} * 1000 - wall;

@@ -28,7 +28,7 @@ const JsonPaths<32>& usual_tree() {
     return tree;
 }
 
-/** How a token reads in an expectation. */
+/** Returns a token as it reads in an expectation. */
 std::string shown(const JsonToken& token) {
     switch (token.kind) {
         case JsonToken::kTrue:

@@ -24,7 +24,7 @@ protected:
 INSTANTIATE_TEST_SUITE_P(AllAlgorithms, Ledger, testing::ValuesIn(kRates),
                          [](const auto& each) { return name_of(each.param); });
 
-/** How many of so many requests pass by the node's share. */
+/** Returns how many of these requests pass by the node's share. */
 size_t passed_of(size_t requests, SharingNodes* nodes, size_t node, uint64_t key = kKey) {
     size_t passed = 0;
     for (size_t i = 0; i < requests; ++i) {
@@ -334,7 +334,7 @@ TEST(LedgerOfAFixedWindow, WhatRedisDecidesInTheNewWindowEndsTheOldOne) {
     nodes.pass_time(kHour - 10);
     nodes.pass(0, kKey, 20);
     nodes.pass_time(20);
-    // The telling before it is lost.
+    // The report before it is lost.
     Command command;
     WireReader wire;
     nodes[0].write_take(kKey, 1, nodes.now(), &command);
@@ -395,7 +395,10 @@ TEST(LedgerMigration, TakesLedgersAlong) {
     EXPECT_EQ(entries_of(other.zone(), nodes[0].used_policy()), 1u);
 }
 
-/** Whatever is lost, late, told twice, or counted meanwhile. */
+/**
+ * Exchanges of nodes with Redis in which anything is lost, late, reported twice, or counted
+ * meanwhile.
+ */
 class Chaos {
 public:
     Chaos(Algorithm algorithm, uint64_t seed)

@@ -25,7 +25,7 @@ protected:
         }
     }
 
-    /** By the master, process 9. */
+    /** Copies as the master, process 9. */
     static void copy(const ZoneMemory& from, const ZoneMemory& to) {
         ZoneUser master(from.zone(), &kStepHost, 9);
         copy_zone(master.journal(), to.zone(), kNow);

@@ -221,7 +221,7 @@ TEST_F(AReload, KeepsWhatIsHeldAndUsedByAllThatItCountsTokensWith) {
         EXPECT_FALSE(more.charge_tokens(next, 42, 51).would_admit(kNow)) << name;
         Request fits(user);
         EXPECT_TRUE(fits.charge_tokens(next, 42, 50).would_admit(kNow)) << name;
-        // By its old limit, of which nothing is above.
+        // The request settles by its old limit, which nothing exceeds.
         EXPECT_EQ(request.settle(1, 700, kNow), 0u) << name;
         EXPECT_EQ(look(user, next.used, 42, kNow), 950u) << name;
     }

@@ -13,15 +13,15 @@ class Random {
 public:
     explicit Random(uint64_t seed) : bits_(seed) {}
 
-    /** From 0 to n - 1, n > 0. */
+    /** Returns a number from 0 to n - 1, n > 0. */
     uint64_t below(uint64_t n) { return bits_() % n; }
 
-    /** From `low` to `high`, both included. */
+    /** Returns a number from `low` to `high`, both included. */
     int64_t between(int64_t low, int64_t high) {
         return low + static_cast<int64_t>(below(static_cast<uint64_t>(high - low) + 1));
     }
 
-    /** From 1 to `high`, each order of magnitude about as often as any other. */
+    /** Returns a number from 1 to `high`, each order of magnitude about as often as any other. */
     uint64_t scaled(uint64_t high) {
         const unsigned most = 64 - static_cast<unsigned>(__builtin_clzll(high));
         const uint64_t value = bits_() >> (64 - (1 + below(most)));

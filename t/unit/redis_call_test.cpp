@@ -59,7 +59,7 @@ public:
 
     bool reads(const std::vector<int64_t>& numbers) { return reads_text(packed(numbers)); }
 
-    /** Whether nothing of an answer was taken over. */
+    /** True if nothing of an answer was taken over. */
     bool is_untouched() const {
         bool untouched = !passes && now == 0;
         for (size_t i = 0; i < limits_.size(); ++i) {
@@ -256,7 +256,7 @@ TEST(Take, OfAnythingButWholeNumbersIsNone) {
         EXPECT_FALSE(question.reads_text(packed(answer).replace(0, 1, shape)));
         EXPECT_TRUE(question.is_untouched());
     }
-    // In more bytes than it needs.
+    // The number takes more bytes than it needs.
     EXPECT_TRUE(question.reads_text(head + std::string("\xcd\0\x07", 3) + rest));
     EXPECT_EQ(question.used_of(0), 7U);
 }

@@ -1,4 +1,4 @@
-// Which slot a key has, and who has which slots.
+// Tests which slot a key has, and which Redis has which slots.
 
 #include <gtest/gtest.h>
 

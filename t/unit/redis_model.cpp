@@ -17,7 +17,7 @@ namespace {
 
 const char kWrongType[] = "WRONGTYPE Operation against a key holding the wrong kind of value";
 
-/** As Redis guards its scripts. */
+/** Guards globals as Redis does for its scripts. */
 const char kGuard[] =
     "setmetatable(_G, {"
     "  __newindex = function(_, name) error('writes the global ' .. tostring(name), 2) end,"

@@ -44,7 +44,7 @@ public:
      */
     int64_t time_to_live(const std::string& key) const;
 
-    /** In order. */
+    /** Returns all keys in order. */
     std::vector<std::string> keys() const;
 
     /** Puts a string there that stays for ever. */

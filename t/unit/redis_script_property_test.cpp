@@ -43,7 +43,7 @@ public:
         bool changed = false;
     };
 
-    /** As it stands at `now`, for what a charge of this cost wants. */
+    /** Returns the state at `now`, for what a charge of this cost wants. */
     Weighed weigh(Amount cost, bool has_flights, Millis now) {
         Weighed weighed;
         if (limit.algorithm == Algorithm::kConcurrency) {
@@ -109,7 +109,7 @@ public:
         return sum;
     }
 
-    /** Those whose lease is over; returns what they held. */
+    /** Ends those whose lease is over; returns what they had reserved. */
     Amount land_all(Millis now) {
         Amount sum = 0;
         for (auto flight = flights.begin(); flight != flights.end();) {
@@ -258,7 +258,9 @@ private:
                std::to_string(1 + random_.below(40)) + "s";
     }
 
-    /** As policies.h numbers them, kNoRateNumber where it runs out of numbers. */
+    /**
+     * Returns a rate's number as policies.h gives it, kNoRateNumber if there are no numbers left.
+     */
     uint8_t number_of(uint64_t refill_millis) {
         const auto found = std::find(rates_.begin(), rates_.end(), refill_millis);
         const size_t place = static_cast<size_t>(found - rates_.begin());
@@ -284,7 +286,7 @@ private:
                             ? static_cast<Millis>(random_.scaled(static_cast<uint64_t>(longest)))
                         : kind < 14 ? random_.between(0, 3 * kLease)
                                     : -random_.between(0, std::min(longest, 3 * kLease));
-        // By a lease at most the clock steps back in all.
+        // The clock steps back by a lease at most in all.
         move_to(std::max(now_ + length, latest_ - kLease));
     }
 
@@ -306,7 +308,7 @@ private:
                     ASSERT_EQ(used(key.limit, key.at(now)), 0U) << name_of(i);
                 }
                 key.keep({});
-                // Twice a lease after somebody asked last, nobody wants to know of holds.
+                // The reserved amount no longer matters two leases after the last request.
                 key.held = 0;
             }
         }
@@ -450,7 +452,7 @@ private:
         }
     }
 
-    /** By how much the asking node's clock is ahead. */
+    /** Returns by how much the asking node's clock is ahead. */
     Millis skew() { return random_.one_in(2) ? 0 : random_.between(-900, 900); }
 
     std::vector<int64_t> run(const RedisCall& call) {

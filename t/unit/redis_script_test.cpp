@@ -277,12 +277,13 @@ TEST_F(RedisScript, ForgetsAKeyAndWhatOthersKnowOfIt) {
     EXPECT_EQ(forget(), 1);
     EXPECT_TRUE(passes({{&kBucket, "b", "", 2, false, seed}}));
     EXPECT_EQ(take({{&kBucket, "b", "", 0}}).at(4), 2);
-    // Whoever tells of before is not believed, also when the state has gone since.
+    // The script does not believe a report of before, even if the state has gone since.
     run(tell_call("other", {{&kBucket, "b", 1, 5, 5, seed}}, wall));
     EXPECT_EQ(take({{&kBucket, "b", "", 0}}).at(4), 2);
     redis.remove("b");
     EXPECT_EQ(take({{&kBucket, "b", "", 1, false, seed}}).at(4), 1);
-    // Until all of it would have come back; then a Redis that has lost its data is told again.
+    // This lasts until all of it would have come back; then a Redis that has lost its data is told
+    // again.
     redis.set_clock(wall = kNow + 6 * kHour);
     redis.remove("b");
     const std::string later = message_pack({1, 0, 5, kNow + 6 * kHour, 0, 3'600'000});
@@ -379,7 +380,7 @@ TEST_F(RedisScript, GivesBackTheNewestOfASlidingWindow) {
 }
 
 TEST_F(RedisScript, ChoosesAFixedWindowByItsOwnClock) {
-    // From hours behind the asking node to hours ahead of it.
+    // The clock of Redis is from hours behind the asking node to hours ahead of it.
     for (int hours = -5; hours <= 5; ++hours) {
         for (const Millis within : {Millis{0}, Millis{1}, kHour / 2, kHour - 1}) {
             redis.remove_all();

@@ -169,7 +169,7 @@ TEST_P(RedisTell, ASeedThatKnowsLessChangesNothing) {
     EXPECT_EQ(redis.tell("a", 1, 3, 0, redis.seed(3)), 53u);
 }
 
-/** Two tellings of a node crossed: what it heard of contains what it believes untold. */
+/** Two reports of a node crossed: the answer that it read contains what it believes unreported. */
 TEST_P(RedisTell, WhatANodeCountsTwiceOfItsOwnIsNoLoss) {
     Redis redis(GetParam());
     EXPECT_EQ(redis.tell("a", 1, 8, 0), 8u);

@@ -556,7 +556,7 @@ TEST(RequestInfo, EditsOnlyWhereItHelps) {
     }
 }
 
-/** Whether the usage of a stream may be left out, whatever anybody does. */
+/** True if the usage of a stream may be left out, whatever anybody does. */
 bool leaves_usage_out(std::string_view path, std::string_view body) {
     return !told(path, body).left_out.empty();
 }

@@ -226,7 +226,7 @@ protected:
         memcpy(memory.data() + memory.size() - before.size(), before.data(), before.size());
     }
 
-    /** Until one comes whose settlement changes the place of another's entry. */
+    /** Adds reservations until one comes whose settlement changes the place of another's entry. */
     void crowd(Change wanted) {
         hold(mortal, kKey, 1).settle(1, 0, kNow);
         const std::vector<char> empty = snapshot();
@@ -348,7 +348,7 @@ TEST_P(EveryInstructionOf, WhatTheDeadHeldIsChargedOnceIfItsRepairerDiesAsWell) 
     }
 }
 
-/** From its beginning to its end, which takes long to step through. */
+/** Steps through a repair from its beginning to its end, which takes long. */
 class EveryInstructionOfAWholeRepairOf : public EveryInstructionOf {};
 
 INSTANTIATE_TEST_SUITE_P(Of, EveryInstructionOfAWholeRepairOf,
@@ -368,7 +368,7 @@ TEST_P(EveryInstructionOfAWholeRepairOf, ChargesOnceWhatTheDeadHeld) {
     Request request = hold(mortal, kKey, 8);
     Deaths deaths(memory, [&] { request.settle(1, 1, kNow); });
     g_is_dead[1] = true;
-    // With every lock taken, and something written.
+    // In the middle every lock is taken, and something is written.
     ZoneMemory* then = deaths.state(deaths.count() / 2);
     ASSERT_FALSE(is_at_rest(then->zone()));
     ZoneUser repairer(then->zone(), &kStepHost, 2);

@@ -31,7 +31,7 @@ public:
     virtual void charge(const Limit& limit, Amount amount, Now now) = 0;
 };
 
-/** With the exact fraction of the next unit that has come back. */
+/** A bucket that keeps the exact fraction of the next unit that has come back. */
 class ExactBucket : public Use {
 public:
     Amount used(const Limit& limit, Now now) const override {
@@ -45,7 +45,7 @@ public:
     }
 
 private:
-    /** In parts of 1 / refill_millis of one. */
+    /** Returns what is owed, in parts of 1 / refill_millis of one. */
     Exact owed(const Limit& limit, Now now) const {
         Exact owed = owed_;
         if (refill_millis_ != limit.refill_millis) {
@@ -125,7 +125,7 @@ std::unique_ptr<Use> reference_of(Algorithm algorithm) {
 
 // --- any history
 
-/** Whether settlements may exceed what was held, limits change, and the clocks step back. */
+/** With kAny, settlements may exceed what was reserved, limits change, and the clocks step back. */
 enum class Conduct { kHonest, kAny };
 
 /** Requests of several keys and layers, which come and end at random, and what must be counted. */

@@ -385,7 +385,7 @@ TEST(SettlementInAFullZone, SixteenPoliciesOfARequestFitIntoItsJournal) {
 
 class SettlementInAZoneFull : public testing::TestWithParam<OnFull> {
 protected:
-    /** With entries that refuse. */
+    /** Fills the zone with entries that refuse. */
     static void fill(const Fixture& f) {
         const ZonePolicy policy = add_policy(f.zone, "other", hourly(Algorithm::kTokenBucket, 1));
         Random random(2);
@@ -485,7 +485,7 @@ TEST(ThreadsThatHoldAndSettle, CountAllThatWasUsedAndHoldNothingInTheEnd) {
                 const size_t i = random.below(held.size());
                 const Amount tokens = random.below(8);
                 for (size_t p = 0; p < 3; ++p) {
-                    // In another order in each thread.
+                    // Each thread has another order.
                     EXPECT_EQ(held[i].settle(2 * p + 1, tokens, kNow), 0u);
                     used[(p + t) % 3] += tokens;
                 }

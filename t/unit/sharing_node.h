@@ -44,7 +44,7 @@ private:
     Zone zone_;
 };
 
-/** News of a key that are being told. */
+/** The report of a key that is on its way. */
 struct KeyTelling {
     uint64_t key;
     Telling telling;
@@ -77,7 +77,10 @@ public:
 
     void set_dry_run() { dry_run_ = true; }
 
-    /** Decides as far as the share goes; `news`: what is to be done then. */
+    /**
+     * Decides as far as the share goes. Sets `news` to what must be done so that others learn of
+     * it.
+     */
     Answer decide(uint64_t key, Amount cost, Now now, News* news = nullptr) {
         Parts parts = parts_of(key, cost, Decider::kByShare);
         const bool passes = admit_step_by_step(parts.charges, parts.count, now);
@@ -88,7 +91,7 @@ public:
         return passes ? Answer::kPassed : unknown ? Answer::kUnknown : Answer::kRefused;
     }
 
-    /** Decides on a request in tokens for which nothing is held, and settles it if it passes. */
+    /** Decides on a request in tokens that reserves nothing, and settles it if it passes. */
     Answer use_tokens(uint64_t key, Amount tokens, Now now, News* news = nullptr) {
         Parts parts = parts_of(key, 0, Decider::kByShare);
         if (!admit_step_by_step(parts.charges, parts.count, now)) {
@@ -288,7 +291,7 @@ public:
         redis.set_clock(kStart.wall + passed_);
     }
 
-    /** Tells Redis, which answers; the node does not hear it. */
+    /** Reports to Redis, which answers; the node does not read the answer. */
     std::vector<int64_t> tell(size_t node, const KeyTelling& telling) {
         nodes_[node]->write_tell({telling}, now(), &command_);
         return run_script(&redis, script_call_of(command_));
@@ -298,7 +301,9 @@ public:
         nodes_[node]->read_tell({telling}, wire_.reply_of(answer), now());
     }
 
-    /** Tells what there is to tell, and hears the answer. False where there is nothing. */
+    /**
+     * Reports what there is to report, and reads the answer. False if there is nothing to report.
+     */
     bool exchange(size_t node, uint64_t key) {
         KeyTelling telling;
         if (!nodes_[node]->read(key, &telling)) {
@@ -308,7 +313,7 @@ public:
         return true;
     }
 
-    /** Asks Redis to decide, after it has been told. */
+    /** Asks Redis to decide, after a report to it. */
     bool ask(size_t node, uint64_t key, Amount cost = 1) {
         nodes_[node]->note_ask(key, cost, now());
         exchange(node, key);

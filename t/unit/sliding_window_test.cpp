@@ -61,7 +61,7 @@ public:
     /** Looks, and writes what it saw. */
     void look(Millis now) { state_ = advanced(now); }
 
-    /** Until a cost that was refused fits. */
+    /** Returns the time until a cost that was refused fits. */
     Millis wait_for(Amount cost, Millis now) const {
         const State state = advanced(now);
         const Amount missing = used(limit_, state) + cost - limit_.capacity;
@@ -115,7 +115,7 @@ public:
         return sum;
     }
 
-    /** Over all windows that end with a charge, which are those with most in them. */
+    /** Checks all windows that end with a charge, which are those with most in them. */
     bool keeps_the_promise(const Limit& limit) const {
         return std::all_of(charges_.begin(), charges_.end(), [&](const Charge& charge) {
             return used_within(limit.period_length, charge.time) <= limit.capacity;
@@ -155,7 +155,7 @@ std::string random_rate(Random* random) {
            random->one_of(kPeriods);
 }
 
-/** From 1r/month to 1,000,000r/s and beyond, in all units of periods. */
+/** Rates from 1r/month to 1,000,000r/s and beyond, in all units of periods. */
 Case random_case(uint64_t seed) {
     Random random(seed);
     const std::string rate = random_rate(&random);
@@ -180,7 +180,9 @@ Amount random_cost(Random* random, const Limit& limit) {
     }
 }
 
-/** How long until the next request: often about a sub-window or a period, to the millisecond. */
+/**
+ * Returns the time to the next request: often about a sub-window or a period, to the millisecond.
+ */
 Millis random_step(Random* random, const Limit& limit) {
     const Millis sub_window = limit.period_length / 8;
     switch (random->below(7)) {

@@ -62,7 +62,7 @@ class StateOf : public testing::TestWithParam<Algorithm> {};
 INSTANTIATE_TEST_SUITE_P(EachAlgorithm, StateOf, testing::ValuesIn(kRates),
                          [](const auto& info) { return name_of(info.param); });
 
-/** Whatever the new clock shows: as much time goes by as by the wall. */
+/** As much time goes by as by the wall clock, whatever the new clock shows. */
 TEST_P(StateOf, WhatWasUsedStaysUsedAndComesBackInTime) {
     Limit limit = limit_of_rate(GetParam(), "24r/d");
     for (Millis uptime : {Millis{0}, Millis{5'000}, 20 * kDay, 900 * kDay}) {

@@ -737,7 +737,7 @@ TEST(ThreadsWithJournalsOfTheirOwn, LetThroughExactlyWhatLayeredTokenBucketsAllo
             ZoneUser user(memory.zone(), &kHost, t + 1);
             for (int i = 0; i < 10'000; ++i) {
                 Request request(user);
-                // In another order in each thread.
+                // Each thread has another order.
                 for (uint32_t p = 0; p < 3; ++p) {
                     request.charge(policies[(p + t) % 3], 42);
                 }

@@ -59,7 +59,7 @@ public:
 
     Amount left(Millis now) const { return limit_.capacity - used(limit_, advanced(now)); }
 
-    /** Until a cost that was refused fits. */
+    /** Returns the time until a cost that was refused fits. */
     Millis wait_for(Amount cost, Millis now) const {
         const State state = advanced(now);
         const Amount missing = used(limit_, state) + cost - limit_.capacity;
@@ -112,7 +112,9 @@ public:
 
     Millis last() const { return charges_.empty() ? 0 : charges_.back().time; }
 
-    /** Over every interval that begins and ends with a charge: never more than burst + rate * T. */
+    /**
+     * Checks every interval that begins and ends with a charge: never more than burst + rate * T.
+     */
     bool keeps_the_promise() const {
         for (size_t i = 0; i < charges_.size(); ++i) {
             Exact sum = 0;
@@ -150,7 +152,7 @@ std::ostream& operator<<(std::ostream& out, const Case& c) {
     return out << c.rate << " burst=" << c.limit.capacity << " seed " << c.seed;
 }
 
-/** From 1r/month to 1,000,000r/s, in all units of periods. */
+/** Rates from 1r/month to 1,000,000r/s, in all units of periods. */
 Case random_case(uint64_t seed) {
     static constexpr const char* kPeriods[] = {"s",   "m",   "h",   "d",  "w",  "month", "7s",
                                                "10s", "15m", "90m", "5h", "3d", "2w",    "month"};
@@ -199,8 +201,10 @@ Amount random_cost(Random* random, const Limit& limit) {
     }
 }
 
-/** How long until the next request: nothing, a few milliseconds, about one refill, about a full
- * bucket. */
+/**
+ * Returns the time to the next request: nothing, a few milliseconds, about one refill, about a full
+ * bucket.
+ */
 Millis random_step(Random* random, const Limit& limit) {
     const Millis refill = static_cast<Millis>(limit.refill_millis / limit.refill_amount) + 1;
     const auto up_to = [random](Millis length) {

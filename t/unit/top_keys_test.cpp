@@ -35,7 +35,7 @@ struct Seen {
     }
 };
 
-/** As a zone would: any 64 bits but small ones. */
+/** Returns a tag as a zone would: any 64 bits but small ones. */
 uint64_t tag_number(uint64_t number) {
     return (number + 1) * 0x9E3779B97F4A7C15 | 256;
 }

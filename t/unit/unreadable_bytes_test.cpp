@@ -14,7 +14,7 @@ namespace {
 
 const std::string kLong(4000, 'x');
 
-/** In pieces of at most `most` bytes; ended, or cut there. */
+/** Reads a body in pieces of at most `most` bytes, and ends it or cuts it there. */
 uint64_t unreadable(AnswerKind kind, std::string_view body, size_t most, bool cut) {
     UsageReader reader(kind, nullptr);
     while (!body.empty()) {

@@ -46,7 +46,7 @@ inline Told told(const UsageReader& reader) {
     return result;
 }
 
-/** In pieces of at most `most` bytes, each in memory of its own. */
+/** Reads an answer in pieces of at most `most` bytes, each in memory of its own. */
 inline Told read_answer(AnswerKind kind, std::string_view body, size_t most) {
     UsageReader reader(kind, nullptr);
     while (!body.empty()) {

@@ -89,7 +89,7 @@ struct ZonePolicy {
 constexpr Algorithm kRates[] = {Algorithm::kTokenBucket, Algorithm::kSlidingWindow,
                                 Algorithm::kFixedWindow};
 
-/** As the configuration calls it. */
+/** Returns the name that the configuration has for an algorithm. */
 inline std::string name_of(Algorithm algorithm) {
     return algorithm == Algorithm::kTokenBucket     ? "token_bucket"
            : algorithm == Algorithm::kSlidingWindow ? "sliding_window"
@@ -128,7 +128,7 @@ inline ZonePolicy add_policy(const Zone& zone, const char* name, Limit limit, bo
     return {number, limit};
 }
 
-/** A policy in tokens: what is held and what is used are counted under numbers of their own. */
+/** A policy in tokens: what is reserved and what is used are counted under numbers of their own. */
 struct TokenPolicy {
     ZonePolicy held;
     ZonePolicy used;
@@ -266,7 +266,7 @@ inline bool is_at_rest(const Zone& zone) {
     return true;
 }
 
-/** How many entries the zone has for a policy, whose states are small or wide. */
+/** Returns how many entries the zone has for a policy, whose states are small or wide. */
 inline uint64_t entries_of(const Zone& zone, const ZonePolicy& policy) {
     const Geometry& geometry = geometry_of(policy.limit.algorithm);
     uint64_t count = 0;
@@ -281,7 +281,7 @@ inline uint64_t entries_of(const Zone& zone, const ZonePolicy& policy) {
     return count;
 }
 
-/** How many flight records of the zone stand for a request. */
+/** Returns how many flight records of the zone stand for a request. */
 inline uint64_t flights_in(const Zone& zone) {
     uint64_t count = 0;
     for (uint32_t i = 0; i < zone.sizes().flight_chunks * kFlightsPerChunk; ++i) {

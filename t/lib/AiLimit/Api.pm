@@ -63,7 +63,7 @@ sub key {
     return ($answer->{status}, $said);
 }
 
-# Whether something comes to be so within 20 seconds: nginx frees a request a moment after its client has
+# Waits for a condition. Returns true if it holds within 20 seconds: nginx frees a request a moment after its client has
 # the whole answer.
 sub wait_until {
     my ($is_so) = @_;

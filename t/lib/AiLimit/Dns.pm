@@ -49,7 +49,7 @@ sub start {
 sub port    { $_[0]{port} }
 sub address { "127.0.0.1:$_[0]{port}" }
 
-# From the next query on.
+# Changes names from the next query on.
 sub set {
     my ($self, %names) = @_;
     $self->{state}{names} = {%{$self->{state}{names}}, %names};
@@ -59,7 +59,7 @@ sub set {
 sub silence { my ($self) = @_; $self->{state}{silent} = 1; return $self->_write_state; }
 sub speak   { my ($self) = @_; $self->{state}{silent} = 0; return $self->_write_state; }
 
-# How often an address of IPv4 was asked for, also where no answer came.
+# Counts the queries for an address of IPv4, including those that got no answer.
 sub queries {
     my ($self, $name) = @_;
     return scalar grep { $_ eq "$name " . TYPE_A } split /\n/, _slurp("$self->{dir}/queries");
@@ -121,7 +121,7 @@ sub _record {
     return pack 'n n n N n/a', 0xc00c, $type, CLASS_IN, $ttl, inet_pton($is_6 ? AF_INET6 : AF_INET, $address);
 }
 
-# By renaming, so that the server never reads a part.
+# Replaces the file by renaming, so that the server never reads a part.
 sub _write_state {
     my ($self) = @_;
     my $path = "$self->{dir}/state";

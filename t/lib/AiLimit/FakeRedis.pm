@@ -91,7 +91,7 @@ sub port { $_[0]{port} }
 sub pid  { $_[0]{pid} }
 sub url  { my ($self, $db) = @_; return "redis://127.0.0.1:$self->{port}/" . ($db // 0) }
 
-# Which real one new connections lead to; undef for none.
+# Sets the real Redis that new connections lead to; undef for none.
 sub upstream {
     my ($self, $to) = @_;
     return $self->_order('upstream', ref $to ? $to->port : $to);
@@ -130,10 +130,10 @@ sub at_connect {
     return $self->_rule(at => 'connect', %fault);
 }
 
-# Ends all rules. What is held or delayed stays so.
+# Ends all rules. Replies that are held or delayed stay so.
 sub clear { $_[0]->_order('clear') }
 
-# Lets go of all replies that are held at this time, or of the first so many on each connection.
+# Releases all replies that are held at this time, or the first `most` on each connection.
 sub release { my ($self, $most) = @_; return $self->_order('release', $most) }
 
 # Closes what is open ('reset': by RST), and sends bytes on all that is open.
@@ -156,7 +156,7 @@ sub commands {
     return grep { !defined $name || uc $_->[0] eq uc $name } map { $_->{words} } $self->log;
 }
 
-# How many of that name, with that word if it is said, and how to wait until there are so many.
+# count() returns how many commands of that name have come, with that word if it is given; the other waits for so many.
 sub count { my ($self, $name, $word) = @_; return $self->_order('count', $name, $word) }
 
 sub wait_for_commands {
@@ -169,7 +169,7 @@ sub wait_for_commands {
     return;
 }
 
-# How many connections there have been, and how many are open.
+# Return how many connections there have been, and how many are open.
 sub accepted { $_[0]->_order('counts')->{accepted} }
 sub open     { $_[0]->_order('counts')->{open} }
 

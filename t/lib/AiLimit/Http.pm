@@ -152,7 +152,7 @@ sub _body {
     return $closed ? (substr($$buffer, $start), length $$buffer) : ();
 }
 
-# As _body(); the third value is what there is of an incomplete one.
+# Does the same as _body() for chunks; the third value is what there is of an incomplete one.
 sub _chunked {
     my ($buffer, $at) = @_;
     my $body = '';
@@ -448,7 +448,7 @@ sub _read {
     return $self->_close($c) if $closed;
     $self->_fill($c);
     return $self->_close($c) if !@{$c->{waiting}};
-    # Without a wait for select(), which is what a keepalive client mostly does.
+    # Writes without a wait for select(), as a keepalive client mostly can.
     $self->_write($c) if length $c->{out};
     return;
 }

@@ -64,7 +64,7 @@ sub start {
     return $self;
 }
 
-# As start(), but without starting: for test_config() or launch() later.
+# Prepares what start() would start, for test_config() or launch() later.
 sub prepare {
     my ($class, %options) = @_;
     my $dir = File::Temp::tempdir('ai_limit_XXXXXX', TMPDIR => 1);

@@ -24,7 +24,7 @@ sub new {
     return bless {left => $seconds, last => clock_gettime(CLOCK_MONOTONIC)}, $class;
 }
 
-# To be asked after each look at what is waited for.
+# Returns true when the patience is over. Call it after each look at what the test waits for.
 sub is_over {
     my ($self) = @_;
     my $now = clock_gettime(CLOCK_MONOTONIC);

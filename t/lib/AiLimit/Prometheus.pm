@@ -56,7 +56,7 @@ sub query {
     return [map { [$_->{metric}, $_->{value}[1]] } @{$said->{data}{result}}];
 }
 
-# Whether something comes to be so.
+# Waits for a condition. Returns true if it comes to hold.
 sub wait_for {
     my ($self, $is_so) = @_;
     my $deadline = time + PATIENCE;

@@ -97,7 +97,7 @@ sub pid  { $_[0]{pid} }
 sub dir  { $_[0]{dir} }
 sub log  { _slurp("$_[0]{dir}/redis.log") }
 
-# As ai_limit_redis takes it; no password in it.
+# Returns the URL as ai_limit_redis takes it, without a password.
 sub url {
     my ($self, $db) = @_;
     return ($self->{options}{tls} ? 'rediss' : 'redis') . "://127.0.0.1:$self->{port}/" . ($db // 0);
@@ -239,9 +239,9 @@ sub _prepare {
     return $self;
 }
 
-# A free port below those that the kernel gives to outgoing connections, and so is
-# that of a cluster's bus, 10000 above. It is held against other tests until Redis
-# is about to bind, and again while it is stopped.
+# Takes a free port below those that the kernel gives to outgoing connections; that of a cluster's bus, 10000 above, is
+# free and below them as well. The port is kept from other tests until Redis is about to bind, and again while Redis is
+# stopped.
 sub _take_port {
     my ($self) = @_;
     return $self->{port} = $self->{options}{port} if $self->{options}{port};

@@ -59,7 +59,7 @@ sub read {
     }
 }
 
-# Whether nothing can come any more.
+# Returns true if nothing can come any more.
 sub closed {
     my ($self) = @_;
     return 0 if !IO::Select->new($self->{socket})->can_read(0);

@@ -114,7 +114,7 @@ sub survives {
     return;
 }
 
-# Whatever is done, Redis is told of all requests, and nobody notices.
+# Checks that the nodes report all requests to Redis whatever is done, and that nobody notices.
 sub ignores {
     my ($self, $name, $what, %o) = @_;
     subtest $self->title($name) => sub {
@@ -234,7 +234,7 @@ sub lines {
     } 0 .. $#nodes;
 }
 
-# How often the proxy was called for that.
+# Returns how often the proxy was called for that.
 sub calls {
     my ($self, $word) = @_;
     return $self->{proxy}->count('EVALSHA', $word);
@@ -262,7 +262,7 @@ sub has_counted {
     return;
 }
 
-# Some of a limit, at one node after the other: each has heard of what the one before has told.
+# Uses some of a limit, at one node after the other. Each node knows what the one before has reported.
 sub use_some {
     my ($self) = @_;
     my $tight = {key => 'tight-' . ++$rounds, counted => 0, uncounted => 0, told_last => 0};
@@ -304,8 +304,9 @@ sub wait_for_tight {
     return wait_for_used($self->{redis}, 'tight', $tight->{key}, $expected, $self->{prefix});
 }
 
-# And all the rest when it is back: no more than nodes may let pass by their shares. Where Redis has lost its data, it
-# knows again of all but what only one of them had heard of. What passed uncounted may be known to who let it pass.
+# Uses up the rest when Redis is back: no more passes than nodes may let pass by their shares. A Redis that has lost its
+# data learns all again but what only one of the nodes knew. A node that let something pass uncounted may still know of
+# it.
 sub is_used_up {
     my ($self, $tight, %o) = @_;
     my ($key, $counted, $uncounted) = @$tight{qw(key counted uncounted)};
@@ -328,7 +329,7 @@ sub is_used_up {
 
 # --- load
 
-# Over keepalive connections, until end_load().
+# Sends requests over keepalive connections, until end_load().
 sub start_load {
     my ($self) = @_;
     my $key = 'load-' . ++$rounds;

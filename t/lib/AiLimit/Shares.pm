@@ -31,7 +31,7 @@ for i = 5, 13 do sum = sum + state[i] end
 return sum
 LUA
 
-# By how much so many nodes together may go beyond a limit: all but one of them by their share.
+# Returns by how much so many nodes together may go beyond a limit: all but one of them by their share.
 sub bound {
     my ($limit, $nodes) = @_;
     return ($nodes - 1) * int($limit / $nodes);

@@ -72,7 +72,7 @@ sub model { $_[0]{model} }
 sub port  { $_[0]{nginx}->port($_[1] // 0) }
 sub stop  { my ($self, @how) = @_; return $self->{nginx}->stop(@how) }
 
-# From here on it is another client that asks, of whom nothing is known.
+# Makes the following requests those of another client, of whom nothing is known.
 sub new_client {
     my ($self) = @_;
     $self->{client}++;

@@ -62,7 +62,7 @@ sub brotli {
 sub brotli_of {
     my ($data) = @_;
     my $pid = open2(my $out, my $in, 'brotli', '--stdout', '-');
-    # Whoever writes and reads a pipe at once can wait for itself: another process writes.
+    # A process that writes to a pipe and reads it as well can wait for itself, so another process writes.
     my $writer = fork() // die "fork: $!\n";
     if ($writer == 0) {
         close $out;

@@ -31,7 +31,7 @@ sub stream {
     return {type => 'application/json; charset=UTF-8', pieces => [@texts, "\n]\n"]};
 }
 
-# With callback=NAME a script, with alt=proto (or $alt=proto) a message of Protocol Buffers; otherwise nothing.
+# Returns a script for callback=NAME, a message of Protocol Buffers for alt=proto (or $alt=proto), otherwise nothing.
 sub unreadable {
     my ($request) = @_;
     my $wishes = $request->{wishes};
@@ -49,7 +49,7 @@ sub error {
     return wanted_error($request, sub { {error => {code => $_[0], message => $_[1], status => 'INTERNAL'}} });
 }
 
-# With so much of the output as `part` says.
+# Returns a piece of an answer with as much of the output as `part` says.
 sub piece {
     my ($request, $text, $part) = @_;
     my @parts = ({text => $text});

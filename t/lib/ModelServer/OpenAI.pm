@@ -9,7 +9,7 @@ use warnings;
 use ModelServer::Request;
 use ModelServer::Sse;
 
-# How much of a long stream is sent at once.
+# The size of the blocks in which a long stream is sent.
 use constant BLOCK => 65_536;
 
 sub usage {
@@ -42,7 +42,7 @@ sub chat_whole {
     });
 }
 
-# With an object for its arguments, where OpenAI has a string and some others do not.
+# Returns a call with an object for its arguments. OpenAI has a string there; some others do not.
 sub odd_call {
     return {id => 'call_1', index => 0, type => 'function',
         function => {name => 'add', arguments => trap_object()}};
@@ -175,7 +175,7 @@ sub responses {
     my $error = wanted_error($request);
     return $error if $error;
     return responses_stream($request) if streams($request);
-    # In the background it is queued at first, and tells nothing.
+    # A response in the background is queued at first, and tells nothing.
     return plain($request, response($request, 'queued')) if $request->{wishes}{background};
     return plain($request, response($request, 'completed', text_pieces($request)));
 }
@@ -189,7 +189,7 @@ sub stored_response {
     return responses($request);
 }
 
-# Without words it has only begun.
+# Returns a response. Without words it has only begun.
 sub response {
     my ($request, $status, @words) = @_;
     my @output;

@@ -106,8 +106,9 @@ sub cut_evenly {
     return unpack "(a$size)*", $text;
 }
 
-# With tool=NAME: {name, arguments, text, pieces}, where the arguments are data, the text is the same as JSON,
-# and the pieces are the text as a stream has it. Nothing where the request offers no tools or brings the result of one.
+# Returns the call for tool=NAME: {name, arguments, text, pieces}. The arguments are data, the text is the same as JSON,
+# and the pieces are the text as a stream has it. Returns nothing if the request offers no tools or brings the result of
+# one.
 sub tool_call {
     my ($request) = @_;
     my $name = $request->{wishes}{tool};
@@ -131,7 +132,7 @@ sub brings_result {
         @{$parts // []};
 }
 
-# With trap=1: arguments of a tool, or anything else that the model may write, which hold usage.
+# Returns what trap=1 adds: arguments of a tool, or anything else that the model may write, which hold usage.
 sub trap_object {
     return {usage => {%TRAP}, usageMetadata => {%TRAP}, amount => 3,
         message => {usage => {%TRAP}}, response => {usage => {%TRAP}}, delta => {usage => {%TRAP}}, %TRAP};
