@@ -17,7 +17,7 @@ bool is_wide(const Charge& charge) {
     return is_wide(charge.limit->algorithm);
 }
 
-/** Whether it is decided here. */
+/** True if this node decides on the charge. */
 bool is_weighed(const Charge& charge) {
     return charge.decider != Decider::kElsewhere && charge.decider != Decider::kDecided;
 }
@@ -26,12 +26,12 @@ bool is_ledger(const Charge& charge) {
     return charge.limit->algorithm == Algorithm::kLedger;
 }
 
-/** Whether the charge's state is another's, which is written as it is. */
+/** True if the charge is decided elsewhere, so that its state is written as it is. */
 bool is_taken_over(const Charge& charge) {
     return charge.decider == Decider::kDecided && !has_flights(charge.limit->algorithm);
 }
 
-/** Whether the charge is to be written. */
+/** True if the charge must be written. */
 bool counts(const Charge& charge) {
     return charge.verdict == Verdict::kPassed &&
            (charge.settled_later ? is_taken_over(charge) : charge.cost != 0);
@@ -141,7 +141,7 @@ private:
         }
     }
 
-    /** False where another bucket must be locked first; the locks are then open. */
+    /** False if another bucket must be locked first; the locks are then open. */
     bool find_all() {
         bool found_all = true;
         needs_room_ = false;
@@ -178,7 +178,7 @@ private:
         return true;
     }
 
-    /** Whether the first bucket has a free cell beside those that earlier charges take. */
+    /** True if the first bucket has a free cell beside those that earlier charges take. */
     bool has_room_in_first(const Charge& charge, const Geometry& geometry) {
         uint32_t wanted = 1;
         for (const Charge* other = charges_; other != &charge; ++other) {
@@ -190,7 +190,7 @@ private:
         return wanted == 0;
     }
 
-    /** Whether the charge fits its limit. */
+    /** True if the charge fits its limit. */
     bool weigh(Charge* charge) {
         if (is_shared(*charge)) {
             return weigh_shared(charge);
@@ -230,7 +230,9 @@ private:
         }
     }
 
-    /** Whether the charge, which `passes` by what is known here, is within this node's share. */
+    /**
+     * True if the charge is within this node's share. `passes` is the decision by the local count.
+     */
     bool weigh_ledger(Charge* charge, bool passes) {
         Charge* opened = ledger_of(charge);
         LedgerState* ledger = &opened->state.ledger;
@@ -261,7 +263,7 @@ private:
         return passes && !asks;
     }
 
-    /** Whether what the ledger has not told was counted in a calendar window that is over. */
+    /** True if the calendar window of the ledger's unreported count is over. */
     bool has_new_window(Charge* charge) {
         if (charge->limit->algorithm != Algorithm::kFixedWindow || !place(charge).present) {
             return false;
@@ -345,7 +347,7 @@ private:
         return true;
     }
 
-    /** Whether a charge of this decision has the cell. */
+    /** True if a charge of this decision has the cell. */
     bool is_pinned(Cell cell) {
         for (const Charge* charge = charges_; charge != end_; ++charge) {
             bool is_own =

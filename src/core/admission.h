@@ -33,7 +33,7 @@ enum class Decider : uint8_t {
     // The others are for policies that nodes share, which count by shared_clock.h.
     kAlone,      // this node, since nobody else can
     kByShare,    // this node, as far as its share goes
-    kElsewhere,  // nobody yet: looking at it tells only what is counted here
+    kElsewhere,  // nobody yet: only the count of this node is known
     kDecided,    // it has been: the charge's state is taken over as it is
 };
 
@@ -66,7 +66,7 @@ inline bool is_shared(const Ask& ask) {
 struct Charge : Ask {
     // Filled in by begin_charge(), like what is asked.
     Verdict verdict;
-    News news;      // of a ledger: what the caller is to do
+    News news;      // of a ledger: the action that the caller must take
     uint64_t tag;   // of the key's entry
     Bucket* first;  // where it belongs
 
@@ -119,9 +119,9 @@ inline void begin_charge(Charge* charge, const Ask& ask, uint64_t hash) {
 }
 
 /**
- * Decide on token buckets of one zone that have their entries and what is asked, and that nobody
- * else is changing: nearly all decisions. False where one is another; nothing has been changed
- * then.
+ * Decide on token buckets of one zone whose entries exist, that have enough left, and that nobody
+ * else is changing: nearly all decisions. They return false if one is not like that. Then nothing
+ * has been changed.
  */
 bool admit_one_at_once(Charge* charge, Millis now);
 bool admit_all_at_once(Charge* charges, size_t n, Millis now);
@@ -130,10 +130,11 @@ bool admit_all_at_once(Charge* charges, size_t n, Millis now);
 bool admit_step_by_step(Charge* charges, size_t n, const Now& now);
 
 /**
- * Decides on all charges as one: either each is charged, or none is; a dry-run charge that does not
- * fit is left out. True where the request passes. At most kMaxCharges, of at most kMaxSetPolicies
- * different policies. Exact over all processes: the buckets of all charges are locked, in the order
- * of their addresses. Charges that are settled later must be admitted step by step.
+ * Decides on all charges as one: either each is charged, or none is. A dry-run charge that does not
+ * fit is left out. Returns true if the request passes. Takes at most kMaxCharges charges, of at
+ * most kMaxSetPolicies different policies. It is exact over all processes: the buckets of all
+ * charges are locked, in the order of their addresses. Charges that are settled later must be
+ * admitted step by step.
  */
 inline bool admit(Charge* charges, size_t n, const Now& now) {
     bool at_once = n == 1 ? admit_one_at_once(charges, now.monotonic)
@@ -142,9 +143,9 @@ inline bool admit(Charge* charges, size_t n, const Now& now) {
 }
 
 /**
- * Says what admit() would say of the charges now, unless it found no room for them, and charges
- * nothing where that is yes: for a request of which not all is known yet. They can be admitted
- * later.
+ * Returns what admit() would return for the charges now, unless it found no room for them. It
+ * charges nothing if they would pass. It is for a request that is not yet known in full. The
+ * charges can be admitted later.
  */
 bool would_admit(Charge* charges, size_t n, const Now& now);
 
@@ -152,9 +153,9 @@ bool would_admit(Charge* charges, size_t n, const Now& now);
 void end_flight(ZoneAccess* access, FlightRecord* flight);
 
 /**
- * Takes what a request truly used, at most kMaxAmount, in place of what was held for it: once, for
- * a charge that passed and is settled_later. Returns how much of it is above the limit. Leaves in
- * `after` the key's state with it, where it is counted.
+ * Charges what a request truly used, at most kMaxAmount, in place of its reservation. Call this
+ * once, for a charge that passed and is settled_later. Returns how much of it is above the limit.
+ * Leaves the key's new state in `after`, if it is counted.
  */
 Amount settle_charge(Charge* used, Amount tokens, const Now& now, State* after = nullptr);
 

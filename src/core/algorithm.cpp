@@ -109,7 +109,7 @@ Description describe(const Limit& limit, const State& state, Amount requested, b
     said.next = taken == 0 ? 0 : until(above + 1);
     said.refused = refused;
     if (refused) {
-        // One token must remain even where none is held.
+        // One token must remain even if none is reserved.
         Amount wanted = requested == 0 && limit.measure == Measure::kTokens ? 1 : requested;
         said.wait = wanted > limit.capacity ? kNever : until(taken + wanted - limit.capacity);
     }

@@ -10,7 +10,7 @@ namespace ai_limit {
 // The one switch over the algorithms. A decision is: advance the state to now, ask whether it fits,
 // charge. A state of zeros is that of a key that was never seen.
 
-/** Whether each request that counts has a record until it ends (flights.h). */
+/** True if each request that counts has a record until it ends (flights.h). */
 constexpr bool has_flights(Algorithm algorithm) {
     return algorithm == Algorithm::kConcurrency || algorithm == Algorithm::kHold;
 }
@@ -31,7 +31,7 @@ inline Amount used(const Limit& limit, const State& state) {
                : state.ledger.counted - state.ledger.acknowledged;
 }
 
-/** Whether `cost` fits beside what is used. */
+/** True if `cost` fits beside what is used. */
 inline bool fits(const Limit& limit, Amount used, Amount cost) {
     return cost <= limit.capacity && used <= limit.capacity - cost;
 }

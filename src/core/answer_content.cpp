@@ -122,8 +122,10 @@ uint64_t AnswerContent::characters_in(const JsonToken& token) {
     return characters_.count() - before;
 }
 
-/** A number, or a string with its digits: ProtoJSON writes 64 bits so. Of a long string the front
- * tells enough. */
+/**
+ * Takes a number, or a string with its digits: ProtoJSON writes 64-bit numbers as strings. The
+ * front of a long string is enough.
+ */
 bool AnswerContent::read_count(const JsonToken& token, Amount* count) {
     std::string_view number = token.text;
     if (token.kind != JsonToken::kNumber && token.kind != JsonToken::kString) {
@@ -342,7 +344,7 @@ void AnswerContent::take_type(const JsonToken& token) {
     type_.append(token.text);
 }
 
-/** Whether `delta` holds sound in base64, such as that of response.audio.delta. */
+/** True if `delta` is sound in base64, such as that of response.audio.delta. */
 bool AnswerContent::is_sound() const {
     constexpr std::string_view kSuffix = "audio.delta";
     std::string_view type;

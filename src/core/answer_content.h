@@ -72,7 +72,7 @@ public:
     /** Characters of all strings that no path names, where the tree's scanner reports them. */
     uint64_t other_characters() const { return others_; }
 
-    /** Empty where there is none. In this object's memory. */
+    /** Empty if there is none. In this object's memory. */
     std::string_view model() const { return model_.view(); }
     std::string_view service_tier() const;
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// Decides what a request costs by what its answer told, how the answer ended, and what was seen of
-// it. Input and output are judged separately.
+// Decides what a request costs. It uses the usage that the answer reported, how the answer ended,
+// and the observed part of the answer. Input and output are judged separately.
 
 #include <cstdint>
 

@@ -6,7 +6,7 @@
 
 namespace ai_limit {
 
-/** How the body of an answer is made up. */
+/** The structure of an answer's body. */
 enum class AnswerKind : uint8_t {
     kOther,       // cannot be read: only headers can tell something
     kJson,        // one document

@@ -10,7 +10,7 @@ constexpr char lower(char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
 }
 
-/** Whether `text` is `lowercase`, in whatever case it is written. */
+/** True if `text` equals `lowercase`, ignoring case. */
 constexpr bool is_same(std::string_view text, std::string_view lowercase) {
     if (text.size() != lowercase.size()) {
         return false;

@@ -13,7 +13,7 @@ class Base64Decoder {
 public:
     /**
      * Decodes from the front of `text` as much as has room in `buffer` (size > 0) and removes what
-     * it has read; call it again for what is left. Returns how many bytes it wrote: 0 where `text`
+     * it has read; call it again for what is left. Returns how many bytes it wrote: 0 if `text`
      * was empty, or held too little for a byte, or is malformed; `text` is empty then. The
      * alphabets with + and / and with - and _ (RFC 4648, 5) are both read, line ends are skipped,
      * and the padding may be missing.

@@ -143,7 +143,7 @@ void BodyFields::feed_document(std::string_view piece) {
     }
 }
 
-/** How the keys are spelled on the way to a value that has just begun; 0 where all are in lower
+/** How the keys are spelled on the way to a value that has just begun; 0 if all are in lower
  * case. */
 uint32_t BodyFields::spelling_of(size_t depth, bool is_element) const {
     const uint32_t own = is_element ? 0 : scanner_.spelling();

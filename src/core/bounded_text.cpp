@@ -6,7 +6,7 @@ namespace {
 
 constexpr size_t kHashDigits = 16;
 
-// FNV-1a. Who makes two long texts collide shares a limit between them.
+// FNV-1a. A client that makes two long texts collide shares a limit between them.
 constexpr uint64_t kHashBegin = 0xCBF29CE484222325;
 constexpr uint64_t kHashFactor = 0x100000001B3;
 

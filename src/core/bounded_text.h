@@ -8,8 +8,10 @@
 
 namespace ai_limit {
 
-/** Whether a control character is kept as it is, or written as `%0A`, so that it ends no line of a
- * header that is made of the text. */
+/**
+ * The treatment of control characters: kept as they are, or written as `%0A`, so that none ends the
+ * line of a header that is made of the text.
+ */
 enum class ControlCharacters : uint8_t { kKept, kEscaped };
 
 /** The work of BoundedText, without its memory. Between begin() and end() there is no text. */
@@ -40,9 +42,9 @@ private:
 };
 
 /**
- * A text that a client gives, in bounded memory. One that is longer than kCapacity keeps its
- * beginning, and what follows `~` in 16 hex digits is a hash of all of it, so that two long texts
- * stay two. So does what is no text (half a surrogate pair). Otherwise it may hold any byte.
+ * A text from a client, in bounded memory. A text longer than kCapacity keeps its beginning, `~`
+ * and a hash of the whole text in 16 hex digits, so that two long texts stay different. A text that
+ * is not valid (half a surrogate pair) gets such a hash as well. Otherwise it may have any byte.
  * Trivially copyable.
  */
 template <size_t kCapacity, ControlCharacters kControls = ControlCharacters::kKept>
@@ -68,7 +70,7 @@ public:
 
     void end() { state_.end(bytes_, kCapacity); }
 
-    /** Empty where there is none. In this object's own memory. */
+    /** Empty if there is none. In this object's own memory. */
     std::string_view view() const { return {bytes_, state_.size()}; }
 
 private:

@@ -38,7 +38,7 @@ bool is_mark(uint64_t way, uint64_t mark) {
     return (way & ~kMinuteMask) == mark;
 }
 
-/** How well a new answer can take the place: the age of what it holds. */
+/** Rates how well a new answer can take the place: by the age of the answer in it. */
 uint64_t age_of_place(uint64_t way, Millis wall) {
     return way != 0 ? age_of(way, wall) : kMinuteMask;
 }

@@ -21,7 +21,7 @@ namespace ai_limit {
 
 class Zone;
 
-/** How long an answer is remembered, in milliseconds. */
+/** The time for which an answer is remembered, in milliseconds. */
 constexpr Millis kAnswerMemory = Millis{24} * 3600 * 1000;
 
 constexpr uint32_t kAnswerWays = 8;

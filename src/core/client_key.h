@@ -36,7 +36,7 @@ public:
      */
     void add_query(std::string_view query, bool google, char* buffer);
 
-    /** The key; empty where there is none, and where several differ. */
+    /** Returns the key; empty if there is none or several differ. */
     std::string_view believed() const { return differ_ ? std::string_view() : key_; }
 
 private:

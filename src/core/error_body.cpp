@@ -113,7 +113,7 @@ void write_json(const Refusal& refusal, TextWriter& out) {
 struct PeriodName {
     std::string_view one;
     std::string_view many;
-    char letter;  // of RPM or TPM; 0 where the letter says something else
+    char letter;  // of RPM or TPM; 0 if the letter says something else
 };
 
 /** In the order of PeriodUnit. */
@@ -158,7 +158,7 @@ void write_openai_figures(const Refusal& refusal, TextWriter& out) {
     out.text(".");
 }
 
-/** `Rate limit reached for `, which the quota follows; nullptr where the message is not of it. */
+/** `Rate limit reached for `, which the quota follows; nullptr if the message is not of it. */
 const char* openai_beginning(const Refusal& refusal) {
     switch (refusal.kind) {
         case ErrorKind::kWait:

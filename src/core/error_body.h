@@ -36,7 +36,7 @@ constexpr size_t kMaxErrorBody = 2048;
 constexpr size_t kMaxErrorText = 64;
 constexpr size_t kMaxErrorSentence = 256;
 
-/** The format that the configuration calls by this name, in `format`; false where there is none. */
+/** The format that the configuration calls by this name, in `format`; false if there is none. */
 bool find_error_format(std::string_view name, ErrorFormat* format);
 
 /** Static and NUL-terminated; empty for kOff and kAuto. */

@@ -34,7 +34,7 @@ enum HeaderType : uint8_t {
     kTypes
 };
 
-/** How many bytes a value has; nothing where its length stands before it. */
+/** The number of bytes of a value; nothing if its length stands before it. */
 constexpr uint8_t kValueSizes[kTypes] = {0, 0, 1, 2, 4, 8, 0, 0, 8, 16};
 
 uint32_t big_endian(const uint8_t* bytes) {

@@ -38,14 +38,14 @@ public:
 
     /**
      * Takes the next token from the front of `rest`, which begins where the last call left off: in
-     * the same piece or at the start of the following one. kNothing where `rest` holds no more; it
-     * is empty then. What follows something malformed is skipped.
+     * the same piece or at the start of the following one. Returns kNothing if `rest` has no more;
+     * it is then empty. Bytes behind something malformed are skipped.
      */
     EventStreamToken next(std::string_view* rest);
 
     /**
      * The header `:event-type` of the message whose payload or end was reported last, such as
-     * `metadata` or `chunk`. Empty where it has none or a longer one than kMaxEventType. In this
+     * `metadata` or `chunk`. Empty if it has none or a longer one than kMaxEventType. In this
      * object's memory, until next() is called.
      */
     std::string_view event_type() const { return {event_type_, event_type_size_}; }

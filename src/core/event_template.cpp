@@ -27,7 +27,10 @@ bool is_number(const char* at, const char* end) {
     return at < end && (*at != '0' || end - at == 1);
 }
 
-/** Behind the escape that begins at `at`; `end` where it is cut off, nullptr where it is none. */
+/**
+ * Returns the position behind the escape that begins at `at`; `end` if it is cut off, nullptr if it
+ * is no escape.
+ */
 const char* skip_escape(const char* at, const char* end) {
     if (end - at < 2) {
         return end;
@@ -47,7 +50,7 @@ const char* skip_escape(const char* at, const char* end) {
 
 /** The end of a string. */
 struct StringEnd {
-    const char* quote;    // `end` where it is cut off, nullptr where it is no string
+    const char* quote;    // `end` where it is cut off, nullptr if it is no string
     uint64_t characters;  // of a whole one
 };
 
@@ -202,7 +205,7 @@ bool EventTemplate::agree(const EventTemplate& other) {
 
 /** A piece as it is compared. */
 struct EventTemplate::Input {
-    /** Removes a part of the event from the front; false where another one stands there. */
+    /** Removes a part of the event from the front; false if another one stands there. */
     bool take(const char* part, size_t size) {
         const size_t left = static_cast<size_t>(end - at);
         if (left < size) {

@@ -1,12 +1,12 @@
 #pragma once
 
-// Reads an event of a stream without parsing it, where it is like an earlier one.
+// Reads an event of a stream without parsing it, if it is like an earlier one.
 //
-// The events of a stream are alike but for a text, and perhaps a number and a random string. Once
-// one has been parsed, it is kept with holes where these stood. Bytes that are the same, but for
-// what stands in the holes, are parsed in the same way as long as a hole that was a string holds
-// what can stand between quotes, and one that was a number nothing but digits. So nothing of the
-// result is guessed: all that can be new is the text and its length.
+// The events of a stream differ only in a text, and perhaps in a number and a random string. Once
+// one has been parsed, it is kept with holes in the place of these. An event with the same bytes
+// outside the holes has the same structure, as long as each hole that was a string has only bytes
+// that can stand between quotes, and each hole that was a number has only digits. Nothing of the
+// result is therefore guessed: only the text and its length can be new.
 
 #include <cstddef>
 #include <cstdint>
@@ -37,8 +37,8 @@ public:
     bool is_open() const { return open_; }
 
     /**
-     * Notes a value as JsonScanner reports it, whole; in the order in which they stand. What cannot
-     * be a hole becomes none. Two texts make an event unlike others.
+     * Notes a whole value as JsonScanner reports it, in the order of the values in the event. A
+     * value that cannot be a hole becomes none. Two texts make an event unlike others.
      */
     void note(EventHole kind, std::string_view text);
 
@@ -105,8 +105,8 @@ public:
     static constexpr size_t kCapacity = 768;
 
     /**
-     * Keeps the event that `draft` was begun with; it ends where `rest` begins, in the same piece.
-     * Without a text, or where it is too long, nothing is changed; returns whether it is kept.
+     * Keeps the event that `draft` was begun with. It ends where `rest` begins, in the same piece.
+     * Changes nothing if the event has no text or is too long. Returns true if it is kept.
      */
     bool learn(const EventDraft& draft, std::string_view rest);
 
@@ -114,12 +114,14 @@ public:
      * Looks for such events at the front of `rest`, where one begins, and adds the characters of
      * the texts of whole ones to `text`. Nothing may stand between two of them, so a line feed that
      * belongs to the line end before ends the search. So does a full `cuts`, to which whole events
-     * add theirs; nullptr where nobody asks for them.
+     * add theirs; nullptr if nobody asks for them.
      */
     KnownFront match(std::string_view rest, uint64_t* text, EventCuts* cuts = nullptr) const;
 
-    /** Whether `other` has kept the same event, whose cut is known here as well then: it is the
-     * same in all events that match, so this holds until another one is kept here. */
+    /**
+     * True if `other` has kept the same event. Its cut is then known here as well: it is the same
+     * in all events that match, so this holds until another event is kept here.
+     */
     bool agree(const EventTemplate& other);
 
 private:
@@ -163,16 +165,16 @@ public:
     }
 
     /**
-     * Removes known events from the front of `rest`, where `events` stands between two, and adds
-     * the characters of their texts to `text`. A line feed that belongs to a line end before one is
-     * removed as well, and so is the front of one that `rest` ends with, which is kept. Call this
-     * again where it has filled `cuts`.
+     * Removes known events from the front of `rest` while `events` stands between two, and adds the
+     * characters of their texts to `text`. It also removes a line feed that belongs to a line end
+     * before an event, and the front of an event at the end of `rest`, which it keeps. Call it
+     * again if it has filled `cuts`.
      */
     void skip(SseReader* events, std::string_view* rest, uint64_t* text, EventCuts* cuts = nullptr);
 
     /**
-     * The same without a need for another call. What is skipped is noted in `run`, if that has none
-     * yet and its other reader keeps the same event.
+     * Skips known events as skip() does, without the need for another call. The skipped events are
+     * noted in `run`, if that has none yet and its other reader keeps the same event.
      */
     void skip_noting(SseReader* events, std::string_view* rest, uint64_t* text, KnownRun* run);
 
@@ -183,14 +185,14 @@ public:
     std::string_view front() const { return {front_, front_size_}; }
 
     /**
-     * The same for the event with this front, where `rest` is the next piece. False, and nothing is
-     * changed, where it does not go on like a known one: then read give_front() before `rest`.
-     * The cuts point into what front() has been, as if `rest` stood behind it there.
+     * Does the same for the event with this front, of which `rest` is the next piece. If the event
+     * does not go on like a known one, returns false and changes nothing: then read give_front()
+     * before `rest`. The cuts point into the memory of front(), as if `rest` stood behind it there.
      */
     bool go_on(SseReader* events, std::string_view* rest, uint64_t* text,
                EventCuts* cuts = nullptr);
 
-    /** The front, which is kept no longer: it is good until skip() is called. */
+    /** Returns the front and no longer keeps it. It is valid until skip() is called. */
     std::string_view give_front();
 
 private:

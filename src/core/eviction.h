@@ -4,7 +4,7 @@
 
 namespace ai_limit {
 
-/** How much it costs to forget an entry, from nothing to never. */
+/** The cost of forgetting an entry, from nothing to never. */
 enum class Worth : uint8_t { kNothing, kLive, kSpent, kRefused, kInFlight };
 
 /** A cell to put a new entry into, and what it held. */
@@ -14,11 +14,11 @@ struct Victim {
 };
 
 /**
- * The cell among two buckets, both locked, whose loss matters least: a free one, then
- * one that has come back completely and holds no information, then the live one that will have come
- * back soonest, then one that is spent, then one that is refusing. Requests in flight are never
- * given up. Cells for which `pinned` says so belong to the same decision and stay.
- * The index is kNoCell where there is none.
+ * Chooses the cell among two buckets, both locked, whose loss matters least. First comes a free
+ * one, then one that is full again and has no information. Then come the live one that will be full
+ * again soonest, one that is spent, and one that refuses. Requests in flight are never given up.
+ * Cells for which `pinned` returns true belong to the same decision and stay. The index is kNoCell
+ * if there is none.
  */
 template <typename Pinned>
 Victim choose_victim(const Zone& zone, const Geometry& geometry, Bucket* first, Bucket* second,
@@ -32,7 +32,7 @@ struct Appraisal {
 
 Appraisal appraise(const Zone& zone, const Geometry& geometry, Cell cell, Now now);
 
-/** The same of an entry's state, wherever it lies. */
+/** Appraises an entry's state, wherever it lies. */
 Appraisal appraise_state(const Zone& zone, State state, Now now);
 
 template <typename Pinned>

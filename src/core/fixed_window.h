@@ -19,8 +19,8 @@ struct Window {
 Window window_at(Period period, Millis time_zone, Millis wall);
 
 /**
- * Forgets what was used in a window that is over. What was used in a window of another length that
- * still runs counts in the present one; a window of the future (the clock stepped back) goes on.
+ * Forgets the usage of a window that is over. The usage of a window of another length that has not
+ * ended counts in the present one. A window of the future, after the clock was set back, goes on.
  */
 void advance(const Limit& limit, FixedWindowState* state, Millis wall);
 

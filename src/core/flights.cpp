@@ -58,7 +58,7 @@ FlightRecord* Flights::Part<kMost>::take(const Journal& journal, uint32_t from, 
     return journal.zone().flights(chunk->number) + bit;
 }
 
-/** False where the chunk is not of this part. */
+/** False if the chunk is not of this part. */
 template <uint32_t kMost>
 bool Flights::Part<kMost>::give_back(const Journal& journal, uint32_t number, uint64_t bit) {
     for (uint32_t i = 0; i < count; ++i) {

@@ -11,7 +11,7 @@ namespace ai_limit {
 class Flights {
 public:
     /**
-     * A free record for one request, nullptr where the zone has no more. It is taken once a tag is
+     * A free record for one request, nullptr if the zone has no more. It is taken once a tag is
      * written into it through the journal. The last quarter of the zone's records is for keys that
      * are known (served_keys.h).
      */
@@ -44,20 +44,22 @@ private:
     Part<4096> for_known_;
 };
 
-/** Ends one request in flight: takes it off its entry's count and frees the record. */
+/** Ends one request in flight: removes it from its entry's count and frees the record. */
 void end_flight(Journal* journal, FlightRecord* record);
 
-/** The same where the entry's buckets are locked and it was found; the cell is kNoCell where not.
+/**
+ * Ends a request in flight whose entry's buckets are locked and whose entry was looked up. The cell
+ * is kNoCell if there is none.
  */
 void take_off(Journal* journal, Cell cell, FlightRecord* record);
 
 /**
- * Repairs, and takes back everything in flight of, each process that is dead; frees their slots.
- * The tokens that it held are charged. Must not be called with a lock taken.
+ * Repairs the work of each dead process, ends its requests in flight, and frees its slot. The
+ * tokens that these requests had reserved are charged. Must not be called with a lock taken.
  */
 void reclaim_dead(Journal* journal, Now now);
 
-/** The same for this process itself, at its end. The journal is closed after it. */
+/** Does the same for this process, at its end. The journal is closed after it. */
 void reclaim_self(Journal* journal, Now now);
 
 }  // namespace ai_limit

@@ -15,7 +15,7 @@ constexpr std::string_view kMultipart = "multipart/form-data";
 constexpr std::string_view kPairs = "application/x-www-form-urlencoded";
 static_assert(kMultipart.size() < kPairs.size());
 
-/** Whether a byte stands in a JSON string as it is. */
+/** True if a byte stands in a JSON string as it is. */
 bool is_plain(char c) {
     return static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\';
 }
@@ -183,7 +183,7 @@ std::string_view FormText::take_pair(std::string_view* rest) {
     return {};
 }
 
-/** Takes a byte behind a percent sign. False where it is no part of an escape: then what came
+/** Takes a byte behind a percent sign. False if it is no part of an escape: then what came
  * before is text. */
 bool FormText::take_percent(char c) {
     const int digit = hex_digit(c);
@@ -236,7 +236,7 @@ std::string_view FormText::take_content(std::string_view* rest) {
     return {};
 }
 
-/** Takes a byte at the start of a line, where a delimiter may stand. False where there is none:
+/** Takes a byte at the start of a line, where a delimiter may stand. False if there is none:
  * then what looked like one is text, and the byte is still to be taken. */
 bool FormText::take_line(char c) {
     if (line_ == Line::kReturn && matched_ == 0 && c == '\n') {

@@ -19,7 +19,7 @@ namespace ai_limit {
 /** One body, in pieces cut anywhere, in constant memory. Trivially copyable. */
 class FormText {
 public:
-    /** Whether a Content-Type names one of the types of forms. */
+    /** True if a Content-Type names one of the types of forms. */
     static bool is_form_type(std::string_view content_type);
 
     /** Takes the value of the request's Content-Type; empty without one. */
@@ -27,13 +27,13 @@ public:
 
     /**
      * Takes what it can from the front of `rest`, and returns the next piece of text, within `rest`
-     * or within this object, until the next call. Empty where `rest` is used up. The text is JSON
+     * or within this object, until the next call. Empty if `rest` is used up. The text is JSON
      * where the body is a form, and the body as it stands where its type or its first byte say that
      * it is none: many clients send JSON without naming its type. A form with a mistake is no JSON.
      */
     std::string_view next(std::string_view* rest);
 
-    /** The body has ended: the last piece of text, which is empty where the form is not complete.
+    /** The body has ended: the last piece of text, which is empty if the form is not complete.
      */
     std::string_view end();
 

@@ -15,7 +15,7 @@ struct HeaderParameter {
 std::string_view take_header_word(std::string_view* rest);
 
 /**
- * Takes the next parameter from the front of `rest` (RFC 9110, 5.6.6). False where there is none
+ * Takes the next parameter from the front of `rest` (RFC 9110, 5.6.6). False if there is none
  * any more, and where what stands there is none; `rest` is not empty then.
  */
 bool take_header_parameter(std::string_view* rest, HeaderParameter* parameter);

@@ -38,7 +38,7 @@ struct HeaderSink {
 
     /**
      * Adds one header. Both names are static and NUL-terminated; the value is static, or lies in
-     * memory from space(). False where it cannot be added.
+     * memory from space(). False if it cannot be added.
      */
     virtual bool put(std::string_view name, std::string_view lowercase_name,
                      std::string_view value) = 0;
@@ -57,7 +57,7 @@ struct ResponseHeaderName {
  * Puts the headers of all styles of the set into the sink, and on a refusal the wait of `reported`
  * and what keeps the answer out of caches. `all` are the n policies that may be shown, which leaves
  * out those on a dry run; `reported` is the one that speaks where a style has room for one only.
- * False where the sink had no room: then some of the headers may be there.
+ * False if the sink had no room: then some of the headers may be there.
  */
 bool write_headers(HeaderStyles styles, const Description* all, size_t n,
                    const Description& reported, bool refused, Now now, HeaderSink& sink);
@@ -98,7 +98,7 @@ bool is_rate_limit_header(std::string_view name, HeaderStyles styles, bool refus
 /** True for the headers by which a refusal tells its wait, in any case. */
 bool is_wait_header(std::string_view name);
 
-/** Whether less is left in `a` than in `b`, each in proportion to its limit. Exact. */
+/** True if less is left in `a` than in `b`, each in proportion to its limit. Exact. */
 bool is_more_restrictive(const Standing& a, const Standing& b);
 
 /** The wait that a refusal tells: never 0, which clients take for "at once". kNever stays kNever.

@@ -14,7 +14,7 @@ struct HistoryStep {
     uint64_t passed, rejected, rejected_dry_run, tokens;
 };
 
-/** Takes a sample of every policy where one is due: by one process, whoever comes first. True where
+/** Takes a sample of every policy where one is due: by one process, whoever comes first. True if
  * that is this one. */
 bool take_samples(const Zone& zone, Millis monotonic);
 

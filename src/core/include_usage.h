@@ -31,11 +31,11 @@ struct StreamOptionsPlace {
 };
 
 /**
- * The edit that makes `stream_options.include_usage` true and leaves every other byte as it is. The
- * body is an object with some key. False, and `edit` untouched, where it is true already, where
- * most servers would refuse what stands in the place of `stream_options`, and where the end of what
- * makes way for `true` is not known. Some servers take
- * other values than true for true (1, "yes") and others do not: true stands for all.
+ * Finds the edit that makes `stream_options.include_usage` true and leaves every other byte as it
+ * is. The body is an object with some key. Returns false, and leaves `edit` untouched, in three
+ * cases: it is true already; most servers would refuse the value of `stream_options`; or the end of
+ * the value that `true` replaces is not known. Some servers take other values for true (1, "yes")
+ * and others do not, so `true` replaces them all.
  */
 bool edit_to_include_usage(const StreamOptionsPlace& place, BodyEdit* edit);
 

@@ -101,9 +101,8 @@ bool Journal::begin_repair(uint32_t dead, uint32_t depth) {
     if (repairer->compare_exchange_strong(present, number_)) {
         return true;
     }
-    // A repairer may die as well. What it has half done is taken back first, then its work can be
-    // begun again from its start. As long as this process repairs it, its number is not given to
-    // another.
+    // A repairer may die as well. Its partial work is then undone first, so that it can be done
+    // again from the start. While this process repairs the slot, no other process gets its number.
     uint32_t former = present;
     if (depth == kMaxRepairDepth || !is_dead(former) || !begin_repair(former, depth + 1)) {
         return false;

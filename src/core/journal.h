@@ -28,7 +28,7 @@ public:
     Journal(const Journal&) = delete;
     Journal& operator=(const Journal&) = delete;
 
-    /** Takes a process slot of the zone. False where all are taken by living processes. */
+    /** Takes a process slot of the zone. False if all are taken by living processes. */
     bool open(const Zone& zone, const Host* host, uint32_t pid, uint64_t birth);
 
     /** Forgets the slot, which was retired. */
@@ -63,7 +63,7 @@ public:
     /** Opens the lock that was taken last, under which nothing was changed. */
     void release_last();
 
-    /** Whether this process has locked the bucket. */
+    /** True if this process has locked the bucket. */
     bool holds(const Bucket* bucket) const {
         return bucket->lock.load(std::memory_order_relaxed) == number_;
     }
@@ -115,7 +115,7 @@ public:
     /** Frees the slot of a dead process that was repaired, or this process's own at its end. */
     void retire(uint32_t dead);
 
-    /** Whether there was a process in this slot that is gone. */
+    /** True if the process in this slot has died. */
     bool is_dead(uint32_t number) const;
 
 private:

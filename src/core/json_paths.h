@@ -125,7 +125,7 @@ private:
         return json_key_hash({key, size});
     }
 
-    /** The child of that name, added if it is missing; 0 where there is no room. */
+    /** The child of that name, added if it is missing; 0 if there is no room. */
     constexpr uint16_t child(uint16_t parent, std::string_view name, bool every_element) {
         JsonPathNode& node = nodes_[parent];
         const unsigned hash = every_element ? 0 : hash_of(name);

@@ -26,7 +26,7 @@ constexpr char lower_case(char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
 }
 
-/** Whether a reference token (RFC 6901, 4), or it in lower case, names this key. */
+/** True if a reference token (RFC 6901, 4), or its lower-case form, names this key. */
 template <bool kInLowerCase>
 bool names_key(std::string_view token, std::string_view key) {
     if (!kInLowerCase && token == key) {  // mostly, and quicker
@@ -108,7 +108,7 @@ bool JsonScanner::is_complete() const {
            (state_ == State::kNumber && depth_ == 0 && number_ >= Number::kZero);
 }
 
-/** Whether the innermost container is one; there is one, and it is not too deep. */
+/** True if the innermost container is an object. There must be one, and it must not be too deep. */
 inline __attribute__((always_inline)) bool JsonScanner::is_object() const {
     const uint64_t level = depth_ - 1;
     return (objects_[level / 64] >> level % 64 & 1) != 0;
@@ -432,7 +432,7 @@ inline __attribute__((always_inline)) bool JsonScanner::take_number(Input* in, J
     return true;
 }
 
-/** False where a byte does not go on with the number. */
+/** False if a byte does not go on with the number. */
 bool JsonScanner::take_literal(Input* in, JsonToken* token) {
     const Literal& literal = kLiterals[literal_];
     while (in->at < in->end && matched_ < literal.text.size()) {
@@ -555,7 +555,7 @@ inline __attribute__((always_inline)) bool JsonScanner::take_byte(Input* in, Jso
     }
 }
 
-/** Goes on with what has begun, or with the next byte that counts. True where `token` is one. */
+/** Goes on with what has begun, or with the next byte that counts. True if `token` is one. */
 inline __attribute__((always_inline)) bool JsonScanner::step(Input* in, JsonToken* token) {
     switch (state_) {
         case State::kStringKey:

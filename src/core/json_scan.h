@@ -80,7 +80,7 @@ public:
 
     /**
      * Takes the next wanted token from the front of `rest`, which begins where the last call left
-     * off: in the same piece or at the start of the following one. kNothing where `rest` holds no
+     * off: in the same piece or at the start of the following one. kNothing if `rest` holds no
      * more; it is empty then. However a document is cut, the tokens are the same, but that strings
      * come in other pieces. A number that is the entire document is not reported, as nothing would
      * show where it ends. What follows an error is ignored until reset().

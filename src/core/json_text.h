@@ -8,7 +8,7 @@
 
 namespace ai_limit {
 
-/** How far the decoding of one string has come. */
+/** The progress in decoding one string. */
 struct JsonTextState {
     uint16_t size = 0;
     uint16_t unit = 0;        // of a \u escape, as far as it has been read

@@ -15,7 +15,7 @@ Home home_in(const KeyQuestion& question, Algorithm algorithm, uint32_t policy) 
                    policy);
 }
 
-/** Does something with an entry while its buckets are locked; false where there is none. */
+/** Does something with an entry while its buckets are locked; false if there is none. */
 template <typename Action>
 bool with_entry(Journal* journal, const Home& home, const Action& action) {
     if (journal->zone().buckets(*home.geometry) == 0) {
@@ -41,7 +41,7 @@ bool remove_entry(Journal* journal, const Home& home) {
     return with_entry(journal, home, [&](Cell cell) { store_tag(journal, cell, 0); });
 }
 
-/** How many entries a key may have, which differ in their variant. */
+/** The number of entries that a key may have, which differ in their variant. */
 uint32_t variants_of(const KeyQuestion& question) {
     const Zone& zone = question.access->journal.zone();
     return !question.is_shared && has_several_periods(zone, question.use) ? kMaxVariants : 1;
@@ -60,8 +60,10 @@ Millis length_of_window(Algorithm algorithm, const State& state) {
                : Millis{state.sliding_window.period_seconds};
 }
 
-/** Reads the entry of a key for a limit that is not known: of several the one with the longest
- * window, which has counted the most. False where there is none. */
+/**
+ * Reads the entry of a key for a limit that is not known. Among several, it takes the one with the
+ * longest window, which has counted the most. Returns false if there is none.
+ */
 bool read_longest(const KeyQuestion& question, Algorithm algorithm, State* state) {
     Journal* journal = &question.access->journal;
     bool present = false;
@@ -76,7 +78,7 @@ bool read_longest(const KeyQuestion& question, Algorithm algorithm, State* state
     return present;
 }
 
-/** Reads the entry that counts for the limit, or what it would begin with. False where nothing is
+/** Reads the entry that counts for the limit, or what it would begin with. False if nothing is
  * counted. A limit of nothing has no window of its own: the key is said to have used what it has
  * used by any other. */
 bool read_for_limit(const KeyQuestion& question, const Limit& limit, Now now, State* state) {

@@ -13,10 +13,10 @@ namespace ai_limit {
 struct KeyQuestion {
     ZoneAccess* access;
     uint64_t hash;       // hash_key()
-    const Limit* limit;  // nullptr where a variable holds it: then the likeliest is taken
+    const Limit* limit;  // nullptr if a variable holds it: then the likeliest is taken
     uint32_t use;
-    uint32_t hold;    // 0 where the policy counts no tokens
-    uint32_t ledger;  // 0 where nodes do not share it
+    uint32_t hold;    // 0 if the policy counts no tokens
+    uint32_t ledger;  // 0 if nodes do not share it
     bool is_shared;
 };
 

@@ -228,7 +228,7 @@ void acknowledge(const LedgerEntry& entry, const Telling& telling, const State& 
     LockedEntry locked(entry);
     LedgerState* ledger = locked.ledger();
     bool lives = locked.has_ledger() && ledger->life == telling.life;
-    // A life ends when all of it is acknowledged, by a telling that said no less than this one.
+    // A life ends when all of it is acknowledged, by a report with a count no less than this one's.
     if (!is_current(entry) || !lives || telling.counted <= ledger->acknowledged) {
         return;  // what is known here is newer
     }

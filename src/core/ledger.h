@@ -23,11 +23,11 @@ struct ZoneAccess;
 
 /** The action that the caller must take so that the other nodes learn of a count. */
 enum class News : uint8_t {
-    kNone,     // somebody will tell it
-    kSoon,     // tell it soon: nothing is known here of what others have used
-    kLater,    // tell it after the interval
-    kOverdue,  // the same; who was to tell it did not
-    kNow,      // tell it now: half of the share has gone
+    kNone,     // somebody will report it
+    kSoon,     // report it soon: the usage of the other nodes is not known here
+    kLater,    // report it after the interval
+    kOverdue,  // the same; the process that was due to report it did not
+    kNow,      // report it now: half of the share has gone
 };
 
 inline Amount untold(const LedgerState& ledger) {
@@ -75,7 +75,7 @@ struct LedgerEntry {
     uint32_t policy;       // its number
     uint32_t used_policy;  // the number under which the same key's use is counted,
     Limit limit;           // by this limit
-    Millis interval;       // in milliseconds, from one telling to the next
+    Millis interval;       // in milliseconds, from one report to the next
 };
 
 /** The report of a key. */
@@ -83,12 +83,12 @@ struct Telling {
     uint64_t life;
     uint64_t counted;
     uint64_t acknowledged;
-    State state;  // as it is known here, what is told included
+    State state;  // as it is known here, the report included
 };
 
 /**
- * Reads what there is to tell of a key. Where that was due, what is counted from now on is told by
- * another telling. False where there is nothing.
+ * Reads the report for a key. If it was due, later counts go into another report. Returns false if
+ * there is nothing to report.
  */
 bool read_ledger(const LedgerEntry& entry, bool is_due, Telling* telling);
 
@@ -105,20 +105,22 @@ bool ask_beside(const LedgerEntry& entry, Amount amount, Now now, Telling* telli
 bool must_tell_again(const LedgerEntry& entry, Now now);
 
 /**
- * The telling has arrived: `theirs` is what all nodes have used by then, and `held` what their
- * requests hold. From now on the key has this state here, and what was counted since the telling.
+ * Notes that the report has arrived. `theirs` is the usage of all nodes by then, and `held` their
+ * reservations. From now on, the key has this state here, plus the usage that was counted since the
+ * report.
  */
 void acknowledge(const LedgerEntry& entry, const Telling& telling, const State& theirs, Amount held,
                  Now now);
 
 /**
- * Notes how many nodes there are, of which one has just been told. The first number is believed
- * once the other nodes must know of this one, too: until then it has no share. Fewer than before
- * are believed once that is so for `kNodeLease`: a Redis that has lost its data counts them anew.
+ * Notes the number of nodes that Redis has just reported. The first number is believed once the
+ * other nodes must know of this one, too; until then this node has no share. A lower number is
+ * believed only after it has stayed lower for `kNodeLease`: a Redis that has lost its data counts
+ * the nodes anew.
  */
 void note_nodes(const Zone& zone, uint32_t nodes, Millis now);
 
-/** For a node that is not heard of, until when it counts as one. */
+/** The time for which a node without heartbeats still counts as one. */
 constexpr Millis kNodeLease = 5'000;
 
 }  // namespace ai_limit

@@ -5,12 +5,12 @@
 
 namespace ai_limit {
 
-/** Whether an entry could have been counted by the limit, which has the entry's algorithm. */
+/** True if an entry could have been counted by the limit, which has the entry's algorithm. */
 bool fits_entry(const Limit& limit, const State& state);
 
 /**
- * The limit by which an entry was counted, as far as the entry tells: of those that the policy has
- * had and that fit, the largest; its slowest where none does.
+ * Returns the limit by which an entry was counted, as far as the entry shows. It is the largest
+ * among those that the policy has had and that fit, or the policy's slowest if none does.
  */
 Limit likely_limit(const Zone& zone, uint32_t policy, const State& state);
 

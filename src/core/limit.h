@@ -14,19 +14,19 @@ constexpr uint32_t kMaxVariants = 4;
 /** The largest quota of a sliding window: its sub-windows count in 32 bits. */
 constexpr Amount kMaxSlidingQuota = 4'294'967'295;
 
-/** Whether states of this algorithm take kWideStateBytes, else kSmallStateBytes. */
+/** True if states of this algorithm take kWideStateBytes, else kSmallStateBytes. */
 constexpr bool is_wide(Algorithm algorithm) {
     return algorithm == Algorithm::kSlidingWindow || algorithm == Algorithm::kLedger;
 }
 
-/** Whether a policy's other charges speak for it. */
+/** True if a policy's other charges speak for it. */
 constexpr bool is_auxiliary(Algorithm algorithm) {
     return algorithm == Algorithm::kHold || algorithm == Algorithm::kLedger;
 }
 
 /**
- * A policy's limit as it stands for one request: what the algorithms work with. Plain numbers, so
- * that it can lie in shared memory.
+ * A policy's limit as it applies to one request, which the algorithms work with. It has only plain
+ * numbers, so it can lie in shared memory.
  */
 struct Limit {
     Algorithm algorithm;
@@ -43,7 +43,7 @@ struct Limit {
     Millis fills_in;
     uint8_t rate_number;
 
-    // Among all limits that a policy has had (policies.h); 0 where it is not known.
+    // Among all limits that a policy has had (policies.h); 0 if it is not known.
     uint8_t number;
 
     // windows: which of a key's entries counts for this period (period_entries.h).

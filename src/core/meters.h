@@ -80,7 +80,7 @@ struct PolicyTotals : CountSums {
 /** The requests and reserved tokens in flight at this moment. */
 struct PolicyLoad {
     uint64_t in_flight;        // requests, of concurrency=
-    uint64_t reserved_tokens;  // held for requests that have not ended
+    uint64_t reserved_tokens;  // for requests that have not ended
 };
 
 /** The counts that a process writes. `process`: its number in the zone. */
@@ -100,7 +100,7 @@ PolicyTotals read_totals(const Zone& zone, std::string_view name);
 /** Sums up what is under way, by the policies' numbers: `loads` has kMaxPolicies + 1, all zero. */
 void read_loads(const Zone& zone, PolicyLoad* loads);
 
-/** How many entries there are, and how many there could be. */
+/** The number of entries, and the number that there could be. */
 uint64_t count_entries(const Zone& zone);
 uint64_t count_cells(const Zone& zone);
 

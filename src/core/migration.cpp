@@ -35,7 +35,7 @@ FlightRecord read(const FlightRecord* record) {
     return flight;
 }
 
-/** False where there is no room for the count. */
+/** False if there is no room for the count. */
 bool count_flight(const Zone& to, FlightRecord flight, Now now) {
     uint32_t policy = static_cast<uint32_t>(flight.policy);
     for (Bucket* bucket :

@@ -11,7 +11,7 @@ bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-/** Takes the digits and the point at the front; false where there are none or too many. */
+/** Takes the digits and the point at the front; false if there are none or too many. */
 bool read_mantissa(std::string_view* text, uint64_t* digits, int64_t* scale) {
     constexpr uint64_t kManyDigits = 100'000'000'000'000'000;
     if (text->empty() || !is_digit(text->front())) {

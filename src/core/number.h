@@ -13,7 +13,7 @@ namespace ai_limit {
  */
 bool read_whole(std::string_view text, Amount max, Amount* value);
 
-/** Reads the digits at the front of `text` and removes them; false where there are none or too
+/** Reads the digits at the front of `text` and removes them; false if there are none or too
  * many. */
 bool read_digits(std::string_view* text, uint64_t* value, unsigned* digits);
 

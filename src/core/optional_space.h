@@ -4,7 +4,7 @@
 
 namespace ai_limit {
 
-/** Whether a byte is optional white space of HTTP: a space or a tab (OWS; RFC 9110, 5.6.3). */
+/** True if a byte is optional white space of HTTP: a space or a tab (OWS; RFC 9110, 5.6.3). */
 constexpr bool is_optional_space(char c) {
     return c == ' ' || c == '\t';
 }

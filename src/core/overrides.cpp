@@ -17,7 +17,7 @@ uint64_t tag_at(const Zone& zone, uint32_t place) {
     return zone.override_tag(place)->load(std::memory_order_acquire);
 }
 
-/** False where it is being written. */
+/** False if it is being written. */
 bool copy_of(const Override& from, Millis monotonic, OverrideView* to) {
     uint64_t version = from.version.load(std::memory_order_acquire);
     to->limit = from.limit;

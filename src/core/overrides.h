@@ -27,10 +27,10 @@ struct OverrideView {
     std::string_view shown_key() const { return {key, key_size}; }
 };
 
-/** The override for a key's entry; false where there is none now. `tag`: by tag_of(). */
+/** The override for a key's entry; false if there is none now. `tag`: by tag_of(). */
 bool find_override(const Zone& zone, uint64_t tag, Millis monotonic, OverrideView* found);
 
-/** The one in a place; false where there is none. Places end at the header's `overrides`. */
+/** The one in a place; false if there is none. Places end at the header's `overrides`. */
 bool read_override(const Zone& zone, uint32_t place, Millis monotonic, OverrideView* found);
 
 /** An override to set. */
@@ -44,12 +44,12 @@ struct NewOverride {
 };
 
 /**
- * Sets an override, in place of the key's last one. False where there are kMaxOverrides of them, or
+ * Sets an override, in place of the key's last one. False if there are kMaxOverrides of them, or
  * the rate's text is longer than kMaxRateText. The caller keeps other writers out.
  */
 bool set_override(const Zone& zone, const NewOverride& wanted, Millis monotonic);
 
-/** Removes the key's override; true where there was one. The caller keeps other writers out. */
+/** Removes the key's override; true if there was one. The caller keeps other writers out. */
 bool remove_override(const Zone& zone, uint64_t tag, Millis monotonic);
 
 /** Frees the places of those that are over. The caller keeps other writers out. */

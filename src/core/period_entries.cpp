@@ -53,7 +53,7 @@ Amount may_have_counted(const Limit& limit, State state, Now now) {
     return is_before || now.wall >= Millis{window.end} * 1000 ? 0 : window.used;
 }
 
-/** False where the entry's window is over and nobody will miss it. Brings it up to now. */
+/** False if the entry's window is over and nobody will miss it. Brings it up to now. */
 bool keep(const Zone& zone, const Limit& limit, State* state, Now now) {
     const Limit* own = limit_of(zone, *state);
     if (own != nullptr) {

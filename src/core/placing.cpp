@@ -6,7 +6,7 @@ namespace ai_limit {
 
 namespace {
 
-/** Whether `a` is worth less than `b`. */
+/** True if `a` is worth less than `b`. */
 bool is_less(Appraisal a, Appraisal b) {
     return a.worth < b.worth || (a.worth == b.worth && a.order < b.order);
 }

@@ -23,7 +23,10 @@ bool is_of(const PolicyRecord& record, std::string_view name, const Limit& limit
            std::memcmp(record.name, name.data(), name.size()) == 0;
 }
 
-/** The policy's number, 0 for none. Of several that it has had, the one that it used last. */
+/**
+ * Returns the policy's number, 0 for none. Among several that it has had, it is the one that it
+ * used last.
+ */
 uint32_t find_number(const Zone& zone, std::string_view name, const Limit& limit, bool varies) {
     uint32_t found = 0;
     for (uint32_t number = 1; number <= kMaxPolicies; ++number) {
@@ -71,7 +74,7 @@ uint32_t free_number(Journal* journal) {
     return oldest;
 }
 
-/** How long the limit takes to forget what was used, for comparison. */
+/** Returns the time that the limit takes to forget what was used, for comparison. */
 Millis memory_of(const Limit& limit) {
     return limit.algorithm == Algorithm::kTokenBucket ? limit.fills_in : limit.period_length;
 }
@@ -123,7 +126,7 @@ uint64_t period_word(const Limit& limit) {
            uint64_t{limit.period.unit == PeriodUnit::kMonth};
 }
 
-/** Whether two such periods are as long, so that their entries may not be told apart. */
+/** True if two such periods are equally long, so that their entries cannot be told apart. */
 bool is_as_long(uint64_t one, uint64_t other) {
     return one >> 1 == other >> 1;
 }
@@ -163,7 +166,7 @@ void note_slowness_of_overrides(const Zone& zone, uint32_t policy) {
     }
 }
 
-/** Whether a key may be limited by this period: by an override, or by the configuration before. */
+/** True if a key may be limited by this period: by an override, or by the configuration before. */
 bool is_in_use(const Zone& zone, uint32_t policy, uint64_t period) {
     if (is_as_long(period_word(zone.policy(policy)->slowest), period)) {
         return true;

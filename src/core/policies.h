@@ -10,9 +10,9 @@
 namespace ai_limit {
 
 /**
- * The number of a policy in the zone, 1 to kMaxPolicies; makes a record where there is none, if
- * need be in place of the one that was not asked for the longest. Where the limit `varies`, `limit`
- * stands in only until note_limit() tells of one. The caller keeps other processes out.
+ * Returns the number of a policy in the zone, 1 to kMaxPolicies. Makes a record if there is none,
+ * if necessary in place of the one that was unused for the longest time. If the limit `varies`,
+ * `limit` stands in only until note_limit() notes one. The caller keeps other processes out.
  */
 uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, bool varies);
 

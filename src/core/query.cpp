@@ -12,7 +12,7 @@ int hex_digit(char c) {
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-/** Decodes behind `*at`, and moves it on. False where an escape is none. */
+/** Decodes behind `*at`, and moves it on. False if an escape is none. */
 bool decode(std::string_view text, char** at, std::string_view* decoded) {
     char* begin = *at;
     char* end = begin;

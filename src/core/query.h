@@ -20,10 +20,10 @@ public:
      */
     const char* parse(std::string_view query, char* buffer);
 
-    /** The value of an argument; false where there is none of that name. */
+    /** The value of an argument; false if there is none of that name. */
     bool get(std::string_view name, std::string_view* value) const;
 
-    /** The first argument that is none of `known`; empty where there is none. */
+    /** The first argument that is none of `known`; empty if there is none. */
     template <size_t n>
     std::string_view unknown(const std::string_view (&known)[n]) const {
         for (size_t i = 0; i < count_; ++i) {

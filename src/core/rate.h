@@ -38,7 +38,7 @@ Millis length_of(Period period);
 
 /**
  * Reads a time zone `+HH:MM` or `-HH:MM`, at most 14 hours, as milliseconds east of UTC.
- * False where the text is none.
+ * False if the text is none.
  */
 bool parse_time_zone(std::string_view text, Millis* offset);
 

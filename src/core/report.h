@@ -5,10 +5,10 @@
 namespace ai_limit {
 
 /**
- * Whether of a request's policies `one` speaks for all rather than `other`: one that refuses rather
- * than one that does not, with a longer wait than another that refuses, or with a smaller part of
- * its limit remaining than another that does not. Of two that refuse for ever, one whose limit is 0
- * speaks. Of equals, the first that is asked for stays.
+ * True if `one` of a request's policies speaks for all rather than `other`. A policy that refuses
+ * goes before one that does not. Among two that refuse, the longer wait goes first. Among two that
+ * do not, the smaller remaining part of the limit goes first. Among two that refuse for ever, one
+ * whose limit is 0 goes first. Among equals, the first one asked for stays.
  */
 bool speaks_rather(const Description& one, const Description& other);
 

@@ -197,7 +197,7 @@ bool is_constant(const JsonToken& token) {
            token.kind == JsonToken::kNull;
 }
 
-/** Bytes from where a value begins to the end of its first token; 0 where that is not known. */
+/** Bytes from where a value begins to the end of its first token; 0 if that is not known. */
 uint64_t size_so_far(const JsonToken& token) {
     switch (token.kind) {
         case JsonToken::kString:
@@ -337,7 +337,7 @@ void RequestInfo::compare(Spelled* last, uint64_t value, bool same_text) {
     *last = {value, spelling, true};
 }
 
-/** Puts the text of a short string together; true where `word` is all of it. */
+/** Puts the text of a short string together; true if `word` is all of it. */
 bool RequestInfo::take_word(const JsonToken& token, std::string_view* word) {
     if (token.first) {
         word_.clear();

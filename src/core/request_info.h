@@ -64,13 +64,13 @@ public:
     }
 
     /**
-     * The model; empty where none is named. At most ModelName::kMaxSize bytes, of any value, in
+     * The model; empty if none is named. At most ModelName::kMaxSize bytes, of any value, in
      * this object's memory. The path's goes before the body's: where a path names one (Gemini,
      * Vertex, Bedrock, Azure), the servers go by it.
      */
     std::string_view model() const { return model_.view(); }
 
-    /** `service_tier`; empty where there is none, or more than 32 bytes. In this object's memory.
+    /** `service_tier`; empty if there is none, or more than 32 bytes. In this object's memory.
      */
     std::string_view service_tier() const;
 
@@ -94,7 +94,7 @@ public:
 
     /**
      * The most output tokens that the request asks for, times the number of answers; at most
-     * kMaxAmount. Of several limits the largest counts. False where it names none, or says that
+     * kMaxAmount. Of several limits the largest counts. False if it names none, or says that
      * there is none (-1).
      */
     bool most_output(Amount* tokens) const;
@@ -114,7 +114,7 @@ public:
      */
     bool unreadable() const { return !why_unreadable().empty(); }
 
-    /** Why, as a sentence for the client; empty where it is readable. Static. */
+    /** Why, as a sentence for the client; empty if it is readable. Static. */
     std::string_view why_unreadable() const;
 
     /**
@@ -126,7 +126,7 @@ public:
 
     /**
      * Why an OpenAI-style stream may leave its usage out although somebody wants to ask for it: the
-     * client did not, and no edit is certain to help. A sentence for the client; empty where the
+     * client did not, and no edit is certain to help. A sentence for the client; empty if the
      * usage will come, and where the request is no complete one for such a stream. Static.
      */
     std::string_view why_usage_is_left_out() const;

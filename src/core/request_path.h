@@ -13,7 +13,7 @@ struct RequestPath {
         kAlways
     };
 
-    std::string_view model;  // within the path; empty where it names none
+    std::string_view model;  // within the path; empty if it names none
     Stream stream = kByBody;
     bool completions = false;  // OpenAI's `chat/completions` or `completions`
 
@@ -39,8 +39,10 @@ struct RequestPath {
  */
 RequestPath read_request_path(std::string_view path);
 
-/** Whether a path, decoded or not, is one of Gemini's or Vertex's, whose servers take a key from
- * the query. */
+/**
+ * True if a path, decoded or not, is one of Gemini's or Vertex's, whose servers take a key from the
+ * query.
+ */
 bool is_google_path(std::string_view path);
 
 }  // namespace ai_limit

@@ -9,8 +9,8 @@ namespace ai_limit {
 struct LedgerPart {
     uint64_t tag;     // of the key's ledger
     uint32_t policy;  // its number, 0 for none
-    Millis interval;  // in milliseconds, from one telling to the next
-    News* news;       // what the caller is to do
+    Millis interval;  // in milliseconds, from one report to the next
+    News* news;       // the action that the caller must take
 };
 
 /** The settlement of a policy's part in a request that has ended. */
@@ -19,7 +19,7 @@ struct Settlement {
     uint64_t tag;          // of the key's entry that counts what is used
     uint32_t policy;       // its number
     Amount tokens;         // truly used; it may exceed the limit, time pays the debt
-    FlightRecord* flight;  // what was held; nullptr for nothing
+    FlightRecord* flight;  // the reservation; nullptr for none
     bool evicts;           // may take the place of an entry that is spent or refuses
     LedgerPart ledger = {};
     State* after = nullptr;  // where the key's state is left that counts the tokens

@@ -1,20 +1,20 @@
 #pragma once
 
-// The clock of policies that several nodes share: Redis's, as far as its answers tell it. All that
-// such a policy counts in the zone is counted by it, so that what Redis says can be taken over as
-// it is, and decided on where Redis is away.
+// The clock of policies that several nodes share. It follows the clock of Redis, as far as its
+// answers show it. All counts of such a policy in the zone use this clock, so that a state from
+// Redis can be taken over as it is, and decided on while Redis is away.
 
 #include "core/zone.h"
 
 namespace ai_limit {
 
-/** Starts the zone's shared clock with the wall clock, where nobody has yet. */
+/** Starts the zone's shared clock with the wall clock, unless it is started already. */
 void start_shared_clock(const Zone& zone, Now here);
 
 /**
- * Sets it by an answer that came just now and was given at `theirs`, in milliseconds since the
- * epoch. What an answer was under way is not known: the one that came quickest is believed, until
- * the clocks are clearly apart.
+ * Sets the clock by an answer that came just now and was given at `theirs`, in milliseconds since
+ * the epoch. The time that an answer took to arrive is not known: the quickest one is believed,
+ * until the clocks are clearly apart.
  */
 void set_shared_clock(const Zone& zone, Now here, Millis theirs);
 

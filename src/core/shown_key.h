@@ -17,8 +17,10 @@ constexpr size_t kMaxShownKey = 640;
  */
 void write_shown_key(std::string_view key, TextWriter& out);
 
-/** The same into `size` bytes, at least 8: what does not fit is cut, which an ellipsis tells.
- * Returns how many were written. */
+/**
+ * Writes the key in the same way into `size` bytes, at least 8. A key that does not fit is cut,
+ * which an ellipsis shows. Returns the number of bytes written.
+ */
 size_t copy_shown_key(std::string_view key, char* to, size_t size);
 
 /** Writes a text for a log: at most 128 bytes of it, what is not plain ASCII as \xHH. */

@@ -31,9 +31,9 @@ void add_any(SlidingWindowState* state, Amount cost, Millis now);
 void move_clock(SlidingWindowState* state, Millis from, Millis to);
 
 /**
- * Milliseconds from `now` until at least `amount` of what is used have come back, at most the
- * period. Where `now` is earlier than the last charge, which another process has made by its own
- * reading of the clock, they count from that charge.
+ * Returns the milliseconds from `now` until at least `amount` of what is used have come back, at
+ * most the period. They count from the last charge if `now` is earlier than that: another process
+ * may have made it by its own reading of the clock.
  */
 Millis until_back(const SlidingWindowState& state, Amount amount, Millis now);
 

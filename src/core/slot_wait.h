@@ -1,7 +1,7 @@
 #pragma once
 
-// How long a request that finds no slot is told to wait: nobody knows when a request in flight will
-// end, but how long the earlier ones took is known.
+// Estimates how long a request without a free slot should wait. Nobody knows when a request in
+// flight will end, but the durations of earlier ones are known.
 
 #include <atomic>
 

@@ -10,8 +10,10 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr std::string_view kNameAndColon = "data:";
 constexpr size_t kNameLength = 4;
 
-/** How far to look for one kind of line end before looking for the other: without such a bound, a
- * stream with nothing but CR would be searched to its end at every line. */
+/**
+ * The distance to look for one kind of line end before looking for the other. Without such a bound,
+ * a stream with nothing but CR would be searched to its end at every line.
+ */
 constexpr size_t kLookahead = 512;
 
 constexpr SseToken kNoToken{SseToken::kNothing, {}};
@@ -90,7 +92,7 @@ SseToken SseReader::take_text(std::string_view* rest) {
     return at_ == At::kValue ? SseToken{SseToken::kData, text} : kNoToken;
 }
 
-/** False where this byte is no part of a mark and the line begins with it, or has begun. */
+/** False if this byte is no part of a mark and the line begins with it, or has begun. */
 bool SseReader::match_byte_order_mark(char c) {
     if (c != kByteOrderMark[matched_]) {
         at_ = matched_ == 0 ? At::kName : At::kIgnored;

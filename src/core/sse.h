@@ -30,7 +30,7 @@ class SseReader {
 public:
     /**
      * Takes the next token from the front of `rest`, which begins where the last call left off: in
-     * the same piece or at the start of the following one. kNothing where `rest` holds no more; it
+     * the same piece or at the start of the following one. kNothing if `rest` holds no more; it
      * is empty then.
      * However a stream is cut, the texts of an event put together are the same. An event without
      * any `data` line is none.

@@ -57,8 +57,8 @@ struct LedgerState {
     uint64_t counted;
     uint64_t acknowledged;
     uint64_t share : 40, asked_at : 24;  // when Redis was asked last, in 256 milliseconds
-    uint64_t due_at;  // milliseconds of the shared clock: somebody tells it then; 0: nobody will
-    uint64_t is_urgent : 1;    // it is being told before that
+    uint64_t due_at;  // milliseconds of the shared clock: somebody reports it then; 0: nobody will
+    uint64_t is_urgent : 1;    // it is being reported before that
     uint64_t asked : 40;       // of Redis, which has not answered
     uint64_t touched_at : 23;  // when it last counted, in seconds
 };

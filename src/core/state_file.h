@@ -1,8 +1,8 @@
 #pragma once
 
-// A zone's state as bytes, to be read again after a restart: its secret, policies, what they have
-// counted, overrides, entries that still count, and tokens that are held. Numbers are as this
-// machine has them; the format's number, the layout's and a checksum tell what cannot be read.
+// Writes a zone's state as bytes, to be read again after a restart: its secret, policies, their
+// counts, overrides, entries that still count, and reserved tokens. Numbers have this machine's
+// format. The format's number, the layout's and a checksum show if a file cannot be read.
 
 #include <string_view>
 
@@ -25,7 +25,7 @@ struct StateSink {
 
 /**
  * Writes the zone while others use it, without a lock: each entry is as it was at some moment
- * meanwhile. May run in a thread of its own. False where the sink said so.
+ * meanwhile. May run in a thread of its own. False if the sink said so.
  */
 bool write_state(const Zone& zone, const StateOrigin& origin, Now now, const StateSink& sink);
 
@@ -53,9 +53,9 @@ bool read_state_origin(std::string_view head, StateOrigin* origin);
 const uint8_t* secret_of_state(std::string_view file);
 
 /**
- * Fills a zone that nobody uses yet, from a state that was checked. Time has gone on since by the
- * wall clock; a wall clock that was set back counts as no time. Where the zone is smaller, entries
- * that matter least are left out.
+ * Fills a zone that nobody uses yet, from a state that was checked. Time has gone on since then by
+ * the wall clock; a wall clock that was set back counts as no time. If the zone is smaller, the
+ * entries that matter least are left out.
  */
 void read_state(std::string_view file, Journal* to, Now now);
 

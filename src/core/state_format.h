@@ -1,9 +1,9 @@
 #pragma once
 
-// How a state file is made up (state_file.h): the head, then of each policy a PolicyPart, of each
-// override an OverridePart, of each charged answer an AnswerPart, of each record of held tokens a
-// FlightRecord, then the small entries and the wide ones, each list ended by one of zeros; at last
-// a checksum of all before it.
+// The format of a state file (state_file.h). First comes the head. Then come a PolicyPart for each
+// policy, an OverridePart for each override, an AnswerPart for each charged answer, a FlightRecord
+// for each record of reserved tokens, the small entries and the wide ones. Each list ends with an
+// item of zeros. A checksum of everything before it ends the file.
 
 #include <cstring>
 
@@ -68,7 +68,7 @@ public:
     explicit StateParts(std::string_view file)
         : rest_(file.substr(0, file.size() - kStateSumBytes)) {}
 
-    /** False where less than a part is left. */
+    /** False if less than a part is left. */
     template <typename Part>
     bool take(Part* part) {
         if (rest_.size() < sizeof(Part)) {

@@ -127,7 +127,7 @@ void write_answers(const Zone& zone, Now now, Output* out) {
     out->add(AnswerPart{});
 }
 
-/** Tokens that are held: their requests may not come to their end. */
+/** Writes the reserved tokens. Their requests may not come to their end. */
 void write_held(const Zone& zone, Output* out) {
     for (uint32_t chunk = 0; chunk < zone.sizes().flight_chunks; ++chunk) {
         for (uint32_t i = 0; zone.chunk_owner(chunk)->load() != 0 && i < kFlightsPerChunk; ++i) {
@@ -140,7 +140,10 @@ void write_held(const Zone& zone, Output* out) {
     out->add(FlightRecord{});
 }
 
-/** Copies a bucket between two changes of it; where its holder is dead, as that has left it. */
+/**
+ * Copies a bucket between two changes of it. If the process that locked it is dead, the copy is
+ * what that process left.
+ */
 void copy_bucket(const Bucket* bucket, size_t bytes, char* copy) {
     char again[kWide.bucket_bytes];
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
@@ -156,8 +159,10 @@ void copy_bucket(const Bucket* bucket, size_t bytes, char* copy) {
     }
 }
 
-/** Whether a restart has use for the entry: what is in flight ends with nginx, and what other nodes
- * have not heard of belongs to this life of the zone. */
+/**
+ * True if the entry is useful after a restart. Requests in flight end with nginx, and unreported
+ * counts belong to this life of the zone.
+ */
 bool is_worth_keeping(const Zone& zone, const State& state, Now now) {
     uint32_t policy = state.head.policy;
     if (policy == 0 || zone.policy(policy)->name_size == 0) {

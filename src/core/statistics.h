@@ -40,7 +40,7 @@ static_assert(sizeof(TopSet) == 64);
 
 constexpr size_t kMaxTopKeyText = 118;
 
-/** How a key is shown. */
+/** The way in which a key is shown. */
 struct TopLabel {
     std::atomic<uint64_t> inherited;  // of the count: it was there when the key took this place
     uint8_t size;

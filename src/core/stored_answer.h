@@ -30,7 +30,7 @@ public:
     /** The next piece of the body, with no content coding: JSON or a stream of events. */
     void feed(std::string_view piece);
 
-    /** The id so far, in this object's memory; empty where there is none, or it has more than
+    /** The id so far, in this object's memory; empty if there is none, or it has more than
      * kMaxAnswerId bytes. */
     std::string_view id() const;
 

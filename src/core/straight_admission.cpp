@@ -35,7 +35,7 @@ inline __attribute__((always_inline)) Cell find(const Charge& charge) {
 }
 
 /**
- * The state once the charge's cost is taken. False where it does not fit, or the numbers are too
+ * The state once the charge's cost is taken. False if it does not fit, or the numbers are too
  * large to be quick about it.
  */
 inline __attribute__((always_inline)) bool take(const Charge& charge, const StatePair& seen,

@@ -83,7 +83,7 @@ inline uint32_t find_tag(const Bucket* bucket, const Geometry& geometry, uint64_
 /** XXH3 of the key with the zone's secret; never below 256. */
 uint64_t hash_key(const Zone& zone, std::string_view key);
 
-/** Reads an entry's state; what a small state does not use of `state` is left alone. */
+/** Reads an entry's state. The part of `state` that a small state does not use is left alone. */
 inline void load_state(Cell cell, const Geometry& geometry, State* state) {
     const uint64_t* words = state_words(cell.bucket, geometry, cell.index);
     for (uint32_t i = 0; i < geometry.state_words; ++i) {

@@ -24,7 +24,7 @@ public:
     /**
      * Decodes from the front of `rest` and removes what it has read, which is all of it where the
      * room has twice its size and kMinRoom more. Returns the text, which lies in `room` or in what
-     * was `rest`; empty where nothing more comes from `rest`, which is empty then.
+     * was `rest`; empty if nothing more comes from `rest`, which is empty then.
      */
     std::string_view next(std::string_view* rest, char* room, size_t size);
 

@@ -48,7 +48,7 @@ inline constexpr uint64_t kPowersOfTen[] = {
     10'000'000'000'000'000'000U,
 };
 
-/** How many decimal digits a number has; 0 has one. */
+/** Returns the number of decimal digits of a number; 0 has one. */
 constexpr size_t decimal_digits(uint64_t value) {
     // bits * log10(2) is the number of digits or one less; the power tells which
     const unsigned bits = 64 - static_cast<unsigned>(__builtin_clzll(value | 1));
@@ -185,7 +185,7 @@ private:
         }
     }
 
-    /** How many bytes from the first on a JSON string can hold as they are. */
+    /** Returns the number of bytes from the first on that a JSON string can have as they are. */
     static size_t plain_length(std::string_view piece) {
         size_t length = 0;
         while (length < piece.size()) {
@@ -203,7 +203,7 @@ private:
         return length;
     }
 
-    /** Bytes of the character of two bytes or more that the text begins with; 0 where it is none.
+    /** Bytes of the character of two bytes or more that the text begins with; 0 if it is none.
      */
     static size_t utf8_length(std::string_view piece) {
         const auto lead = static_cast<unsigned char>(piece[0]);

@@ -115,7 +115,7 @@ const char* parse_parts(std::string_view text, TokenWeights* weights) {
     return nullptr;
 }
 
-/** Completes the weights; false where nothing counts. A whole stands before its parts. */
+/** Completes the weights; false if nothing counts. A whole stands before its parts. */
 bool complete(TokenWeights* weights) {
     bool counts = false;
     for (const KindRow& kind : kKinds) {

@@ -16,7 +16,7 @@ constexpr uint64_t kWholeWeight = 1'000'000'000;
 /** No weight is above a million. */
 constexpr uint64_t kMaxWeight = 1'000'000 * kWholeWeight;
 
-/** How much one of each kind counts, in billionths. The kinds are those of TokenCounts. */
+/** The weight of one token of each kind, in billionths. The kinds are those of TokenCounts. */
 struct TokenWeights {
     uint64_t input = kWholeWeight;  // of what is none of the parts
     uint64_t output = kWholeWeight;

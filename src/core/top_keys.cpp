@@ -61,7 +61,7 @@ uint32_t least_of(const TopSet& set) {
     return least;
 }
 
-/** One place of a list, read while others may write it. False where there is nothing to read. */
+/** One place of a list, read while others may write it. False if there is nothing to read. */
 bool read_place(const TopList& list, uint32_t set, uint32_t way, TopKey* key) {
     const std::atomic<uint64_t>& tag = list.sets[set].tags[way];
     const TopLabel& label = list.labels[set][way];

@@ -29,8 +29,8 @@ struct Now {
 };
 
 /**
- * Two are no policy's own: kHold counts what a policy in LLM tokens holds for requests under way,
- * kLedger what this node has let through of a policy that nodes share (ledger.h).
+ * The algorithms. Two are no policy's own: kHold counts a token policy's reservations for requests
+ * in flight, and kLedger counts what this node has passed of a shared policy (ledger.h).
  */
 enum class Algorithm : uint8_t {
     kTokenBucket,
@@ -72,7 +72,7 @@ struct Description {
     Amount requested;  // what this request costs
     Millis window;     // in which `limit` comes back entirely; 0 for kInFlight
     Millis reset;      // until `remaining` is `limit` again
-    Millis next;       // until more than `remaining` can be had; 0 where nothing is used
+    Millis next;       // until more than `remaining` can be had; 0 if nothing is used
     Millis wait;       // until this request would fit: 0 if it did, kNever if it never will
     bool refused;
     bool undecided = false;  // refused because nobody can decide; only `wait` says something then

@@ -218,7 +218,7 @@ void UsageReader::feed_events(std::string_view piece, KnownRun* run) {
     } while (!piece.empty() && read_event(&piece));
 }
 
-/** Goes on with an event that is not known; false where `rest` is used up. */
+/** Goes on with an event that is not known; false if `rest` is used up. */
 bool UsageReader::read_event(std::string_view* rest) {
     const size_t before = rest->size();
     const SseToken token = events_.next(rest);

@@ -41,7 +41,7 @@ public:
     void feed(std::string_view piece) { feed(piece, nullptr); }
 
     /** The same. What is found in it that another reader of the stream would look for is noted in
-     * `run`, which is made anew for each piece; nullptr where there is no other. */
+     * `run`, which is made anew for each piece; nullptr if there is no other. */
     void feed(std::string_view piece, KnownRun* run) {
         kind_is_known_ ? read_piece(piece, run) : find_kind(piece, run);
     }
@@ -52,8 +52,10 @@ public:
     /** The body goes on no more. Before, what is told may leave out an event that is not whole. */
     void stop();
 
-    /** Something has been told of what was used. Of a stream that goes on, it may be the input
-     * alone. */
+    /**
+     * True if the answer has reported some usage. While a stream goes on, this may be the input
+     * alone.
+     */
     bool has_usage() const { return content_.has_usage(); }
 
     /** Returns the usage that the answer has reported so far. */
@@ -85,16 +87,16 @@ public:
      */
     uint64_t unreadable_bytes() const;
 
-    /** The model that the answer names; empty where it names none. In this object's memory. */
+    /** The model that the answer names; empty if it names none. In this object's memory. */
     std::string_view model() const { return content_.model(); }
 
-    /** The service tier that the answer names, in this object's memory; empty where it names none,
+    /** The service tier that the answer names, in this object's memory; empty if it names none,
      * or one of more than AnswerContent::kMaxTier bytes. */
     std::string_view service_tier() const { return content_.service_tier(); }
 
     /**
-     * The body is not what its type says, or (only after finish()) is cut short. What could be read
-     * counts nevertheless. An empty body is not malformed.
+     * True if the body is not what its type says, or (only after finish()) is cut short. The
+     * readable part counts nevertheless. An empty body is not malformed.
      */
     bool malformed() const { return malformed_; }
 

@@ -1,13 +1,13 @@
 #pragma once
 
-// Takes out of an OpenAI-style stream what the client did not ask for: where
-// `ai_limit_include_usage` has asked for the usage, one event at the end tells it, and servers add
-// `"usage":null` to the others.
+// Removes from an OpenAI-style stream what the client did not ask for. If `ai_limit_include_usage`
+// has asked for the usage, one event at the end reports it, and servers add `"usage":null` to the
+// others.
 //
-// An event that tells nothing but its usage is removed. From any other event the member `usage` is
-// left out, and every other byte stays: an error, timings or citations in the last event are not
-// the client's loss, and SDKs that want an object or nothing do not see null. A usage with a cost
-// stays, since servers that tell costs do so without being asked.
+// An event with nothing but its usage is removed. From any other event, only the member `usage` is
+// removed, and every other byte stays. The client thus keeps an error, timings or citations in the
+// last event, and SDKs that want an object or nothing do not see null. A usage with a cost stays,
+// since servers that report costs do so without being asked.
 
 #include <algorithm>
 #include <cstddef>
@@ -239,7 +239,7 @@ void UsageChunkFilter::leave_out(const EventRange& range, Piece* piece, Sink& si
     held_size_ = 0;
 }
 
-/** Passes what is known of an event that is too long to be held, before it ends. */
+/** Passes the known part of an event that is too long to be kept, before it ends. */
 template <typename Sink>
 void UsageChunkFilter::pass_part(const char* end, Piece* piece, Sink& sink) {
     const EventBytes bytes = bytes_until(end, *piece);
@@ -300,7 +300,7 @@ void UsageChunkFilter::pass(const char* from, const char* to, Sink& sink) {
     }
 }
 
-/** Passes held bytes, by their positions in the event. */
+/** Passes kept bytes, by their positions in the event. */
 template <typename Sink>
 void UsageChunkFilter::pass_held(uint64_t from, uint64_t to, Sink& sink) {
     if (from < to) {

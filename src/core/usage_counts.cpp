@@ -47,7 +47,7 @@ struct UsageCounts::Reader {
 
     bool has(UsageField field) const { return (known >> static_cast<size_t>(field) & 1) != 0; }
 
-    /** 0 where it is not known. */
+    /** 0 if it is not known. */
     Amount value(UsageField field) const {
         return has(field) ? values[static_cast<size_t>(field)] : 0;
     }

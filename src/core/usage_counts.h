@@ -59,8 +59,8 @@ struct ToldUsage {
 class UsageCounts {
 public:
     /**
-     * A smaller value, such as a 0, never replaces a larger one: where an API tells a count more
-     * than once in an answer, the count grows. At most kMaxAmount.
+     * Sets a count, at most kMaxAmount. A smaller value, such as a 0, never replaces a larger one:
+     * if an API reports a count more than once in an answer, the count grows.
      */
     void set(UsageSource source, UsageField field, Amount value);
 

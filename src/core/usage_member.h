@@ -42,8 +42,8 @@ public:
     void reset();
 
     /**
-     * Reads more of the event's data, which stands at `at` in the event. What may differ between
-     * events that are alike is noted in `draft`.
+     * Reads more of the event's data, which stands at `at` in the event. Values that may differ
+     * between similar events are noted in `draft`.
      */
     void read(std::string_view data, uint64_t at, EventDraft* draft);
 
@@ -57,9 +57,9 @@ public:
     bool is_null() const { return usage_ == Usage::kNull; }
 
     /**
-     * Finds the usage with its key and its comma, where it is null or an object without a cost.
-     * False where there is none, where it is to stay, and where its key is written with escapes or
-     * on more than one line, as no server does.
+     * Finds the usage with its key and its comma, if it is null or an object without a cost.
+     * Returns false if there is none, if it must stay, or if its key is written with escapes or on
+     * more than one line, as no server does.
      */
     bool find_member(const EventBytes& bytes, EventRange* member) const;
 

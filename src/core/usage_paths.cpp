@@ -23,7 +23,7 @@ constexpr size_t tree_index(AnswerKind kind) {
     return kind == AnswerKind::kSse ? 1 : kind == AnswerKind::kJson ? 0 : 2;
 }
 
-/** Whether a `*` is one of its keys. */
+/** True if a `*` is one of its keys. */
 bool has_star(std::string_view pointer) {
     while (!pointer.empty()) {
         pointer.remove_prefix(1);

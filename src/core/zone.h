@@ -29,8 +29,8 @@ constexpr size_t kMaxPolicyName = 64;
 constexpr uint32_t kMaxKnownLimits = 15;  // of a policy, numbers 1 to 15; 0 is nobody's
 constexpr size_t kMaxSetPolicies = 16;    // of one request in one phase
 
-// A policy in tokens takes two: one for what is held, one for what is used. One that nodes share
-// has a ledger as well.
+// A policy in tokens takes two charges: one for its reservations, one for its usage. A policy that
+// nodes share has a ledger as well.
 constexpr size_t kMaxCharges = 3 * kMaxSetPolicies;
 
 /** Buckets of one kind of entry. The lock and the tags come first, then the states. */
@@ -117,9 +117,9 @@ struct JournalData {
 };
 
 /**
- * A request in flight: whose entry counts it, under `policy`, and with how much. A tag of 0 is a
- * free record. Of tokens that are held, `used_policy` is the number under which the same key's use
- * is counted, by the limit numbered `limit_number`; else both are 0.
+ * A request in flight: the tag of the entry that counts it, under `policy`, and the amount. A tag
+ * of 0 is a free record. For reserved tokens, `used_policy` is the number under which the same
+ * key's usage is counted, by the limit numbered `limit_number`; else both are 0.
  */
 struct FlightRecord {
     uint64_t tag;
@@ -177,9 +177,10 @@ struct ZoneHeader {
     std::atomic<uint32_t> nodes;       // that share policies, this one included; 0: not known
     std::atomic<int64_t> heard_since;  // of the shared clock: that there are some
     std::atomic<int64_t>
-        alone_until;  // of the shared clock: what was decided alone is told by then
-    std::atomic<int64_t> fewer_since;   // of the shared clock: they are fewer now; 0: they are not
-    std::atomic<int64_t> next_beat_at;  // of the shared clock: when this node is to be heard of
+        alone_until;  // of the shared clock: decisions made alone are reported by then
+    std::atomic<int64_t>
+        fewer_since;  // of the shared clock: since when they are fewer; 0: they are not
+    std::atomic<int64_t> next_beat_at;  // of the shared clock: when this node must send a heartbeat
     std::atomic<int64_t> next_announcement_at;  // monotonic: of what the policies count
     std::atomic<uint64_t> idle_evictions;       // entries that had come back completely
     std::atomic<uint64_t> live_evictions;       // entries that still counted
@@ -234,7 +235,7 @@ public:
     explicit Zone(void* memory);
     Zone() = default;
 
-    /** Whether the memory holds a zone of this layout and these sizes. */
+    /** True if the memory has a zone of this layout and these sizes. */
     static bool is_valid(const void* memory, const ZoneSizes& sizes);
 
     ZoneHeader* header() const { return at<ZoneHeader>(0); }
