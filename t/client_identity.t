@@ -1,4 +1,4 @@
-# $ai_limit_client: who a client is, by its API key or else its address.
+# Tests $ai_limit_client: a client is known by its API key or else by its address.
 
 use strict;
 use warnings;

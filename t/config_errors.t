@@ -1,5 +1,5 @@
-# A mistake in a directive fails nginx -t with one line, which names the directive, the
-# offending word and the line. What is right loads.
+# Tests that a mistake in a directive fails nginx -t with one line, which names the directive, the offending word and
+# the line. A correct configuration loads.
 
 use strict;
 use warnings;

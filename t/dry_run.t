@@ -1,4 +1,4 @@
-# A dry run refuses nobody, but counts and tells as if it did.
+# Tests that a dry run refuses nobody, but counts and reports as if it did.
 
 use strict;
 use warnings;

@@ -161,7 +161,7 @@ sub send_request {
     return $socket;
 }
 
-# Waits for so many answers -> "all 429", or which they were.
+# Waits for this many answers, and returns "all 429", or which they were.
 sub statuses {
     my ($wanted, @sockets) = @_;
     my $waiting = IO::Select->new(@sockets);

@@ -1,4 +1,4 @@
-# A zone that is full: random keys push out neither who is refused nor each other's turn, and take no
+# Tests a zone that is full: random keys push out neither a client that is refused nor each other's turn, and take no
 # memory beyond the zone's.
 
 use strict;

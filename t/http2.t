@@ -1,4 +1,4 @@
-# HTTP/2 clients are limited and told as HTTP/1.1 ones are.
+# Tests that HTTP/2 clients are limited and informed as HTTP/1.1 ones are.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# Workers that are killed under load: nobody waits for them, nothing that was counted is forgotten, and
-# what they had in flight is given back. KILL_ROUNDS=n kills n workers in place of 200.
+# Kills workers under load: nobody waits for them, nothing that was counted is forgotten, and what they had in flight is
+# given back. KILL_ROUNDS=n kills n workers in place of 200.
 
 use strict;
 use warnings;

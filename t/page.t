@@ -1,5 +1,6 @@
-# The page of ai_limit_api in a browser: t/page, with Chromium. npm installs what drives it into build/page. What nginx
-# answers is true; what it does not get into by itself, the browser's tests answer in its place.
+# Tests the page of ai_limit_api in a browser: t/page, with Chromium. npm installs what drives it into build/page.
+# nginx's own answers are true; the browser's tests replace its answers for states that nginx does not get into by
+# itself.
 
 use strict;
 use warnings;

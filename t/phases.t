@@ -1,5 +1,5 @@
-# When a policy is charged: phase=access behind all that asks who the client is,
-# phase=preaccess before it; and both behind realip, which says from where it comes.
+# Tests when a policy is charged: phase=access after all that asks who the client is, phase=preaccess before it; and
+# both after realip, which sets the client's address.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# Mistakes in ai_limit_redis and sync= fail nginx -t with one line that names the directive, the word and the line,
-# but never a password. What is right loads, whether Redis is there or not.
+# Tests that mistakes in ai_limit_redis and sync= fail nginx -t with one line that names the directive, the word and the
+# line, but never a password. A correct configuration loads, whether Redis is there or not.
 
 use strict;
 use warnings;

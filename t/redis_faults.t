@@ -95,7 +95,7 @@ sub test_errors {
     $t->survives('NOAUTH', sub {
         $redis->command(qw(CONFIG SET requirepass secret));
         $redis->command(qw(CLIENT KILL TYPE normal SKIPME yes));
-        # A new one is told so at once.
+        # Redis refuses a new nginx at once.
         my $other = AiLimit::RedisFaults->start(%common, sync => $t->{sync}, lost => 1);
         is_deeply $other->ask(4)->{status}, {200 => 4}, 'who has no password passes without Redis';
         like join("\n", @$_), qr/lost: NOAUTH/, 'and is told why' for $other->lines;

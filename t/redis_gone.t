@@ -1,5 +1,5 @@
-# Redis does not answer, or is not there: nobody waits for it but those who ask first, nginx says so once, and is
-# back when Redis is. Requests come all the while, and none fails.
+# Tests a Redis that does not answer, or is not there: only the first requests that ask wait for it. nginx says so once,
+# and is back when Redis is. Requests come all the while, and none fails.
 
 use strict;
 use warnings;

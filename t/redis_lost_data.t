@@ -1,6 +1,6 @@
-# Redis loses its data: what was counted is seeded again from what the nodes know, so that what passes too much is
-# no more than what others have used since the first of them that asks has last been answered. What is in flight
-# comes back when it is renewed.
+# Tests a Redis that loses its data. It is seeded again from what the nodes know was counted, so what passes beyond a
+# limit is no more than others have used since the first node that asks was last answered. What is in flight comes back
+# when it is renewed.
 
 use strict;
 use warnings;

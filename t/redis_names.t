@@ -1,5 +1,5 @@
-# Servers of Redis that are called by names: nginx's resolver finds them, also where they have moved, and nobody waits
-# for it but who asks Redis.
+# Tests Redis servers that are called by names: nginx's resolver finds them, also if they have moved, and only requests
+# that ask Redis wait for it.
 
 use strict;
 use warnings;
@@ -164,7 +164,7 @@ sub test_several {
     return;
 }
 
-# The name of what is lost is being asked for, in vain.
+# The name of the lost Redis is being looked up, in vain.
 sub test_exit {
     $dns->speak;
     $dns->set(NAME, undef);
@@ -360,7 +360,7 @@ sub http_of {
 CONF
 }
 
-# The different ones of so many requests, or of those until that holds.
+# Returns the different statuses of so many requests, or of those until the condition holds.
 sub statuses {
     my ($nginx, $until) = @_;
     my %seen;

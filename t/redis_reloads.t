@@ -1,5 +1,6 @@
-# With limits in Redis, a reload forgets and fails nothing; a graceful end settles all that was under way; a worker
-# that is killed leaves nobody waiting; a client that goes away while Redis is asked leaves nothing behind.
+# Tests limits in Redis over the ends of workers and requests: a reload forgets and fails nothing; a graceful end
+# settles all that was in flight; a worker that is killed leaves nobody waiting; a client that goes away while Redis is
+# asked leaves nothing behind.
 
 use strict;
 use warnings;

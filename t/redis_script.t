@@ -1,5 +1,5 @@
-# The script that decides in Redis, on a Redis itself. What it decides, the unit tests
-# compare with the core in depth; here: that Redis takes it, and what it keeps.
+# Tests the script that decides in Redis, on a Redis itself: that Redis takes it, and what it keeps. The unit tests
+# compare its decisions with the core in depth.
 
 use strict;
 use warnings;

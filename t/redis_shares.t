@@ -1,5 +1,5 @@
-# Nodes that decide by themselves as far as their share goes, and tell each other what they have counted: what waits
-# for Redis and what does not, what Redis hears and when, and what is left when either has lost something.
+# Tests nodes that decide by themselves as far as their share goes, and report to each other what they have counted:
+# what waits for Redis and what does not, what Redis gets and when, and what is left when either has lost something.
 
 use strict;
 use warnings;
@@ -210,7 +210,7 @@ sub test_in_flight {
     is passes($one, 'seats', $key, 3), 3, 'slots beside a policy by share';
     is used($redis, 'bucket', $key), 3, 'are decided in Redis, both';
 
-    # Each holds 13 of what it sends, and 200.
+    # Each reserves 13 for what it sends, and 200.
     $key = new_key();
     my @held = map { stream($nodes[$_ % 2], 'held', $key) } 1 .. 4;
     is_deeply [map { $_->head } @held], [(200) x 4], 'tokens are held for as many as there are tokens for';
@@ -310,7 +310,7 @@ sub test_new_node {
     return;
 }
 
-# Redis has done what it was told, and the answer is lost.
+# Redis has executed the report, and the answer is lost.
 sub test_told_twice {
     my ($key, $passed) = (new_key(), 0);
     for my $round (1 .. 3) {

@@ -1,5 +1,5 @@
-# Nodes that count by themselves and tell each other: together they let through all that a limit allows, and beyond
-# it no more than all but one of them may by their share. Each case notes what it was, beside the bound.
+# Tests nodes that count by themselves and report to each other: together they let through all that a limit allows, and
+# beyond it no more than all but one of them may by their share. Each case notes what it was, beside the bound.
 
 use strict;
 use warnings;
@@ -42,7 +42,7 @@ my $http = <<"CONF";
     }
 CONF
 
-# Groups of nodes, by how many they are. Those of `held` but the first one come to Redis by the proxy.
+# Groups of nodes, by how many they are. All nodes of `held` but the first reach Redis through the proxy.
 my %groups;
 for my $group ([2, 'g2', 2], [4, 'g4', 2], [8, 'g8', 1], [4, 'held', 1]) {
     my ($count, $prefix, $workers) = @$group;
@@ -190,7 +190,7 @@ sub left {
     return get($node->port, "/wide?k=$key&cost=0")->{headers}{'x-ratelimit-remaining'};
 }
 
-# All is used up by one node, and the others have not heard of anything yet.
+# One node uses up all before the others have learned of anything.
 sub test_worst {
     my ($path) = @_;
     my ($first, @others) = @{$groups{held}};
@@ -224,7 +224,7 @@ sub test_asking {
     my @requests = map { start_request($node->port, path => "/bucket?k=$key") } 1 .. LIMIT;
     $proxy->wait_for_commands('EVALSHA', LIMIT - $share, 'take');
     is wait_for_used($redis, 'bucket', $key, LIMIT, 'held'), LIMIT, 'its share and what it asks for are all there is';
-    # The node hears of its share before it hears of the rest.
+    # The node gets the answer about its share before it gets those about the rest.
     $proxy->release($proxy->count('EVALSHA', 'tell') - (LIMIT - $share) + 1);
     $proxy->wait_for_commands('EVALSHA', 1, 'tell');
     push @requests, map { start_request($node->port, path => "/bucket?k=$key") } 1 .. $share;

@@ -1,5 +1,5 @@
-# Nodes that count by themselves: a reload forgets and fails nothing, a worker that ends tells first what it has not
-# told, and one that is killed takes no more with it than that.
+# Tests nodes that count by themselves: a reload forgets and fails nothing, a worker that ends first reports what it has
+# not yet reported, and one that is killed takes no more with it than that.
 
 use strict;
 use warnings;

@@ -143,7 +143,7 @@ $_->stop for @nodes;
 is scalar(grep { $_->error_log =~ /is lost/ } @nodes), 0, 'all of it was decided in Redis';
 done_testing;
 
-# The answers to so many requests over all nodes at once.
+# Sends so many requests over all nodes at once, and returns the answers.
 sub all_at_once {
     my ($requests, $path, %o) = @_;
     my $all = many(\@ports, requests => $requests, connections => CONNECTIONS, keep => 1, path => $path, %o);
@@ -384,7 +384,7 @@ sub send_request {
     return $socket;
 }
 
-# Waits for so many answers -> "all 429", or which they were.
+# Waits for this many answers, and returns "all 429", or which they were.
 sub statuses {
     my ($wanted, @sockets) = @_;
     my $waiting = IO::Select->new(@sockets);

@@ -1,5 +1,5 @@
-# Tokens over two nginx on one Redis: with honest max_tokens a limit is never passed; what was used is charged once,
-# however an answer ends; what runs is held, for as long as it runs and not for ever.
+# Tests tokens over two nginx on one Redis. With honest max_tokens a limit is never exceeded. The tokens used are
+# charged once, however an answer ends. A running request keeps its reservation as long as it runs, but not for ever.
 
 use strict;
 use warnings;
@@ -122,7 +122,7 @@ sub at_last {
 
 sub keys_like { return sort @{$redis->command('KEYS', $_[0])} }
 
-# The time and the scores of all that is in flight, by key.
+# Returns the time and the scores of all that is in flight, by key.
 sub scores {
     my ($seconds) = @{$redis->command('TIME')};
     my %scores;

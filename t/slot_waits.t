@@ -1,4 +1,5 @@
-# A client that finds no slot of a concurrency= is told the wait that is likely, from how long earlier requests took.
+# Tests that a client that finds no slot of a concurrency= gets the wait that is likely, from how long earlier requests
+# took.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# A thousand answers that end anywhere, cut by the client or by the server: each is settled once, and nothing stays
-# held. ABORTS=n for another number.
+# Tests a thousand answers that end anywhere, cut by the client or by the server: each is settled once, and nothing
+# stays reserved. ABORTS=n for another number.
 
 use strict;
 use warnings;
@@ -51,7 +51,7 @@ my @shapes = (
 );
 my @sizes = map { length post($t->model->port, ($_->[0] =~ s{^/(?:asked|buffered)}{}r), $_->[1])->{body} } @shapes;
 
-# Some have told of their input before they are cut.
+# Some answers report their input before they are cut.
 $t->new_client;
 my $told = max estimate(), map { $t->ask(@$_)->{log}{in} } @shapes;
 my $asked = @shapes;

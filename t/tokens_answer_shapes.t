@@ -1,6 +1,6 @@
-# Answers in shapes that few servers send are charged what they tell: in any coding, in pieces, under a Content-Type that
-# is wrong. Cut by the server, they cost what they had told, and text is never free. t/unit/answer_property_test.cpp cuts
-# more shapes, at each byte.
+# Tests that answers in shapes that few servers send are charged what they report: in any coding, in pieces, under a
+# Content-Type that is wrong. Answers cut by the server cost what they had reported, and text is never free.
+# t/unit/answer_property_test.cpp cuts more shapes, at each byte.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# Answers that nobody can read do no harm: they are passed on, cost what an answer without usage costs, are worth one
-# line in the log, and take no memory. GARBAGE_MB=n sends so many megabytes in place of 32.
+# Tests that answers that nobody can read do no harm: they are passed on, cost what an answer without usage costs, are
+# worth one line in the log, and take no memory. GARBAGE_MB=n sends so many megabytes in place of 32.
 
 use strict;
 use warnings;

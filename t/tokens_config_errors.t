@@ -1,5 +1,5 @@
-# Mistakes in what belongs to token limits fail nginx -t with one line that names the directive, the word and the
-# line. What is right loads.
+# Tests that mistakes in what belongs to token limits fail nginx -t with one line that names the directive, the word and
+# the line. A correct configuration loads.
 
 use strict;
 use warnings;

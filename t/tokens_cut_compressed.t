@@ -1,4 +1,5 @@
-# A compressed answer that is cut anywhere costs what could be read of it: what it told, and a quarter of its text.
+# Tests that a compressed answer that is cut anywhere costs what could be read of it: the usage that it reported, and a
+# quarter of its text.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# ai_limit_include_usage asks OpenAI-style streams for their usage where the client did not, and hides the piece
-# that holds it; a client that asked gets it.
+# Tests that ai_limit_include_usage asks OpenAI-style streams for their usage if the client did not, and hides the piece
+# that holds it. A client that asked gets it.
 
 use strict;
 use warnings;

@@ -1,4 +1,4 @@
-# A reload in the middle of a stream changes nothing of what it holds and what it costs.
+# Tests that a reload in the middle of a stream changes neither its reservation nor its cost.
 
 use strict;
 use warnings;

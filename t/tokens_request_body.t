@@ -1,5 +1,5 @@
-# The request's body is read for what it asks, and reaches the server unchanged, however it comes and wherever
-# nginx keeps it. Nobody is told to send a body that is not wanted.
+# Tests that nginx reads the request's body for what it asks, and that the body reaches the server unchanged, however it
+# comes and wherever nginx keeps it. nginx tells nobody to send a body that is not wanted.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# When the tokens are used up, requests are refused until enough have come back; what was used beyond the limit
-# is a debt, which time pays off first.
+# Tests that requests are refused when the tokens are used up, until enough have come back. Use beyond the limit is a
+# debt, which time pays off first.
 
 use strict;
 use warnings;

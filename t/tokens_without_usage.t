@@ -1,5 +1,5 @@
-# A 2xx answer that does not tell its usage, or is cut short by either side before it does, costs the prompt's
-# estimate and a quarter of the characters of the text that was seen. What it has told of its input is charged as it is.
+# Tests that a 2xx answer without usage, or one cut short by either side before its usage, costs the prompt's estimate
+# and a quarter of the characters of the text that was seen. Input that it has reported is charged as it is.
 
 use strict;
 use warnings;

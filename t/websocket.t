@@ -146,7 +146,7 @@ sub plain {
     return get($nginx->port, $path, 'X-Key' => "k$keys");
 }
 
-# The answer to an upgrade. Of 101, the body is what comes back for a word.
+# Returns the answer to an upgrade. The body of a 101 is what comes back for a word.
 sub upgrade {
     my ($path, %headers) = @_;
     %headers = ('X-Key' => "k$keys", Upgrade => 'websocket', Connection => 'Upgrade', 'Sec-WebSocket-Version' => 13,

@@ -27,7 +27,7 @@ export function recordingFetch() {
     return { attempts, fetch: record };
 }
 
-// One request that passes and one that is refused, waits as told, and passes.
+// Checks that one request passes, and that another one is refused, waits as long as it was told to, and passes.
 export async function assertWaitsAsTold(attempts, request) {
     await request();
     assert.deepEqual(attempts.map((a) => a.status), [200], 'the first request passes');

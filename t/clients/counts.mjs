@@ -31,7 +31,7 @@ export const weather = {
     },
 };
 
-// Everything that can be told apart, without what makes two equal answers differ.
+// Returns all that can be compared, without what makes two equal answers differ.
 function plain(parts) {
     return JSON.parse(JSON.stringify(parts));
 }

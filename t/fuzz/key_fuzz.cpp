@@ -36,7 +36,9 @@ std::string written(Write write, std::string_view text, size_t size) {
     return std::string(out.view());
 }
 
-/** Nothing that could break a log line: printable ASCII without quotes, and at most one ellipsis.
+/**
+ * Requires that nothing can break a log line: printable ASCII without quotes, and at most one
+ * ellipsis.
  */
 void require_plain(std::string line) {
     const size_t ellipsis = line.find(kEllipsis);

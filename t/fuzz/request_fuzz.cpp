@@ -69,7 +69,7 @@ Decoded decode(std::string_view bytes, std::string_view cuts, size_t room_size) 
     return decoded;
 }
 
-/** All that is told of a request, but for whether it includes the usage. */
+/** All facts of a request, except whether it includes the usage. */
 struct Told {
     std::string model;
     std::string tier;

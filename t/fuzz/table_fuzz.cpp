@@ -1,6 +1,6 @@
-// Any sequence of decisions, ends of requests, deaths of processes and moves to zones of other
-// sizes: what is counted is never more than the limits allow, never what nobody took, and nothing
-// stays locked.
+// Runs any sequence of decisions, ends of requests, deaths of processes and moves to zones of other
+// sizes. The counts are never more than the limits allow, never what nobody took, and nothing stays
+// locked.
 
 #include <cstdio>
 #include <map>

@@ -101,7 +101,7 @@ bool is_hidden(const json::value& usage) {
     return true;
 }
 
-/** The usage is all that the event tells. */
+/** True if the event has nothing but the usage. */
 bool is_alone(const json::value& document) {
     static constexpr std::string_view kEnvelope[] = {
         "id",           "object",      "created",

@@ -1,5 +1,6 @@
-// The page of ai_limit_api in Chromium. The page itself always comes from nginx, at BASE_URL, with its headers. What it
-// asks for comes from there too, or from a MockApi, where a test wants what nginx does not get into by itself.
+// The page of ai_limit_api in Chromium. The page itself always comes from nginx, at BASE_URL, with its headers. The
+// answers that it asks for come from there too, or from a MockApi, if a test wants a state that nginx does not get into
+// by itself.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';

@@ -81,8 +81,10 @@ Bounds months(int count, time_t local) {
     return {timegm(&first), timegm(&next)};
 }
 
-/** Windows of `count` times so many days, from the first such day on: 1970-01-01 or Monday
- * 1970-01-05. */
+/**
+ * Returns windows of `count` times so many days, from the first such day on: 1970-01-01 or Monday
+ * 1970-01-05.
+ */
 Bounds days(int count, bool weeks, time_t local) {
     tm day{};
     gmtime_r(&local, &day);

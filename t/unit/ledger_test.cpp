@@ -369,7 +369,9 @@ TEST(LedgerOfATokenBucket, TheShareFollowsWhatComesBack) {
     EXPECT_EQ(nodes[0].decide(kKey, 1, nodes.now()), Answer::kUnknown);
 }
 
-/** Each node alone uses less than comes back: what is in Redis is gone whenever it is told. */
+/**
+ * Each node alone uses less than comes back, so a count in Redis has come back by the next report.
+ */
 TEST(LedgerOfATokenBucket, NodesTogetherDoNotUseMoreThanComesBack) {
     SharingNodes nodes(2, limit_of_rate(Algorithm::kTokenBucket, "100r/s"));
     size_t passed = 0;
@@ -497,7 +499,7 @@ private:
         nodes_.hear(one.node, one.telling, one.answer);
     }
 
-    /** Each node tells all that it has; then late copies arrive. */
+    /** Each node reports all that it has; then late copies arrive. */
     void settle() {
         for (size_t node = 0; node < nodes_.size(); ++node) {
             for (uint64_t key = 0; key < kKeys; ++key) {

@@ -172,7 +172,7 @@ private:
     size_t left_;
 };
 
-/** False where the table holds what the script must not store. */
+/** Returns false if the table holds what the script must not store. */
 bool push_packed(lua_State* lua) {
     std::vector<uint64_t> numbers;
     if (lua_gettop(lua) != 1 || !lua_istable(lua, 1)) {

@@ -33,7 +33,7 @@ protected:
         return add_policy(memory.zone(), name, limit, varies);
     }
 
-    /** Another limit of the policy, which a variable holds. */
+    /** Notes another limit of the policy, which a variable holds. */
     ZonePolicy note(const ZonePolicy& policy, Limit limit) {
         note_limit(memory.zone(), policy.number, &limit);
         return {policy.number, limit};

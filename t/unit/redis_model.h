@@ -70,7 +70,7 @@ private:
     using Keys = std::unordered_map<std::string, Value>;
 
 public:
-    /** All that it holds: what a replica has that takes over later. */
+    /** Returns all that it holds: what a replica has that takes over later. */
     Keys contents() const { return keys_; }
     void restore(const Keys& contents);
 

@@ -141,7 +141,10 @@ TEST(Reply, HasNoMoreTextThanThereIsRoomFor) {
     EXPECT_EQ(read_in(many, 16'384), (Replies{"failed"}));
 }
 
-/** The most memory that reading takes that, over and over, until it fails or so many bytes came. */
+/**
+ * Returns the most memory that reading takes that, over and over, until it fails or so many bytes
+ * came.
+ */
 size_t memory_for(const std::string& start, const std::string& then, size_t bytes, size_t* came) {
     auto reader = std::make_unique<ReplyReader>();
     EXPECT_TRUE(reader->restart());

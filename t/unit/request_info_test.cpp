@@ -12,7 +12,7 @@ namespace {
 
 constexpr Amount kUnknown = UINT64_MAX;
 
-/** All that is told of a request. */
+/** All facts that are read from a request. */
 struct Told {
     std::string model;
     bool streams;

@@ -19,7 +19,7 @@ constexpr Now kNow{1'000'000'000, 1'755'780'000'000};
 constexpr uint64_t kKey = 0x1234'5678'9abc'def0;
 constexpr uint64_t kOtherKey = 0xfedc'ba98'7654'3210;
 
-/** Process 1 is the one that dies, process 3 holds 50 of the key's tokens and lives. */
+/** Process 1 is the one that dies. Process 3 has reserved 50 of the key's tokens and lives. */
 class EveryInstructionOf : public testing::TestWithParam<Algorithm> {
 protected:
     void SetUp() override {

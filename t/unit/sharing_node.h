@@ -201,7 +201,7 @@ public:
     }
 
 private:
-    /** The key's ledger, what it holds in tokens, what is used. */
+    /** The parts of a decision: the key's ledger, what it reserves in tokens, what is used. */
     struct Parts {
         Charge charges[3];
         size_t count;

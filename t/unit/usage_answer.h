@@ -14,7 +14,7 @@ namespace ai_limit {
 
 constexpr Amount kUnknown = UINT64_MAX;
 
-/** All that is told of an answer. Input and output are kUnknown where nothing was. */
+/** All facts that are read from an answer. Input and output are kUnknown if it reported none. */
 struct Told {
     Amount input = kUnknown;
     Amount output = kUnknown;

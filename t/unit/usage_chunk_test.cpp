@@ -19,7 +19,7 @@ struct Collector {
     std::string passed;
 };
 
-/** A filter that is told what a reader of the same stream finds. */
+/** A filter that learns what a reader of the same stream finds. */
 class Beside {
 public:
     void feed(std::string_view piece) {

@@ -1,6 +1,6 @@
 package AiLimit::Dns;
 
-# A DNS server of a test's own, over UDP, that says what it is told to say.
+# A DNS server of a test's own, over UDP, that gives the answers that it is configured to give.
 #
 #   my $dns = AiLimit::Dns->start(names => {'redis.example' => ['127.0.0.1']});
 #   ... 'resolver ' . $dns->address . ' ipv6=off;'

@@ -1,6 +1,6 @@
 package AiLimit::Load;
 
-# A client in a process of its own, which sends until it is told to end.
+# A client in a process of its own, which sends until end().
 #
 #   my $load = AiLimit::Load->start($nginx->port, path => '/limited?k=a');
 #   ...

@@ -37,7 +37,7 @@ my $BEGIN = <<'SH';
     exec chroot . perl -e '$SIG{CHLD} = "IGNORE"; $| = 1; print "ready\n"; 1 while <STDIN>'
 SH
 
-# Nothing where this machine does not allow it (to root, to have namespaces and an overlay).
+# Returns nothing if this machine does not allow it (to root, to have namespaces and an overlay).
 sub start {
     my ($class) = @_;
     return if $> != 0;

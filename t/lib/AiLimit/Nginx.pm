@@ -183,8 +183,8 @@ sub wait_for_log {
 
 sub signal { my ($self, $name) = @_; return kill $name, $self->{pid}; }
 
-# Ends nginx (QUIT with graceful => 1, else TERM) and fails the test if the error
-# log holds an alert or a sanitizer's report. Back when all its processes are gone.
+# Ends nginx (QUIT with graceful => 1, else TERM) and fails the test if the error log holds an alert or a sanitizer's
+# report. Returns when all its processes are gone.
 sub stop {
     my ($self, %how) = @_;
     return if !$self->{pid};
@@ -292,8 +292,8 @@ sub _expand {
     return $text;
 }
 
-# A free port below those that the kernel gives to outgoing connections. The
-# socket that holds it against other tests is closed when nginx is about to bind.
+# Returns a free port below those that the kernel gives to outgoing connections. A socket keeps it from other tests
+# until nginx is about to bind.
 sub _free_port {
     my ($self, $n) = @_;
     for (1 .. 1000) {

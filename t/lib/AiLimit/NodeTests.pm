@@ -32,7 +32,7 @@ sub install {
     unlink "$work/installed";
     my $output = qx(cd '$work' && npm ci --ignore-scripts --no-progress 2>&1);
     if ($?) {
-        # Without a network there are no packages to try; anything else is a fault.
+        # No packages can be tried without a network; anything else is a fault.
         Test::More::plan(skip_all => 'npm cannot reach its registry')
             if $output =~ /\b(?:ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH)\b/;
         Test::More::diag($output);

@@ -145,7 +145,7 @@ sub wait_for_calls {
     return;
 }
 
-# While Redis is lost, requests wait for nothing: none of them asks, nor is it told.
+# Checks that requests do not wait while Redis is lost: none of them asks Redis or reports to it.
 sub decides_alone {
     my ($self, %o) = @_;
     my $status = $self->{on_failure} eq 'reject' ? 503 : 200;
@@ -168,7 +168,7 @@ sub decides_alone {
     return;
 }
 
-# Redis decides on each request, or is told of it.
+# Checks that Redis decides on each request, or gets a report of it.
 sub decides_in_redis {
     my ($self) = @_;
     my $proxy = $self->{proxy};

@@ -63,8 +63,8 @@ sub keys_of {
     return @{$redis->command('KEYS', '*')};
 }
 
-# Each of so many nodes believes that they are so many: that takes it a little more than a second. Who says
-# again that it is there has read what it was answered before.
+# Waits until each of `count` nodes believes that they are so many, which takes a little more than a second. A node that
+# sends its second heartbeat has read the answer to its first.
 sub wait_for_nodes {
     my ($redis, $count, @prefixes) = @_;
     my @all = map { "$_:nodes" } @prefixes ? @prefixes : 'ai_limit';

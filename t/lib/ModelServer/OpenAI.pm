@@ -115,7 +115,7 @@ sub running_usage {
     return {prompt_tokens => $in, completion_tokens => $pieces, total_tokens => $in + $pieces};
 }
 
-# The same event over and over, until the stream has so many bytes.
+# Returns a stream of the same event over and over, until it has so many bytes.
 sub long_stream {
     my ($size, $event, $end) = @_;
     my $repeat = int(BLOCK / length $event) || 1;

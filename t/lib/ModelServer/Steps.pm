@@ -89,7 +89,7 @@ sub pause {
     );
 }
 
-# The wish that ends the body at or before so many bytes.
+# Returns the wish that ends the body at or before so many bytes.
 sub stop_within {
     my ($wishes, $bytes) = @_;
     my ($how) = grep { defined $wishes->{$_} && $wishes->{$_} <= $bytes } qw(cut_at hold_at);
