@@ -28,7 +28,9 @@ public:
 
     void begin_document();
 
-    /** `end` is where in the document the token ends; of a number, where it ends at the earliest.
+    /**
+     * Takes a token that ends at `end` in the document. For a number, `end` is the earliest place
+     * where it can end.
      */
     void take(const JsonToken& token, uint64_t end);
 
@@ -66,7 +68,7 @@ public:
     /** See UsageReader::text_characters(). */
     uint64_t text_characters() const;
 
-    /** How many of them are in the document that is being read. */
+    /** Returns how many of them are in the document that is being read. */
     uint64_t text_here() const { return text_characters() - text_before_; }
 
     /** Characters of all strings that no path names, where the tree's scanner reports them. */

@@ -20,7 +20,10 @@ public:
      */
     size_t decode(std::string_view* text, char* buffer, size_t size);
 
-    /** A byte that is none of base64's, or one behind the padding. What follows is skipped. */
+    /**
+     * True if a byte is none of base64's, or stands behind the padding. The bytes behind it are
+     * skipped.
+     */
     bool malformed() const { return malformed_; }
 
 private:

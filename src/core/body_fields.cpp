@@ -102,7 +102,7 @@ void BodyFields::feed(std::string_view piece) {
     is_batch_ ? feed_batch(piece) : feed_document(piece);
 }
 
-/** Finds where elements end. What is no JSON, the request's own reader finds. */
+/** Finds where elements end. The request's own reader finds text that is not JSON. */
 void BodyFields::feed_batch(std::string_view piece) {
     size_t begin = 0;
     for (size_t at = 0; at < piece.size() && !batch_ended_; ++at) {
@@ -143,8 +143,10 @@ void BodyFields::feed_document(std::string_view piece) {
     }
 }
 
-/** How the keys are spelled on the way to a value that has just begun; 0 if all are in lower
- * case. */
+/**
+ * Returns the spelling of the keys on the way to a value that has just begun; 0 if all are in lower
+ * case.
+ */
 uint32_t BodyFields::spelling_of(size_t depth, bool is_element) const {
     const uint32_t own = is_element ? 0 : scanner_.spelling();
     const uint32_t before = containers_[depth - 1];

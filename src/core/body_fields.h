@@ -55,7 +55,7 @@ private:
     bool begin_with_elements_ = false;
 };
 
-/** The value of one field; of a body that comes twice, the last one. */
+/** The value of one field; the last one if it comes twice. */
 struct BodyField {
     BoundedText<1024, ControlCharacters::kEscaped> text;
     uint32_t spelling = 0;  // of the keys on the way to it
@@ -65,11 +65,11 @@ struct BodyField {
 
 /**
  * Finds the fields of one body, which comes in pieces cut anywhere: strings with their escapes
- * decoded, numbers as they are written, `true` and `false`. Objects and arrays have no text. Of a
- * key that comes twice the last value counts, but for null, which servers in Go ignore. Keys match
- * without regard to case, as in Go; where two spellings disagree, nobody knows which one the server
+ * decoded, numbers as they are written, `true` and `false`. Objects and arrays have no text. If a
+ * key comes twice, the last value counts, except null, which servers in Go ignore. Keys match
+ * without regard to case, as in Go. If two spellings disagree, nobody knows which one the server
  * believes. A document that is an array is a batch, as of JSON-RPC: each element is read like a
- * document, and where two have a value for a field, even the same one, they are two requests in
+ * document. If two elements have a value for a field, even the same one, they are two requests in
  * one. Trivially copyable.
  */
 class BodyFields {

@@ -53,7 +53,8 @@ void ClientKey::add_authorization(std::string_view value) {
     const std::string_view scheme = value.substr(0, space);
     std::string_view rest = trim_optional_space(value.substr(space));
     if (is_same(scheme, "bearer")) {
-        // A token has no white space. Of two, servers take one or the other.
+        // A token has no white space. If there are two, some servers take the one and some the
+        // other.
         while (!rest.empty()) {
             const std::string_view token = rest.substr(0, find_optional_space(rest));
             add(token);

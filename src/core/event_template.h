@@ -4,9 +4,9 @@
 //
 // The events of a stream differ only in a text, and perhaps in a number and a random string. Once
 // one has been parsed, it is kept with holes in the place of these. An event with the same bytes
-// outside the holes has the same structure, as long as each hole that was a string has only bytes
-// that can stand between quotes, and each hole that was a number has only digits. Nothing of the
-// result is therefore guessed: only the text and its length can be new.
+// outside the holes is parsed in the same way, as long as each hole that was a string has only
+// bytes that can stand between quotes, and each hole that was a number has only digits. Nothing of
+// the result is therefore guessed: only the text and its length can be new.
 
 #include <cstddef>
 #include <cstdint>
@@ -113,8 +113,8 @@ public:
     /**
      * Looks for such events at the front of `rest`, where one begins, and adds the characters of
      * the texts of whole ones to `text`. Nothing may stand between two of them, so a line feed that
-     * belongs to the line end before ends the search. So does a full `cuts`, to which whole events
-     * add theirs; nullptr if nobody asks for them.
+     * belongs to the line end before ends the search. A full `cuts`, to which whole events add
+     * theirs, ends it as well; nullptr if nobody asks for them.
      */
     KnownFront match(std::string_view rest, uint64_t* text, EventCuts* cuts = nullptr) const;
 
@@ -185,9 +185,9 @@ public:
     std::string_view front() const { return {front_, front_size_}; }
 
     /**
-     * Does the same for the event with this front, of which `rest` is the next piece. If the event
-     * does not go on like a known one, returns false and changes nothing: then read give_front()
-     * before `rest`. The cuts point into the memory of front(), as if `rest` stood behind it there.
+     * Goes on with the event that has this front; `rest` is the next piece. If the event does not
+     * go on like a known one, returns false and changes nothing: then read give_front() before
+     * `rest`. The cuts point into the memory of front(), as if `rest` stood behind it there.
      */
     bool go_on(SseReader* events, std::string_view* rest, uint64_t* text,
                EventCuts* cuts = nullptr);

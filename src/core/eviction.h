@@ -7,7 +7,7 @@ namespace ai_limit {
 /** The cost of forgetting an entry, from nothing to never. */
 enum class Worth : uint8_t { kNothing, kLive, kSpent, kRefused, kInFlight };
 
-/** A cell to put a new entry into, and what it held. */
+/** A cell for a new entry, and the worth of the entry that it has. */
 struct Victim {
     Cell cell;
     Worth worth;

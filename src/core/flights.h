@@ -59,7 +59,10 @@ void take_off(Journal* journal, Cell cell, FlightRecord* record);
  */
 void reclaim_dead(Journal* journal, Now now);
 
-/** Does the same for this process, at its end. The journal is closed after it. */
+/**
+ * Does for this process, at its end, what reclaim_dead() does for dead ones. The journal is closed
+ * after it.
+ */
 void reclaim_self(Journal* journal, Now now);
 
 }  // namespace ai_limit

@@ -1,13 +1,13 @@
 #pragma once
 
-// Forms: what HTML calls multipart/form-data (RFC 7578, in the syntax of RFC 2046, 5.1) and
+// Reads forms: multipart/form-data (RFC 7578, in the syntax of RFC 2046, 5.1) and
 // application/x-www-form-urlencoded.
 //
-// A form is turned into the JSON text that says the same, {"model":"whisper-1","prompt":"…"}, so
-// that whoever reads requests in JSON reads forms as well. Files (parts with a file name) are left
-// out. What servers take apart in different ways is no form here, since a client could show one
-// model to nginx and another one to the server: lines that end without CR LF, folded headers,
-// encoded parts.
+// A form is turned into the JSON text with the same meaning, {"model":"whisper-1","prompt":"…"}, so
+// that readers of JSON requests read forms as well. Files (parts with a file name) are left out.
+// Syntax that servers parse in different ways is no form here: lines that end without CR LF, folded
+// headers, encoded parts. A client could otherwise show one model to nginx and another one to the
+// server.
 
 #include <cstddef>
 #include <cstdint>

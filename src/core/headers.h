@@ -54,10 +54,10 @@ struct ResponseHeaderName {
 };
 
 /**
- * Puts the headers of all styles of the set into the sink, and on a refusal the wait of `reported`
- * and what keeps the answer out of caches. `all` are the n policies that may be shown, which leaves
- * out those on a dry run; `reported` is the one that speaks where a style has room for one only.
- * False if the sink had no room: then some of the headers may be there.
+ * Puts the headers of all styles of the set into the sink. On a refusal, it adds the wait of
+ * `reported` and a header that keeps the answer out of caches. `all` are the n policies that may be
+ * shown, without those on a dry run. `reported` is the one that speaks if a style has room for one
+ * only. Returns false if the sink had no room: then some of the headers may be there.
  */
 bool write_headers(HeaderStyles styles, const Description* all, size_t n,
                    const Description& reported, bool refused, Now now, HeaderSink& sink);
@@ -74,8 +74,8 @@ constexpr size_t kXRateLimitSize = 64;
 
 /**
  * Writes the values of these headers into `space`, of kXRateLimitSize bytes, and gives each with
- * its name to put(const ResponseHeaderName&, std::string_view value): what write_headers() puts
- * where a policy of this standing is reported.
+ * its name to put(const ResponseHeaderName&, std::string_view value). These are the values that
+ * write_headers() puts for a policy of this standing.
  */
 template <typename Put>
 inline void format_x_ratelimit(const Standing& reported, char* space, const Put& put) {
@@ -90,8 +90,8 @@ inline void format_x_ratelimit(const Standing& reported, char* space, const Put&
 }
 
 /**
- * Whether write_headers() with these arguments may write a header of this name, in any case: then
- * one that came from upstream has to go.
+ * True if write_headers() with these arguments may write a header of this name, in any case. A
+ * header of this name from upstream must then go.
  */
 bool is_rate_limit_header(std::string_view name, HeaderStyles styles, bool refused);
 

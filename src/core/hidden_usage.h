@@ -9,12 +9,15 @@
 namespace ai_limit {
 
 /**
- * Whether a mask leaves out the field that tells the usage, or a part of it. `usage_field` is that
- * of RequestPath: nothing is left out where it is empty. An empty mask leaves out nothing.
+ * True if a mask leaves out the field that reports the usage, or a part of it. `usage_field` is
+ * that of RequestPath; if it is empty, no mask does. An empty mask leaves out nothing.
  */
 bool mask_hides_usage(std::string_view usage_field, std::string_view mask);
 
-/** The same of every mask in a URL's query, as it was sent. `buffer` has room for as many bytes. */
+/**
+ * True if any mask in a URL's query leaves it out. `query` is as it was sent. `buffer` has room for
+ * as many bytes.
+ */
 bool query_hides_usage(std::string_view usage_field, std::string_view query, char* buffer);
 
 }  // namespace ai_limit

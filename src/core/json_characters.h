@@ -40,7 +40,7 @@ uint64_t count_characters(std::string_view text);
  */
 class JsonCharacters {
 public:
-    /** Another string begins. What was counted stays. */
+    /** Another string begins. The count so far stays. */
     void begin_string() {
         after_backslash_ = false;
         digits_left_ = 0;

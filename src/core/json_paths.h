@@ -56,10 +56,10 @@ constexpr size_t json_path_list(unsigned hash) {
 enum class JsonPathStar : uint8_t { kEveryElement, kKey };
 
 /**
- * A set of paths, with room for so many keys. A path is a JSON Pointer (RFC 6901); where asked for,
- * `*` stands for every element of an array (never for the values of an object). The document
- * itself is the path "". Of an array that is asked for
- * every element and for some by number, what was added first counts.
+ * A set of paths, with room for so many keys. A path is a JSON Pointer (RFC 6901). If asked for,
+ * `*` stands for every element of an array (never for the values of an object). The document itself
+ * is the path "". If every element of an array is asked for, and some by number as well, the path
+ * that was added first counts.
  */
 template <size_t kCapacity>
 class JsonPaths {

@@ -2,10 +2,10 @@
 
 // Finds the values of wanted paths in a JSON document that comes in pieces cut anywhere.
 //
-// Paths match exactly: `/usage/prompt_tokens` is that key of that object of the document itself,
-// so what a model writes into its text or into nested objects is never taken for it. Only the
-// containers on the way to a wanted value are remembered; of all others one bit for each level is,
-// so that brackets match, and deeper than kMaxJsonStrictDepth not even that.
+// Paths match exactly: `/usage/prompt_tokens` is that key of that object of the document itself, so
+// text or nested objects that a model writes are never taken for it. Only the containers on the way
+// to a wanted value are remembered. All others take one bit for each level, so that brackets match,
+// and not even that deeper than kMaxJsonStrictDepth.
 //
 // The grammar is RFC 8259's. More lenient on purpose, because clients can read such answers too, or
 // because it would cost memory to tell:
@@ -80,10 +80,10 @@ public:
 
     /**
      * Takes the next wanted token from the front of `rest`, which begins where the last call left
-     * off: in the same piece or at the start of the following one. kNothing if `rest` holds no
-     * more; it is empty then. However a document is cut, the tokens are the same, but that strings
-     * come in other pieces. A number that is the entire document is not reported, as nothing would
-     * show where it ends. What follows an error is ignored until reset().
+     * off: in the same piece or at the start of the following one. Returns kNothing if `rest` has
+     * no more; it is then empty. However a document is cut, the tokens are the same, except that
+     * strings come in other pieces. A number that is the entire document is not reported, as
+     * nothing would show where it ends. Input behind an error is ignored until reset().
      */
     JsonToken next(std::string_view* rest);
 

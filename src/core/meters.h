@@ -24,7 +24,10 @@ struct CountSums {
     }
 };
 
-/** A kind of what answers use: what an answer tells, where it is counted, and how it is shown. */
+/**
+ * A kind of usage in answers: the count that an answer reports, the counter for it, and its name
+ * when it is shown.
+ */
 struct UsageMeter {
     std::string_view name;
     Amount TokenCounts::*used;
@@ -50,7 +53,7 @@ inline constexpr UsageMeter kTokenMeters[] = {
      &CountSums::audio_output_tokens},
 };
 
-/** The others. */
+/** The kinds that are no tokens. */
 inline constexpr UsageMeter kUnitMeters[] = {
     {"images", &TokenCounts::images, &PolicyCounts::images, &CountSums::images},
     {"searches", &TokenCounts::searches, &PolicyCounts::searches, &CountSums::searches},

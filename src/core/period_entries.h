@@ -4,15 +4,16 @@
 //
 // A limit by windows counts in windows of its period. When a key's limit changes to another period
 // (an override, a plan from a variable, a new configuration), one count cannot serve both: a day
-// cannot be counted in a minute's window. So the key has an entry for each period, up to
-// kMaxVariants of them, told apart by two bits of the tag. They lie in the same two buckets.
+// cannot be counted in a minute's window. The key therefore has an entry for each period, up to
+// kMaxVariants of them, which two bits of the tag tell apart. They lie in the same two buckets.
 //
-// A request counts in all of them that are there, whatever limit it is decided by. Each is
-// therefore the exact count of its window. A first entry for a period begins with what the others
-// may have counted in its window: what was used stays used. One whose window is over is removed,
-// unless that is shorter than the window of the limit in force: then it would soon be missed.
+// A request counts in all of them that exist, whatever limit it is decided by. Each is therefore
+// the exact count of its window. A first entry for a period begins with the count that the others
+// may have in its window: used quota stays used. An entry whose window is over is removed, unless
+// its window is shorter than that of the limit in force: then it would soon be missed.
 //
-// A token bucket has no window and one entry. Neither does this concern policies that nodes share.
+// A token bucket has no window and only one entry. Policies that nodes share have only one entry as
+// well.
 
 #include "core/algorithm.h"
 #include "core/home.h"

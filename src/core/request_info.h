@@ -6,9 +6,9 @@
 //
 // The body is read as the most lenient of the servers read it, since what one of them understands
 // must count:
-// - keys match without regard to case, as in Go. Where two spellings of a key disagree, nobody
-//   knows which one the server believes: then the body is unreadable. Of one spelling that comes
-//   twice the last counts, as everywhere.
+// - keys match without regard to case, as in Go. If two spellings of a key disagree, nobody
+//   knows which one the server believes: then the body is unreadable. If one spelling comes twice,
+//   the last value counts, as everywhere.
 // - NaN and Infinity are numbers, as in Python.
 // - "yes" and 1 are true, and "500" is 500, as in pydantic.
 
@@ -46,8 +46,10 @@ public:
     /** The text of the body cannot be read, or only what was fed of it. */
     void fail() { failed_ = true; }
 
-    /** The text is what FormText makes of a form. Of a key that comes twice some servers take the
-     * first value: so both have to say the same. */
+    /**
+     * The text is what FormText makes of a form. If a key comes twice, some servers take the first
+     * value, so both must be the same.
+     */
     void set_form() { form_ = true; }
 
     /** Keys that somebody else has read say different things. */
@@ -64,9 +66,9 @@ public:
     }
 
     /**
-     * The model; empty if none is named. At most ModelName::kMaxSize bytes, of any value, in
-     * this object's memory. The path's goes before the body's: where a path names one (Gemini,
-     * Vertex, Bedrock, Azure), the servers go by it.
+     * Returns the model; empty if none is named. It has at most ModelName::kMaxSize bytes, of any
+     * value, in this object's memory. The model of the path goes before that of the body: if a path
+     * names one (Gemini, Vertex, Bedrock, Azure), the servers follow it.
      */
     std::string_view model() const { return model_.view(); }
 
@@ -74,7 +76,7 @@ public:
      */
     std::string_view service_tier() const;
 
-    /** The client asks for a stream. */
+    /** True if the client asks for a stream. */
     bool streams() const;
 
     /**
@@ -93,18 +95,18 @@ public:
     }
 
     /**
-     * The most output tokens that the request asks for, times the number of answers; at most
-     * kMaxAmount. Of several limits the largest counts. False if it names none, or says that
-     * there is none (-1).
+     * Finds the most output tokens that the request asks for, times the number of answers; at most
+     * kMaxAmount. The largest of several limits counts. Returns false if the request names none, or
+     * says that there is none (-1).
      */
     bool most_output(Amount* tokens) const;
 
     /**
-     * About how many tokens the prompt has: a quarter of the characters of its text, and for
-     * messages one for each and two more, as OpenAI's own limiter reckons. Prompts that are tokens
-     * already are counted. Images, sounds, files and the definitions of tools count nothing. Where
-     * no prompt is found in any known place, all strings of the body count as its text, but for the
-     * model; where the body is unreadable, its bytes do. At most kMaxAmount.
+     * Estimates the tokens of the prompt: a quarter of the characters of its text, and for messages
+     * one for each and two more, as OpenAI's own limiter does. Prompts that are tokens already are
+     * counted. Images, sounds, files and the definitions of tools count nothing. If no prompt is
+     * found in any known place, all strings of the body count as its text, except the model. If the
+     * body is unreadable, its bytes count. At most kMaxAmount.
      */
     Amount prompt_estimate() const;
 

@@ -5,10 +5,11 @@
 
 namespace ai_limit::sliding_window {
 
-// In any interval of the period's length at most the quota passes. The period is cut into eight
-// sub-windows, each of which counts whole. The newest comes back a period after its last charge,
-// the others a period after their end, which has gone by: so nobody waits for more than a period.
-// What was charged at the beginning of a sub-window comes back up to an eighth of a period late.
+// In any interval of the period's length, at most the quota passes. The period is cut into eight
+// sub-windows, each of which counts whole. The newest comes back a period after its last charge.
+// The others come back a period after their end, which is in the past, so nobody waits for more
+// than a period. A charge at the beginning of a sub-window comes back up to an eighth of a period
+// late.
 
 /** Brings the state to `now`: sub-windows that have left count no more. */
 void advance(const Limit& limit, SlidingWindowState* state, Millis now);
@@ -20,8 +21,10 @@ Amount used(const SlidingWindowState& state);
  * the limit. */
 void add(SlidingWindowState* state, Amount cost, Millis now);
 
-/** The same for a cost that need not fit, and a state that was advanced to an earlier moment; the
- * sub-window's count stops at 2^32 - 1. */
+/**
+ * Charges a cost that need not fit to a state that was advanced to an earlier moment. The
+ * sub-window's count stops at 2^32 - 1.
+ */
 void add_any(SlidingWindowState* state, Amount cost, Millis now);
 
 /**

@@ -22,7 +22,7 @@ constexpr Millis kLongestSlotWait = 59'999;
  */
 using SlotDuration = std::atomic<uint64_t>;
 
-/** Takes a request into the average that has held its slot for so long. */
+/** Adds a request that has occupied its slot for so long to the average. */
 inline void learn_slot_duration(SlotDuration* average, Millis held) {
     constexpr unsigned kFraction = 4;
     constexpr unsigned kWeight = 3;

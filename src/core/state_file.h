@@ -1,6 +1,6 @@
 #pragma once
 
-// Writes a zone's state as bytes, to be read again after a restart: its secret, policies, their
+// Writes a zone's state as bytes and reads it again after a restart: its secret, policies, their
 // counts, overrides, entries that still count, and reserved tokens. Numbers have this machine's
 // format. The format's number, the layout's and a checksum show if a file cannot be read.
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// How what was seen of one policy lies in shared memory: counts (meters.h), the keys that stand out
-// (top_keys.h), the last minutes (history.h). Nobody decides by it, so it is written without locks;
-// a process that is killed leaves at most one request uncounted.
+// The layout of a policy's statistics in shared memory: counts (meters.h), the keys that stand out
+// (top_keys.h), the last minutes (history.h). No decision depends on them, so they are written
+// without locks. A process that is killed leaves at most one request uncounted.
 
 #include <atomic>
 #include <cstddef>

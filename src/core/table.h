@@ -47,8 +47,10 @@ inline uint64_t bucket_index(uint64_t tag, uint64_t buckets) {
     return static_cast<uint64_t>(Wide{tag} * buckets >> 64);
 }
 
-/** The bucket that an entry belongs into, and the one that it goes into where that has no room.
- * They are the same for all entries that differ in their variant. */
+/**
+ * Return the bucket that an entry belongs into, and the one that it goes into if the first has no
+ * room. They are the same for all entries that differ in their variant.
+ */
 inline Bucket* first_bucket(const Zone& zone, const Geometry& geometry, uint64_t tag,
                             uint32_t policy) {
     return zone.bucket(geometry, bucket_index(tag, zone.buckets(geometry)) ^ (policy & 7));

@@ -1,7 +1,7 @@
 #pragma once
 
-// Writes text into memory of the caller's. It never writes past the end: what does not fit is left
-// out, and so is all that follows, so that what stands there is a clean beginning.
+// Writes text into memory of the caller's. It never writes past the end: text that does not fit is
+// left out, with all text that follows, so the memory has a clean beginning of the whole.
 
 #include <cstddef>
 #include <cstdint>

@@ -5,19 +5,18 @@
 
 namespace ai_limit::token_bucket {
 
-// In any interval of length T at most capacity + T * rate passes. Exact: what has come back but is
-// not a whole one yet is kept as a fraction, so nothing is lost however often the bucket is looked
-// at.
+// In any interval of length T, at most capacity + T * rate passes. It is exact: a refilled part of
+// a token is kept as a fraction, so nothing is lost however often the bucket is looked at.
 
 /**
- * `used` of the bucket are missing at the time `at` (monotonic milliseconds, 38 bits: 8 years of
- * uptime), but for `fraction` / 2^36 of one, which has come back already. `rate` is the number of
- * the rate that this was last calculated by.
+ * `used` tokens of the bucket are missing at the time `at` (monotonic milliseconds, 38 bits: 8
+ * years of uptime), except `fraction` / 2^36 of one, which has come back already. `rate` is the
+ * number of the rate that this was last calculated by.
  *
- * Under a rate, what has come back is a multiple of 1 / refill_millis. Its binary fraction is
- * rounded up, which the multiple is found again by: refill_millis is below 2^36. So the same rate
- * loses nothing, however many rates a key has; a change of the rate rounds down to a multiple of
- * the new one's, and gives at most 2^-36 too much.
+ * Under a rate, the refilled part is a multiple of 1 / refill_millis. Its binary fraction is
+ * rounded up, from which the multiple can be found again: refill_millis is below 2^36. The same
+ * rate therefore loses nothing, however many rates a key has. A change of the rate rounds down to a
+ * multiple of the new one's, and gives at most 2^-36 too much.
  */
 struct Level {
     Amount used;
@@ -50,7 +49,7 @@ inline Level unpack(const StatePair& pair) {
             pair.second & kFractionMask, static_cast<uint32_t>(pair.first >> 50 & 15)};
 }
 
-/** All fields; of the head, the policy's number and whether it is spent. */
+/** Packs all fields. The head gets the policy's number and whether it is spent. */
 inline StatePair pack(const Level& level, uint32_t policy, bool spent) {
     uint64_t at = static_cast<uint64_t>(level.at);
     return {(policy & 0xff) | uint64_t{spent} << kSpentShift | level.used << kUsedShift |
@@ -100,7 +99,7 @@ inline Level advance(const Limit& limit, Level level, Millis now) {
     return advance_quickly(limit, &level, now) ? level : advance_slowly(limit, level, now);
 }
 
-/** The same as until_back() for numbers whose products exceed 64 bits. */
+/** Does the work of until_back() for numbers whose products exceed 64 bits. */
 Millis until_back_long(const Limit& limit, Level level, Amount amount, Millis now);
 
 /** Milliseconds from `now` until `amount` of what is used have come back, rounded up. */

@@ -11,10 +11,10 @@
 namespace ai_limit {
 
 /**
- * Counts the characters of all strings in the JSON documents of a stream, one after another. Left
- * out are those that known APIs write around an empty text: ids, roles, types, the model, filters,
- * errors, and what the Responses API repeats of the request. So a stream of a known shape that has
- * no text counts as none. Trivially copyable.
+ * Counts the characters of all strings in the JSON documents of a stream, one after another. It
+ * leaves out those that known APIs write around an empty text: ids, roles, types, the model,
+ * filters, errors, and the parts of the request that the Responses API repeats. A stream of a known
+ * shape without text therefore counts as none. Trivially copyable.
  */
 class UnknownText {
 public:

@@ -3,9 +3,9 @@
 // Reads the usage of an answer of an AI API, from its headers and from its body as it passes.
 //
 // The providers' names stand in answer_paths.cpp. They match by their exact paths, so nothing that
-// a model writes into its text or into a tool's arguments is taken for usage. Nothing of the body
-// is kept, but for the model's name, one event, and the front of one that is cut: those that follow
-// need no parsing where they are like it. What the request costs is decided in answer_cost.h.
+// a model writes into its text or into a tool's arguments is taken for usage. Only the model's
+// name, one event, and the front of one that is cut are kept of the body: the following events need
+// no parsing if they are like the kept one. answer_cost.h decides what the request costs.
 
 #include <cstddef>
 #include <cstdint>
@@ -28,8 +28,8 @@ namespace ai_limit {
 class UsageReader {
 public:
     /**
-     * `hint` is what the Content-Type says; the first bytes of the body decide. `custom` outlives
-     * the reader; what its paths tell counts before what the providers' paths do. It may be
+     * `hint` is the kind that the Content-Type names; the first bytes of the body decide. `custom`
+     * outlives the reader. Counts at its paths go before those at the providers' paths. It may be
      * nullptr.
      */
     UsageReader(AnswerKind hint, const UsagePaths* custom);
@@ -40,8 +40,11 @@ public:
     /** The next piece of the body, with no content coding. */
     void feed(std::string_view piece) { feed(piece, nullptr); }
 
-    /** The same. What is found in it that another reader of the stream would look for is noted in
-     * `run`, which is made anew for each piece; nullptr if there is no other. */
+    /**
+     * Reads the next piece of the body as well. Known events that another reader of the stream
+     * would look for are noted in `run`, which is made anew for each piece; nullptr if there is no
+     * other reader.
+     */
     void feed(std::string_view piece, KnownRun* run) {
         kind_is_known_ ? read_piece(piece, run) : find_kind(piece, run);
     }
@@ -62,28 +65,28 @@ public:
     ToldUsage told() const { return content_.told(); }
 
     /**
-     * The answer has ended as its API ends an answer, and what it tells of its output is all of it.
-     * False for an answer that was cut, that an error ended, or that told a number only before its
-     * text: Anthropic's streams begin with one that means nothing.
+     * True if the answer has ended as its API ends an answer, and its report of the output covers
+     * all of it. False for an answer that was cut, that an error ended, or that reported a number
+     * only before its text: Anthropic's streams begin with one that means nothing.
      */
     bool is_finished() const;
 
-    /** No text has come behind the last number that tells of the output. */
+    /** True if no text has come behind the last number that reports the output. */
     bool tells_all_output() const;
 
     /**
-     * Characters of text that the model wrote: content, reasoning, refusals and the arguments of
-     * tools; these as bytes where they are no text but an object. What a stream repeats at its end
-     * counts once.
+     * Returns the characters of text that the model wrote: content, reasoning, refusals and the
+     * arguments of tools. Arguments that are an object and no text count in bytes. Text that a
+     * stream repeats at its end counts once.
      */
     uint64_t text_characters() const { return content_.text_characters(); }
 
     /**
-     * Bytes that may be text, and that text_characters() leaves out: what should be JSON and is
-     * none; scalars that are an event's or a line's whole document; the strings of an answer of an
-     * unknown shape, one JSON document or a stream. Where the Content-Type names none of the kinds
-     * and nothing was told, the model itself may have written what made the body look like one:
-     * there all counts that holds no known text.
+     * Returns the bytes that may be text and that text_characters() leaves out: bytes that should
+     * be JSON and are none; scalars that are an event's or a line's whole document; the strings of
+     * an answer of an unknown shape, one JSON document or a stream. If the Content-Type names none
+     * of the kinds and the answer reported nothing, the model itself may have written what made the
+     * body look like one: then everything that has no known text counts.
      */
     uint64_t unreadable_bytes() const;
 

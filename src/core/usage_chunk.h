@@ -86,7 +86,7 @@ private:
     EventUsage usage_;      // of the event that is being read
     EventDraft draft_;      // of the same, if it began in this piece
     KnownEvents known_;     // those that only have a usage that is null, or none
-    bool long_ = false;     // the event is too long to be held
+    bool long_ = false;     // the event is too long to be kept
     bool edited_ = false;   // its usage has been left out already
     bool removed_ = false;  // the event before was
     uint16_t held_size_ = 0;

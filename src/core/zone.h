@@ -94,8 +94,8 @@ struct ProcessSlot {
 };
 
 // A charge may lock two buckets, and a third to move an entry there. It writes the moved entry and
-// its old tag, its own entry, and a record of a request in flight. Of a policy's two charges in
-// tokens, the one for what is used makes no room and writes but a mark; the one for a ledger makes
+// its old tag, its own entry, and a record of a request in flight. If a policy has two charges in
+// tokens, the one for its usage makes no room and writes only a mark. The one for a ledger makes
 // room as well. A key may have entries for other periods, which are written, too.
 constexpr size_t kMaxLocks = (3 + 3 + 2) * kMaxSetPolicies;
 // Each tag that appears or goes is counted by one more word.
