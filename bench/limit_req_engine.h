@@ -1,4 +1,4 @@
-// limit_req's way of deciding, to be compared with: what it costs, not what it is.
+// A model of the cost of limit_req's way of deciding, to compare with.
 //
 // Written from a description of the data structure, not taken from nginx. It keeps what makes
 // the cost of ngx_http_limit_req_module with one zone:
@@ -62,7 +62,7 @@ public:
     LimitReqEngine(const LimitReqEngine&) = delete;
     LimitReqEngine& operator=(const LimitReqEngine&) = delete;
 
-    // Whether one request of `key` passes at `now_ms`; it is charged when it does. As limit_req
+    // True if one request of `key` passes at `now_ms`; it is charged when it does. As limit_req
     // does with keys it cannot keep, a key longer than the cells passes unlimited.
     bool decide(std::string_view key, int64_t now_ms) {
         if (sizeof(Node) + key.size() > cell_bytes_) {
@@ -82,7 +82,7 @@ public:
 
     size_t bytes_per_key() const { return cell_bytes_; }
 
-    // For tests: whether order, colours and queue hold. Takes time in the number of keys.
+    // For tests: true if order, colours and queue are right. Takes time in the number of keys.
     bool is_sound() const {
         size_t queued = 0;
         for (const Link* link = region_->queue.next; link != &region_->queue; link = link->next) {

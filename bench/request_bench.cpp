@@ -1,5 +1,5 @@
-// How quickly the body of a request is read for what it asks, and how long a worker is held up by
-// one turn of that, for bodies that were made to take long. Prints Markdown.
+// Measures how quickly the body of a request is read for what it asks, and how long one turn of
+// that blocks a worker, for bodies that were made to take long. Prints Markdown.
 //
 // Processor time is measured, so that other processes matter less.
 

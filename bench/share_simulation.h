@@ -1,8 +1,8 @@
 #pragma once
 
-// Nodes that share a policy by telling each other what they have let through, in simulated time:
-// the module's own decisions, calls and script, without nginx and without a network. Times are
-// steps of one millisecond, and one seed gives one run.
+// Nodes that share a policy by reporting to each other what they have let through, in simulated
+// time: the module's own decisions, calls and script, without nginx and without a network. Times
+// are steps of one millisecond, and one seed gives one run.
 
 #include <algorithm>
 #include <cmath>
@@ -41,9 +41,10 @@ struct Scenario {
 };
 
 /**
- * How far a key may go beyond its limit: of each node, what others do not know of it at a time. A
- * node that asks Redis tells that first, so the last one to fill the limit would have no part in
- * it, but for answers to what it told before, by which it goes on while it asks.
+ * How far a key may go beyond its limit: the sum of what the other nodes do not know of each node
+ * at a time. A node that asks Redis reports its delta first, so the last one to fill the limit
+ * would have no part in it, but for answers to its earlier reports, by which it goes on while it
+ * asks.
  */
 struct Bound {
     Amount of_all;          // nodes

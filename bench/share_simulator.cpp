@@ -1,5 +1,6 @@
-// How far nodes that decide by their share go beyond a limit, how much of it they can use, and what
-// that costs Redis: in simulated time, with the module's own code and script. Prints Markdown.
+// Simulates how far nodes that decide by their share go beyond a limit, how much of it they can
+// use, and what that costs Redis: in simulated time, with the module's own code and script. Prints
+// Markdown.
 //
 // usage: share_simulator [thousands of requests in each row]
 
@@ -41,7 +42,7 @@ const char* spread_of(const Row& row) {
     return row.spread == Spread::kEven ? "even" : row.spread == Spread::kUneven ? "uneven" : "one";
 }
 
-/** False where a key went beyond the formula. */
+/** False if a key went beyond the formula. */
 bool print_row(const Row& row, uint64_t requests) {
     Scenario scenario{row.algorithm, row.quota,  kPeriod,  row.nodes, row.keys,
                       row.zipf,      row.spread, requests, kDuration};

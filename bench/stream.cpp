@@ -80,7 +80,7 @@ public:
         if (options.encoding != nullptr) {
             wire_ += std::string("Content-Encoding: ") + options.encoding + "\r\n";
         }
-        // As model servers do whose events shall arrive one by one.
+        // Model servers that want their events to arrive one by one do the same.
         wire_ += options.one_by_one ? "X-Accel-Buffering: no\r\n\r\n" : "\r\n";
         const std::vector<std::string> pieces = read_pieces(options.file);
         if (options.one_by_one) {
@@ -400,7 +400,7 @@ private:
         send_more(clients_[server->index]);
     }
 
-    // The request is small: where not all of it has come, it is looked at again later.
+    // The request is small: if not all of it has come, it is looked at again later.
     bool read_request(Watched* server) {
         constexpr std::string_view kKey = "\r\nX-Api-Key: ";
         char text[4096];

@@ -192,7 +192,7 @@ double measure_two(Bench* bench) {
     return std::max(result[0], result[1]);
 }
 
-/** ns for one access whose address the one before has told, over so many bytes. */
+/** Returns the ns for one access whose address depends on the one before, over so many bytes. */
 double dependent_miss(size_t bytes) {
     struct Line {
         uint64_t next;

@@ -1,5 +1,5 @@
-// How quickly an answer is read for what it used, beside a full parse of the same documents by
-// Boost.JSON that keeps nothing of them. Prints Markdown.
+// Measures how quickly an answer is read for what it used, beside a full parse of the same
+// documents by Boost.JSON that keeps nothing of them. Prints Markdown.
 //
 // Processor time is measured, so that other processes matter less.
 

@@ -27,8 +27,8 @@ bool contains(const PolicySet& set, const PolicyConf* policy) {
 }
 
 /**
- * Whether a decision that refused spares the policy: those of the later phase; and where nothing
- * was decided, since the body cannot be read, those of the earlier phase as well.
+ * True if a decision that refused spares the policy: one of the later phase; and if nothing was
+ * decided, since the body cannot be read, one of the earlier phase as well.
  */
 bool spares(const Evaluation& one, const PolicyConf* policy) {
     return contains(one.spared->access, policy) ||
@@ -60,7 +60,7 @@ inline void add_charge(Evaluation* one, const Ask& ask, const Key& key, PolicyCo
     one->parts[i] = {policy, key.text};
 }
 
-/** Whether the request's body has no part in what the policy holds for it. */
+/** True if the policy's reservation does not depend on the request's body. */
 bool has_fixed_reserve(const PolicyConf& policy) {
     return policy.reserve == Reserve::kOff || policy.reserve == Reserve::kAmount;
 }
@@ -81,7 +81,7 @@ void add_look(PolicyConf* policy, Ask ask, const Key& key, Evaluation* look) {
 
 /**
  * Adds the charges of a policy that may have been evaluated before, has variables or counts tokens,
- * if it applies to this request. NGX_AGAIN where that takes the request's body, which is awaited.
+ * if it applies to this request. NGX_AGAIN if that takes the request's body, which is awaited.
  */
 __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, PolicyConf* policy,
                                                         const Key& key, const Awaiting* awaiting,
@@ -383,8 +383,8 @@ ngx_int_t add_phase_handlers(ngx_conf_t* cf) {
         return NGX_ERROR;
     }
     // `phase=access` means that access was granted. Handlers of the access phase itself are left
-    // out once `satisfy any` has let somebody in, and run before the refusal where it has not: so
-    // this one stands at the front of the next phase, before mirror and try_files.
+    // out once `satisfy any` has let somebody in, and run before the refusal if it has not. This
+    // one therefore stands at the front of the next phase, before mirror and try_files.
     if (main->access) {
         ngx_http_handler_pt* handler = static_cast<ngx_http_handler_pt*>(
             ngx_array_push(&core->phases[NGX_HTTP_PRECONTENT_PHASE].handlers));

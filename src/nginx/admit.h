@@ -16,8 +16,8 @@ struct Awaiting {
     Evaluation* look;
 };
 
-/** Whether a policy has taken part in this decision or an earlier one. Also true of those that a
- * refusal before their phase has spared: error_page shall not charge them. */
+/** True if a policy has taken part in this decision or an earlier one. Also true of one that a
+ * refusal before its phase has spared: error_page must not lead to a charge by it. */
 bool was_evaluated(const Evaluation* latest, const PolicyConf* policy);
 
 /**

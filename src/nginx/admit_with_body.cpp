@@ -47,7 +47,7 @@ Amount most_held(const Evaluation& one) {
     return most;
 }
 
-/** Whether the request's path says that its body is wanted for ai_limit_include_usage. */
+/** True if the request's path says that its body is wanted for ai_limit_include_usage. */
 bool is_for_completions(ngx_http_request_t* r) {
     const RequestInfo* info = read_request_info(r);
     return info == nullptr || info->is_for_completions();
@@ -85,7 +85,7 @@ bool wants_body(const PolicyConf& policy, const Charge& charge) {
 }
 
 /**
- * Whether some policy that may refuse counts by the body, be it that it has no key only because the
+ * True if some policy that may refuse counts by the body, be it that it has no key only because the
  * body names none.
  */
 bool must_read_body(const PolicySet& set, const Evaluation& one) {
@@ -104,7 +104,7 @@ bool must_read_body(const PolicySet& set, const Evaluation& one) {
     return false;
 }
 
-/** Why a request cannot be counted, and how the log says so; both empty where it can be. */
+/** Why a request cannot be counted, and how the log says so; both empty if it can be. */
 struct Uncounted {
     const char* what;
     std::string_view why;
@@ -206,13 +206,13 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
     return NGX_DECLINED;
 }
 
-/** Whether nobody waits for the body: then there is nothing to be saved by refusing early. */
+/** True if nobody waits for the body: then there is nothing to be saved by refusing early. */
 bool has_arrived(ngx_http_request_t* r) {
     return r->headers_in.content_length_n > 0 && r->header_in != nullptr &&
            r->header_in->last - r->header_in->pos >= r->headers_in.content_length_n;
 }
 
-/** Refuses what no body can help, so that it need not be sent; NGX_DECLINED where one may. */
+/** Refuses what no body can help, so that it need not be sent; NGX_DECLINED if one may. */
 ngx_int_t refuse_early(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
                        Evaluation* one) {
     if (one == nullptr || one->count == 0 || conf.dry_run) {

@@ -12,8 +12,8 @@ inline bool includes_usage(const LocConf& conf, const PolicySet& set) {
 }
 
 /**
- * Decides where the body may matter. What needs no body is looked at first, so that a client that
- * is refused need not send it.
+ * Decides if the body may matter. First decides what needs no body, so that a client that is
+ * refused need not send it.
  */
 ngx_int_t evaluate_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set);
 

@@ -39,8 +39,8 @@ Amount estimated_prompt(ngx_http_request_t* r) {
     return info != nullptr ? info->prompt_estimate() : 0;
 }
 
-/** Bytes that may be text. Sound and pictures hold none, and no model works for a request without a
- * body, such as one for a page or a file. */
+/** Returns the bytes that may be text. Sound and pictures have none, and no model works for a
+ * request without a body, such as one for a page or a file. */
 uint64_t unreadable_bytes(ngx_http_request_t* r, const TokenContext& tokens) {
     bool may_be_text = has_request_body(r) && !is_media_type(view(r->headers_out.content_type));
     // The decoder may have passed on some of the undecoded bytes as text that is none.
@@ -178,7 +178,7 @@ bool has_timed_out(ngx_http_request_t* r) {
 /**
  * The upstream has got all of the request, and the client has left, or nginx has given up (`whole`:
  * its own answer is there), before the upstream's answer began. The model may have worked all the
- * time. Where the upstream itself answers 504, nobody gave up: `status_n` tells.
+ * time. If the upstream itself answers 504, nobody gave up: `status_n` is set.
  */
 bool is_abandoned(ngx_http_request_t* r, bool whole) {
     ngx_http_upstream_t* upstream = r->upstream;
@@ -244,7 +244,7 @@ __attribute__((noinline)) void end_answer(ngx_http_request_t* r, TokenContext* t
 }
 
 /**
- * Whether a model has done what it was asked for. error_page may have made a success of a failure;
+ * True if a model has done what it was asked for. error_page may have made a success of a failure;
  * and a client that need not see the answer (RFC 9110, 13) has had it made all the same.
  */
 bool has_succeeded(ngx_http_request_t* r) {
@@ -349,7 +349,7 @@ inline void feed_text(TokenContext* tokens, std::string_view text, KnownRun* run
     }
 }
 
-/** Apart from feed(), which does little for an event that is like the one before. */
+/** Not part of feed(), which does little for an event that is like the one before. */
 __attribute__((noinline)) void feed_decoded(TokenContext* tokens, std::string_view piece) {
     size_t size = piece.size();
     std::string_view text;
@@ -391,7 +391,7 @@ ngx_int_t begin_answer(ngx_http_request_t* r, TokenContext* tokens) {
     }
     if (has_succeeded(r)) {
         Form form = form_of_answer(r);
-        // Also out of a cache, which keeps answers as they came.
+        // Also hides in an answer of a cache, which keeps answers as they came.
         bool hides =
             tokens->asked_for_usage && form.may_be_events && form.coding == ContentCoding::kNone;
         if (hides && begin_hiding(r, tokens) != NGX_OK) {

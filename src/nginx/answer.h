@@ -7,13 +7,13 @@
 namespace ai_limit {
 
 /**
- * The answer's header is about to be sent: finds out whether its body tells what the request used.
- * Where there is nothing to wait for, settles. NGX_ERROR without memory.
+ * Finds out whether the answer's body tells what the request used, before its header is sent.
+ * Settles if there is nothing to wait for. NGX_ERROR without memory.
  */
 ngx_int_t begin_answer(ngx_http_request_t* r, TokenContext* tokens);
 
-/** More of the answer's body; nothing of it is changed. Settles where it ends here. For `run` see
- * UsageReader. */
+/** Reads more of the answer's body and changes nothing of it. Settles if it ends here. For `run`
+ * see UsageReader. */
 void watch_answer(ngx_http_request_t* r, TokenContext* tokens, ngx_buf_t* buf, KnownRun* run);
 
 /**

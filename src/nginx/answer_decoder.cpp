@@ -59,8 +59,8 @@ bool begin_inflating(AnswerDecoder* decoder, int window_bits) {
         return false;
     }
 #if ZLIB_VERNUM >= 0x1290
-    // Whether the bytes came whole is for the client to check, which is sent them as they are. By
-    // the time a checksum comes, what it is of has been read.
+    // The client gets the bytes as they are, and checks whether they came whole. By the time a
+    // checksum comes, the module has read what it is for.
     inflateValidate(&decoder->stream, 0);
 #endif
     return true;
@@ -72,7 +72,7 @@ bool is_zlib_header(const u_char* head) {
     return (head[0] & 0x0f) == Z_DEFLATED && (head[0] * 256 + head[1]) % 31 == 0;
 }
 
-/** Also of no input at all: the last call may have left something that had no room. */
+/** Goes on even without input: the last call may have left something that had no room. */
 std::string_view inflate_some(AnswerDecoder* decoder, std::string_view* rest) {
     z_stream* stream = &decoder->stream;
     for (;;) {

@@ -9,23 +9,23 @@ namespace ai_limit {
 
 enum class ContentCoding : uint8_t { kNone, kDeflate, kGzip, kBrotli, kUnknown };
 
-/** By the value of Content-Encoding; empty is kNone. kBrotli only where the module was built with
- * it. */
+/** Returns the coding of a value of Content-Encoding; empty is kNone. kBrotli only if the module
+ * was built with it. */
 ContentCoding content_coding(std::string_view value);
 
 struct AnswerDecoder;
 
-/** For one answer; the request's pool owns it. nullptr without memory. */
+/** Makes a decoder for one answer; the request's pool owns it. nullptr without memory. */
 AnswerDecoder* make_answer_decoder(ngx_http_request_t* r, ContentCoding coding);
 
 /**
  * Decodes from the front of `rest` and removes what it has read. Returns what it could decode,
- * which is valid until the next call for any answer; empty where nothing more comes from `rest`,
+ * which is valid until the next call for any answer; empty if nothing more comes from `rest`,
  * which is empty then. What follows a mistake is skipped.
  */
 std::string_view decode(AnswerDecoder* decoder, std::string_view* rest);
 
-/** Whether what was decoded is one complete coded text, without a mistake and with nothing behind
+/** True if what was decoded is one complete coded text, without a mistake and with nothing behind
  * it. */
 bool is_whole(const AnswerDecoder* decoder);
 

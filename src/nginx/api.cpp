@@ -105,13 +105,14 @@ const ngx_str_t* find_header(ngx_http_request_t* r, std::string_view lowercase_n
     return nullptr;
 }
 
-/** Whether an origin (RFC 6454) is the host that the request is for. */
+/** True if an origin (RFC 6454) is the host that the request is for. */
 bool is_origin_of(std::string_view origin, std::string_view host) {
     size_t scheme = origin.find("://");
     return scheme != std::string_view::npos && equal_ignoring_case(origin.substr(scheme + 3), host);
 }
 
-/** With its port; HTTP/3 may have it in its :authority alone. Empty where there is none. */
+/** Returns the request's host with its port, which HTTP/3 may have in its :authority alone. Empty
+ * if there is none. */
 std::string_view host_of(ngx_http_request_t* r) {
     if (r->headers_in.host != nullptr) {
         return view(r->headers_in.host->value);
@@ -124,8 +125,8 @@ std::string_view host_of(ngx_http_request_t* r) {
 }
 
 /**
- * Whether a page of another origin has sent this. A browser asks before it sends PUT or DELETE
- * there, and gets no leave; these headers tell it of one that does not ask.
+ * True if a page of another origin has sent this. A browser asks before it sends PUT or DELETE
+ * there, and is not allowed; these headers show a page from elsewhere that does not ask.
  */
 bool is_cross_site(ngx_http_request_t* r) {
     const ngx_str_t* site = find_header(r, "sec-fetch-site");
@@ -159,7 +160,7 @@ ngx_int_t handle(ngx_http_request_t* r) noexcept {
 }
 
 /** A module that says who may reach a location. Its configuration begins with so many words, of
- * which one is not zero where the module is used. nginx has no header for it, and merges it before
+ * which one is not zero if the module is used. nginx has no header for it, and merges it before
  * this module's. */
 struct AccessModule {
     std::string_view name;
@@ -212,7 +213,7 @@ char* ngx_http_ai_limit_api(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     }
     loc->api_position = position_of(cf);
     core->handler = handle;
-    // As for proxy_pass: the location's name without its slash leads there.
+    // The location's name without its slash leads there, as for proxy_pass.
     core->auto_redirect = core->name.len != 0 && core->name.data[core->name.len - 1] == '/';
     MainConf* main =
         static_cast<MainConf*>(ngx_http_conf_get_module_main_conf(cf, ngx_http_ai_limit_module));

@@ -22,7 +22,7 @@ constexpr size_t kMaxKeyJson = 8 * 1024;
 constexpr size_t kMaxKey = 4096;
 constexpr time_t kLongestTime = time_t{366} * 24 * 3600;
 
-/** Writes are rare, and nginx frees this lock where a worker dies. */
+/** Writes are rare, and nginx frees this lock if a worker dies. */
 class WriteLock {
 public:
     explicit WriteLock(const ZoneConf& zone)
@@ -212,10 +212,10 @@ const char* read_wish(const KeyRequest& asked, std::string_view* rate, Limit* li
 }
 
 /**
- * In Redis a key has one count for each policy, which another window would convert, so that what
- * was used is forgotten. False where the limit has a window unlike the key's own; one of nothing
- * takes the key's window. Where a variable holds the limit, it is known once the key is counted
- * here.
+ * Returns false if the limit has a window unlike the key's own. In Redis a key has one count for
+ * each policy, which another window would convert, so that what was used is forgotten. A limit of
+ * nothing takes the key's window. If a variable holds the limit, the window is known once the key
+ * is counted here.
  */
 bool keep_shared_window(const KeyRequest& asked, Limit* limit) {
     if (!asked.policy->shared || !has_window(limit->algorithm)) {

@@ -66,7 +66,7 @@ ngx_int_t ApiOutput::send(ngx_uint_t status, std::string_view content_type) {
     }
     r_->headers_out.status = status;
     r_->headers_out.content_type = to_ngx(content_type);
-    // Without its parameters, as gzip looks for it.
+    // The length leaves out the parameters, as gzip looks for it.
     r_->headers_out.content_type_len = content_type.substr(0, content_type.find(';')).size();
     r_->headers_out.content_length_n = size_;
     last_->buf->last_buf = r_ == r_->main;

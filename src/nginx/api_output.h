@@ -32,7 +32,7 @@ private:
 
 constexpr std::string_view kJsonType = "application/json";
 
-/** Answers {"error": "what \"word\""} ; the word is left out where it is empty. */
+/** Answers {"error": "what \"word\""} ; the word is left out if it is empty. */
 ngx_int_t send_api_error(ngx_http_request_t* r, ngx_uint_t status, std::string_view what,
                          std::string_view word = {});
 

@@ -11,7 +11,7 @@ ngx_int_t send_page(ngx_http_request_t* r);
 ngx_int_t send_status(ngx_http_request_t* r);
 ngx_int_t send_metrics(ngx_http_request_t* r);
 
-/** GET, and where the location may write, DELETE and PUT. */
+/** Answers GET, and DELETE and PUT if the location may write. */
 ngx_int_t answer_for_key(ngx_http_request_t* r);
 
 }  // namespace ai_limit

@@ -85,7 +85,7 @@ void add_policies(const MainConf& conf, const ZoneLoads* loads, ApiOutput* outpu
     add_text(output, "]");
 }
 
-/** The policy's name in the configuration; nullptr where it has gone. */
+/** The policy's name in the configuration; nullptr if it has gone. */
 const PolicyConf* policy_of(const MainConf& conf, const ZoneConf& zone, uint32_t number) {
     for (ngx_uint_t i = 0; i < conf.policies.nelts; ++i) {
         const PolicyConf* policy = static_cast<PolicyConf**>(conf.policies.elts)[i];

@@ -43,7 +43,7 @@ bool is_variable(std::string_view word) {
     return true;
 }
 
-/** Without data where there is no memory. */
+/** Returns a text without data if there is no memory. */
 ngx_str_t lower_case(ngx_conf_t* cf, const ngx_str_t& text) {
     u_char* lower = static_cast<u_char*>(ngx_pnalloc(cf->pool, text.len + 1));
     if (lower != nullptr) {
@@ -52,7 +52,7 @@ ngx_str_t lower_case(ngx_conf_t* cf, const ngx_str_t& text) {
     return {text.len, lower};
 }
 
-/** nullptr without memory. */
+/** Returns nullptr without memory. */
 BodyFieldsConf* fields_of(ngx_conf_t* cf, MainConf* main) {
     if (main->body_fields == nullptr) {
         void* memory = ngx_palloc(cf->pool, sizeof(BodyFieldsConf));

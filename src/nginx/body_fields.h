@@ -15,10 +15,10 @@ struct BodyFieldsConf {
 
 extern "C" char* ngx_http_ai_limit_body_field(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 
-/** Whether a variable, by its name without the dollar sign, is a field of the body. */
+/** True if a variable, by its name without the dollar sign, is a field of the body. */
 bool is_body_field(const MainConf& conf, std::string_view name);
 
-/** Puts a reader of the fields for a body that is to be read into `fields`; nullptr where the
+/** Puts a reader of the fields for a body that is to be read into `fields`; nullptr if the
  * configuration names none. Its values go into `tokens`. NGX_ERROR without memory. */
 ngx_int_t begin_body_fields(ngx_http_request_t* r, TokenContext* tokens, BodyFields** fields);
 

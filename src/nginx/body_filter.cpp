@@ -33,7 +33,7 @@ __attribute__((noinline)) ngx_int_t pass_without_chunk(ngx_http_request_t* r, To
     return rc;
 }
 
-/** Apart from body_filter(), which costs little where nobody watches. */
+/** Not part of body_filter(), which costs little if nobody watches. */
 __attribute__((noinline)) ngx_int_t pass_watched(ngx_http_request_t* r, TokenContext* tokens,
                                                  ngx_chain_t* in) {
     if (r == r->main) {

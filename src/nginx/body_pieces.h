@@ -16,8 +16,8 @@ public:
     explicit BodyPieces(ngx_http_request_t* r) : r_(r) { begin(r->request_body->bufs); }
 
     /**
-     * The next piece, of at most `most` bytes, which is valid until the next call for any body;
-     * empty behind the last one, and where the file cannot be read, which is logged.
+     * Returns the next piece, of at most `most` bytes, which is valid until the next call for any
+     * body. Empty behind the last one, and if the file cannot be read, which is logged.
      */
     std::string_view next(size_t most = kMost);
 
@@ -37,7 +37,7 @@ private:
     bool failed_ = false;
 };
 
-/** Whether any of the body lies in a temporary file. */
+/** True if any of the body lies in a temporary file. */
 bool has_body_file(ngx_http_request_t* r);
 
 /** Bytes of the body, wherever they lie. */

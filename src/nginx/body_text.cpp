@@ -89,7 +89,7 @@ void BodyText::give_up() {
     }
 }
 
-/** Bytes of the body without its content coding, where the next bytes of it hold any; `last`:
+/** Returns bytes of the body without its content coding, if the next bytes of it have any. `last`:
  * nothing was left. */
 std::string_view BodyText::next_bytes(bool* last) {
     if (decoder_ == nullptr) {

@@ -22,7 +22,7 @@ namespace ai_limit {
  *     if (!text.is_readable()) { ... }  // what came is not the whole text
  *
  * Compressed texts are bounded: beyond kMostText bytes, and beyond kMostTimes bytes for each byte
- * of the body where there are more than kAnyText, the body is unreadable. Trivially copyable; it
+ * of the body if there are more than kAnyText, the body is unreadable. Trivially copyable; it
  * may wait between two pieces, and keeps nothing of a piece. The request's pool owns its decoder.
  */
 class BodyText {
@@ -36,15 +36,16 @@ public:
     /** The request has a body (r->request_body). */
     explicit BodyText(ngx_http_request_t* r);
 
-    /** The next piece, of at most kMostPiece bytes, which is valid until the next call for any body
-     * or answer. It may be empty before the end: of a coded body about kMostCoded bytes are decoded
-     * at a time, and they may hold no text. */
+    /** Returns the next piece, of at most kMostPiece bytes, which is valid until the next call for
+     * any body or answer. It may be empty before the end: about kMostCoded bytes of a coded body
+     * are decoded at a time, and they may have no text. */
     std::string_view next();
 
-    /** No more pieces follow: that was the last one, or the body turned out to be unreadable. */
+    /** True if no more pieces follow: that was the last one, or the body turned out to be
+     * unreadable. */
     bool has_ended() const { return ended_ || unreadable_; }
 
-    /** Behind the last piece: that was all of the text, without a mistake. */
+    /** True behind the last piece, if that was all of the text, without a mistake. */
     bool is_readable() const { return ended_ && !unreadable_; }
 
     /** Reads no further: the body is unreadable. */

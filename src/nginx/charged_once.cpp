@@ -10,8 +10,7 @@ namespace ai_limit {
 
 namespace {
 
-/** nginx frees this lock where a worker dies, and every change under it ends with a single store.
- */
+/** nginx frees this lock if a worker dies, and every change under it ends with a single store. */
 class AnswersLock {
 public:
     explicit AnswersLock(const ZoneConf& zone)

@@ -11,7 +11,7 @@ namespace ai_limit {
  * NGX_ERROR without memory. */
 ngx_int_t watch_answer_id(ngx_http_request_t* r, TokenContext* tokens);
 
-/** For one answer that is settled: which of its clients have been charged for it before. */
+/** Finds out which clients of an answer that is settled have been charged for it before. */
 class ChargedOnce {
 public:
     ChargedOnce(const TokenContext& tokens);
@@ -23,9 +23,9 @@ public:
     };
 
     /**
-     * For the client with this key. Only an answer that is fetched can have been charged. Notes
-     * what the client has been charged now: all, if the answer tells its usage, otherwise the
-     * estimate.
+     * Returns what the client with this key was charged before. Only an answer that is fetched can
+     * have been charged. Notes what the client has been charged now: all, if the answer tells its
+     * usage, otherwise the estimate.
      */
     Before charge(const ZoneConf& zone, std::string_view key);
 

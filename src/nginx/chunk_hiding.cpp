@@ -79,7 +79,7 @@ public:
         }
     }
 
-    /** nullptr where there was no memory. */
+    /** Returns nullptr if there was no memory. */
     ngx_chain_t** end() const { return failed_ ? nullptr : end_; }
 
 private:
@@ -95,7 +95,7 @@ private:
         }
     }
 
-    /** Whether a body that begins like this is JSON, whatever its type says. A piece goes on at
+    /** True if a body that begins like this is JSON, whatever its type says. A piece goes on at
      * once then, and need not end in an empty line. */
     static bool is_document(std::string_view text) {
         size_t begin = text.find_first_not_of("\xEF\xBB\xBF \t\r\n");

@@ -9,22 +9,22 @@ namespace ai_limit {
 
 struct ChunkHiding;
 
-/** For one answer; the request's pool owns it. nullptr without memory. */
+/** Makes the state for one answer; the request's pool owns it. nullptr without memory. */
 ChunkHiding* make_chunk_hiding(ngx_http_request_t* r);
 
-/** For a KnownRun. */
+/** Returns the events that a KnownRun takes. */
 const KnownEvents* known_events(const ChunkHiding* hiding);
 
 /**
- * Makes of a buffer what the client is to see: a chain that may be empty, of buffers that show its
- * memory where they can. The buffer counts as sent when what is shown of it has been. The chain is
- * added at `end`, where another one ends; returns where both end, nullptr without memory. `found`
- * is what has been noted of the same buffer.
+ * Makes a chain of what the client is to see of a buffer. The chain may be empty; its buffers show
+ * the buffer's memory if they can. The buffer counts as sent when what is shown of it has been. The
+ * chain is added at `end`, where another one ends; returns where both end, nullptr without memory.
+ * `found` is what has been noted of the same buffer.
  */
 ngx_chain_t** hide_chunk(ChunkHiding* hiding, ngx_buf_t* buf, const KnownRun& found,
                          ngx_chain_t** end);
 
-/** To be called behind each attempt to send, of what hide_chunk() made or of what is left of it. */
+/** Call this after each attempt to send what hide_chunk() made, or what is left of it. */
 void note_sent(ChunkHiding* hiding, ngx_chain_t* out);
 
 }  // namespace ai_limit

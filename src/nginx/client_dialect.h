@@ -6,8 +6,8 @@
 namespace ai_limit {
 
 /**
- * The dialect of the path that the client asked for, whatever `rewrite` or error_page have made of
- * it; where that is no API's, the dialect of the path it has become.
+ * Returns the dialect of the path that the client asked for, whatever `rewrite` or error_page have
+ * made of it. If that path is no API's, returns the dialect of the path it has become.
  */
 Dialect client_dialect(const ngx_http_request_t* r);
 

@@ -16,7 +16,7 @@ bool is_named(const ngx_table_elt_t& header, std::string_view lowercase) {
     return ngx_memcmp(header.lowcase_key, lowercase.data(), lowercase.size()) == 0;
 }
 
-/** By their lengths, since nearly all headers of a request are others. */
+/** Goes by the length of the name first, since nearly all headers of a request are others. */
 inline void add_header(const ngx_table_elt_t& header, ClientKey* key) {
     const std::string_view value = view(header.value);
     switch (header.key.len) {

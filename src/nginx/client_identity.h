@@ -22,7 +22,7 @@ size_t write_client_address(ngx_http_request_t* r, u_char* out);
 /** Writes `key:` and the first 32 hex digits of the key's SHA-256; false where OpenSSL fails. */
 bool write_key_identity(std::string_view key, u_char* out);
 
-/** For a worker that ends: frees what write_key_identity() keeps for the next key. */
+/** Frees, when a worker ends, what write_key_identity() keeps for the next key. */
 void forget_digest_context();
 
 }  // namespace ai_limit

@@ -17,7 +17,8 @@ inline char* mistake(ngx_conf_t* cf, const char* what, ngx_str_t word, const cha
     return error_result();
 }
 
-/** The same for what is seen only after all directives are read; `what` names the directive. */
+/** The same for a mistake that is found only after all directives are read; `what` names the
+ * directive. */
 inline ngx_int_t mistake_at(ngx_conf_t* cf, const Position& position, const char* what,
                             ngx_str_t word, const char* why) {
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s \"%V\"%s in %V:%ui", what, &word, why,
@@ -25,7 +26,7 @@ inline ngx_int_t mistake_at(ngx_conf_t* cf, const Position& position, const char
     return NGX_ERROR;
 }
 
-/** The same for what is accepted, and is probably not meant. */
+/** Warns about a word that is accepted, and is probably not meant. */
 inline void warn_at(ngx_conf_t* cf, const Position& position, const char* what, ngx_str_t word,
                     const char* why) {
     ngx_log_error(NGX_LOG_WARN, cf->log, 0, "%s \"%V\"%s in %V:%ui", what, &word, why,
@@ -44,7 +45,7 @@ inline Position position_of(ngx_conf_t* cf) {
     return {cf->conf_file->file.name, cf->conf_file->line};
 }
 
-/** The part behind `name=` where the word begins with that. */
+/** Reads the part behind `name=` if the word begins with that. */
 inline bool value_of(const ngx_str_t& word, std::string_view name, ngx_str_t* value) {
     std::string_view text = view(word);
     if (text.substr(0, name.size()) != name) {

@@ -14,8 +14,8 @@ constexpr std::string_view kHeaderPrefix = "http_";
 constexpr std::string_view kPlainHeaderVariable = "http_ai_limit_plain_header";
 constexpr size_t kDefaultZoneSize = 32 * 1024 * 1024;
 
-/** The name where the text is one variable and nothing else; empty where not. Captures ($1) do not
- * count. */
+/** Returns the name if the text is one variable and nothing else; empty if not. Captures ($1) do
+ * not count. */
 std::string_view lone_variable(std::string_view text) {
     if (text.size() < 2 || text[0] != '$') {
         return {};
@@ -121,7 +121,8 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     return policy->memo != nullptr ? NGX_OK : NGX_ERROR;
 }
 
-/** Which run of the set has the policy's key, so that both share one evaluation and hash. */
+/** Returns the run of the set that has the policy's key, so that both share one evaluation and
+ * hash. */
 ngx_uint_t find_run(const PolicySet& set, const PolicyConf& policy) {
     ngx_uint_t first = 0;
     for (ngx_uint_t run = 0; run < set.run_count; ++run) {
@@ -184,7 +185,8 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
     return a.size() == b.size() && ngx_strncasecmp(to_ngx(a).data, to_ngx(b).data, a.size()) == 0;
 }
 
-// A variable named after a policy, $ai_limit_remaining_NAME, does not tell upper from lower case.
+// A variable named after a policy, $ai_limit_remaining_NAME, does not distinguish upper from lower
+// case.
 PolicyConf* find_policy(MainConf* conf, std::string_view name) {
     for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
         PolicyConf* policy = element<PolicyConf>(conf->policies, i);

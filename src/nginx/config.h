@@ -164,7 +164,7 @@ struct MainConf {
 
 /** How the module handles an upgrade to WebSocket. */
 enum class WebSocket : uint8_t {
-    kByPolicies,  // refused where a policy in tokens applies
+    kByPolicies,  // refused if a policy in tokens applies
     kRefuse,
     kPass
 };
@@ -203,7 +203,7 @@ inline LocConf* loc_conf(ngx_http_request_t* r) {
     return static_cast<LocConf*>(ngx_http_get_module_loc_conf(r, ngx_http_ai_limit_module));
 }
 
-/** As nginx compares names of variables, which policies give theirs to. */
+/** Compares as nginx does with names of variables, to which policies give theirs. */
 bool equal_ignoring_case(std::string_view a, std::string_view b);
 
 PolicyConf* find_policy(MainConf* conf, std::string_view name);
@@ -233,7 +233,7 @@ void* ngx_http_ai_limit_create_loc_conf(ngx_conf_t* cf);
 char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child);
 }
 
-/** For a worker that starts: finds out which texts of policies are plain request headers, and which
+/** Finds out, when a worker starts, which texts of policies are plain request headers, and which
  * may be made of headers. */
 void find_headers_in_policies(ngx_cycle_t* cycle, MainConf* conf);
 

@@ -17,7 +17,7 @@ void note(const Charge& charge, const Part& part, TopMeasure measure, Millis mon
              tag_of(hash_of(charge), charge.policy), view(part.key), amount);
 }
 
-/** Counts a rejected request also by why it was, where no wait helps. */
+/** Counts a rejected request also by its reason, if no wait helps. */
 void count_reason(const Charge& charge, const Part& part, Now now) {
     const ErrorKind kind = kind_of(describe_charge(charge, *part.policy, now));
     if (kind == ErrorKind::kBlocked) {
@@ -40,7 +40,7 @@ void draw_next(Millis now) {
         sampler->seen = 0;
         sampler->tick_began = now;
     }
-    // As many on average as the weight says.
+    // The average is as many as the weight says.
     uint32_t most = 2 * sampler->weight - 1;
     sampler->until_next = 1 + static_cast<uint32_t>(ngx_random()) % most;
 }

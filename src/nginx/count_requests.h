@@ -9,8 +9,8 @@
 namespace ai_limit {
 
 /**
- * Which requests are looked at for the keys that stand out: all while a worker has few, then every
- * n-th or so, which counts for n.
+ * Selects the requests that are looked at for the keys that stand out: all while a worker has few,
+ * then every n-th or so, which counts for n.
  */
 struct KeySampler {
     uint32_t until_next = 1;
@@ -44,7 +44,7 @@ void count_results(const Evaluation& one);
  * is the tag of the key's entry. */
 void count_unasked(PolicyConf* policy, const ngx_str_t& key, uint64_t tag, Millis monotonic);
 
-/** The same for the charges of a decision that was not made, whose verdict says that they refuse.
+/** The same for the charges of a decision that was not made: their verdict says that they refuse.
  */
 void count_undecided(const Evaluation& one);
 

@@ -1,5 +1,5 @@
-// Reads the directives but ai_limit_policy. Every mistake is told with the directive, the word and,
-// by nginx, the line.
+// Reads the directives but ai_limit_policy. Every mistake is reported with the directive, the word
+// and, by nginx, the line.
 
 #include "nginx/directives.h"
 

@@ -78,7 +78,7 @@ ngx_int_t write_report(ngx_http_request_t* r, const RequestContext& context, con
                        bool refused, HeaderStyles styles) {
     ResponseHeaders headers(r);
     headers.remove(styles, refused);
-    // Nobody knows what remains where nobody could decide.
+    // Nobody knows what remains if nobody could decide.
     size_t shown = report.spokesman().undecided ? 0 : report.count;
     bool written = write_headers(styles, report.all, shown, report.spokesman(), refused,
                                  context.latest->now, headers);
@@ -105,7 +105,7 @@ ngx_int_t report_of_request(ngx_http_request_t* r, RequestContext* context, Head
 // The most frequent answer, made in a straight line: the default style, of a request that passed at
 // its only decision.
 
-/** The policy that is reported of a decision that passed; nullptr where all are on a dry run. */
+/** The policy that is reported of a decision that passed; nullptr if all are on a dry run. */
 inline const Charge* find_reported(const Evaluation& one) {
     if (one.count == 1) {
         return one.charges->dry_run ? nullptr : one.charges;
@@ -137,7 +137,7 @@ inline ngx_table_elt_t* push_headers(ngx_list_t* list, ngx_uint_t n) {
     return first;
 }
 
-/** False where there is no such report, or not enough room for it; then nothing was done. */
+/** False if there is no such report, or not enough room for it; then nothing was done. */
 __attribute__((noinline)) bool write_short_report(ngx_http_request_t* r, const Evaluation& one) {
     if (one.refused || one.dry_run || one.earlier != nullptr) {
         return false;
@@ -219,7 +219,7 @@ TokenContext* context_of_answer(ngx_http_request_t* r) {
     return tokens;
 }
 
-/** Apart from header_filter(), which costs little where nothing is to be done. */
+/** Not part of header_filter(), which costs little if nothing is to be done. */
 __attribute__((noinline)) ngx_int_t filter_headers(ngx_http_request_t* r, ngx_uint_t styles) {
     if (r != r->main || r->post_action) {
         return next_header_filter(r);

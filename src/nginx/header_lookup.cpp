@@ -10,7 +10,7 @@ uint64_t word_at(const u_char* p) {
     return word;
 }
 
-/** In words: names are short, and a call costs more than the comparison. */
+/** Compares in words: names are short, and a call costs more than the comparison. */
 inline bool is_named(const ngx_table_elt_t& header, const ngx_str_t& name) {
     constexpr size_t kWord = sizeof(uint64_t);
     if (header.key.len != name.len) {

@@ -29,7 +29,7 @@ ngx_int_t name_header(ngx_conf_t* cf, std::string_view variable, HeaderName* nam
 
 /**
  * The value of a header that comes once, found without nginx's character-by-character comparison
- * with every header, which costs more than a whole decision. nullptr where it does not come, or
+ * with every header, which costs more than a whole decision. nullptr if it does not come, or
  * several times: then it is for nginx to say what the variable is.
  */
 const ngx_str_t* find_single_header(ngx_http_request_t* r, const HeaderName& name);

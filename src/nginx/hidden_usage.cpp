@@ -23,7 +23,7 @@ bool header_hides_usage(ngx_http_request_t* r, std::string_view usage_field) {
     return false;
 }
 
-/** By the query that nginx passes on, and by the one that the client sent. */
+/** Looks at the query that nginx passes on, and at the one that the client sent. */
 bool url_hides_usage(ngx_http_request_t* r, std::string_view usage_field) {
     const std::string_view url = view(r->unparsed_uri);
     const size_t mark = url.find('?');

@@ -10,8 +10,8 @@ constexpr std::string_view kHiddenUsage =
     "the "
     "mask out.";
 
-/** Whether a request to Google's API has a mask of fields (in its query, or in X-Goog-FieldMask)
- * that leaves the usage out of the answer. Also true where there is no memory to look. */
+/** True if a request to Google's API has a mask of fields (in its query, or in X-Goog-FieldMask)
+ * that leaves the usage out of the answer. Also true if there is no memory to look. */
 bool hides_usage(ngx_http_request_t* r);
 
 }  // namespace ai_limit

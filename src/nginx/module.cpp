@@ -1,4 +1,5 @@
-// The tables that tell nginx what there is: directives, where they may stand, and what runs when.
+// The tables that register the module with nginx: directives, where they may stand, and what runs
+// when.
 
 #include "nginx/admit.h"
 #include "nginx/api.h"

@@ -25,7 +25,7 @@ void log_mistake(ngx_http_request_t* r, const PolicyConf& policy, const char* wh
                   &policy.name, why, static_cast<uint64_t>(errors));
 }
 
-/** The row that a text has in a memo, whatever it holds. */
+/** Returns the row that a text has in a memo, whatever is in it. */
 template <typename Memo>
 typename Memo::Row* row_for(Memo* memo, std::string_view text) {
     size_t sum = text.size();
@@ -35,7 +35,7 @@ typename Memo::Row* row_for(Memo* memo, std::string_view text) {
     return &memo->rows[sum % Memo::kRows];
 }
 
-/** Whether the row holds the value of a text, which is not empty. */
+/** True if the row has the value of the text, which is not empty. */
 template <typename Row>
 bool is_row_of(const Row& row, std::string_view text) {
     return row.size == text.size() && ngx_memcmp(row.text, text.data(), text.size()) == 0;
@@ -132,7 +132,7 @@ ngx_int_t reserve_by_body(ngx_http_request_t* r, PolicyConf* policy, const Limit
     return NGX_OK;
 }
 
-/** Takes the limit that an operator has set for the key; NGX_DECLINED where there is none. */
+/** Takes the limit that an operator has set for the key; NGX_DECLINED if there is none. */
 ngx_int_t read_override(ngx_http_request_t* r, uint64_t hash, Ask* ask) {
     const Zone& zone = ask->access->journal.zone();
     OverrideView found;
@@ -240,7 +240,7 @@ const TokenWeights* read_weights(ngx_http_request_t* r, PolicyConf* policy) {
 }
 
 ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, uint64_t hash, Ask* ask) {
-    // An operator's limit is in force whatever the variable holds, also where that is empty.
+    // An operator's limit is in force whatever the variable holds, also if that is empty.
     ngx_int_t rc = read_override(r, hash, ask);
     if (rc == NGX_DECLINED && policy->variable != nullptr) {
         rc = read_limit(r, policy, &ask->limit);

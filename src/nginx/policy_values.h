@@ -6,10 +6,10 @@ namespace ai_limit {
 
 /**
  * Puts the limit and the cost of this request into `ask`, which comes with what the policy always
- * asks. The limit is the one that an operator has set for the key (overrides.h), otherwise what the
- * policy's variable holds. NGX_DECLINED where the policy does not apply: there is no override, and
+ * asks for. The limit is the one that an operator has set for the key (overrides.h), otherwise what
+ * the policy's variable holds. NGX_DECLINED if the policy does not apply: there is no override, and
  * the variable is empty, or malformed, which is logged and counted. A malformed cost counts as 1.
- * `hash`: by hash_key(). NGX_ERROR where there is no memory.
+ * `hash`: by hash_key(). NGX_ERROR if there is no memory.
  */
 ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, uint64_t hash, Ask* ask);
 
@@ -22,7 +22,7 @@ const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* 
 /** Logs, once in a process, that limits of the policy share a count (has_too_many_periods()). */
 void log_too_many_periods(PolicyConf* policy, ngx_log_t* log);
 
-/** Reads `auto`, `off` or a whole number, of tokens; false where the text is none of these. */
+/** Reads `auto`, `off` or a whole number, of tokens; false if the text is none of these. */
 bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount);
 
 /**

@@ -14,7 +14,8 @@ namespace ai_limit {
 
 namespace {
 
-/** State and start time of a process, from /proc/PID/stat (proc(5)); false where there is none. */
+/** Reads the state and start time of a process from /proc/PID/stat (proc(5)); false if there is
+ * none. */
 bool read_stat(uint32_t pid, char* state, uint64_t* birth) {
     char text[1024];
     snprintf(text, sizeof(text), "/proc/%u/stat", pid);
@@ -28,7 +29,7 @@ bool read_stat(uint32_t pid, char* state, uint64_t* birth) {
         return false;
     }
     text[n] = '\0';
-    // The name, in parentheses, may hold anything: what follows its last one is plain.
+    // The name, in parentheses, may contain anything: the text behind the last one is plain.
     const char* field = strrchr(text, ')');
     if (field == nullptr || field[1] == '\0') {
         return false;

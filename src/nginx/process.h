@@ -4,11 +4,11 @@
 
 namespace ai_limit {
 
-/** When the process began, in the kernel's own unit; 0 where the system does not tell. */
+/** Return when the process began, in the kernel's own unit; 0 if the system does not tell. */
 uint64_t birth_of_process(uint32_t pid);
 uint64_t birth_of_this_process();
 
-/** Whether the process that had this pid and birth (0: not known) still runs. A zombie does not. */
+/** True if the process that had this pid and birth (0: not known) still runs. A zombie does not. */
 bool is_process_alive(uint32_t pid, uint64_t birth);
 
 /** Lets other processes run. */

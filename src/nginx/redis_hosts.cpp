@@ -6,7 +6,7 @@ namespace ai_limit {
 
 namespace {
 
-/** nullptr where there is none: nginx itself makes an empty one then. */
+/** Returns nullptr if there is none: nginx itself makes an empty one then. */
 ngx_resolver_t* http_resolver(ngx_conf_t* cf) {
     ngx_http_core_loc_conf_t* core = static_cast<ngx_http_core_loc_conf_t*>(
         ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
@@ -14,7 +14,7 @@ ngx_resolver_t* http_resolver(ngx_conf_t* cf) {
     return usable ? core->resolver : nullptr;
 }
 
-/** False where it is not known. */
+/** Returns false if it is not known. */
 bool resolve_now(ngx_conf_t* cf, RedisHost* host) {
     ngx_url_t url{};
     url.host = host->host;

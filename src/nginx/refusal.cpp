@@ -51,7 +51,7 @@ void log_refusal(ngx_http_request_t* r, const Report& report) {
                   report.dry_run ? ", dry run" : "");
 }
 
-/** Whether error_page is to make the answer, as ngx_http_special_response_handler() will find out.
+/** True if error_page is to make the answer, as ngx_http_special_response_handler() will find out.
  */
 bool has_error_page(ngx_http_request_t* r, ngx_uint_t status) {
     ngx_http_core_loc_conf_t* core = static_cast<ngx_http_core_loc_conf_t*>(
@@ -74,7 +74,7 @@ bool closes_connection(ngx_uint_t status) {
            status == NGX_HTTP_REQUEST_TIME_OUT;
 }
 
-/** The value of $request_id, which the access log may hold as well. */
+/** Returns the value of $request_id, which the access log may show as well. */
 std::string_view request_id(ngx_http_request_t* r) {
     static constexpr std::string_view kName = "request_id";
     ngx_str_t name = to_ngx(kName);
@@ -88,7 +88,7 @@ std::string_view request_id(ngx_http_request_t* r) {
 
 constexpr ResponseHeaderName kAmazonErrorType = {"x-amzn-errortype", "x-amzn-errortype"};
 
-/** An error as its body tells it: a policy's refusal, or a sentence. */
+/** An error as its body describes it: a policy's refusal, or a sentence. */
 struct ErrorAnswer {
     ngx_uint_t status;
     ErrorKind kind;
@@ -120,7 +120,7 @@ ngx_int_t send_body(ngx_http_request_t* r, ErrorFormat format, const ErrorAnswer
     ngx_str_t type = to_ngx(error_content_type(format));
     ngx_http_complex_value_t value{};
     value.value = to_ngx(body.view());
-    // A client that waits for 100-continue shall not send its body for a refusal.
+    // A client that waits for 100-continue must not send its body for a refusal.
     r->expect_tested = 1;
     r->headers_out.status_line.len = 0;
     r->err_status = 0;  // of an error that error_page has led here from

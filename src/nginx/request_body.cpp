@@ -18,8 +18,8 @@ void body_is_there(ngx_http_request_t* r) noexcept {
     ngx_http_core_run_phases(r);
 }
 
-/** The Content-Type where it is one of a form, otherwise empty. Of several ones servers take
- * either: then there is no boundary that they agree on. */
+/** Returns the Content-Type if it is one of a form, otherwise empty. Servers take either of several
+ * ones: then there is no boundary that they agree on. */
 std::string_view form_type(ngx_http_request_t* r) {
     const ngx_table_elt_t* header = r->headers_in.content_type;
     if (header == nullptr || !FormText::is_form_type(view(header->value))) {
@@ -54,13 +54,13 @@ struct BodyReading {
     BodyFields* fields;  // nullptr: none are wanted
 };
 
-/** How many bytes are read at a time, about: of the text, and of a coded body. */
+/** About how many bytes of the text, and of a coded body, are read at a time. */
 struct Portion {
     uint64_t text;
     uint64_t coded;
 };
 
-/** Reads on, a portion at most. True where the body has ended. */
+/** Reads on, a portion at most. True if the body has ended. */
 bool read_on(BodyReading* reading, RequestInfo* info, const Portion& most) {
     BodyText& text = reading->text;
     const uint64_t text_begin = text.size();
@@ -133,9 +133,9 @@ ngx_int_t begin_reading(ngx_http_request_t* r, TokenContext* tokens, const Porti
 }
 
 /**
- * For variables, where no policy counts by the body. Nothing can wait here for other requests to be
- * served, so a worker reads about 1 MB only: a coded body may become 100 times as large, and small
- * keys are read slowly.
+ * Reads the body for variables, if no policy counts by it. Nothing can wait here for other requests
+ * to be served, so a worker reads about 1 MB only: a coded body may become 100 times as large, and
+ * small keys are read slowly.
  */
 ngx_int_t read_in_one_go(ngx_http_request_t* r, TokenContext* tokens) {
     BodyReading* reading = nullptr;
@@ -191,7 +191,7 @@ constexpr Portion kPortionOfTurn = {256 * 1024, 64 * 1024};
 
 constexpr ngx_msec_t kTurnAtTheLatest = 60'000;
 
-// A decoder may hold 16 MB (br), so only a few go on at a time.
+// A decoder may use 16 MB (br), so only a few go on at a time.
 constexpr ngx_uint_t kMostDecoding = 4;
 ngx_uint_t decoding;
 

@@ -16,7 +16,7 @@ namespace {
 
 constexpr Millis kNoRoomWait = 1000;  // also where nobody can decide
 
-/** Learns how long the request has held a slot: of a dead worker's requests nobody knows. */
+/** Learns how long the request has had a slot; nobody knows that of a dead worker's requests. */
 inline void learn_duration(const Charge& charge, Millis since) {
     PolicyRecord* record = charge.access->journal.zone().policy(charge.policy);
     learn_slot_duration(&record->slot_duration, now_by_nginx().monotonic - since);

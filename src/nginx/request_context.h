@@ -43,7 +43,7 @@ struct RequestContext {
  */
 RequestContext* recover_context(ngx_http_request_t* r);
 
-/** The request's context, or nullptr where nothing was limited. */
+/** The request's context, or nullptr if nothing was limited. */
 inline RequestContext* find_context(ngx_http_request_t* r) {
     r = r->main;
     void* context = ngx_http_get_module_ctx(r, ngx_http_ai_limit_module);
@@ -65,7 +65,7 @@ Evaluation* make_context(ngx_http_request_t* r, ngx_uint_t count, RequestContext
 Evaluation* add_evaluation(ngx_http_request_t* r, RequestContext* context, ngx_uint_t count);
 
 /**
- * Whether the request was refused before any policy decided: its body cannot be read, or it asks
+ * True if the request was refused before any policy decided: its body cannot be read, or it asks
  * for a WebSocket.
  */
 inline bool is_refused_undecided(const RequestContext& context) {
@@ -79,7 +79,7 @@ void note_refused_undecided(ngx_http_request_t* r, ngx_uint_t status, Evaluation
 /** Notes that the charge's key is one whose requests are served, if this one was. */
 void note_if_served(const ngx_http_request_t& r, const Charge& charge);
 
-/** Whether a dry run alone kept the decision from refusing. */
+/** True if a dry run alone kept the decision from refusing. */
 bool would_refuse(const Evaluation& one);
 
 /** The report on a request: the descriptions of its policies. */
@@ -99,9 +99,9 @@ struct Report {
 };
 
 /**
- * Describes the request's policies: all that took part where it passed, else those of the decision
+ * Describes the request's policies: all that took part if it passed, else those of the decision
  * that refused. `with_dry_run` also describes policies on a dry run, which headers leave out. False
- * where there is nothing to say.
+ * if there is nothing to say.
  */
 bool make_report(RequestContext* context, bool with_dry_run, Report* report);
 

@@ -126,7 +126,7 @@ void settle_flights(SharedDecision* decision) {
     }
 }
 
-/** They were never in flight. */
+/** Frees flights that were never in flight. */
 void free_flights(SharedDecision* decision) {
     for (size_t i = 0; i < decision->count; ++i) {
         forget_flight(decision->flights[i]);
@@ -142,11 +142,11 @@ void go_on(ngx_http_request_t* r) {
     ngx_http_run_posted_requests(c);
 }
 
-/** All parts are answered or lost. */
+/** Ends the question once all parts are answered or lost. */
 void all_done(SharedDecision* decision) {
     ngx_http_request_t* r = decision->r;
     if (r == nullptr) {
-        // Also where it is not known whether Redis has heard of it.
+        // Settles them even if it is not known whether Redis has got the call.
         settle_flights(decision);
         free_decision(decision);
         return;
@@ -178,7 +178,8 @@ bool on_answer(RedisCommand* command, const Reply* reply) {
     return fits;
 }
 
-/** Each charge of a shared policy, with the hold before it where it counts tokens. */
+/** Sets the decider of each charge of a shared policy, and of the reservation before it if it
+ * counts tokens. */
 void set_decider(Evaluation* one, Decider decider) {
     for (ngx_uint_t i = 0; i < one->count; ++i) {
         if (is_shared(one->charges[i])) {
@@ -235,7 +236,7 @@ void note_alone(const Evaluation& one) {
     }
 }
 
-/** Refuses for each shared policy; false where all of them are on a dry run, which never refuse. */
+/** Refuses for each shared policy; false if all of them are on a dry run, which never refuse. */
 bool refuse_undecided(Evaluation* one) {
     bool refuses = false;
     for (ngx_uint_t i = 0; i < one->count; ++i) {
@@ -266,7 +267,7 @@ ngx_int_t decide_without_redis(RedisConf* redis, Evaluation* one, bool* passes) 
     return NGX_OK;
 }
 
-/** Whether Redis need not be asked for any of the policies before the share is spent. */
+/** True if Redis need not be asked for any of the policies before the share is spent. */
 bool decides_by_share(RedisConf* redis, const Evaluation& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         const Charge& charge = one.charges[i];
@@ -292,7 +293,7 @@ bool is_unknown(const Evaluation& one) {
     return false;
 }
 
-/** Decides by this node's share; false where that says nothing. */
+/** Decides by this node's share; false if that says nothing. */
 bool decide_by_share(RedisConf* redis, Evaluation* one, bool* passes) {
     if (!decides_by_share(redis, *one)) {
         return false;
@@ -303,7 +304,7 @@ bool decide_by_share(RedisConf* redis, Evaluation* one, bool* passes) {
     return *passes || (!is_unknown(*one) && ngx_random() % kRefusalsPerQuestion != 0);
 }
 
-/** Puts the charges of one slot together: all of them where there is no cluster. */
+/** Puts the charges of one slot together: all of them without a cluster. */
 void make_parts(SharedDecision* decision) {
     bool cluster = decision->redis->router.is_cluster();
     for (size_t i = 0; i < decision->count; ++i) {

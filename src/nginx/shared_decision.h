@@ -10,15 +10,15 @@ namespace ai_limit {
 struct SharedDecision;
 
 /**
- * Whether this node passes requests of the policy by itself, as far as its share goes. What is held
- * in tokens lasts: what nodes did not know of each other would last as long.
+ * True if this node passes requests of the policy by itself, as far as its share goes. A
+ * reservation of tokens lasts: what nodes did not know of each other would last as long.
  */
 bool passes_by_share(const PolicyConf& policy, const Ask& ask);
 
-/** Whether this node may have to decide alone, or had to lately and has not told all of it. */
+/** True if this node may have to decide alone, or had to lately and has not reported all of it. */
 bool may_have_been_alone(ngx_http_request_t* r, const Zone& zone);
 
-/** Whether policies of this decision are shared. */
+/** True if policies of this decision are shared. */
 bool has_shared(const Evaluation& one);
 
 /**
@@ -32,7 +32,7 @@ ngx_int_t decide_shared(ngx_http_request_t* r, RedisConf* redis, Evaluation* one
 /** The request ends while Redis is asked. */
 void abandon(SharedDecision* decision);
 
-/** At the worker's end: gives back what is kept for further decisions. */
+/** Frees, at the worker's end, the memory that is kept for further decisions. */
 void forget_spare_decisions();
 
 }  // namespace ai_limit

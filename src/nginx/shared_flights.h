@@ -17,7 +17,7 @@ struct FlightLink {
     ngx_msec_t renew_at;
 };
 
-/** In memory that outlives the request. */
+/** A flight is in memory that outlives the request. */
 struct Flight : SharedFlight {
     FlightLink link;
     RedisConf* redis;
@@ -28,7 +28,7 @@ struct Flight : SharedFlight {
 /** Prepares what happens now and then; the caller sets its timer. */
 void init_periodic(RedisConf* redis, Periodic* periodic, void (*handler)(ngx_event_t*));
 
-/** For a worker that starts, or ends. */
+/** Start and stop this in a worker that starts or ends. */
 void start_sharing(RedisConf* redis, const Zone& zone);
 void stop_sharing(RedisConf* redis);
 

@@ -54,7 +54,7 @@ bool on_look(RedisCommand* command, const Reply* reply) {
     return fits;
 }
 
-/** nullptr without memory. */
+/** Returns nullptr without memory. */
 KeyLook* make_look(ngx_http_request_t* r, SharedKey* asked, bool forgets) {
     ngx_http_cleanup_t* cleanup = ngx_http_cleanup_add(r, 0);
     KeyLook* look = static_cast<KeyLook*>(std::calloc(1, sizeof(KeyLook)));

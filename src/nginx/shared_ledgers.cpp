@@ -32,7 +32,7 @@ constexpr size_t kMostNews = 50'000;  // of one worker; further ones wait for th
 
 constexpr uint8_t kMostLosses = 3;  // while the worker ends
 
-// Keys that were due and have not been answered yet: after Redis was away there is much to tell,
+// Keys that were due and have not been answered yet: after Redis was away there is much to report,
 // from all nodes, and decisions must not wait long behind it.
 constexpr size_t kMostUnderWay = 4 * kMaxTellings;
 
@@ -48,7 +48,7 @@ struct BeatCommand : RedisCommand {
     RedisConf* redis;
 };
 
-/** The news as their call wants them. */
+/** Lists the deltas in the form that their call takes. */
 void list_tellings(const NewsCommand& command, SharedTelling* tellings) {
     for (size_t i = 0; i < command.count; ++i) {
         const KeyNews& news = *command.news[i];
@@ -86,7 +86,7 @@ void remove(RedisConf* redis, KeyNews* news) {
     --redis->news_count;
 }
 
-/** Puts news among those that wait; there are only so many. */
+/** Puts a key's delta among those that wait, of which there is a maximum. */
 void put_off(RedisConf* redis, KeyNews* news, ngx_msec_t delay) {
     if (redis->news_count == kMostNews || ngx_process != NGX_PROCESS_WORKER) {
         drop(news);
@@ -158,7 +158,7 @@ NewsCommand* make_command(RedisConf* redis, bool is_due) {
     return command;
 }
 
-/** Sends a command with its news. */
+/** Sends a command with its deltas. */
 void send(NewsCommand* command) {
     SharedTelling tellings[kMaxTellings];
     list_tellings(*command, tellings);
@@ -174,8 +174,7 @@ void send(NewsCommand* command) {
     client->send(command);
 }
 
-/** Reads what there is to tell into a command that has room; drops the news where there is nothing.
- */
+/** Reads a delta into a command that has room; drops `news` if there is nothing to report. */
 void add_news(NewsCommand* command, KeyNews* news) {
     if (news->entry.access->journal.is_open() &&
         read_ledger(news->entry, command->is_due, &news->telling)) {
@@ -185,7 +184,7 @@ void add_news(NewsCommand* command, KeyNews* news) {
     }
 }
 
-/** Those of a cluster's slots go apart. */
+/** Deltas of different slots of a cluster go in different calls. */
 bool is_full(const NewsCommand& command, const KeyNews& next) {
     return command.count == kMaxTellings ||
            (command.count != 0 && command.redis->router.is_cluster() &&
@@ -200,7 +199,7 @@ void finish(NewsCommand* command) {
     }
 }
 
-/** Sends news of one key before they are due; `is_read` where there is something to tell. */
+/** Sends the delta of one key before it is due; `is_read` if there is something to report. */
 void tell_one(RedisConf* redis, KeyNews* news, bool is_read) {
     NewsCommand* command = is_read ? make_command(redis, false) : nullptr;
     if (command == nullptr) {
@@ -211,7 +210,7 @@ void tell_one(RedisConf* redis, KeyNews* news, bool is_read) {
     send(command);
 }
 
-/** Takes the first of the news that wait, where they are due and can be told. */
+/** Takes the first of the deltas that wait, if it is due and can be reported. */
 KeyNews* take_due(RedisConf* redis) {
     for (;;) {
         KeyNews* news = first_news(redis);
@@ -263,7 +262,7 @@ void on_due(ngx_event_t* event) noexcept {
     if (next == nullptr) {
         return;
     }
-    // A worker that ends waits for what can be told.
+    // A worker that ends waits for the deltas that can be reported.
     bool there = is_there(redis, next->slot);
     event->cancelable = !there;
     ngx_msec_int_t least = there ? 1 : next->entry.interval;
@@ -290,7 +289,7 @@ bool on_beat_answered(RedisCommand* done, const Reply* reply) {
     return fits || reply == nullptr;
 }
 
-/** One worker of all says that the node is there. */
+/** True in the one worker that announces the node now. */
 bool is_time_to_beat(RedisConf* redis) {
     const ZoneConf* first = static_cast<ZoneConf**>(redis->zones->elts)[0];
     if (!first->access->journal.is_open()) {

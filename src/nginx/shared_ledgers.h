@@ -9,7 +9,7 @@
 
 namespace ai_limit {
 
-/** For a worker that starts, or ends. */
+/** Start and stop the reports in a worker that starts or ends. */
 void start_telling(RedisConf* redis, const ngx_array_t& zones);
 void stop_telling(RedisConf* redis);
 

@@ -127,7 +127,7 @@ void announce_all(RedisConf* redis, RedisClient* client) {
     }
 }
 
-/** One worker of all is the one that does it now. */
+/** True in the one worker that does it now. */
 bool is_due(RedisConf* redis) {
     const ZoneConf* first = static_cast<ZoneConf**>(redis->zones->elts)[0];
     std::atomic<int64_t>* next = &Zone(first->memory).header()->next_announcement_at;
@@ -137,8 +137,8 @@ bool is_due(RedisConf* redis) {
            next->compare_exchange_strong(at, now + kAnnouncementInterval);
 }
 
-/** By a connection that is there: nothing is opened for this, and a Redis that nobody asks is not
- * looked for. */
+/** Announces over an existing connection: it opens none for this, and does not look for a Redis
+ * that nobody asks. */
 void on_look(ngx_event_t* event) noexcept {
     RedisConf* redis = reinterpret_cast<Periodic*>(event)->redis;
     if (ngx_exiting) {

@@ -8,7 +8,7 @@
 
 namespace ai_limit {
 
-/** For a worker that starts, or ends. `policies`: of PolicyConf*. */
+/** Start and stop this in a worker that starts or ends. `policies` has elements PolicyConf*. */
 void start_announcing(RedisConf* redis, const ngx_array_t& policies);
 void stop_announcing(RedisConf* redis);
 

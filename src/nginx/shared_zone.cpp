@@ -112,7 +112,7 @@ ngx_int_t create_zone(ngx_shm_zone_t* shm, ZoneConf* zone) {
                              Zone::create(zone->memory, zone->sizes, from.header()->secret));
 }
 
-/** nginx calls this with the data of the running zone where it hands over that zone's memory. */
+/** nginx calls this with the data of the running zone if it hands over that zone's memory. */
 ngx_int_t init_zone(ngx_shm_zone_t* shm, void* data) noexcept {
     ZoneConf* zone = static_cast<ZoneConf*>(shm->data);
     ngx_slab_pool_t* pool = reinterpret_cast<ngx_slab_pool_t*>(shm->shm.addr);

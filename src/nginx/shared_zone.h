@@ -8,17 +8,17 @@ namespace ai_limit {
 ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone);
 
 extern "C" {
-/** A worker starts: takes its place in the zones, and takes back what dead workers held. */
+/** Takes a starting worker's place in the zones, and takes back what dead workers had reserved. */
 ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle);
 
-/** A worker ends: gives back what it still holds. */
+/** Gives back what an ending worker has still reserved. */
 void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle);
 
-/** The master ends, when its workers have: saves what is to be kept. */
+/** Saves what is to be kept when the master ends, after its workers. */
 void ngx_http_ai_limit_exit_master(ngx_cycle_t* cycle);
 }
 
-/** Notes what the zone's policies have counted by now, where that is due (core/history.h). */
+/** Notes what the zone's policies have counted by now, if that is due (core/history.h). */
 void sample_zone(ZoneConf* zone);
 
 /** Both clocks, as nginx caches them. */

@@ -61,7 +61,7 @@ void set_aside(const ZoneConf& zone, StateFault fault, ngx_log_t* log) {
     ngx_free(to);
 }
 
-/** The file's bytes; nullptr, which is logged, where it cannot be read. */
+/** Returns the file's bytes; nullptr, which is logged, if it cannot be read. */
 StateBytes read_bytes(int fd, const ZoneConf& zone, ngx_log_t* log) {
     struct stat file;
     if (fstat(fd, &file) != 0) {

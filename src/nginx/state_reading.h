@@ -18,8 +18,8 @@ struct StateBytes {
  * wrong is logged. */
 StateBytes read_state_file(const ZoneConf& zone, ngx_log_t* log);
 
-/** Why the file is none to be read or replaced: somebody else may have put it there. nullptr where
- * nothing is wrong. */
+/** Returns why the file must not be read or replaced: somebody else may have put it there. nullptr
+ * if nothing is wrong. */
 const char* mistake_in_file(const struct stat& file, const ZoneConf& zone);
 
 /** Logs a warning if nginx's workers cannot make files in the folder of the state file. */

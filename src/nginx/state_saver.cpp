@@ -125,7 +125,7 @@ bool is_still(const ZoneConf& zone, int fd) {
            there.st_ino == own.st_ino && there.st_dev == own.st_dev;
 }
 
-/** nullptr where it is saved, else what is wrong, with the reason in errno or 0 there. */
+/** Returns nullptr if it is saved, else what is wrong, with the reason in errno or 0 there. */
 const char* replace_file(StateSaver* saver) {
     const ZoneConf& zone = *saver->zone;
     errno = 0;

@@ -8,7 +8,7 @@
 namespace ai_limit {
 
 /**
- * Makes the zone in its memory, from the state file where it has one that can be read. One that
+ * Makes the zone in its memory, from the state file if it has one that can be read. One that
  * cannot is set aside. `secret` is for a zone that begins anew. nginx -t reads nothing.
  */
 void create_from_state_file(ZoneConf* zone, const Host* host, const uint8_t* secret,

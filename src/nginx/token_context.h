@@ -49,11 +49,11 @@ struct TokenContext {
     UsageBasis basis;
 };
 
-/** The request's, made where there is none yet, without a decision if need be; nullptr without
- * memory. */
+/** Returns the request's; makes it if there is none yet, without a decision if need be. nullptr
+ * without memory. */
 TokenContext* token_context(ngx_http_request_t* r);
 
-/** The request's, or nullptr where nobody asked for one. */
+/** The request's, or nullptr if nobody asked for one. */
 inline TokenContext* find_token_context(ngx_http_request_t* r) {
     RequestContext* context = find_context(r);
     return context != nullptr ? context->tokens : nullptr;

@@ -41,7 +41,7 @@ bool is_of_body(ngx_conf_t* cf, std::string_view name) {
     return is_one_of(kBodyVariables, name) || is_body_field(*own_conf(cf), name);
 }
 
-/** Whether a variable for which `is_wanted` has been given an index, which is how nginx reads one.
+/** True if a variable for which `is_wanted` has been given an index, which is how nginx reads one.
  */
 template <typename Wanted>
 bool uses_variable(ngx_conf_t* cf, Wanted is_wanted) {
@@ -55,7 +55,7 @@ bool uses_variable(ngx_conf_t* cf, Wanted is_wanted) {
     return false;
 }
 
-/** nullptr where nobody has defined it so far. */
+/** Returns nullptr if nobody has defined it so far. */
 const ngx_http_variable_t* find_variable(ngx_conf_t* cf, std::string_view name) {
     const ngx_array_t& known = core_conf(cf)->variables_keys->keys;
     ngx_hash_key_t* keys = static_cast<ngx_hash_key_t*>(known.elts);
@@ -67,7 +67,7 @@ const ngx_http_variable_t* find_variable(ngx_conf_t* cf, std::string_view name) 
     return nullptr;
 }
 
-/** Whether map, set or the like define the variable. */
+/** True if map, set or the like define the variable. */
 bool is_defined_by_configuration(ngx_conf_t* cf, std::string_view name) {
     if (is_one_of(kChangeableByNginx, name)) {
         return false;

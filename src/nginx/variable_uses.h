@@ -6,25 +6,25 @@
 
 namespace ai_limit {
 
-/** Whether nginx takes the character for a part of a variable's name. */
+/** True if nginx takes the character for a part of a variable's name. */
 constexpr bool is_variable_letter(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/** Whether nginx, a module or the configuration so far defines a variable of that name. */
+/** True if nginx, a module or the configuration so far defines a variable of that name. */
 bool is_defined(ngx_conf_t* cf, std::string_view name);
 
-/** Whether anything in the configuration reads the request's model, whether it streams, or a field
+/** True if anything in the configuration reads the request's model, whether it streams, or a field
  * of its body. */
 bool uses_body_variables(ngx_conf_t* cf);
 
-/** Whether anything reads what an answer says that it used. */
+/** True if anything reads what an answer says that it used. */
 bool uses_usage_variables(ngx_conf_t* cf);
 
 /**
- * Whether a text's variables may depend on the request's body: they are the model or the like, a
- * field of the body, or defined by the configuration (map, set, …), which may use those. To be
- * asked only where uses_body_variables().
+ * True if a text's variables may depend on the request's body: they are the model or the like, a
+ * field of the body, or defined by the configuration (map, set, …), which may use those. Call
+ * it only if uses_body_variables().
  */
 bool may_depend_on_body(ngx_conf_t* cf, std::string_view text);
 

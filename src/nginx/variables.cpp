@@ -28,7 +28,7 @@ ngx_int_t set_number(ngx_http_request_t* r, ngx_http_variable_value_t* v, uint64
     return NGX_OK;
 }
 
-/** False, and the variable not found, where nothing was limited. */
+/** Returns false, and the variable as not found, if nothing was limited. */
 bool report_for(ngx_http_request_t* r, ngx_http_variable_value_t* v, Report* report) {
     RequestContext* context = find_context(r);
     if (context != nullptr && make_report(context, true, report)) {
@@ -147,7 +147,7 @@ ngx_int_t response_model_variable(ngx_http_request_t* r, ngx_http_variable_value
     return set_without_controls(r, v, tokens->reader->model());
 }
 
-/** The answer's service tier where it names one, otherwise the request's. */
+/** Returns the answer's service tier if it names one, otherwise the request's. */
 ngx_int_t service_tier_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
                                 uintptr_t) noexcept {
     const RequestInfo* info = read_request_info(r);
@@ -195,7 +195,7 @@ Amount used_tokens(const TokenCounts& used, uintptr_t which) {
     }
 }
 
-/** Not found before the answer has ended, and where nobody watched it. */
+/** Not found before the answer has ended, and if nobody watched it. */
 ngx_int_t used_tokens_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
                                uintptr_t which) noexcept {
     const TokenContext* tokens = find_token_context(r);

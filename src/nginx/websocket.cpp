@@ -38,7 +38,7 @@ void each_upgrade(ngx_http_request_t* r, Visit visit) {
 }
 
 /**
- * RFC 9110, 15.5.22: a 426 names the protocol that the client shall use. HTTP/2 and HTTP/3 know no
+ * RFC 9110, 15.5.22: a 426 names the protocol that the client must use. HTTP/2 and HTTP/3 know no
  * such headers.
  */
 bool add_protocol(ngx_http_request_t* r) {

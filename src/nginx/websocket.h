@@ -13,14 +13,14 @@ inline bool refuses_every_upgrade(const ngx_http_request_t* r, const LocConf& co
            conf.websocket == static_cast<ngx_uint_t>(WebSocket::kRefuse);
 }
 
-/** The same where a policy in tokens is about to decide. */
+/** The same if a policy in tokens is about to decide. */
 inline bool refuses_uncounted_upgrade(const ngx_http_request_t* r, const LocConf& conf) {
     return r->headers_in.upgrade != nullptr &&
            conf.websocket != static_cast<ngx_uint_t>(WebSocket::kPass);
 }
 
 /**
- * For a request with an Upgrade header: true if it asks for WebSocket. Any other protocol is only
+ * True if a request with an Upgrade header asks for WebSocket. Any other protocol is only
  * an offer, such as h2c, which HTTP/1.1 clients make without need. Either way it takes the header
  * out of the request: no upstream accepts it, and a page of the refusal (error_page) is not refused
  * again.

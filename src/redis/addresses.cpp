@@ -11,7 +11,7 @@ int compare(const struct sockaddr* a, socklen_t a_size, const struct sockaddr* b
     if (a->sa_family != b->sa_family || a_size != b_size) {
         return a->sa_family < b->sa_family ? -1 : 1;
     }
-    // Other fields than family, port and address are zero in what a resolver tells.
+    // Other fields than family, port and address are zero in the answers of a resolver.
     return std::memcmp(a, b, a_size);
 }
 
@@ -29,7 +29,7 @@ void Addresses::init(const RedisEndpoint* endpoint, void (*done)(void* data), vo
     }
 }
 
-/** In order, so that all nginx try the same one first. */
+/** Keeps the addresses in order, so that all nginx try the same one first. */
 void Addresses::add(const struct sockaddr* address, socklen_t size) {
     if (count_ == kMost || size > sizeof(ngx_sockaddr_t)) {
         return;

@@ -35,18 +35,18 @@ public:
      */
     bool ask(ngx_msec_t timeout, bool holds_worker);
 
-    /** From now on a worker that exits gracefully waits for the answer. */
+    /** Makes a worker that exits gracefully wait for the answer from now on. */
     void hold_worker();
 
     void cancel();
 
     size_t count() const { return count_; }
 
-    /** One of them, in an order that is the same everywhere; from the first one again behind the
-     * last one. Its name is the server's. Valid until it is asked again. */
+    /** Returns one of them, in an order that is the same everywhere; behind the last one it starts
+     * again from the first. Its name is the server's. Valid until the next ask(). */
     ngx_addr_t at(size_t i);
 
-    /** Why the last answer was none; nullptr where it was one. */
+    /** Returns why the last answer was none; nullptr if it was one. */
     const char* error() const { return error_; }
 
 private:

@@ -114,7 +114,7 @@ void RedisClient::send(RedisCommand* command, bool asking) {
 }
 
 void RedisClient::on_lost(RedisListener* listener, std::string_view reason, bool idle) {
-    // Redis may close what is idle for long: the next command opens another connection.
+    // Redis may close a connection that is idle for long: the next command opens another one.
     if (!idle) {
         static_cast<Listener*>(listener)->client->lost(reason);
     }
@@ -212,7 +212,7 @@ bool RedisClient::write_probe() {
     u_char text[NGX_INT32_LEN + 8];
     std::string_view slot;
     if (router_->is_cluster()) {
-        // One in so many numbers belongs there: soon found.
+        // One in so many numbers belongs there, so it is soon found.
         for (uint32_t i = 0;; ++i) {
             u_char* end = ngx_sprintf(text, ":{%uD}", i);
             slot = {reinterpret_cast<char*>(text), static_cast<size_t>(end - text)};
@@ -232,7 +232,7 @@ bool RedisClient::write_probe() {
     return probe_.bytes != nullptr;
 }
 
-/** One of all workers looks whether the server is back, when it is time to. */
+/** Looks whether the server is back, if that is due, in one of all workers. */
 void RedisClient::probe() {
     uint64_t due = health_->next_probe_at.load();
     uint32_t failures = health_->failures.load();

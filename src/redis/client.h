@@ -18,46 +18,46 @@ constexpr ngx_uint_t kHealthLevel = NGX_LOG_ERR;
 
 class RedisClient {
 public:
-    /** All that is given must stay. `what_then` ends the line that says that the server is lost. */
+    /** The arguments must outlive it. `what_then` ends the log line on the lost server. */
     void init(const RedisAccess* access, const RedisEndpoint* endpoint, std::string_view prefix,
               RemoteHealth* health, const char* what_then, RedisRouter* router);
 
-    /** Whether a decision may be asked for. */
+    /** True if a decision may be asked for. */
     bool is_there();
 
-    /** Whether there is a connection by which a command leaves at once. */
+    /** True if there is a connection by which a command leaves at once. */
     bool is_connected() const { return connection_.is_open(); }
 
-    /** Whether another server decides in its place. */
+    /** True if another server decides in its place. */
     bool is_replaced() const {
         return health_->state.load(std::memory_order_relaxed) == RemoteHealth::kReplaced;
     }
 
     /**
-     * Sends a command; where that is not possible, it is done without a reply before this returns.
-     * `asking`: of a cluster, for a slot that is on its way to this server.
+     * Sends a command. If that is not possible, the command is done without a reply before this
+     * returns. `asking` is for a slot of a cluster that is on its way to this server.
      */
     void send(RedisCommand* command, bool asking = false);
 
     /**
-     * Sends what must arrive, since it settles a request, and does no harm twice. The bytes of the
-     * command are the client's now (malloc'd). While the server is away they are kept until it is
-     * back; where there are too many, Redis ends by itself what a request has taken.
+     * Sends a command that must arrive, since it settles a request, and does no harm twice. The
+     * bytes of the command are the client's now (malloc'd). While the server is away they are kept
+     * until it is back; if there are too many, Redis ends by itself what a request has taken.
      */
     void deliver(uint16_t slot, char* bytes, size_t size);
 
     /** A slot that this server of a cluster has. */
     void set_slot(uint16_t slot) { slot_ = slot; }
 
-    /** Another server decides in its place. True for one of the workers. */
+    /** Marks a server that is away as replaced. Returns true in the first worker that does so. */
     bool note_replaced();
 
-    /** Nothing is known of it. True for the first of the workers that says so. */
+    /** Marks the server as down. Returns true in the first worker that does so. */
     bool note_away();
 
     const ngx_str_t& name() const { return connection_.endpoint().name; }
 
-    /** At the worker's end: nothing that was kept can be delivered any more. */
+    /** Ends the client with its worker: nothing that was kept can be delivered any more. */
     void close();
 
 private:

@@ -29,8 +29,8 @@ public:
     void packed_word(const MessagePack& values);
 
     /**
-     * The bytes to send; free() is the caller's. nullptr without memory, or where the words were
-     * more than there is room for.
+     * Returns the bytes to send, which the caller must free(). nullptr without memory, or if the
+     * words were more than there is room for.
      */
     char* format(size_t* size) const;
 

@@ -61,7 +61,7 @@ bool is_address(const ngx_str_t& host) {
            ngx_inet6_addr(host.data, host.len, binary) == NGX_OK;
 }
 
-/** Whether the server's certificate is for that host, which ends with a zero. */
+/** True if the server's certificate is for that host, which ends with a zero. */
 bool is_for_host(ngx_connection_t* c, ngx_str_t host) {
     constexpr int kNoAddress = -2;
     X509* certificate = SSL_get_peer_certificate(c->ssl->connection);
@@ -567,7 +567,7 @@ void RedisConnection::answer(const Reply& reply) {
     }
 }
 
-/** Whether a command that was sent has the script in it. */
+/** True if a command that was sent has the script in it. */
 bool RedisConnection::script_is_under_way() {
     for (ngx_queue_t* link = ngx_queue_last(&commands_); link != ngx_queue_sentinel(&commands_);
          link = ngx_queue_prev(link)) {
@@ -578,7 +578,7 @@ bool RedisConnection::script_is_under_way() {
     return false;
 }
 
-/** The same command once more, behind the others: with the script, unless one of them has it. */
+/** Sends the command once more, behind the others: with the script, unless one of them has it. */
 bool RedisConnection::send_again(RedisCommand* command) {
     if (!script_is_under_way() && !add_script(command)) {
         return false;
@@ -622,7 +622,7 @@ bool RedisConnection::add_script(RedisCommand* command) {
     return true;
 }
 
-/** Until the command that waits the longest should have been answered. */
+/** Sets the timer to the deadline of the command that waits the longest. */
 void RedisConnection::set_deadline() {
     if (stage_ != Stage::kOpen || ngx_queue_empty(&commands_)) {
         return;
@@ -681,7 +681,7 @@ void RedisConnection::set_failure(std::string_view reason) {
     std::memmove(failure_, reason.data(), failure_size_);
 }
 
-/** With the address: the name alone does not tell who it was. */
+/** Adds the address: the name alone does not show which server it was. */
 void RedisConnection::set_failure_there(std::string_view reason) {
     u_char address_text[NGX_SOCKADDR_STRLEN], text[sizeof(failure_)];
     ngx_addr_t address = addresses_.at(first_ + tried_ - 1);

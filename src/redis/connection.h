@@ -32,7 +32,7 @@ struct RedisCommand {
     size_t size;
     ngx_msec_t deadline;
     uint64_t sent_at;    // in microseconds
-    bool is_script;      // an EVALSHA: where Redis has not got the script, it is sent
+    bool is_script;      // an EVALSHA: if Redis has not got the script, it is sent
     bool script_sent;    // it has been
     bool may_fail;       // an error as its answer does not matter
     bool is_secret;      // an error may quote what nobody shall see
@@ -40,8 +40,8 @@ struct RedisCommand {
     bool is_background;  // no request waits for it: it ends with the worker
     uint8_t redirects;   // from server to server so far
     /**
-     * `reply` is nullptr where there is none: it may have been carried out or not. False where that
-     * is no answer to this command: what follows answers others then, too.
+     * `reply` is nullptr if there is none: Redis may have carried out the command or not. Returns
+     * false if the reply is no answer to this command: those that follow answer others then, too.
      */
     bool (*done)(RedisCommand* command, const Reply* reply);
 };
@@ -56,14 +56,14 @@ struct RedisListener {
     /** A call of the script that is no probe was answered. */
     void (*answered)(RedisListener* listener);
 
-    /** The server answers that another one is to be asked: takes the command, or returns false.
-     * nullptr where there is no other one, and that answer is like any error. */
+    /** Takes a command to which the server answers that another one is to be asked, or returns
+     * false. nullptr if there is no other one, and that answer is like any error. */
     bool (*redirected)(RedisListener* listener, RedisCommand* command, std::string_view error);
 };
 
 class RedisConnection {
 public:
-    /** When it is closed. */
+    /** Only when it is closed. */
     ~RedisConnection() { std::free(output_.bytes); }
 
     void init(const RedisAccess* access, const RedisEndpoint* endpoint, RedisListener* listener) {
@@ -76,8 +76,8 @@ public:
 
     const RedisEndpoint& endpoint() const { return *endpoint_; }
 
-    /** Sends a command; connects where there is no connection. False where that failed at once:
-     * the command is the caller's still. */
+    /** Sends a command; connects if there is no connection. Returns false if that failed at once:
+     * the command still belongs to the caller. */
     bool send(RedisCommand* command);
 
     /** Why sending has failed at once. */

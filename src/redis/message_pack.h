@@ -42,7 +42,7 @@ public:
         }
     }
 
-    /** At most 255 bytes. */
+    /** Adds a text of at most 255 bytes. */
     void text(std::string_view value) {
         if (value.size() < 32) {
             head(0xa0 | static_cast<unsigned>(value.size()));
@@ -108,7 +108,7 @@ public:
         left_ = (first & 0xf0) == 0x90 ? first & 0x0f : first == 0xdc ? bytes(2) : fail();
     }
 
-    /** The next one; 0 where it is more than `most`, or none. */
+    /** The next one; 0 if it is more than `most`, or none. */
     uint64_t next(uint64_t most) {
         if (left_ == 0) {
             return fail();
@@ -122,7 +122,7 @@ public:
         return value <= most ? value : fail();
     }
 
-    /** Whether all of them have been read, and nothing was wrong. */
+    /** True if all of them have been read, and nothing was wrong. */
     bool are_fine_and_all() const { return fits_ && left_ == 0 && at_ == end_; }
 
 private:

@@ -38,7 +38,7 @@ std::string_view slot_key_of_units();
 void write_announcement(std::string_view prefix, uint64_t node, const PolicyUnit* units, size_t n,
                         Command* command);
 
-/** Reads the answer into the units. False, and nothing is changed, where it is none. */
+/** Reads the answer into the units. Returns false and changes nothing if it is none. */
 bool read_announcement(const Reply& reply, PolicyUnit* units, size_t n);
 
 }  // namespace ai_limit

@@ -27,7 +27,7 @@ public:
      * other, each with a line end. */
     std::string_view text() const { return {text_, text_size_}; }
 
-    /** Whether this is an error of that kind, which its first word tells. */
+    /** True if this is an error of that kind, which is its first word. */
     bool is_error(std::string_view kind) const;
 
 private:
@@ -52,7 +52,7 @@ public:
     /** Forgets all that came. False without memory. */
     bool restart();
 
-    /** Adds bytes. False where they, or what is still incomplete, are none of Redis's, or more than
+    /** Adds bytes. False if they, or what is still incomplete, are none of Redis's, or more than
      * any reply of interest has: nothing more can be read then. */
     bool feed(std::string_view bytes);
 

@@ -120,7 +120,7 @@ RedisRouter::Node* RedisRouter::add_node(const RedisEndpoint& endpoint, const Re
     return node;
 }
 
-/** The node that another server names, which is made where it is new. */
+/** Finds the node that another server names; makes it if it is new. */
 RedisRouter::Node* RedisRouter::find_node(std::string_view host, in_port_t port) {
     ngx_sockaddr_t socket;
     ngx_addr_t address{};
@@ -178,7 +178,7 @@ RedisRouter::Node* RedisRouter::find_named_node(std::string_view host, in_port_t
     return add_node(endpoint, access_);
 }
 
-/** One warning of all workers. */
+/** Logs one warning for all workers. */
 void RedisRouter::tell_unresolved(const RedisEndpoint& endpoint) {
     RemoteHealth* place = place_of(zone_, hash_server(zone_, endpoint, *access_));
     uint32_t there = RemoteHealth::kThere;
@@ -338,7 +338,7 @@ RedisRouter::Node* RedisRouter::find_node_of(const SlotRange& range, Node* said_
     if (has_address) {
         return find_node_at(address);
     }
-    // A node that nobody has met yet does not know where it is.
+    // A node that nobody has met yet does not know its own address.
     return host.empty() ? said_by : nullptr;
 }
 
@@ -401,7 +401,7 @@ bool RedisRouter::on_master(RedisCommand* command, const Reply* reply) {
     return true;
 }
 
-/** One warning of all workers, once all sentinels have been asked. */
+/** Logs one warning for all workers, once all sentinels have been asked. */
 void RedisRouter::tell_no_master() {
     if (asked_ >= configured_ && nodes_[0]->client.note_away()) {
         ngx_log_error(kHealthLevel, ngx_cycle->log, 0,
@@ -410,7 +410,7 @@ void RedisRouter::tell_no_master() {
     }
 }
 
-/** `text`: a host and a port, a line each. False where it is none. */
+/** `text`: a host and a port, a line each. False if it is none. */
 bool RedisRouter::take_master(std::string_view text) {
     size_t end = text.find('\n');
     if (end == std::string_view::npos) {
@@ -449,7 +449,7 @@ RedisRouter::Node* RedisRouter::find_other_node(const Node& node, in_port_t port
 
 bool RedisRouter::redirect(RedisCommand* command, std::string_view error,
                            const RedisClient* said_by) {
-    // "MOVED 3999 127.0.0.1:6381" or "ASK 3999 redis.example:6381"; without the host where it is
+    // "MOVED 3999 127.0.0.1:6381" or "ASK 3999 redis.example:6381"; without the host if it is
     // the same.
     size_t first = error.find(' ');
     size_t second = first == std::string_view::npos ? first : error.find(' ', first + 1);

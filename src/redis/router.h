@@ -1,6 +1,6 @@
 #pragma once
 
-// Which server decides on a key: the one that there is, the one that a sentinel names, or the one
+// Finds the server that decides on a key: the only one, the one that a sentinel names, or the one
 // of a cluster that has the key's slot.
 
 #include "redis/client.h"
@@ -32,7 +32,7 @@ struct RedisServers {
 
 class RedisRouter {
 public:
-    /** All that is given must stay. The zone is where the workers tell each other which servers are
+    /** The arguments must outlive it. The workers tell each other in the zone which servers are
      * there; `what_then` ends the line that says that one is lost. */
     void init(const RedisAccess* access, const RedisServers* servers, const Zone& zone,
               const char* what_then);
@@ -49,13 +49,13 @@ public:
     /** RedisClient::deliver() of whom it concerns. */
     void deliver(uint16_t slot, char* bytes, size_t size);
 
-    /** At the worker's end. */
+    /** Ends all clients with their worker. */
     void close();
 
-    /** A server says that another one is to be asked. False where that cannot be. */
+    /** A server says that another one is to be asked. False if that cannot be. */
     bool redirect(RedisCommand* command, std::string_view error, const RedisClient* said_by);
 
-    /** False for one that only tells of the others. */
+    /** False for a server that only names the others. */
     bool may_decide(const RedisClient* client) const;
 
     /** A server is not there: who has its slots now? */

@@ -635,8 +635,8 @@ return cmsgpack.pack(reply)
 )lua";
 
 /**
- * The script without its comments and indentation. Redis reads no more than 16 KB of whom it does
- * not know, and what is longer it refuses without saying that a password is missing.
+ * The script without its comments and indentation. Redis reads at most 16 KB from an
+ * unauthenticated client, and refuses more without saying that a password is missing.
  */
 struct Script {
     char text[kScript.size()];

@@ -181,7 +181,7 @@ void begin_call(const T* items, size_t n, const Limit& (*limit_of)(const T&), st
     command->word(name);
 }
 
-/** For those of the call that is being written. */
+/** Returns an empty pack for the arguments of the call that is being written. */
 MessagePack* empty_arguments() {
     static MessagePack arguments;
     arguments.clear();

@@ -52,30 +52,30 @@ void forget_key_hashing();
 
 /**
  * Writes the key of Redis for a policy's key: `prefix:{hash}:policy`, where the braces let a
- * cluster keep all policies of one key together. `:t` behind it tells tokens from requests, so that
- * policies of one name share no count where one nginx counts tokens and another requests. At most
- * kMaxRedisKey characters; returns how many.
+ * cluster keep all policies of one key together. `:t` behind it distinguishes tokens from requests,
+ * so that policies of one name share no count if one nginx counts tokens and another requests. At
+ * most kMaxRedisKey characters; returns how many.
  */
 size_t write_redis_key(std::string_view prefix, const KeyHash& hash, std::string_view policy,
                        Measure measure, char* out);
 
-/** For a member, until when Redis holds it without hearing of it again. */
+/** How long Redis keeps a member in flight without a renewal. */
 constexpr Millis kLease = 15'000;
 
 /**
- * Asks for a decision on all charges as one. Their states tell what is known here, for a Redis that
- * has lost its data: nothing where nothing is used.
+ * Asks for a decision on all charges as one. Their states say what is known here, for a Redis that
+ * has lost its data: nothing if nothing is used.
  */
 void write_take(const SharedCharge* charges, size_t n, Now now, Command* command);
 
 /**
- * Reads what was decided into the charges. False, and nothing is changed, where that is no answer
+ * Reads what was decided into the charges. Returns false and changes nothing if that is no answer
  * to write_take().
  */
 bool read_take(const Reply& reply, SharedCharge* charges, size_t n, bool* passes,
                Millis* redis_now);
 
-/** Ends what is in flight: so many tokens were used, of requests in flight none. `known` is the
+/** Ends what is in flight: so many tokens were used, none for requests in flight. `known` is the
  * key's state with them in the zone that counts it here, for a Redis that has lost its data. */
 void write_settle(const SharedFlight& flight, Amount tokens, const State& known, const Zone& zone,
                   Now now, Command* command);
@@ -92,7 +92,7 @@ struct SharedKey {
     State known;           // what is known of it here, for a Redis that has lost its data
 };
 
-/** Asks what is counted for a key, of all nodes; `forgets` also makes that nothing. */
+/** Asks what all nodes count for a key; `forgets` also makes that nothing. */
 void write_look(const SharedKey& asked, bool forgets, Now now, Command* command);
 
 /** Redis's answer about a key; if the call forgets it, as it was before. */
@@ -103,7 +103,7 @@ struct SharedLook {
     Millis redis_now;
 };
 
-/** False where that is no answer to write_look(). */
+/** False if that is no answer to write_look(). */
 bool read_look(const Reply& reply, const SharedKey& asked, SharedLook* look);
 
 /** Says that it is still in flight. */
@@ -130,10 +130,10 @@ void write_tell(uint64_t node, const SharedTelling* tellings, size_t n, Now now,
 /** Reads the answer to that. Returns false and changes nothing if it is no answer to it. */
 bool read_tell(const Reply& reply, SharedTelling* tellings, size_t n, Millis* redis_now);
 
-/** Says that a node is there; `key` is where all nodes say so. */
+/** Announces that a node is there; all nodes do so at `key`. */
 void write_beat(std::string_view key, uint64_t node, Command* command);
 
-/** Reads how many there are. False where that is no answer to write_beat(). */
+/** Reads how many there are. False if that is no answer to write_beat(). */
 bool read_beat(const Reply& reply, uint32_t* nodes, Millis* redis_now);
 
 }  // namespace ai_limit

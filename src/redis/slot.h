@@ -1,7 +1,7 @@
 #pragma once
 
-// Which part of a Redis Cluster a key belongs to (Redis Cluster specification, "Key distribution
-// model" and "Hash tags").
+// Finds the part of a Redis Cluster that a key belongs to (Redis Cluster specification, "Key
+// distribution model" and "Hash tags").
 
 #include <cstdint>
 #include <string_view>
