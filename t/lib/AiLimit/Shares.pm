@@ -25,7 +25,7 @@ my $USED = <<'LUA';
 local packed = redis.call('GET', KEYS[1])
 if not packed then return 0 end
 local state = cmsgpack.unpack(packed)
-if state[1] ~= 2 then return state[3] end
+if state[1] ~= 4 then return state[3] end
 local sum = 0
 for i = 5, 13 do sum = sum + state[i] end
 return sum
