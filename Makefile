@@ -88,7 +88,8 @@ check:
 	@scripts/version.sh >/dev/null
 	@find src t bench -name '*.cpp' -o -name '*.h' | LC_ALL=C sort | \
 	    xargs -r clang-format --dry-run --Werror
-	@for source in src/core/*.cpp src/redis/{command,reply,script,script_call,slot,topology}.cpp; do echo "$$source"; done | \
+	@scripts/check-folders.pl
+	@find src/core src/redis/protocol src/redis/script -name '*.cpp' | LC_ALL=C sort | \
 	    xargs -P $(JOBS) -n 4 scripts/tidy.sh
 	@scripts/check-docs.pl
 	@codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md src bench conf-examples scripts

@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/request_info.h"
+#include "core/requests/request_info.h"
 
 namespace {
 

@@ -21,8 +21,8 @@
 #include <vector>
 
 #include "../bench/limit_req_engine.h"
-#include "core/admission.h"
-#include "core/policies.h"
+#include "core/decide/admission.h"
+#include "core/policies/policies.h"
 
 namespace {
 

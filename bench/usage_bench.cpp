@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "core/sse.h"
-#include "core/usage.h"
+#include "core/streams/sse.h"
+#include "core/usage/usage.h"
 
 namespace {
 

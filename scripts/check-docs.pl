@@ -16,8 +16,8 @@ use File::Spec::Functions qw(canonpath);
 
 chdir dirname(__FILE__) . '/..' or die "chdir: $!\n";
 
-# The aim is 2 % of each; these are the parts of today, which only fall.
-my %most_inverted = (comments => 0.155, sentences => 0.125);
+# The largest part that may.
+my %most_inverted = (comments => 0.02, sentences => 0.02);
 my $inverted      = qr/\A(?:Of|What|Who|Where|Whose|So|That)\b/;
 my $list          = grep { $_ eq '--list' } @ARGV;
 my $wrong         = 0;

@@ -18,6 +18,7 @@ use warnings;
 
 use Cwd qw(abs_path);
 use File::Basename qw(basename dirname);
+use File::Find qw(find);
 use File::Path qw(make_path remove_tree);
 use TAP::Harness;
 
@@ -32,8 +33,8 @@ my @warnings = qw(-Wall -Wextra -Wno-unused-parameter -Werror);
 my @core     = qw(-std=c++17 -O1 -g -I src -fno-omit-frame-pointer);
 # Tests compile in a third of the time without optimization; what they test is optimized.
 my @tests_of_core = ('-O0');
-# These files of src/redis/ need no nginx.
-my @redis    = map { "src/redis/$_.cpp" } qw(command policy_units reply script script_call slot topology);
+# The folders of what needs no nginx.
+my @pure     = qw(src/core src/redis/protocol src/redis/script);
 # Inputs per fuzz target, where 100,000 of them take more than ten seconds or so.
 my %fuzz_runs = (request => 30_000, table => 15_000, usage => 20_000, usage_chunk => 40_000);
 my ($passed, $failed) = (0, 0);
@@ -154,7 +155,11 @@ sub count {
 }
 
 # Everything of the core, and of Redis's side what needs no nginx.
-sub core_sources { return (sort(glob 'src/core/*.cpp'), @redis) }
+sub core_sources {
+    my @sources;
+    find({no_chdir => 1, wanted => sub { push @sources, $_ if /\.cpp\z/ }}, @pure);
+    return sort @sources;
+}
 
 # Compiles each source on its own, several at a time and only what has changed, and links the binaries:
 # {name => [sources]}, which share their objects. Returns {name => path} of those that were built, and counts

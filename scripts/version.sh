@@ -1,14 +1,14 @@
 #!/bin/bash
-# Prints the version: that of src/core/version.h, and where HEAD is not tagged as it or something
+# Prints the version: that of src/core/words/version.h, and where HEAD is not tagged as it or something
 # has been changed since, the commit with it: 0.1.0~git20260102030405.1234567. Debian's order puts that
 # before the release 0.1.0, and later commits behind earlier ones. A tag that says another
 # version is an error.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-version=$(sed -n 's/.*kVersion\[\] = "\(.*\)";/\1/p' src/core/version.h)
+version=$(sed -n 's/.*kVersion\[\] = "\(.*\)";/\1/p' src/core/words/version.h)
 [[ "$version" =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] ||
-    { echo "src/core/version.h has no version that is one: '$version'" >&2; exit 1; }
+    { echo "src/core/words/version.h has no version that is one: '$version'" >&2; exit 1; }
 
 # The owner of the tree may be somebody else, as with sudo or in a container: make is run in it all the same.
 git() { command git -c safe.directory="$PWD" "$@"; }
@@ -23,7 +23,7 @@ tagged=
 tags=$(git tag --points-at HEAD --list 'v[0-9]*')
 for tag in $tags; do
     [ "$tag" = "v$version" ] ||
-        { echo "HEAD is tagged $tag, but src/core/version.h says $version" >&2; exit 1; }
+        { echo "HEAD is tagged $tag, but src/core/words/version.h says $version" >&2; exit 1; }
     tagged=1
 done
 

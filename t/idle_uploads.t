@@ -12,7 +12,7 @@ use AiLimit::Http;
 use AiLimit::Nginx;
 use AiLimit::Patience;
 
-# A zone of 1 MB has this many (core/zone.cpp), and lets keys that are not known have three quarters of them.
+# A zone of 1 MB has this many (core/zone/zone.cpp), and lets keys that are not known have three quarters of them.
 use constant {RECORDS => 16_384, FOR_ALL => 12_288};
 
 # `http2` moved from `listen` to a directive of its own in 1.25.1.

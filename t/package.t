@@ -164,7 +164,7 @@ sub edit {
 }
 
 sub version {
-    my ($version) = AiLimit::Machine::slurp("$root/src/core/version.h") =~ /kVersion\[\] = "(.*)"/;
+    my ($version) = AiLimit::Machine::slurp("$root/src/core/words/version.h") =~ /kVersion\[\] = "(.*)"/;
     return $version;
 }
 

@@ -115,7 +115,7 @@ subtest 'memory' => sub {
 
 done_testing;
 
-# --- calls of the script, as src/redis/script.h has them
+# --- calls of the script, as src/redis/script/script.h has them
 
 # take([limit, key, member, cost], ..., {lease => ms})
 sub take {
@@ -166,7 +166,7 @@ sub packed {
 sub text { return [$_[0]] }
 
 sub script {
-    open my $file, '<', "$FindBin::Bin/../src/redis/script.cpp" or die "script.cpp: $!\n";
+    open my $file, '<', "$FindBin::Bin/../src/redis/script/script.cpp" or die "script.cpp: $!\n";
     local $/;
     my ($text) = <$file> =~ /R"lua\((.*)\)lua"/s or die "script.cpp holds no script\n";
     return $text;

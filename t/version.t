@@ -11,7 +11,7 @@ use Test::More;
 my $root = abs_path("$FindBin::Bin/..");
 my $dir = File::Temp->newdir;
 plan skip_all => 'there is no git' if system('git --version >/dev/null 2>&1') != 0;
-run("mkdir -p scripts src/core && cp '$root/scripts/version.sh' scripts");
+run("mkdir -p scripts src/core/words && cp '$root/scripts/version.sh' scripts");
 set_version('1.2.3');
 
 is what_it_says(), '1.2.3', 'without a history, what the source says';
@@ -39,7 +39,7 @@ run('rm new');
 set_version('1.3.0');
 commit('2026-01-03T00:00:00Z');
 run('git tag v1.4.0');
-is what_it_says(), "HEAD is tagged v1.4.0, but src/core/version.h says 1.3.0\n", 'a tag that says something else is an error';
+is what_it_says(), "HEAD is tagged v1.4.0, but src/core/words/version.h says 1.3.0\n", 'a tag that says something else is an error';
 isnt $?, 0, 'which ends the build';
 set_version('1.3');
 like what_it_says(), qr/no version that is one: '1\.3'/, 'as is what is no version';
@@ -54,7 +54,7 @@ sub what_it_says {
 
 sub set_version {
     my ($version) = @_;
-    open my $file, '>', "$dir/src/core/version.h" or die "version.h: $!";
+    open my $file, '>', "$dir/src/core/words/version.h" or die "version.h: $!";
     print {$file} qq(inline constexpr char kVersion[] = "$version";\n);
     return close $file;
 }

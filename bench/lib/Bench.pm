@@ -65,10 +65,10 @@ my %more_flags = (usage_bench => [qw(-fexceptions -frtti)]);
 
 my %libraries = (redis_calls => ['-lhiredis'], share_simulator => [qw(-lcrypto -lhiredis -llua5.1)]);
 
-# Sources beside those of src/: of src/redis/ only some need no nginx.
+# Sources beside those of src/'s parts.
 my %more_sources = (
     share_simulator => [
-        (map {"src/redis/$_.cpp"} qw(command reply script script_call slot topology)),
+        (sort map { glob "src/redis/$_/*.cpp" } qw(protocol script)),
         (map {"t/unit/$_.cpp"} qw(redis_model lua_message_pack)),
     ],
 );
@@ -80,11 +80,11 @@ sub compile {
     my $program = "$root/build/bench/$name";
     my @sources = (
         "$root/bench/$name.cpp",
-        (map { glob "$root/src/$_/*.cpp" } @parts),
+        (sort map { glob "$root/src/$_/*.cpp $root/src/$_/*/*.cpp" } @parts),
         map {"$root/$_"} @{ $more_sources{$name} || [] },
     );
-    my @headers = map { glob "$root/$_/*.h" } 'bench', (map {"src/$_"} @parts),
-        $more_sources{$name} ? ('src/redis', 't/unit') : ();
+    my @headers = map { glob "$root/$_/*.h" } 'bench', (map { ("src/$_", "src/$_/*") } @parts),
+        $more_sources{$name} ? ('src/redis/*', 't/unit') : ();
     return $program if -x $program && !grep { -M $_ < -M $program } @sources, @headers;
 
     make_path("$root/build/bench");

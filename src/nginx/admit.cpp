@@ -2,7 +2,7 @@
 
 #include "nginx/admit.h"
 
-#include "core/overrides.h"
+#include "core/policies/overrides.h"
 #include "nginx/admit_with_body.h"
 #include "nginx/body_filter.h"
 #include "nginx/count_requests.h"

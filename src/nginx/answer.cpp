@@ -2,9 +2,9 @@
 
 #include <new>
 
-#include "core/answer_cost.h"
-#include "core/policies.h"
-#include "core/stored_answer.h"
+#include "core/counts/answer_cost.h"
+#include "core/policies/policies.h"
+#include "core/usage/stored_answer.h"
 #include "nginx/answer_decoder.h"
 #include "nginx/charged_once.h"
 #include "nginx/chunk_hiding.h"

@@ -1,6 +1,6 @@
 // /metrics: what Prometheus scrapes.
 
-#include "core/metrics_text.h"
+#include "core/observe/metrics_text.h"
 #include "nginx/api_output.h"
 #include "nginx/api_policies.h"
 #include "nginx/api_resources.h"

@@ -1,6 +1,6 @@
 #include "nginx/api_output.h"
 
-#include "core/json_writer.h"
+#include "core/json/json_writer.h"
 
 namespace ai_limit {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/text_writer.h"
+#include "core/words/text_writer.h"
 #include "ngx.h"
 
 namespace ai_limit {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/snapshot.h"
+#include "core/observe/snapshot.h"
 #include "nginx/config.h"
 
 namespace ai_limit {

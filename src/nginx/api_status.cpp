@@ -1,8 +1,8 @@
 // /status: all there is to see, as JSON.
 
-#include "core/overrides.h"
-#include "core/status_json.h"
-#include "core/version.h"
+#include "core/observe/status_json.h"
+#include "core/policies/overrides.h"
+#include "core/words/version.h"
 #include "nginx/api_output.h"
 #include "nginx/api_policies.h"
 #include "nginx/api_resources.h"

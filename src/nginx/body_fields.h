@@ -2,7 +2,7 @@
 
 // ai_limit_body_field: variables from the request's JSON body.
 
-#include "core/body_fields.h"
+#include "core/requests/body_fields.h"
 #include "nginx/token_context.h"
 
 namespace ai_limit {

@@ -5,7 +5,7 @@
 
 #include <type_traits>
 
-#include "core/text_decoder.h"
+#include "core/json/text_decoder.h"
 #include "nginx/answer_decoder.h"
 #include "nginx/body_pieces.h"
 

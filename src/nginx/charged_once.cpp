@@ -2,8 +2,8 @@
 
 #include <new>
 
-#include "core/stored_answer.h"
-#include "core/table.h"
+#include "core/usage/stored_answer.h"
+#include "core/zone/table.h"
 #include "nginx/shared_zone.h"
 
 namespace ai_limit {

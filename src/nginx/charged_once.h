@@ -1,8 +1,9 @@
 #pragma once
 
-// Charges a client once for an answer that it fetches again by its id (core/charged_answers.h).
+// Charges a client once for an answer that it fetches again by its id
+// (core/zone/charged_answers.h).
 
-#include "core/charged_answers.h"
+#include "core/zone/charged_answers.h"
 #include "nginx/token_context.h"
 
 namespace ai_limit {

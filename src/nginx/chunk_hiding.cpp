@@ -2,7 +2,7 @@
 
 #include <new>
 
-#include "core/usage_chunk.h"
+#include "core/usage/usage_chunk.h"
 
 namespace ai_limit {
 

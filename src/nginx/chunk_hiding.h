@@ -2,7 +2,7 @@
 
 // Takes the chunk out of a stream that ai_limit_include_usage has asked for and the client did not.
 
-#include "core/event_template.h"
+#include "core/streams/event_template.h"
 #include "ngx.h"
 
 namespace ai_limit {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/dialect.h"
+#include "core/reply/dialect.h"
 #include "ngx.h"
 
 namespace ai_limit {

@@ -2,8 +2,8 @@
 
 #include <openssl/evp.h>
 
-#include "core/client_key.h"
-#include "core/request_path.h"
+#include "core/requests/client_key.h"
+#include "core/requests/request_path.h"
 
 namespace ai_limit {
 

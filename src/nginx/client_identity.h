@@ -5,9 +5,10 @@
 namespace ai_limit {
 
 /**
- * Puts the request's API key into `key`, by all places that ClientKey (core/client_key.h) knows:
- * `Authorization`, x-api-key, api-key, x-goog-api-key, `Sec-WebSocket-Protocol` and the query.
- * Empty without one, and where several differ. Belongs to the request. NGX_ERROR without memory.
+ * Puts the request's API key into `key`, by all places that ClientKey (core/requests/client_key.h)
+ * knows: `Authorization`, x-api-key, api-key, x-goog-api-key, `Sec-WebSocket-Protocol` and the
+ * query. Empty without one, and where several differ. Belongs to the request. NGX_ERROR without
+ * memory.
  */
 ngx_int_t read_api_key(ngx_http_request_t* r, std::string_view* key);
 

@@ -4,13 +4,13 @@
 // The fields that a worker fills in when it starts (numbers in the zone, its journal) stand behind
 // "a worker's own".
 
-#include "core/admission.h"
-#include "core/error_body.h"
-#include "core/headers.h"
-#include "core/limit.h"
-#include "core/reservation.h"
-#include "core/token_weights.h"
-#include "core/usage_paths.h"
+#include "core/answers/usage_paths.h"
+#include "core/counts/reservation.h"
+#include "core/counts/token_weights.h"
+#include "core/decide/admission.h"
+#include "core/limits/limit.h"
+#include "core/reply/error_body.h"
+#include "core/reply/headers.h"
 #include "nginx/header_lookup.h"
 #include "nginx/redis_conf.h"
 #include "ngx.h"

@@ -1,6 +1,6 @@
 #include "nginx/count_requests.h"
 
-#include "core/error_kind.h"
+#include "core/reply/error_kind.h"
 
 namespace ai_limit {
 

@@ -2,8 +2,8 @@
 
 // Counts what was decided, for who operates this nginx: by policy, and by the keys that stand out.
 
-#include "core/meters.h"
-#include "core/top_keys.h"
+#include "core/observe/meters.h"
+#include "core/observe/top_keys.h"
 #include "nginx/request_context.h"
 
 namespace ai_limit {

@@ -5,7 +5,7 @@
 
 #include <new>
 
-#include "core/number.h"
+#include "core/words/number.h"
 #include "nginx/foreign_words.h"
 
 namespace ai_limit {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/optional_space.h"
+#include "core/words/optional_space.h"
 #include "ngx.h"
 
 namespace ai_limit {

@@ -1,6 +1,6 @@
 #include "nginx/hidden_usage.h"
 
-#include "core/hidden_usage.h"
+#include "core/usage/hidden_usage.h"
 #include "nginx/request_body.h"
 
 namespace ai_limit {

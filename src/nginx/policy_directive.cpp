@@ -1,8 +1,8 @@
 // Reads ai_limit_policy.
 
-#include "core/number.h"
-#include "core/rate.h"
-#include "core/token_weights.h"
+#include "core/counts/token_weights.h"
+#include "core/limits/rate.h"
+#include "core/words/number.h"
 #include "nginx/conf_words.h"
 #include "nginx/directives.h"
 #include "nginx/foreign_words.h"

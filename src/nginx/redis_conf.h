@@ -2,8 +2,8 @@
 
 // The settings of ai_limit_redis, and a worker's own state.
 
-#include "redis/router.h"
-#include "redis/script_call.h"
+#include "redis/network/router.h"
+#include "redis/script/script_call.h"
 
 namespace ai_limit {
 

@@ -1,7 +1,7 @@
 #include "nginx/refusal.h"
 
-#include "core/shown_key.h"
-#include "core/slot_wait.h"
+#include "core/limits/slot_wait.h"
+#include "core/words/shown_key.h"
 #include "nginx/client_dialect.h"
 
 namespace ai_limit {

@@ -2,7 +2,7 @@
 
 #include <new>
 
-#include "core/form_text.h"
+#include "core/requests/form_text.h"
 #include "nginx/body_fields.h"
 #include "nginx/body_text.h"
 

@@ -2,9 +2,9 @@
 
 #include <new>
 
-#include "core/report.h"
-#include "core/served_keys.h"
-#include "core/shared_clock.h"
+#include "core/buckets/served_keys.h"
+#include "core/policies/shared_clock.h"
+#include "core/reply/report.h"
 #include "nginx/shared_decision.h"
 #include "nginx/shared_flights.h"
 #include "nginx/shared_zone.h"

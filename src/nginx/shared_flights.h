@@ -3,7 +3,7 @@
 // Renews what requests have in flight in Redis while that takes long, and settles it when the
 // request has ended. Redis may receive that later.
 
-#include "core/admission.h"
+#include "core/decide/admission.h"
 #include "nginx/redis_conf.h"
 
 namespace ai_limit {

@@ -4,7 +4,7 @@
 
 #include <cstdlib>
 
-#include "core/shared_clock.h"
+#include "core/policies/shared_clock.h"
 #include "nginx/shared_flights.h"
 #include "nginx/shared_zone.h"
 

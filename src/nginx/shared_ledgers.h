@@ -2,7 +2,7 @@
 
 // Reports to Redis what this node lets through by itself. The worker that first has a delta of a
 // key reports it: every so often, and at once if the node's share of the key is going
-// (core/ledger.h).
+// (core/decide/ledger.h).
 
 #include "nginx/redis_conf.h"
 #include "nginx/request_context.h"

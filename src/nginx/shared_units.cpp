@@ -3,7 +3,7 @@
 #include <cstdlib>
 
 #include "nginx/shared_flights.h"
-#include "redis/policy_units.h"
+#include "redis/script/policy_units.h"
 
 namespace ai_limit {
 

@@ -6,12 +6,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "core/history.h"
-#include "core/meters.h"
-#include "core/migration.h"
-#include "core/overrides.h"
-#include "core/policies.h"
-#include "core/shared_clock.h"
+#include "core/carry/migration.h"
+#include "core/observe/history.h"
+#include "core/observe/meters.h"
+#include "core/policies/overrides.h"
+#include "core/policies/policies.h"
+#include "core/policies/shared_clock.h"
 #include "nginx/client_identity.h"
 #include "nginx/policy_values.h"
 #include "nginx/process.h"

@@ -18,7 +18,7 @@ void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle);
 void ngx_http_ai_limit_exit_master(ngx_cycle_t* cycle);
 }
 
-/** Notes what the zone's policies have counted by now, if that is due (core/history.h). */
+/** Notes what the zone's policies have counted by now, if that is due (core/observe/history.h). */
 void sample_zone(ZoneConf* zone);
 
 /** Both clocks, as nginx caches them. */

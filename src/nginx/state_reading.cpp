@@ -7,7 +7,7 @@
 
 #include <cstring>
 
-#include "core/state_file.h"
+#include "core/carry/state_file.h"
 
 namespace ai_limit {
 

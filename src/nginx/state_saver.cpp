@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "core/meters.h"
-#include "core/state_file.h"
+#include "core/carry/state_file.h"
+#include "core/observe/meters.h"
 #include "nginx/process.h"
 #include "nginx/shared_zone.h"
 #include "nginx/state_reading.h"

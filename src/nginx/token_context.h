@@ -2,14 +2,14 @@
 
 // The module's knowledge of a request, from its body and from its answer.
 
-#include "core/body_fields.h"
-#include "core/request_info.h"
-#include "core/usage.h"
+#include "core/requests/body_fields.h"
+#include "core/requests/request_info.h"
+#include "core/usage/usage.h"
 #include "nginx/request_context.h"
 
 namespace ai_limit {
 
-class AnswerIdReader;   // core/stored_answer.h
+class AnswerIdReader;   // core/usage/stored_answer.h
 struct AnswerDecoder;   // answer_decoder.h
 struct ChunkHiding;     // chunk_hiding.h
 struct SharedDecision;  // shared_decision.h

@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "core/base64.h"
-#include "core/event_stream.h"
+#include "core/streams/event_stream.h"
+#include "core/words/base64.h"
 
 namespace {
 

@@ -7,8 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "core/form_text.h"
-#include "core/json_scan.h"
+#include "core/json/json_scan.h"
+#include "core/requests/form_text.h"
 
 namespace {
 

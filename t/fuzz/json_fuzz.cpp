@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/json_scan.h"
-#include "core/number.h"
+#include "core/json/json_scan.h"
+#include "core/words/number.h"
 #include "json_reference.h"
 
 namespace {

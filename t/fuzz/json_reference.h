@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/json_paths.h"
-#include "core/json_scan.h"
+#include "core/json/json_paths.h"
+#include "core/json/json_scan.h"
 
 namespace ai_limit {
 

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/shown_key.h"
-#include "core/table.h"
+#include "core/words/shown_key.h"
+#include "core/zone/table.h"
 
 namespace {
 

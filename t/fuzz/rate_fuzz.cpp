@@ -6,9 +6,9 @@
 #include <numeric>
 #include <string_view>
 
-#include "core/limit.h"
-#include "core/number.h"
-#include "core/rate.h"
+#include "core/limits/limit.h"
+#include "core/limits/rate.h"
+#include "core/words/number.h"
 
 namespace {
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
-#include "redis/message_pack.h"
-#include "redis/reply.h"
+#include "redis/protocol/message_pack.h"
+#include "redis/protocol/reply.h"
 
 namespace {
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "core/request_info.h"
-#include "core/text_decoder.h"
+#include "core/json/text_decoder.h"
+#include "core/requests/request_info.h"
 
 namespace {
 

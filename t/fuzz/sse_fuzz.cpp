@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/sse.h"
+#include "core/streams/sse.h"
 
 namespace {
 

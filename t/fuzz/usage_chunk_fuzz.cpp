@@ -10,9 +10,9 @@
 #include <string>
 #include <string_view>
 
-#include "core/sse.h"
-#include "core/usage.h"
-#include "core/usage_chunk.h"
+#include "core/streams/sse.h"
+#include "core/usage/usage.h"
+#include "core/usage/usage_chunk.h"
 
 namespace {
 

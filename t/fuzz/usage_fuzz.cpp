@@ -10,8 +10,8 @@
 #include <string_view>
 
 #include "../unit/event_stream_message.h"
-#include "core/number.h"
-#include "core/usage.h"
+#include "core/usage/usage.h"
+#include "core/words/number.h"
 #include "json_reference.h"
 
 namespace {

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "core/token_weights.h"
+#include "core/counts/token_weights.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "core/algorithm.h"
+#include "core/limits/algorithm.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/rate.h"
+#include "core/limits/rate.h"
 #include "random.h"
 
 namespace ai_limit {

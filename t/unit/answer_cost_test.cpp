@@ -1,4 +1,4 @@
-#include "core/answer_cost.h"
+#include "core/counts/answer_cost.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "core/answer_kind.h"
+#include "core/answers/answer_kind.h"
 
 #include <gtest/gtest.h>
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <string>
 
-#include "core/answer_cost.h"
-#include "core/usage.h"
+#include "core/counts/answer_cost.h"
+#include "core/usage/usage.h"
 #include "provider_answers.h"
 
 namespace ai_limit {

@@ -1,4 +1,4 @@
-#include "core/body_fields.h"
+#include "core/requests/body_fields.h"
 
 #include <gtest/gtest.h>
 

@@ -1,10 +1,10 @@
-#include "core/bounded_text.h"
+#include "core/json/bounded_text.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "core/model_name.h"
+#include "core/json/model_name.h"
 
 namespace ai_limit {
 namespace {

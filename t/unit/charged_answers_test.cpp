@@ -1,10 +1,10 @@
-#include "core/charged_answers.h"
+#include "core/zone/charged_answers.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "core/stored_answer.h"
+#include "core/usage/stored_answer.h"
 #include "zone_memory.h"
 
 namespace ai_limit {

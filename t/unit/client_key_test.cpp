@@ -1,11 +1,11 @@
-#include "core/client_key.h"
+#include "core/requests/client_key.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "core/optional_space.h"
-#include "core/percent.h"
+#include "core/words/optional_space.h"
+#include "core/words/percent.h"
 
 namespace ai_limit {
 namespace {

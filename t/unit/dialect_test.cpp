@@ -1,4 +1,4 @@
-#include "core/dialect.h"
+#include "core/reply/dialect.h"
 
 #include <gtest/gtest.h>
 

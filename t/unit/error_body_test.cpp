@@ -1,4 +1,4 @@
-#include "core/error_body.h"
+#include "core/reply/error_body.h"
 
 #include <gtest/gtest.h>
 

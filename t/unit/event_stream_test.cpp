@@ -1,4 +1,4 @@
-#include "core/event_stream.h"
+#include "core/streams/event_stream.h"
 
 #include <gtest/gtest.h>
 

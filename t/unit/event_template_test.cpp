@@ -1,4 +1,4 @@
-#include "core/event_template.h"
+#include "core/streams/event_template.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/usage.h"
+#include "core/usage/usage.h"
 #include "random.h"
 
 namespace ai_limit {

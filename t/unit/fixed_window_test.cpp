@@ -1,4 +1,4 @@
-#include "core/fixed_window.h"
+#include "core/limits/fixed_window.h"
 
 #include <gtest/gtest.h>
 
@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "core/algorithm.h"
-#include "core/rate.h"
+#include "core/limits/algorithm.h"
+#include "core/limits/rate.h"
 #include "random.h"
 
 namespace ai_limit {

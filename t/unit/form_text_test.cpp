@@ -1,4 +1,4 @@
-#include "core/form_text.h"
+#include "core/requests/form_text.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/header_parameters.h"
+#include "core/requests/header_parameters.h"
 #include "random.h"
 
 namespace ai_limit {

@@ -1,4 +1,4 @@
-#include "core/headers.h"
+#include "core/reply/headers.h"
 
 #include <gtest/gtest.h>
 

@@ -1,10 +1,10 @@
-#include "core/hidden_usage.h"
+#include "core/usage/hidden_usage.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "core/request_path.h"
+#include "core/requests/request_path.h"
 
 namespace ai_limit {
 namespace {

@@ -1,4 +1,4 @@
-#include "core/json_characters.h"
+#include "core/json/json_characters.h"
 
 #include <gtest/gtest.h>
 

@@ -1,11 +1,11 @@
-#include "core/json_scan.h"
+#include "core/json/json_scan.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-#include "core/number.h"
+#include "core/words/number.h"
 
 namespace ai_limit {
 namespace {

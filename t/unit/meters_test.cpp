@@ -2,11 +2,11 @@
 
 #include <gtest/gtest.h>
 
-#include "core/history.h"
-#include "core/metrics_text.h"
-#include "core/migration.h"
-#include "core/overrides.h"
-#include "core/status_json.h"
+#include "core/carry/migration.h"
+#include "core/observe/history.h"
+#include "core/observe/metrics_text.h"
+#include "core/observe/status_json.h"
+#include "core/policies/overrides.h"
 #include "zone_memory.h"
 
 namespace ai_limit {

@@ -1,6 +1,6 @@
 // A zone that is copied into one of another size while requests hold tokens.
 
-#include "core/migration.h"
+#include "core/carry/migration.h"
 
 #include <gtest/gtest.h>
 

@@ -1,13 +1,13 @@
 // A key whose limit changes to another period and back: what was used stays used.
 
-#include "core/period_entries.h"
+#include "core/buckets/period_entries.h"
 
 #include <gtest/gtest.h>
 
 #include <vector>
 
-#include "core/fixed_window.h"
-#include "core/key_entry.h"
+#include "core/decide/key_entry.h"
+#include "core/limits/fixed_window.h"
 #include "deaths.h"
 #include "random.h"
 #include "zone_memory.h"

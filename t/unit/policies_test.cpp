@@ -1,14 +1,14 @@
 // Tests what a zone knows of its policies: over reloads, and of the limits that variables hold.
 
-#include "core/policies.h"
+#include "core/policies/policies.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-#include "core/migration.h"
-#include "core/overrides.h"
+#include "core/carry/migration.h"
+#include "core/policies/overrides.h"
 #include "random.h"
 #include "zone_memory.h"
 

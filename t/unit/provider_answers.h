@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/answer_kind.h"
-#include "core/token_counts.h"
+#include "core/answers/answer_kind.h"
+#include "core/counts/token_counts.h"
 #include "event_stream_message.h"
 
 namespace ai_limit {

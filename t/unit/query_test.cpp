@@ -1,6 +1,6 @@
 // The query of a URL: what an operator's tools send, and what nobody should.
 
-#include "core/query.h"
+#include "core/words/query.h"
 
 #include <gtest/gtest.h>
 

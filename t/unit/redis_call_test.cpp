@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "redis/script_call.h"
+#include "redis/script/script_call.h"
 #include "redis_model.h"
 #include "zone_memory.h"
 

@@ -1,12 +1,12 @@
 #pragma once
 
-// Calls of the script that decides in Redis, as src/redis/script.h describes them.
+// Calls of the script that decides in Redis, as src/redis/script/script.h describes them.
 
 #include <string>
 #include <vector>
 
-#include "core/fixed_window.h"
-#include "core/limit.h"
+#include "core/limits/fixed_window.h"
+#include "core/limits/limit.h"
 #include "redis_model.h"
 
 namespace ai_limit {

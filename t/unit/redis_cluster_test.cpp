@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "random.h"
-#include "redis/slot.h"
-#include "redis/topology.h"
+#include "redis/protocol/slot.h"
+#include "redis/protocol/topology.h"
 
 namespace ai_limit {
 namespace {

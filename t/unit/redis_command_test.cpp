@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "redis/command.h"
+#include "redis/protocol/command.h"
 
 namespace ai_limit {
 namespace {

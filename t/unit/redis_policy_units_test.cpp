@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "redis/policy_units.h"
+#include "redis/script/policy_units.h"
 
 namespace ai_limit {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "random.h"
-#include "redis/reply.h"
+#include "redis/protocol/reply.h"
 
 /** AddressSanitizer's; gcc has no header for it. */
 extern "C" size_t __sanitizer_get_current_allocated_bytes();

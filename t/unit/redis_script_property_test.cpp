@@ -10,10 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "core/algorithm.h"
-#include "core/rate.h"
+#include "core/limits/algorithm.h"
+#include "core/limits/rate.h"
 #include "random.h"
-#include "redis/script.h"
+#include "redis/script/script.h"
 #include "redis_calls.h"
 #include "redis_model.h"
 

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "core/rate.h"
+#include "core/limits/rate.h"
 #include "random.h"
-#include "redis/script.h"
+#include "redis/script/script.h"
 #include "redis_calls.h"
 #include "redis_model.h"
 

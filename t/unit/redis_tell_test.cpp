@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "redis/script.h"
+#include "redis/script/script.h"
 #include "redis_calls.h"
 #include "redis_model.h"
 #include "zone_memory.h"

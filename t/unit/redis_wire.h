@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "redis/command.h"
-#include "redis/reply.h"
+#include "redis/protocol/command.h"
+#include "redis/protocol/reply.h"
 #include "redis_model.h"
 
 namespace ai_limit {

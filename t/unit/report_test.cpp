@@ -1,4 +1,4 @@
-#include "core/report.h"
+#include "core/reply/report.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "core/request_info.h"
+#include "core/requests/request_info.h"
 
 #include <gtest/gtest.h>
 

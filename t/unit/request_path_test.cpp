@@ -1,4 +1,4 @@
-#include "core/request_path.h"
+#include "core/requests/request_path.h"
 
 #include <gtest/gtest.h>
 

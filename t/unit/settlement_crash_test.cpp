@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "core/home.h"
-#include "core/settlement.h"
+#include "core/decide/settlement.h"
+#include "core/zone/home.h"
 #include "deaths.h"
 #include "random.h"
 #include "zone_memory.h"

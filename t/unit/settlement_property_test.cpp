@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/settlement.h"
+#include "core/decide/settlement.h"
 #include "random.h"
 #include "zone_memory.h"
 

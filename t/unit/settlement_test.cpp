@@ -1,6 +1,6 @@
 // Tests what policies in tokens reserve for requests in flight, and charge when these end.
 
-#include "core/settlement.h"
+#include "core/decide/settlement.h"
 
 #include <gtest/gtest.h>
 

@@ -4,7 +4,7 @@
 
 #include <thread>
 
-#include "core/shared_clock.h"
+#include "core/policies/shared_clock.h"
 #include "zone_memory.h"
 
 namespace ai_limit {

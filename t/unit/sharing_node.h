@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "core/home.h"
-#include "core/shared_clock.h"
-#include "redis/script.h"
-#include "redis/script_call.h"
+#include "core/policies/shared_clock.h"
+#include "core/zone/home.h"
+#include "redis/script/script.h"
+#include "redis/script/script_call.h"
 #include "redis_wire.h"
 #include "zone_memory.h"
 

@@ -1,4 +1,4 @@
-#include "core/sliding_window.h"
+#include "core/limits/sliding_window.h"
 
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/algorithm.h"
-#include "core/rate.h"
+#include "core/limits/algorithm.h"
+#include "core/limits/rate.h"
 #include "random.h"
 
 namespace ai_limit {

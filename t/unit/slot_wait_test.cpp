@@ -1,4 +1,4 @@
-#include "core/slot_wait.h"
+#include "core/limits/slot_wait.h"
 
 #include <gtest/gtest.h>
 

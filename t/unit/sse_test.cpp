@@ -1,4 +1,4 @@
-#include "core/sse.h"
+#include "core/streams/sse.h"
 
 #include <gtest/gtest.h>
 

@@ -1,16 +1,16 @@
 // Writes a zone's state and reads it again: later, by another clock, into another size. Reads also
 // the bytes of damaged and foreign files and of other versions.
 
-#include "core/state_file.h"
+#include "core/carry/state_file.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "core/key_entry.h"
-#include "core/meters.h"
-#include "core/overrides.h"
-#include "core/state_format.h"
+#include "core/carry/state_format.h"
+#include "core/decide/key_entry.h"
+#include "core/observe/meters.h"
+#include "core/policies/overrides.h"
 #include "random.h"
 #include "zone_memory.h"
 

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "core/key_entry.h"
-#include "core/overrides.h"
-#include "core/state_format.h"
+#include "core/carry/state_format.h"
+#include "core/decide/key_entry.h"
+#include "core/policies/overrides.h"
 #include "random.h"
 #include "zone_memory.h"
 

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/eviction.h"
-#include "core/served_keys.h"
+#include "core/buckets/eviction.h"
+#include "core/buckets/served_keys.h"
 #include "random.h"
 #include "zone_memory.h"
 

@@ -1,4 +1,4 @@
-#include "core/text_decoder.h"
+#include "core/json/text_decoder.h"
 
 #include <gtest/gtest.h>
 

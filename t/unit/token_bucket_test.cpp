@@ -1,4 +1,4 @@
-#include "core/token_bucket.h"
+#include "core/limits/token_bucket.h"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/algorithm.h"
-#include "core/rate.h"
+#include "core/limits/algorithm.h"
+#include "core/limits/rate.h"
 #include "random.h"
 
 namespace ai_limit {

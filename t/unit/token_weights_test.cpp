@@ -1,4 +1,4 @@
-#include "core/token_weights.h"
+#include "core/counts/token_weights.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // The keys that stand out: they are found among many, and counted no higher than they were seen.
 
-#include "core/top_keys.h"
+#include "core/observe/top_keys.h"
 
 #include <gtest/gtest.h>
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "core/usage.h"
+#include "core/usage/usage.h"
 #include "event_stream_message.h"
 #include "usage_answer.h"
 

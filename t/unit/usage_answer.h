@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/usage.h"
+#include "core/usage/usage.h"
 
 namespace ai_limit {
 

@@ -1,11 +1,11 @@
-#include "core/usage_chunk.h"
+#include "core/usage/usage_chunk.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-#include "core/usage.h"
+#include "core/usage/usage.h"
 #include "random.h"
 
 namespace ai_limit {

@@ -1,4 +1,4 @@
-#include "core/usage_counts.h"
+#include "core/counts/usage_counts.h"
 
 #include <gtest/gtest.h>
 

@@ -1,10 +1,10 @@
-#include "core/usage_paths.h"
+#include "core/answers/usage_paths.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "core/usage.h"
+#include "core/usage/usage.h"
 
 namespace ai_limit {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "core/usage.h"
+#include "core/usage/usage.h"
 #include "event_stream_message.h"
 #include "usage_answer.h"
 

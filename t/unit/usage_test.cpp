@@ -1,6 +1,6 @@
 // Answers that are not streamed.
 
-#include "core/usage.h"
+#include "core/usage/usage.h"
 
 #include <gtest/gtest.h>
 

@@ -12,10 +12,10 @@
 #include <string>
 #include <vector>
 
-#include "core/admission.h"
-#include "core/meters.h"
-#include "core/migration.h"
-#include "core/policies.h"
+#include "core/carry/migration.h"
+#include "core/decide/admission.h"
+#include "core/observe/meters.h"
+#include "core/policies/policies.h"
 
 namespace ai_limit {
 

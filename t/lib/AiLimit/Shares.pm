@@ -20,7 +20,7 @@ use AiLimit::Patience;
 
 our @EXPORT = qw(bound keys_of redis_key used wait_for_nodes wait_for_shares wait_for_used);
 
-# Each sort of state has its used amount in another field, counted from 1 as Lua does (src/redis/script.h).
+# Each sort of state has its used amount in another field, counted from 1 as Lua does (src/redis/script/script.h).
 my $USED = <<'LUA';
 local packed = redis.call('GET', KEYS[1])
 if not packed then return 0 end

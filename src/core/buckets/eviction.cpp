@@ -1,0 +1,75 @@
+#include "core/buckets/eviction.h"
+
+#include "core/limits/algorithm.h"
+#include "core/limits/fixed_window.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr unsigned kShareBits = 8;
+
+/**
+ * Orders live entries: the one that will be full again soonest goes first. Among those, the least
+ * used one goes first.
+ */
+uint64_t order_of_live(Millis until_idle, Amount used, Amount capacity) {
+    constexpr uint64_t kMost = uint64_t{1} << (63 - kShareBits);
+    uint64_t left = static_cast<uint64_t>(until_idle);
+    uint64_t share = used >= capacity ? 255 : used * 255 / capacity;
+    return (left < kMost ? left : kMost - 1) << kShareBits | share;
+}
+
+/**
+ * Orders entries that refuse. Those that would refuse for long are kept. Among those that would for
+ * about as long (within a factor of two), the older ones are kept: an attacker's new keys must not
+ * push them out.
+ */
+uint64_t order_of_refusing(Millis until_idle, Millis newness) {
+    uint64_t octave =
+        static_cast<uint64_t>(63 - __builtin_clzll(static_cast<uint64_t>(until_idle) | 1));
+    return octave << 56 | (~static_cast<uint64_t>(newness) & ((uint64_t{1} << 56) - 1));
+}
+
+}  // namespace
+
+Appraisal appraise(const Zone& zone, const Geometry& geometry, Cell cell, Now now) {
+    if (cell.bucket->tags[cell.index] == 0) {
+        return {Worth::kNothing, 0};
+    }
+    State state{};
+    load_state(cell, geometry, &state);
+    return appraise_state(zone, state, now);
+}
+
+Appraisal appraise_state(const Zone& zone, State state, Now now) {
+    if (state.head.policy == 0 || zone.policy(state.head.policy)->name_size == 0) {
+        return {Worth::kNothing, 1};
+    }
+    // The slowest limit of the policy: with variable rates, this key's own may be quicker.
+    const Limit& limit = zone.policy(state.head.policy)->slowest;
+    bool spent = state.head.spent;
+    bool refused = state.head.refused;
+    bool calendar = limit.algorithm == Algorithm::kFixedWindow;
+    Millis used_last = calendar ? fixed_window::last_use(state.fixed_window) : 0;
+    advance(limit, &state, now);
+    Amount left = used(limit, state);
+    if (left == 0) {
+        return {Worth::kNothing, 2};
+    }
+    if (has_flights(limit.algorithm)) {
+        return {Worth::kInFlight, 0};
+    }
+    if (limit.algorithm == Algorithm::kLedger) {
+        return {Worth::kSpent, state.ledger.touched_at};  // other nodes do not hear of it
+    }
+    Millis until_idle = until_back(limit, state, left, now);
+    if (refused || spent) {
+        // All entries of a calendar window end at once; others end the later the newer they are.
+        return {refused ? Worth::kRefused : Worth::kSpent,
+                order_of_refusing(until_idle, calendar ? used_last : until_idle)};
+    }
+    return {Worth::kLive, order_of_live(until_idle, left, limit.capacity)};
+}
+
+}  // namespace ai_limit

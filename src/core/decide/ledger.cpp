@@ -1,0 +1,281 @@
+#include "core/decide/ledger.h"
+
+#include "core/buckets/room.h"
+#include "core/decide/admission.h"
+#include "core/policies/shared_clock.h"
+#include "core/zone/home.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr Millis kOverdueAfter = 5'000;
+
+constexpr uint64_t kAmountMask = (uint64_t{1} << 40) - 1;
+constexpr uint64_t kTouchedMask = (uint64_t{1} << 23) - 1;
+constexpr uint64_t kAskedMask = (uint64_t{1} << 24) - 1;
+constexpr Millis kAskedUnit = 256;
+constexpr uint64_t kAskedLasts = 8;  // of these: no answer is awaited for longer
+
+// By then all others have heard of this node.
+constexpr Millis kBeforeNodesAreKnown = 1'100;
+
+/** A key's two entries, their buckets being locked from its begin to its end. */
+class LockedEntry {
+public:
+    explicit LockedEntry(const LedgerEntry& entry)
+        : entry_(entry), journal_(&entry.access->journal) {
+        const Zone& zone = journal_->zone();
+        uint64_t tag = tag_of(tag_of(entry.tag, entry.policy), entry.used_policy);
+        ledger_home_ = home_of(zone, Algorithm::kLedger, entry.tag, entry.policy);
+        used_home_ = home_of(zone, entry.limit.algorithm, tag, entry.used_policy);
+        LockOrder locks;
+        ledger_home_.want(&locks, journal_);
+        used_home_.want(&locks, journal_);
+        locks.take_all();
+        ledger_cell_ = ledger_home_.find();
+        used_cell_ = used_home_.find();
+        load(ledger_cell_, kWide, &ledger_);
+        load(used_cell_, *used_home_.geometry, &used_);
+    }
+    ~LockedEntry() { journal_->finish(); }
+    LockedEntry(const LockedEntry&) = delete;
+    LockedEntry& operator=(const LockedEntry&) = delete;
+
+    bool has_ledger() const { return ledger_cell_.index != kNoCell; }
+    bool has_used() const { return used_cell_.index != kNoCell; }
+    LedgerState* ledger() { return &ledger_.ledger; }
+    State* used() { return &used_; }
+
+    void store_ledger() {
+        if (is_over(ledger_.ledger)) {
+            store_tag(journal_, ledger_cell_, 0);
+        } else {
+            store_state(journal_, ledger_cell_, kWide, ledger_);
+        }
+    }
+
+    /** Begins one where there is none; false without room. */
+    bool open_ledger(Now now) {
+        if (has_ledger()) {
+            return true;
+        }
+        bool evicts = entry_.access->on_full == OnFull::kEvict;
+        Cell used = used_cell_;
+        ledger_cell_ = find_room(
+            journal_, kWide, ledger_home_.first, ledger_home_.second, now, evicts,
+            [used](Cell cell) { return cell.bucket == used.bucket && cell.index == used.index; });
+        if (!has_ledger()) {
+            return false;
+        }
+        ledger_home_.first->overflowed |= ledger_cell_.bucket != ledger_home_.first ? 1 : 0;
+        store_tag(journal_, ledger_cell_, ledger_home_.tag);
+        begin_ledger(journal_->zone(), entry_.policy, &ledger_.ledger);
+        return true;
+    }
+
+    void store_used(Now now) {
+        Amount taken = ai_limit::used(entry_.limit, used_);
+        if (!has_used() && (taken == 0 || !make_room(now))) {
+            return;
+        }
+        used_.head.policy = entry_.used_policy & 0xff;
+        used_.head.spent = taken >= entry_.limit.capacity;
+        used_.head.refused = used_.head.refused && used_.head.spent;
+        store_state(journal_, used_cell_, *used_home_.geometry, used_);
+    }
+
+private:
+    static void load(Cell cell, const Geometry& geometry, State* state) {
+        *state = State{};
+        if (cell.index != kNoCell) {
+            load_state(cell, geometry, state);
+        }
+    }
+
+    bool make_room(Now now) {
+        bool evicts = entry_.access->on_full == OnFull::kEvict;
+        Cell ledger = ledger_cell_;
+        used_cell_ =
+            find_room(journal_, *used_home_.geometry, used_home_.first, used_home_.second, now,
+                      evicts, [ledger](Cell cell) {
+                          return cell.bucket == ledger.bucket && cell.index == ledger.index;
+                      });
+        if (!has_used()) {
+            return false;
+        }
+        used_home_.first->overflowed |= used_cell_.bucket != used_home_.first ? 1 : 0;
+        store_tag(journal_, used_cell_, used_home_.tag);
+        return true;
+    }
+
+    const LedgerEntry& entry_;
+    Journal* journal_;
+    Home ledger_home_;
+    Home used_home_;
+    Cell ledger_cell_;
+    Cell used_cell_;
+    State ledger_;
+    State used_;
+};
+
+/** Policies are purged when their number is given to another. */
+bool is_current(const LedgerEntry& entry) {
+    const Zone& zone = entry.access->journal.zone();
+    return zone.policy(entry.policy)->slowest.algorithm == Algorithm::kLedger &&
+           zone.policy(entry.used_policy)->slowest.algorithm == entry.limit.algorithm;
+}
+
+}  // namespace
+
+bool is_of_older_window(const Limit& limit, const State& state, const State& other) {
+    return limit.algorithm == Algorithm::kFixedWindow &&
+           state.fixed_window.end <= other.fixed_window.start;
+}
+
+Amount share_of(const Zone& zone, Amount left) {
+    uint32_t nodes = zone.header()->nodes.load(std::memory_order_relaxed);
+    return nodes != 0 ? left / nodes : 0;
+}
+
+void set_share(const Zone& zone, Amount left, LedgerState* ledger) {
+    ledger->share = share_of(zone, left) & kAmountMask;
+}
+
+Amount asked_of_redis(const LedgerState& ledger, Millis now) {
+    uint64_t ago = (static_cast<uint64_t>(now / kAskedUnit) - ledger.asked_at) & kAskedMask;
+    return ago <= kAskedLasts ? Amount{ledger.asked} : 0;
+}
+
+void note_asked(LedgerState* ledger, Amount amount, Millis now) {
+    Amount sum = asked_of_redis(*ledger, now) + amount;
+    ledger->asked = (sum < kMaxAmount ? sum : kMaxAmount) & kAmountMask;
+    ledger->asked_at = static_cast<uint64_t>(now / kAskedUnit) & kAskedMask;
+}
+
+void note_answered(LedgerState* ledger, Amount amount) {
+    ledger->asked = (ledger->asked > amount ? ledger->asked - amount : 0) & kAmountMask;
+}
+
+void begin_ledger(const Zone& zone, uint32_t policy, LedgerState* ledger) {
+    *ledger = {};
+    ledger->policy = policy & 0xff;
+    ledger->life = (zone.header()->ledgers.fetch_add(1, std::memory_order_relaxed) + 1) &
+                   ((uint64_t{1} << 53) - 1);
+}
+
+void start_ledgers(const Zone& zone, Millis wall) {
+    uint64_t none = 0;
+    zone.header()->ledgers.compare_exchange_strong(none, static_cast<uint64_t>(wall) << 11);
+}
+
+News count_in_ledger(LedgerState* ledger, Amount amount, Millis now, Millis interval) {
+    ledger->counted += amount;
+    ledger->touched_at = static_cast<uint64_t>(now / 1000) & kTouchedMask;
+    if (ledger->is_urgent == 0 && 2 * untold(*ledger) >= ledger->share) {
+        ledger->is_urgent = 1;
+        return News::kNow;
+    }
+    Millis due_at = static_cast<Millis>(ledger->due_at);
+    if (due_at != 0 && now <= due_at + kOverdueAfter) {
+        return News::kNone;
+    }
+    ledger->due_at = static_cast<uint64_t>(now + interval);
+    return due_at == 0 ? News::kLater : News::kOverdue;
+}
+
+bool ask_beside(const LedgerEntry& entry, Amount amount, Now now, Telling* telling) {
+    LockedEntry locked(entry);
+    LedgerState* ledger = locked.ledger();
+    const Zone& zone = entry.access->journal.zone();
+    if (!is_current(entry) || !locked.open_ledger(now)) {
+        return false;
+    }
+    *telling = {ledger->life, ledger->counted, ledger->acknowledged, *locked.used()};
+    note_asked(ledger, amount, shared_now(zone, now).monotonic);
+    locked.store_ledger();
+    return untold(*ledger) != 0;
+}
+
+bool read_ledger(const LedgerEntry& entry, bool is_due, Telling* telling) {
+    LockedEntry locked(entry);
+    LedgerState* ledger = locked.ledger();
+    if (!locked.has_ledger() || !is_current(entry)) {
+        return false;
+    }
+    *telling = {ledger->life, ledger->counted, ledger->acknowledged, *locked.used()};
+    if (is_due) {
+        ledger->due_at = 0;
+        locked.store_ledger();
+    }
+    return telling->counted != telling->acknowledged;
+}
+
+bool must_tell_again(const LedgerEntry& entry, Now now) {
+    LockedEntry locked(entry);
+    LedgerState* ledger = locked.ledger();
+    if (!locked.has_ledger() || untold(*ledger) == 0 || ledger->due_at != 0 || !is_current(entry)) {
+        return false;
+    }
+    Millis shared = shared_now(entry.access->journal.zone(), now).monotonic;
+    ledger->due_at = static_cast<uint64_t>(shared + entry.interval);
+    locked.store_ledger();
+    return true;
+}
+
+void acknowledge(const LedgerEntry& entry, const Telling& telling, const State& theirs, Amount held,
+                 Now now) {
+    LockedEntry locked(entry);
+    LedgerState* ledger = locked.ledger();
+    bool lives = locked.has_ledger() && ledger->life == telling.life;
+    // A life ends when all of it is acknowledged, by a report with a count no less than this one's.
+    if (!is_current(entry) || !lives || telling.counted <= ledger->acknowledged) {
+        return;  // what is known here is newer
+    }
+    ledger->acknowledged = telling.counted;
+    bool has_used = locked.has_used();
+    if (has_used && is_of_older_window(entry.limit, theirs, *locked.used())) {
+        locked.store_ledger();  // their clock has stepped back
+        return;
+    }
+    if (has_used && is_of_older_window(entry.limit, *locked.used(), theirs)) {
+        ledger->acknowledged = ledger->counted;
+    }
+    Amount later = untold(*ledger);
+    Amount taken = used(entry.limit, theirs) + held;
+    Now here = shared_now(entry.access->journal.zone(), now);
+    taken += asked_of_redis(*ledger, here.monotonic);
+    set_share(entry.access->journal.zone(), remaining_of(entry.limit, taken), ledger);
+    ledger->is_urgent = 0;
+    locked.store_ledger();
+    bool refused = locked.used()->head.refused;
+    *locked.used() = theirs;
+    locked.used()->head.refused = refused;
+    charge_used(entry.limit, locked.used(), later, here);
+    locked.store_used(here);
+}
+
+void note_nodes(const Zone& zone, uint32_t nodes, Millis now) {
+    ZoneHeader* header = zone.header();
+    if (header->nodes.load() == 0) {
+        int64_t since = 0;
+        if (header->heard_since.compare_exchange_strong(since, now) ||
+            now - since < kBeforeNodesAreKnown) {
+            return;
+        }
+    }
+    if (nodes >= header->nodes.load()) {
+        header->nodes.store(nodes);
+        header->fewer_since.store(0);
+        return;
+    }
+    int64_t since = header->fewer_since.load();
+    if (since == 0) {
+        header->fewer_since.store(now);
+    } else if (now - since > kNodeLease) {
+        header->nodes.store(nodes);
+        header->fewer_since.store(0);
+    }
+}
+
+}  // namespace ai_limit

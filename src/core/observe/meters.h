@@ -1,0 +1,116 @@
+#pragma once
+
+// Keeps the counts of each policy for operators: exact over all processes and reloads.
+
+#include <string_view>
+
+#include "core/counts/token_counts.h"
+#include "core/zone/zone.h"
+
+namespace ai_limit {
+
+/** The counts of all processes under one number. */
+struct CountSums {
+    uint64_t passed, rejected, rejected_dry_run;
+    uint64_t input_tokens, output_tokens, cached_input_tokens, cache_write_tokens,
+        cache_write_1h_tokens, audio_input_tokens, reasoning_tokens, audio_output_tokens;
+    uint64_t images, searches, seconds;
+    uint64_t rejected_never, rejected_blocked;  // parts of `rejected`
+
+    /** Rejected requests that pass after a wait. The parts may have been read a moment later. */
+    uint64_t rejected_for_now() const {
+        const uint64_t final = rejected_never + rejected_blocked;
+        return rejected > final ? rejected - final : 0;
+    }
+};
+
+/**
+ * A kind of usage in answers: the count that an answer reports, the counter for it, and its name
+ * when it is shown.
+ */
+struct UsageMeter {
+    std::string_view name;
+    Amount TokenCounts::*used;
+    std::atomic<uint64_t> PolicyCounts::*count;
+    uint64_t CountSums::*sum;
+};
+
+/** The kinds that are tokens. */
+inline constexpr UsageMeter kTokenMeters[] = {
+    {"input", &TokenCounts::input, &PolicyCounts::input_tokens, &CountSums::input_tokens},
+    {"output", &TokenCounts::output, &PolicyCounts::output_tokens, &CountSums::output_tokens},
+    {"cached_input", &TokenCounts::cached_input, &PolicyCounts::cached_input_tokens,
+     &CountSums::cached_input_tokens},
+    {"cache_write", &TokenCounts::cache_write, &PolicyCounts::cache_write_tokens,
+     &CountSums::cache_write_tokens},
+    {"cache_write_1h", &TokenCounts::cache_write_1h, &PolicyCounts::cache_write_1h_tokens,
+     &CountSums::cache_write_1h_tokens},
+    {"audio_input", &TokenCounts::audio_input, &PolicyCounts::audio_input_tokens,
+     &CountSums::audio_input_tokens},
+    {"reasoning", &TokenCounts::reasoning, &PolicyCounts::reasoning_tokens,
+     &CountSums::reasoning_tokens},
+    {"audio_output", &TokenCounts::audio_output, &PolicyCounts::audio_output_tokens,
+     &CountSums::audio_output_tokens},
+};
+
+/** The kinds that are no tokens. */
+inline constexpr UsageMeter kUnitMeters[] = {
+    {"images", &TokenCounts::images, &PolicyCounts::images, &CountSums::images},
+    {"searches", &TokenCounts::searches, &PolicyCounts::searches, &CountSums::searches},
+    {"seconds", &TokenCounts::seconds, &PolicyCounts::seconds, &CountSums::seconds},
+};
+
+/** Calls visit(meter) for each kind. */
+template <typename Visit>
+void each_usage_meter(const Visit& visit) {
+    for (const UsageMeter& meter : kTokenMeters) {
+        visit(meter);
+    }
+    for (const UsageMeter& meter : kUnitMeters) {
+        visit(meter);
+    }
+}
+
+CountSums sum_counts(const Zone& zone, uint32_t policy);
+
+/** All that a policy has counted, under whatever numbers it has had. */
+struct PolicyTotals : CountSums {
+    uint64_t overshoot_tokens;  // used above the limit
+    uint64_t usage_missing;     // answers that did not say what they used
+    uint64_t errors;            // malformed variables
+};
+
+/** The requests and reserved tokens in flight at this moment. */
+struct PolicyLoad {
+    uint64_t in_flight;        // requests, of concurrency=
+    uint64_t reserved_tokens;  // for requests that have not ended
+};
+
+/** The counts that a process writes. `process`: its number in the zone. */
+inline PolicyCounts* counts_of(const Zone& zone, uint32_t policy, uint32_t process) {
+    return zone.counts(policy, process % kCountShards);
+}
+
+inline void count_one(std::atomic<uint64_t>* count) {
+    count->fetch_add(1, std::memory_order_relaxed);
+}
+
+void count_tokens(PolicyCounts* counts, const TokenCounts& used);
+
+/** Sums up what the policy of that name has counted. Takes no locks. */
+PolicyTotals read_totals(const Zone& zone, std::string_view name);
+
+/** Sums up what is under way, by the policies' numbers: `loads` has kMaxPolicies + 1, all zero. */
+void read_loads(const Zone& zone, PolicyLoad* loads);
+
+/** The number of entries, and the number that there could be. */
+uint64_t count_entries(const Zone& zone);
+uint64_t count_cells(const Zone& zone);
+
+/** For a number that is given to another policy. */
+void forget_counts(const Zone& zone, uint32_t policy);
+
+/** For a zone that is copied to another size. */
+void copy_counts(const Zone& from, const Zone& to);
+
+}  // namespace ai_limit

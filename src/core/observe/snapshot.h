@@ -1,0 +1,52 @@
+#pragma once
+
+// The data that an operator sees, in plain form: gathered once, and written as JSON (status_json.h)
+// or for Prometheus (metrics_text.h).
+
+#include "core/observe/history.h"
+#include "core/observe/meters.h"
+#include "core/observe/top_keys.h"
+
+namespace ai_limit {
+
+struct ZoneSnapshot {
+    std::string_view name;
+    uint64_t bytes;  // for entries, as configured
+    uint64_t entries, capacity;
+    uint64_t idle_evictions, live_evictions;
+    uint64_t no_room;   // keys for which there was none
+    bool has_state;     // it has a state file (state=), of which the rest tells
+    bool state_failed;  // it could not be saved the last time
+    uint64_t state_failures;
+    Millis state_saved_at;  // by the wall clock; 0: not since the zone was made
+};
+
+/** The texts are the configuration's. */
+struct PolicySnapshot {
+    std::string_view name, zone, key, phase, algorithm, sync;
+    std::string_view limit;    // as configured: a rate, a number of slots, or a variable
+    std::string_view measure;  // "requests", "tokens", "in_flight"
+    bool dry_run;
+    bool counts_tokens;
+    bool counts_in_flight;
+    PolicyTotals totals;
+    PolicyLoad load;
+    uint32_t number;  // in the zone
+};
+
+struct RedisSnapshot {
+    bool is_up;
+    uint32_t nodes;  // that share policies, this one included; 0: not known
+    uint64_t answered, refused, lost;
+    uint64_t micros;
+    uint64_t buckets[kTrafficBuckets];
+};
+
+constexpr size_t kShownTopKeys = 10;  // by each measure
+
+ZoneSnapshot look_at(const Zone& zone);
+
+/** All but whether it is there. */
+RedisSnapshot look_at_redis(const Zone& zone);
+
+}  // namespace ai_limit

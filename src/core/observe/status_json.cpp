@@ -1,0 +1,137 @@
+#include "core/observe/status_json.h"
+
+namespace ai_limit {
+
+namespace {
+
+void write_requests(const PolicyTotals& totals, JsonWriter& json) {
+    json.open("requests", '{');
+    json.number("passed", totals.passed);
+    json.number("rejected", totals.rejected);
+    json.number("rejected_dry_run", totals.rejected_dry_run);
+    json.close('}');
+    json.open("rejections", '{');
+    json.number("wait", totals.rejected_for_now());
+    json.number("never", totals.rejected_never);
+    json.number("blocked", totals.rejected_blocked);
+    json.close('}');
+}
+
+void write_tokens(const PolicySnapshot& policy, JsonWriter& json) {
+    json.open("tokens", '{');
+    each_usage_meter(
+        [&](const UsageMeter& meter) { json.number(meter.name, policy.totals.*meter.sum); });
+    json.number("reserved", policy.load.reserved_tokens);
+    json.number("overshoot", policy.totals.overshoot_tokens);
+    json.number("usage_missing", policy.totals.usage_missing);
+    json.close('}');
+}
+
+void write_steps(std::string_view name, const HistoryStep* steps, size_t count,
+                 uint64_t HistoryStep::*part, JsonWriter& json) {
+    json.open(name, '[');
+    for (size_t i = 0; i < count; ++i) {
+        json.number(steps[i].*part);
+    }
+    json.close(']');
+}
+
+void write_history(const Zone& zone, uint32_t policy, JsonWriter& json) {
+    HistoryStep steps[kShownSamples];
+    size_t count = read_history(zone, policy, steps);
+    json.open("history", '{');
+    json.number("step", kSampleInterval / 1000);
+    write_steps("passed", steps, count, &HistoryStep::passed, json);
+    write_steps("rejected", steps, count, &HistoryStep::rejected, json);
+    write_steps("rejected_dry_run", steps, count, &HistoryStep::rejected_dry_run, json);
+    write_steps("tokens", steps, count, &HistoryStep::tokens, json);
+    json.close('}');
+}
+
+void write_top(const Zone& zone, uint32_t policy, std::string_view name, TopMeasure measure,
+               uint64_t epoch, JsonWriter& json) {
+    TopKey keys[kShownTopKeys];
+    size_t count = read_top_keys(*zone.top_keys(policy), measure, epoch, keys, kShownTopKeys);
+    json.open(name, '[');
+    for (size_t i = 0; i < count; ++i) {
+        json.open('{');
+        json.text("key", keys[i].shown());
+        json.number("count", keys[i].count);
+        json.truth("whole", keys[i].is_whole);
+        json.close('}');
+    }
+    json.close(']');
+}
+
+void write_top_keys(const Zone& zone, uint32_t policy, uint64_t epoch, JsonWriter& json) {
+    json.open("top_keys", '{');
+    write_top(zone, policy, "requests", TopMeasure::kRequests, epoch, json);
+    write_top(zone, policy, "refusals", TopMeasure::kRefusals, epoch, json);
+    write_top(zone, policy, "tokens", TopMeasure::kTokens, epoch, json);
+    json.close('}');
+}
+
+}  // namespace
+
+void write_zone_json(const ZoneSnapshot& zone, JsonWriter& json) {
+    json.open('{');
+    json.text("name", zone.name);
+    json.number("size", zone.bytes);
+    json.number("entries", zone.entries);
+    json.number("capacity", zone.capacity);
+    json.open("evictions", '{');
+    json.number("idle", zone.idle_evictions);
+    json.number("live", zone.live_evictions);
+    json.close('}');
+    json.number("no_room", zone.no_room);
+    if (zone.has_state) {
+        json.open("state", '{');
+        json.truth("failed", zone.state_failed);
+        json.number("failures", zone.state_failures);
+        json.number("saved_at", static_cast<uint64_t>(zone.state_saved_at) / 1000);
+        json.close('}');
+    }
+    json.close('}');
+}
+
+void write_policy_json(const Zone& zone, const PolicySnapshot& policy, Millis monotonic,
+                       JsonWriter& json) {
+    json.open('{');
+    json.text("name", policy.name);
+    json.text("zone", policy.zone);
+    json.text("key", policy.key);
+    json.text("algorithm", policy.algorithm);
+    json.text("measure", policy.measure);
+    json.text("limit", policy.limit);
+    json.text("phase", policy.phase);
+    json.text("sync", policy.sync);
+    json.truth("dry_run", policy.dry_run);
+    write_requests(policy.totals, json);
+    if (policy.counts_tokens) {
+        write_tokens(policy, json);
+    }
+    if (policy.counts_in_flight) {
+        json.number("in_flight", policy.load.in_flight);
+    }
+    json.number("errors", policy.totals.errors);
+    write_history(zone, policy.number, json);
+    write_top_keys(zone, policy.number, epoch_of(monotonic), json);
+    json.close('}');
+}
+
+void write_redis_json(const RedisSnapshot& redis, std::string_view sync,
+                      std::string_view on_failure, JsonWriter& json) {
+    json.open('{');
+    json.truth("up", redis.is_up);
+    json.text("sync", sync);
+    json.text("on_failure", on_failure);
+    json.number("nodes", redis.nodes);
+    json.open("commands", '{');
+    json.number("ok", redis.answered);
+    json.number("error", redis.refused);
+    json.number("lost", redis.lost);
+    json.close('}');
+    json.close('}');
+}
+
+}  // namespace ai_limit

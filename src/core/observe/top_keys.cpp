@@ -1,0 +1,168 @@
+#include "core/observe/top_keys.h"
+
+#include <cstring>
+
+#include "core/words/shown_key.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr uint64_t kBeingWritten = 1;  // no tag: they are 256 or more
+
+/** Splitmix64 (Steele et al., 2014), by each process for itself: nothing depends on its quality but
+ * which of two keys has a place. */
+uint64_t draw() {
+    static uint64_t state = 0;
+    uint64_t z = state += 0x9E3779B97F4A7C15;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+    return z ^ (z >> 31);
+}
+
+bool happens(uint64_t part, uint64_t of) {
+    __extension__ typedef unsigned __int128 Wide;
+    return static_cast<uint64_t>(Wide{draw()} * of >> 64) < part;
+}
+
+/** Whoever is first empties the list for a new time. */
+bool begin_list(TopList* list, uint64_t epoch) {
+    uint64_t before = list->epoch.load(std::memory_order_relaxed);
+    if (before == epoch) {
+        return true;
+    }
+    // Times that are over do not come back: processes' clocks differ by a moment.
+    if (before > epoch || !list->epoch.compare_exchange_strong(before, epoch)) {
+        return before == epoch;
+    }
+    for (TopSet& set : list->sets) {
+        for (uint32_t way = 0; way < kTopWays; ++way) {
+            set.tags[way].store(0, std::memory_order_relaxed);
+            set.counts[way].store(0, std::memory_order_relaxed);
+        }
+    }
+    return true;
+}
+
+void write_label(TopLabel* label, std::string_view key) {
+    size_t size = copy_shown_key(key, label->text, kMaxTopKeyText);
+    label->size = static_cast<uint8_t>(size);
+    label->is_whole = std::string_view(label->text, size) == key;
+}
+
+uint32_t least_of(const TopSet& set) {
+    uint32_t least = 0;
+    for (uint32_t way = 1; way < kTopWays; ++way) {
+        if (set.counts[way].load(std::memory_order_relaxed) <
+            set.counts[least].load(std::memory_order_relaxed)) {
+            least = way;
+        }
+    }
+    return least;
+}
+
+/** One place of a list, read while others may write it. False if there is nothing to read. */
+bool read_place(const TopList& list, uint32_t set, uint32_t way, TopKey* key) {
+    const std::atomic<uint64_t>& tag = list.sets[set].tags[way];
+    const TopLabel& label = list.labels[set][way];
+    key->tag = tag.load(std::memory_order_acquire);
+    if (key->tag <= kBeingWritten) {
+        return false;
+    }
+    uint64_t count = list.sets[set].counts[way].load(std::memory_order_relaxed);
+    uint64_t inherited = label.inherited.load(std::memory_order_relaxed);
+    key->count = count > inherited ? count - inherited : 0;
+    key->is_whole = label.is_whole != 0;
+    key->size = label.size < kMaxTopKeyText ? label.size : kMaxTopKeyText;
+    std::memcpy(key->text, label.text, kMaxTopKeyText);
+    std::atomic_thread_fence(std::memory_order_acquire);
+    return tag.load(std::memory_order_relaxed) == key->tag && key->count != 0;
+}
+
+/** Keeps the best in order; `count` are there. */
+size_t keep_best(const TopKey& key, TopKey* best, size_t count, size_t most) {
+    size_t place = count;
+    while (place > 0 && best[place - 1].count < key.count) {
+        --place;
+    }
+    if (place == most) {
+        return count;
+    }
+    size_t moved = (count < most ? count : most - 1) - place;
+    std::memmove(&best[place + 1], &best[place], moved * sizeof(TopKey));
+    best[place] = key;
+    return count < most ? count + 1 : count;
+}
+
+/** Returns the key's count in the other list, at whichever place it stands there. */
+uint64_t count_in(const TopList& list, uint64_t tag) {
+    uint32_t set = tag >> 32 & (kTopSets - 1);
+    TopKey key;
+    for (uint32_t way = 0; way < kTopWays; ++way) {
+        if (read_place(list, set, way, &key) && key.tag == tag) {
+            return key.count;
+        }
+    }
+    return 0;
+}
+
+/** True if the list's counts are still shown. */
+bool is_shown(const TopList& list, uint64_t epoch) {
+    uint64_t of = list.epoch.load(std::memory_order_relaxed);
+    return of != 0 && of + 1 >= epoch && of <= epoch;
+}
+
+}  // namespace
+
+void note_new_key(TopList* list, uint64_t epoch, uint64_t tag, std::string_view key,
+                  uint64_t amount) {
+    if (amount == 0 || !begin_list(list, epoch)) {
+        return;
+    }
+    uint32_t index = tag >> 32 & (kTopSets - 1);
+    TopSet* set = &list->sets[index];
+    uint32_t way = least_of(*set);
+    uint64_t before = set->tags[way].load(std::memory_order_relaxed);
+    uint64_t least = set->counts[way].load(std::memory_order_relaxed);
+    if (before != 0 && !happens(amount, least + amount)) {
+        return;
+    }
+    if (before == kBeingWritten || !set->tags[way].compare_exchange_strong(before, kBeingWritten)) {
+        return;
+    }
+    TopLabel* label = &list->labels[index][way];
+    write_label(label, key);
+    label->inherited.store(least, std::memory_order_relaxed);
+    set->counts[way].store(least + amount, std::memory_order_relaxed);
+    set->tags[way].store(tag, std::memory_order_release);
+}
+
+size_t read_top_keys(const TopKeys& keys, TopMeasure measure, uint64_t epoch, TopKey* best,
+                     size_t most) {
+    const TopList* lists = keys.lists[static_cast<size_t>(measure)];
+    size_t count = 0;
+    for (uint32_t i = 0; i < 2; ++i) {
+        const TopList& other = lists[1 - i];
+        if (!is_shown(lists[i], epoch)) {
+            continue;
+        }
+        bool has_other = is_shown(other, epoch);
+        bool is_older = has_other && lists[i].epoch.load(std::memory_order_relaxed) < epoch;
+        for (uint32_t place = 0; place < kTopSets * kTopWays; ++place) {
+            TopKey key;
+            if (!read_place(lists[i], place / kTopWays, place % kTopWays, &key)) {
+                continue;
+            }
+            uint64_t elsewhere = has_other ? count_in(other, key.tag) : 0;
+            // Told once, by the newer list.
+            if (elsewhere != 0 && is_older) {
+                continue;
+            }
+            key.count += elsewhere;
+            count = keep_best(key, best, count, most);
+        }
+    }
+    return count;
+}
+
+}  // namespace ai_limit

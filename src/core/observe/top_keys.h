@@ -1,0 +1,63 @@
+#pragma once
+
+// The keys of a policy that stand out: a heavy-hitter sketch of constant size. A key that has a
+// place is counted exactly. One that has none takes the place of the least of its set with the
+// probability amount / (least + amount): Random Admission Policy, Ben Basat et al., "Randomized
+// Admission Policy for Efficient Top-k and Frequency Estimation" (INFOCOM 2017), in sets of four.
+// Keys that are seen once, however many, so push out nobody who stands out.
+
+#include <string_view>
+
+#include "core/words/types.h"
+#include "core/zone/statistics.h"
+
+namespace ai_limit {
+
+/** The measure by which keys stand out. */
+enum class TopMeasure : uint8_t { kRequests, kRefusals, kTokens };
+
+/**
+ * The time for which a list counts, beside the one before. The counts that are shown are 5 to 10
+ * minutes old.
+ */
+constexpr Millis kTopEpoch = 300'000;
+
+struct TopKey {
+    uint64_t tag;
+    uint64_t count;  // seen since the key has its place: never more than it truly was
+    bool is_whole;   // the text is the key itself
+    uint8_t size;
+    char text[kMaxTopKeyText];  // as a log shows it (shown_key.h), cut to this
+
+    std::string_view shown() const { return {text, size}; }
+};
+
+constexpr uint64_t epoch_of(Millis monotonic) {
+    return static_cast<uint64_t>(monotonic / kTopEpoch) + 1;
+}
+
+/** note_key() where the key has no place, or the list is of another time. */
+void note_new_key(TopList* list, uint64_t epoch, uint64_t tag, std::string_view key,
+                  uint64_t amount);
+
+/** Counts a key with `amount`. `tag` stands for it, and is not 0. */
+inline void note_key(TopKeys* keys, TopMeasure measure, uint64_t epoch, uint64_t tag,
+                     std::string_view key, uint64_t amount) {
+    TopList* list = &keys->lists[static_cast<size_t>(measure)][epoch % 2];
+    if (list->epoch.load(std::memory_order_relaxed) == epoch) {
+        TopSet* set = &list->sets[tag >> 32 & (kTopSets - 1)];
+        for (uint32_t way = 0; way < kTopWays; ++way) {
+            if (set->tags[way].load(std::memory_order_relaxed) == tag) {
+                set->counts[way].fetch_add(amount, std::memory_order_relaxed);
+                return;
+            }
+        }
+    }
+    note_new_key(list, epoch, tag, key, amount);
+}
+
+/** Writes the `most` keys that stand out, the first one most; returns how many there are. */
+size_t read_top_keys(const TopKeys& keys, TopMeasure measure, uint64_t epoch, TopKey* best,
+                     size_t most);
+
+}  // namespace ai_limit

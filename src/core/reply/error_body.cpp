@@ -1,0 +1,384 @@
+#include "core/reply/error_body.h"
+
+#include "core/reply/headers.h"
+
+namespace ai_limit {
+
+namespace {
+
+/** All that the writer of a format needs. */
+struct Refusal {
+    const Description* policy;  // nullptr: no policy decided this
+    std::string_view sentence;  // says all where there is no policy
+    ErrorKind kind;
+    Millis wait;  // more than 0, or kNever
+    unsigned status;
+    std::string_view request_id;
+
+    const ErrorNames& names() const { return names_of(kind); }
+};
+
+// pieces of sentences; none of them holds a character that JSON would have escaped
+
+void write_counted(uint64_t count, std::string_view thing, TextWriter& out) {
+    out.number(count);
+    out.text(" ");
+    out.text(thing);
+    out.text(count == 1 ? "" : "s");
+}
+
+/** `60 requests`, `1 token`, `4 concurrent requests`. */
+void write_amount(Amount amount, Measure measure, TextWriter& out) {
+    switch (measure) {
+        case Measure::kRequests:
+            return write_counted(amount, "request", out);
+        case Measure::kTokens:
+            return write_counted(amount, "token", out);
+        case Measure::kInFlight:
+            return write_counted(amount, "concurrent request", out);
+    }
+}
+
+/** The sentence for a request that no limit has refused for a while; false for others. */
+bool write_final_message(const Refusal& refusal, TextWriter& out) {
+    if (refusal.policy == nullptr) {
+        out.json(refusal.sentence);
+        return true;
+    }
+    const Description& policy = *refusal.policy;
+    if (refusal.kind == ErrorKind::kUnavailable) {
+        out.text("The limits cannot be checked at the moment. Please try again in ");
+        write_counted(seconds_rounded_up(refusal.wait), "second", out);
+        out.text(".");
+        return true;
+    }
+    if (refusal.kind == ErrorKind::kBlocked) {
+        out.text("This key is blocked: its limit is ");
+        write_amount(policy.limit, policy.measure, out);
+        out.text(".");
+        return true;
+    }
+    if (refusal.kind == ErrorKind::kTooLarge) {
+        out.text("This request can never fit the limit: it needs ");
+        write_amount(policy.requested, policy.measure, out);
+        out.text(", the limit is ");
+        out.number(policy.limit);
+        out.text(".");
+        return true;
+    }
+    return false;
+}
+
+/** The sentences for a reader who knows nothing of the API. */
+void write_plain_message(const Refusal& refusal, TextWriter& out) {
+    if (write_final_message(refusal, out)) {
+        return;
+    }
+    out.text("Too many requests. Try again in ");
+    write_counted(seconds_rounded_up(refusal.wait), "second", out);
+    out.text(".");
+}
+
+/** `This request would exceed the limit of 60 requests. `, which the wait follows. */
+void write_limit_message(const Refusal& refusal, TextWriter& out) {
+    out.text("This request would exceed the limit of ");
+    write_amount(refusal.policy->limit, refusal.policy->measure, out);
+    out.text(". ");
+}
+
+// json
+
+void write_json(const Refusal& refusal, TextWriter& out) {
+    out.text(R"({"error":")");
+    out.text(refusal.names().plain);
+    out.text(R"(","message":")");
+    write_plain_message(refusal, out);
+    if (refusal.policy == nullptr) {
+        out.text(R"("})");
+        return;
+    }
+    out.text(R"(","retry_after":)");
+    if (refusal.wait == kNever) {
+        out.text("null");
+    } else {
+        out.whole_seconds(refusal.wait);
+    }
+    out.text(R"(,"policy":")");
+    out.json(refusal.policy->policy);
+    out.text(R"("})");
+}
+
+// openai: Codex reads the wait out of the message, and only in seconds
+
+struct PeriodName {
+    std::string_view one;
+    std::string_view many;
+    char letter;  // of RPM or TPM; 0 if the letter says something else
+};
+
+/** In the order of PeriodUnit. */
+constexpr PeriodName kPeriodNames[] = {
+    {"second", "seconds", 'S'}, {"min", "min", 'M'},    {"hour", "hours", 'H'},
+    {"day", "days", 'D'},       {"week", "weeks", 'W'}, {"month", "months", 0},
+};
+
+/** `requests per min (RPM)`, `tokens per 15 min`, `concurrent requests`. */
+void write_openai_quota(const Description& policy, TextWriter& out) {
+    if (policy.measure == Measure::kInFlight) {
+        out.text("concurrent requests");
+        return;
+    }
+    const bool tokens = policy.measure == Measure::kTokens;
+    const PeriodName& period = kPeriodNames[static_cast<size_t>(policy.period.unit)];
+    out.text(tokens ? "tokens per " : "requests per ");
+    if (policy.period.count != 1) {
+        out.number(policy.period.count);
+        out.text(" ");
+        out.text(period.many);
+        return;
+    }
+    out.text(period.one);
+    if (period.letter != 0) {
+        const char name[] = {' ', '(', tokens ? 'T' : 'R', 'P', period.letter, ')'};
+        out.text({name, sizeof name});
+    }
+}
+
+/** `Limit 60, Used 60, Requested 1.`; what never fits has no part in what was used. */
+void write_openai_figures(const Refusal& refusal, TextWriter& out) {
+    const Description& policy = *refusal.policy;
+    out.text(": Limit ");
+    out.number(policy.limit);
+    if (refusal.wait != kNever) {
+        out.text(", Used ");
+        out.number(policy.limit > policy.remaining ? policy.limit - policy.remaining : 0);
+    }
+    out.text(", Requested ");
+    out.number(policy.requested);
+    out.text(".");
+}
+
+/** `Rate limit reached for `, which the quota follows; nullptr if the message is not of it. */
+const char* openai_beginning(const Refusal& refusal) {
+    switch (refusal.kind) {
+        case ErrorKind::kWait:
+            return "Rate limit reached for ";
+        case ErrorKind::kExhausted:
+            return "You exceeded your current quota of ";
+        case ErrorKind::kTooLarge:
+            return "Request too large for ";
+        case ErrorKind::kBlocked:
+        case ErrorKind::kInvalid:
+        case ErrorKind::kUpgradeRequired:
+        case ErrorKind::kUnavailable:
+            break;
+    }
+    return nullptr;
+}
+
+void write_openai_message(const Refusal& refusal, TextWriter& out) {
+    const char* beginning = refusal.policy != nullptr ? openai_beginning(refusal) : nullptr;
+    if (beginning == nullptr) {
+        write_final_message(refusal, out);
+        return;
+    }
+    out.text(beginning);
+    write_openai_quota(*refusal.policy, out);
+    write_openai_figures(refusal, out);
+    if (refusal.wait == kNever) {
+        return;
+    }
+    out.text(" Please try again in ");
+    if (refusal.kind == ErrorKind::kExhausted) {
+        out.whole_seconds(refusal.wait);
+    } else {
+        out.seconds(refusal.wait);
+    }
+    out.text("s.");
+}
+
+std::string_view openai_type(const Refusal& refusal) {
+    if (!refusal.names().openai_type.empty()) {
+        return refusal.names().openai_type;
+    }
+    const bool tokens = refusal.policy != nullptr && refusal.policy->measure == Measure::kTokens;
+    return tokens ? "tokens" : "requests";
+}
+
+void write_openai(const Refusal& refusal, TextWriter& out) {
+    out.text(R"({"error":{"message":")");
+    write_openai_message(refusal, out);
+    out.text(R"(","type":")");
+    out.text(openai_type(refusal));
+    out.text(R"(","param":null,"code":")");
+    out.text(refusal.names().openai_code);
+    out.text(R"("}})");
+}
+
+// anthropic
+
+void write_anthropic(const Refusal& refusal, TextWriter& out) {
+    out.text(R"({"type":"error","error":{"type":")");
+    out.text(refusal.names().anthropic_type);
+    out.text(R"(","message":")");
+    if (!write_final_message(refusal, out)) {
+        write_limit_message(refusal, out);
+        out.text("Please try again in ");
+        write_counted(seconds_rounded_up(refusal.wait), "second", out);
+        out.text(".");
+    }
+    out.text(R"("},"request_id":)");
+    if (refusal.request_id.empty()) {
+        out.text("null}");
+        return;
+    }
+    out.text(R"("req_)");
+    out.json(refusal.request_id);
+    out.text(R"("})");
+}
+
+// gemini: google.rpc.Status. Gemini CLI stops at once only for a quota per day, and waits for any
+// other however long that takes.
+
+void write_quota_failure(const Description& policy, TextWriter& out) {
+    const bool tokens = policy.measure == Measure::kTokens;
+    out.text(R"({"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[)"
+             R"({"quotaMetric":")");
+    out.json(policy.policy);
+    out.text(tokens ? R"(","quotaId":"TokensPerDay","quotaValue":")"
+                    : R"(","quotaId":"RequestsPerDay","quotaValue":")");
+    out.number(policy.limit);
+    out.text(R"("}]},)");
+}
+
+void write_gemini(const Refusal& refusal, TextWriter& out) {
+    out.text(R"({"error":{"code":)");
+    out.number(refusal.status);
+    out.text(R"(,"message":")");
+    const bool final = write_final_message(refusal, out);
+    if (!final) {
+        write_limit_message(refusal, out);
+        out.text("Please retry in ");
+        out.whole_seconds(refusal.wait);
+        out.text("s.");
+    }
+    out.text(R"(","status":")");
+    out.text(refusal.names().google_status);
+    if (final) {
+        out.text(R"("}})");
+        return;
+    }
+    out.text(R"(","details":[)");
+    if (refusal.kind == ErrorKind::kExhausted) {
+        write_quota_failure(*refusal.policy, out);
+    }
+    out.text(R"({"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":")");
+    out.whole_seconds(refusal.wait);
+    out.text(R"(s"}]}})");
+}
+
+// ollama; bedrock, whose kind of error stands in a header; cohere
+
+void write_error_string(const Refusal& refusal, TextWriter& out) {
+    out.text(R"({"error":")");
+    write_plain_message(refusal, out);
+    out.text(R"("})");
+}
+
+void write_message_string(const Refusal& refusal, TextWriter& out) {
+    out.text(R"({"message":")");
+    write_plain_message(refusal, out);
+    out.text(R"("})");
+}
+
+// problem: RFC 9457, with the type of draft-ietf-httpapi-ratelimit-headers
+
+void write_problem(const Refusal& refusal, TextWriter& out) {
+    const bool of_quota = refusal.policy != nullptr && refusal.kind != ErrorKind::kUnavailable;
+    out.text(!of_quota
+                 ? R"({"type":"about:blank","status":)"
+                 : R"({"type":"https://iana.org/assignments/http-problem-types#quota-exceeded",)"
+                   R"("title":"Request cannot be satisfied as assigned quota has been exceeded",)"
+                   R"("status":)");
+    out.number(refusal.status);
+    out.text(R"(,"detail":")");
+    write_plain_message(refusal, out);
+    if (!of_quota) {
+        out.text(R"("})");
+        return;
+    }
+    out.text(R"(","violated-policies":[")");
+    out.json(refusal.policy->policy);
+    out.text(R"("]})");
+}
+
+// the table of formats, in the order of ErrorFormat
+
+struct FormatRow {
+    std::string_view name;
+    std::string_view content_type;
+    void (*write)(const Refusal& refusal, TextWriter& out);
+};
+
+constexpr FormatRow kFormats[] = {
+    {"json", "application/json", write_json},
+    {"openai", "application/json", write_openai},
+    {"anthropic", "application/json", write_anthropic},
+    {"gemini", "application/json", write_gemini},
+    {"ollama", "application/json", write_error_string},
+    {"bedrock", "application/json", write_message_string},
+    {"cohere", "application/json", write_message_string},
+    {"problem", "application/problem+json", write_problem},
+    {"off", "", nullptr},
+    {"auto", "", nullptr},
+};
+
+constexpr size_t kFormatCount = sizeof kFormats / sizeof *kFormats;
+
+static_assert(kFormatCount == static_cast<size_t>(ErrorFormat::kAuto) + 1);
+
+const FormatRow& row_of(ErrorFormat format) {
+    return kFormats[static_cast<size_t>(format)];
+}
+
+bool write(ErrorFormat format, const Refusal& refusal, TextWriter& out) {
+    const FormatRow& row = row_of(format);
+    if (row.write == nullptr) {
+        return false;
+    }
+    row.write(refusal, out);
+    return !out.overflowed();
+}
+
+}  // namespace
+
+bool find_error_format(std::string_view name, ErrorFormat* format) {
+    for (size_t i = 0; i < kFormatCount; i++) {
+        if (kFormats[i].name == name) {
+            *format = static_cast<ErrorFormat>(i);
+            return true;
+        }
+    }
+    return false;
+}
+
+std::string_view error_content_type(ErrorFormat format) {
+    return row_of(format).content_type;
+}
+
+std::string_view error_type_header(ErrorFormat format, ErrorKind kind) {
+    return format == ErrorFormat::kBedrock ? names_of(kind).amazon_type : std::string_view();
+}
+
+bool write_error_body(ErrorFormat format, const Description& reported, unsigned status,
+                      std::string_view request_id, TextWriter& out) {
+    return write(format,
+                 {&reported, {}, kind_of(reported), told_wait(reported), status, request_id}, out);
+}
+
+bool write_error_body(ErrorFormat format, ErrorKind kind, std::string_view sentence,
+                      unsigned status, std::string_view request_id, TextWriter& out) {
+    return write(format, {nullptr, sentence, kind, kNever, status, request_id}, out);
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,580 @@
+#include "core/requests/request_info.h"
+
+#include <type_traits>
+
+#include "core/json/lax_values.h"
+#include "core/words/json_bytes.h"
+#include "core/words/number.h"
+
+namespace ai_limit {
+
+namespace {
+
+enum Wanted : JsonPathId {
+    kBody,
+    kModel,
+    kStream,
+    kStreamOptions,
+    kIncludeUsage,
+    kMostOutput,
+    kAnswers,
+    kMessages,  // OpenAI's
+    kMessage,
+    kPrompt,  // OpenAI's
+    kText,
+    kInstructions,  // text that stands beside a prompt
+    kServiceTier,
+    kOtherString
+};
+
+struct Path {
+    std::string_view path;
+    Wanted wanted;
+};
+
+// The commonest keys of each object first: they are looked for in this order.
+constexpr Path kPaths[] = {
+    {"", kBody},
+    {"/model", kModel},
+    {"/messages", kMessages},
+    {"/messages/*", kMessage},
+    {"/messages/*/content", kText},
+    {"/messages/*/content/*/text", kText},
+    {"/messages/*/content/*/content", kText},  // Anthropic: tool_result
+    {"/messages/*/content/*/content/*/text", kText},
+    {"/messages/*/content/*/thinking", kText},
+    {"/messages/*/content/*/toolResult/content/*/text", kText},  // Bedrock
+    {"/messages/*/content/*/reasoningContent/reasoningText/text", kText},
+    {"/messages/*/tool_calls/*/function/arguments", kText},
+    {"/messages/*/reasoning_content", kText},
+    {"/messages/*/parts/*/text", kText},
+    {"/stream", kStream},
+    {"/stream_options", kStreamOptions},
+    {"/stream_options/include_usage", kIncludeUsage},
+
+    {"/max_tokens", kMostOutput},
+    {"/max_completion_tokens", kMostOutput},
+    {"/max_output_tokens", kMostOutput},  // Responses
+    {"/generationConfig/maxOutputTokens", kMostOutput},
+    {"/generationConfig/max_output_tokens", kMostOutput},  // Google's servers read both
+    {"/generation_config/maxOutputTokens", kMostOutput},
+    {"/generation_config/max_output_tokens", kMostOutput},
+    {"/inferenceConfig/maxTokens", kMostOutput},           // Bedrock Converse
+    {"/inferenceConfig/max_new_tokens", kMostOutput},      // Bedrock Invoke: Nova
+    {"/textGenerationConfig/maxTokenCount", kMostOutput},  // Titan
+    {"/max_gen_len", kMostOutput},                         // Llama
+    {"/max_tokens_to_sample", kMostOutput},                // Claude 2
+    {"/maxTokens", kMostOutput},                           // AI21
+    {"/options/num_predict", kMostOutput},                 // Ollama
+    {"/n_predict", kMostOutput},                           // llama.cpp
+    {"/parameters/max_new_tokens", kMostOutput},           // TGI
+    {"/parameters/maxOutputTokens", kMostOutput},          // Vertex predict
+    {"/instances/*/max_tokens", kMostOutput},              // vLLM behind Vertex
+    {"/parameters/max_tokens", kMostOutput},               // DashScope
+    {"/sampling_params/max_new_tokens", kMostOutput},      // SGLang
+    {"/sampling_params/*/max_new_tokens", kMostOutput},
+    {"/completion_args/max_tokens", kMostOutput},  // Mistral conversations
+    {"/input/max_tokens", kMostOutput},            // Replicate
+    {"/input/max_new_tokens", kMostOutput},
+    {"/input/max_completion_tokens", kMostOutput},
+    {"/input/max_output_tokens", kMostOutput},
+    {"/input/max_length", kMostOutput},
+    {"/n", kAnswers},
+    {"/best_of", kAnswers},
+    {"/generationConfig/candidateCount", kAnswers},
+    {"/generationConfig/candidate_count", kAnswers},
+    {"/generation_config/candidateCount", kAnswers},
+    {"/generation_config/candidate_count", kAnswers},
+    {"/parameters/candidateCount", kAnswers},  // Vertex predict
+    {"/parameters/n", kAnswers},               // DashScope
+    {"/sampling_params/n", kAnswers},          // SGLang
+
+    {"/service_tier", kServiceTier},
+    {"/serviceTier", kServiceTier},
+    {"/serviceTier/type", kServiceTier},  // Bedrock
+
+    {"/system", kInstructions},
+    {"/system/*/text", kInstructions},
+    {"/prompt", kPrompt},
+    {"/prompt/*", kText},
+    {"/prompt/*/*", kText},
+    {"/suffix", kInstructions},
+    {"/input", kText},
+    {"/input/*", kMessage},
+    {"/input/*/*", kText},
+    {"/input/*/content", kText},
+    {"/input/*/content/*/text", kText},
+    {"/input/*/text", kText},
+    {"/input/*/arguments", kText},
+    {"/input/*/output", kText},
+    {"/input/*/output/*/text", kText},
+    {"/instructions", kInstructions},
+    {"/contents", kMessage},  // Google's servers take one thing for a list of it
+    {"/contents/parts/text", kText},
+    {"/contents/parts/*/text", kText},
+    {"/contents/*", kMessage},
+    {"/contents/*/parts/text", kText},
+    {"/contents/*/parts/*/text", kText},
+    {"/systemInstruction/parts/text", kInstructions},
+    {"/systemInstruction/parts/*/text", kInstructions},
+    {"/system_instruction/parts/text", kInstructions},
+    {"/system_instruction/parts/*/text", kInstructions},
+    {"/content/parts/text", kText},  // Gemini: embedContent
+    {"/content/parts/*/text", kText},
+    {"/requests/*/content/parts/*/text", kText},  // batchEmbedContents
+    {"/instances/*/content", kText},              // Vertex predict
+    {"/instances/*/prompt", kText},
+    {"/instances/*/text", kText},
+    {"/instances/*/context", kText},
+    {"/instances/*/messages/*", kMessage},
+    {"/instances/*/messages/*/content", kText},
+    {"/instances/*/messages/*/content/*/text", kText},
+    {"/inputText", kText},    // Titan
+    {"/inputs", kText},       // TGI
+    {"/inputs/*", kMessage},  // Mistral conversations; TGI's are strings
+    {"/inputs/*/content", kText},
+    {"/inputs/*/content/*/text", kText},  // also embeddings of Cohere and Voyage
+    {"/message", kText},                  // Cohere v1
+    {"/preamble", kInstructions},
+    {"/chat_history/*/message", kText},
+    {"/texts", kText},
+    {"/texts/*", kText},                // Cohere embed
+    {"/system_prompt", kInstructions},  // LM Studio
+    {"/input/messages/*", kMessage},    // DashScope
+    {"/input/messages/*/content", kText},
+    {"/input/messages/*/content/*/text", kText},
+    {"/input/prompt", kText},  // also Replicate
+    {"/input/system_prompt", kInstructions},
+    {"/input/texts/*", kText},
+    {"/input/contents/*/text", kText},
+    {"/input/text", kText},  // Gemini interactions take one content for a list of it
+    {"/input/*/result", kText},
+    {"/input/*/result/*/text", kText},
+    {"/system_instruction", kInstructions},
+    {"/text", kText},  // SGLang, Workers AI
+    {"/text/*", kText},
+    {"/input_ids/*", kText},
+    {"/input_ids/*/*", kText},
+    {"/text_input", kText},    // Triton
+    {"/input_text", kText},    // Workers AI
+    {"/input_prefix", kText},  // llama.cpp
+    {"/input_suffix", kText},
+    {"/content", kText},
+    {"/query", kText},  // rerankers
+    {"/query/text", kText},
+    {"/documents/*", kText},
+    {"/documents/*/text", kText},
+    {"/documents/*/snippet", kText},  // Cohere chat
+    {"/documents/*/data", kText},
+    {"/documents/*/data/text", kText},
+    {"/documents/*/data/snippet", kText},
+    {"/passages/*/text", kText},    // NVIDIA
+    {"/contexts/*/text", kText},    // Workers AI
+    {"/records/*/content", kText},  // Google
+    {"/input/query", kText},        // DashScope
+    {"/input/query/text", kText},
+    {"/input/documents/*", kText},
+    {"/input/documents/*/text", kText},
+    {"/text_1", kText},  // vLLM's scores
+    {"/text_1/*", kText},
+    {"/text_2", kText},
+    {"/text_2/*", kText},
+};
+
+constexpr JsonPathTable<250> kTree = make_json_path_table<250>(kPaths);
+static_assert(kTree.error == nullptr);
+
+constexpr uint64_t kCharactersPerToken = 4;
+constexpr uint64_t kBytesPerToken = 4;
+
+bool is_object(const JsonToken& token) {
+    return token.kind == JsonToken::kBegin && token.text == "{";
+}
+
+/** The kind says all: it is `true`, `false` or `null`. */
+bool is_constant(const JsonToken& token) {
+    return token.kind == JsonToken::kTrue || token.kind == JsonToken::kFalse ||
+           token.kind == JsonToken::kNull;
+}
+
+/** Bytes from where a value begins to the end of its first token; 0 if that is not known. */
+uint64_t size_so_far(const JsonToken& token) {
+    switch (token.kind) {
+        case JsonToken::kString:
+            return token.text.size() + (token.last ? 2 : 1);
+        case JsonToken::kFalse:
+            return std::string_view("false").size();
+        case JsonToken::kNull:
+            return std::string_view("null").size();
+        default:
+            return token.text.size();
+    }
+}
+
+Amount at_most(uint64_t value) {
+    return value < kMaxAmount ? value : kMaxAmount;
+}
+
+}  // namespace
+
+static_assert(std::is_trivially_copyable_v<RequestInfo> && sizeof(RequestInfo) <= 1280);
+
+RequestInfo::RequestInfo() : scanner_(kTree.paths.root(), {true, true, kOtherString}) {}
+
+void RequestInfo::read_path(std::string_view path) {
+    const RequestPath read = read_request_path(path);
+    path_stream_ = read.stream;
+    path_completions_ = read.completions;
+    usage_field_ = read.usage_field;
+    path_model_ = !read.model.empty();
+    if (path_model_) {
+        model_.assign(read.model);
+    }
+}
+
+void RequestInfo::feed(std::string_view piece) {
+    std::string_view rest = piece;
+    while (!rest.empty()) {
+        const std::string_view before = rest;
+        const JsonToken token = scanner_.next(&rest);
+        if (in_options_) {
+            look_at_options(before.substr(0, before.size() - rest.size()), token);
+        }
+        if (token.kind != JsonToken::kNothing) {
+            take(token, offset_ + (piece.size() - rest.size()));
+        }
+    }
+    offset_ += piece.size();
+}
+
+/** `end` is where in the body the token ends; of a number, where it ends at the earliest. */
+void RequestInfo::take(const JsonToken& token, uint64_t end) {
+    switch (token.id) {
+        case kBody:
+            take_root(token, end);
+            break;
+        case kModel:
+            take_model(token);
+            break;
+        case kStream:
+            take_stream(token);
+            break;
+        case kStreamOptions:
+            take_stream_options(token, end);
+            break;
+        case kIncludeUsage:
+            take_include_usage(token, end);
+            break;
+        case kMostOutput:
+            take_count(token, &most_output_, &spelled_limit_);
+            break;
+        case kAnswers:
+            take_count(token, &answers_, &spelled_answers_);
+            break;
+        case kMessages:
+            has_prompt_ = true;
+            break;
+        case kMessage:
+            messages_ += is_object(token) ? 1 : 0;
+            take_text(token);
+            break;
+        case kPrompt:
+            has_prompt_ = true;
+            take_text(token);
+            break;
+        case kServiceTier:
+            take_service_tier(token);
+            break;
+        case kOtherString:
+            take_other_string(token);
+            break;
+        default:
+            take_text(token);
+            break;
+    }
+}
+
+void RequestInfo::take_root(const JsonToken& token, uint64_t end) {
+    if (token.kind == JsonToken::kBegin) {
+        root_is_object_ = is_object(token);
+        stream_options_.root_at = end;
+    }
+    if (token.kind == JsonToken::kString) {
+        take_other_string(token);
+    }
+}
+
+void RequestInfo::take_model(const JsonToken& token) {
+    if (path_model_ || token.kind == JsonToken::kEnd) {
+        return;
+    }
+    if (token.kind != JsonToken::kString) {
+        // Two numbers, or two objects, might say different things.
+        compare(&spelled_model_, token.kind, is_constant(token));
+        return;
+    }
+    if (token.first) {
+        if (spelled_model_.seen) {
+            former_model_ = model_;
+        }
+        model_.begin();
+    }
+    model_.append_json(token.text);
+    if (token.last) {
+        model_.end();
+        compare(&spelled_model_, token.kind, former_model_.view() == model_.view());
+    }
+}
+
+/**
+ * A value of a key that has been read; another spelling of the key must have said the same. Texts
+ * are compared as they are: a client could make two of them have the same hash.
+ */
+void RequestInfo::compare(Spelled* last, uint64_t value, bool same_text) {
+    const uint32_t spelling = scanner_.spelling();
+    const bool must_agree = last->seen && (form_ || last->spelling != spelling);
+    ambiguous_ = ambiguous_ || (must_agree && (last->value != value || !same_text));
+    *last = {value, spelling, true};
+}
+
+/** Puts the text of a short string together; true if `word` is all of it. */
+bool RequestInfo::take_word(const JsonToken& token, std::string_view* word) {
+    if (token.first) {
+        word_.clear();
+    }
+    word_.append(token.text);
+    return token.last && word_.get(word);
+}
+
+void RequestInfo::take_stream(const JsonToken& token) {
+    LaxBool value = LaxBool::kNeither;
+    switch (token.kind) {
+        case JsonToken::kEnd:
+            return;
+        case JsonToken::kTrue:
+            value = LaxBool::kTrue;
+            break;
+        case JsonToken::kFalse:
+            value = LaxBool::kFalse;
+            break;
+        case JsonToken::kNumber:
+            value = lax_bool_of_number(token.text);
+            break;
+        case JsonToken::kString: {
+            std::string_view word;
+            if (take_word(token, &word)) {
+                value = lax_bool_of_text(word);
+            } else if (!token.last) {
+                return;
+            }
+            break;
+        }
+        default:
+            break;
+    }
+    stream_true_ = value == LaxBool::kTrue;
+    stream_false_ = value == LaxBool::kFalse;
+    compare(&spelled_stream_, static_cast<uint64_t>(value));
+}
+
+void RequestInfo::take_service_tier(const JsonToken& token) {
+    if (token.kind != JsonToken::kString) {
+        return;
+    }
+    if (token.first) {
+        former_tier_ = tier_;
+        tier_.clear();
+    }
+    tier_.append(token.text);
+    if (token.last) {
+        std::string_view former;
+        former_tier_.get(&former);
+        compare(&spelled_tier_, token.kind, former == service_tier());
+    }
+}
+
+std::string_view RequestInfo::service_tier() const {
+    std::string_view text;
+    tier_.get(&text);
+    return text;
+}
+
+/** A number in the place of text is a token of the prompt. */
+void RequestInfo::take_text(const JsonToken& token) {
+    if (token.kind == JsonToken::kNumber) {
+        ++prompt_tokens_;
+    }
+    const bool says_something = token.kind == JsonToken::kString ||
+                                token.kind == JsonToken::kNumber ||
+                                (token.id == kMessage && is_object(token));
+    knows_prompt_ = knows_prompt_ || (says_something && token.id != kInstructions);
+    if (token.kind != JsonToken::kString) {
+        return;
+    }
+    if (token.first) {
+        characters_.begin_string();
+    }
+    characters_.add(token.text);
+}
+
+void RequestInfo::take_other_string(const JsonToken& token) {
+    if (knows_prompt_) {
+        return;
+    }
+    if (token.first) {
+        other_characters_.begin_string();
+    }
+    other_characters_.add(token.text);
+}
+
+/**
+ * Takes a count. The largest of several numbers counts, since different keys may set the limit.
+ * Different spellings of a key must agree. For a form, in which each key may stand once, the
+ * spellings are not compared.
+ */
+void RequestInfo::take_count(const JsonToken& token, Amount* largest, Spelled* spelled) {
+    std::string_view text = token.text;
+    if (token.kind == JsonToken::kString) {
+        if (!take_word(token, &text) || !is_lax_number(&text)) {
+            return;
+        }
+    } else if (token.kind != JsonToken::kNumber) {
+        return;
+    }
+    const bool negative = !text.empty() && text.front() == '-';
+    Amount count = kMaxAmount;  // also of a number that is too large, or no count
+    if (!negative) {
+        read_json_count(text, &count);
+        *largest = count > *largest ? count : *largest;
+    }
+    if (!form_) {
+        compare(spelled, count);
+    }
+    if (token.id == kMostOutput) {
+        limited_ = true;
+        endless_ = endless_ || negative;
+    }
+}
+
+void RequestInfo::take_stream_options(const JsonToken& token, uint64_t end) {
+    if (token.kind == JsonToken::kEnd) {
+        in_options_ = false;
+        return;
+    }
+    if (token.kind == JsonToken::kString && !token.first) {
+        return;
+    }
+    compare(&spelled_options_, end);  // no two are the same
+    odd_options_ = odd_options_ || scanner_.spelling() != 0;
+    // Another one of the same name takes the place of the first.
+    const uint64_t root_at = stream_options_.root_at;
+    stream_options_ = StreamOptionsPlace();
+    stream_options_.root_at = root_at;
+    stream_options_.options = is_object(token)                 ? StreamOptionsPlace::kObject
+                              : token.kind == JsonToken::kNull ? StreamOptionsPlace::kNull
+                                                               : StreamOptionsPlace::kOther;
+    in_options_ = token.kind == JsonToken::kBegin;
+    constexpr std::string_view kNullText = "null";
+    stream_options_.options_at = token.kind == JsonToken::kNull ? end - kNullText.size() : end;
+}
+
+void RequestInfo::take_include_usage(const JsonToken& token, uint64_t end) {
+    StreamOptionsPlace* place = &stream_options_;
+    odd_options_ = odd_options_ || scanner_.spelling() != 0;
+    if (token.kind == JsonToken::kTrue) {
+        place->include_usage = StreamOptionsPlace::kTrue;
+        compare(&spelled_include_usage_, JsonToken::kTrue);
+        return;
+    }
+    place->include_usage = StreamOptionsPlace::kOther;
+    const bool continues = token.kind == JsonToken::kString && !token.first;
+    if (!continues && token.kind != JsonToken::kEnd) {
+        place->include_usage_at = end - size_so_far(token);
+    }
+    const bool ends =
+        token.kind == JsonToken::kString ? token.last : token.kind != JsonToken::kBegin;
+    place->include_usage_size = ends ? end - place->include_usage_at : 0;
+    if (ends) {
+        compare(&spelled_include_usage_, token.kind, is_constant(token));
+    }
+}
+
+/** Within `stream_options`: any byte but white space and its end says that it has a key. */
+void RequestInfo::look_at_options(std::string_view used, const JsonToken& token) {
+    if (token.kind == JsonToken::kEnd && token.id == kStreamOptions) {
+        used.remove_suffix(1);
+    }
+    for (size_t i = 0; i < used.size() && stream_options_.empty; ++i) {
+        stream_options_.empty = is_json_space(used[i]);
+    }
+}
+
+bool RequestInfo::streams() const {
+    switch (path_stream_) {
+        case RequestPath::kAlways:
+            return true;
+        case RequestPath::kUnlessRefused:
+            return !stream_false_;
+        case RequestPath::kByBody:
+            break;
+    }
+    return stream_true_;
+}
+
+bool RequestInfo::most_output(Amount* tokens) const {
+    if (!limited_ || endless_) {
+        return false;
+    }
+    const bool fits = most_output_ <= kMaxAmount / answers_;
+    *tokens = fits ? most_output_ * answers_ : kMaxAmount;
+    return true;
+}
+
+Amount RequestInfo::prompt_estimate() const {
+    if (unreadable()) {
+        return at_most((finished_ ? body_size_ : offset_) / kBytesPerToken);
+    }
+    const uint64_t framing = messages_ > 0 ? messages_ + 2 : 0;
+    const uint64_t others = knows_prompt_ ? 0 : other_characters_.count();
+    return at_most((characters_.count() + others) / kCharactersPerToken + prompt_tokens_ + framing);
+}
+
+std::string_view RequestInfo::why_unreadable() const {
+    if (failed_) {
+        return "The coding or the character encoding of the request body cannot be read.";
+    }
+    const bool malformed =
+        scanner_.is_malformed() || (finished_ && !scanner_.is_complete() && !scanner_.is_blank());
+    if (malformed) {
+        return form_ ? "The form in the request body is malformed."
+                     : "The request body is neither valid JSON nor a form.";
+    }
+    if (is_batch_) {
+        return "The request body is a batch of several requests.";
+    }
+    return ambiguous_ ? "Keys of the request body say different things." : std::string_view();
+}
+
+bool RequestInfo::is_for_completions_stream() const {
+    return path_completions_ && has_prompt_ && stream_true_ && root_is_object_ &&
+           scanner_.is_complete() && !unreadable();
+}
+
+bool RequestInfo::edit_to_include_usage(BodyEdit* edit) const {
+    if (!is_for_completions_stream() || !is_plain_ || odd_options_ ||
+        !ai_limit::edit_to_include_usage(stream_options_, edit)) {
+        return false;
+    }
+    edit->offset += text_at_;
+    return true;
+}
+
+std::string_view RequestInfo::why_usage_is_left_out() const {
+    BodyEdit edit;
+    if (!is_for_completions_stream() || includes_usage() || edit_to_include_usage(&edit)) {
+        return {};
+    }
+    return "The stream would leave out its usage: set include_usage in stream_options to true.";
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,170 @@
+#include "core/zone/charged_answers.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/zone/table.h"
+#include "core/zone/zone.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr unsigned kMinuteBits = 24;
+constexpr uint64_t kMinuteMask = (uint64_t{1} << kMinuteBits) - 1;
+constexpr Millis kMinute = 60'000;
+constexpr uint64_t kMinutesKept = kAnswerMemory / kMinute;
+
+AnswerSet* set_of(const Zone& zone, uint64_t hash) {
+    return zone.answers(static_cast<uint32_t>(hash % kAnswerSets));
+}
+
+uint64_t mark_of(uint64_t hash) {
+    uint64_t mark = hash & ~kMinuteMask;
+    return mark != 0 ? mark : kMinuteMask + 1;
+}
+
+uint64_t minute_of(Millis wall) {
+    return static_cast<uint64_t>(wall / kMinute) & kMinuteMask;
+}
+
+/** Minutes since a place was written. A clock that was set back makes it young. */
+uint64_t age_of(uint64_t way, Millis wall) {
+    uint64_t age = (minute_of(wall) - way) & kMinuteMask;
+    return age > kMinuteMask / 2 ? 0 : age;
+}
+
+bool is_mark(uint64_t way, uint64_t mark) {
+    return (way & ~kMinuteMask) == mark;
+}
+
+/** Rates how well a new answer can take the place: by the age of the answer in it. */
+uint64_t age_of_place(uint64_t way, Millis wall) {
+    return way != 0 ? age_of(way, wall) : kMinuteMask;
+}
+
+PartSet* parts_of(const Zone& zone, uint64_t hash) {
+    return zone.answer_parts(static_cast<uint32_t>(hash % kPartSets));
+}
+
+PartSet::Way* find_part(const Zone& zone, uint64_t hash) {
+    for (PartSet::Way& place : parts_of(zone, hash)->ways) {
+        if (is_mark(place.way.load(std::memory_order_relaxed), mark_of(hash))) {
+            return &place;
+        }
+    }
+    return nullptr;
+}
+
+constexpr unsigned kHalf = 32;
+constexpr Amount kMostPart = UINT32_MAX;
+
+}  // namespace
+
+// The set and the mark take different bits of the hash.
+static_assert(kAnswerSets <= kMinuteMask + 1);
+
+uint64_t hash_answer(const Zone& zone, uint64_t key, std::string_view id) {
+    char text[sizeof(key) + kMaxAnswerId];
+    std::memcpy(text, &key, sizeof(key));
+    size_t size = id.copy(text + sizeof(key), kMaxAnswerId);
+    return hash_key(zone, {text, sizeof(key) + size});
+}
+
+bool is_answer_charged(const Zone& zone, uint64_t hash, Millis wall) {
+    for (const std::atomic<uint64_t>& way : set_of(zone, hash)->ways) {
+        uint64_t found = way.load(std::memory_order_relaxed);
+        if (is_mark(found, mark_of(hash))) {
+            return age_of(found, wall) < kMinutesKept;
+        }
+    }
+    return false;
+}
+
+void note_charged_answer(const Zone& zone, uint64_t hash, Millis wall) {
+    std::atomic<uint64_t>* place = nullptr;
+    uint64_t most = 0;
+    for (std::atomic<uint64_t>& way : set_of(zone, hash)->ways) {
+        uint64_t found = way.load(std::memory_order_relaxed);
+        if (is_mark(found, mark_of(hash))) {
+            place = &way;
+            break;
+        }
+        const uint64_t age = age_of_place(found, wall);
+        if (place == nullptr || age > most) {
+            place = &way;
+            most = age;
+        }
+    }
+    place->store(mark_of(hash) | minute_of(wall), std::memory_order_relaxed);
+}
+
+ChargedPart charged_part(const Zone& zone, uint64_t hash, Millis wall) {
+    const PartSet::Way* place = find_part(zone, hash);
+    if (place == nullptr ||
+        age_of(place->way.load(std::memory_order_relaxed), wall) >= kMinutesKept) {
+        return {};
+    }
+    const uint64_t amounts = place->amounts.load(std::memory_order_relaxed);
+    return {amounts & kMostPart, amounts >> kHalf};
+}
+
+void note_charged_part(const Zone& zone, uint64_t hash, const ChargedPart& part, Millis wall) {
+    PartSet::Way* place = find_part(zone, hash);
+    if (place == nullptr) {
+        PartSet* set = parts_of(zone, hash);
+        place = std::max_element(
+            set->ways, set->ways + kPartWays, [wall](const auto& one, const auto& other) {
+                return age_of_place(one.way.load(std::memory_order_relaxed), wall) <
+                       age_of_place(other.way.load(std::memory_order_relaxed), wall);
+            });
+    }
+    // A process that is killed here leaves no place with the amounts of another answer.
+    place->way.store(0, std::memory_order_release);
+    place->amounts.store(std::min(part.input, kMostPart) | std::min(part.output, kMostPart)
+                                                               << kHalf,
+                         std::memory_order_release);
+    place->way.store(mark_of(hash) | minute_of(wall), std::memory_order_release);
+}
+
+TokenCounts remaining(const TokenCounts& used, const ChargedPart& part) {
+    TokenCounts rest = used;
+    rest.input -= std::min(rest.input, part.input);
+    rest.output -= std::min(rest.output, part.output);
+    for (const auto count : {&TokenCounts::cached_input, &TokenCounts::cache_write,
+                             &TokenCounts::cache_write_1h, &TokenCounts::audio_input}) {
+        rest.*count = std::min(rest.*count, rest.input);
+    }
+    for (const auto count : {&TokenCounts::reasoning, &TokenCounts::audio_output}) {
+        rest.*count = std::min(rest.*count, rest.output);
+    }
+    return rest;
+}
+
+bool is_answer_kept(uint64_t way, Millis wall) {
+    return age_of(way, wall) < kMinutesKept;
+}
+
+void copy_charged_answers(const Zone& from, const Zone& to) {
+    for (uint32_t set = 0; set < kAnswerSets; ++set) {
+        for (uint32_t way = 0; way < kAnswerWays; ++way) {
+            uint64_t found = from.answers(set)->ways[way].load(std::memory_order_relaxed);
+            if (found != 0) {  // leaves pages that are empty untouched
+                to.answers(set)->ways[way].store(found, std::memory_order_relaxed);
+            }
+        }
+    }
+    for (uint32_t set = 0; set < kPartSets; ++set) {
+        for (uint32_t i = 0; i < kPartWays; ++i) {
+            const PartSet::Way& place = from.answer_parts(set)->ways[i];
+            const uint64_t found = place.way.load(std::memory_order_relaxed);
+            if (found != 0) {
+                PartSet::Way* copy = &to.answer_parts(set)->ways[i];
+                copy->amounts.store(place.amounts.load(std::memory_order_relaxed));
+                copy->way.store(found);
+            }
+        }
+    }
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,139 @@
+#pragma once
+
+// The calls of the script that decides in Redis (script.h), as commands, and what it answers.
+
+#include "core/decide/admission.h"
+#include "redis/protocol/command.h"
+#include "redis/protocol/reply.h"
+
+namespace ai_limit {
+
+/** Names what a request has in flight, for ever: the worker that it came to, and its number there.
+ */
+struct MemberId {
+    uint64_t worker;  // drawn at random when the worker began
+    uint64_t number;
+};
+
+/** A policy's part in a request, as Redis decides on it. */
+struct SharedCharge {
+    Charge* charge;        // the one that speaks for the policy: of tokens, the second of its two
+    std::string_view key;  // of Redis
+    MemberId member;
+
+    // Redis's answer:
+    State state;
+    Amount held;  // of tokens, for all requests under way
+};
+
+/** A member in flight in Redis for a request, until it is settled. */
+struct SharedFlight {
+    std::string_view key;
+    MemberId member;
+    Amount held;
+    Limit limit;
+};
+
+/** The longest of keys, without the part of it that the configuration chooses. */
+constexpr size_t kKeyHashLength = 22;
+constexpr size_t kMaxRedisPrefix = 64;
+constexpr size_t kMaxRedisKey = kMaxRedisPrefix + kKeyHashLength + kMaxPolicyName + 6;
+
+/** Stands for a policy's key in Redis. */
+struct KeyHash {
+    char text[24];  // of which kKeyHashLength characters say all
+};
+
+/** `hash_in_zone` is hash_key()'s: by that a key is known again. False without memory. */
+bool hash_key_for_redis(std::string_view key, uint64_t hash_in_zone, KeyHash* hash);
+
+/** Gives back what that has kept. */
+void forget_key_hashing();
+
+/**
+ * Writes the key of Redis for a policy's key: `prefix:{hash}:policy`, where the braces let a
+ * cluster keep all policies of one key together. `:t` behind it distinguishes tokens from requests,
+ * so that policies of one name share no count if one nginx counts tokens and another requests. At
+ * most kMaxRedisKey characters; returns how many.
+ */
+size_t write_redis_key(std::string_view prefix, const KeyHash& hash, std::string_view policy,
+                       Measure measure, char* out);
+
+/** How long Redis keeps a member in flight without a renewal. */
+constexpr Millis kLease = 15'000;
+
+/**
+ * Asks for a decision on all charges as one. Their states say what is known here, for a Redis that
+ * has lost its data: nothing if nothing is used.
+ */
+void write_take(const SharedCharge* charges, size_t n, Now now, Command* command);
+
+/**
+ * Reads what was decided into the charges. Returns false and changes nothing if that is no answer
+ * to write_take().
+ */
+bool read_take(const Reply& reply, SharedCharge* charges, size_t n, bool* passes,
+               Millis* redis_now);
+
+/** Ends what is in flight: so many tokens were used, none for requests in flight. `known` is the
+ * key's state with them in the zone that counts it here, for a Redis that has lost its data. */
+void write_settle(const SharedFlight& flight, Amount tokens, const State& known, const Zone& zone,
+                  Now now, Command* command);
+
+/** Takes back a charge that is not in flight. */
+void write_give_back(const SharedCharge& charge, Now now, Command* command);
+
+/** A key that an operator asks for. */
+struct SharedKey {
+    const Limit* limit;
+    const Zone* zone;
+    uint32_t policy;       // its number
+    std::string_view key;  // of Redis
+    State known;           // what is known of it here, for a Redis that has lost its data
+};
+
+/** Asks what all nodes count for a key; `forgets` also makes that nothing. */
+void write_look(const SharedKey& asked, bool forgets, Now now, Command* command);
+
+/** Redis's answer about a key; if the call forgets it, as it was before. */
+struct SharedLook {
+    bool is_used;
+    Amount held;
+    State state;
+    Millis redis_now;
+};
+
+/** False if that is no answer to write_look(). */
+bool read_look(const Reply& reply, const SharedKey& asked, SharedLook* look);
+
+/** Says that it is still in flight. */
+void write_renew(const SharedFlight& flight, Command* command);
+
+/** This node's report on a key, and Redis's answer. */
+struct SharedTelling {
+    const LedgerEntry* entry;
+    const Telling* telling;
+    std::string_view key;
+
+    // Redis's answer:
+    State state;
+    Amount held;  // of tokens, for all requests under way
+};
+
+/** The most keys that one call reports. */
+constexpr size_t kMaxTellings = 16;
+
+/** Reports what this node has let through; on a cluster, all keys are of one slot. `node` names
+ * this node for ever. */
+void write_tell(uint64_t node, const SharedTelling* tellings, size_t n, Now now, Command* command);
+
+/** Reads the answer to that. Returns false and changes nothing if it is no answer to it. */
+bool read_tell(const Reply& reply, SharedTelling* tellings, size_t n, Millis* redis_now);
+
+/** Announces that a node is there; all nodes do so at `key`. */
+void write_beat(std::string_view key, uint64_t node, Command* command);
+
+/** Reads how many there are. False if that is no answer to write_beat(). */
+bool read_beat(const Reply& reply, uint32_t* nodes, Millis* redis_now);
+
+}  // namespace ai_limit
