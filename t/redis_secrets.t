@@ -90,7 +90,8 @@ sub test_seen {
     $redis->command('FLUSHALL');
     my $nginx = start_nginx($redis->url . qq{ "password=$password"}, log_level => 'info');
     my $stream = use_everything($nginx);
-    my @keys = @{$redis->command('KEYS', '*')};
+    # Every two seconds a worker writes what each policy counts (t/redis_units.t).
+    my @keys = grep { !/^ai_limit:units:\{all\}:\w+:[rtc]$/ } @{$redis->command('KEYS', '*')};
     $stream->abort;
     $redis->wait_for(sub { !grep { /flights/ } @{$redis->command('KEYS', '*')} }, 'all to end');
 
