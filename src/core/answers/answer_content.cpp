@@ -69,6 +69,18 @@ void AnswerContent::take(const JsonToken& token, uint64_t end) {
         case kAnswerRepeatedText:
             take_repeated_text(token);
             break;
+        case kAnswerOtherText:
+            others_ += characters_in(token);
+            break;
+        default:
+            take_detail(token);
+            break;
+    }
+}
+
+/** Takes what is no text. */
+void AnswerContent::take_detail(const JsonToken& token) {
+    switch (token.id) {
         case kAnswerEnd:
             take_end(token);
             break;
@@ -102,9 +114,6 @@ void AnswerContent::take(const JsonToken& token, uint64_t end) {
             break;
         case kAnswerPartCount:
             read_count(token, &part_);
-            break;
-        case kAnswerOtherText:
-            others_ += characters_in(token);
             break;
         default:
             take_count(token);
