@@ -109,6 +109,6 @@ help:
 	@echo 'make sanitize  the nginx tests with AddressSanitizer and UBSan in nginx and module'
 	@echo 'make fuzz      fuzz for long (FUZZ_RUNS=n, FUZZ_TARGET=name)'
 	@echo 'make soak      coding agents, then the nginx tests over and over (SOAK_ROUNDS=n)'
-	@echo 'make check     formatting, static analysis, links and spelling'
+	@echo 'make check     formatting, static analysis, folders, links and spelling'
 	@echo 'make deps      install what the tests need'
 	@echo 'make clean     remove $(BUILD)/'
