@@ -1,6 +1,6 @@
 # Tests a Redis that loses its data. It is seeded again from what the nodes know was counted, so what passes beyond a
-# limit is no more than others have used since the first node that asks was last answered. What is in flight comes back
-# when it is renewed.
+# limit is no more than others have used since the first node that asks was last answered. Requests in flight are
+# counted again when their records are renewed.
 
 use strict;
 use warnings;

@@ -92,7 +92,7 @@ public:
 
     /**
      * Returns what is missing at `now`: all charges since the one that found the bucket full, less
-     * what has come back from then on. That one is the charge for which this difference is largest.
+     * what has come back from then on. The difference is largest for the charge that found it full.
      */
     Exact missing(Millis now) const {
         Exact sum = 0;
