@@ -70,7 +70,7 @@ void AnswerContent::take(const JsonToken& token, uint64_t end) {
             take_repeated_text(token);
             break;
         case kAnswerOtherText:
-            others_ += characters_in(token);
+            others_ += characters_.add_piece(token.text, token.first);
             break;
         default:
             take_detail(token);
@@ -119,16 +119,6 @@ void AnswerContent::take_detail(const JsonToken& token) {
             take_count(token);
             break;
     }
-}
-
-/** By how many characters a text grows with this piece of it. */
-uint64_t AnswerContent::characters_in(const JsonToken& token) {
-    if (token.first) {
-        characters_.begin_string();
-    }
-    const uint64_t before = characters_.count();
-    characters_.add(token.text);
-    return characters_.count() - before;
 }
 
 /**
@@ -229,14 +219,14 @@ void AnswerContent::take_repeated_text(const JsonToken& token) {
         return;
     }
     draft_.give_up();
-    repeated_ += characters_in(token);
+    repeated_ += characters_.add_piece(token.text, token.first);
 }
 
 void AnswerContent::take_text(const JsonToken& token, Counter counter) {
     if (token.kind != JsonToken::kString) {
         return;
     }
-    this->*counter += characters_in(token);
+    this->*counter += characters_.add_piece(token.text, token.first);
     const bool whole = token.first && token.last;
     if (!whole) {
         draft_.give_up();

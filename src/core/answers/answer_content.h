@@ -96,7 +96,6 @@ public:
 private:
     using Counter = uint64_t AnswerContent::*;
 
-    uint64_t characters_in(const JsonToken& token);
     void take_detail(const JsonToken& token);
     void take_count(const JsonToken& token);
     void add_count(JsonPathId id, Amount count);

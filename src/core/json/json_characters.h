@@ -49,6 +49,17 @@ public:
 
     void add(std::string_view raw);
 
+    /** Takes a piece of a string, which begins there if it is the `first`. Returns its characters.
+     */
+    uint64_t add_piece(std::string_view raw, bool first) {
+        if (first) {
+            begin_string();
+        }
+        const uint64_t before = count_;
+        add(raw);
+        return count_ - before;
+    }
+
     /** In all strings so far. */
     uint64_t count() const { return count_; }
 

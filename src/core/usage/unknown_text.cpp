@@ -131,12 +131,7 @@ void UnknownText::take(const JsonToken& token) {
     } else if (token.kind == JsonToken::kEnd) {
         --left_out_;
     } else if (token.id == kText && left_out_ == 0) {
-        if (token.first) {
-            characters_.begin_string();
-        }
-        const uint64_t before = characters_.count();
-        characters_.add(token.text);
-        here_ += characters_.count() - before;
+        here_ += characters_.add_piece(token.text, token.first);
     }
 }
 
