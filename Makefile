@@ -89,6 +89,7 @@ check:
 	@find src t bench -name '*.cpp' -o -name '*.h' | LC_ALL=C sort | \
 	    xargs -r clang-format --dry-run --Werror
 	@scripts/check-folders.pl
+	@scripts/check-sizes.pl
 	@find src/core src/redis/protocol src/redis/script -name '*.cpp' | LC_ALL=C sort | \
 	    xargs -P $(JOBS) -n 4 scripts/tidy.sh
 	@scripts/check-docs.pl
@@ -109,6 +110,6 @@ help:
 	@echo 'make sanitize  the nginx tests with AddressSanitizer and UBSan in nginx and module'
 	@echo 'make fuzz      fuzz for long (FUZZ_RUNS=n, FUZZ_TARGET=name)'
 	@echo 'make soak      coding agents, then the nginx tests over and over (SOAK_ROUNDS=n)'
-	@echo 'make check     formatting, static analysis, folders, links and spelling'
+	@echo 'make check     formatting, static analysis, folders, sizes, links and spelling'
 	@echo 'make deps      install what the tests need'
 	@echo 'make clean     remove $(BUILD)/'
