@@ -2,7 +2,7 @@
 
 # Checks the folders under src/:
 #
-#   - core/ includes nothing of redis/ and nginx/, and redis/ nothing of nginx/;
+#   - core/ includes nothing of redis/ and nginx/, nor what stands beside them, and redis/ nothing of nginx/;
 #   - no folder includes, directly or by others, from a folder that includes from it;
 #   - no folder has more than 20 files.
 #
@@ -45,6 +45,7 @@ sub read_file {
     push @{$files{$folder}}, $path;
     open my $file, '<', $path or die "$path: $!\n";
     while (my $line = <$file>) {
+        complain("src/$path includes $1, which needs nginx") if $folder =~ m{\Acore/} && $line =~ m{^#include "([^"/]+)"};
         my ($included) = $line =~ m{^#include "([^"]+/[^"]+)"} or next;
         my $from = dirname($included);
         next if $from eq $folder || !exists $parts{part_of($from)};

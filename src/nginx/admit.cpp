@@ -2,6 +2,7 @@
 
 #include "nginx/admit.h"
 
+#include "clock.h"
 #include "core/policies/overrides.h"
 #include "nginx/admit_with_body.h"
 #include "nginx/body_filter.h"
@@ -10,7 +11,6 @@
 #include "nginx/policy_values.h"
 #include "nginx/refusal.h"
 #include "nginx/shared_decision.h"
-#include "nginx/shared_zone.h"
 #include "nginx/websocket.h"
 
 namespace ai_limit {

@@ -1,5 +1,6 @@
 #include "nginx/admit_with_body.h"
 
+#include "clock.h"
 #include "nginx/accepted_codings.h"
 #include "nginx/admit.h"
 #include "nginx/answer.h"
@@ -9,7 +10,6 @@
 #include "nginx/refusal.h"
 #include "nginx/request_body.h"
 #include "nginx/shared_decision.h"
-#include "nginx/shared_zone.h"
 #include "nginx/usage_request.h"
 #include "nginx/websocket.h"
 

@@ -2,6 +2,7 @@
 
 #include <new>
 
+#include "clock.h"
 #include "core/counts/answer_cost.h"
 #include "core/policies/policies.h"
 #include "core/usage/stored_answer.h"
@@ -14,7 +15,6 @@
 #include "nginx/shared_decision.h"
 #include "nginx/shared_flights.h"
 #include "nginx/shared_ledgers.h"
-#include "nginx/shared_zone.h"
 
 namespace ai_limit {
 
@@ -201,7 +201,7 @@ Amount reserved_output(ngx_http_request_t* r, const TokenContext& tokens, Amount
 
 void settle_abandoned(ngx_http_request_t* r, TokenContext* tokens) {
     Amount prompt = estimated_prompt(r);
-    Millis waited = static_cast<Millis>(ngx_current_msec - r->upstream->start_time);
+    Millis waited = -static_cast<Millis>(msec_until(r->upstream->start_time));
     AnswerCost cost = abandoned_cost(prompt, waited, reserved_output(r, *tokens, prompt));
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "the request was abandoned before the answer began: %uL tokens of input and %uL "

@@ -1,5 +1,6 @@
 // /keys: one key of one policy.
 
+#include "clock.h"
 #include "core/buckets/period_entries.h"
 #include "core/decide/key_entry.h"
 #include "core/json/json_writer.h"
@@ -12,7 +13,7 @@
 #include "nginx/api_resources.h"
 #include "nginx/policy_values.h"
 #include "nginx/shared_key.h"
-#include "nginx/shared_zone.h"
+#include "zone_lock.h"
 
 namespace ai_limit {
 
@@ -21,21 +22,6 @@ namespace {
 constexpr size_t kMaxKeyJson = 8 * 1024;
 constexpr size_t kMaxKey = 4096;
 constexpr time_t kLongestTime = time_t{366} * 24 * 3600;
-
-/** Writes are rare, and nginx frees this lock if a worker dies. */
-class WriteLock {
-public:
-    explicit WriteLock(const ZoneConf& zone)
-        : pool_(reinterpret_cast<ngx_slab_pool_t*>(zone.shm->shm.addr)) {
-        ngx_shmtx_lock(&pool_->mutex);
-    }
-    ~WriteLock() { ngx_shmtx_unlock(&pool_->mutex); }
-    WriteLock(const WriteLock&) = delete;
-    WriteLock& operator=(const WriteLock&) = delete;
-
-private:
-    ngx_slab_pool_t* pool_;
-};
 
 /** A request for a key: the question, and the policy and zone that it is for. */
 struct KeyRequest {
@@ -110,7 +96,7 @@ ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked, const SharedLook* l
 }
 
 bool remove_override_of(const KeyRequest& asked) {
-    WriteLock lock(*asked.policy->zone);
+    ZoneLock lock(*asked.policy->zone->shm);
     return remove_override(asked.zone(), asked.tag(), now_by_nginx().monotonic);
 }
 
@@ -255,7 +241,7 @@ ngx_int_t override_limit(ngx_http_request_t* r, KeyRequest* asked) {
     log_too_many_periods(asked->policy, r->connection->log);
     bool is_set = false;
     {
-        WriteLock lock(*asked->policy->zone);
+        ZoneLock lock(*asked->policy->zone->shm);
         is_set = set_override(
             asked->zone(),
             {asked->tag(), asked->question.use, &limit, rate, asked->key, now + lasts}, now);

@@ -1,5 +1,6 @@
 // /status: all there is to see, as JSON.
 
+#include "clock.h"
 #include "core/observe/status_json.h"
 #include "core/policies/overrides.h"
 #include "core/words/version.h"

@@ -2,30 +2,14 @@
 
 #include <new>
 
+#include "clock.h"
 #include "core/usage/stored_answer.h"
 #include "core/zone/table.h"
-#include "nginx/shared_zone.h"
+#include "zone_lock.h"
 
 namespace ai_limit {
 
-namespace {
-
-/** nginx frees this lock if a worker dies, and every change under it ends with a single store. */
-class AnswersLock {
-public:
-    explicit AnswersLock(const ZoneConf& zone)
-        : pool_(reinterpret_cast<ngx_slab_pool_t*>(zone.shm->shm.addr)) {
-        ngx_shmtx_lock(&pool_->mutex);
-    }
-    ~AnswersLock() { ngx_shmtx_unlock(&pool_->mutex); }
-    AnswersLock(const AnswersLock&) = delete;
-    AnswersLock& operator=(const AnswersLock&) = delete;
-
-private:
-    ngx_slab_pool_t* pool_;
-};
-
-}  // namespace
+namespace {}  // namespace
 
 ngx_int_t watch_answer_id(ngx_http_request_t* r, TokenContext* tokens) {
     StoredAnswer kind = stored_answer(view(r->uri));
@@ -70,7 +54,7 @@ ChargedOnce::Before ChargedOnce::charge(const ZoneConf& zone, std::string_view k
 ChargedOnce::Before ChargedOnce::look_up(const ZoneConf& zone, uint64_t hash) const {
     const Zone& memory = zone.access->journal.zone();
     Millis wall = now_by_nginx().wall;
-    AnswersLock lock(zone);
+    ZoneLock lock(*zone.shm);
     Before before;
     if (fetches_) {
         before.all = is_answer_charged(memory, hash, wall);

@@ -14,6 +14,7 @@
 #include "nginx/header_lookup.h"
 #include "nginx/redis_conf.h"
 #include "ngx.h"
+#include "timer.h"
 
 namespace ai_limit {
 
@@ -50,8 +51,8 @@ struct ZoneConf {
 
     // A worker's own:
     ZoneAccess* access;
-    ngx_event_t sweep;
-    ngx_event_t sampling;
+    Timer sweep;
+    Timer sampling;
     StateSaver* saver;  // nullptr: nothing is saved
 };
 

@@ -1,12 +1,12 @@
 #include "nginx/policy_values.h"
 
+#include "clock.h"
 #include "core/limits/rate.h"
 #include "core/policies/overrides.h"
 #include "core/policies/policies.h"
 #include "core/words/number.h"
 #include "core/words/shown_key.h"
 #include "nginx/request_body.h"
-#include "nginx/shared_zone.h"
 #include "nginx/token_context.h"
 
 namespace ai_limit {

@@ -4,6 +4,7 @@
 
 #include "redis/network/router.h"
 #include "redis/script/script_call.h"
+#include "timer.h"
 
 namespace ai_limit {
 
@@ -27,14 +28,6 @@ constexpr Millis kLongestInterval = 10'000;
 /** Reads `off`, `strict` or a time; false for anything else. */
 bool parse_sync(ngx_str_t text, Syncing* syncing);
 
-struct RedisConf;
-
-/** The timer of a task that a worker repeats. */
-struct Periodic {
-    ngx_event_t event;
-    RedisConf* redis;
-};
-
 struct RedisConf {
     RedisAccess access;
     RedisServers servers;
@@ -46,18 +39,18 @@ struct RedisConf {
     uint64_t worker;   // MemberId::worker
     uint64_t members;  // how many were named
     ngx_queue_t flights;
-    Periodic renewal;  // of what is in flight
-    uint64_t node;     // names this node for ever
-    bool has_shares;   // some policies are decided on by share (shared_ledgers.h)
+    Timer renewal;    // of what is in flight
+    uint64_t node;    // names this node for ever
+    bool has_shares;  // some policies are decided on by share (shared_ledgers.h)
     const ngx_array_t* zones;
     ngx_rbtree_t news;
     size_t news_count;
     size_t due_under_way;
-    Periodic telling;
+    Timer telling;
     bool telling_ends;
-    Periodic beat;
+    Timer beat;
     const ngx_array_t* policies;  // of PolicyConf*
-    Periodic announcing;          // what they count (shared_units.h)
+    Timer announcing;             // what they count (shared_units.h)
 };
 
 }  // namespace ai_limit

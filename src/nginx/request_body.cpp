@@ -201,17 +201,12 @@ struct BodyTurns {
     TokenContext* tokens;
     BodyReading* reading;
     bool decodes;  // counted in `decoding`
-    ngx_event_t event;
+    Timer next;
 };
 
 void end_turns(void* data) noexcept {
     BodyTurns* turns = static_cast<BodyTurns*>(data);
-    if (turns->event.posted) {
-        ngx_delete_posted_event(&turns->event);
-    }
-    if (turns->event.timer_set) {
-        ngx_del_timer(&turns->event);
-    }
+    turns->next.stop();
     decoding -= turns->decodes ? 1 : 0;
     turns->decodes = false;
 }
@@ -229,19 +224,16 @@ bool may_go_on(BodyTurns* turns) {
 }
 
 /** A worker that is to end waits for timers, but not for posted events. */
-void post_turn(ngx_event_t* event) {
-    if (!event->timer_set) {
-        ngx_add_timer(event, kTurnAtTheLatest);
-    }
-    ngx_post_event(event, &ngx_posted_next_events);
+void post_turn(BodyTurns* turns) {
+    turns->next.start_if_idle(kTurnAtTheLatest);
+    turns->next.post_next();
 }
 
-void take_turn(ngx_event_t* event) noexcept {
-    BodyTurns* turns = static_cast<BodyTurns*>(event->data);
+void take_turn(BodyTurns* turns) {
     ngx_http_request_t* r = turns->r;
     TokenContext* tokens = turns->tokens;
     if (!may_go_on(turns) || !read_on(turns->reading, &tokens->info, kPortionOfTurn)) {
-        post_turn(event);
+        post_turn(turns);
         return;
     }
     finish_reading(r, turns->reading, tokens);
@@ -263,13 +255,12 @@ ngx_int_t begin_turns(ngx_http_request_t* r, TokenContext* tokens, BodyReading* 
     turns->r = r;
     turns->tokens = tokens;
     turns->reading = reading;
-    turns->event.handler = take_turn;
-    turns->event.data = turns;
-    turns->event.log = r->connection->log;
+    turns->next.init<take_turn>(turns, r->connection->log);
+    turns->next.hold_worker(true);
     cleanup->handler = end_turns;
     cleanup->data = turns;
     tokens->reads_body = true;
-    post_turn(&turns->event);
+    post_turn(turns);
     // A client that goes away meanwhile is noticed.
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;

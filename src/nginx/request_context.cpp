@@ -2,12 +2,12 @@
 
 #include <new>
 
+#include "clock.h"
 #include "core/buckets/served_keys.h"
 #include "core/policies/shared_clock.h"
 #include "core/reply/report.h"
 #include "nginx/shared_decision.h"
 #include "nginx/shared_flights.h"
-#include "nginx/shared_zone.h"
 #include "nginx/token_context.h"
 
 namespace ai_limit {

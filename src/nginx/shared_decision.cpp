@@ -2,10 +2,10 @@
 
 #include <cstdlib>
 
+#include "clock.h"
 #include "core/policies/shared_clock.h"
 #include "nginx/shared_flights.h"
 #include "nginx/shared_ledgers.h"
-#include "nginx/shared_zone.h"
 
 namespace ai_limit {
 

@@ -4,8 +4,8 @@
 
 #include <cstdlib>
 
+#include "clock.h"
 #include "core/policies/shared_clock.h"
-#include "nginx/shared_zone.h"
 
 namespace ai_limit {
 
@@ -30,16 +30,15 @@ void deliver(RedisConf* redis, std::string_view key, const Command& command) {
 }
 
 void put_last(FlightLink* link, ngx_queue_t* flights) {
-    link->renew_at = ngx_current_msec + kRenewAfter;
+    link->renew_at = msec_now() + kRenewAfter;
     ngx_queue_insert_tail(flights, &link->queue);
 }
 
-void renew_flights(ngx_event_t* event) noexcept {
-    RedisConf* redis = reinterpret_cast<Periodic*>(event)->redis;
+void renew_flights(RedisConf* redis) {
     ngx_queue_t* flights = &redis->flights;
     while (!ngx_queue_empty(flights)) {
         FlightLink* link = ngx_queue_data(ngx_queue_head(flights), FlightLink, queue);
-        if (static_cast<ngx_msec_int_t>(link->renew_at - ngx_current_msec) > 0) {
+        if (msec_until(link->renew_at) > 0) {
             break;
         }
         ngx_queue_remove(&link->queue);
@@ -49,20 +48,11 @@ void renew_flights(ngx_event_t* event) noexcept {
         send_once(redis, link->flight->key, *command);
     }
     if (!ngx_queue_empty(flights)) {
-        ngx_add_timer(event, kRenewalInterval);
+        redis->renewal.start(kRenewalInterval);
     }
 }
 
 }  // namespace
-
-void init_periodic(RedisConf* redis, Periodic* periodic, void (*handler)(ngx_event_t*)) {
-    static ngx_connection_t no_connection;  // nginx's debug log asks an event for its connection
-    no_connection.fd = static_cast<ngx_socket_t>(-1);
-    periodic->redis = redis;
-    periodic->event.handler = handler;
-    periodic->event.data = &no_connection;
-    periodic->event.log = ngx_cycle->log;
-}
 
 void start_sharing(RedisConf* redis, const Zone& zone) {
     static const char* const kThen[] = {"this node decides alone", "requests pass",
@@ -75,8 +65,7 @@ void start_sharing(RedisConf* redis, const Zone& zone) {
     }
     redis->members = 0;
     ngx_queue_init(&redis->flights);
-    init_periodic(redis, &redis->renewal, renew_flights);
-    redis->renewal.event.cancelable = 1;
+    redis->renewal.init<renew_flights>(redis, ngx_cycle->log);
 }
 
 void stop_sharing(RedisConf* redis) {
@@ -129,10 +118,7 @@ void forget_flight(Flight* flight) {
 void keep_in_flight(Flight* flight) {
     flight->link.flight = flight;
     put_last(&flight->link, &flight->redis->flights);
-    ngx_event_t* event = &flight->redis->renewal.event;
-    if (!event->timer_set) {
-        ngx_add_timer(event, kRenewalInterval);
-    }
+    flight->redis->renewal.start_if_idle(kRenewalInterval);
 }
 
 void settle_flight(Flight* flight, Amount tokens, const State& known) {

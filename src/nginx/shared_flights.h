@@ -25,9 +25,6 @@ struct Flight : SharedFlight {
     char key_text[kMaxRedisKey];
 };
 
-/** Prepares what happens now and then; the caller sets its timer. */
-void init_periodic(RedisConf* redis, Periodic* periodic, void (*handler)(ngx_event_t*));
-
 /** Start and stop this in a worker that starts or ends. */
 void start_sharing(RedisConf* redis, const Zone& zone);
 void stop_sharing(RedisConf* redis);

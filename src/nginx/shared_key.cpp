@@ -2,9 +2,9 @@
 
 #include <cstdlib>
 
+#include "clock.h"
 #include "core/policies/shared_clock.h"
 #include "nginx/shared_flights.h"
-#include "nginx/shared_zone.h"
 
 namespace ai_limit {
 

@@ -4,9 +4,9 @@
 
 #include <cstdlib>
 
+#include "clock.h"
 #include "core/policies/shared_clock.h"
 #include "nginx/shared_flights.h"
-#include "nginx/shared_zone.h"
 
 namespace ai_limit {
 
@@ -78,7 +78,7 @@ KeyNews* first_news(RedisConf* redis) {
 }
 
 ngx_msec_int_t until_due(const KeyNews& news) {
-    return static_cast<ngx_msec_int_t>(news.place.key - ngx_current_msec);
+    return msec_until(news.place.key);
 }
 
 void remove(RedisConf* redis, KeyNews* news) {
@@ -93,17 +93,11 @@ void put_off(RedisConf* redis, KeyNews* news, ngx_msec_t delay) {
         return;
     }
     delay = ngx_exiting ? 0 : delay;  // a worker that ends tells what it can at once
-    news->place.key = ngx_current_msec + delay;
+    news->place.key = msec_now() + delay;
     ngx_rbtree_insert(&redis->news, &news->place);
     ++redis->news_count;
-    ngx_event_t* event = &redis->telling.event;
-    if (!event->timer_set || static_cast<ngx_msec_int_t>(event->timer.key - news->place.key) > 0) {
-        event->cancelable = 0;
-        // nginx would keep a timer that is about as late.
-        if (event->timer_set) {
-            ngx_del_timer(event);
-        }
-        ngx_add_timer(event, ngx_min(delay, kLongestWait));
+    if (redis->telling.start_by(ngx_min(delay, kLongestWait))) {
+        redis->telling.hold_worker(true);
     }
 }
 
@@ -124,7 +118,7 @@ void settle_news(NewsCommand* command, bool arrived) {
     std::free(command->bytes);
     std::free(command);
     if (!redis->telling_ends && first_news(redis) != nullptr && redis->due_under_way == 0) {
-        ngx_post_event(&redis->telling.event, &ngx_posted_events);
+        redis->telling.post();
     }
 }
 
@@ -255,8 +249,7 @@ void tell_due(RedisConf* redis) {
     }
 }
 
-void on_due(ngx_event_t* event) noexcept {
-    RedisConf* redis = reinterpret_cast<Periodic*>(event)->redis;
+void on_due(RedisConf* redis) {
     tell_due(redis);
     KeyNews* next = first_news(redis);
     if (next == nullptr) {
@@ -264,10 +257,10 @@ void on_due(ngx_event_t* event) noexcept {
     }
     // A worker that ends waits for the deltas that can be reported.
     bool there = is_there(redis, next->slot);
-    event->cancelable = !there;
+    redis->telling.hold_worker(there);
     ngx_msec_int_t least = there ? 1 : next->entry.interval;
     ngx_msec_t wait = static_cast<ngx_msec_t>(ngx_max(until_due(*next), least));
-    ngx_add_timer(event, ngx_min(wait, kLongestWait));
+    redis->telling.start(ngx_min(wait, kLongestWait));
 }
 
 bool on_beat_answered(RedisCommand* done, const Reply* reply) {
@@ -304,11 +297,10 @@ bool is_time_to_beat(RedisConf* redis) {
                at, now + Millis{kBeatInterval} - Millis{kBeatInterval} / 8);
 }
 
-void on_beat(ngx_event_t* event) noexcept {
-    RedisConf* redis = reinterpret_cast<Periodic*>(event)->redis;
+void on_beat(RedisConf* redis) {
     const ZoneConf* first = static_cast<ZoneConf**>(redis->zones->elts)[0];
     bool known = Zone(first->memory).header()->nodes.load() != 0;
-    ngx_add_timer(event, known ? kBeatInterval : kFirstBeats);
+    redis->beat.start(known ? kBeatInterval : kFirstBeats);
     char key[kMaxRedisPrefix + 8];
     ngx_str_t prefix = redis->servers.prefix;
     u_char* end = ngx_sprintf(reinterpret_cast<u_char*>(key), "%V:nodes", &prefix);
@@ -397,25 +389,18 @@ void start_telling(RedisConf* redis, const ngx_array_t& zones) {
     ngx_rbtree_init(&redis->news, &sentinel, ngx_rbtree_insert_timer_value);
     const ZoneConf* first = static_cast<ZoneConf**>(zones.elts)[0];
     redis->node = name_of_node(Zone(first->memory));
-    init_periodic(redis, &redis->telling, on_due);
-    init_periodic(redis, &redis->beat, on_beat);
-    redis->beat.event.cancelable = 1;
+    redis->telling.init<on_due>(redis, ngx_cycle->log);
+    redis->beat.init<on_beat>(redis, ngx_cycle->log);
     // A single process's zones may go while its timers stay: without a share, it asks Redis.
     if (redis->has_shares && ngx_process == NGX_PROCESS_WORKER) {
-        ngx_add_timer(&redis->beat.event, 1);
+        redis->beat.start(1);
     }
 }
 
 void stop_telling(RedisConf* redis) {
     redis->telling_ends = true;
-    for (ngx_event_t* event : {&redis->telling.event, &redis->beat.event}) {
-        if (event->timer_set) {
-            ngx_del_timer(event);
-        }
-    }
-    if (redis->telling.event.posted) {
-        ngx_delete_posted_event(&redis->telling.event);
-    }
+    redis->telling.stop();
+    redis->beat.stop();
     for (KeyNews* news = first_news(redis); news != nullptr; news = first_news(redis)) {
         remove(redis, news);
         drop(news);

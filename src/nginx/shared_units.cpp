@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "clock.h"
 #include "nginx/shared_flights.h"
 #include "redis/script/policy_units.h"
 
@@ -132,19 +133,18 @@ bool is_due(RedisConf* redis) {
     const ZoneConf* first = static_cast<ZoneConf**>(redis->zones->elts)[0];
     std::atomic<int64_t>* next = &Zone(first->memory).header()->next_announcement_at;
     int64_t at = next->load();
-    int64_t now = static_cast<int64_t>(ngx_current_msec);
+    int64_t now = now_by_nginx().monotonic;
     return (now >= at || at - now > kAnnouncementInterval) &&
            next->compare_exchange_strong(at, now + kAnnouncementInterval);
 }
 
 /** Announces over an existing connection: it opens none for this, and does not look for a Redis
  * that nobody asks. */
-void on_look(ngx_event_t* event) noexcept {
-    RedisConf* redis = reinterpret_cast<Periodic*>(event)->redis;
+void on_look(RedisConf* redis) {
     if (ngx_exiting) {
         return;
     }
-    ngx_add_timer(event, kLookInterval);
+    redis->announcing.start(kLookInterval);
     RedisClient* client = redis->router.client_for(slot_of(slot_key_of_units()));
     if (client != nullptr && client->is_connected() && client->is_there() && is_due(redis)) {
         announce_all(redis, client);
@@ -155,17 +155,14 @@ void on_look(ngx_event_t* event) noexcept {
 
 void start_announcing(RedisConf* redis, const ngx_array_t& policies) {
     redis->policies = &policies;
-    init_periodic(redis, &redis->announcing, on_look);
-    redis->announcing.event.cancelable = 1;
+    redis->announcing.init<on_look>(redis, ngx_cycle->log);
     if (ngx_process == NGX_PROCESS_WORKER) {
-        ngx_add_timer(&redis->announcing.event, kLookInterval);
+        redis->announcing.start(kLookInterval);
     }
 }
 
 void stop_announcing(RedisConf* redis) {
-    if (redis->announcing.event.timer_set) {
-        ngx_del_timer(&redis->announcing.event);
-    }
+    redis->announcing.stop();
 }
 
 }  // namespace ai_limit

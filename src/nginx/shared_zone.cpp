@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "core/carry/migration.h"
 #include "core/observe/history.h"
 #include "core/observe/meters.h"
@@ -21,6 +22,7 @@
 #include "nginx/shared_units.h"
 #include "nginx/state_reading.h"
 #include "nginx/state_saver.h"
+#include "zone_lock.h"
 
 namespace ai_limit {
 
@@ -130,34 +132,18 @@ ngx_int_t init_zone(ngx_shm_zone_t* shm, void* data) noexcept {
     return NGX_OK;
 }
 
-void sweep(ngx_event_t* event) noexcept {
-    ZoneConf* zone =
-        reinterpret_cast<ZoneConf*>(reinterpret_cast<char*>(event) - offsetof(ZoneConf, sweep));
+void sweep(ZoneConf* zone) {
     if (zone->access->journal.is_open()) {
         reclaim_dead(&zone->access->journal, now_by_nginx());
-        ngx_add_timer(event, kSweepInterval);
+        zone->sweep.start(kSweepInterval);
     }
 }
 
-void sample(ngx_event_t* event) noexcept {
-    ZoneConf* zone =
-        reinterpret_cast<ZoneConf*>(reinterpret_cast<char*>(event) - offsetof(ZoneConf, sampling));
+void sample(ZoneConf* zone) {
     if (zone->access->journal.is_open()) {
         sample_zone(zone);
-        ngx_add_timer(event, kSamplingInterval);
+        zone->sampling.start(kSamplingInterval);
     }
-}
-
-/** Begins what a worker does every so often, and what does not keep it from ending. */
-void start_timer(ngx_event_t* event, ngx_event_handler_pt handler, ngx_msec_t interval,
-                 ngx_log_t* log) {
-    static ngx_connection_t no_connection;  // nginx's debug log asks an event for its connection
-    no_connection.fd = static_cast<ngx_socket_t>(-1);
-    event->handler = handler;
-    event->data = &no_connection;
-    event->log = log;
-    event->cancelable = 1;
-    ngx_add_timer(event, interval);
 }
 
 /** A single process has nobody to sweep up after, and its zones may go while its timers stay. */
@@ -168,14 +154,16 @@ ngx_int_t start_timers(ngx_cycle_t* cycle, ZoneConf* zone, bool is_seen) {
     if (zone->flights) {
         // A worker that has died is missed by those that remain; not all are replaced by the
         // master.
-        start_timer(&zone->sweep, sweep, kSweepInterval, cycle->log);
+        zone->sweep.init<sweep>(zone, cycle->log);
+        zone->sweep.start(kSweepInterval);
     }
     if (start_saving(zone, cycle) != NGX_OK) {
         return NGX_ERROR;
     }
     if (is_seen) {
         sample_zone(zone);
-        start_timer(&zone->sampling, sample, kSamplingInterval, cycle->log);
+        zone->sampling.init<sample>(zone, cycle->log);
+        zone->sampling.start(kSamplingInterval);
     }
     return NGX_OK;
 }
@@ -208,6 +196,28 @@ Limit stand_in_limit(const PolicyConf& policy) {
     return limit;
 }
 
+/** Makes what the policy asks of every request, with its numbers in the zone; they are 0 if the
+ * zone has no room. */
+void take_numbers(PolicyConf* policy, Journal* journal) {
+    std::string_view name = view(policy->name);
+    Limit stand_in = stand_in_limit(*policy);
+    bool varies = policy->variable != nullptr;
+    ZoneLock lock(*policy->zone->shm);
+    policy->ask.policy =
+        register_policy(journal, name, varies ? &stand_in : &policy->limit, varies);
+    if (policy->may_count_tokens) {
+        static Limit hold = hold_limit();
+        policy->hold = {&hold, policy->zone->access, 0, 0, policy->dry_run};
+        policy->hold.decider = policy->ask.decider;
+        policy->hold.policy = register_policy(journal, name, &hold, false);
+    }
+    if (policy->tells) {
+        policy->ledger = {&policy->ledger_limit, policy->zone->access, 0, 0, policy->dry_run};
+        policy->ledger.decider = policy->ask.decider;
+        policy->ledger.policy = register_policy(journal, name, &policy->ledger_limit, false);
+    }
+}
+
 void register_in_zone(PolicyConf* policy) {
     ZoneConf* zone = policy->zone;
     policy->ask = {&policy->limit, zone->access, policy->cost, 0, policy->dry_run};
@@ -215,26 +225,7 @@ void register_in_zone(PolicyConf* policy) {
     if (!zone->access->journal.is_open()) {
         return;
     }
-    ngx_slab_pool_t* pool = reinterpret_cast<ngx_slab_pool_t*>(zone->shm->shm.addr);
-    Limit stand_in = stand_in_limit(*policy);
-    bool varies = policy->variable != nullptr;
-    ngx_shmtx_lock(&pool->mutex);
-    policy->ask.policy = register_policy(&zone->access->journal, view(policy->name),
-                                         varies ? &stand_in : &policy->limit, varies);
-    if (policy->may_count_tokens) {
-        static Limit hold = hold_limit();
-        policy->hold = {&hold, zone->access, 0, 0, policy->dry_run};
-        policy->hold.decider = policy->ask.decider;
-        policy->hold.policy =
-            register_policy(&zone->access->journal, view(policy->name), &hold, false);
-    }
-    if (policy->tells) {
-        policy->ledger = {&policy->ledger_limit, zone->access, 0, 0, policy->dry_run};
-        policy->ledger.decider = policy->ask.decider;
-        policy->ledger.policy = register_policy(&zone->access->journal, view(policy->name),
-                                                &policy->ledger_limit, false);
-    }
-    ngx_shmtx_unlock(&pool->mutex);
+    take_numbers(policy, &zone->access->journal);
     if (policy->ask.policy != 0) {
         const Journal& journal = zone->access->journal;
         policy->counts = counts_of(journal.zone(), policy->ask.policy, journal.number());
@@ -245,8 +236,9 @@ void register_in_zone(PolicyConf* policy) {
     policy->usable = policy->ask.policy != 0 &&
                      (!policy->may_count_tokens || policy->hold.policy != 0) &&
                      (!policy->tells || policy->ledger.policy != 0);
-    policy->plain = policy->usable && !varies && policy->cost_variable == nullptr &&
-                    !policy->may_count_tokens && !policy->shared;
+    policy->plain = policy->usable && policy->variable == nullptr &&
+                    policy->cost_variable == nullptr && !policy->may_count_tokens &&
+                    !policy->shared;
 }
 
 }  // namespace
@@ -255,10 +247,8 @@ void sample_zone(ZoneConf* zone) {
     const Zone& seen = zone->access->journal.zone();
     Millis now = now_by_nginx().monotonic;
     if (take_samples(seen, now) && has_overrides(seen)) {
-        ngx_slab_pool_t* pool = reinterpret_cast<ngx_slab_pool_t*>(zone->shm->shm.addr);
-        ngx_shmtx_lock(&pool->mutex);
+        ZoneLock lock(*zone->shm);
         drop_expired_overrides(seen, now);
-        ngx_shmtx_unlock(&pool->mutex);
     }
 }
 

@@ -21,11 +21,4 @@ void ngx_http_ai_limit_exit_master(ngx_cycle_t* cycle);
 /** Notes what the zone's policies have counted by now, if that is due (core/observe/history.h). */
 void sample_zone(ZoneConf* zone);
 
-/** Both clocks, as nginx caches them. */
-inline Now now_by_nginx() {
-    ngx_time_t* wall = ngx_timeofday();
-    return {static_cast<Millis>(ngx_current_msec),
-            static_cast<Millis>(wall->sec) * 1000 + static_cast<Millis>(wall->msec)};
-}
-
 }  // namespace ai_limit

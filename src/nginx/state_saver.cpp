@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "core/carry/state_file.h"
 #include "core/observe/meters.h"
 #include "nginx/process.h"
-#include "nginx/shared_zone.h"
 #include "nginx/state_reading.h"
 
 namespace ai_limit {
@@ -18,7 +18,7 @@ namespace ai_limit {
 struct StateSaver {
     enum : int { kIdle, kWriting, kWritten };
 
-    ngx_event_t timer;
+    Timer timer;
     ZoneConf* zone;
     pthread_t thread;
     std::atomic<int> state;
@@ -241,17 +241,15 @@ void begin_saving(StateSaver* saver) {
     }
 }
 
-void look(ngx_event_t* event) noexcept {
-    StateSaver* saver =
-        reinterpret_cast<StateSaver*>(reinterpret_cast<char*>(event) - offsetof(StateSaver, timer));
+void look(StateSaver* saver) {
     int state = saver->state.load(std::memory_order_acquire);
     if (state == StateSaver::kWritten) {
-        end_saving(saver, event->log);
+        end_saving(saver, saver->timer.log());
     } else if (state == StateSaver::kIdle && !ngx_exiting) {
         // A worker of an older configuration may have a zone that was copied since.
         begin_saving(saver);
     }
-    ngx_add_timer(event, kLookInterval);
+    saver->timer.start(kLookInterval);
 }
 
 void fill_zone(ZoneConf* zone, const Host* host, const StateBytes& state, ngx_log_t* log) {
@@ -291,16 +289,11 @@ ngx_int_t start_saving(ZoneConf* zone, ngx_cycle_t* cycle) {
     if (saver == nullptr) {
         return NGX_ERROR;
     }
-    static ngx_connection_t no_connection;  // nginx's debug log asks an event for its connection
-    no_connection.fd = static_cast<ngx_socket_t>(-1);
     saver->zone = zone;
     saver->origin = origin_of(ngx_parent);
-    saver->timer.handler = look;
-    saver->timer.data = &no_connection;
-    saver->timer.log = cycle->log;
-    saver->timer.cancelable = 1;
+    saver->timer.init<look>(saver, cycle->log);
     zone->saver = saver;
-    ngx_add_timer(&saver->timer, kLookInterval);
+    saver->timer.start(kLookInterval);
     return NGX_OK;
 }
 
@@ -311,7 +304,7 @@ void stop_saving(ZoneConf* zone) {
     }
     if (saver->state.load() != StateSaver::kIdle) {
         saver->stops = true;
-        end_saving(saver, saver->timer.log);
+        end_saving(saver, saver->timer.log());
         next_save(*saver)->store(0);
     }
     zone->saver = nullptr;
@@ -324,7 +317,7 @@ void save_at_end(ZoneConf* zone, ngx_log_t* log) {
     StateSaver saver{};
     saver.zone = zone;
     saver.origin = origin_of(ngx_pid);
-    ngx_time_update();
+    update_clocks();
     saver.now = now_by_nginx();
     save(&saver);
     tell(saver, log);

@@ -72,13 +72,7 @@ void RedisClient::init(const RedisAccess* access, const RedisEndpoint* endpoint,
     listener_.client = this;
     connection_.init(access, endpoint, &listener_);
     ngx_queue_init(&kept_);
-    static ngx_connection_t no_connection;  // nginx's debug log asks an event for its connection
-    no_connection.fd = static_cast<ngx_socket_t>(-1);
-    watch_.client = this;
-    watch_.event.handler = on_timer;
-    watch_.event.data = &no_connection;
-    watch_.event.log = ngx_cycle->log;
-    watch_.event.cancelable = 1;
+    watch_.init<&RedisClient::look>(this, ngx_cycle->log);
 }
 
 bool RedisClient::is_there() {
@@ -91,9 +85,7 @@ bool RedisClient::is_there() {
 }
 
 void RedisClient::watch() {
-    if (!watch_.event.timer_set) {
-        ngx_add_timer(&watch_.event, kWatchInterval);
-    }
+    watch_.start_if_idle(kWatchInterval);
 }
 
 void RedisClient::send(RedisCommand* command, bool asking) {
@@ -147,7 +139,7 @@ void RedisClient::lost(std::string_view reason) {
     }
     health_->losses.fetch_add(1);
     health_->failures.store(0);
-    health_->next_probe_at.store(ngx_current_msec + backoff(0));
+    health_->next_probe_at.store(msec_now() + backoff(0));
     char shown[kMaxShownReason];
     TextWriter out(shown, sizeof(shown));
     write_escaped(reason, out);
@@ -189,17 +181,17 @@ bool RedisClient::note_replaced() {
     return health_->state.compare_exchange_strong(away, RemoteHealth::kReplaced);
 }
 
-void RedisClient::on_timer(ngx_event_t* event) {
-    RedisClient* self = reinterpret_cast<Watch*>(event)->client;
-    if (!self->is_there()) {
+/** Looks for a server that is away, and delivers to one that is back. */
+void RedisClient::look() {
+    if (!is_there()) {
         // Gives up an answer that other workers have waited for in vain.
-        if (self->connection_.has_commands() && self->losses_ != self->health_->losses.load()) {
-            self->connection_.give_up();
+        if (connection_.has_commands() && losses_ != health_->losses.load()) {
+            connection_.give_up();
         }
-        self->probe();
-        self->router_->look_elsewhere();
+        probe();
+        router_->look_elsewhere();
     }
-    self->deliver_kept();
+    deliver_kept();
 }
 
 /** A key that belongs to this server; of a cluster, in a slot that it has. */
@@ -236,9 +228,8 @@ bool RedisClient::write_probe() {
 void RedisClient::probe() {
     uint64_t due = health_->next_probe_at.load();
     uint32_t failures = health_->failures.load();
-    if (probing_ || ngx_current_msec < due ||
-        !health_->next_probe_at.compare_exchange_strong(due,
-                                                        ngx_current_msec + backoff(failures + 1))) {
+    if (probing_ || msec_now() < due ||
+        !health_->next_probe_at.compare_exchange_strong(due, msec_now() + backoff(failures + 1))) {
         return;
     }
     health_->failures.store(failures + 1);
@@ -330,9 +321,7 @@ void RedisClient::close() {
     if (probing_) {
         std::free(probe_.bytes);
     }
-    if (watch_.event.timer_set) {
-        ngx_del_timer(&watch_.event);
-    }
+    watch_.stop();
     while (!ngx_queue_empty(&kept_)) {
         ngx_queue_t* link = ngx_queue_head(&kept_);
         ngx_queue_remove(link);

@@ -5,6 +5,7 @@
 
 #include "core/zone/zone.h"
 #include "redis/network/connection.h"
+#include "timer.h"
 
 namespace ai_limit {
 
@@ -71,10 +72,6 @@ private:
     struct Probe : RedisCommand {
         RedisClient* client;
     };
-    struct Watch {
-        ngx_event_t event;
-        RedisClient* client;
-    };
 
     static void on_lost(RedisListener* listener, std::string_view reason, bool idle);
     static void on_answered(RedisListener* listener);
@@ -82,7 +79,6 @@ private:
                               std::string_view error);
     static bool on_probed(RedisCommand* command, const Reply* reply);
     static bool on_delivered(RedisCommand* command, const Reply* reply);
-    static void on_timer(ngx_event_t* event);
 
     void lost(std::string_view reason);
     bool put(RedisCommand* command);
@@ -91,6 +87,7 @@ private:
     void keep(Delivery* delivery);
     void deliver_kept();
     void watch();
+    void look();
 
     RemoteHealth* health_;
     const char* what_then_;
@@ -102,7 +99,7 @@ private:
     uint32_t losses_;  // RemoteHealth::losses when the connection was made
     Probe probe_;
     bool probing_;
-    Watch watch_;
+    Timer watch_;
     ngx_queue_t kept_;
     size_t kept_count_;
 };

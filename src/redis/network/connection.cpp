@@ -3,19 +3,13 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "clock.h"
 #include "redis/protocol/command.h"
 #include "redis/script/script.h"
 
 namespace ai_limit {
 
 namespace {
-
-uint64_t micros_now() {
-    timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<uint64_t>(now.tv_sec) * 1'000'000 +
-           static_cast<uint64_t>(now.tv_nsec) / 1000;
-}
 
 constexpr size_t kReadSize = 16 * 1024;
 constexpr size_t kPoolSize = 512;
@@ -96,7 +90,7 @@ std::string_view code_of(std::string_view error) {
 
 bool RedisConnection::open(bool for_probe) {
     ngx_msec_t timeout = access_->connect_timeout;
-    connect_deadline_ = ngx_current_msec + timeout;
+    connect_deadline_ = msec_now() + timeout;
     tried_ = 0;
     useful_ = false;
     if (!reader_.restart()) {
@@ -186,7 +180,7 @@ bool RedisConnection::start(const ngx_addr_t& address) {
     if (address.sockaddr->sa_family != AF_UNIX) {
         ngx_tcp_nodelay(connection_);
     }
-    ngx_msec_int_t left = static_cast<ngx_msec_int_t>(connect_deadline_ - ngx_current_msec);
+    ngx_msec_int_t left = msec_until(connect_deadline_);
     ngx_add_timer(connection_->write, static_cast<ngx_msec_t>(ngx_max(left, 1)));
     if (rc == NGX_OK) {
         connected();
@@ -327,13 +321,13 @@ bool RedisConnection::queue_greeting(std::initializer_list<std::string_view> wor
     made->may_fail = may_fail;
     made->is_background = true;
     made->is_secret = *words.begin() == "AUTH";
-    made->deadline = ngx_current_msec + access_->timeout;
+    made->deadline = msec_now() + access_->timeout;
     ngx_queue_insert_tail(&commands_, &made->link);
     return true;
 }
 
 bool RedisConnection::send(RedisCommand* command) {
-    command->deadline = ngx_current_msec + access_->timeout;
+    command->deadline = msec_now() + access_->timeout;
     if (!flush_event_.posted) {
         turn_began_ = micros_now();  // once for all commands of a turn
     }
@@ -454,7 +448,7 @@ void RedisConnection::on_read(ngx_event_t* event) {
         event->timedout = 0;
         if (self->has_commands()) {
             ngx_msec_t deadline = command_of(ngx_queue_head(&self->commands_))->deadline;
-            if (static_cast<ngx_msec_int_t>(deadline - ngx_current_msec) <= 0) {
+            if (msec_until(deadline) <= 0) {
                 self->lose("a command timed out");
             } else {
                 self->set_deadline();
@@ -588,7 +582,7 @@ bool RedisConnection::send_again(RedisCommand* command) {
     }
     ngx_queue_remove(&command->link);
     ngx_queue_insert_tail(&commands_, &command->link);
-    command->deadline = ngx_current_msec + access_->timeout;
+    command->deadline = msec_now() + access_->timeout;
     post_flush();
     return true;
 }
@@ -628,7 +622,7 @@ void RedisConnection::set_deadline() {
         return;
     }
     ngx_msec_t deadline = command_of(ngx_queue_head(&commands_))->deadline;
-    ngx_msec_int_t left = static_cast<ngx_msec_int_t>(deadline - ngx_current_msec);
+    ngx_msec_int_t left = msec_until(deadline);
     ngx_add_timer(connection_->read, static_cast<ngx_msec_t>(ngx_max(left, 1)));
 }
 

@@ -52,13 +52,7 @@ void RedisRouter::init(const RedisAccess* access, const RedisServers* servers, c
     sentinel_access_ = *access;
     sentinel_access_.user = sentinel_access_.password = {0, nullptr};
     sentinel_access_.database = 0;
-    static ngx_connection_t no_connection;  // nginx's debug log asks an event for its connection
-    no_connection.fd = static_cast<ngx_socket_t>(-1);
-    retry_.router = this;
-    retry_.event.handler = on_retry;
-    retry_.event.data = &no_connection;
-    retry_.event.log = ngx_cycle->log;
-    retry_.event.cancelable = 1;
+    retry_.init<&RedisRouter::look_elsewhere>(this, ngx_cycle->log);
     bool sentinels = servers->sentinel_name.len != 0;
     for (ngx_uint_t i = 0; i < servers->count; ++i) {
         add_host(servers->hosts[i], sentinels ? &sentinel_access_ : access);
@@ -235,9 +229,7 @@ void RedisRouter::deliver(uint16_t slot, char* bytes, size_t size) {
 }
 
 void RedisRouter::close() {
-    if (retry_.event.timer_set) {
-        ngx_del_timer(&retry_.event);
-    }
+    retry_.stop();
     for (size_t i = 0; i < node_count_; ++i) {
         nodes_[i]->client.close();
     }
@@ -254,11 +246,11 @@ void RedisRouter::close() {
 
 void RedisRouter::look_elsewhere() {
     bool sentinels = servers_->sentinel_name.len != 0;
-    if (asking_ || (!sentinels && !servers_->cluster) ||
-        static_cast<ngx_msec_int_t>(ask_at_ - ngx_current_msec) > 0 || node_count_ == 0) {
+    if (asking_ || (!sentinels && !servers_->cluster) || msec_until(ask_at_) > 0 ||
+        node_count_ == 0) {
         return;
     }
-    ask_at_ = ngx_current_msec + kAskInterval;
+    ask_at_ = msec_now() + kAskInterval;
     // Whoever may know: of a cluster, also those that the configuration does not name.
     size_t many = sentinels ? configured_ : node_count_;
     Node* node = nodes_[asked_++ % many];
@@ -382,18 +374,14 @@ void RedisRouter::tell_replaced(RedisClient* client, const ngx_str_t& by) {
     }
 }
 
-void RedisRouter::on_retry(ngx_event_t* event) {
-    reinterpret_cast<Retry*>(event)->router->look_elsewhere();
-}
-
 bool RedisRouter::on_master(RedisCommand* command, const Reply* reply) {
     RedisRouter* self = static_cast<Question*>(command)->router;
     std::free(command->bytes);
     self->asking_ = false;
     bool named =
         reply != nullptr && reply->kind() == ReplyKind::kArray && self->take_master(reply->text());
-    if (self->master_ == nullptr && !self->retry_.event.timer_set) {
-        ngx_add_timer(&self->retry_.event, kAskInterval);
+    if (self->master_ == nullptr && !self->retry_.is_set()) {
+        self->retry_.start(kAskInterval);
         if (!named) {
             self->tell_no_master();
         }

@@ -75,13 +75,6 @@ private:
         Node* node;  // that is asked
     };
 
-    /** Asks again while no master is known. */
-    struct Retry {
-        ngx_event_t event;
-        RedisRouter* router;
-    };
-
-    static void on_retry(ngx_event_t* event);
     static bool on_nodes(RedisCommand* command, const Reply* reply);
     static bool on_master(RedisCommand* command, const Reply* reply);
 
@@ -119,7 +112,7 @@ private:
     uint8_t slots_[kSlots];  // by index in nodes_
     bool knows_slots_;       // a server has told them
     Question question_;
-    Retry retry_;
+    Timer retry_;  // while no master is known
     bool asking_;
     size_t asked_;       // of the nodes of the configuration, in turn
     ngx_msec_t ask_at_;  // not before
