@@ -90,6 +90,8 @@ check:
 	    xargs -r clang-format --dry-run --Werror
 	@scripts/check-folders.pl
 	@scripts/check-sizes.pl
+	@scripts/check-lua.sh
+	@scripts/redis-script.sh $(BUILD)/generated
 	@find src/core src/redis/protocol src/redis/script -name '*.cpp' | LC_ALL=C sort | \
 	    xargs -P $(JOBS) -n 4 scripts/tidy.sh
 	@scripts/check-docs.pl

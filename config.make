@@ -34,3 +34,16 @@ $NGX_OBJS/addon/nginx/page.html.inc:	$ngx_addon_dir/src/nginx/page.html
 
 $NGX_OBJS/addon/nginx/api_page.o:	$NGX_OBJS/addon/nginx/page.html.inc
 END
+
+# The script that decides in Redis becomes a C++ literal.
+
+ngx_ai_limit_lua=`find $ngx_addon_dir/src/redis/script -name '*.lua' | LC_ALL=C sort | tr '\n' ' '`
+
+cat << END                                                    >> $NGX_MAKEFILE
+
+$NGX_OBJS/addon/script/script.lua.inc:	$ngx_addon_dir/scripts/redis-script.sh \\
+	$ngx_ai_limit_lua
+	sh $ngx_addon_dir/scripts/redis-script.sh $NGX_OBJS/addon
+
+$NGX_OBJS/addon/script/script.o:	$NGX_OBJS/addon/script/script.lua.inc
+END

@@ -31,7 +31,6 @@ my %larger = map { $_ => 1 } (
     'core/requests/request_info.cpp',
     'nginx/shared_decision.cpp',
     'redis/network/connection.cpp',
-    'redis/script/script.cpp',
     'redis/script/script_call.cpp',
 );
 

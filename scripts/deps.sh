@@ -16,7 +16,7 @@ case ${1:-build} in
     test)     wanted=("${test[@]}") ;;
     sanitize) wanted=("${test[@]}") ;;
     bench)    wanted=("${build[@]}" perl libboost-json-dev valgrind wrk liblua5.1-0-dev redis-server redis-tools) ;;
-    check)    wanted=(clang-format clang-tidy codespell perl git libxxhash-dev libssl-dev libhiredis-dev) ;;
+    check)    wanted=(clang-format clang-tidy codespell lua5.1 perl git libxxhash-dev libssl-dev libhiredis-dev) ;;
     *)        echo "usage: $0 build|deb|test|bench|check|sanitize" >&2; exit 2 ;;
 esac
 

@@ -30,7 +30,7 @@ my $jobs = $ENV{TEST_JOBS} || ($cpus < 4 ? $cpus : 4);
 
 # Clang compiles with sanitizers in half of GCC's time. GCC compiles the module itself.
 my @warnings = qw(-Wall -Wextra -Wno-unused-parameter -Werror);
-my @core     = qw(-std=c++17 -O1 -g -I src -fno-omit-frame-pointer);
+my @core     = qw(-std=c++17 -O1 -g -I src -I build/generated -fno-omit-frame-pointer);
 # Tests compile in a third of the time without optimization; what they test is optimized.
 my @tests_of_core = ('-O0');
 # The folders of what needs no nginx.
@@ -169,6 +169,7 @@ sub compile {
     my $objects = "build/objects-$group";
     make_path($objects, map { "build/$_" } keys %$binaries);
     my ($compiler, %source_of) = ('clang++');
+    system('scripts/redis-script.sh', 'build/generated') == 0 or die "the script for Redis cannot be made\n";
     open my $makefile, '>', "$objects/Makefile" or die "$objects/Makefile: $!\n";
     print {$makefile} "all: @{[map { qq(build/$_/run) } sort keys %$binaries]}\n";
     for my $name (sort keys %$binaries) {

@@ -3,7 +3,7 @@
 # clang-tidy counts the warnings of system headers on standard error.
 set -euo pipefail
 
-words=$(clang-tidy --quiet "$@" -- -std=c++17 -Isrc -fno-exceptions -fno-rtti 2>&1) || {
+words=$(clang-tidy --quiet "$@" -- -std=c++17 -Isrc -Ibuild/generated -fno-exceptions -fno-rtti 2>&1) || {
     grep -v 'warnings generated' <<<"$words"
     exit 1
 }

@@ -166,9 +166,8 @@ sub packed {
 sub text { return [$_[0]] }
 
 sub script {
-    open my $file, '<', "$FindBin::Bin/../src/redis/script/script.cpp" or die "script.cpp: $!\n";
-    local $/;
-    my ($text) = <$file> =~ /R"lua\((.*)\)lua"/s or die "script.cpp holds no script\n";
+    my $text = qx($FindBin::Bin/../scripts/redis-script.sh);
+    die "there is no script\n" if $? || $text eq '';
     return $text;
 }
 

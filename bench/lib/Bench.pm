@@ -83,13 +83,14 @@ sub compile {
         (sort map { glob "$root/src/$_/*.cpp $root/src/$_/*/*.cpp" } @parts),
         map {"$root/$_"} @{ $more_sources{$name} || [] },
     );
-    my @headers = map { glob "$root/$_/*.h" } 'bench', (map { ("src/$_", "src/$_/*") } @parts),
+    my @headers = map { glob "$root/$_/*.h $root/$_/*.lua" } 'bench', (map { ("src/$_", "src/$_/*") } @parts),
         $more_sources{$name} ? ('src/redis/*', 't/unit') : ();
     return $program if -x $program && !grep { -M $_ < -M $program } @sources, @headers;
 
     make_path("$root/build/bench");
     my @flags = (qw(-std=c++17 -O2 -fno-exceptions -fno-rtti -Wall -Wextra), @{ $more_flags{$name} || [] });
-    my @command = ($ENV{CXX} || 'g++', @flags, "-I$root/src", @sources, '-o', $program,
+    system("$root/scripts/redis-script.sh", "$root/build/generated") == 0 or die "the script for Redis cannot be made\n";
+    my @command = ($ENV{CXX} || 'g++', @flags, "-I$root/src", "-I$root/build/generated", @sources, '-o', $program,
         @{ $libraries{$name} || [] });
     system(@command) == 0 or die "@command failed\n";
     return $program;

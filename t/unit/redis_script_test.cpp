@@ -88,6 +88,17 @@ TEST_F(RedisScript, HasItsSha1) {
     EXPECT_EQ(limit_script_sha1(), hex);
 }
 
+// Redis refuses a longer word of a client that has not yet given the password, and does not say
+// why.
+TEST_F(RedisScript, IsShorterThanWhatRedisReadsBeforeAPassword) {
+    EXPECT_LT(limit_script().size(), size_t{16'384});
+}
+
+TEST_F(RedisScript, HasNoCommentsAndNoNamesOfConstants) {
+    EXPECT_EQ(limit_script().find("--"), std::string_view::npos);
+    EXPECT_EQ(limit_script().find("RESERVED"), std::string_view::npos);
+}
+
 TEST_F(RedisScript, TellsTheStateOfEachAlgorithm) {
     EXPECT_EQ(take({{&kBucket, "b", "", 2}}), (Numbers{1, kNow, 1, 0, 2, kNow, 0, 3'600'000}));
     const int64_t sub_window = kNow / 450'000;

@@ -1,0 +1,276 @@
+-- The script that decides in Redis, part 4 of 4: its calls. script.h describes what each takes and answers.
+
+-- Reads the state of a charge. Returns how much of the limit is used and how much the charge wants.
+local function weigh_state(charge, arg, capacity)
+    local algorithm, cost, seed = charge.algorithm, charge.cost, args[arg + 9]
+    local p1, p2 = args[arg + 5], args[arg + 6]
+    local state, is_found, is_there = load(charge.key, algorithm, seed, p1)
+    algorithm.advance(state, capacity, p1, p2, args[arg + 7], args[arg + 8])
+    charge.state, charge.is_there, charge.p1, charge.p2 = state, is_there, p1, p2
+    -- What the node knows is kept even if the request is refused.
+    charge.is_changed = not is_found and seed ~= ''
+    if not charge.flights then
+        return algorithm.used(state), cost
+    end
+    if charge_expired(charge.flights, state, algorithm, capacity) then
+        charge.is_changed = true
+    end
+    -- A request that reserves nothing still needs one token that is left.
+    return algorithm.used(state) + state[RESERVED], max(cost, 1)
+end
+
+-- The same for concurrency.
+local function weigh_flights(charge)
+    ask('ZREMRANGEBYSCORE', charge.flights, '-inf', now)
+    charge.count = call('ZCARD', charge.flights)
+    return charge.count, charge.cost
+end
+
+-- Puts the charge's member in flight.
+local function start(charge, lease)
+    call('ZADD', charge.flights, now + lease, charge.member)
+    call('PEXPIRE', charge.flights, 2 * lease)
+    if charge.algorithm then
+        charge.state[RESERVED] = charge.state[RESERVED] + charge.cost
+    else
+        charge.count = charge.count + 1
+    end
+end
+
+-- Takes the charge if the request passes, and writes what has changed.
+local function conclude(charge, is_charged, lease)
+    local state, algorithm = charge.state, charge.algorithm
+    if is_charged then
+        if charge.flights then
+            start(charge, lease)
+        else
+            algorithm.add(state, charge.cost, charge.capacity)
+        end
+    end
+    if algorithm and (charge.is_changed or is_charged and charge.cost > 0) then
+        save(charge.key, state, algorithm, charge.is_there, 2 * lease, charge.p1, charge.p2)
+    end
+end
+
+-- Appends a charge's verdict and state to the reply, which has `last` numbers. Returns how many it has then.
+local function append_state(charge, reply, last)
+    local state, algorithm = charge.state, charge.algorithm
+    reply[last + 1] = charge.fits and 1 or 0
+    if not algorithm then
+        reply[last + 2], reply[last + 3] = 0, charge.count
+        return last + 3
+    end
+    last = last + 2
+    reply[last] = state[RESERVED]
+    for field = algorithm.first_reported, algorithm.size do
+        last = last + 1
+        reply[last] = state[field]
+    end
+    return last
+end
+
+local function take()
+    local lease, n, passes, key, arg = args[1], args[2], true, 1, 3
+    local charges = {nil, nil, nil}
+    for i = 1, n do
+        local member, capacity = args[arg + 1], args[arg + 3]
+        -- All fields are named at once: a table that grows is allocated several times.
+        local charge = {
+            key = KEYS[key], member = member, flights = member ~= '' and KEYS[key + 1],
+            algorithm = algorithm_of(args[arg]), cost = args[arg + 2], capacity = capacity, fits = nil,
+            state = nil, count = nil, is_there = nil, is_changed = nil, p1 = nil, p2 = nil,
+        }
+        local weigh = charge.algorithm and weigh_state or weigh_flights
+        local taken, wanted = weigh(charge, arg, capacity)
+        charge.fits = wanted <= capacity and taken <= capacity - wanted
+        passes = passes and (charge.fits or args[arg + 4])
+        charges[i] = charge
+        key, arg = key + (charge.flights and 2 or 1), arg + 10
+    end
+    local reply, last = {passes and 1 or 0, now, nil, nil, nil, nil, nil, nil}, 2
+    for i = 1, n do
+        local charge = charges[i]
+        conclude(charge, passes and charge.fits, lease)
+        last = append_state(charge, reply, last)
+    end
+    return reply
+end
+
+-- Nearly all calls end here, before Redis makes the other functions.
+if ARGV[1] == 'take' then
+    return cmsgpack.pack(take())
+end
+
+-- Returns what a node knows of a key that Redis has lost, if that has the amount of the member that ends.
+-- It is not used while other members are in flight: the node may have counted already what they will use.
+local function known_with(seed, algorithm, amount, flights, key)
+    local known = seed ~= '' and call('ZCARD', flights) == 0 and read_seed(seed, algorithm, key)
+    return known and algorithm.used(known) > amount and known
+end
+
+local function settle()
+    local key, arg = 1, 2
+    for _ = 1, args[1] do
+        local state_key, algorithm, member = KEYS[key], algorithm_of(args[arg]), args[arg + 1]
+        local flights = member ~= '' and KEYS[key + 1]
+        -- A member that is not in flight was settled before: the same call again changes nothing.
+        local ends = not flights or ask('ZREM', flights, member) == 1
+        if ends and algorithm then
+            local p1, p2 = args[arg + 5], args[arg + 6]
+            local state, is_found, is_there = load(state_key, algorithm, '', p1)
+            local p3, p4 = args[arg + 7], args[arg + 8]
+            algorithm.advance(state, args[arg + 4], p1, p2, p3, p4)
+            local amount = args[arg + 3]
+            local known = not is_found and flights and known_with(args[arg + 9], algorithm, amount, flights,
+                state_key)
+            if known then
+                state = known
+                algorithm.advance(state, args[arg + 4], p1, p2, p3, p4)
+            else
+                if is_found then
+                    state[RESERVED] = max(state[RESERVED] - args[arg + 2], 0)
+                elseif flights then
+                    count_reserved(flights, state)
+                end
+                algorithm.add(state, amount, args[arg + 4])
+            end
+            -- The call does not name the lease. A state that expires early is counted anew.
+            save(state_key, state, algorithm, is_there, 60000, p1, p2)
+        end
+        key, arg = key + (flights and 2 or 1), arg + 10
+    end
+    return {now}
+end
+
+-- Returns how much a node has counted since its last report, and whether to note this report. `noted` is
+-- the last one: the life of the node's ledger and its count. A node reports a ledger in full before it
+-- begins another one.
+local function delta_of(noted, life, counted, acknowledged)
+    local noted_life, noted_count = string.match(noted or '', '^(%d+):(%d+)$')
+    noted_life, noted_count = tonumber(noted_life) or 0, tonumber(noted_count) or 0
+    if life < noted_life then
+        return 0, false
+    elseif life > noted_life then
+        return counted - acknowledged, true
+    end
+    return max(counted - max(noted_count, acknowledged), 0), counted > noted_count
+end
+
+-- Adds what a node has counted to the state. `theirs` is what that node knows, `unreported` the part of it
+-- that Redis has not acknowledged. If the rest is more than Redis knew, Redis has lost something, and the
+-- node's state takes the place of its own. Returns the state.
+local function add_delta(state, theirs, algorithm, capacity, delta, unreported)
+    local before = algorithm.used(state)
+    local is_over = theirs and algorithm.is_calendar and algorithm.used(theirs) == 0
+    if not is_over then
+        algorithm.add(state, delta, capacity)
+    end
+    if theirs and algorithm.used(theirs) - unreported > before then
+        theirs[RESERVED] = state[RESERVED]
+        return theirs
+    end
+    return state
+end
+
+local function take_reports()
+    local node, n, arg = args[1], args[2], 3
+    local reply, last = {now}, 1
+    for i = 1, n do
+        local key, nodes, algorithm = KEYS[2 * i - 1], KEYS[2 * i], algorithm_of(args[arg])
+        local capacity, p1, p2 = args[arg + 1], args[arg + 2], args[arg + 3]
+        local p3, p4, seed = args[arg + 4], args[arg + 5], args[arg + 6]
+        local state, _, is_there = load(key, algorithm, '', p1)
+        algorithm.advance(state, capacity, p1, p2, p3, p4)
+        local theirs = seed ~= '' and read(seed, algorithm)
+        if theirs then
+            algorithm.advance(theirs, capacity, p1, p2, p3, p4)
+            -- Asks whether the key was forgotten only if that matters.
+            if algorithm.used(theirs) > algorithm.used(state) then
+                theirs = read_seed(seed, algorithm, key) and theirs
+            end
+        end
+        local life, counted, acknowledged = args[arg + 7], args[arg + 8], args[arg + 9]
+        local delta, is_new = delta_of(ask('HGET', nodes, node), life, counted, acknowledged)
+        state = add_delta(state, theirs, algorithm, capacity, delta, counted - acknowledged)
+        if is_new then
+            call('HSET', nodes, node, string.format('%.0f:%.0f', life, counted))
+            call('PEXPIRE', nodes, 60000)
+        end
+        save(key, state, algorithm, is_there, 60000, p1, p2)
+        last = append_state({state = state, algorithm = algorithm, fits = true}, reply, last)
+        arg = arg + 10
+    end
+    return reply
+end
+
+-- Answers what is counted for a key. "forget" then clears what is used, and for as long as nodes might
+-- know better, their seeds are not believed. Reservations stay.
+local function look()
+    local key, flights, algorithm = KEYS[1], KEYS[2], algorithm_of(args[1])
+    local reply = {now}
+    if not algorithm then
+        ask('ZREMRANGEBYSCORE', flights, '-inf', now)
+        append_state({count = call('ZCARD', flights), fits = true}, reply, 1)
+        return reply
+    end
+    local capacity, p1, p2, p3, p4 = args[2], args[3], args[4], args[5], args[6]
+    local state = load(key, algorithm, args[7], p1)
+    algorithm.advance(state, capacity, p1, p2, p3, p4)
+    local used = algorithm.used(state)
+    append_state({state = state, algorithm = algorithm, fits = used > 0}, reply, 1)
+    if ARGV[1] == 'forget' and used > 0 then
+        local lasts = floor(min(max(algorithm.until_back(state, p1, p2), 1), LONGEST_LIFE))
+        local reserved = state[RESERVED]
+        state = algorithm.fresh(p1)
+        algorithm.advance(state, capacity, p1, p2, p3, p4)
+        state[RESERVED] = reserved
+        call('SET', key, cmsgpack.pack(state), 'PX', max(lasts, 60000))
+        call('SET', key .. ':forgotten', '1', 'PX', lasts)
+    end
+    return reply
+end
+
+local function heartbeat()
+    local nodes, lease = KEYS[1], args[2]
+    ask('ZREMRANGEBYSCORE', nodes, '-inf', now)
+    call('ZADD', nodes, now + lease, args[1])
+    call('PEXPIRE', nodes, lease)
+    return {now, call('ZCARD', nodes)}
+end
+
+local function renew()
+    local lease, key, arg = args[1], 1, 3
+    for _ = 1, args[2] do
+        local kind, m, flights = args[arg], args[arg + 1], KEYS[key + 1]
+        -- In tokens, a member whose lease was over is not put in flight again: its reservation was charged.
+        -- If Redis has lost the state, all members return, and count_reserved() counts what they have reserved.
+        local is_known = algorithms[kind] and call('EXISTS', KEYS[key]) == 1
+        for i = arg + 2, arg + 1 + m do
+            if is_known then
+                ask('ZADD', flights, 'XX', now + lease, args[i])
+            else
+                ask('ZADD', flights, now + lease, args[i])
+            end
+        end
+        call('PEXPIRE', flights, 2 * lease)
+        key, arg = key + 2, arg + 2 + m
+    end
+    return {now}
+end
+
+local reply
+if ARGV[1] == 'settle' then
+    reply = settle()
+elseif ARGV[1] == 'tell' then
+    reply = take_reports()
+elseif ARGV[1] == 'beat' then
+    reply = heartbeat()
+elseif ARGV[1] == 'renew' then
+    reply = renew()
+elseif ARGV[1] == 'look' or ARGV[1] == 'forget' then
+    reply = look()
+else
+    call('SET', KEYS[1], '1', 'PX', 1000) -- "probe"
+    reply = {now}
+end
+return cmsgpack.pack(reply)
