@@ -62,7 +62,7 @@ struct Outcome {
     uint64_t pressed;    // keys whose demand was more than their quota
     double used;         // of the quota of these
     uint64_t exchanges;  // calls by which nodes told
-    uint64_t told;       // keys in these
+    uint64_t reported;   // keys in these
     uint64_t asks;       // requests that waited for Redis
     uint64_t passed;
 };
@@ -169,7 +169,7 @@ public:
                 happen(event);
             }
             due = {};
-            tell_due();
+            send_due();
             request_all();
         }
         conclude();
@@ -186,7 +186,7 @@ private:
         bool is_take;
         bool is_lost;
         uint64_t key;  // of a take
-        std::vector<KeyTelling> tellings;
+        std::vector<KeyTelling> deltas;
         ScriptCall words;
         std::vector<int64_t> answer;
     };
@@ -279,7 +279,7 @@ private:
         at(now_ + scenario_.latency, {Event::kAnswered, event.node, 0, call});
     }
 
-    // The behaviour of a node, as in shared_ledgers.cpp.
+    // The behaviour of a node, as in redis_ledgers.cpp.
 
     void send(Call* call) {
         call->words = script_call_of(command_);
@@ -309,16 +309,16 @@ private:
     void tell(uint32_t node, const std::vector<uint64_t>& keys) {
         Call* call = new Call{node, false, false, 0, {}, {}, {}};
         for (const uint64_t key : keys) {
-            KeyTelling telling;
-            if (nodes_[node]->read(key, &telling)) {
-                call->tellings.push_back(telling);
+            KeyTelling ledger_delta;
+            if (nodes_[node]->read(key, &ledger_delta)) {
+                call->deltas.push_back(ledger_delta);
             }
-            if (call->tellings.size() == kMaxTellings) {
+            if (call->deltas.size() == kMaxDeltas) {
                 send_tellings(call);
                 call = new Call{node, false, false, 0, {}, {}, {}};
             }
         }
-        if (call->tellings.empty()) {
+        if (call->deltas.empty()) {
             delete call;
         } else {
             send_tellings(call);
@@ -326,13 +326,13 @@ private:
     }
 
     void send_tellings(Call* call) {
-        nodes_[call->node]->write_tell(call->tellings, clock(), &command_);
+        nodes_[call->node]->write_sync(call->deltas, clock(), &command_);
         ++outcome_.exchanges;
-        outcome_.told += call->tellings.size();
+        outcome_.reported += call->deltas.size();
         send(call);
     }
 
-    void tell_due() {
+    void send_due() {
         for (const uint32_t node : due_nodes_) {
             if (!due_[node].empty()) {
                 tell(node, due_[node]);
@@ -350,27 +350,27 @@ private:
         if (call->is_take) {
             hear_decision(*call);
         } else if (!call->answer.empty()) {
-            node->read_tell(call->tellings, wire_.reply_of(call->answer), clock());
+            node->read_sync(call->deltas, wire_.reply_of(call->answer), clock());
         } else {
-            for (const KeyTelling& told : call->tellings) {
-                if (node->must_tell_again(told.key, clock())) {
-                    at(now_ + scenario_.interval, {Event::kDue, call->node, told.key, nullptr});
+            for (const KeyTelling& reported : call->deltas) {
+                if (node->must_send_again(reported.key, clock())) {
+                    at(now_ + scenario_.interval, {Event::kDue, call->node, reported.key, nullptr});
                 }
             }
         }
     }
 
-    void see_to(uint32_t node, uint64_t key, News news) {
-        if (news == News::kNow) {
+    void see_to(uint32_t node, uint64_t key, DeltaDue news) {
+        if (news == DeltaDue::kNow) {
             tell(node, {key});
-        } else if (news != News::kNone) {
-            const Millis delay =
-                news == News::kSoon ? std::min(scenario_.interval, kSoonAfter) : scenario_.interval;
+        } else if (news != DeltaDue::kNone) {
+            const Millis delay = news == DeltaDue::kSoon ? std::min(scenario_.interval, kSoonAfter)
+                                                         : scenario_.interval;
             at(now_ + delay, {Event::kDue, node, key, nullptr});
         }
     }
 
-    // Requests: shared_decision.cpp.
+    // Requests: redis_decision.cpp.
 
     void request_all() {
         if (now_ >= scenario_.duration) {
@@ -406,7 +406,7 @@ private:
 
     void request(uint32_t node, uint64_t key) {
         arrivals_.push_back({key, node, static_cast<uint32_t>(now_)});
-        News news = News::kNone;
+        DeltaDue news = DeltaDue::kNone;
         const SharingNode::Answer answer = nodes_[node]->decide(key, 1, clock(), &news);
         see_to(node, key, news);
         if (answer == SharingNode::Answer::kPassed) {

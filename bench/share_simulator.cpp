@@ -63,8 +63,8 @@ bool print_row(const Row& row, uint64_t requests) {
            algorithm_of(row), row.quota, row.is_lossy ? "5 % / 20 %" : "none",
            100.0 * static_cast<double>(said.overshoot) / static_cast<double>(row.quota),
            said.overshoot, said.bound.of_all_but_one, said.bound.of_all, said.beyond_all_but_one,
-           said.beyond_all, said.pressed, used, per_second(said.exchanges), per_second(said.told),
-           per_second(said.asks));
+           said.beyond_all, said.pressed, used, per_second(said.exchanges),
+           per_second(said.reported), per_second(said.asks));
     fflush(stdout);
     return said.beyond_all == 0;
 }

@@ -9,8 +9,8 @@
 #include "nginx/count_requests.h"
 #include "nginx/header_filter.h"
 #include "nginx/policy_values.h"
+#include "nginx/redis_decision.h"
 #include "nginx/refusal.h"
-#include "nginx/shared_decision.h"
 #include "nginx/websocket.h"
 
 namespace ai_limit {
@@ -30,7 +30,7 @@ bool contains(const PolicySet& set, const PolicyConf* policy) {
  * True if a decision that refused spares the policy: one of the later phase; and if nothing was
  * decided, since the body cannot be read, one of the earlier phase as well.
  */
-bool spares(const Evaluation& one, const PolicyConf* policy) {
+bool spares(const Decision& one, const PolicyConf* policy) {
     return contains(one.spared->access, policy) ||
            (one.count == 0 && contains(one.spared->preaccess, policy));
 }
@@ -54,7 +54,7 @@ inline __attribute__((always_inline)) ngx_int_t find_key(ngx_http_request_t* r, 
 }
 
 /** Adds a charge to a decision; `policy` is what speaks for it. */
-inline void add_charge(Evaluation* one, const Ask& ask, const Key& key, PolicyConf* policy) {
+inline void add_charge(Decision* one, const Ask& ask, const Key& key, PolicyConf* policy) {
     ngx_uint_t i = one->count++;
     begin_charge(&one->charges[i], ask, key.hash);
     one->parts[i] = {policy, key.text};
@@ -67,15 +67,15 @@ bool has_fixed_reserve(const PolicyConf& policy) {
 
 /** Adds a policy's charges to `look`, as if nothing were reserved. Leaves out shared policies: this
  * node does not know what other nodes give back, so only Redis refuses by these. */
-void add_look(PolicyConf* policy, Ask ask, const Key& key, Evaluation* look) {
-    if (look == nullptr || policy->shared) {
+void add_look(PolicyConf* policy, Ask ask, const Key& key, Decision* look) {
+    if (look == nullptr || policy->in_redis) {
         return;
     }
-    Ask hold = policy->hold;
-    hold.cost = 0;
+    Ask reservation = policy->reservation;
+    reservation.cost = 0;
     ask.cost = 0;
     ask.settled_later = true;
-    add_charge(look, hold, key, nullptr);
+    add_charge(look, reservation, key, nullptr);
     add_charge(look, ask, key, policy);
 }
 
@@ -85,8 +85,8 @@ void add_look(PolicyConf* policy, Ask ask, const Key& key, Evaluation* look) {
  */
 __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, PolicyConf* policy,
                                                         const Key& key, const Awaiting* awaiting,
-                                                        Evaluation* one) {
-    if (!policy->usable || was_evaluated(one->earlier, policy)) {
+                                                        Decision* one) {
+    if (!policy->usable || was_decided(one->earlier, policy)) {
         return NGX_OK;
     }
     Ask ask = policy->ask;
@@ -99,7 +99,7 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, P
         add_look(policy, ask, key, awaiting->look);
         return NGX_AGAIN;
     }
-    ask.has_ledger = policy->tells && (passes_by_share(*policy, ask) ||
+    ask.has_ledger = policy->syncs && (passes_by_share(*policy, ask) ||
                                        may_have_been_alone(r, ask.access->journal.zone()));
     if (ask.has_ledger) {
         add_charge(one, policy->ledger, key, nullptr);
@@ -108,20 +108,20 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, P
         add_charge(one, ask, key, policy);
         return NGX_OK;
     }
-    Ask hold = policy->hold;
+    Ask reservation = policy->reservation;
     ask.settled_later = true;
     if (read_reservation(r, policy, *ask.limit, &ask.cost) != NGX_OK) {
         return NGX_ERROR;
     }
-    hold.cost = ask.cost;
-    add_charge(one, hold, key, nullptr);
+    reservation.cost = ask.cost;
+    add_charge(one, reservation, key, nullptr);
     add_charge(one, ask, key, policy);
     return NGX_OK;
 }
 
 /** Adds the charges of the plain policies at the front of a run; returns where they end. */
 inline PolicyConf* const* add_plain_charges(PolicyConf* const* policy, PolicyConf* const* end,
-                                            Key key, Evaluation* one) {
+                                            Key key, Decision* one) {
     PolicyConf* const* first = policy;
     Charge* charge = one->charges + one->count;
     Part* part = one->parts + one->count;
@@ -137,7 +137,7 @@ inline PolicyConf* const* add_plain_charges(PolicyConf* const* policy, PolicyCon
 __attribute__((noinline)) ngx_int_t add_other_charges(ngx_http_request_t* r,
                                                       PolicyConf* const* policy,
                                                       PolicyConf* const* end, const Key& key,
-                                                      Evaluation* one) {
+                                                      Decision* one) {
     for (; policy != end; ++policy) {
         if (add_unusual_charges(r, *policy, key, nullptr, one) != NGX_OK) {
             return NGX_ERROR;
@@ -154,7 +154,7 @@ inline bool may_be_overridden(const PolicyConf& policy) {
 inline __attribute__((always_inline)) ngx_int_t collect_run(ngx_http_request_t* r,
                                                             PolicyConf* const* policy,
                                                             PolicyConf* const* end, const Key& key,
-                                                            Evaluation* one) {
+                                                            Decision* one) {
     if (key.text.len == 0) {
         return NGX_OK;
     }
@@ -164,7 +164,7 @@ inline __attribute__((always_inline)) ngx_int_t collect_run(ngx_http_request_t* 
     return policy == end ? NGX_OK : add_other_charges(r, policy, end, key, one);
 }
 
-ngx_int_t collect_all_runs(ngx_http_request_t* r, const PolicySet& set, Evaluation* one) {
+ngx_int_t collect_all_runs(ngx_http_request_t* r, const PolicySet& set, Decision* one) {
     Key keys[kMaxSetPolicies];
     PolicyConf* const* policy = set.policies;
     for (ngx_uint_t i = 0; i < set.run_count; ++i) {
@@ -181,7 +181,7 @@ ngx_int_t collect_all_runs(ngx_http_request_t* r, const PolicySet& set, Evaluati
     return NGX_OK;
 }
 
-ngx_int_t collect(ngx_http_request_t* r, const PolicySet& set, Evaluation* one) {
+ngx_int_t collect(ngx_http_request_t* r, const PolicySet& set, Decision* one) {
     if (set.run_count != 1) {
         return collect_all_runs(r, set, one);
     }
@@ -193,7 +193,7 @@ ngx_int_t collect(ngx_http_request_t* r, const PolicySet& set, Evaluation* one) 
 }
 
 ngx_int_t refuse_or_pass(ngx_http_request_t* r, RequestContext* context, const LocConf& conf,
-                         Evaluation* one) {
+                         Decision* one) {
     if (one->refused && !one->dry_run) {
         one->spared = conf.list;
         return refuse(r, context);
@@ -208,7 +208,7 @@ ngx_int_t refuse_or_pass(ngx_http_request_t* r, RequestContext* context, const L
 inline __attribute__((always_inline)) ngx_int_t conclude(ngx_http_request_t* r,
                                                          RequestContext* context,
                                                          const LocConf& conf, const PolicySet& set,
-                                                         Evaluation* one, bool passes) {
+                                                         Decision* one, bool passes) {
     one->refused = !passes;
     context->latest = one;
     context->in_flight |= set.concurrency;
@@ -227,8 +227,8 @@ __attribute__((hot)) ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf
         return evaluate_with_body(r, conf, set);
     }
     RequestContext* context = find_context(r);
-    Evaluation* one = context != nullptr ? add_evaluation(r, context, set.count)
-                                         : make_context(r, set.count, &context);
+    Decision* one = context != nullptr ? add_decision(r, context, set.count)
+                                       : make_context(r, set.count, &context);
     if (one == nullptr || collect(r, set, one) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -247,12 +247,12 @@ bool is_of_client(ngx_http_request_t* r) {
 }
 
 /** Counts for each policy of the set that the request has a key for. */
-ngx_int_t count_unasked_set(ngx_http_request_t* r, const PolicySet& set, const Evaluation* earlier,
+ngx_int_t count_unasked_set(ngx_http_request_t* r, const PolicySet& set, const Decision* earlier,
                             Millis monotonic) {
     for (ngx_uint_t i = 0; i < set.count; ++i) {
         PolicyConf* policy = set.policies[i];
         Key key;
-        if (!policy->usable || policy->dry_run || was_evaluated(earlier, policy)) {
+        if (!policy->usable || policy->dry_run || was_decided(earlier, policy)) {
             continue;
         }
         if (find_key(r, policy, &key) != NGX_OK) {
@@ -269,8 +269,8 @@ ngx_int_t count_unasked_set(ngx_http_request_t* r, const PolicySet& set, const E
 ngx_int_t refuse_any_websocket(ngx_http_request_t* r, const LocConf& conf) {
     if (conf.list != nullptr) {
         RequestContext* context = find_context(r);
-        Evaluation* one =
-            context != nullptr ? add_evaluation(r, context, 0) : make_context(r, 0, &context);
+        Decision* one =
+            context != nullptr ? add_decision(r, context, 0) : make_context(r, 0, &context);
         if (one == nullptr) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
@@ -324,8 +324,8 @@ ngx_int_t add_last(ngx_array_t* handlers, ngx_http_handler_pt handler) {
 
 }  // namespace
 
-bool was_evaluated(const Evaluation* latest, const PolicyConf* policy) {
-    for (const Evaluation* one = latest; one != nullptr; one = one->earlier) {
+bool was_decided(const Decision* latest, const PolicyConf* policy) {
+    for (const Decision* one = latest; one != nullptr; one = one->earlier) {
         if (one->spared != nullptr && spares(*one, policy)) {
             return true;
         }
@@ -334,7 +334,7 @@ bool was_evaluated(const Evaluation* latest, const PolicyConf* policy) {
 }
 
 ngx_int_t collect_with_body(ngx_http_request_t* r, const PolicySet& set, const Awaiting* awaiting,
-                            uint32_t* later, Evaluation* one) {
+                            uint32_t* later, Decision* one) {
     uint32_t wanted = awaiting != nullptr ? ~uint32_t{0} : *later;
     *later = 0;
     ngx_uint_t i = 0;
@@ -367,7 +367,7 @@ ngx_int_t collect_with_body(ngx_http_request_t* r, const PolicySet& set, const A
 }
 
 ngx_int_t conclude_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
-                             Evaluation* one, bool passes) {
+                             Decision* one, bool passes) {
     return conclude(r, find_context(r), conf, set, one, passes);
 }
 

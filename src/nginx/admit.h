@@ -13,12 +13,12 @@ ngx_int_t add_phase_handlers(ngx_conf_t* cf);
 struct Awaiting {
     /** Charges as if nothing were reserved; they are refused if nothing is left. nullptr if nobody
      * looks at that. */
-    Evaluation* look;
+    Decision* look;
 };
 
 /** True if a policy has taken part in this decision or an earlier one. Also true of one that a
  * refusal before its phase has spared: error_page must not lead to a charge by it. */
-bool was_evaluated(const Evaluation* latest, const PolicyConf* policy);
+bool was_decided(const Decision* latest, const PolicyConf* policy);
 
 /**
  * Adds the charges of a set's policies where the body may matter. While it has not been read, those
@@ -26,11 +26,11 @@ bool was_evaluated(const Evaluation* latest, const PolicyConf* policy);
  * nullptr), only they are added.
  */
 ngx_int_t collect_with_body(ngx_http_request_t* r, const PolicySet& set, const Awaiting* awaiting,
-                            uint32_t* later, Evaluation* one);
+                            uint32_t* later, Decision* one);
 
 /** Notes what was decided, counts it, and refuses; returns what the phase's handler is to return.
  */
 ngx_int_t conclude_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
-                             Evaluation* one, bool passes);
+                             Decision* one, bool passes);
 
 }  // namespace ai_limit

@@ -7,9 +7,9 @@
 #include "nginx/count_requests.h"
 #include "nginx/hidden_usage.h"
 #include "nginx/policy_values.h"
+#include "nginx/redis_decision.h"
 #include "nginx/refusal.h"
 #include "nginx/request_body.h"
-#include "nginx/shared_decision.h"
 #include "nginx/usage_request.h"
 #include "nginx/websocket.h"
 
@@ -17,7 +17,7 @@ namespace ai_limit {
 
 namespace {
 
-bool has_tokens(const Evaluation& one) {
+bool has_tokens(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         if (one.charges[i].settled_later) {
             return true;
@@ -27,7 +27,7 @@ bool has_tokens(const Evaluation& one) {
 }
 
 /** True if a policy that is not on a dry run counts tokens. */
-bool limits_tokens(const Evaluation& one) {
+bool limits_tokens(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         if (one.charges[i].settled_later && !one.charges[i].dry_run && !one.dry_run) {
             return true;
@@ -36,11 +36,11 @@ bool limits_tokens(const Evaluation& one) {
     return false;
 }
 
-Amount most_held(const Evaluation& one) {
+Amount most_reserved(const Decision& one) {
     Amount most = 0;
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         if (one.charges[i].flight != nullptr &&
-            one.charges[i].limit->algorithm == Algorithm::kHold) {
+            one.charges[i].limit->algorithm == Algorithm::kReservation) {
             most = ngx_max(most, one.charges[i].cost);
         }
     }
@@ -54,13 +54,13 @@ bool is_for_completions(ngx_http_request_t* r) {
 }
 
 /** Decides on all charges; NGX_AGAIN while Redis is asked. */
-ngx_int_t decide(ngx_http_request_t* r, const PolicySet& set, Evaluation* one, bool* passes) {
+ngx_int_t decide(ngx_http_request_t* r, const PolicySet& set, Decision* one, bool* passes) {
     RequestContext* context = find_context(r);
     TokenContext* tokens = context->tokens;
     if (tokens->asked == nullptr) {
         one->now = now_by_nginx();
     }
-    if (!has_shared(*one)) {
+    if (!uses_redis(*one)) {
         *passes = admit_step_by_step(one->charges, one->count, one->now);
         return NGX_OK;
     }
@@ -72,7 +72,7 @@ ngx_int_t decide(ngx_http_request_t* r, const PolicySet& set, Evaluation* one, b
         }
     }
     context->in_flight = true;
-    ngx_int_t rc = decide_shared(r, main_conf(r)->redis, one, &tokens->asked, passes);
+    ngx_int_t rc = decide_in_redis(r, main_conf(r)->redis, one, &tokens->asked, passes);
     if (rc == NGX_AGAIN) {
         tokens->pending = one;
         tokens->pending_set = &set;
@@ -88,7 +88,7 @@ bool wants_body(const PolicyConf& policy, const Charge& charge) {
  * True if some policy that may refuse counts by the body, be it that it has no key only because the
  * body names none.
  */
-bool must_read_body(const PolicySet& set, const Evaluation& one) {
+bool must_read_body(const PolicySet& set, const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         const PolicyConf* policy = one.parts[i].policy;
         if (policy != nullptr && !policy->dry_run && wants_body(*policy, one.charges[i])) {
@@ -97,7 +97,7 @@ bool must_read_body(const PolicySet& set, const Evaluation& one) {
     }
     for (ngx_uint_t i = 0; i < set.count; ++i) {
         const PolicyConf* policy = set.policies[i];
-        if (policy->after_body && !policy->dry_run && !was_evaluated(one.earlier, policy)) {
+        if (policy->after_body && !policy->dry_run && !was_decided(one.earlier, policy)) {
             return true;
         }
     }
@@ -111,7 +111,7 @@ struct Uncounted {
 };
 
 Uncounted find_uncounted(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
-                         const Evaluation& one) {
+                         const Decision& one) {
     if (conf.unreadable_body == ngx_uint_t(UnreadableBody::kReject) && must_read_body(set, one)) {
         const RequestInfo* info = read_request_info(r);
         if (info != nullptr && info->unreadable()) {
@@ -142,7 +142,7 @@ bool may_want_body(const PolicySet& set) {
  * `refuses` says which policies count it.
  */
 template <typename Refuses>
-void note_undecided(ngx_http_request_t* r, ngx_uint_t status, Evaluation* one,
+void note_undecided(ngx_http_request_t* r, ngx_uint_t status, Decision* one,
                     const Refuses& refuses) {
     one->now = now_by_nginx();
     for (ngx_uint_t i = 0; i < one->count; ++i) {
@@ -156,14 +156,14 @@ void note_undecided(ngx_http_request_t* r, ngx_uint_t status, Evaluation* one,
 }
 
 ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncounted& uncounted,
-                        Evaluation* one) {
+                        Decision* one) {
     one->spared = conf.list;
     note_undecided(r, NGX_HTTP_BAD_REQUEST, one, wants_body);
     return refuse_uncounted(r, uncounted.what, uncounted.why);
 }
 
 /** Spares no policy: where error_page leads to an upstream, the same request goes on over HTTP. */
-ngx_int_t refuse_uncounted_websocket(ngx_http_request_t* r, Evaluation* one) {
+ngx_int_t refuse_uncounted_websocket(ngx_http_request_t* r, Decision* one) {
     note_undecided(r, kUpgradeRequired, one, [](const PolicyConf&, const Charge& charge) {
         return charge.settled_later && !charge.dry_run;
     });
@@ -172,7 +172,7 @@ ngx_int_t refuse_uncounted_websocket(ngx_http_request_t* r, Evaluation* one) {
 
 /** Decides, when all is known that will be. */
 ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
-                           Evaluation* one) {
+                           Decision* one) {
     RequestContext* context = find_context(r);
     TokenContext* tokens = context->tokens;
     if (refuses_uncounted_upgrade(r, conf) && limits_tokens(*one) && takes_out_websocket(r)) {
@@ -190,7 +190,7 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
         if (rc != NGX_OK) {
             return rc;
         }
-        tokens->reserved = ngx_max(tokens->reserved, most_held(*one));
+        tokens->reserved = ngx_max(tokens->reserved, most_reserved(*one));
         rc = conclude_with_body(r, conf, set, one, passes);
     }
     if (rc != NGX_DECLINED) {
@@ -214,7 +214,7 @@ bool has_arrived(ngx_http_request_t* r) {
 
 /** Refuses what no body can help, so that it need not be sent; NGX_DECLINED if one may. */
 ngx_int_t refuse_early(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
-                       Evaluation* one) {
+                       Decision* one) {
     if (one == nullptr || one->count == 0 || conf.dry_run) {
         return NGX_DECLINED;
     }
@@ -236,7 +236,7 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
     RequestContext* context = find_context(r);
     bool waits = awaits_body(r);
     // While it waited, an error may have led elsewhere.
-    Evaluation* one = tokens->pending_set == &set ? tokens->pending : nullptr;
+    Decision* one = tokens->pending_set == &set ? tokens->pending : nullptr;
     tokens->pending = nullptr;
     if (one != nullptr && tokens->asked != nullptr) {
         return decide_with_body(r, conf, set, one);  // all was collected before Redis was asked
@@ -250,11 +250,11 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
     }
     if (one == nullptr) {
         tokens->later = ~uint32_t{0};
-        one = add_evaluation(r, context, (main_conf(r)->redis != nullptr ? 3 : 2) * set.count);
+        one = add_decision(r, context, (main_conf(r)->redis != nullptr ? 3 : 2) * set.count);
     }
     Awaiting awaiting{};
     if (waits && !has_arrived(r)) {
-        awaiting.look = add_evaluation(r, context, 2 * set.count);
+        awaiting.look = add_decision(r, context, 2 * set.count);
     }
     const Awaiting* put_off = waits ? &awaiting : nullptr;
     if (one == nullptr || collect_with_body(r, set, put_off, &tokens->later, one) != NGX_OK) {
@@ -272,7 +272,7 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
     if (!waits || !needs_body) {
         return decide_with_body(r, conf, set, one);
     }
-    for (Evaluation* early : {one, awaiting.look}) {
+    for (Decision* early : {one, awaiting.look}) {
         ngx_int_t rc = refuse_early(r, conf, set, early);
         if (rc != NGX_DECLINED) {
             return rc;

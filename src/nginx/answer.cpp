@@ -11,10 +11,10 @@
 #include "nginx/chunk_hiding.h"
 #include "nginx/count_requests.h"
 #include "nginx/policy_values.h"
+#include "nginx/redis_decision.h"
+#include "nginx/redis_flights.h"
+#include "nginx/redis_ledgers.h"
 #include "nginx/request_body.h"
-#include "nginx/shared_decision.h"
-#include "nginx/shared_flights.h"
-#include "nginx/shared_ledgers.h"
 
 namespace ai_limit {
 
@@ -49,16 +49,16 @@ uint64_t unreadable_bytes(ngx_http_request_t* r, const TokenContext& tokens) {
 
 AnswerCost cost_of_answer(ngx_http_request_t* r, const TokenContext& tokens) {
     AnswerFacts facts;
-    facts.told = tokens.reader->told();
+    facts.reported = tokens.reader->reported();
     facts.finished = tokens.reader->is_finished();
-    facts.tells_all_output = tokens.reader->tells_all_output();
+    facts.reports_all_output = tokens.reader->reports_all_output();
     facts.text = tokens.reader->text_characters();
     facts.unreadable = unreadable_bytes(r, tokens);
     facts.prompt = estimated_prompt(r);
     return answer_cost(facts);
 }
 
-bool is_to_be_settled(const Evaluation& one, const Charge& charge) {
+bool is_to_be_settled(const Decision& one, const Charge& charge) {
     return charge.settled_later && charge.verdict == Verdict::kPassed && !one.refused &&
            charge.access->journal.is_open();
 }
@@ -72,7 +72,7 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContex
     bool charged_before = false;
     ChargedPart least = {kMaxAmount, kMaxAmount};
     RedisConf* redis = main_conf(r)->redis;
-    for (Evaluation* one = context->latest; one != nullptr; one = one->earlier) {
+    for (Decision* one = context->latest; one != nullptr; one = one->earlier) {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
             if (!is_to_be_settled(*one, one->charges[i])) {
                 continue;
@@ -92,13 +92,13 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContex
             count_used(one->charges[i], part, used, amount, now);
             if (one->flights != nullptr && one->flights[i] != nullptr) {
                 // A delta that Redis has yet to receive would count twice if the state included it.
-                bool is_told = !may_have_been_alone(r, one->charges[i].access->journal.zone());
-                settle_flight(one->flights[i], amount, is_told ? after : State{});
+                bool is_reported = !may_have_been_alone(r, one->charges[i].access->journal.zone());
+                settle_flight(one->flights[i], amount, is_reported ? after : State{});
                 one->flights[i] = nullptr;
             }
         }
         if (redis != nullptr) {
-            see_to_news(redis, one);
+            schedule_deltas(redis, one);
         }
     }
     if (charged) {
@@ -122,7 +122,7 @@ void settle(ngx_http_request_t* r, TokenContext* tokens, UsageBasis basis,
 /** Counts an answer without usage in each policy; returns how many the first of them had. */
 uint64_t count_missing(RequestContext* context) {
     uint64_t first = 0;
-    for (Evaluation* one = context->latest; one != nullptr; one = one->earlier) {
+    for (Decision* one = context->latest; one != nullptr; one = one->earlier) {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
             const Charge& charge = one->charges[i];
             if (is_to_be_settled(*one, charge)) {
@@ -230,8 +230,8 @@ __attribute__((noinline)) void end_answer(ngx_http_request_t* r, TokenContext* t
     } else {
         reader->stop();
     }
-    bool tells = reader->has_usage() && (whole || reader->is_finished());
-    if (!is_from_upstream(r) && !tells) {
+    bool reports = reader->has_usage() && (whole || reader->is_finished());
+    if (!is_from_upstream(r) && !reports) {
         settle(r, tokens, UsageBasis::kNone, {});  // nginx's own answer
         return;
     }

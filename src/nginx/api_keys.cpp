@@ -12,7 +12,7 @@
 #include "nginx/api_policies.h"
 #include "nginx/api_resources.h"
 #include "nginx/policy_values.h"
-#include "nginx/shared_key.h"
+#include "nginx/redis_key.h"
 #include "zone_lock.h"
 
 namespace ai_limit {
@@ -29,8 +29,8 @@ struct KeyRequest {
     PolicyConf* policy;
     std::string_view key;
     KeyQuestion question;
-    SharedKey shared;  // of a policy that nodes share
-    Limit shared_limit;
+    RedisKey in_redis;  // of a policy that nodes share
+    Limit redis_limit;
 
     const Zone& zone() const { return policy->zone->access->journal.zone(); }
     uint64_t tag() const { return tag_of(question.hash, question.use); }
@@ -54,17 +54,17 @@ void write_head(const KeyRequest& asked, JsonWriter& json) {
 
 /** Reads what is counted for the key. Returns false if that is nothing. `look` is Redis's reply
  * about the key, or nullptr to read this node's count. */
-bool find_answer(const KeyRequest& asked, const SharedLook* look, KeyAnswer* answer) {
+bool find_answer(const KeyRequest& asked, const RedisLook* look, KeyAnswer* answer) {
     bool present = read_key(asked.question, now_by_nginx(), answer);
     if (look == nullptr) {
         return present;
     }
-    *answer = describe_key(answer->limit, look->state, look->held,
+    *answer = describe_key(answer->limit, look->state, look->reserved,
                            now_of(asked.question, now_by_nginx()));
-    return answer->used != 0 || answer->held != 0;
+    return answer->used != 0 || answer->reserved != 0;
 }
 
-ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked, const SharedLook* look = nullptr) {
+ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked, const RedisLook* look = nullptr) {
     OverrideView found;
     bool overridden = find_override(asked->zone(), asked->tag(), now_by_nginx().monotonic, &found);
     if (overridden) {
@@ -83,8 +83,8 @@ ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked, const SharedLook* l
     json.number("remaining", answer.said.remaining);
     json.number("reset", seconds_rounded_up(answer.said.reset));
     json.number("used", answer.used);
-    if (asked->question.hold != 0) {
-        json.number("reserved", answer.held);
+    if (asked->question.reservation != 0) {
+        json.number("reserved", answer.reserved);
     }
     if (overridden) {
         write_override(found, json);
@@ -123,11 +123,11 @@ ngx_int_t forget_here(ngx_http_request_t* r, KeyRequest* asked, bool was_used) {
     return send_forgotten(r, *asked);
 }
 
-ngx_int_t send_shared_key(ngx_http_request_t* r, void* data, const SharedLook* look) {
+ngx_int_t send_redis_key(ngx_http_request_t* r, void* data, const RedisLook* look) {
     return send_key(r, static_cast<KeyRequest*>(data), look);
 }
 
-ngx_int_t forget_shared_key(ngx_http_request_t* r, void* data, const SharedLook* look) {
+ngx_int_t forget_redis_key(ngx_http_request_t* r, void* data, const RedisLook* look) {
     KeyRequest* asked = static_cast<KeyRequest*>(data);
     if (look == nullptr && remove_override_of(*asked)) {
         return send_forgotten(r, *asked);  // it is this node's; what was used stays
@@ -144,15 +144,15 @@ ngx_int_t ask_redis(ngx_http_request_t* r, KeyRequest* asked, bool forgets) {
     OverrideView found;
     KeyAnswer here{};
     if (find_override(asked->zone(), asked->tag(), now_by_nginx().monotonic, &found)) {
-        asked->shared_limit = found.limit;
-        asked->question.limit = &asked->shared_limit;
+        asked->redis_limit = found.limit;
+        asked->question.limit = &asked->redis_limit;
     }
     read_key(asked->question, now_by_nginx(), &here);
-    asked->shared_limit = here.limit;
-    asked->shared = {&asked->shared_limit, &asked->zone(), asked->question.use, {}, here.state};
-    KeyThen then = forgets ? forget_shared_key : send_shared_key;
+    asked->redis_limit = here.limit;
+    asked->in_redis = {&asked->redis_limit, &asked->zone(), asked->question.use, {}, here.state};
+    KeyThen then = forgets ? forget_redis_key : send_redis_key;
     ngx_int_t rc = look_in_redis(r, view(asked->policy->name), asked->key, asked->question.hash,
-                                 &asked->shared, forgets, then, asked);
+                                 &asked->in_redis, forgets, then, asked);
     return rc == NGX_DECLINED ? then(r, asked, nullptr) : rc;
 }
 
@@ -164,7 +164,7 @@ ngx_int_t forget(ngx_http_request_t* r, KeyRequest* asked) {
                               "requests in flight end by themselves, they cannot be forgotten by",
                               view(asked->policy->name));
     }
-    bool is_elsewhere = asked->policy->shared && !asked->policy->has_concurrency;
+    bool is_elsewhere = asked->policy->in_redis && !asked->policy->has_concurrency;
     return is_elsewhere ? ask_redis(r, asked, true) : forget_here(r, asked, false);
 }
 
@@ -203,8 +203,8 @@ const char* read_wish(const KeyRequest& asked, std::string_view* rate, Limit* li
  * nothing takes the key's window. If a variable holds the limit, the window is known once the key
  * is counted here.
  */
-bool keep_shared_window(const KeyRequest& asked, Limit* limit) {
-    if (!asked.policy->shared || !has_window(limit->algorithm)) {
+bool keep_redis_window(const KeyRequest& asked, Limit* limit) {
+    if (!asked.policy->in_redis || !has_window(limit->algorithm)) {
         return true;
     }
     Limit own = asked.policy->limit;
@@ -231,7 +231,7 @@ ngx_int_t override_limit(ngx_http_request_t* r, KeyRequest* asked) {
     if (const char* error = read_wish(*asked, &rate, &limit, &lasts)) {
         return send_api_error(r, NGX_HTTP_BAD_REQUEST, error);
     }
-    if (!keep_shared_window(*asked, &limit)) {
+    if (!keep_redis_window(*asked, &limit)) {
         return send_api_error(r, NGX_HTTP_CONFLICT,
                               "several nginx share this policy, and a rate= with another period "
                               "would forget what the key has used: use the policy's period");
@@ -293,9 +293,9 @@ KeyQuestion question_of(const PolicyConf& policy, std::string_view key) {
     question.hash = hash_key(question.access->journal.zone(), key);
     question.limit = policy.variable == nullptr ? &policy.limit : nullptr;
     question.use = policy.ask.policy;
-    question.hold = policy.may_count_tokens ? policy.hold.policy : 0;
-    question.ledger = policy.tells ? policy.ledger.policy : 0;
-    question.is_shared = policy.shared;
+    question.reservation = policy.may_count_tokens ? policy.reservation.policy : 0;
+    question.ledger = policy.syncs ? policy.ledger.policy : 0;
+    question.in_redis = policy.in_redis;
     return question;
 }
 
@@ -317,7 +317,7 @@ ngx_int_t answer_for_key(ngx_http_request_t* r) {
     if (r->method & NGX_HTTP_PUT) {
         return override_limit(r, asked);
     }
-    return asked->policy->shared ? ask_redis(r, asked, false) : send_key(r, asked);
+    return asked->policy->in_redis ? ask_redis(r, asked, false) : send_key(r, asked);
 }
 
 }  // namespace ai_limit

@@ -89,14 +89,14 @@ void add_errors(const Snapshots& all, ApiOutput* output) {
     for (ngx_uint_t i = 0; i < all.policy_count; ++i) {
         malformed += all.policies[i].totals.errors;
     }
-    uint64_t no_room = 0;
+    uint64_t zone_full = 0;
     for (ngx_uint_t i = 0; i < all.zone_count; ++i) {
-        no_room += all.zones[i].no_room;
+        zone_full += all.zones[i].zone_full;
     }
     add_family(kErrors, output);
     TextWriter out = output->begin(kMaxZoneSamples);
     write_sample(kErrors.name, {"reason", "malformed_variable"}, {}, malformed, out);
-    write_sample(kErrors.name, {"reason", "zone_full"}, {}, no_room, out);
+    write_sample(kErrors.name, {"reason", "zone_full"}, {}, zone_full, out);
     output->end(out);
 }
 

@@ -18,7 +18,7 @@ std::string_view name_of(Algorithm algorithm) {
 }
 
 Syncing syncing_of(const PolicyConf& policy) {
-    return {!policy.shared     ? Sync::kOff
+    return {!policy.in_redis   ? Sync::kOff
             : !policy.by_share ? Sync::kStrict
                                : Sync::kEvery,
             policy.ledger_limit.period_length};

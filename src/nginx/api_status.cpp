@@ -7,7 +7,7 @@
 #include "nginx/api_output.h"
 #include "nginx/api_policies.h"
 #include "nginx/api_resources.h"
-#include "nginx/shared_zone.h"
+#include "nginx/zone_setup.h"
 
 namespace ai_limit {
 

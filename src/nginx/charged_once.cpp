@@ -28,12 +28,12 @@ ngx_int_t watch_answer_id(ngx_http_request_t* r, TokenContext* tokens) {
 ChargedOnce::ChargedOnce(const TokenContext& tokens)
     : id_(tokens.answer_id != nullptr ? tokens.answer_id->id() : std::string_view()),
       fetches_(tokens.fetches_answer),
-      tells_(tokens.basis == UsageBasis::kResponse),
+      reports_(tokens.basis == UsageBasis::kResponse),
       estimated_(tokens.basis == UsageBasis::kEstimate),
       used_(tokens.used) {}
 
 ChargedOnce::Before ChargedOnce::charge(const ZoneConf& zone, std::string_view key) {
-    if (id_.empty() || (!fetches_ && !tells_ && !estimated_)) {
+    if (id_.empty() || (!fetches_ && !reports_ && !estimated_)) {
         return {};
     }
     const Zone& memory = zone.access->journal.zone();
@@ -63,7 +63,7 @@ ChargedOnce::Before ChargedOnce::look_up(const ZoneConf& zone, uint64_t hash) co
     if (before.all) {
         return before;
     }
-    if (tells_) {
+    if (reports_) {
         note_charged_answer(memory, hash, wall);
     } else if (estimated_ &&
                (used_.input > before.part.input || used_.output > before.part.output)) {

@@ -41,7 +41,7 @@ private:
 
     std::string_view id_;  // empty: the answer is not kept
     bool fetches_;
-    bool tells_;
+    bool reports_;
     bool estimated_;
     TokenCounts used_;
     size_t count_ = 0;

@@ -3,8 +3,8 @@
 #include "nginx/api.h"
 #include "nginx/conf_words.h"
 #include "nginx/redis_hosts.h"
-#include "nginx/shared_zone.h"
 #include "nginx/variable_uses.h"
+#include "nginx/zone_setup.h"
 
 namespace ai_limit {
 
@@ -58,15 +58,15 @@ ngx_int_t resolve_sync(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     if (own.sync == Sync::kUnset && main->redis != nullptr) {
         own = main->redis->syncing;
     }
-    policy->shared = own.sync == Sync::kStrict || own.sync == Sync::kEvery;
-    policy->tells = policy->shared && !policy->has_concurrency;
-    policy->by_share = policy->tells && own.sync == Sync::kEvery;
+    policy->in_redis = own.sync == Sync::kStrict || own.sync == Sync::kEvery;
+    policy->syncs = policy->in_redis && !policy->has_concurrency;
+    policy->by_share = policy->syncs && own.sync == Sync::kEvery;
     policy->ledger_limit = ledger_limit();
     policy->ledger_limit.period_length = own.sync == Sync::kEvery ? own.interval : kUsualInterval;
     if (policy->by_share) {
         main->redis->has_shares = true;
     }
-    policy->limit.by_wall = policy->shared && is_wide(policy->algorithm);
+    policy->limit.by_wall = policy->in_redis && is_wide(policy->algorithm);
     return NGX_OK;
 }
 
@@ -98,7 +98,7 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
                           "ai_limit_policy: several zones but no zone= in policy", policy->name,
                           "");
     }
-    policy->zone->policies += 1 + policy->may_count_tokens + policy->tells;
+    policy->zone->policies += 1 + policy->may_count_tokens + policy->syncs;
     if (policy->zone->policies > kMaxPolicies) {
         return mistake_at(cf, policy->position, "ai_limit_policy: more than 255 policies in zone",
                           policy->zone->name, ", give some another zone=,");
@@ -108,7 +108,7 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     policy->zone->small |= !wide;
     main->tokens |= policy->may_count_tokens;
     policy->zone->small |= policy->may_count_tokens;
-    policy->zone->ledgers |= policy->tells;
+    policy->zone->ledgers |= policy->syncs;
     policy->zone->flights |= policy->has_concurrency || policy->may_count_tokens;
     policy->memo = static_cast<LimitMemo*>(ngx_pcalloc(cf->pool, sizeof(LimitMemo)));
     if (policy->weights_variable != nullptr) {
@@ -146,7 +146,7 @@ void add_policy(PolicySet* set, PolicyConf* policy) {
     set->policies[set->count++] = policy;
     set->dry_run |= policy->dry_run;
     set->concurrency |= policy->has_concurrency;
-    set->may_wait |= policy->may_count_tokens || policy->after_body || policy->shared;
+    set->may_wait |= policy->may_count_tokens || policy->after_body || policy->in_redis;
 }
 
 ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {

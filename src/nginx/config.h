@@ -85,8 +85,8 @@ struct PolicyConf {
     bool preaccess;
     bool dry_run;
     Syncing syncing;
-    bool shared;    // with other nodes, by Redis:
-    bool tells;     // what this node lets through by itself is told to them
+    bool in_redis;  // with other nodes, by Redis:
+    bool syncs;     // what this node lets through by itself is told to them
     bool by_share;  // which it does as far as its share goes, not only while Redis is away
     Amount burst;   // 0: the number in the rate
     Millis time_zone;
@@ -108,9 +108,9 @@ struct PolicyConf {
     Position position;
 
     // A worker's own:
-    Ask ask;     // of every request, but for what variables say
-    Ask hold;    // its other charge, where it counts tokens
-    Ask ledger;  // its first charge, where this node may let requests through by itself
+    Ask ask;          // of every request, but for what variables say
+    Ask reservation;  // its other charge, where it counts tokens
+    Ask ledger;       // its first charge, where this node may let requests through by itself
     Limit ledger_limit;
     PolicyCounts* counts;  // where this process counts its requests
     TopKeys* top_keys;

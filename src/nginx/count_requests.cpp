@@ -7,7 +7,7 @@ namespace ai_limit {
 namespace {
 
 bool was_refused(const Charge& charge) {
-    return charge.verdict == Verdict::kRefused || charge.verdict == Verdict::kNoRoom ||
+    return charge.verdict == Verdict::kRefused || charge.verdict == Verdict::kZoneFull ||
            charge.verdict == Verdict::kUndecided;
 }
 
@@ -49,7 +49,7 @@ void draw_next(Millis now) {
 
 KeySampler key_sampler;
 
-void note_passed(const Evaluation& one) {
+void note_passed(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         if (one.parts[i].policy != nullptr) {
             note(one.charges[i], one.parts[i], TopMeasure::kRequests, one.now.monotonic,
@@ -59,7 +59,7 @@ void note_passed(const Evaluation& one) {
     draw_next(one.now.monotonic);
 }
 
-void count_results(const Evaluation& one) {
+void count_results(const Decision& one) {
     bool refused = one.refused && !one.dry_run;
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         const Charge& charge = one.charges[i];
@@ -90,7 +90,7 @@ void count_unasked(PolicyConf* policy, const ngx_str_t& key, uint64_t tag, Milli
     }
 }
 
-void count_undecided(const Evaluation& one) {
+void count_undecided(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         const Charge& charge = one.charges[i];
         const Part& part = one.parts[i];

@@ -21,10 +21,10 @@ struct KeySampler {
 extern KeySampler key_sampler;
 
 /** Notes the keys of a request that passed, and which request is the next. */
-void note_passed(const Evaluation& one);
+void note_passed(const Decision& one);
 
 /** Counts a request that all its policies let pass, none of them on a dry run. */
-inline __attribute__((always_inline)) void count_passed(const Evaluation& one) {
+inline __attribute__((always_inline)) void count_passed(const Decision& one) {
     const Part* end = one.parts + one.count;
     for (const Part* part = one.parts; part != end; ++part) {
         if (part->policy != nullptr) {
@@ -38,7 +38,7 @@ inline __attribute__((always_inline)) void count_passed(const Evaluation& one) {
 
 /** Counts any other request. A refused request does not count for the policies that would have let
  * it pass: they charged nothing. */
-void count_results(const Evaluation& one);
+void count_results(const Decision& one);
 
 /** Counts for one policy a refused request that no policy was asked about: no wait helps it. `tag`
  * is the tag of the key's entry. */
@@ -46,7 +46,7 @@ void count_unasked(PolicyConf* policy, const ngx_str_t& key, uint64_t tag, Milli
 
 /** The same for the charges of a decision that was not made: their verdict says that they refuse.
  */
-void count_undecided(const Evaluation& one);
+void count_undecided(const Decision& one);
 
 /** Counts the tokens that an ended request used, and what a policy charged for them. */
 void count_used(const Charge& charge, const Part& part, const TokenCounts& used, Amount charged,

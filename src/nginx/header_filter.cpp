@@ -51,10 +51,10 @@ public:
     }
 
     /** True if the response says itself how long to wait, or that waiting does not help. */
-    bool tells_wait() {
-        bool tells = false;
-        each([&](ngx_table_elt_t* header) { tells |= is_wait_header(view(header->key)); });
-        return tells;
+    bool has_wait() {
+        bool has_wait_ = false;
+        each([&](ngx_table_elt_t* header) { has_wait_ |= is_wait_header(view(header->key)); });
+        return has_wait_;
     }
 
 private:
@@ -106,7 +106,7 @@ ngx_int_t report_of_request(ngx_http_request_t* r, RequestContext* context, Head
 // its only decision.
 
 /** The policy that is reported of a decision that passed; nullptr if all are on a dry run. */
-inline const Charge* find_reported(const Evaluation& one) {
+inline const Charge* find_reported(const Decision& one) {
     if (one.count == 1) {
         return one.charges->dry_run ? nullptr : one.charges;
     }
@@ -138,7 +138,7 @@ inline ngx_table_elt_t* push_headers(ngx_list_t* list, ngx_uint_t n) {
 }
 
 /** False if there is no such report, or not enough room for it; then nothing was done. */
-__attribute__((noinline)) bool write_short_report(ngx_http_request_t* r, const Evaluation& one) {
+__attribute__((noinline)) bool write_short_report(ngx_http_request_t* r, const Decision& one) {
     if (one.refused || one.dry_run || one.earlier != nullptr) {
         return false;
     }
@@ -188,7 +188,7 @@ ngx_int_t write_any_report(ngx_http_request_t* r, ngx_uint_t styles) {
 __attribute__((noinline)) ngx_int_t write_page_report(ngx_http_request_t* r, ngx_uint_t styles) {
     RequestContext* context = find_context(r);
     if (context == nullptr || context->latest == nullptr || !is_page_of_refusal(r, *context) ||
-        ResponseHeaders(r).tells_wait()) {
+        ResponseHeaders(r).has_wait()) {
         return NGX_OK;
     }
     Report report;

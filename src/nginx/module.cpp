@@ -7,8 +7,8 @@
 #include "nginx/config.h"
 #include "nginx/directives.h"
 #include "nginx/header_filter.h"
-#include "nginx/shared_zone.h"
 #include "nginx/variables.h"
+#include "nginx/zone_setup.h"
 
 namespace ai_limit {
 

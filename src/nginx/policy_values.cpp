@@ -120,7 +120,7 @@ bool note_mistake_in_count(ngx_http_request_t* r, const PolicyConf& policy) {
 }
 
 ngx_int_t reserve_by_body(ngx_http_request_t* r, PolicyConf* policy, const Limit& limit,
-                          Amount* held) {
+                          Amount* reserved) {
     const RequestInfo* info = read_request_info(r);
     if (info == nullptr) {
         return NGX_ERROR;
@@ -128,7 +128,7 @@ ngx_int_t reserve_by_body(ngx_http_request_t* r, PolicyConf* policy, const Limit
     Expectation expected{};
     expected.prompt = info->prompt_estimate();
     expected.limits_output = info->most_output(&expected.most_output);
-    *held = reservation(expected, *read_weights(r, policy), limit.capacity);
+    *reserved = reservation(expected, *read_weights(r, policy), limit.capacity);
     return NGX_OK;
 }
 
@@ -194,7 +194,7 @@ bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount) {
 }
 
 ngx_int_t read_reservation(ngx_http_request_t* r, PolicyConf* policy, const Limit& limit,
-                           Amount* held) {
+                           Amount* reserved) {
     Reserve reserve = policy->reserve;
     Amount amount = policy->reserve_amount;
     if (reserve == Reserve::kVariable &&
@@ -203,13 +203,13 @@ ngx_int_t read_reservation(ngx_http_request_t* r, PolicyConf* policy, const Limi
     }
     switch (reserve) {
         case Reserve::kOff:
-            *held = 0;
+            *reserved = 0;
             break;
         case Reserve::kAmount:
-            *held = ngx_min(amount, limit.capacity);
+            *reserved = ngx_min(amount, limit.capacity);
             break;
         default:
-            return reserve_by_body(r, policy, limit, held);
+            return reserve_by_body(r, policy, limit, reserved);
     }
     return NGX_OK;
 }

@@ -35,6 +35,6 @@ const TokenWeights* read_weights(ngx_http_request_t* r, PolicyConf* policy);
 /** Computes how many tokens a policy reserves for a request, under the limit that the request has:
  * by what its body asks for, unless `reserve=` says a number or off. NGX_ERROR without memory. */
 ngx_int_t read_reservation(ngx_http_request_t* r, PolicyConf* policy, const Limit& limit,
-                           Amount* held);
+                           Amount* reserved);
 
 }  // namespace ai_limit

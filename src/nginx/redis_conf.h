@@ -41,16 +41,16 @@ struct RedisConf {
     ngx_queue_t flights;
     Timer renewal;    // of what is in flight
     uint64_t node;    // names this node for ever
-    bool has_shares;  // some policies are decided on by share (shared_ledgers.h)
+    bool has_shares;  // some policies are decided on by share (redis_ledgers.h)
     const ngx_array_t* zones;
-    ngx_rbtree_t news;
-    size_t news_count;
+    ngx_rbtree_t deltas;
+    size_t delta_count;
     size_t due_under_way;
-    Timer telling;
-    bool telling_ends;
-    Timer beat;
+    Timer sync_timer;
+    bool sync_ends;
+    Timer heartbeat;
     const ngx_array_t* policies;  // of PolicyConf*
-    Timer announcing;             // what they count (shared_units.h)
+    Timer announcing;             // what they count (redis_units.h)
 };
 
 }  // namespace ai_limit

@@ -12,7 +12,7 @@ namespace {
  * Notes in the copies of the states how long a request that found no slot is likely to wait: once,
  * so that the log, the headers and the body say the same.
  */
-void foretell_slots(Evaluation* one) {
+void predict_slots(Decision* one) {
     for (ngx_uint_t i = 0; i < one->count; ++i) {
         Charge* charge = &one->charges[i];
         if (charge->verdict != Verdict::kRefused ||
@@ -39,7 +39,7 @@ void log_refusal(ngx_http_request_t* r, const Report& report) {
     if (said.wait == kNever) {
         wait.text("never");
     } else {
-        wait.whole_seconds(told_wait(said));
+        wait.whole_seconds(stated_wait(said));
         wait.text("s");
     }
     ngx_str_t policy = to_ngx(said.policy);
@@ -162,7 +162,7 @@ ngx_uint_t status_of(const LocConf& conf, ErrorKind kind) {
 }  // namespace
 
 ngx_int_t refuse(ngx_http_request_t* r, RequestContext* context) {
-    foretell_slots(context->latest);
+    predict_slots(context->latest);
     Report report;
     if (!make_report(context, false, &report)) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -200,7 +200,7 @@ ngx_int_t refuse_uncounted(ngx_http_request_t* r, const char* what, std::string_
 }
 
 void log_dry_run(ngx_http_request_t* r, RequestContext* context) {
-    foretell_slots(context->latest);
+    predict_slots(context->latest);
     Report report;
     if (make_report(context, true, &report) && report.dry_run) {
         log_refusal(r, report);

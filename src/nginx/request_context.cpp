@@ -4,17 +4,17 @@
 
 #include "clock.h"
 #include "core/buckets/served_keys.h"
-#include "core/policies/shared_clock.h"
+#include "core/policies/redis_clock.h"
 #include "core/reply/report.h"
-#include "nginx/shared_decision.h"
-#include "nginx/shared_flights.h"
+#include "nginx/redis_decision.h"
+#include "nginx/redis_flights.h"
 #include "nginx/token_context.h"
 
 namespace ai_limit {
 
 namespace {
 
-constexpr Millis kNoRoomWait = 1000;  // also where nobody can decide
+constexpr Millis kZoneFullWait = 1000;  // also where nobody can decide
 
 /** Learns how long the request has had a slot; nobody knows that of a dead worker's requests. */
 inline void learn_duration(const Charge& charge, Millis since) {
@@ -42,13 +42,13 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
     if (context->tokens != nullptr && context->tokens->asked != nullptr) {
         abandon(context->tokens->asked);
     }
-    for (Evaluation* one = context->latest; one != nullptr; one = one->earlier) {
+    for (Decision* one = context->latest; one != nullptr; one = one->earlier) {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
             Charge* charge = &one->charges[i];
             bool slot = charge->limit->algorithm == Algorithm::kConcurrency;
-            bool shared = one->flights != nullptr && one->flights[i] != nullptr;
+            bool in_redis = one->flights != nullptr && one->flights[i] != nullptr;
             // A worker that ends has given back everything already.
-            if (slot && (charge->flight != nullptr || shared) &&
+            if (slot && (charge->flight != nullptr || in_redis) &&
                 charge->access->journal.is_open()) {
                 if (charge->verdict == Verdict::kPassed) {
                     learn_duration(*charge, one->now.monotonic);
@@ -59,7 +59,7 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
                 }
             }
             charge->flight = nullptr;
-            if (shared) {
+            if (in_redis) {
                 settle_flight(one->flights[i], 0);
             }
         }
@@ -71,8 +71,8 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
 Description describe_charge(const Charge& charge, const PolicyConf& policy, Now now) {
     // A charge that takes nothing now still needs something to be left.
     Amount requested = charge.settled_later && charge.cost == 0 ? 1 : charge.cost;
-    if (is_shared(charge)) {
-        now = shared_now(charge.access->journal.zone(), now);
+    if (in_redis(charge)) {
+        now = redis_time(charge.access->journal.zone(), now);
     }
     Description said =
         describe(*charge.limit, charge.state, requested, charge.verdict == Verdict::kRefused, now);
@@ -80,21 +80,21 @@ Description describe_charge(const Charge& charge, const PolicyConf& policy, Now 
     if (charge.verdict == Verdict::kUndecided) {
         said.undecided = true;
     }
-    if (charge.verdict == Verdict::kNoRoom || charge.verdict == Verdict::kUndecided) {
+    if (charge.verdict == Verdict::kZoneFull || charge.verdict == Verdict::kUndecided) {
         said.refused = true;
-        said.wait = kNoRoomWait;
+        said.wait = kZoneFullWait;
     }
     return said;
 }
 
 namespace {
 
-size_t bytes_of_evaluation(ngx_uint_t count) {
-    return sizeof(Evaluation) - (kMaxCharges - count) * sizeof(Charge) + count * sizeof(Part);
+size_t bytes_of_decision(ngx_uint_t count) {
+    return sizeof(Decision) - (kMaxCharges - count) * sizeof(Charge) + count * sizeof(Part);
 }
 
-Evaluation* begin_evaluation(void* memory, Evaluation* earlier, ngx_uint_t count) {
-    Evaluation* one = static_cast<Evaluation*>(memory);
+Decision* begin_decision(void* memory, Decision* earlier, ngx_uint_t count) {
+    Decision* one = static_cast<Decision*>(memory);
     one->earlier = earlier;
     one->count = 0;
     one->spared = nullptr;
@@ -106,7 +106,7 @@ Evaluation* begin_evaluation(void* memory, Evaluation* earlier, ngx_uint_t count
 /** Adds the policies of one decision, of those on a dry run only these that `which` wants. */
 enum class Which { kFirm, kAll, kRefusingOnDryRun };
 
-void add_to_report(Evaluation* one, Which which, Report* report) {
+void add_to_report(Decision* one, Which which, Report* report) {
     for (ngx_uint_t i = 0; i < one->count && report->count < 2 * kMaxSetPolicies; ++i) {
         const Charge& charge = one->charges[i];
         bool dry_run = charge.dry_run || one->dry_run;
@@ -142,10 +142,10 @@ RequestContext* recover_context(ngx_http_request_t* r) {
     return nullptr;
 }
 
-__attribute__((hot)) Evaluation* make_context(ngx_http_request_t* r, ngx_uint_t count,
-                                              RequestContext** context) {
+__attribute__((hot)) Decision* make_context(ngx_http_request_t* r, ngx_uint_t count,
+                                            RequestContext** context) {
     // One piece of memory for both, since most requests are decided on once.
-    void* memory = ngx_palloc(r->pool, sizeof(RequestContext) + bytes_of_evaluation(count));
+    void* memory = ngx_palloc(r->pool, sizeof(RequestContext) + bytes_of_decision(count));
     if (memory == nullptr) {
         return nullptr;
     }
@@ -160,15 +160,15 @@ __attribute__((hot)) Evaluation* make_context(ngx_http_request_t* r, ngx_uint_t 
     r->pool->cleanup = &made->cleanup;
     ngx_http_set_ctx(r, made, ngx_http_ai_limit_module);
     *context = made;
-    return begin_evaluation(made + 1, nullptr, count);
+    return begin_decision(made + 1, nullptr, count);
 }
 
-Evaluation* add_evaluation(ngx_http_request_t* r, RequestContext* context, ngx_uint_t count) {
-    void* memory = ngx_palloc(r->pool, bytes_of_evaluation(count));
-    return memory != nullptr ? begin_evaluation(memory, context->latest, count) : nullptr;
+Decision* add_decision(ngx_http_request_t* r, RequestContext* context, ngx_uint_t count) {
+    void* memory = ngx_palloc(r->pool, bytes_of_decision(count));
+    return memory != nullptr ? begin_decision(memory, context->latest, count) : nullptr;
 }
 
-void note_refused_undecided(ngx_http_request_t* r, ngx_uint_t status, Evaluation* one) {
+void note_refused_undecided(ngx_http_request_t* r, ngx_uint_t status, Decision* one) {
     RequestContext* context = find_context(r);
     one->count = 0;
     one->refused = true;
@@ -178,7 +178,7 @@ void note_refused_undecided(ngx_http_request_t* r, ngx_uint_t status, Evaluation
     context->refusal_uri_changes = r->uri_changes;
 }
 
-bool would_refuse(const Evaluation& one) {
+bool would_refuse(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         const Charge& charge = one.charges[i];
         if ((charge.dry_run || one.dry_run) && charge.verdict == Verdict::kRefused) {
@@ -189,7 +189,7 @@ bool would_refuse(const Evaluation& one) {
 }
 
 bool make_report(RequestContext* context, bool with_dry_run, Report* report) {
-    Evaluation* latest = context->latest;
+    Decision* latest = context->latest;
     if (latest == nullptr) {
         return false;
     }
@@ -198,14 +198,14 @@ bool make_report(RequestContext* context, bool with_dry_run, Report* report) {
         add_to_report(latest, Which::kFirm, report);
         return report->count != 0;
     }
-    for (Evaluation* one = latest; with_dry_run && one != nullptr; one = one->earlier) {
+    for (Decision* one = latest; with_dry_run && one != nullptr; one = one->earlier) {
         add_to_report(one, Which::kRefusingOnDryRun, report);
     }
     if (report->count != 0) {
         report->dry_run = true;
         return true;
     }
-    for (Evaluation* one = latest; one != nullptr; one = one->earlier) {
+    for (Decision* one = latest; one != nullptr; one = one->earlier) {
         // An earlier location may have refused before error_page led here: its decision is left
         // out, as the request did not pass it.
         if (!one->refused || one->dry_run) {
@@ -215,13 +215,13 @@ bool make_report(RequestContext* context, bool with_dry_run, Report* report) {
     return report->count != 0;
 }
 
-const Charge* find_charge(const Evaluation* latest, const PolicyConf* policy,
-                          const Evaluation** evaluation) {
-    for (const Evaluation* one = latest; one != nullptr; one = one->earlier) {
+const Charge* find_charge(const Decision* latest, const PolicyConf* policy,
+                          const Decision** decision) {
+    for (const Decision* one = latest; one != nullptr; one = one->earlier) {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
             if (one->parts[i].policy == policy) {
-                if (evaluation != nullptr) {
-                    *evaluation = one;
+                if (decision != nullptr) {
+                    *decision = one;
                 }
                 return &one->charges[i];
             }
@@ -231,7 +231,7 @@ const Charge* find_charge(const Evaluation* latest, const PolicyConf* policy,
 }
 
 bool describe_policy(RequestContext* context, const PolicyConf* policy, Description* said) {
-    const Evaluation* one = nullptr;
+    const Decision* one = nullptr;
     const Charge* charge = find_charge(context->latest, policy, &one);
     if (charge == nullptr) {
         return false;

@@ -7,7 +7,7 @@
 namespace ai_limit {
 
 struct TokenContext;  // token_context.h
-struct Flight;        // shared_flights.h
+struct Flight;        // redis_flights.h
 
 /** A charge's part in one decision. */
 struct Part {
@@ -17,8 +17,8 @@ struct Part {
 };
 
 /** One decision: the policies of one phase that were evaluated together. */
-struct Evaluation {
-    Evaluation* earlier;
+struct Decision {
+    Decision* earlier;
     ngx_uint_t count;
     const PolicyList* spared;  // after a refusal: what is not asked any more; else nullptr
     Flight** flights;  // by charge, what is in flight in Redis; nullptr where nothing is shared
@@ -31,7 +31,7 @@ struct Evaluation {
 
 struct RequestContext {
     ngx_pool_cleanup_t cleanup;  // by which it is found again, and ended with the request
-    Evaluation* latest;
+    Decision* latest;
     ngx_uint_t refusal_status;       // 0 where the request was not refused
     ngx_uint_t refusal_uri_changes;  // r->uri_changes then: each redirect changes it
     bool in_flight;                  // a concurrency policy took part
@@ -54,33 +54,33 @@ inline RequestContext* find_context(ngx_http_request_t* r) {
 }
 
 /**
- * Makes the context of a request that has none, and its first decision as add_evaluation() does.
+ * Makes the context of a request that has none, and its first decision as add_decision() does.
  */
-Evaluation* make_context(ngx_http_request_t* r, ngx_uint_t count, RequestContext** context);
+Decision* make_context(ngx_http_request_t* r, ngx_uint_t count, RequestContext** context);
 
 /**
  * Memory for another decision, on `count` charges at most; none is filled in, and it is not the
  * context's latest yet. nullptr without memory.
  */
-Evaluation* add_evaluation(ngx_http_request_t* r, RequestContext* context, ngx_uint_t count);
+Decision* add_decision(ngx_http_request_t* r, RequestContext* context, ngx_uint_t count);
 
 /**
  * True if the request was refused before any policy decided: its body cannot be read, or it asks
  * for a WebSocket.
  */
 inline bool is_refused_undecided(const RequestContext& context) {
-    const Evaluation* latest = context.latest;
+    const Decision* latest = context.latest;
     return latest != nullptr && latest->refused && latest->count == 0;
 }
 
 /** Notes that the request was refused so, and its latest decision, which has decided nothing. */
-void note_refused_undecided(ngx_http_request_t* r, ngx_uint_t status, Evaluation* one);
+void note_refused_undecided(ngx_http_request_t* r, ngx_uint_t status, Decision* one);
 
 /** Notes that the charge's key is one whose requests are served, if this one was. */
 void note_if_served(const ngx_http_request_t& r, const Charge& charge);
 
 /** True if a dry run alone kept the decision from refusing. */
-bool would_refuse(const Evaluation& one);
+bool would_refuse(const Decision& one);
 
 /** The report on a request: the descriptions of its policies. */
 struct Report {
@@ -110,8 +110,8 @@ Description describe_charge(const Charge& charge, const PolicyConf& policy, Now 
 
 /** Returns the policy's charge in the request's latest or an earlier decision, and that decision in
  * `evaluation`; nullptr if the policy did not take part. */
-const Charge* find_charge(const Evaluation* latest, const PolicyConf* policy,
-                          const Evaluation** evaluation = nullptr);
+const Charge* find_charge(const Decision* latest, const PolicyConf* policy,
+                          const Decision** decision = nullptr);
 
 /** Describes one policy of the request. Returns false if it did not take part. */
 bool describe_policy(RequestContext* context, const PolicyConf* policy, Description* said);

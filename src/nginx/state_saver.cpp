@@ -173,7 +173,7 @@ void* save_in_thread(void* data) {
 }
 
 /** Says what went wrong once, and that it goes well again, for all workers. */
-void tell(const StateSaver& saver, ngx_log_t* log) {
+void log_result(const StateSaver& saver, ngx_log_t* log) {
     const ZoneConf& zone = *saver.zone;
     ZoneHeader* header = Zone(zone.memory).header();
     std::atomic<uint32_t>* failed = &header->save_failed;
@@ -224,7 +224,7 @@ void end_saving(StateSaver* saver, ngx_log_t* log) {
     pthread_join(saver->thread, nullptr);
     saver->state.store(StateSaver::kIdle);
     next_save(*saver)->store(now_by_nginx().monotonic + kSaveInterval);
-    tell(*saver, log);
+    log_result(*saver, log);
 }
 
 /** Whoever comes first when it is due does it. */
@@ -320,7 +320,7 @@ void save_at_end(ZoneConf* zone, ngx_log_t* log) {
     update_clocks();
     saver.now = now_by_nginx();
     save(&saver);
-    tell(saver, log);
+    log_result(saver, log);
 }
 
 }  // namespace ai_limit

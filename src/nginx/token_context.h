@@ -9,10 +9,10 @@
 
 namespace ai_limit {
 
-class AnswerIdReader;   // core/usage/stored_answer.h
-struct AnswerDecoder;   // answer_decoder.h
-struct ChunkHiding;     // chunk_hiding.h
-struct SharedDecision;  // shared_decision.h
+class AnswerIdReader;  // core/usage/stored_answer.h
+struct AnswerDecoder;  // answer_decoder.h
+struct ChunkHiding;    // chunk_hiding.h
+struct RedisDecision;  // redis_decision.h
 
 /** The source of the figures on what a request used. */
 enum class UsageBasis : uint8_t {
@@ -28,10 +28,10 @@ struct TokenContext {
     bool info_is_cut;              // of a long body only the front is in `info`
     bool reads_body;               // into `info`, in turns of the event loop
     BodyField* fields;             // those that the configuration names, once the body is read
-    Evaluation* pending;           // a decision that waits for the body,
+    Decision* pending;             // a decision that waits for the body,
     const PolicySet* pending_set;  // of these policies,
     uint32_t later;                // and those that it has not asked yet, by bit
-    SharedDecision* asked;         // of Redis, while it decides
+    RedisDecision* asked;          // of Redis, while it decides
     Amount reserved;               // the most that a policy held
     uint32_t count_mistakes;       // by number of policy: its malformed count= has been logged
 

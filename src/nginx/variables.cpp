@@ -80,7 +80,7 @@ ngx_int_t figure_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
         v->not_found = 1;
         return NGX_OK;
     }
-    return set_number(r, v, seconds_rounded_up(told_wait(said)));
+    return set_number(r, v, seconds_rounded_up(stated_wait(said)));
 }
 
 /** $ai_limit_remaining_NAME; nginx hands over its full name. */

@@ -70,7 +70,7 @@ Decoded decode(std::string_view bytes, std::string_view cuts, size_t room_size) 
 }
 
 /** All facts of a request, except whether it includes the usage. */
-struct Told {
+struct ChargeReply {
     std::string model;
     std::string tier;
     bool streams = false;
@@ -81,14 +81,14 @@ struct Told {
     bool edits = false;
     BodyEdit edit{};
 
-    bool operator==(const Told& other) const {
+    bool operator==(const ChargeReply& other) const {
         return model == other.model && tier == other.tier && streams == other.streams &&
                unreadable == other.unreadable && limits_output == other.limits_output &&
                most_output == other.most_output && prompt == other.prompt;
     }
 };
 
-Told read(std::string_view path, std::string_view body, std::string_view cuts) {
+ChargeReply read(std::string_view path, std::string_view body, std::string_view cuts) {
     RequestInfo info;
     info.read_path(path);
     Pieces pieces(body, cuts);
@@ -97,17 +97,17 @@ Told read(std::string_view path, std::string_view body, std::string_view cuts) {
     }
     info.set_offset_in_body(0);
     info.finish(body.size());
-    Told told;
-    told.model = info.model();
-    told.tier = info.service_tier();
-    told.streams = info.streams();
-    told.unreadable = info.unreadable();
-    told.limits_output = info.most_output(&told.most_output);
-    told.prompt = info.prompt_estimate();
-    told.edits = info.edit_to_include_usage(&told.edit);
-    require(told.prompt <= kMaxAmount && told.most_output <= kMaxAmount);
-    require(!told.unreadable || told.prompt == body.size() / 4);
-    return told;
+    ChargeReply reported;
+    reported.model = info.model();
+    reported.tier = info.service_tier();
+    reported.streams = info.streams();
+    reported.unreadable = info.unreadable();
+    reported.limits_output = info.most_output(&reported.most_output);
+    reported.prompt = info.prompt_estimate();
+    reported.edits = info.edit_to_include_usage(&reported.edit);
+    require(reported.prompt <= kMaxAmount && reported.most_output <= kMaxAmount);
+    require(!reported.unreadable || reported.prompt == body.size() / 4);
+    return reported;
 }
 
 constexpr std::string_view kEdited = "/v1/chat/completions";
@@ -135,9 +135,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
 
     const std::string_view body = decoded.text;
-    const Told whole = read(path, body, {});
+    const ChargeReply whole = read(path, body, {});
     for (const std::string_view some : {cuts, std::string_view(every_byte)}) {
-        const Told cut = read(path, body, some);
+        const ChargeReply cut = read(path, body, some);
         require(cut == whole && cut.edits == whole.edits);
         require(!cut.edits ||
                 (cut.edit.offset == whole.edit.offset && cut.edit.remove == whole.edit.remove &&
@@ -147,7 +147,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         std::string edited(body);
         require(whole.edit.offset + whole.edit.remove <= edited.size());
         edited.replace(whole.edit.offset, whole.edit.remove, whole.edit.insert);
-        const Told after = read(path, edited, {});
+        const ChargeReply after = read(path, edited, {});
         require(after == whole && !after.edits);
     }
     return 0;

@@ -63,9 +63,9 @@ void require_same(const UsageReader& a, const UsageReader& b) {
     require(a.text_characters() == b.text_characters());
     require(a.unreadable_bytes() == b.unreadable_bytes());
     require(a.model() == b.model() && a.service_tier() == b.service_tier());
-    require(a.told().counts.input == b.told().counts.input &&
-            a.told().counts.output == b.told().counts.output);
-    require(a.told().counts.cached_input == b.told().counts.cached_input);
+    require(a.reported().counts.input == b.reported().counts.input &&
+            a.reported().counts.output == b.reported().counts.output);
+    require(a.reported().counts.cached_input == b.reported().counts.cached_input);
 }
 
 /** Requires the same also if the body was cut short there. */
@@ -87,8 +87,9 @@ UsageReader check(AnswerKind kind, const UsagePaths* custom, std::string_view bo
     require_same_ends(whole, read(kind, custom, body, cuts, 400));
     whole.finish();
     require(whole.text_characters() <= body.size());
-    require(whole.told().counts.input <= kMaxAmount && whole.told().counts.output <= kMaxAmount);
-    require(whole.told().counts.cached_input <= whole.told().counts.input);
+    require(whole.reported().counts.input <= kMaxAmount &&
+            whole.reported().counts.output <= kMaxAmount);
+    require(whole.reported().counts.cached_input <= whole.reported().counts.input);
     return whole;
 }
 
@@ -121,14 +122,14 @@ void check_document(std::string_view body, Cuts cuts) {
         Amount count = 0;
         const size_t most = value.kind == '0' ? kMaxJsonKey : value.kind == 's' ? 32 : 0;
         const bool is_count = value.text.size() <= most;
-        if (is_count && read_told_count(value.text, &count)) {
+        if (is_count && read_reported_count(value.text, &count)) {
             counts.set(UsageSource::kConfigured, kFields[value.id], count);
         }
     }
-    const ToldUsage expected = counts.told();
-    const ToldUsage told = reader.told();
-    require(!expected.has_input || expected.counts.input == told.counts.input);
-    require(!expected.has_output || expected.counts.output == told.counts.output);
+    const ReportedUsage expected = counts.reported();
+    const ReportedUsage reported = reader.reported();
+    require(!expected.has_input || expected.counts.input == reported.counts.input);
+    require(!expected.has_output || expected.counts.output == reported.counts.output);
 }
 
 /** The input as what stands between the quotes of a text. */

@@ -11,18 +11,18 @@ constexpr Amount kUnknown = UINT64_MAX;
  * Returns the facts of an answer that told these tokens; kUnknown stands for a side that it did not
  * tell.
  */
-AnswerFacts told(Amount input, Amount output) {
+AnswerFacts reported(Amount input, Amount output) {
     AnswerFacts facts;
-    facts.told.has_input = input != kUnknown;
-    facts.told.has_output = output != kUnknown;
-    facts.told.counts.input = facts.told.has_input ? input : 0;
-    facts.told.counts.output = facts.told.has_output ? output : 0;
+    facts.reported.has_input = input != kUnknown;
+    facts.reported.has_output = output != kUnknown;
+    facts.reported.counts.input = facts.reported.has_input ? input : 0;
+    facts.reported.counts.output = facts.reported.has_output ? output : 0;
     facts.prompt = 100;
     return facts;
 }
 
 AnswerFacts finished(Amount input, Amount output) {
-    AnswerFacts facts = told(input, output);
+    AnswerFacts facts = reported(input, output);
     facts.finished = true;
     return facts;
 }
@@ -48,20 +48,20 @@ TEST(AnswerCost, AFinishedAnswerCostsWhatItTells) {
 
 TEST(AnswerCost, AZeroBesideTextCostsTheText) {
     expect(with_text(finished(12, 0), 400), 12, 100, true);
-    expect(with_text(told(0, 0), 400), 100, 100, true);
+    expect(with_text(reported(0, 0), 400), 100, 100, true);
 }
 
 TEST(AnswerCost, ATotalAloneHoldsTheOutput) {
     AnswerFacts facts = with_text(finished(1300, 0), 400);
-    facts.told.is_total = true;
+    facts.reported.is_total = true;
     expect(facts, 1300, 0, false);
 }
 
 /** Anthropic's streams may begin with zeros: a client that leaves then has had its prompt read. */
 TEST(AnswerCost, AnUnfinishedAnswerCostsItsPrompt) {
-    AnswerFacts facts = told(0, 0);
+    AnswerFacts facts = reported(0, 0);
     expect(facts, 100, 0, true);
-    facts.tells_all_output = true;
+    facts.reports_all_output = true;
     expect(facts, 100, 0, true);
     facts.prompt = 0;
     expect(facts, 0, 0, false);
@@ -76,31 +76,31 @@ TEST(AnswerCost, AMissingInputCostsTheEstimate) {
 }
 
 TEST(AnswerCost, AMissingOutputCostsTheText) {
-    expect(with_text(told(12, kUnknown), 41), 12, 11, true);
-    expect(told(kUnknown, kUnknown), 100, 0, true);
+    expect(with_text(reported(12, kUnknown), 41), 12, 11, true);
+    expect(reported(kUnknown, kUnknown), 100, 0, true);
 }
 
 TEST(AnswerCost, AnUnfinishedAnswerCostsAtLeastItsText) {
-    expect(with_text(told(12, 1), 400), 12, 100, true);
-    expect(with_text(told(12, 150), 400), 12, 150, true);
-    expect(with_text(told(0, 0), 400), 100, 100, true);
-    expect(told(0, 0), 100, 0, true);
+    expect(with_text(reported(12, 1), 400), 12, 100, true);
+    expect(with_text(reported(12, 150), 400), 12, 150, true);
+    expect(with_text(reported(0, 0), 400), 100, 100, true);
+    expect(reported(0, 0), 100, 0, true);
 }
 
 /** Cut behind its usage, and before the end. */
 TEST(AnswerCost, AnAnswerThatToldAllOfItsOutputCostsThat) {
-    AnswerFacts facts = with_text(told(12, 150), 400);
-    facts.tells_all_output = true;
+    AnswerFacts facts = with_text(reported(12, 150), 400);
+    facts.reports_all_output = true;
     expect(facts, 12, 150, false);
 }
 
 TEST(AnswerCost, InputAloneIsToldWhereThereIsNoText) {
     expect(finished(12, kUnknown), 12, 0, false);
-    expect(told(12, kUnknown), 12, 0, false);
+    expect(reported(12, kUnknown), 12, 0, false);
 }
 
 TEST(AnswerCost, UnreadableBytesAreText) {
-    AnswerFacts facts = told(kUnknown, kUnknown);
+    AnswerFacts facts = reported(kUnknown, kUnknown);
     facts.unreadable = 403;
     expect(facts, 100, 100, true);
     facts.text = UINT64_MAX / 2;
@@ -108,16 +108,16 @@ TEST(AnswerCost, UnreadableBytesAreText) {
 }
 
 TEST(AnswerCost, TextIsNeverFree) {
-    expect(with_text(told(12, kUnknown), 1), 12, 1, true);
-    AnswerFacts facts = told(kUnknown, kUnknown);
+    expect(with_text(reported(12, kUnknown), 1), 12, 1, true);
+    AnswerFacts facts = reported(kUnknown, kUnknown);
     facts.unreadable = 1;
     expect(facts, 100, 1, true);
 }
 
 TEST(AnswerCost, PartsStayWithinTheWhole) {
-    AnswerFacts facts = told(kUnknown, 5);
-    facts.told.counts.cached_input = 150;
-    facts.told.counts.cache_write_1h = 50;
+    AnswerFacts facts = reported(kUnknown, 5);
+    facts.reported.counts.cached_input = 150;
+    facts.reported.counts.cache_write_1h = 50;
     const TokenCounts counts = answer_cost(facts).counts;
     EXPECT_EQ(counts.cached_input, 100U);
     EXPECT_EQ(counts.cache_write_1h, 50U);

@@ -16,9 +16,9 @@ constexpr Amount kPrompt = 70;
 
 AnswerCost cost_of(const UsageReader& reader) {
     AnswerFacts facts;
-    facts.told = reader.told();
+    facts.reported = reader.reported();
     facts.finished = reader.is_finished();
-    facts.tells_all_output = reader.tells_all_output();
+    facts.reports_all_output = reader.reports_all_output();
     facts.text = reader.text_characters();
     facts.unreadable = reader.unreadable_bytes();
     facts.prompt = kPrompt;

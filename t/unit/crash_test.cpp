@@ -491,7 +491,7 @@ public:
         reclaim_dead(user_.journal(), Now{});
         for (unsigned turn = 1; !g_shared->stop; ++turn) {
             decide();
-            if (!held_.empty() && (held_.size() > 5 || random_.one_in(4))) {
+            if (!kept_.empty() && (kept_.size() > 5 || random_.one_in(4))) {
                 end_one();
             }
             if (turn % 4000 == 0) {
@@ -502,7 +502,7 @@ public:
         while (!g_shared->leave) {
             usleep(200);
         }
-        while (held_.size() > 1) {
+        while (kept_.size() > 1) {
             end_one();
         }
         reclaim_self(user_.journal(), Now{});
@@ -532,24 +532,24 @@ private:
         }
         tally->passed.fetch_add(1);
         if (in_flight) {
-            held_.push_back({request[request.count() - 1].flight, key});
+            kept_.push_back({request[request.count() - 1].flight, key});
             g_shared->held[incarnation_][key].fetch_add(1);
         }
     }
 
     void end_one() {
-        size_t i = random_.below(held_.size());
-        end_flight(user_.access(), held_[i].flight);
-        g_shared->held[incarnation_][held_[i].key].fetch_sub(1);
-        held_[i] = held_.back();
-        held_.pop_back();
+        size_t i = random_.below(kept_.size());
+        end_flight(user_.access(), kept_[i].flight);
+        g_shared->held[incarnation_][kept_[i].key].fetch_sub(1);
+        kept_[i] = kept_.back();
+        kept_.pop_back();
     }
 
     ZoneUser user_;
     const Policies& policies_;
     uint32_t incarnation_;
     Random random_;
-    std::vector<Held> held_;
+    std::vector<Held> kept_;
 };
 
 class KilledProcesses : public testing::Test {

@@ -475,10 +475,10 @@ TEST(Headers, OtherNamesAreLeftAlone) {
 }
 
 TEST(Headers, TheToldWaitIsAtLeastAMillisecond) {
-    EXPECT_EQ(told_wait(refusing(0)), 1);
-    EXPECT_EQ(told_wait(refusing(1)), 1);
-    EXPECT_EQ(told_wait(refusing(250)), 250);
-    EXPECT_EQ(told_wait(refusing(kNever)), kNever);
+    EXPECT_EQ(stated_wait(refusing(0)), 1);
+    EXPECT_EQ(stated_wait(refusing(1)), 1);
+    EXPECT_EQ(stated_wait(refusing(250)), 250);
+    EXPECT_EQ(stated_wait(refusing(kNever)), kNever);
 }
 
 }  // namespace

@@ -85,21 +85,21 @@ TEST_P(Ledger, RefusesWithoutAskingWhatIsKnownToBeSpent) {
 
 TEST_P(Ledger, SaysWhenItIsToBeTold) {
     SharingNodes nodes(2, limit(100));
-    News news = News::kNone;
+    DeltaDue news = DeltaDue::kNone;
     nodes[0].decide(kKey, 1, nodes.now(), &news);
-    EXPECT_EQ(news, News::kSoon);
+    EXPECT_EQ(news, DeltaDue::kSoon);
     nodes[0].decide(kKey, 1, nodes.now(), &news);
-    EXPECT_EQ(news, News::kNone);
+    EXPECT_EQ(news, DeltaDue::kNone);
     nodes[0].decide(kKey, 23, nodes.now(), &news);  // 25 of 50
-    EXPECT_EQ(news, News::kNow);
+    EXPECT_EQ(news, DeltaDue::kNow);
     nodes[0].decide(kKey, 1, nodes.now(), &news);
-    EXPECT_EQ(news, News::kNone);
+    EXPECT_EQ(news, DeltaDue::kNone);
     EXPECT_TRUE(nodes.exchange(0, kKey));
     nodes[0].decide(kKey, 1, nodes.now(), &news);
-    EXPECT_EQ(news, News::kLater);
+    EXPECT_EQ(news, DeltaDue::kLater);
     nodes.pass_time(6'000);
     nodes[0].decide(kKey, 1, nodes.now(), &news);
-    EXPECT_EQ(news, News::kOverdue);
+    EXPECT_EQ(news, DeltaDue::kOverdue);
 }
 
 TEST_P(Ledger, VanishesWhenAllIsTold) {
@@ -132,13 +132,13 @@ TEST_P(Ledger, AnAnswerLeavesWhatWasCountedSince) {
     nodes.pass(1, kKey, 30);
     nodes.exchange(1, kKey);
     nodes.pass(0, kKey, 20);
-    KeyTelling telling;
-    ASSERT_TRUE(nodes[0].read(kKey, &telling));
-    const std::vector<int64_t> answer = nodes.tell(0, telling);
+    KeyTelling ledger_delta;
+    ASSERT_TRUE(nodes[0].read(kKey, &ledger_delta));
+    const std::vector<int64_t> answer = nodes.tell(0, ledger_delta);
     nodes.pass(0, kKey, 7);
-    nodes.hear(0, telling, answer);
+    nodes.hear(0, ledger_delta, answer);
     EXPECT_EQ(nodes[0].used_here(kKey, nodes.now()), 57u);
-    EXPECT_EQ(untold(nodes[0].ledger_of(kKey)), 7u);
+    EXPECT_EQ(unreported(nodes[0].ledger_of(kKey)), 7u);
     nodes.exchange(0, kKey);
     EXPECT_EQ(nodes.used_in_redis(kKey), 57u);
 }
@@ -146,11 +146,11 @@ TEST_P(Ledger, AnAnswerLeavesWhatWasCountedSince) {
 TEST_P(Ledger, AnAnswerThatIsLostChangesNothing) {
     SharingNodes nodes(2, limit(100));
     nodes.pass(0, kKey, 20);
-    KeyTelling telling;
-    ASSERT_TRUE(nodes[0].read(kKey, &telling));
-    nodes.tell(0, telling);
-    EXPECT_TRUE(nodes[0].must_tell_again(kKey, nodes.now()));
-    EXPECT_FALSE(nodes[0].must_tell_again(kKey, nodes.now()));  // somebody does
+    KeyTelling ledger_delta;
+    ASSERT_TRUE(nodes[0].read(kKey, &ledger_delta));
+    nodes.tell(0, ledger_delta);
+    EXPECT_TRUE(nodes[0].must_send_again(kKey, nodes.now()));
+    EXPECT_FALSE(nodes[0].must_send_again(kKey, nodes.now()));  // somebody does
     nodes.pass(0, kKey, 5);
     nodes.exchange(0, kKey);
     EXPECT_EQ(nodes.used_in_redis(kKey), 25u);
@@ -182,7 +182,7 @@ TEST_P(Ledger, ALateCopyOfAnOldLifeCountsNothing) {
     nodes.hear(0, old, nodes.tell(0, old));
     nodes.pass(0, kKey, 4);
     EXPECT_EQ(nodes[0].ledger_of(kKey).counted, 4u);
-    EXPECT_GT(nodes[0].ledger_of(kKey).life, old.telling.life);
+    EXPECT_GT(nodes[0].ledger_of(kKey).life, old.ledger_delta.life);
     nodes.exchange(0, kKey);
     EXPECT_EQ(nodes.used_in_redis(kKey), 24u);
     nodes.tell(0, old);
@@ -251,10 +251,10 @@ TEST_P(Ledger, CountsTokensWhenTheyAreSettled) {
     Limit tokens = limit(1000);
     tokens.measure = Measure::kTokens;
     SharingNodes nodes(2, tokens);
-    News news = News::kNone;
+    DeltaDue news = DeltaDue::kNone;
     EXPECT_EQ(nodes[0].use_tokens(kKey, 300, nodes.now(), &news), Answer::kPassed);
-    EXPECT_NE(news, News::kNone);
-    EXPECT_EQ(untold(nodes[0].ledger_of(kKey)), 300u);
+    EXPECT_NE(news, DeltaDue::kNone);
+    EXPECT_EQ(unreported(nodes[0].ledger_of(kKey)), 300u);
     EXPECT_EQ(nodes[0].used_here(kKey, nodes.now()), 300u);
     EXPECT_TRUE(nodes.exchange(0, kKey));
     EXPECT_EQ(nodes[0].used_here(kKey, nodes.now()), 300u);
@@ -280,11 +280,11 @@ TEST_P(Ledger, FewTokensAreToldAfterTheInterval) {
     Limit tokens = limit(1000);
     tokens.measure = Measure::kTokens;
     SharingNodes nodes(2, tokens);
-    News news = News::kNone;
+    DeltaDue news = DeltaDue::kNone;
     nodes[0].use_tokens(kKey, 300, nodes.now(), &news);
     nodes.exchange(0, kKey);
     nodes[0].use_tokens(kKey, 1, nodes.now(), &news);
-    EXPECT_EQ(news, News::kLater);
+    EXPECT_EQ(news, DeltaDue::kLater);
 }
 
 TEST(LedgerOfAFixedWindow, DropsWhatItDidNotTellOfTheOldWindow) {
@@ -293,7 +293,7 @@ TEST(LedgerOfAFixedWindow, DropsWhatItDidNotTellOfTheOldWindow) {
     nodes.pass(0, kKey, 20);
     nodes.pass_time(20);
     ASSERT_TRUE(nodes.pass(0, kKey, 3));
-    EXPECT_EQ(untold(nodes[0].ledger_of(kKey)), 3u);
+    EXPECT_EQ(unreported(nodes[0].ledger_of(kKey)), 3u);
     nodes.exchange(0, kKey);
     EXPECT_EQ(nodes.used_in_redis(kKey), 3u);
     EXPECT_EQ(nodes[0].used_here(kKey, nodes.now()), 3u);
@@ -303,27 +303,27 @@ TEST(LedgerOfAFixedWindow, AnAnswerFromTheNewWindowEndsTheOldOne) {
     SharingNodes nodes(2, hourly(Algorithm::kFixedWindow, 100));
     nodes.pass_time(kHour - 10);
     nodes.pass(0, kKey, 20);
-    KeyTelling telling;
-    ASSERT_TRUE(nodes[0].read(kKey, &telling));
+    KeyTelling ledger_delta;
+    ASSERT_TRUE(nodes[0].read(kKey, &ledger_delta));
     nodes.pass(0, kKey, 5);
     nodes.pass_time(20);
     nodes.pass(1, kKey, 7);
     nodes.exchange(1, kKey);
-    nodes.hear(0, telling, nodes.tell(0, telling));
+    nodes.hear(0, ledger_delta, nodes.tell(0, ledger_delta));
     EXPECT_EQ(nodes[0].used_here(kKey, nodes.now()), 7u);
-    EXPECT_EQ(untold(nodes[0].ledger_of(kKey)), 0u);
+    EXPECT_EQ(unreported(nodes[0].ledger_of(kKey)), 0u);
 }
 
 TEST(LedgerOfAFixedWindow, AnAnswerFromTheOldWindowChangesNothing) {
     SharingNodes nodes(2, hourly(Algorithm::kFixedWindow, 100));
     nodes.pass_time(kHour - 10);
     nodes.pass(0, kKey, 20);
-    KeyTelling telling;
-    ASSERT_TRUE(nodes[0].read(kKey, &telling));
-    const std::vector<int64_t> answer = nodes.tell(0, telling);
+    KeyTelling ledger_delta;
+    ASSERT_TRUE(nodes[0].read(kKey, &ledger_delta));
+    const std::vector<int64_t> answer = nodes.tell(0, ledger_delta);
     nodes.pass_time(20);
     nodes.pass(0, kKey, 3);
-    nodes.hear(0, telling, answer);
+    nodes.hear(0, ledger_delta, answer);
     EXPECT_EQ(nodes[0].used_here(kKey, nodes.now()), 3u);
     nodes.exchange(0, kKey);
     EXPECT_EQ(nodes.used_in_redis(kKey), 3u);
@@ -353,7 +353,7 @@ TEST(LedgerOfAFixedWindow, TokensOfTheNewWindowEndTheOldOne) {
     nodes[0].use_tokens(kKey, 200, nodes.now());
     nodes.pass_time(20);
     nodes[0].use_tokens(kKey, 30, nodes.now());
-    EXPECT_EQ(untold(nodes[0].ledger_of(kKey)), 30u);
+    EXPECT_EQ(unreported(nodes[0].ledger_of(kKey)), 30u);
     nodes.exchange(0, kKey);
     EXPECT_EQ(nodes.used_in_redis(kKey), 30u);
 }
@@ -452,7 +452,7 @@ private:
 
     struct UnderWay {
         size_t node;
-        KeyTelling telling;
+        KeyTelling ledger_delta;
         std::vector<int64_t> answer;
     };
 
@@ -468,7 +468,7 @@ private:
 
     void read(size_t node, uint64_t key) {
         UnderWay one{node, {}, {}};
-        if (nodes_[node].read(key, &one.telling)) {
+        if (nodes_[node].read(key, &one.ledger_delta)) {
             sent_.push_back(one);
         }
     }
@@ -480,7 +480,7 @@ private:
         }
         const size_t i = random_.below(sent_.size());
         UnderWay one = sent_[i];
-        one.answer = nodes_.tell(one.node, one.telling);
+        one.answer = nodes_.tell(one.node, one.ledger_delta);
         if (!random_.one_in(3)) {
             sent_.erase(sent_.begin() + static_cast<ptrdiff_t>(i));
         }
@@ -496,7 +496,7 @@ private:
         const size_t i = random_.below(answered_.size());
         const UnderWay one = answered_[i];
         answered_.erase(answered_.begin() + static_cast<ptrdiff_t>(i));
-        nodes_.hear(one.node, one.telling, one.answer);
+        nodes_.hear(one.node, one.ledger_delta, one.answer);
     }
 
     /** Each node reports all that it has; then late copies arrive. */
@@ -507,7 +507,7 @@ private:
             }
         }
         for (const UnderWay& one : sent_) {
-            nodes_.tell(one.node, one.telling);
+            nodes_.tell(one.node, one.ledger_delta);
         }
     }
 

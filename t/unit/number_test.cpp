@@ -108,12 +108,12 @@ TEST(ReadToldCount, RoundsUpAndCaps) {
     };
     for (const auto& [text, expected] : counts) {
         Amount value = kUntouched;
-        EXPECT_TRUE(read_told_count(text, &value)) << text;
+        EXPECT_TRUE(read_reported_count(text, &value)) << text;
         EXPECT_EQ(value, expected) << text;
     }
     for (const std::string_view none : {"", "-5", "many", "1.5x", "0x10", " 1", "1 ", "e5", "+1"}) {
         Amount value = kUntouched;
-        EXPECT_FALSE(read_told_count(none, &value)) << none;
+        EXPECT_FALSE(read_reported_count(none, &value)) << none;
         EXPECT_EQ(value, kUntouched);
     }
 }

@@ -286,7 +286,7 @@ TEST_F(LimitsOfAPolicy, OfTooManyPeriodsAreNoticed) {
     note(policy, bucket("9r/w"));
     EXPECT_TRUE(has_too_many_periods(memory.zone(), varying.number));
     EXPECT_FALSE(has_too_many_periods(memory.zone(), policy.number)) << "buckets have no periods";
-    memory.zone().policy(varying.number)->is_shared = 1;
+    memory.zone().policy(varying.number)->in_redis = 1;
     EXPECT_FALSE(has_too_many_periods(memory.zone(), varying.number));
 }
 

@@ -38,10 +38,10 @@ public:
             const ZonePolicy policy =
                 add_policy(memory_.zone(), std::to_string(i).c_str(), limits_[i]);
             begin_charge(&charge_[i], {&limits_[i], user_.access(), 1, policy.number, false}, i);
-            charge_[i].verdict = Verdict::kNoRoom;
-            shared_[i] = {};
-            shared_[i].charge = &charge_[i];
-            shared_[i].key = "ai_limit:{key}:policy";
+            charge_[i].verdict = Verdict::kZoneFull;
+            redis_charges_[i] = {};
+            redis_charges_[i].charge = &charge_[i];
+            redis_charges_[i].key = "ai_limit:{key}:policy";
         }
     }
 
@@ -50,7 +50,7 @@ public:
         EXPECT_TRUE(reader->restart() && reader->feed(bytes));
         const Reply* reply = reader->next();
         EXPECT_NE(reply, nullptr) << bytes;
-        return reply != nullptr && read_take(*reply, shared_, limits_.size(), &passes, &now);
+        return reply != nullptr && read_take(*reply, redis_charges_, limits_.size(), &passes, &now);
     }
 
     bool reads_text(const std::string& text) {
@@ -63,15 +63,16 @@ public:
     bool is_untouched() const {
         bool untouched = !passes && now == 0;
         for (size_t i = 0; i < limits_.size(); ++i) {
-            untouched = untouched && charge_[i].verdict == Verdict::kNoRoom &&
-                        shared_[i].held == 0 && used(limits_[i], shared_[i].state) == 0;
+            untouched = untouched && charge_[i].verdict == Verdict::kZoneFull &&
+                        redis_charges_[i].reserved == 0 &&
+                        used(limits_[i], redis_charges_[i].state) == 0;
         }
         return untouched;
     }
 
     Verdict verdict(size_t i) const { return charge_[i].verdict; }
-    Amount held(size_t i) const { return shared_[i].held; }
-    Amount used_of(size_t i) const { return used(limits_[i], shared_[i].state); }
+    Amount held(size_t i) const { return redis_charges_[i].reserved; }
+    Amount used_of(size_t i) const { return used(limits_[i], redis_charges_[i].state); }
 
     bool passes = false;
     Millis now = 0;
@@ -81,7 +82,7 @@ private:
     ZoneUser user_;
     std::vector<Limit> limits_;
     Charge charge_[kMaxSetPolicies];
-    SharedCharge shared_[kMaxSetPolicies];
+    RedisCharge redis_charges_[kMaxSetPolicies];
 };
 
 struct Kind {

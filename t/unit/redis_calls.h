@@ -72,7 +72,7 @@ inline std::string kind_of(const Limit& limit) {
         case Algorithm::kFixedWindow:
             return "f";
         case Algorithm::kConcurrency:
-        case Algorithm::kHold:
+        case Algorithm::kReservation:
         case Algorithm::kLedger:
             break;
     }
@@ -100,7 +100,7 @@ inline void add_parameters(RedisCall* call, const Limit& limit, Millis wall) {
             return;
         }
         case Algorithm::kConcurrency:
-        case Algorithm::kHold:
+        case Algorithm::kReservation:
         case Algorithm::kLedger:
             break;
     }
@@ -156,18 +156,18 @@ inline RedisCall renew_call(const Limit& limit, const std::string& key,
     return call;
 }
 
-inline RedisCall tell_call(const std::string& node, const std::vector<RedisTelling>& tellings,
+inline RedisCall tell_call(const std::string& node, const std::vector<RedisTelling>& deltas,
                            Millis wall) {
     RedisCall call("tell");
     call.add_text(node);
-    call.add(tellings.size());
-    for (const RedisTelling& telling : tellings) {
-        call.keys.insert(call.keys.end(), {telling.key, nodes_of(telling.key)});
-        call.add_text(kind_of(*telling.limit));
-        call.add(telling.limit->capacity);
-        add_parameters(&call, *telling.limit, wall);
-        call.add_text(telling.seed);
-        call.add(telling.life, telling.counted, telling.acknowledged);
+    call.add(deltas.size());
+    for (const RedisTelling& ledger_delta : deltas) {
+        call.keys.insert(call.keys.end(), {ledger_delta.key, nodes_of(ledger_delta.key)});
+        call.add_text(kind_of(*ledger_delta.limit));
+        call.add(ledger_delta.limit->capacity);
+        add_parameters(&call, *ledger_delta.limit, wall);
+        call.add_text(ledger_delta.seed);
+        call.add(ledger_delta.life, ledger_delta.counted, ledger_delta.acknowledged);
     }
     return call;
 }

@@ -140,7 +140,7 @@ private:
 };
 
 /** Returns the script's answer for one charge. */
-std::vector<int64_t> told(const Reference& key, const Reference::Weighed& weighed) {
+std::vector<int64_t> reported(const Reference& key, const Reference::Weighed& weighed) {
     std::vector<int64_t> numbers = {weighed.fits ? 1 : 0};
     const auto add = [&](auto... values) {
         (numbers.push_back(static_cast<int64_t>(values)), ...);
@@ -163,7 +163,7 @@ std::vector<int64_t> told(const Reference& key, const Reference::Weighed& weighe
                 weighed.state.fixed_window.end);
             break;
         case Algorithm::kConcurrency:
-        case Algorithm::kHold:
+        case Algorithm::kReservation:
         case Algorithm::kLedger:
             add(0, weighed.held);
             break;
@@ -350,7 +350,7 @@ private:
         std::vector<int64_t> expected = {passes ? 1 : 0, now_};
         for (Asked& one : asked) {
             conclude(&keys_[one.key], one.charge, &one.weighed, passes);
-            const std::vector<int64_t> part = told(keys_[one.key], one.weighed);
+            const std::vector<int64_t> part = reported(keys_[one.key], one.weighed);
             expected.insert(expected.end(), part.begin(), part.end());
         }
         ASSERT_EQ(run(take_call(charges, kLease, now_ + skew())), expected);
@@ -523,7 +523,7 @@ TEST(RedisScriptProperty, CountsASlidingWindowAnewUnderAnotherPeriod) {
                 key.keep(weighed);
             }
             std::vector<int64_t> expected = {weighed.fits ? 1 : 0, now};
-            const std::vector<int64_t> part = told(key, weighed);
+            const std::vector<int64_t> part = reported(key, weighed);
             expected.insert(expected.end(), part.begin(), part.end());
             const RedisCall call = take_call({{&key.limit, "k", "", cost}}, kLease, now);
             ASSERT_EQ(model.run(call.keys, call.arguments), expected) << seed << ", " << i;

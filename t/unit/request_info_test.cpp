@@ -13,7 +13,7 @@ namespace {
 constexpr Amount kUnknown = UINT64_MAX;
 
 /** All facts that are read from a request. */
-struct Told {
+struct ChargeReply {
     std::string model;
     bool streams;
     bool includes_usage;
@@ -24,7 +24,7 @@ struct Told {
     std::string edited;    // the body, if it is to be edited
     std::string left_out;  // why the usage is
 
-    bool operator==(const Told& other) const {
+    bool operator==(const ChargeReply& other) const {
         return model == other.model && streams == other.streams &&
                includes_usage == other.includes_usage && unreadable == other.unreadable &&
                most_output == other.most_output && prompt == other.prompt && edits == other.edits &&
@@ -32,7 +32,7 @@ struct Told {
     }
 };
 
-Told told(std::string_view path, std::string_view body, size_t most) {
+ChargeReply reported(std::string_view path, std::string_view body, size_t most) {
     RequestInfo info;
     info.read_path(path);
     for (std::string_view rest = body; !rest.empty();) {
@@ -42,15 +42,15 @@ Told told(std::string_view path, std::string_view body, size_t most) {
     }
     info.set_offset_in_body(0);
     info.finish(body.size());
-    Told result{std::string(info.model()),
-                info.streams(),
-                info.includes_usage(),
-                info.unreadable(),
-                kUnknown,
-                info.prompt_estimate(),
-                false,
-                std::string(body),
-                std::string(info.why_usage_is_left_out())};
+    ChargeReply result{std::string(info.model()),
+                       info.streams(),
+                       info.includes_usage(),
+                       info.unreadable(),
+                       kUnknown,
+                       info.prompt_estimate(),
+                       false,
+                       std::string(body),
+                       std::string(info.why_usage_is_left_out())};
     Amount tokens = 0;
     result.most_output = info.most_output(&tokens) ? tokens : kUnknown;
     BodyEdit edit{};
@@ -62,10 +62,10 @@ Told told(std::string_view path, std::string_view body, size_t most) {
 }
 
 /** Whole, and in pieces of every size. */
-Told told(std::string_view path, std::string_view body) {
-    const Told whole = told(path, body, body.size() + 1);
+ChargeReply reported(std::string_view path, std::string_view body) {
+    const ChargeReply whole = reported(path, body, body.size() + 1);
     for (size_t most = 1; most < body.size() && most < 100; ++most) {
-        EXPECT_EQ(told(path, body, most), whole) << body << " in pieces of " << most;
+        EXPECT_EQ(reported(path, body, most), whole) << body << " in pieces of " << most;
     }
     return whole;
 }
@@ -73,17 +73,17 @@ Told told(std::string_view path, std::string_view body) {
 constexpr std::string_view kChat = "/v1/chat/completions";
 
 Amount most_output(std::string_view body) {
-    return told(kChat, body).most_output;
+    return reported(kChat, body).most_output;
 }
 
 Amount prompt(std::string_view body) {
-    const Told result = told("/any", body);
+    const ChargeReply result = reported("/any", body);
     EXPECT_FALSE(result.unreadable) << body;
     return result.prompt;
 }
 
 TEST(RequestInfo, ReadsAChat) {
-    const Told result = told(kChat, R"({"model":"gpt-4o","messages":[{"role":"system",
+    const ChargeReply result = reported(kChat, R"({"model":"gpt-4o","messages":[{"role":"system",
         "content":"Be brief."},{"role":"user","content":"What is the capital of France?"}],
         "max_completion_tokens":100,"stream":true,"stream_options":{"include_usage":true}})");
     EXPECT_EQ(result.model, "gpt-4o");
@@ -97,18 +97,19 @@ TEST(RequestInfo, ReadsAChat) {
 
 TEST(RequestInfo, ThePathsModelGoesBeforeTheBodys) {
     const std::string_view body = R"({"model":"cheap"})";
-    EXPECT_EQ(told(kChat, body).model, "cheap");
-    EXPECT_EQ(told("/v1beta/models/gemini:generateContent", body).model, "gemini");
-    EXPECT_EQ(told("/openai/deployments/dear/chat/completions", body).model, "dear");
-    EXPECT_EQ(told("/model/nova/converse", body).model, "nova");
-    EXPECT_EQ(told("/openai/v1/chat/completions", body).model, "cheap");
+    EXPECT_EQ(reported(kChat, body).model, "cheap");
+    EXPECT_EQ(reported("/v1beta/models/gemini:generateContent", body).model, "gemini");
+    EXPECT_EQ(reported("/openai/deployments/dear/chat/completions", body).model, "dear");
+    EXPECT_EQ(reported("/model/nova/converse", body).model, "nova");
+    EXPECT_EQ(reported("/openai/v1/chat/completions", body).model, "cheap");
 }
 
 TEST(RequestInfo, OnlyTheModelOfTheBodyItselfCounts) {
-    EXPECT_EQ(told(kChat, R"({"metadata":{"model":"a"},"mo\u0064el":"b\/\u0063"})").model, "b/c");
-    EXPECT_EQ(told(kChat, R"([{"model":"a"}])").model, "");
-    EXPECT_EQ(told(kChat, R"({"model":null})").model, "");
-    EXPECT_EQ(told(kChat, R"({"model":"a","model":"b"})").model, "b");
+    EXPECT_EQ(reported(kChat, R"({"metadata":{"model":"a"},"mo\u0064el":"b\/\u0063"})").model,
+              "b/c");
+    EXPECT_EQ(reported(kChat, R"([{"model":"a"}])").model, "");
+    EXPECT_EQ(reported(kChat, R"({"model":null})").model, "");
+    EXPECT_EQ(reported(kChat, R"({"model":"a","model":"b"})").model, "b");
 }
 
 TEST(RequestInfo, KnowsTheLimitOfEveryApi) {
@@ -180,22 +181,22 @@ TEST(RequestInfo, NumbersSaturate) {
 }
 
 TEST(RequestInfo, StreamsByBodyOrByPath) {
-    EXPECT_TRUE(told(kChat, R"({"stream":true})").streams);
-    EXPECT_FALSE(told(kChat, R"({"stream":false})").streams);
-    EXPECT_FALSE(told(kChat, R"({"stream":null})").streams);
-    EXPECT_FALSE(told(kChat, R"({"stream":true,"stream":false})").streams);
-    EXPECT_FALSE(told(kChat, R"({"x":{"stream":true}})").streams);
-    EXPECT_FALSE(told(kChat, "").streams);
-    EXPECT_TRUE(told("/v1beta/models/g:streamGenerateContent", "{}").streams);
-    EXPECT_TRUE(told("/model/m/converse-stream", "{}").streams);
-    EXPECT_FALSE(told("/model/m/converse", "{}").streams);
-    EXPECT_TRUE(told("/api/chat", "{}").streams);
-    EXPECT_TRUE(told("/generate_stream", "{}").streams);
-    EXPECT_TRUE(told("/generate", R"({"stream":true})").streams);
-    EXPECT_FALSE(told("/generate", "{}").streams);
-    EXPECT_TRUE(told("/v1beta/interactions", R"({"stream":true})").streams);
-    EXPECT_TRUE(told("/api/generate", R"({"stream":true})").streams);
-    EXPECT_FALSE(told("/api/chat", R"({"stream":false})").streams);
+    EXPECT_TRUE(reported(kChat, R"({"stream":true})").streams);
+    EXPECT_FALSE(reported(kChat, R"({"stream":false})").streams);
+    EXPECT_FALSE(reported(kChat, R"({"stream":null})").streams);
+    EXPECT_FALSE(reported(kChat, R"({"stream":true,"stream":false})").streams);
+    EXPECT_FALSE(reported(kChat, R"({"x":{"stream":true}})").streams);
+    EXPECT_FALSE(reported(kChat, "").streams);
+    EXPECT_TRUE(reported("/v1beta/models/g:streamGenerateContent", "{}").streams);
+    EXPECT_TRUE(reported("/model/m/converse-stream", "{}").streams);
+    EXPECT_FALSE(reported("/model/m/converse", "{}").streams);
+    EXPECT_TRUE(reported("/api/chat", "{}").streams);
+    EXPECT_TRUE(reported("/generate_stream", "{}").streams);
+    EXPECT_TRUE(reported("/generate", R"({"stream":true})").streams);
+    EXPECT_FALSE(reported("/generate", "{}").streams);
+    EXPECT_TRUE(reported("/v1beta/interactions", R"({"stream":true})").streams);
+    EXPECT_TRUE(reported("/api/generate", R"({"stream":true})").streams);
+    EXPECT_FALSE(reported("/api/chat", R"({"stream":false})").streams);
 }
 
 TEST(RequestInfo, EstimatesAQuarterOfTheCharactersAndTheMessages) {
@@ -326,7 +327,7 @@ TEST(RequestInfo, APromptInAnUnknownPlaceIsEstimatedFromAllStrings) {
 }
 
 TEST(RequestInfo, KeysMatchInAnyCase) {
-    const Told result = told(kChat, R"({"MODEL":"a","Messages":[{"Content":"12345678"}],
+    const ChargeReply result = reported(kChat, R"({"MODEL":"a","Messages":[{"Content":"12345678"}],
         "STREAM":true,"Max_Tokens":7,"Stream_Options":{"Include_Usage":false}})");
     EXPECT_EQ(result.model, "a");
     EXPECT_TRUE(result.streams);
@@ -334,21 +335,21 @@ TEST(RequestInfo, KeysMatchInAnyCase) {
     EXPECT_EQ(result.prompt, 2U + 1 + 2);
     EXPECT_FALSE(result.unreadable);
     // Other cases of s and k, which Go knows as well.
-    EXPECT_TRUE(told(kChat, "{\"\xC5\xBFtream\":true}").streams);
-    EXPECT_TRUE(told(kChat, R"({"\u017Ftream":true})").streams);
+    EXPECT_TRUE(reported(kChat, "{\"\xC5\xBFtream\":true}").streams);
+    EXPECT_TRUE(reported(kChat, R"({"\u017Ftream":true})").streams);
     EXPECT_EQ(most_output("{\"max_to\xE2\x84\xAA"
                           "ens\":7}"),
               7U);
     EXPECT_EQ(most_output(R"({"max_to\u212Aens":7})"), 7U);
-    EXPECT_EQ(told(kChat,
-                   "{\"m\xC3\xB6"
-                   "del\":\"a\"}")
+    EXPECT_EQ(reported(kChat,
+                       "{\"m\xC3\xB6"
+                       "del\":\"a\"}")
                   .model,
               "");
 }
 
 TEST(RequestInfo, SpellingsThatDisagreeMakeABodyUnreadable) {
-    const auto unreadable = [](std::string_view body) { return told(kChat, body).unreadable; };
+    const auto unreadable = [](std::string_view body) { return reported(kChat, body).unreadable; };
     EXPECT_TRUE(unreadable(R"({"model":"a","MODEL":"b"})"));
     EXPECT_TRUE(unreadable(R"({"Model":"a","MODEL":"b"})"));
     EXPECT_TRUE(unreadable(R"({"model":"a","Model":"A"})"));
@@ -382,21 +383,21 @@ TEST(RequestInfo, TextsOfOneHashDisagree) {
     for (const auto& [key, capitals] :
          {std::pair("model", "MODEL"), std::pair("service_tier", "Service_Tier")}) {
         const std::string begin = std::string("{\"") + key + one + ",\"" + capitals;
-        EXPECT_TRUE(told(kChat, begin + other + "}").unreadable) << key;
-        EXPECT_FALSE(told(kChat, begin + one + "}").unreadable) << key;
+        EXPECT_TRUE(reported(kChat, begin + other + "}").unreadable) << key;
+        EXPECT_FALSE(reported(kChat, begin + one + "}").unreadable) << key;
     }
 }
 
 TEST(RequestInfo, ReadsValuesAsPydanticDoes) {
     for (const std::string_view value : {"1", "1.0", "\"true\"", "\"TRUE\"", "\"t\"", "\"Yes\"",
                                          "\"y\"", "\"on\"", "\"1\"", "\"\\u0074rue\""}) {
-        EXPECT_TRUE(told(kChat, "{\"stream\":" + std::string(value) + "}").streams) << value;
+        EXPECT_TRUE(reported(kChat, "{\"stream\":" + std::string(value) + "}").streams) << value;
     }
     for (const std::string_view value : {"0", "2", "0.5", "-1", "10", "\"\"", "\"no\"", "\"truer\"",
                                          "\"11\"", "[true]", "{\"a\":true}", "null"}) {
-        EXPECT_FALSE(told(kChat, "{\"stream\":" + std::string(value) + "}").streams) << value;
+        EXPECT_FALSE(reported(kChat, "{\"stream\":" + std::string(value) + "}").streams) << value;
     }
-    EXPECT_FALSE(told("/api/chat", R"({"stream":"off"})").streams);
+    EXPECT_FALSE(reported("/api/chat", R"({"stream":"off"})").streams);
     for (const std::string_view value : {"500", " 500\\n", "+500", "500.0", "0500", "500."}) {
         EXPECT_EQ(most_output("{\"max_tokens\":\"" + std::string(value) + "\"}"), 500U) << value;
     }
@@ -413,7 +414,7 @@ TEST(RequestInfo, ReadsNumbersThatPythonWrites) {
     EXPECT_EQ(prompt(R"({"temperature":NaN,"a":[Infinity,-Infinity],"input":"1234"})"), 1U);
     EXPECT_EQ(most_output(R"({"max_tokens":Infinity})"), kMaxAmount);
     for (const std::string_view value : {"nan", "Nan", "NaNs", "Inf", "+Infinity", "-NaN", "--1"}) {
-        EXPECT_TRUE(told(kChat, "{\"a\":" + std::string(value) + "}").unreadable) << value;
+        EXPECT_TRUE(reported(kChat, "{\"a\":" + std::string(value) + "}").unreadable) << value;
     }
 }
 
@@ -440,12 +441,13 @@ TEST(RequestInfo, KeysOfAFormThatComeTwiceMustAgree) {
     EXPECT_FALSE(unreadable(R"({"model":"a","model":"a","x":"1","x":"2"})"));
     EXPECT_TRUE(unreadable(R"({"model":"a","model":"b"})"));
     EXPECT_TRUE(unreadable(R"({"stream":"true","stream":"false"})"));
-    EXPECT_FALSE(told(kChat, R"({"model":"a","model":"b"})").unreadable)
+    EXPECT_FALSE(reported(kChat, R"({"model":"a","model":"b"})").unreadable)
         << "in JSON the last counts";
 }
 
 TEST(RequestInfo, WhatStandsBeforeAMistakeCounts) {
-    const Told result = told(kChat, R"({"model":"m","max_tokens":5,"messages":[{"content":"12345678"
+    const ChargeReply result =
+        reported(kChat, R"({"model":"m","max_tokens":5,"messages":[{"content":"12345678"
         }],"stream":true,x "n":9})");
     EXPECT_TRUE(result.unreadable);
     EXPECT_EQ(result.model, "m");
@@ -455,8 +457,8 @@ TEST(RequestInfo, WhatStandsBeforeAMistakeCounts) {
 }
 
 TEST(RequestInfo, AnUnreadableBodyIsEstimatedByItsBytes) {
-    EXPECT_EQ(told(kChat, "plain text of 24 bytes .").prompt, 6U);
-    EXPECT_EQ(told(kChat, R"({"model":"a","MODEL":"bc"})").prompt, 6U);
+    EXPECT_EQ(reported(kChat, "plain text of 24 bytes .").prompt, 6U);
+    EXPECT_EQ(reported(kChat, R"({"model":"a","MODEL":"bc"})").prompt, 6U);
     RequestInfo info;
     info.feed("1234");
     info.fail();
@@ -468,16 +470,16 @@ TEST(RequestInfo, AnUnreadableBodyIsEstimatedByItsBytes) {
 TEST(RequestInfo, ABodyThatIsCutOffIsUnreadable) {
     const std::string body = R"({"model":"m","messages":[],"stream":true})";
     for (size_t size = 1; size < body.size(); ++size) {
-        const Told result = told(kChat, body.substr(0, size));
+        const ChargeReply result = reported(kChat, body.substr(0, size));
         EXPECT_TRUE(result.unreadable) << size;
         EXPECT_FALSE(result.edits) << size;
         EXPECT_EQ(result.model, size < 12 ? "" : "m");
     }
-    EXPECT_FALSE(told(kChat, "").unreadable);
-    EXPECT_FALSE(told(kChat, " \r\n").unreadable);
-    EXPECT_FALSE(told(kChat, body + " \n").unreadable);
-    EXPECT_TRUE(told(kChat, body + "x").unreadable);
-    EXPECT_TRUE(told(kChat, "--boundary\r\nContent-Disposition: form-data").unreadable);
+    EXPECT_FALSE(reported(kChat, "").unreadable);
+    EXPECT_FALSE(reported(kChat, " \r\n").unreadable);
+    EXPECT_FALSE(reported(kChat, body + " \n").unreadable);
+    EXPECT_TRUE(reported(kChat, body + "x").unreadable);
+    EXPECT_TRUE(reported(kChat, "--boundary\r\nContent-Disposition: form-data").unreadable);
 }
 
 TEST(RequestInfo, WithoutAnEndABodyIsOnlyUnfinished) {
@@ -492,7 +494,7 @@ TEST(RequestInfo, WithoutAnEndABodyIsOnlyUnfinished) {
 // ---- the edit that asks for the usage
 
 std::string edited(std::string_view path, std::string_view body) {
-    const Told result = told(path, body);
+    const ChargeReply result = reported(path, body);
     EXPECT_FALSE(result.unreadable) << body;
     return result.edits ? result.edited : "no edit";
 }
@@ -558,7 +560,7 @@ TEST(RequestInfo, EditsOnlyWhereItHelps) {
 
 /** True if the usage of a stream may be left out, whatever anybody does. */
 bool leaves_usage_out(std::string_view path, std::string_view body) {
-    return !told(path, body).left_out.empty();
+    return !reported(path, body).left_out.empty();
 }
 
 TEST(RequestInfo, OptionsInCapitalsDoNotAskForTheUsage) {
@@ -571,13 +573,14 @@ TEST(RequestInfo, OptionsInCapitalsDoNotAskForTheUsage) {
           R"("STREAM_OPTIONS":{})", R"("\u017Ftream_options":{"include_usage":true})",
           R"("stream_options":{"Include_usage":true})",
           R"("stream_options":{"INCLUDE_USAGE":false})"}) {
-        const Told result = told(kChat, with(options));
+        const ChargeReply result = reported(kChat, with(options));
         EXPECT_FALSE(result.includes_usage) << options;
         EXPECT_FALSE(result.edits) << options;
         EXPECT_NE(result.left_out, "") << options;
         EXPECT_FALSE(leaves_usage_out("/v1/messages", with(options))) << options;
     }
-    const Told escaped = told(kChat, with(R"("stream_option\u0073":{"include_usag\u0065":true})"));
+    const ChargeReply escaped =
+        reported(kChat, with(R"("stream_option\u0073":{"include_usag\u0065":true})"));
     EXPECT_TRUE(escaped.includes_usage);
     EXPECT_EQ(escaped.left_out, "");
     EXPECT_FALSE(leaves_usage_out(kChat, R"({"Messages":[],"STREAM":true})")) << "an edit helps";
@@ -628,10 +631,10 @@ TEST(RequestInfo, AnyCutOfALongBodyTellsTheSame) {
                 R"(\n\u00e9\ud83d\ude00"})";
     }
     body += R"(],"max_tokens":12345})";
-    const Told whole = told(kChat, body, body.size());
+    const ChargeReply whole = reported(kChat, body, body.size());
     EXPECT_TRUE(whole.edits);
     for (const size_t most : {size_t{1}, size_t{7}, size_t{100}, size_t{4096}}) {
-        EXPECT_EQ(told(kChat, body, most), whole);
+        EXPECT_EQ(reported(kChat, body, most), whole);
     }
 }
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/decide/settlement.h"
-#include "core/zone/home.h"
+#include "core/zone/bucket_pair.h"
 #include "deaths.h"
 #include "random.h"
 #include "zone_memory.h"
@@ -211,8 +211,8 @@ protected:
     };
 
     Place place_of(uint64_t key) const {
-        const Home home = home_of(zone, GetParam(), tag_of(tag_base(key), policy.used.number),
-                                  policy.used.number);
+        const BucketPair home = bucket_pair_of(
+            zone, GetParam(), tag_of(tag_base(key), policy.used.number), policy.used.number);
         const Cell cell = home.find();
         return {cell.index == kNoCell ? 0 : cell.bucket == home.first ? 1 : 2};
     }
@@ -339,7 +339,7 @@ TEST_P(EveryInstructionOf, WhatTheDeadHeldIsChargedOnceIfItsRepairerDiesAsWell) 
     g_is_dead[1] = true;
     ZoneUser repairer(zone, &kStepHost, 2);
     ASSERT_TRUE(repairer.journal()->begin_repair(mortal.journal()->number()));
-    Deaths deaths(memory, [&] { settle_as_held(repairer.journal(), request[0].flight, kNow); });
+    Deaths deaths(memory, [&] { settle_as_reserved(repairer.journal(), request[0].flight, kNow); });
     g_is_dead[2] = true;
     ASSERT_GT(deaths.count(), 20u);
     for (size_t i = 0; i < deaths.count(); ++i) {

@@ -411,7 +411,7 @@ TEST_P(SettlementInAZoneFull, AHoldWithoutRoomIsWhatOnFullSays) {
     fill(f);
     Request request(f.user);
     EXPECT_EQ(request.charge_tokens(policy, 42, 100).admit(kNow), GetParam() != OnFull::kReject);
-    const Verdict expected[] = {Verdict::kPassed, Verdict::kUncounted, Verdict::kNoRoom};
+    const Verdict expected[] = {Verdict::kPassed, Verdict::kUncounted, Verdict::kZoneFull};
     EXPECT_EQ(request[0].verdict, expected[static_cast<int>(GetParam())]);
     EXPECT_EQ(request[1].verdict, expected[static_cast<int>(GetParam())]);
     const Amount held = GetParam() == OnFull::kEvict ? 100 : 0;

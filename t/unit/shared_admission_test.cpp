@@ -4,7 +4,7 @@
 
 #include <thread>
 
-#include "core/policies/shared_clock.h"
+#include "core/policies/redis_clock.h"
 #include "zone_memory.h"
 
 namespace ai_limit {
@@ -21,7 +21,7 @@ constexpr Now later(Millis millis, Millis wall_steps = 0) {
 struct Fixture {
     explicit Fixture(const ZoneSizes& sizes = {64, 64, 16}, OnFull on_full = OnFull::kEvict)
         : memory(sizes), zone(memory.zone()), user(zone, &kHost, 1, 0, on_full) {
-        start_shared_clock(zone, kNow);
+        start_redis_clock(zone, kNow);
     }
 
     Charge asked(const ZonePolicy& policy, Decider decider, Amount cost = 1) const {
@@ -46,31 +46,31 @@ struct Fixture {
 
 TEST(SharedClock, IsTheWallClockUntilAnAnswerTellsAnother) {
     Fixture f;
-    EXPECT_EQ(shared_now(f.zone, kNow).wall, kNow.wall);
-    EXPECT_EQ(shared_now(f.zone, kNow).monotonic, kNow.monotonic);
-    set_shared_clock(f.zone, later(10), kNow.wall + 10 + 5'000);
-    EXPECT_EQ(shared_now(f.zone, later(20)).wall, kNow.wall + 20 + 5'000);
-    EXPECT_EQ(shared_now(f.zone, later(20)).monotonic, kNow.monotonic + 20 + 5'000);
+    EXPECT_EQ(redis_time(f.zone, kNow).wall, kNow.wall);
+    EXPECT_EQ(redis_time(f.zone, kNow).monotonic, kNow.monotonic);
+    set_redis_clock(f.zone, later(10), kNow.wall + 10 + 5'000);
+    EXPECT_EQ(redis_time(f.zone, later(20)).wall, kNow.wall + 20 + 5'000);
+    EXPECT_EQ(redis_time(f.zone, later(20)).monotonic, kNow.monotonic + 20 + 5'000);
 }
 
 TEST(SharedClock, DoesNotFollowTheWallClockOfThisNode) {
     Fixture f;
-    EXPECT_EQ(shared_now(f.zone, later(1'000, -50'000)).wall, kNow.wall + 1'000);
+    EXPECT_EQ(redis_time(f.zone, later(1'000, -50'000)).wall, kNow.wall + 1'000);
 }
 
 TEST(SharedClock, BelievesTheQuickestAnswerAndFollowsASteppedClock) {
     Fixture f;
-    set_shared_clock(f.zone, later(0), kNow.wall);
-    set_shared_clock(f.zone, later(100), kNow.wall + 93);  // 7 ms on its way
-    EXPECT_EQ(shared_now(f.zone, later(100)).wall, kNow.wall + 100);
-    set_shared_clock(f.zone, later(200), kNow.wall + 200 - 3'000);
-    EXPECT_EQ(shared_now(f.zone, later(200)).wall, kNow.wall + 200 - 3'000);
+    set_redis_clock(f.zone, later(0), kNow.wall);
+    set_redis_clock(f.zone, later(100), kNow.wall + 93);  // 7 ms on its way
+    EXPECT_EQ(redis_time(f.zone, later(100)).wall, kNow.wall + 100);
+    set_redis_clock(f.zone, later(200), kNow.wall + 200 - 3'000);
+    EXPECT_EQ(redis_time(f.zone, later(200)).wall, kNow.wall + 200 - 3'000);
 }
 
 TEST(SharedClock, IsStartedOnce) {
     Fixture f;
-    start_shared_clock(f.zone, later(0, 99'000));
-    EXPECT_EQ(shared_now(f.zone, kNow).wall, kNow.wall);
+    start_redis_clock(f.zone, later(0, 99'000));
+    EXPECT_EQ(redis_time(f.zone, kNow).wall, kNow.wall);
 }
 
 TEST(SharedAdmission, CountsBySharedTime) {
@@ -81,7 +81,7 @@ TEST(SharedAdmission, CountsBySharedTime) {
         EXPECT_TRUE(admit_step_by_step(&charge, 1, kNow));
     }
     EXPECT_EQ(f.used_here(policy, kNow), 10u);
-    set_shared_clock(f.zone, kNow, kNow.wall + 500);
+    set_redis_clock(f.zone, kNow, kNow.wall + 500);
     EXPECT_EQ(f.used_here(policy, kNow), 5u);
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
 // A node of several that share a policy: a zone, and what the module does with it
-// (src/nginx/shared_decision.cpp, src/nginx/shared_ledgers.cpp) without nginx, connections and
+// (src/nginx/redis_decision.cpp, src/nginx/redis_ledgers.cpp) without nginx, connections and
 // timers, which are the caller's.
 
 #include <sys/mman.h>
@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "core/policies/shared_clock.h"
-#include "core/zone/home.h"
+#include "core/policies/redis_clock.h"
+#include "core/zone/bucket_pair.h"
 #include "redis/script/script.h"
 #include "redis/script/script_call.h"
 #include "redis_wire.h"
@@ -47,7 +47,7 @@ private:
 /** The report of a key that is on its way. */
 struct KeyTelling {
     uint64_t key;
-    Telling telling;
+    LedgerDelta ledger_delta;
 };
 
 class SharingNode {
@@ -61,9 +61,9 @@ public:
         ledger.period_length = interval;
         counts_tokens_ = limit.measure == Measure::kTokens;
         ledger_ = add_policy(zone(), "p", ledger);
-        held_ = counts_tokens_ ? add_policy(zone(), "p", hold_limit()) : ZonePolicy{};
+        kept_ = counts_tokens_ ? add_policy(zone(), "p", reservation_limit()) : ZonePolicy{};
         used_ = add_policy(zone(), "p", limit);
-        start_shared_clock(zone(), now);
+        start_redis_clock(zone(), now);
     }
 
     const Zone& zone() const { return memory_.zone(); }
@@ -81,18 +81,18 @@ public:
      * Decides as far as the share goes. Sets `news` to what must be done so that others learn of
      * it.
      */
-    Answer decide(uint64_t key, Amount cost, Now now, News* news = nullptr) {
+    Answer decide(uint64_t key, Amount cost, Now now, DeltaDue* news = nullptr) {
         Parts parts = parts_of(key, cost, Decider::kByShare);
         const bool passes = admit_step_by_step(parts.charges, parts.count, now);
         if (news != nullptr) {
-            *news = parts.charges[0].news;
+            *news = parts.charges[0].delta_due;
         }
         const bool unknown = parts.speaker()->verdict == Verdict::kUnknown;
         return passes ? Answer::kPassed : unknown ? Answer::kUnknown : Answer::kRefused;
     }
 
     /** Decides on a request in tokens that reserves nothing, and settles it if it passes. */
-    Answer use_tokens(uint64_t key, Amount tokens, Now now, News* news = nullptr) {
+    Answer use_tokens(uint64_t key, Amount tokens, Now now, DeltaDue* news = nullptr) {
         Parts parts = parts_of(key, 0, Decider::kByShare);
         if (!admit_step_by_step(parts.charges, parts.count, now)) {
             const bool unknown = parts.speaker()->verdict == Verdict::kUnknown;
@@ -100,7 +100,7 @@ public:
         }
         settle_charge(parts.speaker(), tokens, now);
         if (news != nullptr) {
-            *news = parts.charges[0].news;
+            *news = parts.charges[0].delta_due;
         }
         return Answer::kPassed;
     }
@@ -115,7 +115,7 @@ public:
     /** Returns the key's ledger as far as this node knows; all zeros if it has none. */
     LedgerState ledger_of(uint64_t key) const {
         const LedgerEntry entry = entry_of(key);
-        const Home home = home_of(zone(), Algorithm::kLedger, entry.tag, entry.policy);
+        const BucketPair home = bucket_pair_of(zone(), Algorithm::kLedger, entry.tag, entry.policy);
         const Cell cell = home.find();
         State state{};
         if (cell.index != kNoCell) {
@@ -135,63 +135,63 @@ public:
     void write_take(uint64_t key, Amount cost, Now now, Command* command) {
         Parts parts = parts_of(key, cost, Decider::kElsewhere);
         would_admit(parts.charges, parts.count, now);
-        SharedCharge shared = shared_of(&parts);
+        RedisCharge redis_charge = redis_charge_of(&parts);
         const std::string text = text_of(key);
-        shared.key = text;
-        ai_limit::write_take(&shared, 1, now, command);
+        redis_charge.key = text;
+        ai_limit::write_take(&redis_charge, 1, now, command);
     }
 
     /** Takes over what Redis has decided; true where it passes. */
     bool read_take(uint64_t key, Amount cost, const Reply& reply, Now now) {
         Parts parts = parts_of(key, cost, Decider::kElsewhere);
-        SharedCharge shared = shared_of(&parts);
+        RedisCharge redis_charge = redis_charge_of(&parts);
         bool passes = false;
         Millis redis_now = 0;
-        if (!ai_limit::read_take(reply, &shared, 1, &passes, &redis_now)) {
+        if (!ai_limit::read_take(reply, &redis_charge, 1, &passes, &redis_now)) {
             abort();
         }
-        set_shared_clock(zone(), now, redis_now);
+        set_redis_clock(zone(), now, redis_now);
         for (size_t i = 0; i < parts.count; ++i) {
             parts.charges[i].decider = Decider::kDecided;
             parts.charges[i].verdict = Verdict::kPassed;
         }
-        parts.speaker()->state = shared.state;
+        parts.speaker()->state = redis_charge.state;
         admit_step_by_step(parts.charges, parts.count, now);
         return passes;
     }
 
     /** Redis is about to be asked. */
     void note_ask(uint64_t key, Amount cost, Now now) const {
-        Telling telling;
-        ask_beside(entry_of(key), cost != 0 ? cost : 1, now, &telling);
+        LedgerDelta ledger_delta;
+        ask_beside(entry_of(key), cost != 0 ? cost : 1, now, &ledger_delta);
     }
 
     /** False where there is nothing to tell. */
-    bool read(uint64_t key, KeyTelling* telling) const {
-        telling->key = key;
-        return read_ledger(entry_of(key), true, &telling->telling);
+    bool read(uint64_t key, KeyTelling* ledger_delta) const {
+        ledger_delta->key = key;
+        return read_ledger(entry_of(key), true, &ledger_delta->ledger_delta);
     }
 
-    void write_tell(const std::vector<KeyTelling>& tellings, Now now, Command* command) const {
-        Shared shared(*this, tellings);
-        ai_limit::write_tell(name_, shared.tellings, tellings.size(), now, command);
+    void write_sync(const std::vector<KeyTelling>& deltas, Now now, Command* command) const {
+        Shared redis_charge(*this, deltas);
+        ai_limit::write_sync(name_, redis_charge.deltas, deltas.size(), now, command);
     }
 
-    void read_tell(const std::vector<KeyTelling>& tellings, const Reply& reply, Now now) const {
-        Shared shared(*this, tellings);
+    void read_sync(const std::vector<KeyTelling>& deltas, const Reply& reply, Now now) const {
+        Shared redis_charge(*this, deltas);
         Millis redis_now = 0;
-        if (!ai_limit::read_tell(reply, shared.tellings, tellings.size(), &redis_now)) {
+        if (!ai_limit::read_sync(reply, redis_charge.deltas, deltas.size(), &redis_now)) {
             abort();
         }
-        set_shared_clock(zone(), now, redis_now);
-        for (size_t i = 0; i < tellings.size(); ++i) {
-            acknowledge(shared.entries[i], tellings[i].telling, shared.tellings[i].state,
-                        shared.tellings[i].held, now);
+        set_redis_clock(zone(), now, redis_now);
+        for (size_t i = 0; i < deltas.size(); ++i) {
+            acknowledge(redis_charge.entries[i], deltas[i].ledger_delta,
+                        redis_charge.deltas[i].state, redis_charge.deltas[i].reserved, now);
         }
     }
 
-    bool must_tell_again(uint64_t key, Now now) const {
-        return ai_limit::must_tell_again(entry_of(key), now);
+    bool must_send_again(uint64_t key, Now now) const {
+        return ai_limit::must_send_again(entry_of(key), now);
     }
 
     static std::string text_of(uint64_t key) {
@@ -211,17 +211,17 @@ private:
 
     /** Tellings as the calls want them. */
     struct Shared {
-        Shared(const SharingNode& node, const std::vector<KeyTelling>& told) {
-            for (size_t i = 0; i < told.size(); ++i) {
-                entries[i] = node.entry_of(told[i].key);
-                texts[i] = text_of(told[i].key);
-                tellings[i] = {&entries[i], &told[i].telling, texts[i], {}, 0};
+        Shared(const SharingNode& node, const std::vector<KeyTelling>& reported) {
+            for (size_t i = 0; i < reported.size(); ++i) {
+                entries[i] = node.entry_of(reported[i].key);
+                texts[i] = text_of(reported[i].key);
+                deltas[i] = {&entries[i], &reported[i].ledger_delta, texts[i], {}, 0};
             }
         }
 
-        LedgerEntry entries[kMaxTellings];
-        std::string texts[kMaxTellings];
-        SharedTelling tellings[kMaxTellings];
+        LedgerEntry entries[kMaxDeltas];
+        std::string texts[kMaxDeltas];
+        RedisDelta deltas[kMaxDeltas];
     };
 
     /** Keys are numbers; their hashes are spread over all 64 bits. */
@@ -244,17 +244,17 @@ private:
         Parts parts{};
         add(&parts, ledger_, key, 0, decider, false);
         if (counts_tokens_) {
-            add(&parts, held_, key, cost, decider, false);
+            add(&parts, kept_, key, cost, decider, false);
         }
         add(&parts, used_, key, cost, decider, true);
         return parts;
     }
 
-    SharedCharge shared_of(Parts* parts) const {
-        SharedCharge shared{};
-        shared.charge = parts->speaker();
-        shared.key = "k";
-        return shared;
+    RedisCharge redis_charge_of(Parts* parts) const {
+        RedisCharge redis_charge{};
+        redis_charge.charge = parts->speaker();
+        redis_charge.key = "k";
+        return redis_charge;
     }
 
     uint64_t name_;
@@ -263,7 +263,7 @@ private:
     bool counts_tokens_ = false;
     bool dry_run_ = false;
     ZonePolicy ledger_;
-    ZonePolicy held_;
+    ZonePolicy kept_;
     ZonePolicy used_;
 };
 
@@ -292,24 +292,24 @@ public:
     }
 
     /** Reports to Redis, which answers; the node does not read the answer. */
-    std::vector<int64_t> tell(size_t node, const KeyTelling& telling) {
-        nodes_[node]->write_tell({telling}, now(), &command_);
+    std::vector<int64_t> tell(size_t node, const KeyTelling& ledger_delta) {
+        nodes_[node]->write_sync({ledger_delta}, now(), &command_);
         return run_script(&redis, script_call_of(command_));
     }
 
-    void hear(size_t node, const KeyTelling& telling, const std::vector<int64_t>& answer) {
-        nodes_[node]->read_tell({telling}, wire_.reply_of(answer), now());
+    void hear(size_t node, const KeyTelling& ledger_delta, const std::vector<int64_t>& answer) {
+        nodes_[node]->read_sync({ledger_delta}, wire_.reply_of(answer), now());
     }
 
     /**
      * Reports what there is to report, and reads the answer. False if there is nothing to report.
      */
     bool exchange(size_t node, uint64_t key) {
-        KeyTelling telling;
-        if (!nodes_[node]->read(key, &telling)) {
+        KeyTelling ledger_delta;
+        if (!nodes_[node]->read(key, &ledger_delta)) {
             return false;
         }
-        hear(node, telling, tell(node, telling));
+        hear(node, ledger_delta, tell(node, ledger_delta));
         return true;
     }
 

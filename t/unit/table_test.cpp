@@ -349,7 +349,7 @@ TEST_P(FullZone, OfRefusedKeysDoesWithANewOneAsOnFullSays) {
     Fixture f({8, 0, 1}, GetParam());
     ZonePolicy policy = f.policy("p", Algorithm::kTokenBucket, 1);
     fill(&f, policy, true);
-    Verdict expected[] = {Verdict::kPassed, Verdict::kUncounted, Verdict::kNoRoom};
+    Verdict expected[] = {Verdict::kPassed, Verdict::kUncounted, Verdict::kZoneFull};
     EXPECT_EQ(f.verdict(policy, 42), expected[static_cast<int>(GetParam())]);
     EXPECT_EQ(f.used(policy, 42), GetParam() == OnFull::kEvict ? 1u : 0u);
 }

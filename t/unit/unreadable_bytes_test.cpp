@@ -181,13 +181,13 @@ TEST(UnreadableBytes, NumbersThatPythonWritesAreNoText) {
     }
     vector += "]}],\"usage\":{\"prompt_tokens\":8,\"total_tokens\":8}}";
     EXPECT_EQ(unreadable(AnswerKind::kJson, vector), 0U);
-    EXPECT_EQ(read_answer(AnswerKind::kJson, vector, 100), (Told{8, 0, 0, 0, false}));
+    EXPECT_EQ(read_answer(AnswerKind::kJson, vector, 100), (ChargeReply{8, 0, 0, 0, false}));
     EXPECT_EQ(unreadable(AnswerKind::kJson, "{\"usage\":{\"total_tokens\":8},\"data\":[nan,1]}"),
               0U);
 }
 
 TEST(UnreadableBytes, ACountThatIsNoNumberIsNone) {
-    EXPECT_EQ(read_answer(AnswerKind::kJson, R"({"usage":{"prompt_tokens":NaN}})"), Told());
+    EXPECT_EQ(read_answer(AnswerKind::kJson, R"({"usage":{"prompt_tokens":NaN}})"), ChargeReply());
 }
 
 TEST(UnreadableBytes, AToolsArgumentsCountWhereTheyAreCut) {

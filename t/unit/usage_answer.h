@@ -15,31 +15,31 @@ namespace ai_limit {
 constexpr Amount kUnknown = UINT64_MAX;
 
 /** All facts that are read from an answer. Input and output are kUnknown if it reported none. */
-struct Told {
+struct ChargeReply {
     Amount input = kUnknown;
     Amount output = kUnknown;
     Amount cached = 0;
     uint64_t text = 0;
     bool malformed = false;
 
-    bool operator==(const Told& other) const {
+    bool operator==(const ChargeReply& other) const {
         return input == other.input && output == other.output && cached == other.cached &&
                text == other.text && malformed == other.malformed;
     }
 };
 
-inline std::ostream& operator<<(std::ostream& out, const Told& told) {
-    return out << "{input " << static_cast<int64_t>(told.input) << ", output "
-               << static_cast<int64_t>(told.output) << ", cached " << told.cached << ", text "
-               << told.text << (told.malformed ? ", malformed}" : "}");
+inline std::ostream& operator<<(std::ostream& out, const ChargeReply& reported) {
+    return out << "{input " << static_cast<int64_t>(reported.input) << ", output "
+               << static_cast<int64_t>(reported.output) << ", cached " << reported.cached
+               << ", text " << reported.text << (reported.malformed ? ", malformed}" : "}");
 }
 
-inline Told told(const UsageReader& reader) {
-    Told result;
+inline ChargeReply reported(const UsageReader& reader) {
+    ChargeReply result;
     if (reader.has_usage()) {
-        result.input = reader.told().counts.input;
-        result.output = reader.told().counts.output;
-        result.cached = reader.told().counts.cached_input;
+        result.input = reader.reported().counts.input;
+        result.output = reader.reported().counts.output;
+        result.cached = reader.reported().counts.cached_input;
     }
     result.text = reader.text_characters();
     result.malformed = reader.malformed();
@@ -47,7 +47,7 @@ inline Told told(const UsageReader& reader) {
 }
 
 /** Reads an answer in pieces of at most `most` bytes, each in memory of its own. */
-inline Told read_answer(AnswerKind kind, std::string_view body, size_t most) {
+inline ChargeReply read_answer(AnswerKind kind, std::string_view body, size_t most) {
     UsageReader reader(kind, nullptr);
     while (!body.empty()) {
         const std::string piece(body.substr(0, most));
@@ -55,12 +55,12 @@ inline Told read_answer(AnswerKind kind, std::string_view body, size_t most) {
         reader.feed(piece);
     }
     reader.finish();
-    return told(reader);
+    return reported(reader);
 }
 
 /** Whole, in pieces of every size, and in two of them. */
-inline Told read_answer(AnswerKind kind, std::string_view body) {
-    const Told whole = read_answer(kind, body, body.size() + 1);
+inline ChargeReply read_answer(AnswerKind kind, std::string_view body) {
+    const ChargeReply whole = read_answer(kind, body, body.size() + 1);
     for (size_t most = 1; most < body.size() && most < 100; ++most) {
         EXPECT_EQ(read_answer(kind, body, most), whole) << body << " in pieces of " << most;
     }
@@ -69,7 +69,7 @@ inline Told read_answer(AnswerKind kind, std::string_view body) {
         reader.feed(body.substr(0, cut));
         reader.feed(body.substr(cut));
         reader.finish();
-        EXPECT_EQ(told(reader), whole) << body << " cut at " << cut;
+        EXPECT_EQ(reported(reader), whole) << body << " cut at " << cut;
     }
     return whole;
 }

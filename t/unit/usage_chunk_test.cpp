@@ -243,7 +243,7 @@ TEST(UsageChunk, TextIsHandedOverWhereItLies) {
 }
 
 TEST(UsageChunk, AnEventThatIsTooLongToHoldKeepsAllButItsUsage) {
-    const std::string padding(UsageChunkFilter::kMaxHeld, ' ');
+    const std::string padding(UsageChunkFilter::kMaxKept, ' ');
     const std::string rest = "data: {\"choices\":[]," + padding + "\"x\":1";
     const std::string large = R"("usage":{"text":")" + std::string(3000, 'x') + "\"}";
     for (const std::string& usage :
@@ -263,7 +263,7 @@ TEST(UsageChunk, AnEventThatIsTooLongToHoldKeepsAllButItsUsage) {
 }
 
 TEST(UsageChunk, AnEventThatIsTooLongToHoldGoesOnBeforeItEnds) {
-    const std::string padding(UsageChunkFilter::kMaxHeld, ' ');
+    const std::string padding(UsageChunkFilter::kMaxKept, ' ');
     UsageChunkFilter filter;
     Collector collector;
     const std::string begun = "data: {\"x\":\"" + padding;
@@ -273,9 +273,9 @@ TEST(UsageChunk, AnEventThatIsTooLongToHoldGoesOnBeforeItEnds) {
 }
 
 TEST(UsageChunk, AUsageThatIsTooLongToHoldPasses) {
-    const std::string event = "data: {\"x\":[" + std::string(UsageChunkFilter::kMaxHeld, '1') +
+    const std::string event = "data: {\"x\":[" + std::string(UsageChunkFilter::kMaxKept, '1') +
                               "],\"usage\":{\"y\":[" +
-                              std::string(2 * UsageChunkFilter::kMaxHeld, '1') + "]}}\n\n";
+                              std::string(2 * UsageChunkFilter::kMaxKept, '1') + "]}}\n\n";
     for (const size_t most : {size_t{100}, size_t{5000}}) {
         EXPECT_TRUE(filtered(event + kText, most) == event + kTextAlone);
     }
@@ -305,7 +305,7 @@ TEST(UsageChunk, IsFoundAmongEventsThatAreAlike) {
     EXPECT_EQ(filtered(some + event("c", chunk) + some + event("d", chunk) + event("e", chunk)),
               some + some);
     // an event that is too long to be removed says nothing of the others
-    const std::string text(UsageChunkFilter::kMaxHeld, 'x');
+    const std::string text(UsageChunkFilter::kMaxKept, 'x');
     EXPECT_TRUE(filtered(some + event(text, chunk) + event("c", chunk), SIZE_MAX) ==
                 some + event(text, "\"choices\":[],"));
 }

@@ -25,7 +25,7 @@ UsageCounts counts(std::initializer_list<Said> list) {
 }
 
 void expect(std::initializer_list<Said> list, Amount input, Amount output, Amount cached) {
-    const TokenCounts sum = counts(list).told().counts;
+    const TokenCounts sum = counts(list).reported().counts;
     EXPECT_EQ(sum.input, input);
     EXPECT_EQ(sum.output, output);
     EXPECT_EQ(sum.cached_input, cached);
@@ -45,10 +45,10 @@ TEST(UsageCounts, KeepTheLargestValue) {
 }
 
 TEST(UsageCounts, TellWhichSideIsKnown) {
-    EXPECT_FALSE(counts({{Field::kPrompt, 5}}).told().has_output);
-    EXPECT_FALSE(counts({{Field::kOutput, 5}}).told().has_input);
-    EXPECT_TRUE(counts({{Field::kTotal, 5}}).told().has_output);
-    EXPECT_FALSE(counts({{Field::kSeconds, 5}}).told().has_input);
+    EXPECT_FALSE(counts({{Field::kPrompt, 5}}).reported().has_output);
+    EXPECT_FALSE(counts({{Field::kOutput, 5}}).reported().has_input);
+    EXPECT_TRUE(counts({{Field::kTotal, 5}}).reported().has_output);
+    EXPECT_FALSE(counts({{Field::kSeconds, 5}}).reported().has_input);
     EXPECT_TRUE(counts({{Field::kSeconds, 5}}).has_any());
 }
 
@@ -66,13 +66,15 @@ TEST(UsageCounts, CacheWritesAreToldByHowLongTheyAreKept) {
                                      {Field::kCacheWrite, 100},
                                      {Field::kCacheWrite5m, 30},
                                      {Field::kCacheWrite1h, 70}})
-                                 .told()
+                                 .reported()
                                  .counts;
     EXPECT_EQ(both.input, 110U);
     EXPECT_EQ(both.cache_write, 30U);
     EXPECT_EQ(both.cache_write_1h, 70U);
     const TokenCounts part =
-        counts({{Field::kInput, 110}, {Field::kWritten, 100}, {Field::kCached, 5}}).told().counts;
+        counts({{Field::kInput, 110}, {Field::kWritten, 100}, {Field::kCached, 5}})
+            .reported()
+            .counts;
     EXPECT_EQ(part.input, 110U);
     EXPECT_EQ(part.cache_write, 100U);
     EXPECT_EQ(part.cached_input, 5U);
@@ -151,9 +153,9 @@ TEST(UsageCounts, AToldZeroHidesNoNumber) {
 }
 
 TEST(UsageCounts, TellWhereATotalHoldsTheOutput) {
-    EXPECT_TRUE(counts({{Field::kTotal, 5}}).told().is_total);
-    EXPECT_FALSE(counts({{Field::kTotal, 5}, {Field::kPrompt, 5}}).told().is_total);
-    EXPECT_FALSE(counts({{Field::kPrompt, 5}, {Field::kOutput, 0}}).told().is_total);
+    EXPECT_TRUE(counts({{Field::kTotal, 5}}).reported().is_total);
+    EXPECT_FALSE(counts({{Field::kTotal, 5}, {Field::kPrompt, 5}}).reported().is_total);
+    EXPECT_FALSE(counts({{Field::kPrompt, 5}, {Field::kOutput, 0}}).reported().is_total);
 }
 
 TEST(UsageCounts, NothingIsMoreThanItCanBe) {

@@ -22,8 +22,8 @@ void expect(const UsagePaths& paths, AnswerKind kind, std::string_view body, Amo
         return;
     }
     EXPECT_TRUE(reader.has_usage()) << body;
-    EXPECT_EQ(reader.told().counts.input, input) << body;
-    EXPECT_EQ(reader.told().counts.output, output) << body;
+    EXPECT_EQ(reader.reported().counts.input, input) << body;
+    EXPECT_EQ(reader.reported().counts.output, output) << body;
 }
 
 TEST(UsagePaths, SayWhereTheUsageStands) {
@@ -94,8 +94,8 @@ TEST(UsagePaths, TextsAreCountedAllTheSame) {
     reader.feed(R"({"text":9,"candidates":[{"content":{"parts":[{"text":"four"}]}}],)");
     reader.feed(R"("choices":[{"message":{"tokens":8,"content":"x"}}]})");
     reader.finish();
-    EXPECT_EQ(reader.told().counts.input, 8U);
-    EXPECT_EQ(reader.told().counts.output, 9U);
+    EXPECT_EQ(reader.reported().counts.input, 8U);
+    EXPECT_EQ(reader.reported().counts.output, 9U);
     // of an array in which a pointer names an element, only that is looked at
     EXPECT_EQ(reader.text_characters(), 4U);
 }

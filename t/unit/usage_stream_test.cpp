@@ -11,16 +11,17 @@
 namespace ai_limit {
 namespace {
 
-Told sse(std::string_view body) {
+ChargeReply sse(std::string_view body) {
     return read_answer(AnswerKind::kSse, body);
 }
 
-Told lines(std::string_view body) {
+ChargeReply lines(std::string_view body) {
     return read_answer(AnswerKind::kLines, body);
 }
 
-void expect(const Told& told, Amount input, Amount output, Amount cached, uint64_t text) {
-    EXPECT_EQ(told, (Told{input, output, cached, text, false}));
+void expect(const ChargeReply& reported, Amount input, Amount output, Amount cached,
+            uint64_t text) {
+    EXPECT_EQ(reported, (ChargeReply{input, output, cached, text, false}));
 }
 
 TEST(UsageStream, OpenAiChat) {
@@ -209,7 +210,7 @@ TEST(UsageStream, MessagesThatAreWrongAreMalformed) {
 }
 
 TEST(UsageStream, EventsAreReadAsBrowsersDo) {
-    const Told plain{5, 7, 0, 0, false};
+    const ChargeReply plain{5, 7, 0, 0, false};
     EXPECT_EQ(sse("data:{\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7}}\n\n"), plain);
     EXPECT_EQ(sse("data: {\"usage\":{\"prompt_tokens\":5,\ndata:\"completion_tokens\":7}}\n\n"),
               plain);
@@ -217,7 +218,7 @@ TEST(UsageStream, EventsAreReadAsBrowsersDo) {
     EXPECT_EQ(sse("id: 1\r\ndata: {\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7}}\r\r"
                   "data: [DONE]\r\n\r\n"),
               plain);
-    EXPECT_EQ(sse("da: {\"usage\":{\"prompt_tokens\":5}}\n\n"), Told());
+    EXPECT_EQ(sse("da: {\"usage\":{\"prompt_tokens\":5}}\n\n"), ChargeReply());
 }
 
 TEST(UsageStream, EventsThatAreNoJsonAreMalformed) {
@@ -230,17 +231,17 @@ TEST(UsageStream, EventsThatAreNoJsonAreMalformed) {
     EXPECT_TRUE(sse("data: {\"choices\":[{\"delta\":{\"content\":\"Hal").malformed);
     EXPECT_TRUE(lines("{}\nnonsense\n{}\n").malformed);
     EXPECT_TRUE(lines("[DONE]\n").malformed);
-    const Told after = sse("data: x\n\ndata: {\"usage\":{\"prompt_tokens\":5}}\n\n");
-    EXPECT_EQ(after, (Told{5, 0, 0, 0, true}));
+    const ChargeReply after = sse("data: x\n\ndata: {\"usage\":{\"prompt_tokens\":5}}\n\n");
+    EXPECT_EQ(after, (ChargeReply{5, 0, 0, 0, true}));
 }
 
 TEST(UsageStream, OneLineCanBeLong) {
     const std::string text(10'000'000, 'x');
     const std::string body = "data: {\"choices\":[{\"delta\":{\"content\":\"" + text +
                              "\"}}],\"usage\":{\"prompt_tokens\":5}}\n\n";
-    EXPECT_EQ(read_answer(AnswerKind::kSse, body, 4096), (Told{5, 0, 0, 10'000'000, false}));
-    const Told garbage = read_answer(AnswerKind::kSse, text, 4096);
-    EXPECT_EQ(garbage, Told());
+    EXPECT_EQ(read_answer(AnswerKind::kSse, body, 4096), (ChargeReply{5, 0, 0, 10'000'000, false}));
+    const ChargeReply garbage = read_answer(AnswerKind::kSse, text, 4096);
+    EXPECT_EQ(garbage, ChargeReply());
     EXPECT_TRUE(read_answer(AnswerKind::kLines, text, 4096).malformed);
 }
 

@@ -13,12 +13,13 @@
 namespace ai_limit {
 namespace {
 
-Told json(std::string_view body) {
+ChargeReply json(std::string_view body) {
     return read_answer(AnswerKind::kJson, body);
 }
 
-void expect(const Told& told, Amount input, Amount output, Amount cached, uint64_t text) {
-    EXPECT_EQ(told, (Told{input, output, cached, text, false}));
+void expect(const ChargeReply& reported, Amount input, Amount output, Amount cached,
+            uint64_t text) {
+    EXPECT_EQ(reported, (ChargeReply{input, output, cached, text, false}));
 }
 
 TEST(Usage, OpenAiChat) {
@@ -100,10 +101,10 @@ TEST(Usage, HeadersTellWhatNoBodyDoes) {
     reader.header("x-amzn-bedrock-output-token-count", "34");
     reader.header("X-Amzn-Bedrock-Cache-Read-Input-Token-Count", "100");
     reader.header("X-Amzn-Bedrock-Cache-Write-Input-Token-Count", "1000");
-    EXPECT_EQ(told(reader), (Told{1112, 34, 100, 0, false}));
+    EXPECT_EQ(reported(reader), (ChargeReply{1112, 34, 100, 0, false}));
     reader.feed(R"({"content":[{"text":"x"}],"usage":{"input_tokens":7,"output_tokens":5}})");
     reader.finish();
-    EXPECT_EQ(told(reader), (Told{7, 5, 0, 1, false}));
+    EXPECT_EQ(reported(reader), (ChargeReply{7, 5, 0, 1, false}));
 }
 
 TEST(Usage, HeadersOfTgi) {
@@ -112,7 +113,7 @@ TEST(Usage, HeadersOfTgi) {
     reader.header("x-generated-tokens", "34");
     reader.feed("\xFF what kind this is, nobody knows");
     reader.finish();
-    EXPECT_EQ(told(reader), (Told{12, 34, 0, 0, false}));
+    EXPECT_EQ(reported(reader), (ChargeReply{12, 34, 0, 0, false}));
 }
 
 TEST(Usage, AHeaderTellsTheInputOfEmbeddings) {
@@ -120,7 +121,7 @@ TEST(Usage, AHeaderTellsTheInputOfEmbeddings) {
     reader.header("X-Compute-Tokens", "12");
     reader.feed("[[0.1,-0.2],[0.3,0.4]]");
     reader.finish();
-    EXPECT_EQ(told(reader).input, 12);
+    EXPECT_EQ(reported(reader).input, 12);
     EXPECT_EQ(reader.text_characters(), 0);
 }
 
@@ -142,7 +143,7 @@ TEST(Usage, OfHeadersOnlyWholeNumbersCount) {
     reader.header("", "1");
     EXPECT_FALSE(reader.has_usage());
     reader.header("x-prompt-tokens", "99999999999999999999999999");
-    EXPECT_EQ(reader.told().counts.input, kMaxAmount);
+    EXPECT_EQ(reader.reported().counts.input, kMaxAmount);
 }
 
 TEST(Usage, ALongStringOfDigitsIsALargeCount) {
@@ -178,9 +179,9 @@ TEST(Usage, WhatAModelWritesIsNoUsage) {
 TEST(Usage, OnlyNumbersAreCounts) {
     for (const std::string value :
          {"null", "\"many\"", "\"\"", "-5", "true", "[12]", "{\"prompt_tokens\":12}"}) {
-        const Told result = json("{\"usage\":{\"prompt_tokens\":" + value + "}}");
-        EXPECT_EQ(result, Told()) << value;
-        const Told again =
+        const ChargeReply result = json("{\"usage\":{\"prompt_tokens\":" + value + "}}");
+        EXPECT_EQ(result, ChargeReply()) << value;
+        const ChargeReply again =
             json("{\"usage\":{\"prompt_tokens\":7,\"prompt_tokens\":" + value + "}}");
         EXPECT_EQ(again.input, 7U) << value;
     }
@@ -208,7 +209,7 @@ TEST(Usage, CountsMayBeFractionsOrStringsOfDigits) {
 }
 
 TEST(Usage, ALongNegativeNumberIsNoCount) {
-    EXPECT_EQ(json("{\"usage\":{\"prompt_tokens\":-" + std::string(70, '9') + "}}"), Told());
+    EXPECT_EQ(json("{\"usage\":{\"prompt_tokens\":-" + std::string(70, '9') + "}}"), ChargeReply());
 }
 
 TEST(Usage, ALaterSmallerCountChangesNothing) {
@@ -238,7 +239,7 @@ TEST(Usage, WhatIsNoJsonIsMalformed) {
     EXPECT_TRUE(json("{} {}\n").malformed);
     EXPECT_TRUE(json("[DONE]").malformed);
     EXPECT_EQ(json(R"({"usage":{"prompt_tokens":7,"completion_tokens":1},"cho)"),
-              (Told{7, 1, 0, 0, true}));
+              (ChargeReply{7, 1, 0, 0, true}));
 }
 
 TEST(Usage, ACutBodyIsMalformedOnlyWhenItHasEnded) {
@@ -256,11 +257,11 @@ TEST(Usage, NothingIsTooLargeOrTooDeep) {
     const std::string body = "{\"a\":" + nested + ",\"choices\":[{\"message\":{\"content\":\"" +
                              text + "\"}}],\"usage\":{\"prompt_tokens\":5}}";
     for (const size_t most : {body.size(), size_t{4096}}) {
-        const Told result = read_answer(AnswerKind::kJson, body, most);
-        EXPECT_EQ(result, (Told{5, 0, 0, 10'000'000, false}));
+        const ChargeReply result = read_answer(AnswerKind::kJson, body, most);
+        EXPECT_EQ(result, (ChargeReply{5, 0, 0, 10'000'000, false}));
     }
-    const Told open = read_answer(AnswerKind::kJson, std::string(1'000'000, '['), 4096);
-    EXPECT_EQ(open, (Told{kUnknown, kUnknown, 0, 0, true}));
+    const ChargeReply open = read_answer(AnswerKind::kJson, std::string(1'000'000, '['), 4096);
+    EXPECT_EQ(open, (ChargeReply{kUnknown, kUnknown, 0, 0, true}));
 }
 
 }  // namespace

@@ -136,7 +136,7 @@ struct TokenPolicy {
 
 inline TokenPolicy add_token_policy(const Zone& zone, const char* name, const Limit& limit,
                                     bool varies = false) {
-    return {add_policy(zone, name, hold_limit()), add_policy(zone, name, limit, varies)};
+    return {add_policy(zone, name, reservation_limit()), add_policy(zone, name, limit, varies)};
 }
 
 /** One process's access to a zone. */

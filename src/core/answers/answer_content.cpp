@@ -24,11 +24,11 @@ uint64_t AnswerContent::end_document(bool whole) {
     most_repeated_ = std::max(most_repeated_, repeated_);
     repeated_ = 0;
     const uint64_t text = text_characters();
-    if (told_here_) {
-        told_at_ = whole ? text : UINT64_MAX;
-        told_alone_ = text == text_before_;
+    if (reported_here_) {
+        reported_at_ = whole ? text : UINT64_MAX;
+        reported_alone_ = text == text_before_;
     }
-    told_here_ = false;
+    reported_here_ = false;
     arguments_open_ = false;
     if (has_sums_) {
         std::fill_n(sums_, kAnswerSums, Amount{0});
@@ -138,7 +138,7 @@ bool AnswerContent::read_count(const JsonToken& token, Amount* count) {
         const std::string_view front = short_.front();
         number = front.substr(0, front.find_last_of("0123456789") + 1);
     }
-    return read_told_count(number, count);
+    return read_reported_count(number, count);
 }
 
 void AnswerContent::take_count(const JsonToken& token) {
@@ -175,7 +175,7 @@ void AnswerContent::add_count(JsonPathId id, Amount count) {
         id = sum_ids_[id - kFirstAnswerSum];
     }
     counts_.set(count_source(id), count_field(id), count);
-    told_here_ = told_here_ || tells_output(count_field(id));
+    reported_here_ = reported_here_ || reports_output(count_field(id));
 }
 
 void AnswerContent::take_event(std::string_view type) {
@@ -364,7 +364,7 @@ std::string_view AnswerContent::service_tier() const {
 }
 
 bool AnswerContent::has_all_output() const {
-    return told_at_ == text_characters() && (ended_ || told_alone_);
+    return reported_at_ == text_characters() && (ended_ || reported_alone_);
 }
 
 }  // namespace ai_limit

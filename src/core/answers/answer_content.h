@@ -63,7 +63,7 @@ public:
     bool has_all_output() const;
 
     bool has_usage() const { return counts_.has_any(); }
-    ToldUsage told() const { return counts_.told(); }
+    ReportedUsage reported() const { return counts_.reported(); }
 
     /** See UsageReader::text_characters(). */
     uint64_t text_characters() const;
@@ -136,19 +136,20 @@ private:
     const AnswerPart* part_name_ = nullptr;
     bool has_sums_ = false;
     bool arguments_open_ = false;
-    bool told_here_ = false;  // a count of the output
-    EventDraft draft_;        // of the event that is being read, if it began in this piece
+    bool reported_here_ = false;  // a count of the output
+    EventDraft draft_;            // of the event that is being read, if it began in this piece
     Counter draft_text_ = &AnswerContent::text_;
 
     // of all of them
     UsageCounts counts_;
-    uint64_t told_at_ = UINT64_MAX;  // characters of text up to the end of the last that told_here_
+    uint64_t reported_at_ =
+        UINT64_MAX;  // characters of text up to the end of the last that reported_here_
     Amount images_ = 0;
     Amount searches_ = 0;
     Amount queries_ = 0;  // of the array that is being read
     ModelName model_;
     JsonText<kMaxTier> tier_;
-    bool told_alone_ = false;  // the document that told_at_ is about had no text
+    bool reported_alone_ = false;  // the document that reported_at_ is about had no text
     bool ended_ = false;
     bool failed_ = false;
     Counter known_text_ = &AnswerContent::text_;

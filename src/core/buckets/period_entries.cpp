@@ -71,12 +71,12 @@ bool keep(const Zone& zone, const Limit& limit, State* state, Now now) {
 
 }  // namespace
 
-OtherPeriods find_other_periods(const Home& home, uint32_t variant) {
+OtherPeriods find_other_periods(const BucketPair& pair, uint32_t variant) {
     OtherPeriods others{};
     for (uint32_t other = 0; other < kMaxVariants; ++other) {
         if (other != variant) {
-            Home theirs = home;
-            theirs.tag = home.tag ^ tag_bits(variant) ^ tag_bits(other);
+            BucketPair theirs = pair;
+            theirs.tag = pair.tag ^ tag_bits(variant) ^ tag_bits(other);
             Cell cell = theirs.find();
             if (cell.index != kNoCell) {
                 others.cells[others.count++] = cell;

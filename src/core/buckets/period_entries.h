@@ -16,7 +16,7 @@
 // well.
 
 #include "core/limits/algorithm.h"
-#include "core/zone/home.h"
+#include "core/zone/bucket_pair.h"
 
 namespace ai_limit {
 
@@ -49,7 +49,7 @@ struct OtherPeriods {
 
 /** Finds the entries beside that of `home`, whose limit has this variant. Both buckets of the home
  * must be locked; the second need not be if the first has not overflowed. */
-OtherPeriods find_other_periods(const Home& home, uint32_t variant);
+OtherPeriods find_other_periods(const BucketPair& pair, uint32_t variant);
 
 /** The most that one of them may have counted in the limit's present window. */
 Amount most_used(const OtherPeriods& others, const Limit& limit, Now now);

@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "core/buckets/eviction.h"
-#include "core/buckets/placing.h"
+#include "core/buckets/insert_entry.h"
 #include "core/observe/meters.h"
 #include "core/policies/overrides.h"
 #include "core/zone/charged_answers.h"
@@ -52,7 +52,7 @@ bool count_flight(const Zone& to, FlightRecord flight, Now now) {
     State state{};
     state.concurrency.policy = policy & 0xff;
     state.concurrency.used = flight.amount;
-    return place_entry(to, kSmall, flight.tag, state, {Worth::kInFlight, 0}, now);
+    return insert_entry(to, kSmall, flight.tag, state, {Worth::kInFlight, 0}, now);
 }
 
 void copy_process(const Zone& from, const Zone& to, uint32_t number) {
@@ -104,7 +104,7 @@ void copy_entries(Journal* from, const Zone& to, const Geometry& geometry, Now n
             if (worth.worth != Worth::kNothing && worth.worth != Worth::kInFlight) {
                 State state{};
                 load_state({bucket, index}, geometry, &state);
-                place_entry(to, geometry, bucket->tags[index], state, worth, now);
+                insert_entry(to, geometry, bucket->tags[index], state, worth, now);
             }
         }
         from->finish();

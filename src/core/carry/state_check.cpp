@@ -37,7 +37,7 @@ struct KnownPolicies {
 
 bool is_sound(const StateFileHead& head) {
     return head.monotonic >= 0 && head.monotonic < kMaxMonotonic && is_time(head.wall) &&
-           head.shared_base >= -kMaxTime && head.shared_base <= kMaxTime;
+           head.redis_clock_base >= -kMaxTime && head.redis_clock_base <= kMaxTime;
 }
 
 bool is_sound(const PolicyPart& part) {
@@ -110,7 +110,7 @@ bool check_answers(StateParts* in) {
 }
 
 /** A record may name policies that the file does not know: it is left out then. */
-bool check_held(const KnownPolicies& policies, StateParts* in) {
+bool check_reservations(const KnownPolicies& policies, StateParts* in) {
     FlightRecord record;
     while (in->take(&record)) {
         if (record.tag == 0) {
@@ -143,7 +143,7 @@ bool is_sound(Algorithm algorithm, const State& state) {
                    state.fixed_window.start < state.fixed_window.end &&
                    int64_t{state.fixed_window.end} - state.fixed_window.start <= kMaxWindowSeconds;
         case Algorithm::kConcurrency:
-        case Algorithm::kHold:
+        case Algorithm::kReservation:
         case Algorithm::kLedger:
             break;
     }
@@ -176,8 +176,8 @@ bool is_sound(std::string_view file) {
     StateFileHead head;
     KnownPolicies policies;
     return in.take(&head) && is_sound(head) && check_policies(&in, &policies) &&
-           check_overrides(policies, &in) && check_answers(&in) && check_held(policies, &in) &&
-           check_entries<SmallPart>(policies, kSmall, &in) &&
+           check_overrides(policies, &in) && check_answers(&in) &&
+           check_reservations(policies, &in) && check_entries<SmallPart>(policies, kSmall, &in) &&
            check_entries<WidePart>(policies, kWide, &in) && in.is_at_end();
 }
 

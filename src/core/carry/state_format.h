@@ -22,9 +22,9 @@ struct StateFileHead {
     uint32_t format;
     uint32_t layout;  // kLayoutVersion
     StateOrigin origin;
-    int64_t monotonic, wall;  // when it was written
-    int64_t shared_base;      // ZoneHeader's
-    uint64_t idle_evictions, live_evictions, no_room;
+    int64_t monotonic, wall;   // when it was written
+    int64_t redis_clock_base;  // ZoneHeader's
+    uint64_t idle_evictions, live_evictions, zone_full;
     uint32_t uses;
     uint32_t reserved;
     uint8_t secret[kSecretBytes];

@@ -1,13 +1,13 @@
 #include <cstring>
 
-#include "core/buckets/placing.h"
+#include "core/buckets/insert_entry.h"
 #include "core/carry/state_format.h"
 #include "core/decide/settlement.h"
 #include "core/limits/algorithm.h"
 #include "core/policies/likely_limit.h"
 #include "core/policies/overrides.h"
 #include "core/policies/policies.h"
-#include "core/policies/shared_clock.h"
+#include "core/policies/redis_clock.h"
 
 namespace ai_limit {
 
@@ -81,14 +81,14 @@ void read_answers(const Zone& zone, StateParts* in) {
 /** Brings a state up to this moment, and makes it count by the zone's clock. */
 void move_state(const Zone& zone, const Clocks& clocks, State* state) {
     uint32_t policy = state->head.policy;
-    bool is_shared = zone.policy(policy)->is_shared != 0;
+    bool in_redis = zone.policy(policy)->in_redis != 0;
     Limit limit = likely_limit(zone, policy, *state);
     uint64_t refused = state->head.refused;
     uint64_t spent = state->head.spent;
     // The shared clock is the wall's, and goes on.
-    Now then = is_shared ? shared_now(zone, clocks.now) : clocks.then;
+    Now then = in_redis ? redis_time(zone, clocks.now) : clocks.then;
     advance(limit, state, then);
-    if (limit.algorithm == Algorithm::kTokenBucket && !is_shared) {
+    if (limit.algorithm == Algorithm::kTokenBucket && !in_redis) {
         token_bucket::Level level = token_bucket::unpack(state->pair);
         level.at = clocks.now.monotonic;
         state->pair = token_bucket::pack(level, policy, false);
@@ -125,7 +125,7 @@ void read_entries(const Zone& zone, const Geometry& geometry, const Clocks& cloc
         Now now = now_of_policy(zone, state.head.policy, clocks.now);
         Appraisal worth = appraise_state(zone, state, now);
         if (worth.worth != Worth::kNothing) {
-            place_entry(zone, geometry, part.tag, state, worth, now);
+            insert_entry(zone, geometry, part.tag, state, worth, now);
         }
     }
 }
@@ -133,7 +133,7 @@ void read_entries(const Zone& zone, const Geometry& geometry, const Clocks& cloc
 /**
  * Charges the tokens reserved for a request that has not ended, as for a worker that was killed.
  */
-void charge_held(Journal* journal, const FlightRecord& record, Now now) {
+void charge_reserved(Journal* journal, const FlightRecord& record, Now now) {
     const Zone& zone = journal->zone();
     uint32_t policy = static_cast<uint32_t>(record.used_policy);
     if (policy == 0 || zone.policy(policy)->name_size == 0) {
@@ -156,23 +156,23 @@ void read_state(std::string_view file, Journal* to, Now now) {
     header->uses = head.uses;
     header->idle_evictions.store(head.idle_evictions);
     header->live_evictions.store(head.live_evictions);
-    header->no_room.store(head.no_room);
-    if (head.shared_base != 0) {
-        header->shared_base.store(head.shared_base);
-        header->shared_offset.store(now.wall - now.monotonic);
+    header->zone_full.store(head.zone_full);
+    if (head.redis_clock_base != 0) {
+        header->redis_clock_base.store(head.redis_clock_base);
+        header->redis_clock_offset.store(now.wall - now.monotonic);
     }
     Clocks clocks = clocks_of(head, now);
     read_policies(zone, &in);
     read_overrides(zone, clocks, &in);
     read_answers(zone, &in);
-    StateParts held = in;
+    StateParts reserved = in;
     FlightRecord record;
     while (in.take(&record) && record.tag != 0) {
     }
     read_entries<SmallPart>(zone, kSmall, clocks, &in);
     read_entries<WidePart>(zone, kWide, clocks, &in);
-    while (held.take(&record) && record.tag != 0) {
-        charge_held(to, record, now);
+    while (reserved.take(&record) && record.tag != 0) {
+        charge_reserved(to, record, now);
     }
 }
 

@@ -3,7 +3,7 @@
 #include "core/buckets/eviction.h"
 #include "core/carry/state_format.h"
 #include "core/limits/algorithm.h"
-#include "core/policies/shared_clock.h"
+#include "core/policies/redis_clock.h"
 #include "core/zone/table.h"
 
 #define XXH_INLINE_ALL
@@ -66,10 +66,10 @@ void write_head(const Zone& zone, const StateOrigin& origin, Now now, Output* ou
     head.origin = origin;
     head.monotonic = now.monotonic;
     head.wall = now.wall;
-    head.shared_base = header.shared_base.load();
+    head.redis_clock_base = header.redis_clock_base.load();
     head.idle_evictions = read(header.idle_evictions);
     head.live_evictions = read(header.live_evictions);
-    head.no_room = read(header.no_room);
+    head.zone_full = read(header.zone_full);
     head.uses = header.uses;
     std::memcpy(head.secret, header.secret, kSecretBytes);
     out->add(head);
@@ -128,7 +128,7 @@ void write_answers(const Zone& zone, Now now, Output* out) {
 }
 
 /** Writes the reserved tokens. Their requests may not come to their end. */
-void write_held(const Zone& zone, Output* out) {
+void write_reservations(const Zone& zone, Output* out) {
     for (uint32_t chunk = 0; chunk < zone.sizes().flight_chunks; ++chunk) {
         for (uint32_t i = 0; zone.chunk_owner(chunk)->load() != 0 && i < kFlightsPerChunk; ++i) {
             FlightRecord record = zone.flights(chunk)[i];
@@ -203,7 +203,7 @@ bool write_state(const Zone& zone, const StateOrigin& origin, Now now, const Sta
     write_policies(zone, &out);
     write_overrides(zone, &out);
     write_answers(zone, now, &out);
-    write_held(zone, &out);
+    write_reservations(zone, &out);
     write_entries<SmallPart>(zone, kSmall, now, &out);
     write_entries<WidePart>(zone, kWide, now, &out);
     return out.finish();

@@ -29,29 +29,29 @@ Amount seen_tokens(const AnswerFacts& facts) {
 }
 
 /** A cache in front of the model may answer with text and zeros: then nothing was used. */
-bool tells_nothing_used(const AnswerFacts& facts) {
-    const ToldUsage& told = facts.told;
-    return facts.finished && told.has_input && told.has_output && told.counts.input == 0 &&
-           told.counts.output == 0;
+bool reports_nothing_used(const AnswerFacts& facts) {
+    const ReportedUsage& reported = facts.reported;
+    return facts.finished && reported.has_input && reported.has_output &&
+           reported.counts.input == 0 && reported.counts.output == 0;
 }
 
 }  // namespace
 
 AnswerCost answer_cost(const AnswerFacts& facts) {
-    AnswerCost cost{facts.told.counts};
+    AnswerCost cost{facts.reported.counts};
     TokenCounts& counts = cost.counts;
     const Amount seen = seen_tokens(facts);
-    if (tells_nothing_used(facts)) {
+    if (reports_nothing_used(facts)) {
         return cost;
     }
-    const bool lacks_output = facts.text > 0 && counts.output == 0 && !facts.told.is_total;
+    const bool lacks_output = facts.text > 0 && counts.output == 0 && !facts.reported.is_total;
     if (!facts.finished || lacks_output) {
-        cost.estimated = seen > counts.output || (seen > 0 && !facts.tells_all_output);
+        cost.estimated = seen > counts.output || (seen > 0 && !facts.reports_all_output);
         counts.output = std::max(counts.output, seen);
     }
     const bool lacks_input =
-        !facts.told.has_input || (counts.input == 0 && (counts.output > 0 || !facts.finished));
-    if (lacks_input && (facts.prompt > 0 || !facts.told.has_output)) {
+        !facts.reported.has_input || (counts.input == 0 && (counts.output > 0 || !facts.finished));
+    if (lacks_input && (facts.prompt > 0 || !facts.reported.has_output)) {
         set_input(facts.prompt, &counts);
         cost.estimated = true;
     }

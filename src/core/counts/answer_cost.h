@@ -13,12 +13,12 @@ namespace ai_limit {
 
 /** The known facts of an answer with a 2xx status. */
 struct AnswerFacts {
-    ToldUsage told;
-    bool finished = false;          // see UsageReader::is_finished()
-    bool tells_all_output = false;  // see UsageReader::tells_all_output()
-    uint64_t text = 0;              // characters that were seen of what the model wrote
-    uint64_t unreadable = 0;        // bytes that could not be read as anything
-    Amount prompt = 0;              // estimated input tokens; 0 for a request without a prompt
+    ReportedUsage reported;
+    bool finished = false;            // see UsageReader::is_finished()
+    bool reports_all_output = false;  // see UsageReader::reports_all_output()
+    uint64_t text = 0;                // characters that were seen of what the model wrote
+    uint64_t unreadable = 0;          // bytes that could not be read as anything
+    Amount prompt = 0;                // estimated input tokens; 0 for a request without a prompt
 };
 
 struct AnswerCost {

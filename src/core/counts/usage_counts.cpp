@@ -52,21 +52,21 @@ struct UsageCounts::Reader {
         return has(field) ? values[static_cast<size_t>(field)] : 0;
     }
 
-    ToldUsage told() const {
-        ToldUsage told;
-        read_input(&told);
-        read_output(&told);
-        read_total(&told);
-        told.counts.images = value(UsageField::kImages);
-        told.counts.searches = value(UsageField::kSearches);
-        told.counts.seconds = value(UsageField::kSeconds);
-        return told;
+    ReportedUsage reported() const {
+        ReportedUsage reported;
+        read_input(&reported);
+        read_output(&reported);
+        read_total(&reported);
+        reported.counts.images = value(UsageField::kImages);
+        reported.counts.searches = value(UsageField::kSearches);
+        reported.counts.seconds = value(UsageField::kSeconds);
+        return reported;
     }
 
 private:
-    void read_input(ToldUsage* told) const {
-        TokenCounts& counts = told->counts;
-        told->has_input = has(UsageField::kPrompt) || has(UsageField::kInput);
+    void read_input(ReportedUsage* reported) const {
+        TokenCounts& counts = reported->counts;
+        reported->has_input = has(UsageField::kPrompt) || has(UsageField::kInput);
         const Amount kinds = value(UsageField::kCacheWrite5m) + value(UsageField::kCacheWrite1h);
         const Amount written = std::max(value(UsageField::kCacheWrite), kinds);
         // An API that reports cached input as a part of the input does not leave it out there.
@@ -86,43 +86,43 @@ private:
         counts.audio_input = value(UsageField::kAudioInput);
     }
 
-    void read_output(ToldUsage* told) const {
-        TokenCounts& counts = told->counts;
-        told->has_output = has(UsageField::kOutput) || has(UsageField::kThoughts);
+    void read_output(ReportedUsage* reported) const {
+        TokenCounts& counts = reported->counts;
+        reported->has_output = has(UsageField::kOutput) || has(UsageField::kThoughts);
         counts.output = value(UsageField::kOutput) + value(UsageField::kThoughts);
         counts.reasoning = has(UsageField::kThoughts) ? value(UsageField::kThoughts)
                                                       : value(UsageField::kReasoning);
         counts.audio_output = value(UsageField::kAudioOutput);
     }
 
-    void read_total(ToldUsage* told) const {
-        TokenCounts& counts = told->counts;
+    void read_total(ReportedUsage* reported) const {
+        TokenCounts& counts = reported->counts;
         const bool decides = has(UsageField::kTrueTotal);
         if (!decides && !has(UsageField::kTotal)) {
             return;
         }
         const Amount total = value(decides ? UsageField::kTrueTotal : UsageField::kTotal);
-        if (!told->has_input) {
+        if (!reported->has_input) {
             counts.input = minus(total, counts.output);
-        } else if (decides || !told->has_output) {
+        } else if (decides || !reported->has_output) {
             counts.output = minus(total, counts.input);
         } else if (total == counts.input + counts.output + value(UsageField::kReasoning)) {
             counts.output += value(UsageField::kReasoning);  // xAI counts it beside the output
         }
-        told->has_output = told->has_output || told->has_input;
-        told->has_input = true;
+        reported->has_output = reported->has_output || reported->has_input;
+        reported->has_input = true;
     }
 };
 
 bool UsageCounts::has_any() const {
-    const ToldUsage all = told();
+    const ReportedUsage all = reported();
     const TokenCounts& counts = all.counts;
     return all.has_input || all.has_output || counts.images != 0 || counts.searches != 0 ||
            counts.seconds != 0;
 }
 
-ToldUsage UsageCounts::told() const {
-    ToldUsage all;
+ReportedUsage UsageCounts::reported() const {
+    ReportedUsage all;
     bool is_total = false;
     const bool configured = known_[static_cast<size_t>(UsageSource::kConfigured)] != 0;
     for (const UsageSource source : kSources) {
@@ -131,7 +131,7 @@ ToldUsage UsageCounts::told() const {
             continue;
         }
         const Reader reader{known_[row], values_[row]};
-        const ToldUsage said = reader.told();
+        const ReportedUsage said = reader.reported();
         const TokenCounts& counts = said.counts;
         const bool sums = source == UsageSource::kSteps && !configured;
         const bool more_input =

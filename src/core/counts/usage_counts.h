@@ -48,7 +48,7 @@ enum class UsageField : uint8_t {
 constexpr size_t kUsageFields = 19;
 
 /** The whole report of an answer. */
-struct ToldUsage {
+struct ReportedUsage {
     TokenCounts counts;  // what is not told is 0; no more than kMaxAmount each
     bool has_input = false;
     bool has_output = false;  // also where the input is a total that holds the output
@@ -68,7 +68,7 @@ public:
     bool has_any() const;
 
     /** All of it together. */
-    ToldUsage told() const;
+    ReportedUsage reported() const;
 
 private:
     struct Reader;
@@ -78,7 +78,7 @@ private:
 };
 
 /** The field adds to what is known of the output. */
-constexpr bool tells_output(UsageField field) {
+constexpr bool reports_output(UsageField field) {
     return field == UsageField::kOutput || field == UsageField::kThoughts ||
            field == UsageField::kTotal || field == UsageField::kTrueTotal;
 }

@@ -2,11 +2,11 @@
 
 #include <cstring>
 
+#include "core/buckets/free_cell.h"
 #include "core/buckets/period_entries.h"
-#include "core/buckets/room.h"
 #include "core/buckets/served_keys.h"
 #include "core/limits/token_bucket.h"
-#include "core/policies/shared_clock.h"
+#include "core/policies/redis_clock.h"
 #include "core/zone/lock_order.h"
 
 namespace ai_limit {
@@ -38,18 +38,19 @@ bool counts(const Charge& charge) {
 }
 
 Now now_of(const Charge& charge, Now here) {
-    return is_shared(charge) ? shared_now(charge.access->journal.zone(), here) : here;
+    return in_redis(charge) ? redis_time(charge.access->journal.zone(), here) : here;
 }
 
 /** True if the key may have entries for other periods. */
 bool may_have_others(const Charge& charge) {
-    return has_window(charge.limit->algorithm) && !is_shared(charge) &&
+    return has_window(charge.limit->algorithm) && !in_redis(charge) &&
            has_several_periods(charge.access->journal.zone(), charge.policy);
 }
 
-class Decision {
+class Admission {
 public:
-    Decision(Charge* charges, size_t n, Now now) : charges_(charges), end_(charges + n), now_(now) {
+    Admission(Charge* charges, size_t n, Now now)
+        : charges_(charges), end_(charges + n), now_(now) {
         for (Charge* charge = charges_; charge != end_; ++charge) {
             place(charge).both = false;
             place(charge).missing = false;
@@ -59,7 +60,7 @@ public:
 
     bool decide() {
         bool passes = weigh_all();
-        if (passes && (!needs_room_ || make_room_for_all())) {
+        if (passes && (!needs_cell_ || free_cells_for_all())) {
             charge_all();
         } else {
             passes = false;
@@ -144,10 +145,10 @@ private:
     /** False if another bucket must be locked first; the locks are then open. */
     bool find_all() {
         bool found_all = true;
-        needs_room_ = false;
+        needs_cell_ = false;
         for (Charge* charge = charges_; charge != end_; ++charge) {
             found_all &= is_wide(*charge) ? find(charge, kWide) : find(charge, kSmall);
-            needs_room_ |= !place(charge).present || has_flights(charge->limit->algorithm);
+            needs_cell_ |= !place(charge).present || has_flights(charge->limit->algorithm);
         }
         if (!found_all) {
             finish();
@@ -166,7 +167,7 @@ private:
     __attribute__((noinline)) bool find_elsewhere(Charge* charge, const Geometry& geometry) {
         if (!place(charge).both) {
             bool settled = !charge->first->overflowed &&
-                           (place(charge).present || has_room_in_first(*charge, geometry));
+                           (place(charge).present || has_free_cell_in_first(*charge, geometry));
             place(charge).both = !settled;
             return settled;
         }
@@ -179,7 +180,7 @@ private:
     }
 
     /** True if the first bucket has a free cell beside those that earlier charges take. */
-    bool has_room_in_first(const Charge& charge, const Geometry& geometry) {
+    bool has_free_cell_in_first(const Charge& charge, const Geometry& geometry) {
         uint32_t wanted = 1;
         for (const Charge* other = charges_; other != &charge; ++other) {
             wanted += !place(other).present && other->first == charge.first ? 1 : 0;
@@ -192,8 +193,8 @@ private:
 
     /** True if the charge fits its limit. */
     bool weigh(Charge* charge) {
-        if (is_shared(*charge)) {
-            return weigh_shared(charge);
+        if (in_redis(*charge)) {
+            return weigh_in_redis(charge);
         }
         return weigh_here(charge);
     }
@@ -208,7 +209,7 @@ private:
         return weigh_other(charge);
     }
 
-    __attribute__((noinline)) bool weigh_shared(Charge* charge) {
+    __attribute__((noinline)) bool weigh_in_redis(Charge* charge) {
         if (is_ledger(*charge)) {
             open_ledger(charge);
             return true;
@@ -219,7 +220,7 @@ private:
 
     void open_ledger(Charge* charge) {
         charge->state = State{};
-        charge->news = News::kNone;
+        charge->delta_due = DeltaDue::kNone;
         charge->cost = 0;
         place(charge).taken = 0;
         place(charge).is_unknown = false;
@@ -245,19 +246,19 @@ private:
         if (!is_weighed(*charge)) {
             return passes;
         }
-        if (untold(*ledger) == 0) {
+        if (unreported(*ledger) == 0) {
             Millis now = now_of(*charge, now_).monotonic;
             Amount left =
                 remaining_of(*charge->limit, place(charge).taken + asked_of_redis(*ledger, now));
             set_share(charge->access->journal.zone(), left, ledger);
         }
-        Amount wanted = untold(*ledger) + least_left(*charge);
+        Amount wanted = unreported(*ledger) + least_left(*charge);
         bool asks = passes && charge->decider == Decider::kByShare && !charge->dry_run &&
                     wanted > ledger->share;
         if (asks) {
             charge->verdict = Verdict::kUnknown;
         }
-        place(opened).is_unknown = untold(*ledger) == 0 && place(charge).taken == 0;
+        place(opened).is_unknown = unreported(*ledger) == 0 && place(charge).taken == 0;
         opened->verdict = charge->verdict;
         opened->cost = charge->settled_later ? 0 : charge->cost;
         return passes && !asks;
@@ -312,8 +313,8 @@ private:
     __attribute__((noinline)) void find_others(Charge* charge) {
         const Limit& limit = *charge->limit;
         Bucket* second = place(charge).both ? second_of(*charge) : charge->first;
-        Home home = {&geometry_of(limit.algorithm), charge->tag, charge->first, second};
-        place(charge).others = find_other_periods(home, limit.variant);
+        BucketPair pair = {&geometry_of(limit.algorithm), charge->tag, charge->first, second};
+        place(charge).others = find_other_periods(pair, limit.variant);
         if (!place(charge).present) {
             charge_any(limit, &charge->state, most_used(place(charge).others, limit, now_), now_);
         }
@@ -324,13 +325,13 @@ private:
      * used.
      */
     __attribute__((noinline)) bool weigh_use(Charge* charge) {
-        Charge* hold = charge - 1;
+        Charge* reservation = charge - 1;
         weigh_other(charge);
-        charge_any(*charge->limit, &charge->state, place(hold).taken, now_of(*charge, now_));
+        charge_any(*charge->limit, &charge->state, place(reservation).taken, now_of(*charge, now_));
         Amount taken = used(*charge->limit, charge->state);
         bool passes = fits(*charge->limit, taken, least_left(*charge));
         charge->verdict = passes ? Verdict::kPassed : Verdict::kRefused;
-        hold->verdict = charge->verdict;
+        reservation->verdict = charge->verdict;
         return passes;
     }
 
@@ -359,11 +360,11 @@ private:
         return false;
     }
 
-    __attribute__((noinline)) bool make_room_for_all() {
+    __attribute__((noinline)) bool free_cells_for_all() {
         bool passes = true;
         for (Charge* charge = charges_; charge != end_; ++charge) {
-            bool has_room = place(charge).present && !has_flights(charge->limit->algorithm);
-            if (!has_room && counts(*charge) && !make_room(charge)) {
+            bool has_cell = place(charge).present && !has_flights(charge->limit->algorithm);
+            if (!has_cell && counts(*charge) && !free_cell_for(charge)) {
                 if (charge->decider == Decider::kByShare && is_ledger(*charge)) {
                     charge->verdict = Verdict::kUnknown;
                     passes = false;
@@ -373,11 +374,11 @@ private:
                 if (place(charge).missing) {
                     continue;
                 }
-                charge->access->journal.zone().header()->no_room.fetch_add(
+                charge->access->journal.zone().header()->zone_full.fetch_add(
                     1, std::memory_order_relaxed);
                 bool allow = charge->access->on_full == OnFull::kAllow || charge->dry_run;
-                charge->verdict = allow ? Verdict::kUncounted : Verdict::kNoRoom;
-                if (charge->limit->algorithm == Algorithm::kHold) {
+                charge->verdict = allow ? Verdict::kUncounted : Verdict::kZoneFull;
+                if (charge->limit->algorithm == Algorithm::kReservation) {
                     charge[1].verdict = charge->verdict;
                 }
                 passes &= allow;
@@ -386,7 +387,7 @@ private:
         return passes;
     }
 
-    __attribute__((noinline)) bool make_room(Charge* charge) {
+    __attribute__((noinline)) bool free_cell_for(Charge* charge) {
         if (has_flights(charge->limit->algorithm)) {
             const Journal& journal = charge->access->journal;
             bool is_known = was_served(journal.zone(), hash_of(*charge));
@@ -402,9 +403,9 @@ private:
         // A second bucket that is not locked is not needed: the first has a free cell.
         Bucket* second = place(charge).both ? second_of(*charge) : charge->first;
         place(charge).cell =
-            find_room(&charge->access->journal, geometry_of(charge->limit->algorithm),
-                      charge->first, second, now_, charge->access->on_full == OnFull::kEvict,
-                      [this](Cell cell) { return is_pinned(cell); });
+            find_free_cell(&charge->access->journal, geometry_of(charge->limit->algorithm),
+                           charge->first, second, now_, charge->access->on_full == OnFull::kEvict,
+                           [this](Cell cell) { return is_pinned(cell); });
         return place(charge).cell.index != kNoCell;
     }
 
@@ -459,7 +460,7 @@ private:
      */
     void take_over_beside_ledger(Charge* charge) {
         Charge* opened = ledger_of(charge);
-        charge_used(*charge->limit, &charge->state, untold(opened->state.ledger),
+        charge_used(*charge->limit, &charge->state, unreported(opened->state.ledger),
                     now_of(*charge, now_));
         Journal* journal = &opened->access->journal;
         if (place(opened).present && is_over(opened->state.ledger)) {
@@ -470,11 +471,11 @@ private:
     }
 
     void write_ledger(Charge* charge) {
-        charge->news =
+        charge->delta_due =
             count_in_ledger(&charge->state.ledger, charge->cost, now_of(*charge, now_).monotonic,
                             charge->limit->period_length);
-        if (place(charge).is_unknown && charge->news == News::kLater) {
-            charge->news = News::kSoon;
+        if (place(charge).is_unknown && charge->delta_due == DeltaDue::kLater) {
+            charge->delta_due = DeltaDue::kSoon;
         }
     }
 
@@ -483,7 +484,7 @@ private:
         record.tag = charge->tag;
         record.policy = charge->policy & 0xff;
         record.amount = charge->cost & ((uint64_t{1} << 40) - 1);
-        if (charge->limit->algorithm == Algorithm::kHold) {
+        if (charge->limit->algorithm == Algorithm::kReservation) {
             record.used_policy = charge[1].policy & 0xff;
             record.limit_number = charge[1].limit->number & 15;
         }
@@ -526,17 +527,17 @@ private:
     Charge* end_;
     Now now_;
     Place places_[kMaxCharges];
-    bool needs_room_ = false;  // in a bucket or, for requests in flight, among the records
+    bool needs_cell_ = false;  // in a bucket or, for requests in flight, among the records
 };
 
 }  // namespace
 
 bool admit_step_by_step(Charge* charges, size_t n, const Now& now) {
-    return Decision(charges, n, now).decide();
+    return Admission(charges, n, now).decide();
 }
 
 bool would_admit(Charge* charges, size_t n, const Now& now) {
-    return Decision(charges, n, now).look();
+    return Admission(charges, n, now).look();
 }
 
 void end_flight(ZoneAccess* access, FlightRecord* flight) {
@@ -545,23 +546,23 @@ void end_flight(ZoneAccess* access, FlightRecord* flight) {
 }
 
 Amount settle_charge(Charge* used, Amount tokens, const Now& now, State* after) {
-    Charge* hold = used - 1;
+    Charge* reservation = used - 1;
     ZoneAccess* access = used->access;
     tokens = tokens < kMaxAmount ? tokens : kMaxAmount;
-    Settlement settlement = {used->limit, used->tag,    used->policy,
-                             tokens,      hold->flight, access->on_full == OnFull::kEvict};
+    Settlement settlement = {used->limit, used->tag,           used->policy,
+                             tokens,      reservation->flight, access->on_full == OnFull::kEvict};
     settlement.after = after;
-    bool tells = used->has_ledger && is_weighed(*used);
-    Charge* ledger = tells ? ledger_of(used) : nullptr;
-    if (tells) {
-        ledger->news = News::kNone;
+    bool syncs = used->has_ledger && is_weighed(*used);
+    Charge* ledger = syncs ? ledger_of(used) : nullptr;
+    if (syncs) {
+        ledger->delta_due = DeltaDue::kNone;
         settlement.ledger = {ledger->tag, ledger->policy, ledger->limit->period_length,
-                             &ledger->news};
+                             &ledger->delta_due};
     }
     Amount above = settle(&access->journal, settlement, now_of(*used, now));
-    if (hold->flight != nullptr) {
-        access->flights.give_back(access->journal, hold->flight);
-        hold->flight = nullptr;
+    if (reservation->flight != nullptr) {
+        access->flights.give_back(access->journal, reservation->flight);
+        reservation->flight = nullptr;
     }
     return above;
 }

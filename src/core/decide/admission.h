@@ -22,7 +22,7 @@ enum class Verdict : uint8_t {
     kPassed,
     kRefused,    // by this policy
     kUncounted,  // no room in the zone, and passed without being counted
-    kNoRoom,     // refused for want of room in the zone
+    kZoneFull,   // refused for want of room in the zone
     kUndecided,  // refused, since nobody can decide: Redis is away
     kUnknown,    // this node has no share left to pass it from: others must be asked
 };
@@ -30,7 +30,7 @@ enum class Verdict : uint8_t {
 /** The party that decides on a charge. */
 enum class Decider : uint8_t {
     kHere,
-    // The others are for policies that nodes share, which count by shared_clock.h.
+    // The others are for policies that nodes share, which count by redis_clock.h.
     kAlone,      // this node, since nobody else can
     kByShare,    // this node, as far as its share goes
     kElsewhere,  // nobody yet: only the count of this node is known
@@ -46,8 +46,8 @@ struct Ask {
     bool dry_run;     // counts and reports, but never refuses
 
     // A policy in tokens makes two charges, one behind the other. The first reserves its cost
-    // (hold_limit()). The second, in which this is set, refuses and reports. It costs the same, but
-    // settle_charge() decides what it takes when the request has ended.
+    // (reservation_limit()). The second, in which this is set, refuses and reports. It costs the
+    // same, but settle_charge() decides what it takes when the request has ended.
     bool settled_later = false;
 
     Decider decider = Decider::kHere;
@@ -58,7 +58,7 @@ struct Ask {
 };
 
 /** True if other nodes have a part in the policy's counts. */
-inline bool is_shared(const Ask& ask) {
+inline bool in_redis(const Ask& ask) {
     return ask.decider != Decider::kHere;
 }
 
@@ -66,20 +66,20 @@ inline bool is_shared(const Ask& ask) {
 struct Charge : Ask {
     // Filled in by begin_charge(), like what is asked.
     Verdict verdict;
-    News news;      // of a ledger: the action that the caller must take
-    uint64_t tag;   // of the key's entry
-    Bucket* first;  // where it belongs
+    DeltaDue delta_due;  // of a ledger: the action that the caller must take
+    uint64_t tag;        // of the key's entry
+    Bucket* first;       // where it belongs
 
     // The answer, beside the verdict.
     State state;  // after the decision, for describe()
-    // The record of a charged kConcurrency or kHold, else nullptr. end_flight() ends it, or
+    // The record of a charged kConcurrency or kReservation, else nullptr. end_flight() ends it, or
     // settle_charge() for a reservation.
     FlightRecord* flight;
 };
 
 /** The entry of a key that counts for this limit (period_entries.h). */
 inline uint32_t variant_of(const Ask& ask) {
-    return is_shared(ask) ? 0 : ask.limit->variant;
+    return in_redis(ask) ? 0 : ask.limit->variant;
 }
 
 /** Returns the value that hash_key() gave for the charge's key. */

@@ -2,7 +2,7 @@
 
 #include "core/decide/settlement.h"
 #include "core/limits/algorithm.h"
-#include "core/zone/home.h"
+#include "core/zone/bucket_pair.h"
 
 namespace ai_limit {
 
@@ -17,7 +17,7 @@ void reclaim(Journal* journal, uint32_t gone, Now now) {
         FlightRecord* records = zone.flights(chunk);
         for (uint32_t i = 0; i < kFlightsPerChunk; ++i) {
             if (records[i].tag != 0 && records[i].used_policy != 0) {
-                settle_as_held(journal, &records[i], now);
+                settle_as_reserved(journal, &records[i], now);
             } else if (records[i].tag != 0) {
                 end_flight(journal, &records[i]);
             }
@@ -114,12 +114,12 @@ void take_off(Journal* journal, Cell cell, FlightRecord* record) {
 }
 
 void end_flight(Journal* journal, FlightRecord* record) {
-    Home home = home_of(journal->zone(), Algorithm::kConcurrency, record->tag,
-                        static_cast<uint32_t>(record->policy));
+    BucketPair pair = bucket_pair_of(journal->zone(), Algorithm::kConcurrency, record->tag,
+                                     static_cast<uint32_t>(record->policy));
     LockOrder locks;
-    home.want(&locks, journal);
+    pair.want(&locks, journal);
     locks.take_all();
-    take_off(journal, home.find(), record);
+    take_off(journal, pair.find(), record);
     journal->finish();
 }
 

@@ -2,29 +2,29 @@
 
 #include "core/buckets/period_entries.h"
 #include "core/policies/likely_limit.h"
-#include "core/policies/shared_clock.h"
-#include "core/zone/home.h"
+#include "core/policies/redis_clock.h"
+#include "core/zone/bucket_pair.h"
 
 namespace ai_limit {
 
 namespace {
 
 /** The buckets of one of the key's entries. */
-Home home_in(const KeyQuestion& question, Algorithm algorithm, uint32_t policy) {
-    return home_of(question.access->journal.zone(), algorithm, tag_of(question.hash, policy),
-                   policy);
+BucketPair bucket_pair_in(const KeyQuestion& question, Algorithm algorithm, uint32_t policy) {
+    return bucket_pair_of(question.access->journal.zone(), algorithm, tag_of(question.hash, policy),
+                          policy);
 }
 
 /** Does something with an entry while its buckets are locked; false if there is none. */
 template <typename Action>
-bool with_entry(Journal* journal, const Home& home, const Action& action) {
-    if (journal->zone().buckets(*home.geometry) == 0) {
+bool with_entry(Journal* journal, const BucketPair& pair, const Action& action) {
+    if (journal->zone().buckets(*pair.geometry) == 0) {
         return false;
     }
     LockOrder locks;
-    home.want(&locks, journal);
+    pair.want(&locks, journal);
     locks.take_all();
-    Cell cell = home.find();
+    Cell cell = pair.find();
     bool present = cell.index != kNoCell;
     if (present) {
         action(cell);
@@ -33,25 +33,26 @@ bool with_entry(Journal* journal, const Home& home, const Action& action) {
     return present;
 }
 
-bool read_entry(Journal* journal, const Home& home, State* state) {
-    return with_entry(journal, home, [&](Cell cell) { load_state(cell, *home.geometry, state); });
+bool read_entry(Journal* journal, const BucketPair& pair, State* state) {
+    return with_entry(journal, pair, [&](Cell cell) { load_state(cell, *pair.geometry, state); });
 }
 
-bool remove_entry(Journal* journal, const Home& home) {
-    return with_entry(journal, home, [&](Cell cell) { store_tag(journal, cell, 0); });
+bool remove_entry(Journal* journal, const BucketPair& pair) {
+    return with_entry(journal, pair, [&](Cell cell) { store_tag(journal, cell, 0); });
 }
 
 /** The number of entries that a key may have, which differ in their variant. */
 uint32_t variants_of(const KeyQuestion& question) {
     const Zone& zone = question.access->journal.zone();
-    return !question.is_shared && has_several_periods(zone, question.use) ? kMaxVariants : 1;
+    return !question.in_redis && has_several_periods(zone, question.use) ? kMaxVariants : 1;
 }
 
 /** The home of the entry with this variant. */
-Home home_of_variant(const KeyQuestion& question, Algorithm algorithm, uint32_t variant) {
-    Home home = home_in(question, algorithm, question.use);
-    home.tag ^= tag_bits(variant);
-    return home;
+BucketPair bucket_pair_of_variant(const KeyQuestion& question, Algorithm algorithm,
+                                  uint32_t variant) {
+    BucketPair pair = bucket_pair_in(question, algorithm, question.use);
+    pair.tag ^= tag_bits(variant);
+    return pair;
 }
 
 Millis length_of_window(Algorithm algorithm, const State& state) {
@@ -69,7 +70,7 @@ bool read_longest(const KeyQuestion& question, Algorithm algorithm, State* state
     bool present = false;
     for (uint32_t variant = 0; variant < variants_of(question); ++variant) {
         State one{};
-        if (read_entry(journal, home_of_variant(question, algorithm, variant), &one) &&
+        if (read_entry(journal, bucket_pair_of_variant(question, algorithm, variant), &one) &&
             (!present || length_of_window(algorithm, one) > length_of_window(algorithm, *state))) {
             *state = one;
             present = true;
@@ -83,17 +84,17 @@ bool read_longest(const KeyQuestion& question, Algorithm algorithm, State* state
  * used by any other. */
 bool read_for_limit(const KeyQuestion& question, const Limit& limit, Now now, State* state) {
     Journal* journal = &question.access->journal;
-    uint32_t variant = question.is_shared ? 0 : limit.variant;
-    Home home = home_of_variant(question, limit.algorithm, variant);
-    bool present = read_entry(journal, home, state);
+    uint32_t variant = question.in_redis ? 0 : limit.variant;
+    BucketPair pair = bucket_pair_of_variant(question, limit.algorithm, variant);
+    bool present = read_entry(journal, pair, state);
     if ((present && limit.capacity != 0) || variants_of(question) == 1 ||
-        journal->zone().buckets(*home.geometry) == 0) {
+        journal->zone().buckets(*pair.geometry) == 0) {
         return present;
     }
     LockOrder locks;
-    home.want(&locks, journal);
+    pair.want(&locks, journal);
     locks.take_all();
-    OtherPeriods others = find_other_periods(home, variant);
+    OtherPeriods others = find_other_periods(pair, variant);
     advance(limit, state, now);
     Amount own = used(limit, *state);
     Amount most = most_used(others, limit, now);
@@ -105,17 +106,17 @@ bool read_for_limit(const KeyQuestion& question, const Limit& limit, Now now, St
 }  // namespace
 
 Now now_of(const KeyQuestion& question, Now here) {
-    return question.is_shared ? shared_now(question.access->journal.zone(), here) : here;
+    return question.in_redis ? redis_time(question.access->journal.zone(), here) : here;
 }
 
-KeyAnswer describe_key(const Limit& limit, State state, Amount held, Now now) {
+KeyAnswer describe_key(const Limit& limit, State state, Amount reserved, Now now) {
     KeyAnswer answer{};
     answer.limit = limit;
     advance(limit, &state, now);
     answer.state = state;
     answer.used = used(limit, state);
-    answer.held = held;
-    charge_any(limit, &state, held, now);
+    answer.reserved = reserved;
+    charge_any(limit, &state, reserved, now);
     answer.said = describe(limit, state, 1, false, now);
     return answer;
 }
@@ -125,17 +126,18 @@ bool read_key(const KeyQuestion& question, Now now, KeyAnswer* answer) {
     const Zone& zone = journal->zone();
     Algorithm algorithm = zone.policy(question.use)->slowest.algorithm;
     State state{};
-    State hold{};
+    State reservation{};
     bool present = question.limit != nullptr
                        ? read_for_limit(question, *question.limit, now_of(question, now), &state)
                        : read_longest(question, algorithm, &state);
-    if (question.hold != 0 &&
-        read_entry(journal, home_in(question, Algorithm::kHold, question.hold), &hold)) {
+    if (question.reservation != 0 &&
+        read_entry(journal, bucket_pair_in(question, Algorithm::kReservation, question.reservation),
+                   &reservation)) {
         present = true;
     }
     Limit limit =
         question.limit != nullptr ? *question.limit : likely_limit(zone, question.use, state);
-    *answer = describe_key(limit, state, hold.concurrency.used, now_of(question, now));
+    *answer = describe_key(limit, state, reservation.concurrency.used, now_of(question, now));
     return present;
 }
 
@@ -144,10 +146,10 @@ bool forget_key(const KeyQuestion& question) {
     Algorithm algorithm = journal->zone().policy(question.use)->slowest.algorithm;
     bool forgotten = false;
     for (uint32_t variant = 0; variant < variants_of(question); ++variant) {
-        forgotten |= remove_entry(journal, home_of_variant(question, algorithm, variant));
+        forgotten |= remove_entry(journal, bucket_pair_of_variant(question, algorithm, variant));
     }
     if (question.ledger != 0) {
-        remove_entry(journal, home_in(question, Algorithm::kLedger, question.ledger));
+        remove_entry(journal, bucket_pair_in(question, Algorithm::kLedger, question.ledger));
     }
     return forgotten;
 }

@@ -15,9 +15,9 @@ struct KeyQuestion {
     uint64_t hash;       // hash_key()
     const Limit* limit;  // nullptr if a variable holds it: then the likeliest is taken
     uint32_t use;
-    uint32_t hold;    // 0 if the policy counts no tokens
-    uint32_t ledger;  // 0 if nodes do not share it
-    bool is_shared;
+    uint32_t reservation;  // 0 if the policy counts no tokens
+    uint32_t ledger;       // 0 if nodes do not share it
+    bool in_redis;
 };
 
 struct KeyAnswer {
@@ -25,11 +25,11 @@ struct KeyAnswer {
     State state;  // of what is used, at this moment
     Description said;
     Amount used;
-    Amount held;
+    Amount reserved;
 };
 
 /** Describes a key whose state and reserved tokens are known. `now` is the policy's clock. */
-KeyAnswer describe_key(const Limit& limit, State state, Amount held, Now now);
+KeyAnswer describe_key(const Limit& limit, State state, Amount reserved, Now now);
 
 /**
  * Reads this node's knowledge of a key; false if there is none. If a variable holds the policy's

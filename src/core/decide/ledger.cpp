@@ -1,9 +1,9 @@
 #include "core/decide/ledger.h"
 
-#include "core/buckets/room.h"
+#include "core/buckets/free_cell.h"
 #include "core/decide/admission.h"
-#include "core/policies/shared_clock.h"
-#include "core/zone/home.h"
+#include "core/policies/redis_clock.h"
+#include "core/zone/bucket_pair.h"
 
 namespace ai_limit {
 
@@ -27,16 +27,16 @@ public:
         : entry_(entry), journal_(&entry.access->journal) {
         const Zone& zone = journal_->zone();
         uint64_t tag = tag_of(tag_of(entry.tag, entry.policy), entry.used_policy);
-        ledger_home_ = home_of(zone, Algorithm::kLedger, entry.tag, entry.policy);
-        used_home_ = home_of(zone, entry.limit.algorithm, tag, entry.used_policy);
+        ledger_buckets_ = bucket_pair_of(zone, Algorithm::kLedger, entry.tag, entry.policy);
+        used_buckets_ = bucket_pair_of(zone, entry.limit.algorithm, tag, entry.used_policy);
         LockOrder locks;
-        ledger_home_.want(&locks, journal_);
-        used_home_.want(&locks, journal_);
+        ledger_buckets_.want(&locks, journal_);
+        used_buckets_.want(&locks, journal_);
         locks.take_all();
-        ledger_cell_ = ledger_home_.find();
-        used_cell_ = used_home_.find();
+        ledger_cell_ = ledger_buckets_.find();
+        used_cell_ = used_buckets_.find();
         load(ledger_cell_, kWide, &ledger_);
-        load(used_cell_, *used_home_.geometry, &used_);
+        load(used_cell_, *used_buckets_.geometry, &used_);
     }
     ~LockedEntry() { journal_->finish(); }
     LockedEntry(const LockedEntry&) = delete;
@@ -62,27 +62,27 @@ public:
         }
         bool evicts = entry_.access->on_full == OnFull::kEvict;
         Cell used = used_cell_;
-        ledger_cell_ = find_room(
-            journal_, kWide, ledger_home_.first, ledger_home_.second, now, evicts,
+        ledger_cell_ = find_free_cell(
+            journal_, kWide, ledger_buckets_.first, ledger_buckets_.second, now, evicts,
             [used](Cell cell) { return cell.bucket == used.bucket && cell.index == used.index; });
         if (!has_ledger()) {
             return false;
         }
-        ledger_home_.first->overflowed |= ledger_cell_.bucket != ledger_home_.first ? 1 : 0;
-        store_tag(journal_, ledger_cell_, ledger_home_.tag);
+        ledger_buckets_.first->overflowed |= ledger_cell_.bucket != ledger_buckets_.first ? 1 : 0;
+        store_tag(journal_, ledger_cell_, ledger_buckets_.tag);
         begin_ledger(journal_->zone(), entry_.policy, &ledger_.ledger);
         return true;
     }
 
     void store_used(Now now) {
         Amount taken = ai_limit::used(entry_.limit, used_);
-        if (!has_used() && (taken == 0 || !make_room(now))) {
+        if (!has_used() && (taken == 0 || !free_cell_for(now))) {
             return;
         }
         used_.head.policy = entry_.used_policy & 0xff;
         used_.head.spent = taken >= entry_.limit.capacity;
         used_.head.refused = used_.head.refused && used_.head.spent;
-        store_state(journal_, used_cell_, *used_home_.geometry, used_);
+        store_state(journal_, used_cell_, *used_buckets_.geometry, used_);
     }
 
 private:
@@ -93,26 +93,26 @@ private:
         }
     }
 
-    bool make_room(Now now) {
+    bool free_cell_for(Now now) {
         bool evicts = entry_.access->on_full == OnFull::kEvict;
         Cell ledger = ledger_cell_;
         used_cell_ =
-            find_room(journal_, *used_home_.geometry, used_home_.first, used_home_.second, now,
-                      evicts, [ledger](Cell cell) {
-                          return cell.bucket == ledger.bucket && cell.index == ledger.index;
-                      });
+            find_free_cell(journal_, *used_buckets_.geometry, used_buckets_.first,
+                           used_buckets_.second, now, evicts, [ledger](Cell cell) {
+                               return cell.bucket == ledger.bucket && cell.index == ledger.index;
+                           });
         if (!has_used()) {
             return false;
         }
-        used_home_.first->overflowed |= used_cell_.bucket != used_home_.first ? 1 : 0;
-        store_tag(journal_, used_cell_, used_home_.tag);
+        used_buckets_.first->overflowed |= used_cell_.bucket != used_buckets_.first ? 1 : 0;
+        store_tag(journal_, used_cell_, used_buckets_.tag);
         return true;
     }
 
     const LedgerEntry& entry_;
     Journal* journal_;
-    Home ledger_home_;
-    Home used_home_;
+    BucketPair ledger_buckets_;
+    BucketPair used_buckets_;
     Cell ledger_cell_;
     Cell used_cell_;
     State ledger_;
@@ -169,70 +169,71 @@ void start_ledgers(const Zone& zone, Millis wall) {
     zone.header()->ledgers.compare_exchange_strong(none, static_cast<uint64_t>(wall) << 11);
 }
 
-News count_in_ledger(LedgerState* ledger, Amount amount, Millis now, Millis interval) {
+DeltaDue count_in_ledger(LedgerState* ledger, Amount amount, Millis now, Millis interval) {
     ledger->counted += amount;
     ledger->touched_at = static_cast<uint64_t>(now / 1000) & kTouchedMask;
-    if (ledger->is_urgent == 0 && 2 * untold(*ledger) >= ledger->share) {
+    if (ledger->is_urgent == 0 && 2 * unreported(*ledger) >= ledger->share) {
         ledger->is_urgent = 1;
-        return News::kNow;
+        return DeltaDue::kNow;
     }
     Millis due_at = static_cast<Millis>(ledger->due_at);
     if (due_at != 0 && now <= due_at + kOverdueAfter) {
-        return News::kNone;
+        return DeltaDue::kNone;
     }
     ledger->due_at = static_cast<uint64_t>(now + interval);
-    return due_at == 0 ? News::kLater : News::kOverdue;
+    return due_at == 0 ? DeltaDue::kLater : DeltaDue::kOverdue;
 }
 
-bool ask_beside(const LedgerEntry& entry, Amount amount, Now now, Telling* telling) {
+bool ask_beside(const LedgerEntry& entry, Amount amount, Now now, LedgerDelta* ledger_delta) {
     LockedEntry locked(entry);
     LedgerState* ledger = locked.ledger();
     const Zone& zone = entry.access->journal.zone();
     if (!is_current(entry) || !locked.open_ledger(now)) {
         return false;
     }
-    *telling = {ledger->life, ledger->counted, ledger->acknowledged, *locked.used()};
-    note_asked(ledger, amount, shared_now(zone, now).monotonic);
+    *ledger_delta = {ledger->life, ledger->counted, ledger->acknowledged, *locked.used()};
+    note_asked(ledger, amount, redis_time(zone, now).monotonic);
     locked.store_ledger();
-    return untold(*ledger) != 0;
+    return unreported(*ledger) != 0;
 }
 
-bool read_ledger(const LedgerEntry& entry, bool is_due, Telling* telling) {
+bool read_ledger(const LedgerEntry& entry, bool is_due, LedgerDelta* ledger_delta) {
     LockedEntry locked(entry);
     LedgerState* ledger = locked.ledger();
     if (!locked.has_ledger() || !is_current(entry)) {
         return false;
     }
-    *telling = {ledger->life, ledger->counted, ledger->acknowledged, *locked.used()};
+    *ledger_delta = {ledger->life, ledger->counted, ledger->acknowledged, *locked.used()};
     if (is_due) {
         ledger->due_at = 0;
         locked.store_ledger();
     }
-    return telling->counted != telling->acknowledged;
+    return ledger_delta->counted != ledger_delta->acknowledged;
 }
 
-bool must_tell_again(const LedgerEntry& entry, Now now) {
+bool must_send_again(const LedgerEntry& entry, Now now) {
     LockedEntry locked(entry);
     LedgerState* ledger = locked.ledger();
-    if (!locked.has_ledger() || untold(*ledger) == 0 || ledger->due_at != 0 || !is_current(entry)) {
+    if (!locked.has_ledger() || unreported(*ledger) == 0 || ledger->due_at != 0 ||
+        !is_current(entry)) {
         return false;
     }
-    Millis shared = shared_now(entry.access->journal.zone(), now).monotonic;
+    Millis shared = redis_time(entry.access->journal.zone(), now).monotonic;
     ledger->due_at = static_cast<uint64_t>(shared + entry.interval);
     locked.store_ledger();
     return true;
 }
 
-void acknowledge(const LedgerEntry& entry, const Telling& telling, const State& theirs, Amount held,
-                 Now now) {
+void acknowledge(const LedgerEntry& entry, const LedgerDelta& ledger_delta, const State& theirs,
+                 Amount reserved, Now now) {
     LockedEntry locked(entry);
     LedgerState* ledger = locked.ledger();
-    bool lives = locked.has_ledger() && ledger->life == telling.life;
+    bool lives = locked.has_ledger() && ledger->life == ledger_delta.life;
     // A life ends when all of it is acknowledged, by a report with a count no less than this one's.
-    if (!is_current(entry) || !lives || telling.counted <= ledger->acknowledged) {
+    if (!is_current(entry) || !lives || ledger_delta.counted <= ledger->acknowledged) {
         return;  // what is known here is newer
     }
-    ledger->acknowledged = telling.counted;
+    ledger->acknowledged = ledger_delta.counted;
     bool has_used = locked.has_used();
     if (has_used && is_of_older_window(entry.limit, theirs, *locked.used())) {
         locked.store_ledger();  // their clock has stepped back
@@ -241,9 +242,9 @@ void acknowledge(const LedgerEntry& entry, const Telling& telling, const State& 
     if (has_used && is_of_older_window(entry.limit, *locked.used(), theirs)) {
         ledger->acknowledged = ledger->counted;
     }
-    Amount later = untold(*ledger);
-    Amount taken = used(entry.limit, theirs) + held;
-    Now here = shared_now(entry.access->journal.zone(), now);
+    Amount later = unreported(*ledger);
+    Amount taken = used(entry.limit, theirs) + reserved;
+    Now here = redis_time(entry.access->journal.zone(), now);
     taken += asked_of_redis(*ledger, here.monotonic);
     set_share(entry.access->journal.zone(), remaining_of(entry.limit, taken), ledger);
     ledger->is_urgent = 0;
@@ -259,7 +260,7 @@ void note_nodes(const Zone& zone, uint32_t nodes, Millis now) {
     ZoneHeader* header = zone.header();
     if (header->nodes.load() == 0) {
         int64_t since = 0;
-        if (header->heard_since.compare_exchange_strong(since, now) ||
+        if (header->nodes_since.compare_exchange_strong(since, now) ||
             now - since < kBeforeNodesAreKnown) {
             return;
         }

@@ -22,7 +22,7 @@ namespace ai_limit {
 struct ZoneAccess;
 
 /** The action that the caller must take so that the other nodes learn of a count. */
-enum class News : uint8_t {
+enum class DeltaDue : uint8_t {
     kNone,     // somebody will report it
     kSoon,     // report it soon: the usage of the other nodes is not known here
     kLater,    // report it after the interval
@@ -30,7 +30,7 @@ enum class News : uint8_t {
     kNow,      // report it now: half of the share has gone
 };
 
-inline Amount untold(const LedgerState& ledger) {
+inline Amount unreported(const LedgerState& ledger) {
     return ledger.counted - ledger.acknowledged;
 }
 
@@ -39,7 +39,7 @@ bool is_of_older_window(const Limit& limit, const State& state, const State& oth
 
 /** True if the ledger has nothing left to report. */
 inline bool is_over(const LedgerState& ledger) {
-    return untold(ledger) == 0 && ledger.due_at == 0 && ledger.asked == 0;
+    return unreported(ledger) == 0 && ledger.due_at == 0 && ledger.asked == 0;
 }
 
 /** Returns a node's part of what is left; 0 until the number of nodes is known. */
@@ -66,7 +66,7 @@ void note_asked(LedgerState* ledger, Amount amount, Millis now);
 void note_answered(LedgerState* ledger, Amount amount);
 
 /** Counts what was let through. `now` is the shared clock's, `interval` of ledger_limit(). */
-News count_in_ledger(LedgerState* ledger, Amount amount, Millis now, Millis interval);
+DeltaDue count_in_ledger(LedgerState* ledger, Amount amount, Millis now, Millis interval);
 
 /** A key's two entries. */
 struct LedgerEntry {
@@ -79,7 +79,7 @@ struct LedgerEntry {
 };
 
 /** The report of a key. */
-struct Telling {
+struct LedgerDelta {
     uint64_t life;
     uint64_t counted;
     uint64_t acknowledged;
@@ -90,27 +90,27 @@ struct Telling {
  * Reads the report for a key. If it was due, later counts go into another report. Returns false if
  * there is nothing to report.
  */
-bool read_ledger(const LedgerEntry& entry, bool is_due, Telling* telling);
+bool read_ledger(const LedgerEntry& entry, bool is_due, LedgerDelta* ledger_delta);
 
 /**
  * Notes that Redis is asked for an amount, and reads the report that must go before it. Returns
  * false if there is nothing to report.
  */
-bool ask_beside(const LedgerEntry& entry, Amount amount, Now now, Telling* telling);
+bool ask_beside(const LedgerEntry& entry, Amount amount, Now now, LedgerDelta* ledger_delta);
 
 /**
  * Notes that the report was lost. Returns true if the caller must report again, since nobody else
  * will.
  */
-bool must_tell_again(const LedgerEntry& entry, Now now);
+bool must_send_again(const LedgerEntry& entry, Now now);
 
 /**
  * Notes that the report has arrived. `theirs` is the usage of all nodes by then, and `held` their
  * reservations. From now on, the key has this state here, plus the usage that was counted since the
  * report.
  */
-void acknowledge(const LedgerEntry& entry, const Telling& telling, const State& theirs, Amount held,
-                 Now now);
+void acknowledge(const LedgerEntry& entry, const LedgerDelta& ledger_delta, const State& theirs,
+                 Amount reserved, Now now);
 
 /**
  * Notes the number of nodes that Redis has just reported. The first number is believed once the

@@ -7,10 +7,10 @@ namespace ai_limit {
 
 /** The ledger that reports the usage, for a policy that nodes share. */
 struct LedgerPart {
-    uint64_t tag;     // of the key's ledger
-    uint32_t policy;  // its number, 0 for none
-    Millis interval;  // in milliseconds, from one report to the next
-    News* news;       // the action that the caller must take
+    uint64_t tag;         // of the key's ledger
+    uint32_t policy;      // its number, 0 for none
+    Millis interval;      // in milliseconds, from one report to the next
+    DeltaDue* delta_due;  // the action that the caller must take
 };
 
 /** The settlement of a policy's part in a request that has ended. */
@@ -36,6 +36,6 @@ Amount settle(Journal* journal, const Settlement& settlement, Now now);
 uint64_t tag_of_use(const Zone& zone, const FlightRecord& flight, const Limit& limit);
 
 /** Charges the reservation that a dead process had for one request as used. */
-void settle_as_held(Journal* journal, FlightRecord* flight, Now now);
+void settle_as_reserved(Journal* journal, FlightRecord* flight, Now now);
 
 }  // namespace ai_limit

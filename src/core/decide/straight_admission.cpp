@@ -134,11 +134,11 @@ __attribute__((hot)) bool admit_all_at_once(Charge* charges, size_t n, Millis no
             }
         }
         uint64_t* words = state_words(cell.bucket, kSmall, cell.index);
-        StatePair held = {words[0], words[1]};
-        if (!take(*charge, held, now, &charge->state.pair)) {
+        StatePair reserved = {words[0], words[1]};
+        if (!take(*charge, reserved, now, &charge->state.pair)) {
             return give_up(access, i + 1);
         }
-        journal.note_pair(i++, words, held);
+        journal.note_pair(i++, words, reserved);
     }
     journal.begin_changing(n);
     i = 0;

@@ -31,7 +31,7 @@ Millis window_of(const Limit& limit, const State& state) {
         case Algorithm::kFixedWindow:
             return (Millis{state.fixed_window.end} - state.fixed_window.start) * 1000;
         case Algorithm::kConcurrency:
-        case Algorithm::kHold:
+        case Algorithm::kReservation:
         case Algorithm::kLedger:
             break;
     }
@@ -52,7 +52,7 @@ void advance(const Limit& limit, State* state, Now now) {
             fixed_window::advance(limit, &state->fixed_window, now.wall);
             break;
         case Algorithm::kConcurrency:
-        case Algorithm::kHold:
+        case Algorithm::kReservation:
         case Algorithm::kLedger:
             break;
     }
@@ -86,7 +86,7 @@ Millis until_back_other(const Limit& limit, const State& state, Amount amount, N
             return fixed_window::until_back(state.fixed_window, amount, now.wall);
         case Algorithm::kConcurrency:
             return amount == 0 ? 0 : slot_wait(state.concurrency);
-        case Algorithm::kHold:
+        case Algorithm::kReservation:
         case Algorithm::kLedger:
             return amount == 0 ? 0 : kShortestSlotWait;
     }

@@ -12,7 +12,7 @@ namespace ai_limit {
 
 /** True if each request that counts has a record until it ends (flights.h). */
 constexpr bool has_flights(Algorithm algorithm) {
-    return algorithm == Algorithm::kConcurrency || algorithm == Algorithm::kHold;
+    return algorithm == Algorithm::kConcurrency || algorithm == Algorithm::kReservation;
 }
 
 /** Gives back what time has given back. */

@@ -76,9 +76,9 @@ Limit concurrency_limit(Amount slots) {
     return limit;
 }
 
-Limit hold_limit() {
+Limit reservation_limit() {
     Limit limit{};
-    limit.algorithm = Algorithm::kHold;
+    limit.algorithm = Algorithm::kReservation;
     limit.measure = Measure::kTokens;
     limit.capacity = kMaxAmount;
     return limit;
@@ -125,7 +125,7 @@ bool is_sound(const Limit& limit) {
         case Algorithm::kFixedWindow:
             return has_sound_period(limit);
         case Algorithm::kConcurrency:
-        case Algorithm::kHold:
+        case Algorithm::kReservation:
             return true;
         case Algorithm::kLedger:
             return limit.period_length >= 0 && limit.period_length <= kMaxPeriod;

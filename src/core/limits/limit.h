@@ -21,7 +21,7 @@ constexpr bool is_wide(Algorithm algorithm) {
 
 /** True if a policy's other charges speak for it. */
 constexpr bool is_auxiliary(Algorithm algorithm) {
-    return algorithm == Algorithm::kHold || algorithm == Algorithm::kLedger;
+    return algorithm == Algorithm::kReservation || algorithm == Algorithm::kLedger;
 }
 
 /**
@@ -68,7 +68,7 @@ Limit fixed_window_limit(const Rate& rate, Millis time_zone);
 Limit concurrency_limit(Amount slots);
 
 /** The limit of reservations for requests in flight, which is none of its own. */
-Limit hold_limit();
+Limit reservation_limit();
 
 /** The limit of the counts to report to other nodes, which is none either. */
 Limit ledger_limit();

@@ -23,13 +23,13 @@ constexpr Millis kLongestSlotWait = 59'999;
 using SlotDuration = std::atomic<uint64_t>;
 
 /** Adds a request that has occupied its slot for so long to the average. */
-inline void learn_slot_duration(SlotDuration* average, Millis held) {
+inline void learn_slot_duration(SlotDuration* average, Millis used_for) {
     constexpr unsigned kFraction = 4;
     constexpr unsigned kWeight = 3;
     constexpr Millis kDay = 86'400'000;
-    const auto length = static_cast<uint64_t>(held < 1      ? 1
-                                              : held > kDay ? kDay
-                                                            : held)
+    const auto length = static_cast<uint64_t>(used_for < 1      ? 1
+                                              : used_for > kDay ? kDay
+                                                                : used_for)
                         << kFraction;
     const uint64_t old = average->load(std::memory_order_relaxed);
     average->store(old == 0 ? length : old - (old >> kWeight) + (length >> kWeight),

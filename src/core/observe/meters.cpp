@@ -136,7 +136,7 @@ void copy_counts(const Zone& from, const Zone& to) {
     }
     to.header()->idle_evictions.store(read(from.header()->idle_evictions));
     to.header()->live_evictions.store(read(from.header()->live_evictions));
-    to.header()->no_room.store(read(from.header()->no_room));
+    to.header()->zone_full.store(read(from.header()->zone_full));
 }
 
 }  // namespace ai_limit

@@ -83,7 +83,7 @@ void write_zone_json(const ZoneSnapshot& zone, JsonWriter& json) {
     json.number("idle", zone.idle_evictions);
     json.number("live", zone.live_evictions);
     json.close('}');
-    json.number("no_room", zone.no_room);
+    json.number("no_room", zone.zone_full);
     if (zone.has_state) {
         json.open("state", '{');
         json.truth("failed", zone.state_failed);

@@ -307,7 +307,7 @@ const Limit& find_limit(const Zone& zone, uint32_t policy, uint32_t number) {
 
 bool has_too_many_periods(const Zone& zone, uint32_t policy) {
     const PolicyRecord* record = zone.policy(policy);
-    return record->is_shared == 0 && record->has_too_many_periods.load() != 0;
+    return record->in_redis == 0 && record->has_too_many_periods.load() != 0;
 }
 
 uint64_t count_error(const Zone& zone, uint32_t policy) {

@@ -372,8 +372,8 @@ std::string_view error_type_header(ErrorFormat format, ErrorKind kind) {
 
 bool write_error_body(ErrorFormat format, const Description& reported, unsigned status,
                       std::string_view request_id, TextWriter& out) {
-    return write(format,
-                 {&reported, {}, kind_of(reported), told_wait(reported), status, request_id}, out);
+    return write(
+        format, {&reported, {}, kind_of(reported), stated_wait(reported), status, request_id}, out);
 }
 
 bool write_error_body(ErrorFormat format, ErrorKind kind, std::string_view sentence,

@@ -290,7 +290,7 @@ bool write_wait(Millis wait, HeaderSink& sink) {
 
 /** RFC 6585, 4: a 429 must not be stored by a cache. */
 bool write_refusal(const Description& reported, HeaderSink& sink) {
-    return write_wait(told_wait(reported), sink) && put(sink, kCacheControl, "no-store");
+    return write_wait(stated_wait(reported), sink) && put(sink, kCacheControl, "no-store");
 }
 
 // the table of styles

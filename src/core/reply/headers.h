@@ -103,7 +103,7 @@ bool is_more_restrictive(const Standing& a, const Standing& b);
 
 /** The wait that a refusal tells: never 0, which clients take for "at once". kNever stays kNever.
  */
-constexpr Millis told_wait(const Description& refused) {
+constexpr Millis stated_wait(const Description& refused) {
     return refused.wait > 0 ? refused.wait : 1;
 }
 

@@ -100,7 +100,7 @@ void UsageReader::header(std::string_view name, std::string_view value) {
         Amount count = 0;
         if (is_same(name, row.name) && read_whole(value, kMaxAmount, &count)) {
             content_.set(UsageSource::kBeside, row.field, count);
-            told_by_header_ = true;
+            reported_by_header_ = true;
         }
     }
 }
@@ -386,13 +386,14 @@ uint64_t UsageReader::unknown_bytes(uint64_t text) const {
 /** A document has ended. */
 void UsageReader::end_unknown_text() {
     others_.end_document(!is_scalar() && !scanner_.is_malformed());
-    has_output_ = content_.text_characters() > 0 || content_.told().counts.output > 0;
+    has_output_ = content_.text_characters() > 0 || content_.reported().counts.output > 0;
 }
 
 /** Characters of strings in the events, lines or messages of a stream that has neither known text
  * nor a count of it. */
 uint64_t UsageReader::unknown_text() const {
-    if (kind_ == AnswerKind::kJson || text_characters() > 0 || content_.told().counts.output > 0) {
+    if (kind_ == AnswerKind::kJson || text_characters() > 0 ||
+        content_.reported().counts.output > 0) {
         return 0;
     }
     const bool counts = !is_scalar() && !scanner_.is_malformed();
@@ -400,8 +401,8 @@ uint64_t UsageReader::unknown_text() const {
 }
 
 uint64_t UsageReader::unreadable_bytes() const {
-    const bool tells = has_usage();
-    if (is_guessed() && !tells) {
+    const bool syncs = has_usage();
+    if (is_guessed() && !syncs) {
         return unknown_ + unknown_bytes(content_.text_here());
     }
     switch (kind_) {
@@ -416,7 +417,7 @@ uint64_t UsageReader::unreadable_bytes() const {
             return broken_ || messages_.malformed() ? bytes_ - std::min(bytes_, text_characters())
                                                     : unknown_text();
         case AnswerKind::kJson:
-            if (text_characters() == 0 && tells) {
+            if (text_characters() == 0 && syncs) {
                 return 0;  // numbers, such as an embedding
             }
             if (text_characters() == 0 && unreadable_ == 0 && !scanner_.is_malformed()) {
@@ -432,14 +433,15 @@ uint64_t UsageReader::unreadable_bytes() const {
 
 bool UsageReader::is_finished() const {
     const bool ended = content_.has_ended() || whole_;
-    if (content_.has_failed() || !ended || !content_.told().has_output) {
+    if (content_.has_failed() || !ended || !content_.reported().has_output) {
         return false;
     }
-    return kind_ == AnswerKind::kJson || tells_all_output();  // one document has it where it likes
+    return kind_ == AnswerKind::kJson ||
+           reports_all_output();  // one document has it where it likes
 }
 
-bool UsageReader::tells_all_output() const {
-    return told_by_header_ || content_.has_all_output();
+bool UsageReader::reports_all_output() const {
+    return reported_by_header_ || content_.has_all_output();
 }
 
 }  // namespace ai_limit

@@ -62,7 +62,7 @@ public:
     bool has_usage() const { return content_.has_usage(); }
 
     /** Returns the usage that the answer has reported so far. */
-    ToldUsage told() const { return content_.told(); }
+    ReportedUsage reported() const { return content_.reported(); }
 
     /**
      * True if the answer has ended as its API ends an answer, and its report of the output covers
@@ -72,7 +72,7 @@ public:
     bool is_finished() const;
 
     /** True if no text has come behind the last number that reports the output. */
-    bool tells_all_output() const;
+    bool reports_all_output() const;
 
     /**
      * Returns the characters of text that the model wrote: content, reasoning, refusals and the
@@ -142,7 +142,7 @@ private:
     bool broken_ = false;    // it was no binary stream, or no longer one
     bool whole_ = false;     // it has ended, and with a whole document
     bool has_data_ = false;  // a document has begun
-    bool told_by_header_ = false;
+    bool reported_by_header_ = false;
     bool has_output_ = false;  // known text, or a count of it: no other text is looked for
     // of a body that may not be what it should be; where that is guessed, of the event that is
     // being read and what stands before it

@@ -19,11 +19,11 @@ void UsageChunkFilter::read_front() {
         const auto at = static_cast<uint64_t>(front.data() - begin);
         usage_.read(token.text, at - token.text.size(), &draft_);
     }
-    hold(begin, front.data());
+    keep(begin, front.data());
 }
 
 EventBytes UsageChunkFilter::bytes_until(const char* end, const Piece& piece) const {
-    return {held_at_, {held_, held_size_}, {piece.event, static_cast<size_t>(end - piece.event)}};
+    return {kept_at_, {kept_, kept_size_}, {piece.event, static_cast<size_t>(end - piece.event)}};
 }
 
 /** Finds what is to be left out of the event, and notes it for events that are like this one. */
@@ -32,7 +32,7 @@ bool UsageChunkFilter::find_cut(const EventBytes& bytes, const Piece& piece, Eve
     if (!may_edit || !usage_.find_member(bytes, cut)) {
         return false;
     }
-    if (!usage_.is_null() || long_ || held_size_ > 0) {
+    if (!usage_.is_null() || long_ || kept_size_ > 0) {
         draft_.give_up();
     } else {
         draft_.note_cut({piece.event + cut->begin, static_cast<size_t>(cut->end - cut->begin)});
@@ -41,15 +41,15 @@ bool UsageChunkFilter::find_cut(const EventBytes& bytes, const Piece& piece, Eve
 }
 
 /** False, and nothing is changed, where it is too long. */
-bool UsageChunkFilter::hold(const char* from, const char* to) {
+bool UsageChunkFilter::keep(const char* from, const char* to) {
     const size_t size = static_cast<size_t>(to - from);
-    if (size > kMaxHeld - held_size_) {
+    if (size > kMaxKept - kept_size_) {
         return false;
     }
     if (size > 0) {
-        std::memcpy(held_ + held_size_, from, size);
+        std::memcpy(kept_ + kept_size_, from, size);
     }
-    held_size_ = static_cast<uint16_t>(held_size_ + size);
+    kept_size_ = static_cast<uint16_t>(kept_size_ + size);
     return true;
 }
 
@@ -57,8 +57,8 @@ void UsageChunkFilter::begin_event() {
     usage_.reset();
     long_ = false;
     edited_ = false;
-    held_size_ = 0;
-    held_at_ = 0;
+    kept_size_ = 0;
+    kept_at_ = 0;
 }
 
 }  // namespace ai_limit

@@ -24,7 +24,7 @@ namespace ai_limit {
 class UsageChunkFilter {
 public:
     /** A longer event goes on before it is whole, and is never removed. */
-    static constexpr size_t kMaxHeld = 8192;
+    static constexpr size_t kMaxKept = 8192;
 
     /**
      * Hands what is to go on to `sink.pass(std::string_view)`: text of the piece, or text in this
@@ -59,7 +59,7 @@ private:
     template <typename Sink>
     static void pass(const char* from, const char* to, Sink& sink);
     template <typename Sink>
-    void pass_held(uint64_t from, uint64_t to, Sink& sink);
+    void pass_kept(uint64_t from, uint64_t to, Sink& sink);
     template <typename Sink>
     void go_on(std::string_view* rest, Piece* piece, Sink& sink);
     template <typename Sink>
@@ -77,9 +77,9 @@ private:
 
     void read_front();
     EventBytes bytes_until(const char* end, const Piece& piece) const;
-    uint64_t held_end() const { return held_at_ + held_size_; }
+    uint64_t kept_end() const { return kept_at_ + kept_size_; }
     bool find_cut(const EventBytes& bytes, const Piece& piece, EventRange* cut);
-    bool hold(const char* from, const char* to);
+    bool keep(const char* from, const char* to);
     void begin_event();
 
     SseReader events_;
@@ -89,9 +89,9 @@ private:
     bool long_ = false;     // the event is too long to be kept
     bool edited_ = false;   // its usage has been left out already
     bool removed_ = false;  // the event before was
-    uint16_t held_size_ = 0;
-    uint64_t held_at_ = 0;  // bytes of the event that have gone on
-    char held_[kMaxHeld];
+    uint16_t kept_size_ = 0;
+    uint64_t kept_at_ = 0;  // bytes of the event that have gone on
+    char kept_[kMaxKept];
 };
 
 template <typename Sink>
@@ -121,7 +121,7 @@ void UsageChunkFilter::feed(std::string_view piece, Sink& sink, const KnownRun* 
         if (token.kind == SseToken::kData) {
             // Between two lines the text is a line feed that lies elsewhere.
             const auto at = static_cast<uint64_t>(rest.data() - here.event);
-            usage_.read(token.text, held_end() + at - token.text.size(), &draft_);
+            usage_.read(token.text, kept_end() + at - token.text.size(), &draft_);
             continue;
         }
         end_event(rest.data(), &here, sink);
@@ -134,7 +134,7 @@ void UsageChunkFilter::feed(std::string_view piece, Sink& sink, const KnownRun* 
     if (!events_.is_between_events()) {
         pass(here.from, here.event, sink);
         here.from = here.event;
-        if (!long_ && hold(here.event, end)) {
+        if (!long_ && keep(here.event, end)) {
             return;
         }
         long_ = true;
@@ -212,7 +212,7 @@ template <typename Sink>
 void UsageChunkFilter::end_event(const char* end, Piece* piece, Sink& sink) {
     const EventBytes bytes = bytes_until(end, *piece);
     EventRange cut;
-    long_ = long_ || bytes.end() > kMaxHeld;
+    long_ = long_ || bytes.end() > kMaxKept;
     removed_ = !long_ && usage_.is_alone(bytes);
     if (removed_) {
         pass(piece->from, piece->event, sink);
@@ -220,7 +220,7 @@ void UsageChunkFilter::end_event(const char* end, Piece* piece, Sink& sink) {
     } else if (find_cut(bytes, *piece, &cut)) {
         leave_out(cut, piece, sink);
     } else {
-        pass_held(held_at_, held_end(), sink);
+        pass_kept(kept_at_, kept_end(), sink);
     }
     begin_event();
 }
@@ -228,15 +228,15 @@ void UsageChunkFilter::end_event(const char* end, Piece* piece, Sink& sink) {
 /** Passes what is at hand of an event, but for a range, as far as the range ends. */
 template <typename Sink>
 void UsageChunkFilter::leave_out(const EventRange& range, Piece* piece, Sink& sink) {
-    const uint64_t held_end = this->held_end();
-    pass_held(held_at_, std::min(range.begin, held_end), sink);
-    pass_held(std::max(range.end, held_at_), held_end, sink);
-    if (range.end > held_end) {
-        pass(piece->from, piece->event + (std::max(range.begin, held_end) - held_end), sink);
-        piece->from = piece->event + (range.end - held_end);
+    const uint64_t kept_end = this->kept_end();
+    pass_kept(kept_at_, std::min(range.begin, kept_end), sink);
+    pass_kept(std::max(range.end, kept_at_), kept_end, sink);
+    if (range.end > kept_end) {
+        pass(piece->from, piece->event + (std::max(range.begin, kept_end) - kept_end), sink);
+        piece->from = piece->event + (range.end - kept_end);
     }
-    held_at_ = held_end;
-    held_size_ = 0;
+    kept_at_ = kept_end;
+    kept_size_ = 0;
 }
 
 /** Passes the known part of an event that is too long to be kept, before it ends. */
@@ -246,12 +246,12 @@ void UsageChunkFilter::pass_part(const char* end, Piece* piece, Sink& sink) {
     EventRange cut;
     if (find_cut(bytes, *piece, &cut)) {
         leave_out(cut, piece, sink);
-        held_at_ += static_cast<uint64_t>(piece->from - piece->event);
+        kept_at_ += static_cast<uint64_t>(piece->from - piece->event);
         piece->event = piece->from;
         edited_ = true;
     }
-    const uint64_t all = held_end() + static_cast<uint64_t>(end - piece->event);
-    uint64_t last = all - std::min(all - held_at_, kTail);
+    const uint64_t all = kept_end() + static_cast<uint64_t>(end - piece->event);
+    uint64_t last = all - std::min(all - kept_at_, kTail);
     if (!edited_ && usage_.is_open()) {
         uint64_t begin = 0;
         if (usage_.find_begin(bytes, &begin)) {
@@ -260,26 +260,26 @@ void UsageChunkFilter::pass_part(const char* end, Piece* piece, Sink& sink) {
             edited_ = true;  // it began in what has gone on already
         }
     }
-    pass_but(all - last <= kMaxHeld ? last : all, end, piece, sink);
+    pass_but(all - last <= kMaxKept ? last : all, end, piece, sink);
 }
 
 /** Holds what stands behind the position `last` in the event, and passes what stands before it. */
 template <typename Sink>
 void UsageChunkFilter::pass_but(uint64_t last, const char* end, Piece* piece, Sink& sink) {
-    const uint64_t held_end = this->held_end();
-    if (last < held_end) {
-        pass_held(held_at_, last, sink);
-        held_size_ = static_cast<uint16_t>(held_end - last);
-        std::copy(held_ + (last - held_at_), held_ + (held_end - held_at_), held_);
-        held_at_ = last;
-        hold(piece->event, end);
+    const uint64_t kept_end = this->kept_end();
+    if (last < kept_end) {
+        pass_kept(kept_at_, last, sink);
+        kept_size_ = static_cast<uint16_t>(kept_end - last);
+        std::copy(kept_ + (last - kept_at_), kept_ + (kept_end - kept_at_), kept_);
+        kept_at_ = last;
+        keep(piece->event, end);
     } else {
-        const char* tail = piece->event + (last - held_end);
-        pass_held(held_at_, held_end, sink);
+        const char* tail = piece->event + (last - kept_end);
+        pass_kept(kept_at_, kept_end, sink);
         pass(piece->from, tail, sink);
-        held_at_ = last;
-        held_size_ = 0;
-        hold(tail, end);
+        kept_at_ = last;
+        kept_size_ = 0;
+        keep(tail, end);
     }
     piece->from = end;
 }
@@ -302,9 +302,9 @@ void UsageChunkFilter::pass(const char* from, const char* to, Sink& sink) {
 
 /** Passes kept bytes, by their positions in the event. */
 template <typename Sink>
-void UsageChunkFilter::pass_held(uint64_t from, uint64_t to, Sink& sink) {
+void UsageChunkFilter::pass_kept(uint64_t from, uint64_t to, Sink& sink) {
     if (from < to) {
-        pass(held_ + (from - held_at_), held_ + (to - held_at_), sink);
+        pass(kept_ + (from - kept_at_), kept_ + (to - kept_at_), sink);
     }
 }
 

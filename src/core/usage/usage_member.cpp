@@ -68,7 +68,7 @@ public:
     }
 
     /** A member that is no part of the envelope has a value other than null, "", [] and {}. */
-    bool tells() const { return tells_; }
+    bool syncs() const { return reports_; }
 
 private:
     void take_in_string(char c) {
@@ -81,7 +81,7 @@ private:
         if (is_key_) {
             key_.append({&c, 1});
         } else {
-            tell();
+            report();
         }
     }
 
@@ -107,7 +107,7 @@ private:
             case '{':
             case '[':
                 if (++depth_ > 2) {
-                    tell();
+                    report();
                 }
                 break;
             case '}':
@@ -123,12 +123,12 @@ private:
             case 'l':
                 break;
             default:
-                tell();
+                report();
                 break;
         }
     }
 
-    void tell() { tells_ = tells_ || !ignores_; }
+    void report() { reports_ = reports_ || !ignores_; }
 
     JsonText<32> key_;
     uint64_t depth_ = 0;
@@ -137,7 +137,7 @@ private:
     bool is_key_ = false;
     bool before_colon_ = true;
     bool ignores_ = false;
-    bool tells_ = false;
+    bool reports_ = false;
 };
 
 /** Steps back over spaces that stand before `at`. */
@@ -310,7 +310,7 @@ bool EventUsage::is_alone(const EventBytes& bytes) const {
     } sink{&walk};
     events.feed(bytes.kept, sink);
     events.feed(bytes.more, sink);
-    return !walk.tells();
+    return !walk.syncs();
 }
 
 }  // namespace ai_limit

@@ -148,7 +148,7 @@ bool read_json_count(std::string_view number, Amount* value) {
     return true;
 }
 
-bool read_told_count(std::string_view number, Amount* value) {
+bool read_reported_count(std::string_view number, Amount* value) {
     uint64_t digits = 0;
     int64_t scale = 0;  // the number is digits * 10^scale
     if (!read_long_mantissa(&number, &digits, &scale) || !read_exponent(number, &scale)) {

@@ -29,6 +29,6 @@ bool read_json_count(std::string_view number, Amount* value);
  * what is above kMaxAmount is read as kMaxAmount. False, and `value` untouched, for a negative
  * number and for what is no number.
  */
-bool read_told_count(std::string_view number, Amount* value);
+bool read_reported_count(std::string_view number, Amount* value);
 
 }  // namespace ai_limit

@@ -29,15 +29,15 @@ struct Now {
 };
 
 /**
- * The algorithms. Two are no policy's own: kHold counts a token policy's reservations for requests
- * in flight, and kLedger counts what this node has passed of a shared policy (ledger.h).
+ * The algorithms. Two are no policy's own: kReservation counts a token policy's reservations for
+ * requests in flight, and kLedger counts what this node has passed of a shared policy (ledger.h).
  */
 enum class Algorithm : uint8_t {
     kTokenBucket,
     kSlidingWindow,
     kFixedWindow,
     kConcurrency,
-    kHold,
+    kReservation,
     kLedger
 };
 

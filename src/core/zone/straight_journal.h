@@ -34,11 +34,11 @@ public:
     }
 
     /** Notes two words that are to be changed, as the i-th pair, and what they hold. */
-    void note_pair(size_t i, const uint64_t* words, const StatePair& held) {
+    void note_pair(size_t i, const uint64_t* words, const StatePair& before) {
         Undo* undo = &data_->undo[2 * i];
         uint64_t offset = offset_of(words);
-        undo[0] = {offset, held.first};
-        undo[1] = {offset + sizeof(uint64_t), held.second};
+        undo[0] = {offset, before.first};
+        undo[1] = {offset + sizeof(uint64_t), before.second};
     }
 
     /** The first n pairs that were noted may now be changed. */

@@ -82,7 +82,7 @@ struct PolicyRecord {
     std::atomic<uint64_t> periods[kMaxVariants];             // by variant; 0: none (policies.cpp)
     std::atomic<uint32_t> has_too_many_periods;              // once some shared a variant
     uint32_t varies;                                         // a variable holds its limit
-    uint32_t is_shared;                 // nodes share it: its entries are by shared_clock.h
+    uint32_t in_redis;                  // nodes share it: its entries are by redis_clock.h
     std::atomic<uint32_t> other_units;  // what other nodes count by this name: one bit per Measure
 };
 
@@ -169,23 +169,24 @@ struct ZoneHeader {
     uint32_t uses;  // how often a policy was asked for, see PolicyRecord
     ZoneSizes sizes;
     uint8_t secret[kSecretBytes];
-    std::atomic<int64_t> shared_base;    // shared_clock.h
-    std::atomic<int64_t> shared_offset;  // 0 before the clock is started
+    std::atomic<int64_t> redis_clock_base;    // redis_clock.h
+    std::atomic<int64_t> redis_clock_offset;  // 0 before the clock is started
     RemoteHealth remotes[kMaxRemotes];
     RemoteTraffic traffic;
     std::atomic<uint64_t> node;        // names this zone to other nodes; 0 before that is drawn
     std::atomic<uint64_t> ledgers;     // how many there have been (ledger.h)
     std::atomic<uint32_t> nodes;       // that share policies, this one included; 0: not known
-    std::atomic<int64_t> heard_since;  // of the shared clock: that there are some
+    std::atomic<int64_t> nodes_since;  // of the shared clock: that there are some
     std::atomic<int64_t>
         alone_until;  // of the shared clock: decisions made alone are reported by then
     std::atomic<int64_t>
         fewer_since;  // of the shared clock: since when they are fewer; 0: they are not
-    std::atomic<int64_t> next_beat_at;  // of the shared clock: when this node must send a heartbeat
+    std::atomic<int64_t>
+        next_heartbeat_at;  // of the shared clock: when this node must send a heartbeat
     std::atomic<int64_t> next_announcement_at;  // monotonic: of what the policies count
     std::atomic<uint64_t> idle_evictions;       // entries that had come back completely
     std::atomic<uint64_t> live_evictions;       // entries that still counted
-    std::atomic<uint64_t> no_room;              // keys for which there was none
+    std::atomic<uint64_t> zone_full;            // keys for which there was none
     std::atomic<int64_t> next_sample_at;        // monotonic: of the history
     std::atomic<uint32_t> overrides;            // places of them that are looked at
     std::atomic<int64_t> next_save_at;          // monotonic: of the state file

@@ -123,7 +123,7 @@ bool RedisConnection::connect() {
         set_failure({text, static_cast<size_t>(end - begin)});
         return false;
     }
-    tell_stale_addresses();
+    log_stale_addresses();
     while (tried_ < addresses_.count()) {
         if (start(addresses_.at(first_ + tried_++))) {
             return true;
@@ -133,14 +133,14 @@ bool RedisConnection::connect() {
 }
 
 /** Once, until its name is resolved again. */
-void RedisConnection::tell_stale_addresses() {
+void RedisConnection::log_stale_addresses() {
     bool stale = addresses_.error() != nullptr;
-    if (stale && !stale_told_) {
+    if (stale && !stale_logged_) {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "Redis %V is looked for where it was, since its name cannot be resolved (%s)",
                       &endpoint_->name, addresses_.error());
     }
-    stale_told_ = stale;
+    stale_logged_ = stale;
 }
 
 bool RedisConnection::start(const ngx_addr_t& address) {
@@ -482,7 +482,7 @@ void RedisConnection::receive() {
             lose("it closed the connection");
             return;
         }
-        heard_at_ = micros_now();
+        last_read_at_ = micros_now();
         if (!reader_.feed({reinterpret_cast<char*>(buffer), static_cast<size_t>(n)})) {
             lose("its answer makes no sense");
             return;
@@ -510,7 +510,7 @@ void RedisConnection::take_replies() {
 
 void RedisConnection::count(const Reply& reply, const RedisCommand& command) {
     count_answer(access_->traffic, reply.kind() == ReplyKind::kError,
-                 heard_at_ > command.sent_at ? heard_at_ - command.sent_at : 0);
+                 last_read_at_ > command.sent_at ? last_read_at_ - command.sent_at : 0);
 }
 
 void RedisConnection::answer(const Reply& reply) {

@@ -117,7 +117,7 @@ private:
     bool connect();
     bool start(const ngx_addr_t& address);
     void connect_failed(int error);
-    void tell_stale_addresses();
+    void log_stale_addresses();
     void connected();
     void opened();
     bool greet();
@@ -149,16 +149,16 @@ private:
     size_t tried_;  // of them, for this one
     ngx_msec_t connect_deadline_;
     bool useful_;        // a command was answered
-    bool stale_told_;    // that its name is not resolved any more
+    bool stale_logged_;  // that its name is not resolved any more
     char failure_[256];  // see failure()
     size_t failure_size_;
     Stage stage_;
     uint32_t generation_;   // how often it was closed
     ngx_queue_t commands_;  // sent or to be sent, in this order
     Output output_;
-    uint64_t turn_began_;  // in microseconds: when the first command of this turn was sent
-    uint64_t heard_at_;    // when what came last came
-    bool refused_;         // by an error that ends the connection
+    uint64_t turn_began_;    // in microseconds: when the first command of this turn was sent
+    uint64_t last_read_at_;  // when what came last came
+    bool refused_;           // by an error that ends the connection
     ngx_event_t flush_event_;
     ReplyReader reader_;
 };

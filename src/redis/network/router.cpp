@@ -166,14 +166,14 @@ RedisRouter::Node* RedisRouter::find_named_node(std::string_view host, in_port_t
     endpoint.addresses = address;
     endpoint.count = address != nullptr;
     if (servers_->resolver == nullptr) {
-        tell_unresolved(endpoint);
+        log_unresolved(endpoint);
         return nullptr;
     }
     return add_node(endpoint, access_);
 }
 
 /** Logs one warning for all workers. */
-void RedisRouter::tell_unresolved(const RedisEndpoint& endpoint) {
+void RedisRouter::log_unresolved(const RedisEndpoint& endpoint) {
     RemoteHealth* place = place_of(zone_, hash_server(zone_, endpoint, *access_));
     uint32_t there = RemoteHealth::kThere;
     if (place->state.compare_exchange_strong(there, RemoteHealth::kAway)) {
@@ -307,7 +307,7 @@ void RedisRouter::take_nodes(std::string_view text, Node* said_by) {
     knows_slots_ = known;
     for (size_t i = 0; i < configured_; ++i) {
         if (is_mere_guide(i)) {
-            tell_replaced(&nodes_[i]->client, said_by->client.name());
+            log_replaced(&nodes_[i]->client, said_by->client.name());
         }
     }
 }
@@ -360,14 +360,14 @@ void RedisRouter::give_slots(size_t node, uint16_t first, uint16_t last) {
     for (uint32_t slot = first; slot <= last; ++slot) {
         RedisClient* before = &nodes_[slots_[slot]]->client;
         if (before != client && knows_slots_) {
-            tell_replaced(before, client->name());
+            log_replaced(before, client->name());
         }
         slots_[slot] = static_cast<uint8_t>(node);
     }
 }
 
 /** Marks a server that is away as replaced, and logs which one decides in its place. */
-void RedisRouter::tell_replaced(RedisClient* client, const ngx_str_t& by) {
+void RedisRouter::log_replaced(RedisClient* client, const ngx_str_t& by) {
     if (client->note_replaced()) {
         ngx_log_error(kHealthLevel, ngx_cycle->log, 0, "Redis is back: %V stands in for %V", &by,
                       &client->name());
@@ -383,14 +383,14 @@ bool RedisRouter::on_master(RedisCommand* command, const Reply* reply) {
     if (self->master_ == nullptr && !self->retry_.is_set()) {
         self->retry_.start(kAskInterval);
         if (!named) {
-            self->tell_no_master();
+            self->log_no_master();
         }
     }
     return true;
 }
 
 /** Logs one warning for all workers, once all sentinels have been asked. */
-void RedisRouter::tell_no_master() {
+void RedisRouter::log_no_master() {
     if (asked_ >= configured_ && nodes_[0]->client.note_away()) {
         ngx_log_error(kHealthLevel, ngx_cycle->log, 0,
                       "no sentinel names a master \"%V\", the first of them being %V; %s",
@@ -414,7 +414,7 @@ bool RedisRouter::take_master(std::string_view text) {
         return true;
     }
     if (master_ != nullptr) {
-        tell_replaced(&master_->client, node->client.name());
+        log_replaced(&master_->client, node->client.name());
     } else if (nodes_[0]->client.note_replaced()) {
         ngx_log_error(kHealthLevel, ngx_cycle->log, 0, "Redis is back: %V is the master",
                       &node->client.name());

@@ -87,14 +87,14 @@ private:
     Node* find_other_node(const Node& node, in_port_t port);
     size_t index_of(const RedisClient* client) const;
     bool is_mere_guide(size_t node) const;
-    void tell_unresolved(const RedisEndpoint& endpoint);
+    void log_unresolved(const RedisEndpoint& endpoint);
     void ask(Node* node, bool (*done)(RedisCommand*, const Reply*),
              std::initializer_list<std::string_view> words);
     void take_nodes(std::string_view text, Node* said_by);
-    void tell_no_master();
+    void log_no_master();
     bool take_master(std::string_view text);
     void give_slots(size_t node, uint16_t first, uint16_t last);
-    static void tell_replaced(RedisClient* client, const ngx_str_t& by);
+    static void log_replaced(RedisClient* client, const ngx_str_t& by);
 
     static constexpr size_t kMaxNodes = 256;
 

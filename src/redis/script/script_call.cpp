@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "core/limits/fixed_window.h"
-#include "core/policies/shared_clock.h"
+#include "core/policies/redis_clock.h"
 #include "redis/protocol/message_pack.h"
 #include "redis/script/script.h"
 
@@ -49,14 +49,14 @@ size_t write_number(uint64_t value, int base, char* out, size_t room) {
 }
 
 /** `worker-number`, of tokens `worker-number:amount`. */
-void add_member(const MemberId& id, bool tokens, Amount held, MessagePack* arguments) {
+void add_member(const MemberId& id, bool tokens, Amount reserved, MessagePack* arguments) {
     char text[kMemberLength];
     size_t size = write_number(id.worker, 16, text, 16);
     text[size++] = '-';
     size += write_number(id.number, 16, text + size, 16);
     if (tokens) {
         text[size++] = ':';
-        size += write_number(held, 10, text + size, 20);
+        size += write_number(reserved, 10, text + size, 20);
     }
     arguments->text({text, size});
 }
@@ -82,7 +82,7 @@ void add_kind(const Limit& limit, MessagePack* arguments) {
             arguments->text("f");
             break;
         case Algorithm::kConcurrency:
-        case Algorithm::kHold:
+        case Algorithm::kReservation:
         case Algorithm::kLedger:
             arguments->text("c");
             break;
@@ -137,7 +137,7 @@ void add_seed(const Limit& limit, const State& state, const Zone& zone, MessageP
     packed.clear();
     if (limit.algorithm == Algorithm::kTokenBucket) {
         token_bucket::Level level = token_bucket::unpack(state.pair);
-        Millis at = to_shared_wall(zone, level.at);
+        Millis at = to_redis_wall(zone, level.at);
         packed.array(6);
         add_numbers({1, 0, level.used, static_cast<uint64_t>(at),
                      token_bucket::parts_of(limit, level), limit.refill_millis},
@@ -188,15 +188,15 @@ MessagePack* empty_arguments() {
     return &arguments;
 }
 
-const Limit& limit_of_charge(const SharedCharge& charge) {
+const Limit& limit_of_charge(const RedisCharge& charge) {
     return *charge.charge->limit;
 }
 
-const Limit& limit_of_flight(const SharedFlight& flight) {
+const Limit& limit_of_flight(const RedisFlight& flight) {
     return flight.limit;
 }
 
-const Limit& limit_of_key(const SharedKey& asked) {
+const Limit& limit_of_key(const RedisKey& asked) {
     return *asked.limit;
 }
 
@@ -232,7 +232,7 @@ void read_token_bucket(const Counted& counted, PackedNumbers* numbers, State* st
     level.used = numbers->next(kMaxAmount);
     Millis at = static_cast<Millis>(numbers->next(kAnyTime));
     // A node whose clock was wrong when its zone was made may have begun after that.
-    level.at = std::max(to_shared_monotonic(*counted.zone, at), Millis{0});
+    level.at = std::max(to_redis_monotonic(*counted.zone, at), Millis{0});
     uint64_t remainder = numbers->next(kAnyTime);
     bool same = numbers->next(kAnyTime) == limit.refill_millis && remainder < limit.refill_millis;
     level.fraction = same ? token_bucket::to_fraction(remainder, limit.refill_millis) : 0;
@@ -267,7 +267,7 @@ State read_state(const Counted& counted, PackedNumbers* numbers) {
             read_fixed_window(numbers, &state.fixed_window);
             break;
         case Algorithm::kConcurrency:
-        case Algorithm::kHold:
+        case Algorithm::kReservation:
         case Algorithm::kLedger:
             state.concurrency.used = numbers->next(kMaxAmount);
             break;
@@ -277,16 +277,16 @@ State read_state(const Counted& counted, PackedNumbers* numbers) {
 }
 
 /** The script's answer about one charge. */
-struct Told {
+struct ChargeReply {
     bool fits;
-    Amount held;
+    Amount reserved;
     State state;
 };
 
-void read_told(const Counted& counted, PackedNumbers* numbers, Told* told) {
-    told->fits = numbers->next(1) != 0;
-    told->held = numbers->next(kMaxAmount);
-    told->state = read_state(counted, numbers);
+void read_charge_reply(const Counted& counted, PackedNumbers* numbers, ChargeReply* charge_reply) {
+    charge_reply->fits = numbers->next(1) != 0;
+    charge_reply->reserved = numbers->next(kMaxAmount);
+    charge_reply->state = read_state(counted, numbers);
 }
 
 }  // namespace
@@ -332,7 +332,7 @@ size_t write_redis_key(std::string_view prefix, const KeyHash& hash, std::string
     return static_cast<size_t>(at - out);
 }
 
-void write_take(const SharedCharge* charges, size_t n, Now now, Command* command) {
+void write_take(const RedisCharge* charges, size_t n, Now now, Command* command) {
     begin_call(charges, n, limit_of_charge, "take", command);
     MessagePack* arguments = empty_arguments();
     arguments->number(kLease);
@@ -348,20 +348,20 @@ void write_take(const SharedCharge* charges, size_t n, Now now, Command* command
         }
         add_numbers({charge.cost, limit.capacity}, arguments);
         arguments->truth(charge.dry_run);
-        add_limit(limit, shared_now(charge.access->journal.zone(), now).wall, arguments);
+        add_limit(limit, redis_time(charge.access->journal.zone(), now).wall, arguments);
         add_seed(limit, charge.state, charge.access->journal.zone(), arguments);
     }
     command->packed_word(*arguments);
 }
 
-bool read_take(const Reply& reply, SharedCharge* charges, size_t n, bool* passes,
+bool read_take(const Reply& reply, RedisCharge* charges, size_t n, bool* passes,
                Millis* redis_now) {
     PackedNumbers numbers(packed_in(reply));
     bool all_pass = numbers.next(1) != 0;
     Millis now = static_cast<Millis>(numbers.next(kAnyTime));
-    Told told[kMaxSetPolicies];
+    ChargeReply charge_reply[kMaxSetPolicies];
     for (size_t i = 0; i < n; ++i) {
-        read_told(counted_by(*charges[i].charge), &numbers, &told[i]);
+        read_charge_reply(counted_by(*charges[i].charge), &numbers, &charge_reply[i]);
     }
     if (!numbers.are_fine_and_all()) {
         return false;
@@ -369,29 +369,29 @@ bool read_take(const Reply& reply, SharedCharge* charges, size_t n, bool* passes
     *passes = all_pass;
     *redis_now = now;
     for (size_t i = 0; i < n; ++i) {
-        charges[i].charge->verdict = told[i].fits ? Verdict::kPassed : Verdict::kRefused;
-        charges[i].held = told[i].held;
-        charges[i].state = told[i].state;
+        charges[i].charge->verdict = charge_reply[i].fits ? Verdict::kPassed : Verdict::kRefused;
+        charges[i].reserved = charge_reply[i].reserved;
+        charges[i].state = charge_reply[i].state;
     }
     return true;
 }
 
-void write_settle(const SharedFlight& flight, Amount tokens, const State& known, const Zone& zone,
+void write_settle(const RedisFlight& flight, Amount tokens, const State& known, const Zone& zone,
                   Now now, Command* command) {
     begin_call(&flight, 1, limit_of_flight, "settle", command);
     MessagePack* arguments = empty_arguments();
     arguments->number(1);
     add_kind(flight.limit, arguments);
-    add_member(flight.member, is_tokens(flight.limit), flight.held, arguments);
-    add_numbers({flight.held, std::min(tokens, kMaxAmount), flight.limit.capacity}, arguments);
-    add_limit(flight.limit, shared_now(zone, now).wall, arguments);
+    add_member(flight.member, is_tokens(flight.limit), flight.reserved, arguments);
+    add_numbers({flight.reserved, std::min(tokens, kMaxAmount), flight.limit.capacity}, arguments);
+    add_limit(flight.limit, redis_time(zone, now).wall, arguments);
     add_seed(flight.limit, known, zone, arguments);
     command->packed_word(*arguments);
 }
 
-void write_give_back(const SharedCharge& shared, Now now, Command* command) {
-    const Charge& charge = *shared.charge;
-    begin_call(&shared, 1, limit_of_charge, "settle", command);
+void write_give_back(const RedisCharge& redis_charge, Now now, Command* command) {
+    const Charge& charge = *redis_charge.charge;
+    begin_call(&redis_charge, 1, limit_of_charge, "settle", command);
     MessagePack* arguments = empty_arguments();
     arguments->number(1);
     add_kind(*charge.limit, arguments);
@@ -399,89 +399,90 @@ void write_give_back(const SharedCharge& shared, Now now, Command* command) {
     arguments->number(0);
     arguments->number(-static_cast<int64_t>(charge.cost));
     arguments->number(static_cast<int64_t>(charge.limit->capacity));
-    add_limit(*charge.limit, shared_now(charge.access->journal.zone(), now).wall, arguments);
+    add_limit(*charge.limit, redis_time(charge.access->journal.zone(), now).wall, arguments);
     arguments->text({});
     command->packed_word(*arguments);
 }
 
-void write_look(const SharedKey& asked, bool forgets, Now now, Command* command) {
+void write_look(const RedisKey& asked, bool forgets, Now now, Command* command) {
     const Limit& limit = *asked.limit;
     begin_call(&asked, 1, limit_of_key, forgets ? "forget" : "look", command);
     MessagePack* arguments = empty_arguments();
     add_kind(limit, arguments);
     arguments->number(static_cast<int64_t>(limit.capacity));
-    add_limit(limit, shared_now(*asked.zone, now).wall, arguments);
+    add_limit(limit, redis_time(*asked.zone, now).wall, arguments);
     add_seed(limit, asked.known, *asked.zone, arguments);
     command->packed_word(*arguments);
 }
 
-bool read_look(const Reply& reply, const SharedKey& asked, SharedLook* look) {
+bool read_look(const Reply& reply, const RedisKey& asked, RedisLook* look) {
     PackedNumbers numbers(packed_in(reply));
     look->redis_now = static_cast<Millis>(numbers.next(kAnyTime));
-    Told told;
-    read_told({asked.limit, asked.zone, asked.policy}, &numbers, &told);
-    look->is_used = told.fits;
-    look->held = told.held;
-    look->state = told.state;
+    ChargeReply charge_reply;
+    read_charge_reply({asked.limit, asked.zone, asked.policy}, &numbers, &charge_reply);
+    look->is_used = charge_reply.fits;
+    look->reserved = charge_reply.reserved;
+    look->state = charge_reply.state;
     return numbers.are_fine_and_all();
 }
 
-void write_renew(const SharedFlight& flight, Command* command) {
+void write_renew(const RedisFlight& flight, Command* command) {
     begin_call(&flight, 1, limit_of_flight, "renew", command);
     MessagePack* arguments = empty_arguments();
     arguments->number(kLease);
     arguments->number(1);
     add_kind(flight.limit, arguments);
     arguments->number(1);
-    add_member(flight.member, is_tokens(flight.limit), flight.held, arguments);
+    add_member(flight.member, is_tokens(flight.limit), flight.reserved, arguments);
     command->packed_word(*arguments);
 }
 
-void write_tell(uint64_t node, const SharedTelling* tellings, size_t n, Now now, Command* command) {
+void write_sync(uint64_t node, const RedisDelta* deltas, size_t n, Now now, Command* command) {
     command->clear();
     command->word("EVALSHA");
     command->word(limit_script_sha1());
     command->number(static_cast<int64_t>(2 * n));
     for (size_t i = 0; i < n; ++i) {
-        command->word(tellings[i].key);
-        command->joined_word({tellings[i].key, ":nodes"});
+        command->word(deltas[i].key);
+        command->joined_word({deltas[i].key, ":nodes"});
     }
     command->word("tell");
     MessagePack* arguments = empty_arguments();
     add_node(node, arguments);
     arguments->number(static_cast<int64_t>(n));
     for (size_t i = 0; i < n; ++i) {
-        const LedgerEntry& entry = *tellings[i].entry;
-        const Telling& telling = *tellings[i].telling;
+        const LedgerEntry& entry = *deltas[i].entry;
+        const LedgerDelta& ledger_delta = *deltas[i].ledger_delta;
         const Zone& zone = entry.access->journal.zone();
         add_kind(entry.limit, arguments);
         arguments->number(static_cast<int64_t>(entry.limit.capacity));
-        add_limit(entry.limit, shared_now(zone, now).wall, arguments);
-        add_seed(entry.limit, telling.state, zone, arguments);
-        add_numbers({telling.life, telling.counted, telling.acknowledged}, arguments);
+        add_limit(entry.limit, redis_time(zone, now).wall, arguments);
+        add_seed(entry.limit, ledger_delta.state, zone, arguments);
+        add_numbers({ledger_delta.life, ledger_delta.counted, ledger_delta.acknowledged},
+                    arguments);
     }
     command->packed_word(*arguments);
 }
 
-bool read_tell(const Reply& reply, SharedTelling* tellings, size_t n, Millis* redis_now) {
+bool read_sync(const Reply& reply, RedisDelta* deltas, size_t n, Millis* redis_now) {
     PackedNumbers numbers(packed_in(reply));
     Millis now = static_cast<Millis>(numbers.next(kAnyTime));
-    Told told[kMaxTellings];
+    ChargeReply charge_reply[kMaxDeltas];
     for (size_t i = 0; i < n; ++i) {
-        read_told(counted_by(*tellings[i].entry), &numbers, &told[i]);
+        read_charge_reply(counted_by(*deltas[i].entry), &numbers, &charge_reply[i]);
     }
     if (!numbers.are_fine_and_all()) {
         return false;
     }
     *redis_now = now;
     for (size_t i = 0; i < n; ++i) {
-        tellings[i].held = told[i].held;
-        tellings[i].state = told[i].state;
+        deltas[i].reserved = charge_reply[i].reserved;
+        deltas[i].state = charge_reply[i].state;
     }
     return true;
 }
 
-void write_beat(std::string_view key, uint64_t node, Command* command) {
+void write_heartbeat(std::string_view key, uint64_t node, Command* command) {
     command->clear();
     command->word("EVALSHA");
     command->word(limit_script_sha1());
@@ -494,7 +495,7 @@ void write_beat(std::string_view key, uint64_t node, Command* command) {
     command->packed_word(*arguments);
 }
 
-bool read_beat(const Reply& reply, uint32_t* nodes, Millis* redis_now) {
+bool read_heartbeat(const Reply& reply, uint32_t* nodes, Millis* redis_now) {
     PackedNumbers numbers(packed_in(reply));
     *redis_now = static_cast<Millis>(numbers.next(kAnyTime));
     *nodes = static_cast<uint32_t>(numbers.next(kMostNodes));

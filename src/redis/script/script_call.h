@@ -16,21 +16,21 @@ struct MemberId {
 };
 
 /** A policy's part in a request, as Redis decides on it. */
-struct SharedCharge {
+struct RedisCharge {
     Charge* charge;        // the one that speaks for the policy: of tokens, the second of its two
     std::string_view key;  // of Redis
     MemberId member;
 
     // Redis's answer:
     State state;
-    Amount held;  // of tokens, for all requests under way
+    Amount reserved;  // of tokens, for all requests under way
 };
 
 /** A member in flight in Redis for a request, until it is settled. */
-struct SharedFlight {
+struct RedisFlight {
     std::string_view key;
     MemberId member;
-    Amount held;
+    Amount reserved;
     Limit limit;
 };
 
@@ -66,25 +66,24 @@ constexpr Millis kLease = 15'000;
  * Asks for a decision on all charges as one. Their states say what is known here, for a Redis that
  * has lost its data: nothing if nothing is used.
  */
-void write_take(const SharedCharge* charges, size_t n, Now now, Command* command);
+void write_take(const RedisCharge* charges, size_t n, Now now, Command* command);
 
 /**
  * Reads what was decided into the charges. Returns false and changes nothing if that is no answer
  * to write_take().
  */
-bool read_take(const Reply& reply, SharedCharge* charges, size_t n, bool* passes,
-               Millis* redis_now);
+bool read_take(const Reply& reply, RedisCharge* charges, size_t n, bool* passes, Millis* redis_now);
 
 /** Ends what is in flight: so many tokens were used, none for requests in flight. `known` is the
  * key's state with them in the zone that counts it here, for a Redis that has lost its data. */
-void write_settle(const SharedFlight& flight, Amount tokens, const State& known, const Zone& zone,
+void write_settle(const RedisFlight& flight, Amount tokens, const State& known, const Zone& zone,
                   Now now, Command* command);
 
 /** Takes back a charge that is not in flight. */
-void write_give_back(const SharedCharge& charge, Now now, Command* command);
+void write_give_back(const RedisCharge& charge, Now now, Command* command);
 
 /** A key that an operator asks for. */
-struct SharedKey {
+struct RedisKey {
     const Limit* limit;
     const Zone* zone;
     uint32_t policy;       // its number
@@ -93,47 +92,47 @@ struct SharedKey {
 };
 
 /** Asks what all nodes count for a key; `forgets` also makes that nothing. */
-void write_look(const SharedKey& asked, bool forgets, Now now, Command* command);
+void write_look(const RedisKey& asked, bool forgets, Now now, Command* command);
 
 /** Redis's answer about a key; if the call forgets it, as it was before. */
-struct SharedLook {
+struct RedisLook {
     bool is_used;
-    Amount held;
+    Amount reserved;
     State state;
     Millis redis_now;
 };
 
 /** False if that is no answer to write_look(). */
-bool read_look(const Reply& reply, const SharedKey& asked, SharedLook* look);
+bool read_look(const Reply& reply, const RedisKey& asked, RedisLook* look);
 
 /** Says that it is still in flight. */
-void write_renew(const SharedFlight& flight, Command* command);
+void write_renew(const RedisFlight& flight, Command* command);
 
 /** This node's report on a key, and Redis's answer. */
-struct SharedTelling {
+struct RedisDelta {
     const LedgerEntry* entry;
-    const Telling* telling;
+    const LedgerDelta* ledger_delta;
     std::string_view key;
 
     // Redis's answer:
     State state;
-    Amount held;  // of tokens, for all requests under way
+    Amount reserved;  // of tokens, for all requests under way
 };
 
 /** The most keys that one call reports. */
-constexpr size_t kMaxTellings = 16;
+constexpr size_t kMaxDeltas = 16;
 
 /** Reports what this node has let through; on a cluster, all keys are of one slot. `node` names
  * this node for ever. */
-void write_tell(uint64_t node, const SharedTelling* tellings, size_t n, Now now, Command* command);
+void write_sync(uint64_t node, const RedisDelta* deltas, size_t n, Now now, Command* command);
 
 /** Reads the answer to that. Returns false and changes nothing if it is no answer to it. */
-bool read_tell(const Reply& reply, SharedTelling* tellings, size_t n, Millis* redis_now);
+bool read_sync(const Reply& reply, RedisDelta* deltas, size_t n, Millis* redis_now);
 
 /** Announces that a node is there; all nodes do so at `key`. */
-void write_beat(std::string_view key, uint64_t node, Command* command);
+void write_heartbeat(std::string_view key, uint64_t node, Command* command);
 
-/** Reads how many there are. False if that is no answer to write_beat(). */
-bool read_beat(const Reply& reply, uint32_t* nodes, Millis* redis_now);
+/** Reads how many there are. False if that is no answer to write_heartbeat(). */
+bool read_heartbeat(const Reply& reply, uint32_t* nodes, Millis* redis_now);
 
 }  // namespace ai_limit

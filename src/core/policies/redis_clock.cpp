@@ -1,4 +1,4 @@
-#include "core/policies/shared_clock.h"
+#include "core/policies/redis_clock.h"
 
 namespace ai_limit {
 
@@ -8,21 +8,21 @@ constexpr Millis kClearlyApart = 20;
 
 }  // namespace
 
-void start_shared_clock(const Zone& zone, Now here) {
+void start_redis_clock(const Zone& zone, Now here) {
     ZoneHeader* header = zone.header();
     int64_t offset = here.wall - here.monotonic;
     int64_t none = 0;
-    if (header->shared_base.compare_exchange_strong(none, offset)) {
-        header->shared_offset.store(offset);
+    if (header->redis_clock_base.compare_exchange_strong(none, offset)) {
+        header->redis_clock_offset.store(offset);
         return;
     }
     // Another process is about to set the offset, or was killed before it could.
     none = 0;
-    header->shared_offset.compare_exchange_strong(none, header->shared_base.load());
+    header->redis_clock_offset.compare_exchange_strong(none, header->redis_clock_base.load());
 }
 
-void set_shared_clock(const Zone& zone, Now here, Millis theirs) {
-    std::atomic<int64_t>* offset = &zone.header()->shared_offset;
+void set_redis_clock(const Zone& zone, Now here, Millis theirs) {
+    std::atomic<int64_t>* offset = &zone.header()->redis_clock_offset;
     int64_t seen = theirs - here.monotonic;
     int64_t present = offset->load(std::memory_order_relaxed);
     if (seen > present || seen < present - kClearlyApart) {

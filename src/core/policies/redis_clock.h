@@ -9,33 +9,33 @@
 namespace ai_limit {
 
 /** Starts the zone's shared clock with the wall clock, unless it is started already. */
-void start_shared_clock(const Zone& zone, Now here);
+void start_redis_clock(const Zone& zone, Now here);
 
 /**
  * Sets the clock by an answer that came just now and was given at `theirs`, in milliseconds since
  * the epoch. The time that an answer took to arrive is not known: the quickest one is believed,
  * until the clocks are clearly apart.
  */
-void set_shared_clock(const Zone& zone, Now here, Millis theirs);
+void set_redis_clock(const Zone& zone, Now here, Millis theirs);
 
 /** Now by that clock: the wall's, and one that never jumps with this node's wall clock. */
-inline Now shared_now(const Zone& zone, Now here) {
+inline Now redis_time(const Zone& zone, Now here) {
     const ZoneHeader* header = zone.header();
-    Millis wall = here.monotonic + header->shared_offset.load(std::memory_order_relaxed);
-    return {wall - header->shared_base.load(std::memory_order_relaxed), wall};
+    Millis wall = here.monotonic + header->redis_clock_offset.load(std::memory_order_relaxed);
+    return {wall - header->redis_clock_base.load(std::memory_order_relaxed), wall};
 }
 
 /** Now by the clock that the policy of this number counts by. */
 inline Now now_of_policy(const Zone& zone, uint32_t policy, Now here) {
-    return zone.policy(policy)->is_shared != 0 ? shared_now(zone, here) : here;
+    return zone.policy(policy)->in_redis != 0 ? redis_time(zone, here) : here;
 }
 
 /** A time of that clock, in milliseconds since the epoch, as its monotonic one, and back. */
-inline Millis to_shared_monotonic(const Zone& zone, Millis wall) {
-    return wall - zone.header()->shared_base.load(std::memory_order_relaxed);
+inline Millis to_redis_monotonic(const Zone& zone, Millis wall) {
+    return wall - zone.header()->redis_clock_base.load(std::memory_order_relaxed);
 }
-inline Millis to_shared_wall(const Zone& zone, Millis monotonic) {
-    return monotonic + zone.header()->shared_base.load(std::memory_order_relaxed);
+inline Millis to_redis_wall(const Zone& zone, Millis monotonic) {
+    return monotonic + zone.header()->redis_clock_base.load(std::memory_order_relaxed);
 }
 
 }  // namespace ai_limit

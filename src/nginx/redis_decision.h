@@ -7,7 +7,7 @@
 
 namespace ai_limit {
 
-struct SharedDecision;
+struct RedisDecision;
 
 /**
  * True if this node passes requests of the policy by itself, as far as its share goes. A
@@ -19,18 +19,18 @@ bool passes_by_share(const PolicyConf& policy, const Ask& ask);
 bool may_have_been_alone(ngx_http_request_t* r, const Zone& zone);
 
 /** True if policies of this decision are shared. */
-bool has_shared(const Evaluation& one);
+bool uses_redis(const Decision& one);
 
 /**
  * Decides where some of the policies are shared. NGX_AGAIN while Redis is asked: the phase's
  * handler runs again when it has answered, and calls this again with the same `decision`, which is
  * the request's own and nullptr at first. NGX_OK with `passes`; else a status to answer with.
  */
-ngx_int_t decide_shared(ngx_http_request_t* r, RedisConf* redis, Evaluation* one,
-                        SharedDecision** decision, bool* passes);
+ngx_int_t decide_in_redis(ngx_http_request_t* r, RedisConf* redis, Decision* one,
+                          RedisDecision** decision, bool* passes);
 
 /** The request ends while Redis is asked. */
-void abandon(SharedDecision* decision);
+void abandon(RedisDecision* decision);
 
 /** Frees, at the worker's end, the memory that is kept for further decisions. */
 void forget_spare_decisions();

@@ -6,7 +6,7 @@
 namespace ai_limit {
 
 /** The two buckets in which an entry may be; which of them it is in may change at any time. */
-struct Home {
+struct BucketPair {
     const Geometry* geometry;
     uint64_t tag;
     Bucket* first;
@@ -24,7 +24,8 @@ struct Home {
     }
 };
 
-inline Home home_of(const Zone& zone, Algorithm algorithm, uint64_t tag, uint32_t policy) {
+inline BucketPair bucket_pair_of(const Zone& zone, Algorithm algorithm, uint64_t tag,
+                                 uint32_t policy) {
     const Geometry& geometry = geometry_of(algorithm);
     return {&geometry, tag, first_bucket(zone, geometry, tag, policy),
             second_bucket(zone, geometry, tag)};

@@ -10,14 +10,14 @@
 namespace ai_limit {
 
 /** Start and stop the reports in a worker that starts or ends. */
-void start_telling(RedisConf* redis, const ngx_array_t& zones);
-void stop_telling(RedisConf* redis);
+void start_sync(RedisConf* redis, const ngx_array_t& zones);
+void stop_sync(RedisConf* redis);
 
 /** Makes sure, after a decision or a settlement, that the deltas of its ledgers are reported. */
-void see_to_news(RedisConf* redis, Evaluation* one);
+void schedule_deltas(RedisConf* redis, Decision* one);
 
 /** Reports at once the deltas of a charge's key, which is `key` in Redis, before Redis decides on
  * it. */
-void tell_before(RedisConf* redis, Charge* charge, std::string_view key);
+void sync_before(RedisConf* redis, Charge* charge, std::string_view key);
 
 }  // namespace ai_limit

@@ -1,10 +1,10 @@
-#include "nginx/shared_key.h"
+#include "nginx/redis_key.h"
 
 #include <cstdlib>
 
 #include "clock.h"
-#include "core/policies/shared_clock.h"
-#include "nginx/shared_flights.h"
+#include "core/policies/redis_clock.h"
+#include "nginx/redis_flights.h"
 
 namespace ai_limit {
 
@@ -14,7 +14,7 @@ namespace {
 struct KeyLook : RedisCommand {
     ngx_http_request_t* r;  // nullptr: nobody waits for it
     ngx_http_cleanup_t* cleanup;
-    SharedKey* asked;
+    RedisKey* asked;
     KeyThen then;
     void* data;
     bool is_sent;
@@ -36,7 +36,7 @@ bool on_look(RedisCommand* command, const Reply* reply) {
         look->is_done = true;  // it could not be
         return true;
     }
-    SharedLook said{};
+    RedisLook said{};
     bool fits = reply == nullptr || reply->kind() != ReplyKind::kText || look->r == nullptr ||
                 read_look(*reply, *look->asked, &said);
     bool answered = fits && reply != nullptr && reply->kind() == ReplyKind::kText;
@@ -45,7 +45,7 @@ bool on_look(RedisCommand* command, const Reply* reply) {
         ngx_connection_t* connection = r->connection;
         look->cleanup->handler = nullptr;
         if (answered) {
-            set_shared_clock(*look->asked->zone, now_by_nginx(), said.redis_now);
+            set_redis_clock(*look->asked->zone, now_by_nginx(), said.redis_now);
         }
         ngx_http_finalize_request(r, look->then(r, look->data, answered ? &said : nullptr));
         ngx_http_run_posted_requests(connection);
@@ -55,7 +55,7 @@ bool on_look(RedisCommand* command, const Reply* reply) {
 }
 
 /** Returns nullptr without memory. */
-KeyLook* make_look(ngx_http_request_t* r, SharedKey* asked, bool forgets) {
+KeyLook* make_look(ngx_http_request_t* r, RedisKey* asked, bool forgets) {
     ngx_http_cleanup_t* cleanup = ngx_http_cleanup_add(r, 0);
     KeyLook* look = static_cast<KeyLook*>(std::calloc(1, sizeof(KeyLook)));
     if (cleanup == nullptr || look == nullptr) {
@@ -82,7 +82,7 @@ KeyLook* make_look(ngx_http_request_t* r, SharedKey* asked, bool forgets) {
 }  // namespace
 
 ngx_int_t look_in_redis(ngx_http_request_t* r, std::string_view policy, std::string_view key,
-                        uint64_t hash, SharedKey* asked, bool forgets, KeyThen then, void* data) {
+                        uint64_t hash, RedisKey* asked, bool forgets, KeyThen then, void* data) {
     RedisConf* redis = main_conf(r)->redis;
     char* name = static_cast<char*>(ngx_pnalloc(r->pool, kMaxRedisKey));
     KeyHash hashed;

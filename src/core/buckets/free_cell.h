@@ -22,8 +22,8 @@ inline void count_eviction(const Zone& zone, const Victim& victim) {
  * `pinned` says so stay. Index kNoCell where there is none.
  */
 template <typename Pinned>
-Cell find_room(Journal* journal, const Geometry& geometry, Bucket* first, Bucket* second, Now now,
-               bool evicts, const Pinned& pinned) {
+Cell find_free_cell(Journal* journal, const Geometry& geometry, Bucket* first, Bucket* second,
+                    Now now, bool evicts, const Pinned& pinned) {
     Victim victim = choose_victim(journal->zone(), geometry, first, second, now, pinned);
     if (victim.worth >= Worth::kLive) {
         Cell cell = move_one_away(journal, geometry, first, second, pinned);

@@ -1,7 +1,7 @@
 // The life of a zone: asked for when the configuration is read, made or taken over by the master,
 // used by the workers of this configuration and, after a reload, still by those of the one before.
 
-#include "nginx/shared_zone.h"
+#include "nginx/zone_setup.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -12,14 +12,14 @@
 #include "core/observe/meters.h"
 #include "core/policies/overrides.h"
 #include "core/policies/policies.h"
-#include "core/policies/shared_clock.h"
+#include "core/policies/redis_clock.h"
 #include "nginx/client_identity.h"
 #include "nginx/policy_values.h"
 #include "nginx/process.h"
-#include "nginx/shared_decision.h"
-#include "nginx/shared_flights.h"
-#include "nginx/shared_ledgers.h"
-#include "nginx/shared_units.h"
+#include "nginx/redis_decision.h"
+#include "nginx/redis_flights.h"
+#include "nginx/redis_ledgers.h"
+#include "nginx/redis_units.h"
 #include "nginx/state_reading.h"
 #include "nginx/state_saver.h"
 #include "zone_lock.h"
@@ -178,7 +178,7 @@ ngx_int_t enter_zone(ngx_cycle_t* cycle, ZoneConf* zone) {
         return NGX_OK;
     }
     zone->access->on_full = zone->on_full;
-    start_shared_clock(journal->zone(), now_by_nginx());
+    start_redis_clock(journal->zone(), now_by_nginx());
     start_ledgers(journal->zone(), now_by_nginx().wall);
     reclaim_dead(journal, now_by_nginx());
     return NGX_OK;
@@ -206,12 +206,12 @@ void take_numbers(PolicyConf* policy, Journal* journal) {
     policy->ask.policy =
         register_policy(journal, name, varies ? &stand_in : &policy->limit, varies);
     if (policy->may_count_tokens) {
-        static Limit hold = hold_limit();
-        policy->hold = {&hold, policy->zone->access, 0, 0, policy->dry_run};
-        policy->hold.decider = policy->ask.decider;
-        policy->hold.policy = register_policy(journal, name, &hold, false);
+        static Limit reservation = reservation_limit();
+        policy->reservation = {&reservation, policy->zone->access, 0, 0, policy->dry_run};
+        policy->reservation.decider = policy->ask.decider;
+        policy->reservation.policy = register_policy(journal, name, &reservation, false);
     }
-    if (policy->tells) {
+    if (policy->syncs) {
         policy->ledger = {&policy->ledger_limit, policy->zone->access, 0, 0, policy->dry_run};
         policy->ledger.decider = policy->ask.decider;
         policy->ledger.policy = register_policy(journal, name, &policy->ledger_limit, false);
@@ -221,7 +221,7 @@ void take_numbers(PolicyConf* policy, Journal* journal) {
 void register_in_zone(PolicyConf* policy) {
     ZoneConf* zone = policy->zone;
     policy->ask = {&policy->limit, zone->access, policy->cost, 0, policy->dry_run};
-    policy->ask.decider = policy->shared ? Decider::kAlone : Decider::kHere;
+    policy->ask.decider = policy->in_redis ? Decider::kAlone : Decider::kHere;
     if (!zone->access->journal.is_open()) {
         return;
     }
@@ -230,15 +230,15 @@ void register_in_zone(PolicyConf* policy) {
         const Journal& journal = zone->access->journal;
         policy->counts = counts_of(journal.zone(), policy->ask.policy, journal.number());
         policy->top_keys = journal.zone().top_keys(policy->ask.policy);
-        journal.zone().policy(policy->ask.policy)->is_shared = policy->shared;
+        journal.zone().policy(policy->ask.policy)->in_redis = policy->in_redis;
         log_too_many_periods(policy, ngx_cycle->log);
     }
     policy->usable = policy->ask.policy != 0 &&
-                     (!policy->may_count_tokens || policy->hold.policy != 0) &&
-                     (!policy->tells || policy->ledger.policy != 0);
+                     (!policy->may_count_tokens || policy->reservation.policy != 0) &&
+                     (!policy->syncs || policy->ledger.policy != 0);
     policy->plain = policy->usable && policy->variable == nullptr &&
                     policy->cost_variable == nullptr && !policy->may_count_tokens &&
-                    !policy->shared;
+                    !policy->in_redis;
 }
 
 }  // namespace
@@ -283,7 +283,7 @@ ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle) {
     if (conf->redis != nullptr && conf->zones.nelts != 0) {
         ZoneConf* first = static_cast<ZoneConf**>(conf->zones.elts)[0];
         start_sharing(conf->redis, Zone(first->memory));
-        start_telling(conf->redis, conf->zones);
+        start_sync(conf->redis, conf->zones);
         start_announcing(conf->redis, conf->policies);
     }
     find_headers_in_policies(cycle, conf);
@@ -304,7 +304,7 @@ void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle) {
     forget_digest_context();
     if (conf != nullptr && conf->redis != nullptr && conf->zones.nelts != 0) {
         stop_announcing(conf->redis);
-        stop_telling(conf->redis);
+        stop_sync(conf->redis);
         stop_sharing(conf->redis);
         forget_spare_decisions();
     }

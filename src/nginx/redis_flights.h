@@ -18,7 +18,7 @@ struct FlightLink {
 };
 
 /** A flight is in memory that outlives the request. */
-struct Flight : SharedFlight {
+struct Flight : RedisFlight {
     FlightLink link;
     RedisConf* redis;
     const ZoneAccess* access;  // of the zone that counts it here

@@ -1,9 +1,9 @@
-#include "nginx/shared_units.h"
+#include "nginx/redis_units.h"
 
 #include <cstdlib>
 
 #include "clock.h"
-#include "nginx/shared_flights.h"
+#include "nginx/redis_flights.h"
 #include "redis/script/policy_units.h"
 
 namespace ai_limit {
@@ -80,7 +80,7 @@ bool on_announced(RedisCommand* done, const Reply* reply) {
 /** True if this node announces the policy's unit. It announces none of a variable, which may say
  * requests on one request and tokens on the next. */
 bool is_announced(const PolicyConf& policy) {
-    return policy.shared && policy.used && policy.usable && policy.variable == nullptr;
+    return policy.in_redis && policy.used && policy.usable && policy.variable == nullptr;
 }
 
 void announce(RedisConf* redis, RedisClient* client, Announcement* announcement) {

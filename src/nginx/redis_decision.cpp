@@ -1,28 +1,28 @@
-#include "nginx/shared_decision.h"
+#include "nginx/redis_decision.h"
 
 #include <cstdlib>
 
 #include "clock.h"
-#include "core/policies/shared_clock.h"
-#include "nginx/shared_flights.h"
-#include "nginx/shared_ledgers.h"
+#include "core/policies/redis_clock.h"
+#include "nginx/redis_flights.h"
+#include "nginx/redis_ledgers.h"
 
 namespace ai_limit {
 
 /** Charges of a decision that Redis decides on by one call: those of one slot. */
-struct SharedPart : RedisCommand {
-    SharedDecision* decision;
+struct RedisPart : RedisCommand {
+    RedisDecision* decision;
     uint16_t slot;
     bool answered;
     bool passes;
     size_t count;
-    SharedCharge* charges;
+    RedisCharge* charges;
 };
 
-struct SharedDecision {
+struct RedisDecision {
     enum Stage : uint8_t { kBeingAsked, kAsked, kDone };
 
-    SharedDecision* next_spare;
+    RedisDecision* next_spare;
 
     ngx_http_request_t* r;  // nullptr once the request has gone
     RedisConf* redis;
@@ -30,17 +30,17 @@ struct SharedDecision {
     std::string_view hashed;  // the key that `hash` is of
     KeyHash hash;
     size_t count;
-    SharedCharge charges[kMaxSetPolicies];  // those of one part are neighbours
-    Flight* flights[kMaxSetPolicies];       // nullptr of a charge that has nothing in flight
+    RedisCharge charges[kMaxSetPolicies];  // those of one part are neighbours
+    Flight* flights[kMaxSetPolicies];      // nullptr of a charge that has nothing in flight
     char keys[kMaxSetPolicies][kMaxRedisKey];
     size_t part_count;
     size_t awaited;  // parts without an answer
-    SharedPart parts[kMaxSetPolicies];
+    RedisPart parts[kMaxSetPolicies];
 };
 
 namespace {
 
-constexpr Millis kToldBefore = 30'000;  // when Redis is back
+constexpr Millis kReportedBefore = 30'000;  // when Redis is back
 
 // This node asks Redis about one of so many requests that it would refuse by what it knows: Redis
 // may know better by now.
@@ -51,7 +51,7 @@ bool is_in_flight(const Limit& limit) {
 }
 
 /** Policies that follow each other often have the same key. */
-bool hash_key(SharedDecision* decision, const Charge& charge, std::string_view key) {
+bool hash_key(RedisDecision* decision, const Charge& charge, std::string_view key) {
     if (decision->count != 0 && decision->hashed == key) {
         return true;
     }
@@ -59,7 +59,7 @@ bool hash_key(SharedDecision* decision, const Charge& charge, std::string_view k
     return hash_key_for_redis(key, hash_of(charge), &decision->hash);
 }
 
-bool add_charge(SharedDecision* decision, Charge* charge, const Part& part) {
+bool add_charge(RedisDecision* decision, Charge* charge, const Part& part) {
     if (!hash_key(decision, *charge, view(part.key))) {
         return false;
     }
@@ -67,43 +67,43 @@ bool add_charge(SharedDecision* decision, Charge* charge, const Part& part) {
     RedisConf* redis = decision->redis;
     char* text = decision->keys[i];
     decision->flights[i] = nullptr;
-    SharedCharge* shared = &decision->charges[i];
-    *shared = {};
-    shared->charge = charge;
+    RedisCharge* redis_charge = &decision->charges[i];
+    *redis_charge = {};
+    redis_charge->charge = charge;
     if (is_in_flight(*charge->limit)) {
         Flight* flight = make_flight(redis, *charge);
         if (flight == nullptr) {
             return false;
         }
         text = flight->key_text;
-        shared->member = flight->member;
+        redis_charge->member = flight->member;
         decision->flights[i] = flight;
     }
     size_t size = write_redis_key(view(redis->servers.prefix), decision->hash,
                                   view(part.policy->name), charge->limit->measure, text);
-    shared->key = {text, size};
+    redis_charge->key = {text, size};
     if (decision->flights[i] != nullptr) {
-        decision->flights[i]->key = shared->key;
+        decision->flights[i]->key = redis_charge->key;
     }
     return true;
 }
 
 // Kept for the next requests: they are large for malloc(), and what was just used is still at hand.
 constexpr size_t kMostSpare = 256;
-SharedDecision* spare;
+RedisDecision* spare;
 size_t spare_count;
 
-SharedDecision* allocate_decision() {
+RedisDecision* allocate_decision() {
     if (spare == nullptr) {
-        return static_cast<SharedDecision*>(std::malloc(sizeof(SharedDecision)));
+        return static_cast<RedisDecision*>(std::malloc(sizeof(RedisDecision)));
     }
-    SharedDecision* decision = spare;
+    RedisDecision* decision = spare;
     spare = decision->next_spare;
     --spare_count;
     return decision;
 }
 
-void free_decision(SharedDecision* decision) {
+void free_decision(RedisDecision* decision) {
     for (size_t i = 0; i < decision->part_count; ++i) {
         std::free(decision->parts[i].bytes);
     }
@@ -117,7 +117,7 @@ void free_decision(SharedDecision* decision) {
 }
 
 /** Ends what the decision may have put in flight. */
-void settle_flights(SharedDecision* decision) {
+void settle_flights(RedisDecision* decision) {
     for (size_t i = 0; i < decision->count; ++i) {
         if (decision->flights[i] != nullptr) {
             settle_flight(decision->flights[i], 0);
@@ -127,7 +127,7 @@ void settle_flights(SharedDecision* decision) {
 }
 
 /** Frees flights that were never in flight. */
-void free_flights(SharedDecision* decision) {
+void free_flights(RedisDecision* decision) {
     for (size_t i = 0; i < decision->count; ++i) {
         forget_flight(decision->flights[i]);
         decision->flights[i] = nullptr;
@@ -143,7 +143,7 @@ void go_on(ngx_http_request_t* r) {
 }
 
 /** Ends the question once all parts are answered or lost. */
-void all_done(SharedDecision* decision) {
+void all_done(RedisDecision* decision) {
     ngx_http_request_t* r = decision->r;
     if (r == nullptr) {
         // Settles them even if it is not known whether Redis has got the call.
@@ -151,23 +151,23 @@ void all_done(SharedDecision* decision) {
         free_decision(decision);
         return;
     }
-    bool waits = decision->stage == SharedDecision::kAsked;
-    decision->stage = SharedDecision::kDone;
+    bool waits = decision->stage == RedisDecision::kAsked;
+    decision->stage = RedisDecision::kDone;
     if (waits) {
         go_on(r);
     }
 }
 
 bool on_answer(RedisCommand* command, const Reply* reply) {
-    SharedPart* part = static_cast<SharedPart*>(command);
-    SharedDecision* decision = part->decision;
+    RedisPart* part = static_cast<RedisPart*>(command);
+    RedisDecision* decision = part->decision;
     Millis redis_now = 0;
     // The charges are the request's.
     part->answered = decision->r != nullptr && reply != nullptr &&
                      read_take(*reply, part->charges, part->count, &part->passes, &redis_now);
     for (size_t i = 0; part->answered && i < part->count; ++i) {
         const Zone& zone = part->charges[i].charge->access->journal.zone();
-        set_shared_clock(zone, now_by_nginx(), redis_now);
+        set_redis_clock(zone, now_by_nginx(), redis_now);
     }
     // Once the charges are gone, nobody can tell whether the answer is the right one.
     bool fits = part->answered || reply == nullptr ||
@@ -180,9 +180,9 @@ bool on_answer(RedisCommand* command, const Reply* reply) {
 
 /** Sets the decider of each charge of a shared policy, and of the reservation before it if it
  * counts tokens. */
-void set_decider(Evaluation* one, Decider decider) {
+void set_decider(Decision* one, Decider decider) {
     for (ngx_uint_t i = 0; i < one->count; ++i) {
-        if (is_shared(one->charges[i])) {
+        if (in_redis(one->charges[i])) {
             one->charges[i].decider = decider;
             one->charges[i].verdict = Verdict::kPassed;  // whatever a part of Redis has said
         }
@@ -190,7 +190,7 @@ void set_decider(Evaluation* one, Decider decider) {
 }
 
 bool lacks_ledger(const Charge& charge, const Part& part) {
-    return part.policy != nullptr && part.policy->tells && is_shared(charge) && !charge.has_ledger;
+    return part.policy != nullptr && part.policy->syncs && in_redis(charge) && !charge.has_ledger;
 }
 
 /**
@@ -198,7 +198,7 @@ bool lacks_ledger(const Charge& charge, const Part& part) {
  * asked for it and lost meanwhile: this node must report what it decides alone. There is room for
  * it.
  */
-void add_ledgers(Evaluation* one) {
+void add_ledgers(Decision* one) {
     ngx_uint_t missing = 0;
     for (ngx_uint_t i = 0; i < one->count; ++i) {
         missing += lacks_ledger(one->charges[i], one->parts[i]) ? 1 : 0;
@@ -226,22 +226,22 @@ void add_ledgers(Evaluation* one) {
 }
 
 /** Notes that this node has decided alone: it reports that before Redis decides on the same key. */
-void note_alone(const Evaluation& one) {
+void note_alone(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         if (one.charges[i].has_ledger) {
             const Zone& zone = one.charges[i].access->journal.zone();
-            zone.header()->alone_until.store(shared_now(zone, one.now).monotonic + kToldBefore,
+            zone.header()->alone_until.store(redis_time(zone, one.now).monotonic + kReportedBefore,
                                              std::memory_order_relaxed);
         }
     }
 }
 
 /** Refuses for each shared policy; false if all of them are on a dry run, which never refuse. */
-bool refuse_undecided(Evaluation* one) {
+bool refuse_undecided(Decision* one) {
     bool refuses = false;
     for (ngx_uint_t i = 0; i < one->count; ++i) {
         Charge* charge = &one->charges[i];
-        bool undecided = is_shared(*charge) && one->parts[i].policy != nullptr && !charge->dry_run;
+        bool undecided = in_redis(*charge) && one->parts[i].policy != nullptr && !charge->dry_run;
         charge->verdict = undecided ? Verdict::kUndecided : Verdict::kPassed;
         charge->state = {};
         refuses |= undecided;
@@ -249,7 +249,7 @@ bool refuse_undecided(Evaluation* one) {
     return refuses && !one->dry_run;
 }
 
-ngx_int_t decide_without_redis(RedisConf* redis, Evaluation* one, bool* passes) {
+ngx_int_t decide_without_redis(RedisConf* redis, Decision* one, bool* passes) {
     if (redis->on_failure == OnFailure::kReject && refuse_undecided(one)) {
         *passes = false;
         return NGX_OK;
@@ -263,23 +263,23 @@ ngx_int_t decide_without_redis(RedisConf* redis, Evaluation* one, bool* passes) 
         note_alone(*one);
     }
     *passes = admit_step_by_step(one->charges, one->count, one->now);
-    see_to_news(redis, one);
+    schedule_deltas(redis, one);
     return NGX_OK;
 }
 
 /** True if Redis need not be asked for any of the policies before the share is spent. */
-bool decides_by_share(RedisConf* redis, const Evaluation& one) {
+bool decides_by_share(RedisConf* redis, const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         const Charge& charge = one.charges[i];
         const PolicyConf* policy = one.parts[i].policy;
-        if (is_shared(charge) && policy != nullptr && !passes_by_share(*policy, charge)) {
+        if (in_redis(charge) && policy != nullptr && !passes_by_share(*policy, charge)) {
             return false;  // and then it is asked for all
         }
     }
     return redis->on_failure == OnFailure::kLocal || redis->router.are_all_there();
 }
 
-bool is_unknown(const Evaluation& one) {
+bool is_unknown(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         if (one.charges[i].verdict == Verdict::kRefused && !one.charges[i].dry_run) {
             return false;
@@ -294,18 +294,18 @@ bool is_unknown(const Evaluation& one) {
 }
 
 /** Decides by this node's share; false if that says nothing. */
-bool decide_by_share(RedisConf* redis, Evaluation* one, bool* passes) {
+bool decide_by_share(RedisConf* redis, Decision* one, bool* passes) {
     if (!decides_by_share(redis, *one)) {
         return false;
     }
     set_decider(one, Decider::kByShare);
     *passes = admit_step_by_step(one->charges, one->count, one->now);
-    see_to_news(redis, one);
+    schedule_deltas(redis, one);
     return *passes || (!is_unknown(*one) && ngx_random() % kRefusalsPerQuestion != 0);
 }
 
 /** Puts the charges of one slot together: all of them without a cluster. */
-void make_parts(SharedDecision* decision) {
+void make_parts(RedisDecision* decision) {
     bool cluster = decision->redis->router.is_cluster();
     for (size_t i = 0; i < decision->count; ++i) {
         uint16_t slot = cluster ? slot_of(decision->charges[i].key) : 0;
@@ -317,7 +317,7 @@ void make_parts(SharedDecision* decision) {
                 ++end;
             }
         }
-        SharedPart* part = &decision->parts[decision->part_count++];
+        RedisPart* part = &decision->parts[decision->part_count++];
         *part = {};
         part->decision = decision;
         part->slot = slot;
@@ -329,9 +329,9 @@ void make_parts(SharedDecision* decision) {
     }
 }
 
-bool write_parts(SharedDecision* decision, Now now) {
+bool write_parts(RedisDecision* decision, Now now) {
     for (size_t i = 0; i < decision->part_count; ++i) {
-        SharedPart* part = &decision->parts[i];
+        RedisPart* part = &decision->parts[i];
         Command* command = empty_command();
         write_take(part->charges, part->count, now, command);
         part->bytes = command->format(&part->size);
@@ -342,19 +342,19 @@ bool write_parts(SharedDecision* decision, Now now) {
     return true;
 }
 
-SharedDecision* make_decision(ngx_http_request_t* r, RedisConf* redis, Evaluation* one) {
-    SharedDecision* decision = allocate_decision();
+RedisDecision* make_decision(ngx_http_request_t* r, RedisConf* redis, Decision* one) {
+    RedisDecision* decision = allocate_decision();
     if (decision == nullptr) {
         return nullptr;
     }
     decision->r = r;
     decision->redis = redis;
-    decision->stage = SharedDecision::kBeingAsked;
+    decision->stage = RedisDecision::kBeingAsked;
     decision->count = 0;
     decision->part_count = 0;
     bool made = true;
     for (ngx_uint_t i = 0; made && i < one->count; ++i) {
-        if (is_shared(one->charges[i]) && one->parts[i].policy != nullptr) {
+        if (in_redis(one->charges[i]) && one->parts[i].policy != nullptr) {
             made = add_charge(decision, &one->charges[i], one->parts[i]);
         }
     }
@@ -371,7 +371,7 @@ SharedDecision* make_decision(ngx_http_request_t* r, RedisConf* redis, Evaluatio
 }
 
 /** True if every Redis server that this decision needs is reachable. */
-bool are_there(SharedDecision* decision) {
+bool are_there(RedisDecision* decision) {
     for (size_t i = 0; i < decision->part_count; ++i) {
         RedisClient* client = decision->redis->router.client_for(decision->parts[i].slot);
         if (client == nullptr || !client->is_there()) {
@@ -382,23 +382,23 @@ bool are_there(SharedDecision* decision) {
 }
 
 /** Returns NGX_AGAIN if answers are awaited; NGX_OK if nobody can be asked: it is done already. */
-ngx_int_t ask(ngx_http_request_t* r, SharedDecision* decision) {
+ngx_int_t ask(ngx_http_request_t* r, RedisDecision* decision) {
     RedisRouter* router = &decision->redis->router;
     decision->awaited = decision->part_count;
     size_t parts = decision->part_count;
     for (size_t i = 0; i < decision->count; ++i) {
-        const SharedCharge& shared = decision->charges[i];
-        if (shared.charge->has_ledger) {
-            tell_before(decision->redis, shared.charge, shared.key);
+        const RedisCharge& redis_charge = decision->charges[i];
+        if (redis_charge.charge->has_ledger) {
+            sync_before(decision->redis, redis_charge.charge, redis_charge.key);
         }
     }
     for (size_t i = 0; i < parts; ++i) {
         router->client_for(decision->parts[i].slot)->send(&decision->parts[i]);
     }
-    if (decision->stage == SharedDecision::kDone) {
+    if (decision->stage == RedisDecision::kDone) {
         return NGX_OK;
     }
-    decision->stage = SharedDecision::kAsked;
+    decision->stage = RedisDecision::kAsked;
     // A client that goes away meanwhile is noticed.
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
@@ -406,17 +406,17 @@ ngx_int_t ask(ngx_http_request_t* r, SharedDecision* decision) {
                                                                    : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
-void describe_as_said(const SharedCharge& shared, Now here) {
-    Charge* charge = shared.charge;
-    charge->state = shared.state;
+void describe_as_said(const RedisCharge& redis_charge, Now here) {
+    Charge* charge = redis_charge.charge;
+    charge->state = redis_charge.state;
     if (charge->settled_later) {
-        charge_any(*charge->limit, &charge->state, shared.held,
-                   shared_now(charge->access->journal.zone(), here));
+        charge_any(*charge->limit, &charge->state, redis_charge.reserved,
+                   redis_time(charge->access->journal.zone(), here));
     }
 }
 
 /** Takes over what Redis said; what it let pass counts here as well. */
-void take_over(SharedDecision* decision, Decider decider) {
+void take_over(RedisDecision* decision, Decider decider) {
     for (size_t i = 0; i < decision->count; ++i) {
         Charge* charge = decision->charges[i].charge;
         charge->state = decision->charges[i].state;
@@ -432,17 +432,17 @@ void take_over(SharedDecision* decision, Decider decider) {
 }
 
 /** Gives back what Redis took for a request that is refused here, or by another part. */
-void give_back(SharedDecision* decision, Now now) {
+void give_back(RedisDecision* decision, Now now) {
     for (size_t i = 0; i < decision->part_count; ++i) {
-        const SharedPart& part = decision->parts[i];
+        const RedisPart& part = decision->parts[i];
         for (size_t j = 0; part.answered && part.passes && j < part.count; ++j) {
-            const SharedCharge& shared = part.charges[j];
-            const Charge& charge = *shared.charge;
+            const RedisCharge& redis_charge = part.charges[j];
+            const Charge& charge = *redis_charge.charge;
             if (!is_in_flight(*charge.limit) && charge.cost != 0 &&
                 charge.verdict == Verdict::kPassed) {
                 Command* command = empty_command();
-                write_give_back(shared, now, command);
-                send_once(decision->redis, shared.key, *command);
+                write_give_back(redis_charge, now, command);
+                send_once(decision->redis, redis_charge.key, *command);
             }
         }
     }
@@ -450,7 +450,7 @@ void give_back(SharedDecision* decision, Now now) {
 }
 
 /** Hands the flights over to the request, whose end settles them. */
-void hand_over_flights(SharedDecision* decision, Evaluation* one) {
+void hand_over_flights(RedisDecision* decision, Decision* one) {
     for (size_t i = 0; i < decision->count; ++i) {
         Flight* flight = decision->flights[i];
         if (flight == nullptr) {
@@ -468,12 +468,12 @@ void hand_over_flights(SharedDecision* decision, Evaluation* one) {
 }
 
 /** Keeps the states that Redis tells in a refusal: for when Redis is away, or has lost its data. */
-void remember(const SharedDecision& decision, Now now) {
+void remember(const RedisDecision& decision, Now now) {
     Charge known[kMaxCharges];
     size_t count = 0;
     for (size_t i = 0; i < decision.count; ++i) {
-        const SharedCharge& shared = decision.charges[i];
-        Charge* charge = shared.charge;
+        const RedisCharge& redis_charge = decision.charges[i];
+        Charge* charge = redis_charge.charge;
         if (has_flights(charge->limit->algorithm)) {
             continue;
         }
@@ -485,7 +485,7 @@ void remember(const SharedDecision& decision, Now now) {
             known[count].cost = has_flights(one->limit->algorithm) ? 0 : one->cost;
             ++count;
         }
-        known[count - 1].state = shared.state;
+        known[count - 1].state = redis_charge.state;
     }
     if (count != 0) {
         admit_step_by_step(known, count, now);
@@ -493,7 +493,7 @@ void remember(const SharedDecision& decision, Now now) {
 }
 
 /** True if all parts are answered; `passes` then says if they let the request pass. */
-bool has_answer(const SharedDecision& decision, bool* passes) {
+bool has_answer(const RedisDecision& decision, bool* passes) {
     *passes = true;
     for (size_t i = 0; i < decision.part_count; ++i) {
         if (!decision.parts[i].answered) {
@@ -504,7 +504,7 @@ bool has_answer(const SharedDecision& decision, bool* passes) {
     return true;
 }
 
-bool take_answer(SharedDecision* decision, Evaluation* one, bool passes) {
+bool take_answer(RedisDecision* decision, Decision* one, bool passes) {
     if (passes) {
         take_over(decision, Decider::kDecided);
         passes = admit_step_by_step(one->charges, one->count, one->now);
@@ -530,21 +530,21 @@ bool passes_by_share(const PolicyConf& policy, const Ask& ask) {
 
 bool may_have_been_alone(ngx_http_request_t* r, const Zone& zone) {
     int64_t until = zone.header()->alone_until.load(std::memory_order_relaxed);
-    return (until != 0 && shared_now(zone, now_by_nginx()).monotonic < until) ||
+    return (until != 0 && redis_time(zone, now_by_nginx()).monotonic < until) ||
            !main_conf(r)->redis->router.are_all_there();
 }
 
-bool has_shared(const Evaluation& one) {
+bool uses_redis(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
-        if (is_shared(one.charges[i])) {
+        if (in_redis(one.charges[i])) {
             return true;
         }
     }
     return false;
 }
 
-ngx_int_t decide_shared(ngx_http_request_t* r, RedisConf* redis, Evaluation* one,
-                        SharedDecision** place, bool* passes) {
+ngx_int_t decide_in_redis(ngx_http_request_t* r, RedisConf* redis, Decision* one,
+                          RedisDecision** place, bool* passes) {
     if (*place == nullptr) {
         if (redis->on_failure == OnFailure::kLocal && !redis->router.is_cluster() &&
             !redis->router.are_all_there()) {
@@ -578,8 +578,8 @@ ngx_int_t decide_shared(ngx_http_request_t* r, RedisConf* redis, Evaluation* one
             return rc;
         }
     }
-    SharedDecision* decision = *place;
-    if (decision->stage != SharedDecision::kDone) {
+    RedisDecision* decision = *place;
+    if (decision->stage != RedisDecision::kDone) {
         return NGX_AGAIN;
     }
     *place = nullptr;
@@ -596,16 +596,16 @@ ngx_int_t decide_shared(ngx_http_request_t* r, RedisConf* redis, Evaluation* one
 
 void forget_spare_decisions() {
     while (spare != nullptr) {
-        SharedDecision* next = spare->next_spare;
+        RedisDecision* next = spare->next_spare;
         std::free(spare);
         spare = next;
     }
     spare_count = 0;
 }
 
-void abandon(SharedDecision* decision) {
+void abandon(RedisDecision* decision) {
     decision->r = nullptr;
-    if (decision->stage == SharedDecision::kDone) {
+    if (decision->stage == RedisDecision::kDone) {
         all_done(decision);
     }
 }

@@ -1,11 +1,11 @@
-#include "nginx/shared_flights.h"
+#include "nginx/redis_flights.h"
 
 #include <unistd.h>
 
 #include <cstdlib>
 
 #include "clock.h"
-#include "core/policies/shared_clock.h"
+#include "core/policies/redis_clock.h"
 
 namespace ai_limit {
 
@@ -103,7 +103,7 @@ Flight* make_flight(RedisConf* redis, const Charge& charge) {
     Flight* flight = static_cast<Flight*>(std::calloc(1, sizeof(Flight)));
     if (flight != nullptr) {
         flight->member = {redis->worker, ++redis->members};
-        flight->held = charge.cost;
+        flight->reserved = charge.cost;
         flight->limit = *charge.limit;
         flight->redis = redis;
         flight->access = charge.access;

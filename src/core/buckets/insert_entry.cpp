@@ -1,4 +1,4 @@
-#include "core/buckets/placing.h"
+#include "core/buckets/insert_entry.h"
 
 #include <cstring>
 
@@ -13,8 +13,8 @@ bool is_less(Appraisal a, Appraisal b) {
 
 }  // namespace
 
-bool place_entry(const Zone& to, const Geometry& geometry, uint64_t tag, const State& state,
-                 Appraisal worth, Now now) {
+bool insert_entry(const Zone& to, const Geometry& geometry, uint64_t tag, const State& state,
+                  Appraisal worth, Now now) {
     Bucket* first = first_bucket(to, geometry, tag, state.head.policy);
     Cell cell = {first, find_tag(first, geometry, 0)};
     if (cell.index == kNoCell) {
