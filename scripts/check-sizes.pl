@@ -29,7 +29,7 @@ my %larger = map { $_ => 1 } (
     'core/decide/admission.cpp Decision',
     'core/json/json_scan.cpp',
     'core/requests/request_info.cpp',
-    'nginx/shared_decision.cpp',
+    'nginx/redis_decision.cpp',
     'redis/network/connection.cpp',
     'redis/script/script_call.cpp',
 );
