@@ -95,7 +95,7 @@ check:
 	@find src/core src/redis/protocol src/redis/script -name '*.cpp' | LC_ALL=C sort | \
 	    xargs -P $(JOBS) -n 4 scripts/tidy.sh
 	@scripts/check-docs.pl
-	@codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md src bench conf-examples scripts
+	@codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs src bench conf-examples scripts
 	@echo 'all checks pass'
 
 clean:

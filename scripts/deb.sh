@@ -10,7 +10,7 @@ log=$folder/build.log
 
 git() { command git -c safe.directory="$PWD" "$@"; }    # as in version.sh
 
-parts=(config config.make src debian conf-examples README.md CHANGELOG.md LICENSE)
+parts=(config config.make src debian conf-examples README.md docs CHANGELOG.md LICENSE)
 
 # Lists the files of these parts that exist, committed or not, without those that git ignores.
 sources() {
@@ -33,13 +33,30 @@ when() {
     if [ -e .git ]; then git log -1 --format=%cD; else date -R -r CHANGELOG.md; fi
 }
 
+# Whoever builds a package answers for it: the name and address that Debian's tools take, then git's, then those of
+# the user on this machine.
+maintainer() {
+    local name=${DEBFULLNAME:-${NAME:-$(git config user.name)}} address=${DEBEMAIL:-${EMAIL:-$(git config user.email)}}
+    if [[ $address == *'<'*'>' ]]; then
+        echo "$address"
+        return
+    fi
+    [ -n "$name" ] || name=$(getent passwd "$(id -u)" | cut -d: -f5 | cut -d, -f1)
+    [ -n "$address" ] || address=$(id -un)@$(cat /etc/mailname 2>/dev/null || hostname -f 2>/dev/null || hostname)
+    echo "${name:-$(id -un)} <$address>"
+}
+
+write_maintainer() {
+    sed -i "s|^# scripts/deb.sh adds the Maintainer.*|Maintainer: $maintainer|" "$tree/debian/control"
+}
+
 write_changelog() {
     cat >"$tree/debian/changelog" <<END
 nginx-ai-limit ($1) unstable; urgency=medium
 
   * See CHANGELOG.md.
 
- -- The nginx-ai-limit authors <maintainers@nginx-ai-limit.invalid>  $(when)
+ -- $maintainer  $(when)
 END
 }
 
@@ -51,7 +68,8 @@ build() {
 }
 
 version=$(scripts/version.sh)-1
-stamp="$version $(dpkg-query -W nginx-dev debhelper) $(sources | xargs -0 sha256sum | sha256sum)"
+maintainer=$(maintainer)
+stamp="$version $maintainer $(dpkg-query -W nginx-dev debhelper) $(sources | xargs -0 sha256sum | sha256sum)"
 package=$folder/libnginx-mod-http-ai-limit_${version}_$(dpkg --print-architecture).deb
 if [ -e "$package" ] && [ "$(cat "$folder/.built" 2>/dev/null)" = "$stamp" ]; then
     echo "${package#"$PWD"/} is up to date"
@@ -61,6 +79,7 @@ fi
 mkdir -p "$folder"
 rm -f "$folder"/{*.deb,*.ddeb,*.buildinfo,*.changes,.built}
 copy_sources
+write_maintainer
 write_changelog "$version"
 ( build ) >"$log" 2>&1 || {
     grep -E -A 6 'error:|\*\*\*|Unmet build dependencies' "$log" >&2 || tail -n 40 "$log" >&2

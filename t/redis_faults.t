@@ -27,7 +27,7 @@ CONF
     location /few  { ai_limit few;  empty_gif; }
     location /lost { ai_limit lost; empty_gif; }
 CONF
-# A user of Redis has the rights that README.md says are needed.
+# A user of Redis has the rights that docs/redis-server.md says are needed.
 my $allowed = '-@all +evalsha +eval +time +get +set +del +hget +hset +pexpire +zadd +zcard +zremrangebyscore';
 $redis->command(qw(ACL SETUSER limiter on >secret ~ai_limit:*), split ' ', $allowed);
 

@@ -18,7 +18,7 @@ use AiLimit::Redis;
 
 use constant {API_KEY => 'sk-the-api-key-0123456789', PROMPT => 'the prompt of somebody', PASSWORD => 'the pass\'word of Redis', LIMIT => 5};
 
-# All that a user needs, so that README can say it:
+# All that a user needs, as docs/redis-server.md says it:
 #
 #   user ai_limit on >PASSWORD ~ai_limit:* +eval +evalsha +time +get +set +del +exists +pexpire
 #       +zadd +zcard +zrange +zrangebyscore +zrem +zremrangebyscore
