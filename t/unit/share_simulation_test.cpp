@@ -1,5 +1,6 @@
-// Tests how far nodes that decide by their share go beyond a limit: the bound that README.md
-// promises, in many small worlds of simulated time. bench/share_simulator.cpp prints larger ones.
+// Tests how far nodes that decide by their share go beyond a limit: the bound that
+// docs/redis-bound.md promises, in many small worlds of simulated time. bench/share_simulator.cpp
+// prints larger ones.
 
 #include "../bench/share_simulation.h"
 

@@ -7,7 +7,7 @@
 // since then. It may go on by itself up to its share, which is an equal part of what was left then.
 // It reports its count to Redis at intervals, and at once when half of its share has gone. All
 // nodes together therefore exceed a limit by less than the limit itself. They exceed it by no more
-// than all but one of them count between two reports (README.md, "The bound").
+// than all but one of them count between two reports (docs/redis-bound.md).
 //
 // A ledger lives while it has something to report. Its count only grows and is reported as a sum,
 // so a report that arrives twice or out of order changes nothing. The next ledger of the same key
