@@ -74,6 +74,22 @@ subtest 'HTTP/2' => sub {
     is $t->logged_id('h2')->{reserved}, 70 + estimate(length $text), 'and read';
 };
 
+# Four compressed bodies are read at a time, and each of these takes several turns. One that waits is looked at after 60 s
+# at the latest.
+subtest 'many compressed bodies at a time' => sub {
+    my $begin = time;
+    my @sockets = map { sending('/raw', "many$_", $members, 'gzip') } 0 .. 9;
+    print {$_} '"' for @sockets;
+    close $sockets[$_] for 1, 5, 8;
+    for my $i (0, 2 .. 4, 6, 7, 9) {
+        my $socket = $sockets[$i];
+        my $answer = do { local $/; <$socket> };
+        is +($answer =~ m{^HTTP/1\.1 (\d+)})[0], 400, "body $i is read";
+    }
+    like $t->logged_id("many$_")->{status}, qr/^(?:499|400)$/, "that client $_ leaves is noticed" for 1, 5, 8;
+    cmp_ok time - $begin, '<', 45, 'each is read as soon as another one ends';
+};
+
 subtest 'a client that leaves meanwhile' => sub {
     my $socket = sending('/raw', 'gone', $keys);
     print {$socket} '"';

@@ -8,8 +8,8 @@
 #include "nginx/body_filter.h"
 #include "nginx/count_requests.h"
 #include "nginx/header_filter.h"
+#include "nginx/node_decision.h"
 #include "nginx/policy_values.h"
-#include "nginx/redis_decision.h"
 #include "nginx/refusal.h"
 #include "nginx/websocket.h"
 

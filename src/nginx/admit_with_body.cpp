@@ -11,6 +11,7 @@
 #include "nginx/refusal.h"
 #include "nginx/request_body.h"
 #include "nginx/usage_request.h"
+#include "nginx/waiting.h"
 #include "nginx/websocket.h"
 
 namespace ai_limit {
@@ -280,7 +281,7 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
     }
     tokens->pending = one;
     tokens->pending_set = &set;
-    return read_body(r);
+    return wait_for_body(r);
 }
 
 }  // namespace ai_limit

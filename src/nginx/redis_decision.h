@@ -9,15 +9,6 @@ namespace ai_limit {
 
 struct RedisDecision;
 
-/**
- * True if this node passes requests of the policy by itself, as far as its share goes. A
- * reservation of tokens lasts: what nodes did not know of each other would last as long.
- */
-bool passes_by_share(const PolicyConf& policy, const Ask& ask);
-
-/** True if this node may have to decide alone, or had to lately and has not reported all of it. */
-bool may_have_been_alone(ngx_http_request_t* r, const Zone& zone);
-
 /** True if policies of this decision are shared. */
 bool uses_redis(const Decision& one);
 
@@ -31,8 +22,5 @@ ngx_int_t decide_in_redis(ngx_http_request_t* r, RedisConf* redis, Decision* one
 
 /** The request ends while Redis is asked. */
 void abandon(RedisDecision* decision);
-
-/** Frees, at the worker's end, the memory that is kept for further decisions. */
-void forget_spare_decisions();
 
 }  // namespace ai_limit

@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "core/policies/redis_clock.h"
 #include "nginx/redis_flights.h"
+#include "nginx/waiting.h"
 
 namespace ai_limit {
 
@@ -12,8 +13,7 @@ namespace {
 
 /** A question under way; it outlives a request whose client goes away. */
 struct KeyLook : RedisCommand {
-    ngx_http_request_t* r;  // nullptr: nobody waits for it
-    ngx_http_cleanup_t* cleanup;
+    Wait wait;  // of the request, unless its client has gone away
     RedisKey* asked;
     KeyThen then;
     void* data;
@@ -26,9 +26,7 @@ void release(KeyLook* look) {
     std::free(look);
 }
 
-void forget_request(void* data) noexcept {
-    static_cast<KeyLook*>(data)->r = nullptr;
-}
+constexpr WaitReason kWaitForKey = {"Redis to look up a key", nullptr, nullptr};
 
 bool on_look(RedisCommand* command, const Reply* reply) {
     KeyLook* look = static_cast<KeyLook*>(command);
@@ -37,29 +35,25 @@ bool on_look(RedisCommand* command, const Reply* reply) {
         return true;
     }
     RedisLook said{};
-    bool fits = reply == nullptr || reply->kind() != ReplyKind::kText || look->r == nullptr ||
+    // `asked` is the request's.
+    ngx_http_request_t* r = take_content(&look->wait);
+    bool fits = reply == nullptr || reply->kind() != ReplyKind::kText || r == nullptr ||
                 read_look(*reply, *look->asked, &said);
     bool answered = fits && reply != nullptr && reply->kind() == ReplyKind::kText;
-    ngx_http_request_t* r = look->r;
     if (r != nullptr) {
-        ngx_connection_t* connection = r->connection;
-        look->cleanup->handler = nullptr;
         if (answered) {
             set_redis_clock(*look->asked->zone, now_by_nginx(), said.redis_now);
         }
-        ngx_http_finalize_request(r, look->then(r, look->data, answered ? &said : nullptr));
-        ngx_http_run_posted_requests(connection);
+        finish_content(r, look->then(r, look->data, answered ? &said : nullptr));
     }
     release(look);
     return fits;
 }
 
 /** Returns nullptr without memory. */
-KeyLook* make_look(ngx_http_request_t* r, RedisKey* asked, bool forgets) {
-    ngx_http_cleanup_t* cleanup = ngx_http_cleanup_add(r, 0);
+KeyLook* make_look(RedisKey* asked, bool forgets) {
     KeyLook* look = static_cast<KeyLook*>(std::calloc(1, sizeof(KeyLook)));
-    if (cleanup == nullptr || look == nullptr) {
-        std::free(look);
+    if (look == nullptr) {
         return nullptr;
     }
     Command* command = empty_command();
@@ -69,10 +63,6 @@ KeyLook* make_look(ngx_http_request_t* r, RedisKey* asked, bool forgets) {
         release(look);
         return nullptr;
     }
-    cleanup->handler = forget_request;
-    cleanup->data = look;
-    look->r = r;
-    look->cleanup = cleanup;
     look->asked = asked;
     look->is_script = true;
     look->done = on_look;
@@ -95,7 +85,7 @@ ngx_int_t look_in_redis(ngx_http_request_t* r, std::string_view policy, std::str
     if (client == nullptr || !client->is_there()) {
         return NGX_DECLINED;
     }
-    KeyLook* look = make_look(r, asked, forgets);
+    KeyLook* look = make_look(asked, forgets);
     if (look == nullptr) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -103,13 +93,11 @@ ngx_int_t look_in_redis(ngx_http_request_t* r, std::string_view policy, std::str
     look->data = data;
     client->send(look);
     if (look->is_done) {
-        look->cleanup->handler = nullptr;
         release(look);
         return NGX_DECLINED;
     }
     look->is_sent = true;
-    ++r->main->count;
-    return NGX_DONE;
+    return suspend_content(r, &look->wait, kWaitForKey);
 }
 
 }  // namespace ai_limit

@@ -5,18 +5,11 @@
 #include "core/requests/form_text.h"
 #include "nginx/body_fields.h"
 #include "nginx/body_text.h"
+#include "nginx/waiting.h"
 
 namespace ai_limit {
 
 namespace {
-
-/** Goes on where the phase's handler stopped, as the mirror module does. */
-void body_is_there(ngx_http_request_t* r) noexcept {
-    // Upstream's answer does not close the body's file: the log may ask for the model.
-    r->preserve_body = 1;
-    r->write_event_handler = ngx_http_core_run_phases;
-    ngx_http_core_run_phases(r);
-}
 
 /** Returns the Content-Type if it is one of a form, otherwise empty. Servers take either of several
  * ones: then there is no boundary that they agree on. */
@@ -156,15 +149,6 @@ bool awaits_body(ngx_http_request_t* r) {
            (r->headers_in.content_length_n > 0 || r->headers_in.chunked);
 }
 
-ngx_int_t read_body(ngx_http_request_t* r) {
-    ngx_int_t rc = ngx_http_read_client_request_body(r, body_is_there);
-    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
-        return rc;
-    }
-    ngx_http_finalize_request(r, NGX_DONE);
-    return NGX_DONE;
-}
-
 const RequestInfo* read_request_info(ngx_http_request_t* r) {
     r = r->main;
     TokenContext* tokens = token_context(r);
@@ -194,24 +178,38 @@ constexpr ngx_msec_t kTurnAtTheLatest = 60'000;
 // A decoder may use 16 MB (br), so only a few go on at a time.
 constexpr ngx_uint_t kMostDecoding = 4;
 ngx_uint_t decoding;
+WaitQueue decoders_wanted;
 
 /** A body that is read in several turns of the event loop; the request's pool owns it. */
-struct BodyTurns {
-    ngx_http_request_t* r;
+struct BodyTurns : Wait {
     TokenContext* tokens;
     BodyReading* reading;
     bool decodes;  // counted in `decoding`
-    Timer next;
 };
 
-void end_turns(void* data) noexcept {
-    BodyTurns* turns = static_cast<BodyTurns*>(data);
-    turns->next.stop();
-    decoding -= turns->decodes ? 1 : 0;
+/** Lets the next body have the decoder of one that is read or not wanted any more. */
+void give_up_decoder(BodyTurns* turns) {
+    if (!turns->decodes) {
+        return;
+    }
     turns->decodes = false;
+    BodyTurns* next = static_cast<BodyTurns*>(take_first(&decoders_wanted));
+    if (next == nullptr) {
+        --decoding;
+        return;
+    }
+    next->decodes = true;
+    wake(next);
 }
 
-bool may_go_on(BodyTurns* turns) {
+/** What was read so far stays: the log does not read on. */
+void on_request_end(Wait* wait) {
+    give_up_decoder(static_cast<BodyTurns*>(wait));
+}
+
+/** Takes the decoder that a coded body needs. False if all are in use: then the body waits until
+ * one is free. */
+bool has_decoder(BodyTurns* turns) {
     if (!turns->reading->text.is_coded() || turns->decodes) {
         return true;
     }
@@ -223,54 +221,44 @@ bool may_go_on(BodyTurns* turns) {
     return true;
 }
 
-/** A worker that is to end waits for timers, but not for posted events. */
-void post_turn(BodyTurns* turns) {
-    turns->next.start_if_idle(kTurnAtTheLatest);
-    turns->next.post_next();
-}
-
-void take_turn(BodyTurns* turns) {
-    ngx_http_request_t* r = turns->r;
-    TokenContext* tokens = turns->tokens;
-    if (!may_go_on(turns) || !read_on(turns->reading, &tokens->info, kPortionOfTurn)) {
-        post_turn(turns);
+void take_turn(Wait* wait, bool at_deadline) {
+    BodyTurns* turns = static_cast<BodyTurns*>(wait);
+    if (at_deadline) {
+        set_deadline(turns, kTurnAtTheLatest);
+    }
+    if (is_queued(*turns)) {
         return;
     }
-    finish_reading(r, turns->reading, tokens);
-    tokens->reads_body = false;
-    end_turns(turns);
-    ngx_connection_t* c = r->connection;
-    r->read_event_handler = ngx_http_block_reading;
-    r->write_event_handler = ngx_http_core_run_phases;
-    ngx_http_core_run_phases(r);
-    ngx_http_run_posted_requests(c);
+    if (!has_decoder(turns)) {
+        put_last(&decoders_wanted, turns);
+        return;
+    }
+    if (!read_on(turns->reading, &turns->tokens->info, kPortionOfTurn)) {
+        wake_in_next_turn(turns);
+        return;
+    }
+    finish_reading(turns->r, turns->reading, turns->tokens);
+    turns->tokens->reads_body = false;
+    give_up_decoder(turns);
+    resume(turns);
 }
+
+constexpr WaitReason kWaitForTurn = {"a turn to read its body", take_turn, on_request_end};
 
 ngx_int_t begin_turns(ngx_http_request_t* r, TokenContext* tokens, BodyReading* reading) {
     BodyTurns* turns = static_cast<BodyTurns*>(ngx_pcalloc(r->pool, sizeof(BodyTurns)));
-    ngx_http_cleanup_t* cleanup = ngx_http_cleanup_add(r, 0);
-    if (turns == nullptr || cleanup == nullptr) {
+    if (turns == nullptr) {
         return NGX_ERROR;
     }
-    turns->r = r;
     turns->tokens = tokens;
     turns->reading = reading;
-    turns->next.init<take_turn>(turns, r->connection->log);
-    turns->next.hold_worker(true);
-    cleanup->handler = end_turns;
-    cleanup->data = turns;
-    tokens->reads_body = true;
-    post_turn(turns);
-    // A client that goes away meanwhile is noticed.
-    r->read_event_handler = ngx_http_test_reading;
-    r->write_event_handler = ngx_http_request_empty_handler;
-    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
-        // Its caller answers with an error, and no turn may run the phases of that answer again.
-        end_turns(turns);
-        tokens->reads_body = false;
-        return NGX_ERROR;
+    ngx_int_t rc = suspend(r, turns, kWaitForTurn);
+    if (rc == NGX_AGAIN) {
+        tokens->reads_body = true;
+        set_deadline(turns, kTurnAtTheLatest);
+        wake_in_next_turn(turns);
     }
-    return NGX_AGAIN;
+    return rc;
 }
 
 }  // namespace

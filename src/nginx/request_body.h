@@ -11,16 +11,11 @@ namespace ai_limit {
 bool awaits_body(ngx_http_request_t* r);
 
 /**
- * Reads the body as nginx does, into memory or a temporary file, and has the phase that asks
- * decide once more when it is there. Returns what the phase's handler has to return.
- */
-ngx_int_t read_body(ngx_http_request_t* r);
-
-/**
  * Reads what the request's body asks for, when it is there, so that read_request_info() knows
  * everything. A large one is read in several turns of the event loop, so that other requests are
- * served meanwhile: NGX_AGAIN, which the phase's handler has to return; it is called once more when
- * all has been read. Of the client's own request only. NGX_ERROR without memory.
+ * served meanwhile: then it suspends the request and returns NGX_AGAIN, as the phase's handler has
+ * to; that is called once more when all has been read. For the client's own request only. Any other
+ * value than NGX_OK is an error.
  */
 ngx_int_t read_request_info_in_turns(ngx_http_request_t* r);
 

@@ -12,7 +12,7 @@ namespace ai_limit {
 class AnswerIdReader;  // core/usage/stored_answer.h
 struct AnswerDecoder;  // answer_decoder.h
 struct ChunkHiding;    // chunk_hiding.h
-struct RedisDecision;  // redis_decision.h
+struct RedisDecision;  // redis_question.h
 
 /** The source of the figures on what a request used. */
 enum class UsageBasis : uint8_t {
