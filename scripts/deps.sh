@@ -8,7 +8,7 @@ set -euo pipefail
 build=(g++ make nginx nginx-dev libxxhash-dev libssl-dev libpcre2-dev zlib1g-dev libbrotli-dev libhiredis-dev)
 deb=("${build[@]}" git build-essential dpkg-dev debhelper)
 test=("${deb[@]}" perl libgtest-dev libboost-json-dev clang libclang-rt-dev curl brotli nodejs npm)
-test+=(liblua5.1-0-dev redis-server redis-tools openssl chromium prometheus)
+test+=(liblua5.1-0-dev redis-server redis-tools openssl chromium prometheus jq libyaml-libyaml-perl)
 
 case ${1:-build} in
     build)    wanted=("${build[@]}") ;;

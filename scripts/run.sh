@@ -1,6 +1,7 @@
 #!/bin/bash
 # nginx with conf-examples/$CONF.conf (quickstart) on port $PORT, and a model
 # server behind it, both in the foreground. Ctrl-C ends both.
+# CONF=recipes/NAME takes the configuration that docs/recipes/NAME.md shows.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -9,14 +10,26 @@ model_port=${MODEL_PORT:-$((port + 1))}
 conf=conf-examples/${CONF:-quickstart}.conf
 folder=build/run
 again='make run'
-[ "$port" = 8080 ] || { folder=build/run-$port; again+=" PORT=$port"; }
+is_recipe=
+[[ ${CONF:-} != recipes/* ]] || { is_recipe=1; conf=docs/$CONF.md; folder+=-${CONF#recipes/}; }
+[ "$port" = 8080 ] || { folder+=-$port; again+=" PORT=$port"; }
 run=$PWD/$folder
 nginx=${NGINX_BIN:-$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nginx)}
+
+
+# Writes the files that a page shows as those of /etc/nginx into the folder.
+write_recipe() {
+    "${PERL:-perl}" -0777 -ne '
+        while (m{^```\w*\n(# /etc/nginx/(\S+)\n.*?)^```$}msg) {
+            open my $file, ">", "$ENV{FOLDER}/$2" or next;
+            print {$file} $1;
+        }' "$conf"
+}
 
 taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 if [ ! -f "$conf" ]; then
-    echo "there is no $conf; CONF= is one of:" conf-examples/*.conf >&2
+    echo "there is no $conf; CONF= is the name of one of:" conf-examples/*.conf docs/recipes/*.md >&2
     exit 1
 fi
 if taken "$port"; then
@@ -31,8 +44,16 @@ done
 # The example as it stands, but for its ports, in a folder that is nginx's prefix.
 mkdir -p "$run"/{logs,modules,state,tmp}
 ln -sfn "$PWD/build/ngx_http_ai_limit_module.so" "$run/modules/ngx_http_ai_limit_module.so"
-sed -E -e "s/\blisten 8080\b/listen $port/; s/127\.0\.0\.1:8081\b/127.0.0.1:$model_port/" \
-    "$conf" > "$run/nginx.conf"
+if [ -n "$is_recipe" ]; then
+    rm -f "$run/nginx.conf"
+    FOLDER=$run write_recipe
+    [ -f "$run/nginx.conf" ] || { echo "$conf shows no nginx.conf" >&2; exit 1; }
+    sed -i -E -e "s,/etc/nginx/,$run/,g; s,/var/log/nginx/,$run/logs/,g; s,/var/lib/nginx/ai_limit/,$run/state/,g" \
+        -e 's/^user .*//' "$run"/*.*
+else
+    cp "$conf" "$run/nginx.conf"
+fi
+sed -i -E -e "s/\blisten 8080\b/listen $port/; s/127\.0\.0\.1:8081\b/127.0.0.1:$model_port/" "$run/nginx.conf"
 
 globals="daemon off; pid $run/nginx.pid;"
 [ "$(id -u)" != 0 ] || globals+=" user root;"

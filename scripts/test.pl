@@ -128,7 +128,7 @@ sub unpacked_corpus {
 # --- nginx
 
 sub nginx {
-    my @tests = @ARGV ? @ARGV : sort glob 't/*.t';
+    my @tests = @ARGV ? @ARGV : sort glob 't/*.t t/recipes/*.t';
     return if !@tests;
     my $harness = TAP::Harness->new({
         lib => ['t/lib'], verbosity => -1, jobs => $jobs, merge => 0, color => 0, failures => 1,
