@@ -78,7 +78,7 @@ fuzz:
 soak:
 	@$(call deps,test)
 	@scripts/build.sh
-	@scripts/test.pl nginx t/soak/*.t
+	@scripts/test.pl nginx t/soak
 	@for round in $$(seq $${SOAK_ROUNDS:-20}); do \
 	    echo "round $$round"; scripts/test.pl nginx || exit 1; \
 	done

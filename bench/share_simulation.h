@@ -15,7 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "../t/unit/sharing_node.h"
+#include "../t/unit/redis_model/sharing_node.h"
 
 namespace ai_limit {
 

@@ -2,7 +2,7 @@
 
 # Runs the tests and counts them.
 #
-#   scripts/test.pl all|unit|fuzz|nginx [t/name.t ...]
+#   scripts/test.pl all|unit|fuzz|nginx [t/folder/name.t | t/folder ...]
 #
 # The last line is "N passed, N failed", over all of them. Compilers' words go to
 # build/*.log and are shown where something failed.
@@ -30,7 +30,7 @@ my $jobs = $ENV{TEST_JOBS} || ($cpus < 4 ? $cpus : 4);
 
 # Clang compiles with sanitizers in half of GCC's time. GCC compiles the module itself.
 my @warnings = qw(-Wall -Wextra -Wno-unused-parameter -Werror);
-my @core     = qw(-std=c++17 -O1 -g -I src -I build/generated -fno-omit-frame-pointer);
+my @core     = qw(-std=c++17 -O1 -g -I src -I t/unit -I build/generated -fno-omit-frame-pointer);
 # Tests compile in a third of the time without optimization; what they test is optimized.
 my @tests_of_core = ('-O0');
 # The folders of what needs no nginx.
@@ -50,10 +50,10 @@ exit($failed ? 1 : 0);
 # --- unit tests
 
 sub unit {
-    my @tests = sort glob 't/unit/*.cpp';
+    my @tests = files_below(qr/\.cpp\z/, 't/unit');
     return if !@tests;
     my @flags = (@core, @warnings, '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined');
-    my $binary = compile('unit', \@flags, {unit => [core_sources(), @tests]},
+    my $binary = compile('unit', \@flags, {unit => [files_below(qr/\.cpp\z/, @pure), @tests]},
         [qw(-lgtest_main -lgtest -lpthread -lcrypto -lhiredis -llua5.1)])->{unit} // return;
     my @filter = $ENV{UNIT_FILTER} ? "--gtest_filter=$ENV{UNIT_FILTER}" : ();
     my @shards = map { ["GTEST_TOTAL_SHARDS=$jobs", "GTEST_SHARD_INDEX=$_", $binary, '--gtest_brief=1', @filter] } 0 .. $jobs - 1;
@@ -84,7 +84,7 @@ sub gtest_counts {
 sub fuzz {
     my @names = map { basename($_, '_fuzz.cpp') } sort glob 't/fuzz/' . ($ENV{FUZZ_TARGET} // '*') . '_fuzz.cpp';
     my @flags = (@core, @warnings, '-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=undefined');
-    my %targets = map { ("fuzz-$_" => [core_sources(), "t/fuzz/${_}_fuzz.cpp"]) } @names;
+    my %targets = map { ("fuzz-$_" => [files_below(qr/\.cpp\z/, @pure), "t/fuzz/${_}_fuzz.cpp"]) } @names;
     my $binaries = compile('fuzz', \@flags, \%targets, [qw(-lcrypto -lhiredis)]);
     @names = grep { $binaries->{"fuzz-$_"} } @names;
     my @results = capture_all(map { [$binaries->{"fuzz-$_"}, fuzz_options($_)] } @names);
@@ -109,7 +109,8 @@ sub fuzz_options {
     make_path($found);
     my @options = ('-runs=' . ($ENV{FUZZ_RUNS} // $fuzz_runs{$name} // 100_000), '-seed=1', '-print_final_stats=0', '-verbosity=1',
         "-artifact_prefix=build/fuzz-$name/");
-    push @options, "-dict=t/fuzz/$name.dict" if -e "t/fuzz/$name.dict";
+    my $words = "t/fuzz/dictionaries/$name.dict";
+    push @options, "-dict=$words" if -e $words;
     return (@options, $found, unpacked_corpus($name));
 }
 
@@ -128,7 +129,8 @@ sub unpacked_corpus {
 # --- nginx
 
 sub nginx {
-    my @tests = @ARGV ? @ARGV : sort glob 't/*.t t/recipes/*.t';
+    my @tests = map { -d ? files_below(qr/\.t\z/, $_) : $_ } @ARGV;
+    @tests = nginx_tests() if !@ARGV;
     return if !@tests;
     my $harness = TAP::Harness->new({
         lib => ['t/lib'], verbosity => -1, jobs => $jobs, merge => 0, color => 0, failures => 1,
@@ -144,6 +146,11 @@ sub nginx {
     return count('nginx', scalar $result->passed - scalar $result->todo_passed, $broken + $result->failed);
 }
 
+# All but t/soak/, which takes hours. t/00_harness.t comes first.
+sub nginx_tests {
+    return grep { !m{^t/soak/} } files_below(qr/\.t\z/, 't');
+}
+
 # --- what they share
 
 sub count {
@@ -154,11 +161,12 @@ sub count {
     return;
 }
 
-# Everything of the core, and of Redis's side what needs no nginx.
-sub core_sources {
-    my @sources;
-    find({no_chdir => 1, wanted => sub { push @sources, $_ if /\.cpp\z/ }}, @pure);
-    return sort @sources;
+# The files below the folders whose paths match, sorted.
+sub files_below {
+    my ($pattern, @folders) = @_;
+    my @files;
+    find({no_chdir => 1, wanted => sub { push @files, $_ if $_ =~ $pattern && -f }}, @folders);
+    return sort @files;
 }
 
 # Compiles each source on its own, several at a time and only what has changed, and links the binaries:

@@ -69,7 +69,7 @@ my %libraries = (redis_calls => ['-lhiredis'], share_simulator => [qw(-lcrypto -
 my %more_sources = (
     share_simulator => [
         (sort map { glob "src/redis/$_/*.cpp" } qw(protocol script)),
-        (map {"t/unit/$_.cpp"} qw(redis_model lua_message_pack)),
+        (map {"t/unit/redis_model/$_.cpp"} qw(redis_model lua_message_pack)),
     ],
 );
 
@@ -84,13 +84,13 @@ sub compile {
         map {"$root/$_"} @{ $more_sources{$name} || [] },
     );
     my @headers = map { glob "$root/$_/*.h $root/$_/*.lua" } 'bench', (map { ("src/$_", "src/$_/*") } @parts),
-        $more_sources{$name} ? ('src/redis/*', 't/unit') : ();
+        $more_sources{$name} ? ('src/redis/*', 't/unit', 't/unit/redis_model') : ();
     return $program if -x $program && !grep { -M $_ < -M $program } @sources, @headers;
 
     make_path("$root/build/bench");
     my @flags = (qw(-std=c++17 -O2 -fno-exceptions -fno-rtti -Wall -Wextra), @{ $more_flags{$name} || [] });
     system("$root/scripts/redis-script.sh", "$root/build/generated") == 0 or die "the script for Redis cannot be made\n";
-    my @command = ($ENV{CXX} || 'g++', @flags, "-I$root/src", "-I$root/build/generated", @sources, '-o', $program,
+    my @command = ($ENV{CXX} || 'g++', @flags, "-I$root/src", "-I$root/t/unit", "-I$root/build/generated", @sources, '-o', $program,
         @{ $libraries{$name} || [] });
     system(@command) == 0 or die "@command failed\n";
     return $program;

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "../unit/zone_memory.h"
+#include "zone_memory.h"
 
 namespace ai_limit {
 namespace {

@@ -9,9 +9,9 @@
 #include <string>
 #include <string_view>
 
-#include "../unit/event_stream_message.h"
 #include "core/usage/usage.h"
 #include "core/words/number.h"
+#include "event_stream_message.h"
 #include "json_reference.h"
 
 namespace {

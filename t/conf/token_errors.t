@@ -1,0 +1,111 @@
+# Tests that mistakes in what belongs to token limits fail nginx -t with one line that names the directive, the word and
+# the line. A correct configuration loads.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+
+use AiLimit::Nginx;
+
+my $nginx = AiLimit::Nginx->prepare(http => '');
+my %places = (
+    http     => "HERE\n",
+    server   => "server {\nHERE\n}\n",
+    location => "server {\nlocation / {\nHERE\n}\n}\n",
+    if       => "server {\nlocation / {\nif (\$arg_k) {\nHERE\n}\n}\n}\n",
+);
+my $tokens = 'ai_limit_policy p key=$arg_k rate=100t/m';
+my $requests = 'ai_limit_policy p key=$arg_k rate=100r/m';
+my $slots = 'ai_limit_policy p key=$arg_k concurrency=4';
+
+# The place, the line, and the word that the message must have.
+my @mistakes = (
+    [http => "$tokens cost=1;", 'cost=1'],
+    [http => "ai_limit_policy p key=\$arg_k cost=\$arg_c rate=100t/m;", 'cost=$arg_c'],
+    (map { my $policy = $_; map { [http => "$policy $_;", $_] } 'reserve=auto', 'reserve=off', 'reserve=100', 'count=total', 'count=input:1' }
+        $requests, $slots),
+    [http => 'ai_limit_policy p key=$arg_k reserve=5 rate=100r/m;', 'reserve=5'],
+    (map { [http => "$tokens reserve=$_;", "reserve=$_"] } '', 'on', '-1', '1.5', '5k', 'Auto', 'auto,off'),
+    [http => "$tokens reserve=5 reserve=6;", 'reserve=6'],
+    (map { [http => "$tokens count=$_;", "count=$_"] } (
+        '', 'all', 'Total', 'input,output', 'input:', 'input:x', ':1', 'input:-1', 'input:1,', ',input:1', 'input:1,,output:2',
+        'input:1,input:2', 'prompt:1', 'cached:1', 'reasoning_tokens:1', 'input:1e3', 'input:.5', 'input:1.', 'total:1', 'input:1,total',
+        'input:0.0000000001', 'input:99999999999', 'input:0',
+    )),
+    [http => "$tokens count=input count=output;", 'count=output'],
+    (map { [http => "ai_limit_policy p key=\$arg_k rate=$_;", "rate=$_"] } '100T/m', '100tokens/m', '100kkt/m', 'kt/m', '0t/m', '100t'),
+    [http => 'ai_limit_usage;', 'number of arguments'],
+    [http => 'ai_limit_usage on;', 'on'],
+    [http => 'ai_limit_usage auto auto;', 'auto'],
+    [http => 'ai_limit_usage auto input=/a output=/b;', 'auto'],
+    [http => 'ai_limit_usage input=/a output=/b auto;', 'auto'],
+    [http => 'ai_limit_usage input=usage output=/b;', 'input=usage'],
+    [http => 'ai_limit_usage input=/a output=b/c;', 'output=b/c'],
+    [http => 'ai_limit_usage input=/a~2 output=/b;', 'input=/a~2'],
+    [http => 'ai_limit_usage input=/a output=/b~;', 'output=/b~'],
+    [http => 'ai_limit_usage input= output=/b;', 'input='],
+    [http => 'ai_limit_usage input=/a output=/b total=;', 'total='],
+    [http => 'ai_limit_usage input=/a input=/b output=/c;', 'input=/b'],
+    [http => 'ai_limit_usage input=/a output=/b shiny=/c;', 'shiny=/c'],
+    [http => 'ai_limit_usage prompt=/a output=/b;', 'prompt=/a'],
+    [http => 'ai_limit_usage auto; ai_limit_usage auto;', 'duplicate'],
+    [http => 'ai_limit_include_usage;', 'number of arguments'],
+    [http => 'ai_limit_include_usage maybe;', 'maybe'],
+    [http => 'ai_limit_include_usage on off;', 'number of arguments'],
+    [http => 'ai_limit_include_usage on; ai_limit_include_usage on;', 'duplicate'],
+    (map { my $place = $_; map { [$place => $_->[0], $_->[1]] } (
+        ['ai_limit_usage input=usage output=/b;', 'input=usage'],
+        ['ai_limit_usage auto; ai_limit_usage auto;', 'duplicate'],
+        ['ai_limit_include_usage maybe;', 'maybe'],
+        ['ai_limit_include_usage on; ai_limit_include_usage on;', 'duplicate'],
+    ) } qw(server location)),
+    [if => 'ai_limit_usage auto;', 'not allowed'],
+    [if => 'ai_limit_include_usage on;', 'not allowed'],
+);
+
+my %correct = (
+    'every rate' => join(' ', map { my $name = 'p' . $_ =~ s/\W//gr; "ai_limit_policy $name key=\$arg_k rate=$_;" }
+        qw(1t/s 100kt/m 2Mt/d 1.5Mt/h 10Gt/month 100t/15m 0.5t/s)),
+    'every reserve=' => join(' ', map { my $n = s/\W//gr; "ai_limit_policy r$n key=\$arg_k rate=100t/m reserve=$_;" }
+        'auto', 'off', '0', '500', '$arg_r'),
+    'every count=' => join(' ', map { my $n = substr s/\W//gr, 0, 60; "ai_limit_policy c$n key=\$arg_k rate=100t/m count=$_;" }
+        'total', 'input', 'output', 'input:1,output:4', 'output:0.000000001', 'input:2.5,output:10,cached_input:1.25', 'cached_input:1', 'seconds:1',
+        'input:1,cached_input:0.1,cache_write:1.25,cache_write_1h:2,audio_input:3,output:5,reasoning:6,audio_output:7,images:8,searches:9,seconds:10',
+        '$arg_c', 'input:$arg_c'),
+    'every algorithm' => 'ai_limit_policy a key=$arg_k rate=1kt/m burst=5000; ai_limit_policy b key=$arg_k rate=1kt/m algorithm=sliding_window;'
+        . ' ai_limit_policy c key=$arg_k rate=1kt/d algorithm=fixed_window tz=+09:00 dry_run phase=preaccess;',
+    'a rate from a variable' => 'ai_limit_policy a key=$arg_k rate=$arg_r reserve=5 count=output;',
+    'the model in a key' => 'ai_limit_policy a key=$ai_limit_client:$ai_limit_model rate=1t/m; ai_limit_policy b key=$ai_limit_model concurrency=1;',
+    'the directives on every level' => join(' ', map { "$_ server { $_ location / { $_ } }" } 'ai_limit_usage auto; ai_limit_include_usage on;'),
+    'pointers' => 'ai_limit_usage input=/usage/in output=/usage/out; server { ai_limit_usage input=/a~1b/0 output=/~0 total=/t; }',
+    'every variable' => 'log_format a "$ai_limit_model $ai_limit_stream $ai_limit_input_tokens $ai_limit_output_tokens'
+        . ' $ai_limit_cached_tokens $ai_limit_total_tokens $ai_limit_reserved_tokens $ai_limit_usage_source";',
+);
+
+subtest "mistake: $$_[0]: $$_[1]" => sub { is_refused(@$_) } for @mistakes;
+for my $name (sort keys %correct) {
+    # nginx -t warns of a policy that nobody uses.
+    my @policies = $correct{$name} =~ /ai_limit_policy (\w+)/g;
+    my $use = @policies ? "server { listen 127.0.0.1:1; ai_limit @policies; }" : '';
+    my ($code, $output) = $nginx->test_config(http => "$correct{$name} $use");
+    is $code, 0, "correct: $name" or diag $output;
+    unlike $output, qr/\[(?:warn|error|emerg|alert)\]/, 'without a warning';
+}
+done_testing;
+
+sub is_refused {
+    my ($place, $line, $word) = @_;
+    my ($code, $output) = $nginx->test_config(http => $places{$place} =~ s/HERE/$line # HERE/r);
+    isnt $code, 0, 'is refused';
+    my @lines = grep { /\[emerg\]/ } split /\n/, $output;
+    is @lines, 1, 'with one line' or diag $output;
+    return if !@lines;
+    my ($directive) = $line =~ /^(\w+)/;
+    like $lines[0], qr/(?<!\w)$directive(?!\w)/, 'that names the directive';
+    like $lines[0], qr/\Q$word\E/, 'says what is wrong';
+    like $lines[0], qr{ in \S+/test\.conf:\d+$}, 'and where';
+    return;
+}

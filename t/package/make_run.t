@@ -1,0 +1,114 @@
+# Tests what `make run` starts, and that what it prints can be pasted into a shell.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use File::Path qw(remove_tree);
+use IO::Socket::INET;
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use AiLimit::Api;
+use AiLimit::Http;
+use AiLimit::Nginx;
+
+plan skip_all => 'it takes the module of the installed nginx' if $ENV{AI_LIMIT_MODULE};
+AiLimit::Nginx::module_path() or plan skip_all => 'the module is not built';
+plan skip_all => 'there is no curl' if system('curl --version >/dev/null 2>&1') != 0;
+
+my $root = "$FindBin::Bin/../..";
+my $port = free_port();
+my $folder = "$root/build/run-$port";
+my $api = AiLimit::Api->new($port);
+my $run;
+END { end_run() }
+
+my @lines = start_run();
+my ($page) = $lines[0] =~ m{(http://\S+)};
+is $page, "http://127.0.0.1:$port/ai_limit/", 'the first line says where the page is';
+like get($port, '/ai_limit/')->{body}, qr/<!doctype html>/, 'which is there';
+
+my @commands = grep { s/^  (?=\S)// } my @copies = @lines;
+is @commands, 5, 'there are some things to try';
+my $at_limit = qr/\A(?:200\n){5,6}(?:429\n){1,2}\z/;    # one comes back in 12 seconds
+my ($traffic, $limit, $told, $streams, $used) = @commands;
+
+like shell($limit), $at_limit, 'a client meets its limit';
+like shell($told), qr/^HTTP\/1\.1 429 .*Retry-After: \d+.*"error":"rate_limit_exceeded"/s, 'and is told so';
+my ($client) = @{$api->policy('per_client')->{top_keys}{refusals}};
+ok $client, 'the page knows it';
+is +($api->key(DELETE => "policy=per_client&key=$client->{key}"))[0], 200, 'and resets it';
+like shell($limit), $at_limit, 'so that it begins anew';
+
+my $text = shell($streams);
+is_deeply [$text =~ /^(\d{3})$/mg], [200, 200, 429], 'two streams pass, the third does not';
+is +($text =~ /"type":"(\w+)"/)[0], 'tokens', 'for want of tokens';
+
+my $shell = fork // die "fork: $!";
+if ($shell == 0) {
+    setpgrp;
+    exec 'sh', '-c', $traffic or POSIX::_exit(127);
+}
+ok wait_until(sub { $api->policy('per_client')->{requests}{rejected} > 6 && $api->policy('day')->{tokens}{input} > 30 }),
+    'the traffic passes and is refused';
+kill 'TERM', -$shell;
+waitpid $shell, 0;
+
+like shell($used), qr/"used":28,/, 'a client has used some of its day';
+end_run();
+ok -s "$folder/state/ai_limit.state", 'which is kept';
+start_run();
+like shell($used), qr/"used":28,/, 'over a restart';
+end_run();
+remove_tree($folder);
+done_testing;
+
+# Starts it, and returns what it prints once it serves.
+sub start_run {
+    my ($out, $model_port) = ("$folder.log", free_port());
+    $run = fork // die "fork: $!";
+    if ($run == 0) {
+        @ENV{qw(PORT MODEL_PORT)} = ($port, $model_port);
+        open STDOUT, '>', $out;
+        exec 'bash', "$root/scripts/run.sh" or POSIX::_exit(127);
+    }
+    ok wait_until(sub { eval { get($port, '/v1/models', 'x-api-key' => "start $$")->{status} == 200 } }), 'it starts';
+    open my $file, '<', $out or die "$out: $!";
+    chomp(my @said = <$file>);
+    unlink $out;
+    return @said;
+}
+
+sub end_run {
+    return if !$run;
+    local $?;
+    kill 'TERM', $run;
+    waitpid $run, 0;
+    undef $run;
+    return;
+}
+
+sub shell {
+    my ($command) = @_;
+    open my $pipe, '-|', 'sh', '-c', "$command 2>/dev/null" or die "sh: $!";
+    local $/;
+    return scalar readline $pipe;
+}
+
+sub wait_until {
+    my ($is_so) = @_;
+    my $deadline = time + AiLimit::Nginx::PATIENCE;
+    while (time < $deadline) {
+        return 1 if $is_so->();
+        sleep 0.1;
+    }
+    return 0;
+}
+
+sub free_port {
+    my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') // die "no free port: $!";
+    return $socket->sockport;
+}

@@ -1,0 +1,527 @@
+#include "redis/script/script.h"
+
+#include <gtest/gtest.h>
+#include <openssl/sha.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "core/limits/rate.h"
+#include "random.h"
+#include "redis_model/redis_calls.h"
+#include "redis_model/redis_model.h"
+
+namespace ai_limit {
+namespace {
+
+using Numbers = std::vector<int64_t>;
+
+constexpr Millis kLease = 30'000;
+constexpr Millis kHour = 3'600'000;
+
+/** A whole hour: 2026-11-25T03:00:00Z. */
+constexpr Millis kNow = 1'795'575'600'000;
+constexpr int64_t kHourStarts = kNow / 1000;
+
+Limit limit(Algorithm algorithm, const std::string& text, Amount burst = 0) {
+    Rate rate{};
+    Limit made{};
+    EXPECT_EQ(parse_rate(text, &rate), nullptr) << text;
+    EXPECT_EQ(make_limit(algorithm, rate, burst, 0, &made), nullptr) << text;
+    return made;
+}
+
+const Limit kBucket = limit(Algorithm::kTokenBucket, "1r/h", 5);
+const Limit kSliding = limit(Algorithm::kSlidingWindow, "5r/h");
+const Limit kFixed = limit(Algorithm::kFixedWindow, "5r/h");
+const Limit kTokens = limit(Algorithm::kTokenBucket, "100t/h");
+const Limit kSlots = concurrency_limit(2);
+
+class RedisScript : public ::testing::Test {
+protected:
+    RedisScript() { redis.set_clock(kNow); }
+
+    Numbers run(const RedisCall& call) {
+        Numbers reply = redis.run(call.keys, call.arguments);
+        EXPECT_EQ(redis.error(), "");
+        return reply;
+    }
+
+    Numbers take(const std::vector<RedisCharge>& charges) {
+        return run(take_call(charges, kLease, wall));
+    }
+
+    bool passes(const std::vector<RedisCharge>& charges) { return take(charges).at(0) == 1; }
+
+    /** Returns the answer for a token bucket under "k": {verdict, held, used}. */
+    Numbers ask_tokens(const std::string& id, Amount cost) {
+        const Numbers reply = take({tokens(id, cost)});
+        return {reply.at(2), reply.at(3), reply.at(4)};
+    }
+
+    static RedisCharge tokens(const std::string& id, Amount cost) {
+        return {&kTokens, "k", id + ":" + std::to_string(cost), cost};
+    }
+
+    void settle_tokens(const std::string& id, Amount cost, int64_t amount) {
+        run(settle_call({{&kTokens, "k", id + ":" + std::to_string(cost), cost, amount}}, wall));
+    }
+
+    void renew(const Limit& limit, const std::vector<std::string>& members) {
+        run(renew_call(limit, "k", members, kLease));
+    }
+
+    RedisModel redis{limit_script()};
+    Millis wall = kNow;
+};
+
+TEST_F(RedisScript, HasItsSha1) {
+    unsigned char digest[SHA_DIGEST_LENGTH];
+    const std::string script(limit_script());
+    SHA1(reinterpret_cast<const unsigned char*>(script.data()), script.size(), digest);
+    std::string hex;
+    for (const unsigned byte : digest) {
+        char digits[3];
+        std::snprintf(digits, sizeof(digits), "%02x", byte);
+        hex += digits;
+    }
+    EXPECT_EQ(limit_script_sha1(), hex);
+}
+
+// Redis refuses a longer word of a client that has not yet given the password, and does not say
+// why.
+TEST_F(RedisScript, IsShorterThanWhatRedisReadsBeforeAPassword) {
+    EXPECT_LT(limit_script().size(), size_t{16'384});
+}
+
+TEST_F(RedisScript, HasNoCommentsAndNoNamesOfConstants) {
+    EXPECT_EQ(limit_script().find("--"), std::string_view::npos);
+    EXPECT_EQ(limit_script().find("RESERVED"), std::string_view::npos);
+}
+
+TEST_F(RedisScript, TellsTheStateOfEachAlgorithm) {
+    EXPECT_EQ(take({{&kBucket, "b", "", 2}}), (Numbers{1, kNow, 1, 0, 2, kNow, 0, 3'600'000}));
+    const int64_t sub_window = kNow / 450'000;
+    Numbers sliding = {1, kNow, 1, 0, kNow, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    sliding[static_cast<size_t>(5 + sub_window % 9)] = 2;
+    EXPECT_EQ(take({{&kSliding, "s", "", 2}}), sliding);
+    EXPECT_EQ(take({{&kFixed, "f", "", 2}}),
+              (Numbers{1, kNow, 1, 0, 2, kHourStarts, kHourStarts + 3600}));
+    EXPECT_EQ(take({{&kSlots, "c", "id"}}), (Numbers{1, kNow, 1, 0, 1}));
+    EXPECT_EQ(take({{&kTokens, "t", "id:40", 40}}), (Numbers{1, kNow, 1, 40, 0, kNow, 0, 36'000}));
+}
+
+TEST_F(RedisScript, StoresMessagePackThatExpires) {
+    take({{&kBucket, "b", "", 2}, {&kFixed, "f", "", 2}, {&kTokens, "t", "id:40", 40}});
+    EXPECT_EQ(redis.get("b"), message_pack({1, 0, 2, kNow, 0, 3'600'000}));
+    EXPECT_EQ(redis.get("f"), message_pack({3, 0, 2, kHourStarts, kHourStarts + 3600}));
+    EXPECT_EQ(redis.get("t"), message_pack({1, 40, 0, kNow, 0, 36'000}));
+    EXPECT_NEAR(static_cast<double>(redis.time_to_live("b")), 2 * kHour, 2);
+    EXPECT_EQ(redis.time_to_live("f"), kHour);
+    EXPECT_EQ(redis.time_to_live("t"), 2 * kLease);
+    EXPECT_EQ(redis.time_to_live(flights_of("t")), 2 * kLease);
+}
+
+TEST_F(RedisScript, AsksRedisAsLittleAsItCan) {
+    const auto commands = [&](const std::vector<RedisCharge>& charges) {
+        const uint64_t before = redis.commands();
+        take(charges);
+        return redis.commands() - before;
+    };
+    EXPECT_EQ(commands({{&kBucket, "b", "", 5}}), 3U);
+    EXPECT_EQ(commands({{&kBucket, "b", "", 5}}), 2U);  // refused
+    EXPECT_EQ(commands({{&kFixed, "f", "", 1}, {&kSliding, "s", "", 1}, {&kBucket, "x", "", 1}}),
+              7U);
+    EXPECT_EQ(commands({{&kSlots, "c", "id"}}), 5U);
+    EXPECT_EQ(commands({{&kTokens, "t", "a:1", 1}}), 6U);
+    EXPECT_EQ(commands({{&kTokens, "t", "b:1", 1}}), 6U);
+}
+
+TEST_F(RedisScript, ChargesAllOrNone) {
+    EXPECT_TRUE(passes({{&kBucket, "b", "", 4}}));
+    const Numbers reply =
+        take({{&kFixed, "f", "", 1}, {&kBucket, "b", "", 2}, {&kSlots, "c", "x"}});
+    EXPECT_EQ(reply[0], 0);
+    EXPECT_EQ(reply[2], 1);  // would have fitted
+    EXPECT_EQ(reply[7], 0);
+    EXPECT_EQ(reply.back(), 0);
+    EXPECT_FALSE(redis.exists("f"));
+    EXPECT_FALSE(redis.exists(flights_of("c")));
+    EXPECT_TRUE(passes({{&kBucket, "b", "", 1}}));
+}
+
+TEST_F(RedisScript, LeavesADryRunOutWhereItDoesNotFit) {
+    EXPECT_TRUE(passes({{&kBucket, "b", "", 6, true}, {&kFixed, "f", "", 1}}));
+    EXPECT_FALSE(redis.exists("b"));
+    EXPECT_TRUE(redis.exists("f"));
+    EXPECT_TRUE(passes({{&kBucket, "b", "", 5, true}, {&kFixed, "f", "", 1}}));
+    EXPECT_TRUE(redis.exists("b"));
+}
+
+TEST_F(RedisScript, ACostOfNothingWritesNothing) {
+    EXPECT_TRUE(passes({{&kBucket, "b", "", 0}, {&kFixed, "f", "", 0}, {&kSliding, "s", "", 0}}));
+    EXPECT_TRUE(redis.keys().empty());
+}
+
+TEST_F(RedisScript, HoldsUntilItIsSettled) {
+    EXPECT_EQ(ask_tokens("a", 60), (Numbers{1, 60, 0}));
+    EXPECT_EQ(ask_tokens("b", 60), (Numbers{0, 60, 0}));
+    settle_tokens("a", 60, 30);
+    EXPECT_EQ(ask_tokens("c", 60), (Numbers{1, 60, 30}));
+    settle_tokens("c", 60, 1000);  // into debt
+    EXPECT_EQ(ask_tokens("d", 0), (Numbers{0, 0, 1030}));
+}
+
+TEST_F(RedisScript, SettlesOnce) {
+    ask_tokens("a", 60);
+    ask_tokens("b", 20);
+    settle_tokens("a", 60, 10);
+    settle_tokens("a", 60, 10);
+    EXPECT_EQ(ask_tokens("c", 0), (Numbers{1, 20, 10}));
+    settle_tokens("c", 0, 5);
+    settle_tokens("c", 0, 5);
+    EXPECT_EQ(ask_tokens("d", 0), (Numbers{1, 20, 15}));
+}
+
+TEST_F(RedisScript, UsesWhatIsHeldByWhoseLeaseIsOver) {
+    ask_tokens("a", 60);
+    redis.set_clock(kNow + kLease - 1);
+    EXPECT_EQ(ask_tokens("b", 60), (Numbers{0, 60, 0}));
+    redis.set_clock(kNow + kLease);
+    EXPECT_EQ(ask_tokens("b", 60), (Numbers{0, 0, 60}));  // kept, though refused
+    settle_tokens("a", 60, 1);
+    EXPECT_EQ(ask_tokens("b", 60), (Numbers{0, 0, 60}));
+    EXPECT_EQ(ask_tokens("c", 40), (Numbers{1, 40, 60}));
+}
+
+TEST_F(RedisScript, UsesWhatIsHeldByNobodyAnyMore) {
+    ask_tokens("a", 60);
+    redis.remove(flights_of("k"));
+    EXPECT_EQ(ask_tokens("b", 60), (Numbers{0, 0, 60}));
+}
+
+TEST_F(RedisScript, KnowsWhatIsHeldWhereTheStateIsGone) {
+    ask_tokens("a", 60);
+    redis.remove("k");
+    EXPECT_EQ(ask_tokens("b", 60), (Numbers{0, 60, 0}));
+    EXPECT_EQ(ask_tokens("c", 40), (Numbers{1, 100, 0}));
+    redis.remove("k");
+    settle_tokens("a", 60, 10);
+    EXPECT_EQ(ask_tokens("d", 60), (Numbers{0, 40, 10}));
+}
+
+TEST_F(RedisScript, RenewsTheLeasesOfThoseInFlight) {
+    ask_tokens("a", 60);
+    EXPECT_TRUE(passes({{&kSlots, "slots", "x"}}));
+    redis.set_clock(kNow + kLease - 1);
+    renew(kTokens, {"a:60", "gone:40"});
+    redis.set_clock(kNow + 2 * kLease - 2);
+    EXPECT_EQ(ask_tokens("b", 60), (Numbers{0, 60, 0}));
+    redis.set_clock(kNow + 2 * kLease - 1);
+    EXPECT_EQ(ask_tokens("b", 60), (Numbers{0, 0, 60}));
+}
+
+TEST_F(RedisScript, RenewsThoseOfAllNodesWhereRedisHasLostItsData) {
+    ask_tokens("a", 60);
+    ask_tokens("b", 30);
+    redis.remove_all();
+    renew(kTokens, {"a:60"});
+    renew(kTokens, {"b:30"});
+    EXPECT_EQ(ask_tokens("c", 20), (Numbers{0, 90, 0}));
+    settle_tokens("a", 60, 50);
+    EXPECT_EQ(ask_tokens("d", 20), (Numbers{1, 50, 50}));
+}
+
+TEST_F(RedisScript, TakesOverWhatIsKnownWhereTheLastOneLandsAndTheStateIsGone) {
+    const auto settle = [&](const std::string& id, Amount used) {
+        const std::string seed = message_pack({1, 0, used, kNow, 0, kTokens.refill_millis});
+        run(settle_call({{&kTokens, "k", id + ":30", 30, 10, seed}}, wall));
+    };
+    ask_tokens("a", 30);
+    settle("a", 70);  // of no use: Redis knows better
+    EXPECT_EQ(ask_tokens("b", 30), (Numbers{1, 30, 10}));
+    redis.remove_all();
+    settle("b", 70);
+    EXPECT_FALSE(redis.exists("k"));  // it may have landed before
+    renew(kTokens, {"b:30"});
+    settle("b", 70);
+    settle("b", 70);
+    EXPECT_EQ(ask_tokens("c", 30), (Numbers{1, 30, 70}));
+    redis.remove_all();
+    renew(kTokens, {"c:30"});
+    renew(kTokens, {"d:30"});
+    settle("c", 70);  // of which some may be what the other one will tell
+    settle("d", 70);
+    EXPECT_EQ(ask_tokens("e", 30), (Numbers{1, 30, 20}));
+    redis.remove_all();
+    renew(kTokens, {"e:30"});
+    settle("e", 7);  // less than what it charges
+    EXPECT_EQ(ask_tokens("f", 30), (Numbers{1, 30, 10}));
+}
+
+TEST_F(RedisScript, LooksAtAKeyAndChangesNothing) {
+    const auto look = [&](const Limit& limit, const std::string& key,
+                          const std::string& seed = "") {
+        return run(look_call("look", limit, key, seed, wall));
+    };
+    EXPECT_EQ(look(kFixed, "f"), (Numbers{kNow, 0, 0, 0, kHourStarts, kHourStarts + 3600}));
+    EXPECT_FALSE(redis.exists("f"));
+    take({{&kFixed, "f", "", 2}, {&kTokens, "t", "a:40", 40}, {&kSlots, "c", "a"}});
+    const std::string before = redis.get("f");
+    EXPECT_EQ(look(kFixed, "f"), (Numbers{kNow, 1, 0, 2, kHourStarts, kHourStarts + 3600}));
+    EXPECT_EQ(redis.get("f"), before);
+    EXPECT_EQ(look(kTokens, "t"), (Numbers{kNow, 0, 40, 0, kNow, 0, 36'000}));
+    EXPECT_EQ(look(kSlots, "c"), (Numbers{kNow, 1, 0, 1}));
+    redis.remove_all();
+    // The node's own knowledge counts if Redis has lost the key.
+    EXPECT_EQ(look(kBucket, "b", message_pack({1, 0, 3, kNow, 0, 3'600'000})).at(3), 3);
+    EXPECT_FALSE(redis.exists("b"));
+}
+
+TEST_F(RedisScript, ForgetsAKeyAndWhatOthersKnowOfIt) {
+    const std::string seed = message_pack({1, 0, 5, kNow, 0, 3'600'000});
+    const auto forget = [&] { return run(look_call("forget", kBucket, "b", "", wall)).at(1); };
+    EXPECT_EQ(forget(), 0);
+    EXPECT_FALSE(redis.exists("b"));
+    take({{&kBucket, "b", "", 5}});
+    EXPECT_FALSE(passes({{&kBucket, "b", "", 1}}));
+    EXPECT_EQ(forget(), 1);
+    EXPECT_TRUE(passes({{&kBucket, "b", "", 2, false, seed}}));
+    EXPECT_EQ(take({{&kBucket, "b", "", 0}}).at(4), 2);
+    // The script does not believe a report of before, even if the state has gone since.
+    run(tell_call("other", {{&kBucket, "b", 1, 5, 5, seed}}, wall));
+    EXPECT_EQ(take({{&kBucket, "b", "", 0}}).at(4), 2);
+    redis.remove("b");
+    EXPECT_EQ(take({{&kBucket, "b", "", 1, false, seed}}).at(4), 1);
+    // This lasts until all of it would have come back; then a Redis that has lost its data is told
+    // again.
+    redis.set_clock(wall = kNow + 6 * kHour);
+    redis.remove("b");
+    const std::string later = message_pack({1, 0, 5, kNow + 6 * kHour, 0, 3'600'000});
+    EXPECT_FALSE(passes({{&kBucket, "b", "", 1, false, later}}));
+}
+
+TEST_F(RedisScript, ForgetsWhatTokensWereUsedAndNotWhatIsHeld) {
+    ask_tokens("a", 30);
+    settle_tokens("a", 30, 60);
+    ask_tokens("b", 20);
+    run(look_call("forget", kTokens, "k", "", wall));
+    EXPECT_EQ(ask_tokens("c", 10), (Numbers{1, 30, 0}));
+    settle_tokens("b", 20, 25);
+    EXPECT_EQ(ask_tokens("d", 10), (Numbers{1, 20, 25}));
+}
+
+TEST_F(RedisScript, CountsThoseInFlight) {
+    const auto count = [&](const std::string& id) { return take({{&kSlots, "k", id}}); };
+    EXPECT_EQ(count("a"), (Numbers{1, kNow, 1, 0, 1}));
+    EXPECT_EQ(count("b"), (Numbers{1, kNow, 1, 0, 2}));
+    EXPECT_EQ(count("c"), (Numbers{0, kNow, 0, 0, 2}));
+    const RedisCall lands = settle_call({{&kSlots, "k", "a", 0, 0}}, wall);
+    run(lands);
+    run(lands);
+    EXPECT_EQ(count("d"), (Numbers{1, kNow, 1, 0, 2}));
+    redis.set_clock(kNow + kLease);
+    EXPECT_EQ(count("e"), (Numbers{1, kNow + kLease, 1, 0, 1}));
+    renew(kSlots, {"b", "d"});  // late, but they still run
+    EXPECT_EQ(count("f").back(), 3);
+    redis.remove_all();
+    renew(kSlots, {"e"});
+    renew(kSlots, {"f"});
+    EXPECT_EQ(count("g").back(), 2);
+}
+
+TEST_F(RedisScript, GivesBackNoMoreThanWasUsed) {
+    for (const Limit* limit : {&kBucket, &kSliding, &kFixed}) {
+        redis.remove_all();
+        EXPECT_TRUE(passes({{limit, "k", "", 3}}));
+        run(settle_call({{limit, "k", "", 0, -2}}, wall));
+        EXPECT_FALSE(passes({{limit, "k", "", 5}}));
+        EXPECT_TRUE(passes({{limit, "k", "", 4}}));
+        run(settle_call({{limit, "k", "", 0, -9}}, wall));
+        EXPECT_FALSE(redis.exists("k"));
+        run(settle_call({{limit, "k", "", 0, -9}}, wall));
+        EXPECT_FALSE(redis.exists("k"));
+    }
+}
+
+TEST_F(RedisScript, AFullBucketHasNoFraction) {
+    EXPECT_TRUE(passes({{&kTokens, "k", "", 2}}));
+    ask_tokens("a", 50);
+    redis.set_clock(kNow + 1);
+    run(settle_call({{&kTokens, "k", "", 0, -2}}, wall));
+    redis.set_clock(kNow + 2);
+    EXPECT_EQ(take({{&kTokens, "k", "", 1}}),
+              (Numbers{1, kNow + 2, 1, 50, 1, kNow + 2, 0, 36'000}));
+}
+
+/** Before, a sliding window was kept with the number of its newest sub-window. */
+TEST_F(RedisScript, ReadsASlidingWindowOfAnOlderVersion) {
+    const int64_t number = kNow / 450'000;
+    std::vector<uint64_t> numbers = {2, 0, 450'000, static_cast<uint64_t>(number), 0, 0, 0, 0, 0, 0,
+                                     0, 0, 0};
+    numbers[static_cast<size_t>(4 + number % 9)] = 4;
+    redis.put("k", message_pack(numbers));
+    EXPECT_FALSE(passes({{&kSliding, "k", "", 2}}));
+    redis.set_clock(kNow + kHour);
+    EXPECT_FALSE(passes({{&kSliding, "k", "", 2}}));  // it may have been used until now
+    redis.set_clock(kNow + kHour + 450'000 - 2);
+    EXPECT_FALSE(passes({{&kSliding, "k", "", 2}}));
+    redis.set_clock(kNow + kHour + 450'000 - 1);
+    EXPECT_TRUE(passes({{&kSliding, "k", "", 5}}));
+}
+
+TEST_F(RedisScript, IgnoresASlidingWindowOfNoLength) {
+    for (const uint64_t number : {2, 4}) {
+        redis.put("k", message_pack({number, 0, 0, 5, 9, 9, 9, 9, 9, 9, 9, 9, 9}));
+        EXPECT_TRUE(passes({{&kSliding, "k", "", 5}}));
+        EXPECT_EQ(redis.error(), "");
+        redis.remove_all();
+    }
+}
+
+TEST_F(RedisScript, GivesBackTheNewestOfASlidingWindow) {
+    EXPECT_TRUE(passes({{&kSliding, "k", "", 3}}));
+    redis.set_clock(kNow + kHour / 2);
+    EXPECT_TRUE(passes({{&kSliding, "k", "", 2}}));
+    run(settle_call({{&kSliding, "k", "", 0, -3}}, wall));
+    redis.set_clock(kNow + kHour + kHour / 8 - 1);
+    EXPECT_FALSE(passes({{&kSliding, "k", "", 4}}));
+    redis.set_clock(kNow + kHour + kHour / 8);
+    EXPECT_TRUE(passes({{&kSliding, "k", "", 5}}));
+}
+
+TEST_F(RedisScript, ChoosesAFixedWindowByItsOwnClock) {
+    // The clock of Redis is from hours behind the asking node to hours ahead of it.
+    for (int hours = -5; hours <= 5; ++hours) {
+        for (const Millis within : {Millis{0}, Millis{1}, kHour / 2, kHour - 1}) {
+            redis.remove_all();
+            const Millis now = kNow + hours * kHour + within;
+            redis.set_clock(now);
+            const int64_t starts = kHourStarts + hours * 3600;
+            EXPECT_EQ(take({{&kFixed, "k", ""}}),
+                      (Numbers{1, now, 1, 0, 1, starts, starts + 3600}));
+            EXPECT_EQ(redis.time_to_live("k"), kHour - within);
+        }
+    }
+}
+
+TEST_F(RedisScript, AWindowEndsForAllNodesAtOnce) {
+    EXPECT_TRUE(passes({{&kFixed, "k", "", 5}}));
+    redis.set_clock(kNow + kHour - 1);
+    wall = kNow + kHour + 500;  // this node is ahead
+    EXPECT_FALSE(passes({{&kFixed, "k", "", 1}}));
+    redis.set_clock(kNow + kHour);
+    wall = kNow + kHour - 500;  // that one is behind
+    EXPECT_TRUE(passes({{&kFixed, "k", "", 5}}));
+    redis.set_clock(kNow + kHour - 1);  // Redis's clock steps back: the window goes on
+    EXPECT_FALSE(passes({{&kFixed, "k", "", 1}}));
+}
+
+TEST_F(RedisScript, BeginsWithWhatTheNodeKnows) {
+    const std::string seed = message_pack({1, 0, 4, kNow - kHour, 0, 3'600'000});
+    EXPECT_FALSE(passes({{&kBucket, "k", "", 3, false, seed}}));
+    EXPECT_FALSE(passes({{&kBucket, "k", "", 3}}));  // kept, for nodes that do not know
+    EXPECT_TRUE(passes({{&kBucket, "k", "", 2}}));
+    EXPECT_FALSE(passes({{&kBucket, "k", "", 1, false, seed}}));  // Redis knows better
+    redis.remove_all();
+    EXPECT_TRUE(passes({{&kBucket, "k", "", 5, false, "garbage"}}));
+}
+
+TEST_F(RedisScript, KeepsWhatTakesLongerThanRedisCanCount) {
+    const Limit slow = limit(Algorithm::kTokenBucket, "1r/366d", kMaxAmount);
+    EXPECT_TRUE(passes({{&slow, "k", "", kMaxAmount}}));
+    redis.set_clock(kNow + Millis{365} * 24 * kHour);
+    EXPECT_FALSE(passes({{&slow, "k", "", 1}}));
+    redis.set_clock(kNow + Millis{366} * 24 * kHour);
+    EXPECT_TRUE(passes({{&slow, "k", "", 1}}));
+}
+
+TEST_F(RedisScript, Probes) {
+    RedisCall probe("probe");
+    probe.keys = {"k"};
+    EXPECT_EQ(run(probe), Numbers{kNow});
+    EXPECT_EQ(redis.time_to_live("k"), 1000);
+}
+
+/** Returns values that may lie in a key that is none of ours any more. */
+std::vector<std::string> garbage() {
+    std::vector<std::string> values = {
+        "",
+        "x",
+        std::string("\x00", 1),
+        "\xc0",                          // nil
+        "\x90",                          // no fields
+        "\x93\x01\x02\x03",              // too few
+        "\x96\x09\x00\x01\x01\x00\x01",  // another number
+        "\x96\x01\x00\xff\x01\x00\x01",  // negative
+        "\x96\x01\x00\xa1x\x01\x00\x01",
+        "\x96\x01\xc0\x01\x01\x00\x01",
+        "\x95\x01\x00\x01\x01\x00\x01",
+        "\x97\x01\x00\x01\x01\x00\x01\x01",
+        "\xdc\xff\xff\x01",
+        std::string("\x96\x01\x00\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00\x01\x00\x01", 15),  // NaN
+        std::string("\x96\x01\x00\xcb\x3f\xe0\x00\x00\x00\x00\x00\x00\x01\x00\x01", 15),  // 0.5
+        std::string("\x96\x01\x00\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00\x01\x00\x01", 15),
+        message_pack({1, 0, UINT64_MAX, 1, 0, 1}),
+    };
+    Random random(1);
+    for (int i = 0; i < 500; ++i) {
+        std::string value;
+        for (uint64_t n = random.below(30); n > 0; --n) {
+            value += static_cast<char>(random.below(256));
+        }
+        values.push_back(value);
+    }
+    return values;
+}
+
+TEST_F(RedisScript, TakesGarbageForNothing) {
+    for (const Limit* limit : {&kBucket, &kSliding, &kFixed}) {
+        redis.remove_all();
+        const Numbers fresh = take({{limit, "k", "a:1", 1}});
+        for (const std::string& value : garbage()) {
+            redis.remove_all();
+            redis.put("k", value);
+            redis.put(flights_of("k"), value);
+            EXPECT_EQ(take({{limit, "k", "a:1", 1}}), fresh) << ::testing::PrintToString(value);
+        }
+        redis.put_sorted_set("k");
+        redis.remove(flights_of("k"));
+        EXPECT_EQ(take({{limit, "k", "a:1", 1}}), fresh);
+    }
+}
+
+TEST_F(RedisScript, NoNumbersInAStateAreAnError) {
+    Random random(2);
+    for (int i = 0; i < 3000; ++i) {
+        const Limit* limits[] = {&kBucket, &kSliding, &kFixed};
+        const Limit* limit = random.one_of(limits);
+        const uint64_t number = limit == &kBucket ? 1 : limit == &kSliding ? 2 : 3;
+        std::vector<uint64_t> fields = {number};
+        while (fields.size() < (number == 1 ? 6U : number == 2 ? 13U : 5U)) {
+            fields.push_back(random.one_in(3) ? 0 : random.scaled(uint64_t{1} << 53) - 1);
+        }
+        redis.put("k", message_pack(fields));
+        take({{limit, "k", random.one_in(2) ? "" : "a:1", 1}});
+        run(settle_call({{limit, "k", "a:1", 1, 1}}, wall));
+        EXPECT_NE(redis.time_to_live("k"), 0);
+        redis.remove(flights_of("k"));
+    }
+}
+
+TEST_F(RedisScript, SettlesAndRenewsOverGarbage) {
+    for (const Limit* limit : {&kBucket, &kSliding, &kFixed, &kSlots}) {
+        redis.put("k", "garbage");
+        redis.put(flights_of("k"), "garbage");
+        run(settle_call({{limit, "k", "a:1", 1, 1}, {&kFixed, "other", "", 0, -1}}, wall));
+        redis.put_sorted_set("k");
+        redis.put(flights_of("k"), "garbage");
+        renew(*limit, {"a:1"});
+    }
+    redis.put(flights_of("slots"), "garbage");
+    EXPECT_TRUE(passes({{&kSlots, "slots", "a"}}));
+}
+
+}  // namespace
+}  // namespace ai_limit
