@@ -57,7 +57,7 @@ sub blocks {
 sub whole {
     my ($text) = @_;
     $text =~ s{^load_module .*$}{load_module $module;}m or $text = "load_module $module;\n$text";
-    $text =~ s{\bstate=/var/lib/nginx/ai_limit/}{state=%%DIR%%/}g;
+    $text =~ s{/var/(?:lib/nginx/ai_limit|log/nginx)/}{%%DIR%%/}g;
     my %part = (main => "daemon off; pid %%DIR%%/nginx.pid; error_log %%DIR%%/error.log;\n", http => '', server => '', location => '');
     for my $directive (directives($text)) {
         my ($name) = $directive =~ /(\w+)/;

@@ -34,7 +34,7 @@ my %shows = (
         like $streams[1]{body}, qr/Hello.*\[DONE\]/s, 'which are whole';
         unlike $streams[1]{body}, qr/prompt_tokens/, 'and as they were asked for';
         is decode_json($streams[2]{body})->{error}{type}, 'tokens', 'the third is told why not';
-        like logged($nginx, 1), qr{"POST \S+ \S+" 200 \S+ in=9 out=5 held=13$}, 'the log has what they used';
+        like logged($nginx, 1), qr{"POST \S+ \S+" 200 \S+ in=9 out=5 reserved=13$}, 'the log has what they used';
         my $client = 'key:' . substr sha256_hex('a'), 0, 32;
         my $api = AiLimit::Api->new($port);
         is_deeply $api->requests('per_client'), [8, 1, 0], 'the page has all of them';
@@ -153,7 +153,7 @@ my %shows = (
         get($models[0]->port, '/next?gate=tokens') for 1 .. 10;
         my $answer = $stream->finish;
         unlike $answer->{body}, qr/prompt_tokens/, 'the usage, which it did not ask for, is hidden';
-        like logged($nginx, 1), qr/ 200 PASSED .* stream=1 in=1500 cached=500 out=500 held=15003 by=response$/,
+        like logged($nginx, 1), qr/ 200 PASSED .* stream=1 in=1500 cached=500 out=500 reserved=15003 by=response$/,
             'and logged';
         is post($port, $used, stream_of(max_tokens => 6_000), @key)->{status}, 200, 'then the other one passes';
         is post($port, $used, stream_of(max_tokens => 6_000), 'x-api-key' => 'b')->{status}, 200, 'as does another client';
@@ -224,7 +224,7 @@ my %shows = (
         is $left->('large-1'), 1_000_000 - 4920, 'what an answer costs by the price list: 600 * 3 + 400 * 0.3 + 200 * 15';
         $ask->('small-1', 1001, 400, 200);
         is $left->('small-1'), 1_000_000 - 4920 - 241, 'another model has other prices; the sum is rounded up';
-        like logged($nginx, 1), qr/ in=0 cached=0 out=0 held=0 left=9995080$/, 'the month has paid as well';
+        like logged($nginx, 1), qr/ in=0 cached=0 out=0 reserved=0 left=9995080$/, 'the month has paid as well';
         my $stream = start_request($port, method => 'POST', headers => ['x-api-key' => 'b'], path => '/v1/chat/completions',
             body => stream_of(model => 'large-1', max_tokens => 1000));
         $stream->head;
