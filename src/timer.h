@@ -69,6 +69,8 @@ public:
         }
     }
 
+    bool is_posted() const { return event_.posted; }
+
     bool is_set() const { return event_.timer_set; }
 
     /** Says whether a worker that exits gracefully waits for this timer. */

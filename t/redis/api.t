@@ -131,6 +131,7 @@ subtest 'how Redis does' => sub {
     my @counts = @buckets{sort { $a <=> $b } grep { $_ ne '+Inf' } keys %buckets};
     is_deeply \@counts, [sort { $a <=> $b } @counts], 'that holds the ones before it';
     cmp_ok $metrics->{ai_limit_redis_seconds_sum}, '>', 0, 'time has gone by';
+    cmp_ok $metrics->{ai_limit_redis_seconds_sum}, '<', 60, 'but no more than the commands took: login and script count as well';
 };
 
 subtest 'without Redis' => sub {
