@@ -104,7 +104,7 @@ sub comments {
     return grep { $_->[1] =~ /[A-Za-z]/ } @comments;
 }
 
-# The sentences of a page, each as [page, text].
+# The sentences of a page, each as [page, text]. Questions begin with such words, and are left out.
 sub sentences {
     my ($page) = @_;
     my $text = prose(slurp($page));
@@ -113,7 +113,8 @@ sub sentences {
     my @sentences;
     for my $paragraph (split /\n\s*\n/, $text) {
         $paragraph =~ s/\s+/ /g;
-        push @sentences, map { ["$page", s/\A[\s*_`"(\[]+//r] } grep { /[A-Za-z]/ } split /(?<=[.!?:])\s+(?=[A-Z*_`\["(])/, $paragraph;
+        push @sentences, map { ["$page", s/\A[\s*_`"(\[]+//r] } grep { /[A-Za-z]/ && !/\?[*)]*\z/ }
+            split /(?:(?<=[.!?:])|(?<=[.!?:]\*\*))\s+(?=[A-Z*_`\["(])/, $paragraph;
     }
     return @sentences;
 }
