@@ -159,42 +159,6 @@ ngx_int_t handle(ngx_http_request_t* r) noexcept {
     return resource->answer(r);
 }
 
-/** A module that says who may reach a location. Its configuration begins with so many words, of
- * which one is not zero if the module is used. nginx has no header for it, and merges it before
- * this module's. */
-struct AccessModule {
-    std::string_view name;
-    size_t words;
-};
-
-constexpr AccessModule kAccessModules[] = {
-    {"ngx_http_access_module", 1 + (NGX_HAVE_INET6 != 0) + (NGX_HAVE_UNIX_DOMAIN != 0)},
-    {"ngx_http_auth_basic_module", 1},
-    {"ngx_http_auth_request_module", 1},
-};
-
-bool is_used(ngx_conf_t* cf, const ngx_module_t& module, size_t words) {
-    void* const* conf = static_cast<void* const*>(
-        static_cast<ngx_http_conf_ctx_t*>(cf->ctx)->loc_conf[module.ctx_index]);
-    for (size_t i = 0; conf != nullptr && i < words; ++i) {
-        if (conf[i] != nullptr) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool is_access_limited(ngx_conf_t* cf) {
-    for (ngx_module_t** module = cf->cycle->modules; *module != nullptr; ++module) {
-        for (const AccessModule& row : kAccessModules) {
-            if (row.name == (*module)->name && is_used(cf, **module, row.words)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 }  // namespace
 
 char* ngx_http_ai_limit_api(ngx_conf_t* cf, ngx_command_t*, void* conf) {
@@ -219,13 +183,6 @@ char* ngx_http_ai_limit_api(ngx_conf_t* cf, ngx_command_t*, void* conf) {
         static_cast<MainConf*>(ngx_http_conf_get_module_main_conf(cf, ngx_http_ai_limit_module));
     main->api = true;
     return NGX_CONF_OK;
-}
-
-void warn_of_open_api(ngx_conf_t* cf, const Position& position) {
-    if (!is_access_limited(cf)) {
-        warn_at(cf, position, "ai_limit_api:", ngx_string("write=on"),
-                " without allow and deny or auth_basic lets everybody change limits,");
-    }
 }
 
 }  // namespace ai_limit

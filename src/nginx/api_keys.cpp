@@ -12,6 +12,7 @@
 #include "nginx/api_policies.h"
 #include "nginx/api_resources.h"
 #include "nginx/policy_values.h"
+#include "nginx/policy_words.h"
 #include "nginx/redis_key.h"
 #include "zone_lock.h"
 

@@ -2,7 +2,8 @@
 
 // Functions for reading any directive: its words, and reporting a mistake in one.
 
-#include "nginx/config.h"
+#include "core/zone/zone.h"
+#include "nginx/position.h"
 
 namespace ai_limit {
 

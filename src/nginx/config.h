@@ -11,28 +11,13 @@
 #include "core/limits/limit.h"
 #include "core/reply/error_body.h"
 #include "core/reply/headers.h"
-#include "nginx/header_lookup.h"
+#include "nginx/position.h"
 #include "nginx/redis_conf.h"
+#include "nginx/text.h"
 #include "ngx.h"
 #include "timer.h"
 
 namespace ai_limit {
-
-/** A text with variables; a lone variable is read without a copy. */
-struct Text {
-    ngx_str_t source;
-    ngx_http_complex_value_t value;
-    ngx_int_t variable;  // index of the lone variable, or NGX_ERROR
-    HeaderName header;   // of a lone $http_NAME; its text is empty for others
-    bool reads_header;   // worker: nobody gave $http_NAME another meaning
-    bool trims_headers;  // worker: it may read headers in ways that only nginx knows
-};
-
-/** The position of a directive, for mistakes that are found only after all are read. */
-struct Position {
-    ngx_str_t file;
-    ngx_uint_t line;
-};
 
 struct StateSaver;  // state_saver.cpp
 
@@ -146,7 +131,7 @@ struct PolicyList {
     PolicySet access;
 };
 
-struct BodyFieldsConf;  // body_fields.h
+struct BodyFieldsConf;  // body_field_names.h
 
 struct MainConf {
     ngx_array_t zones;     // of ZoneConf*
@@ -200,45 +185,26 @@ constexpr ngx_uint_t kDefaultBlockedStatus = NGX_HTTP_FORBIDDEN;
 inline MainConf* main_conf(ngx_http_request_t* r) {
     return static_cast<MainConf*>(ngx_http_get_module_main_conf(r, ngx_http_ai_limit_module));
 }
+inline MainConf* main_conf(ngx_conf_t* cf) {
+    return static_cast<MainConf*>(ngx_http_conf_get_module_main_conf(cf, ngx_http_ai_limit_module));
+}
 inline LocConf* loc_conf(ngx_http_request_t* r) {
     return static_cast<LocConf*>(ngx_http_get_module_loc_conf(r, ngx_http_ai_limit_module));
 }
 
-/** Compares as nginx does with names of variables, to which policies give theirs. */
-bool equal_ignoring_case(std::string_view a, std::string_view b);
+/** Returns an element of MainConf's arrays. */
+template <typename T>
+T* element_of(const ngx_array_t& array, ngx_uint_t i) {
+    return static_cast<T**>(array.elts)[i];
+}
 
 PolicyConf* find_policy(MainConf* conf, std::string_view name);
 ZoneConf* find_zone(MainConf* conf, std::string_view name);
-
-/** Compiles a text with variables; the configuration's pool owns it. NGX_ERROR with nginx's own
- * message. */
-ngx_int_t compile_text(ngx_conf_t* cf, ngx_str_t* source, Text* text);
-
-/** The text as nginx's own variables make it. */
-ngx_int_t evaluate_by_nginx(ngx_http_request_t* r, Text* text, ngx_str_t* value);
-
-/** The text for a request; empty where its variables are. The request's pool owns it. */
-inline ngx_int_t evaluate(ngx_http_request_t* r, Text* text, ngx_str_t* value) {
-    const ngx_str_t* header = text->reads_header ? find_single_header(r, text->header) : nullptr;
-    if (header != nullptr) {
-        *value = *header;
-        trim(value);
-        return NGX_OK;
-    }
-    return evaluate_by_nginx(r, text, value);
-}
 
 extern "C" {
 void* ngx_http_ai_limit_create_main_conf(ngx_conf_t* cf);
 void* ngx_http_ai_limit_create_loc_conf(ngx_conf_t* cf);
 char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child);
 }
-
-/** Finds out, when a worker starts, which texts of policies are plain request headers, and which
- * may be made of headers. */
-void find_headers_in_policies(ngx_cycle_t* cycle, MainConf* conf);
-
-/** Resolves the names of zones and policies, and asks nginx for the zones. */
-ngx_int_t resolve_names(ngx_conf_t* cf);
 
 }  // namespace ai_limit

@@ -1,6 +1,7 @@
 #include "nginx/count_requests.h"
 
 #include "core/reply/error_kind.h"
+#include "nginx/report.h"
 
 namespace ai_limit {
 

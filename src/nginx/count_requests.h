@@ -4,7 +4,7 @@
 
 #include "core/observe/meters.h"
 #include "core/observe/top_keys.h"
-#include "nginx/request_context.h"
+#include "nginx/decision.h"
 
 namespace ai_limit {
 

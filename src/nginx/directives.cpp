@@ -6,6 +6,7 @@
 #include <new>
 
 #include "core/words/number.h"
+#include "nginx/config.h"
 #include "nginx/foreign_words.h"
 
 namespace ai_limit {

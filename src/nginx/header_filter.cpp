@@ -6,6 +6,7 @@
 
 #include "nginx/answer.h"
 #include "nginx/client_dialect.h"
+#include "nginx/report.h"
 
 namespace ai_limit {
 
@@ -94,7 +95,7 @@ bool is_page_of_refusal(const ngx_http_request_t* r, const RequestContext& conte
 
 ngx_int_t report_of_request(ngx_http_request_t* r, RequestContext* context, HeaderStyles styles) {
     Report report;
-    if (is_page_of_refusal(r, *context) || !make_report(context, false, &report)) {
+    if (is_page_of_refusal(r, *context) || !make_report(context->latest, false, &report)) {
         return NGX_OK;
     }
     // error_page may have made another answer of the refusal: then there is nothing to wait for.
@@ -192,7 +193,7 @@ __attribute__((noinline)) ngx_int_t write_page_report(ngx_http_request_t* r, ngx
         return NGX_OK;
     }
     Report report;
-    return make_report(context, false, &report) && report.refused
+    return make_report(context->latest, false, &report) && report.refused
                ? write_report(r, *context, report, true,
                               static_cast<HeaderStyles>(chosen_styles(r, styles)))
                : NGX_OK;

@@ -3,10 +3,11 @@
 
 #include "nginx/admit.h"
 #include "nginx/api.h"
-#include "nginx/body_fields.h"
+#include "nginx/body_field_directive.h"
 #include "nginx/config.h"
 #include "nginx/directives.h"
 #include "nginx/header_filter.h"
+#include "nginx/resolve.h"
 #include "nginx/variables.h"
 #include "nginx/zone_setup.h"
 
@@ -70,7 +71,8 @@ ngx_int_t preconfiguration(ngx_conf_t* cf) noexcept {
 }
 
 ngx_int_t postconfiguration(ngx_conf_t* cf) noexcept {
-    if (resolve_names(cf) != NGX_OK || add_phase_handlers(cf) != NGX_OK) {
+    if (resolve_names(cf) != NGX_OK || request_zones(cf) != NGX_OK ||
+        add_phase_handlers(cf) != NGX_OK) {
         return NGX_ERROR;
     }
     return NGX_OK;

@@ -3,8 +3,8 @@
 // Decisions on shared policies that this node makes by itself: while Redis is away, and as far as
 // its share goes.
 
+#include "nginx/decision.h"
 #include "nginx/redis_conf.h"
-#include "nginx/request_context.h"
 
 namespace ai_limit {
 

@@ -4,9 +4,10 @@
 #include "core/limits/rate.h"
 #include "core/words/number.h"
 #include "nginx/conf_words.h"
+#include "nginx/config.h"
 #include "nginx/directives.h"
 #include "nginx/foreign_words.h"
-#include "nginx/policy_values.h"
+#include "nginx/policy_words.h"
 
 namespace ai_limit {
 

@@ -1,11 +1,11 @@
 #include "nginx/policy_values.h"
 
 #include "clock.h"
-#include "core/limits/rate.h"
 #include "core/policies/overrides.h"
 #include "core/policies/policies.h"
 #include "core/words/number.h"
 #include "core/words/shown_key.h"
+#include "nginx/policy_words.h"
 #include "nginx/request_body.h"
 #include "nginx/token_context.h"
 
@@ -151,24 +151,6 @@ ngx_int_t read_override(ngx_http_request_t* r, uint64_t hash, Ask* ask) {
 
 }  // namespace
 
-const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* limit) {
-    if (policy.has_concurrency) {
-        Amount slots = 0;
-        if (!read_whole(text, kMaxAmount, &slots)) {
-            return "expected a whole number";
-        }
-        *limit = concurrency_limit(slots);
-        return nullptr;
-    }
-    Rate rate;
-    if (const char* error = parse_rate(text, &rate)) {
-        return error;
-    }
-    const char* error = make_limit(policy.algorithm, rate, policy.burst, policy.time_zone, limit);
-    limit->by_wall = policy.limit.by_wall;
-    return error;
-}
-
 void log_too_many_periods(PolicyConf* policy, ngx_log_t* log) {
     if (!policy->has_logged_periods &&
         has_too_many_periods(policy->zone->access->journal.zone(), policy->ask.policy)) {
@@ -178,19 +160,6 @@ void log_too_many_periods(PolicyConf* policy, ngx_log_t* log) {
                       "a key that changes between these may begin anew",
                       &policy->name, kMaxVariants);
     }
-}
-
-bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount) {
-    if (text == "auto") {
-        *reserve = Reserve::kAuto;
-    } else if (text == "off") {
-        *reserve = Reserve::kOff;
-    } else if (read_whole(text, kMaxAmount, amount)) {
-        *reserve = Reserve::kAmount;
-    } else {
-        return false;
-    }
-    return true;
 }
 
 ngx_int_t read_reservation(ngx_http_request_t* r, PolicyConf* policy, const Limit& limit,

@@ -13,17 +13,8 @@ namespace ai_limit {
  */
 ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, uint64_t hash, Ask* ask);
 
-/**
- * Reads a limit that the policy may have: a rate, or a number of slots. Returns nullptr, or a
- * static text that says what is wrong.
- */
-const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* limit);
-
 /** Logs, once in a process, that limits of the policy share a count (has_too_many_periods()). */
 void log_too_many_periods(PolicyConf* policy, ngx_log_t* log);
-
-/** Reads `auto`, `off` or a whole number, of tokens; false if the text is none of these. */
-bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount);
 
 /**
  * Returns how a policy in tokens weighs what this request uses, by `count=` or what its variable

@@ -25,9 +25,6 @@ constexpr Millis kUsualInterval = 100;
 constexpr Millis kShortestInterval = 1;
 constexpr Millis kLongestInterval = 10'000;
 
-/** Reads `off`, `strict` or a time; false for anything else. */
-bool parse_sync(ngx_str_t text, Syncing* syncing);
-
 struct RedisConf {
     RedisAccess access;
     RedisServers servers;

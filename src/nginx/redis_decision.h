@@ -2,8 +2,8 @@
 
 // Decisions that are made in Redis: the request waits for its answer.
 
+#include "nginx/decision.h"
 #include "nginx/redis_conf.h"
-#include "nginx/request_context.h"
 
 namespace ai_limit {
 

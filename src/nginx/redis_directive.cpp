@@ -3,7 +3,9 @@
 #include <fcntl.h>
 
 #include "nginx/conf_words.h"
+#include "nginx/config.h"
 #include "nginx/directives.h"
+#include "nginx/policy_words.h"
 
 namespace ai_limit {
 
@@ -383,16 +385,6 @@ char* finish(ngx_conf_t* cf, RedisReader* reader) {
 }
 
 }  // namespace
-
-bool parse_sync(ngx_str_t text, Syncing* syncing) {
-    if (view(text) == "off" || view(text) == "strict") {
-        *syncing = {view(text) == "off" ? Sync::kOff : Sync::kStrict, 0};
-        return true;
-    }
-    ngx_int_t interval = ngx_parse_time(&text, 0);
-    *syncing = {Sync::kEvery, interval};
-    return interval >= kShortestInterval && interval <= kLongestInterval;
-}
 
 char* ngx_http_ai_limit_redis(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     MainConf* main = static_cast<MainConf*>(conf);

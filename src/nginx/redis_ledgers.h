@@ -4,8 +4,8 @@
 // key reports it: every so often, and at once if the node's share of the key is going
 // (core/decide/ledger.h).
 
+#include "nginx/decision.h"
 #include "nginx/redis_conf.h"
-#include "nginx/request_context.h"
 
 namespace ai_limit {
 

@@ -3,8 +3,8 @@
 // What a decision asks Redis: its charges, put together by slot, with what they have in flight. It
 // is in memory that outlives the request, since Redis answers whether the client is there or not.
 
+#include "nginx/decision.h"
 #include "nginx/redis_conf.h"
-#include "nginx/request_context.h"
 #include "nginx/waiting.h"
 
 namespace ai_limit {

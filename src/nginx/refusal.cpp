@@ -3,6 +3,7 @@
 #include "core/limits/slot_wait.h"
 #include "core/words/shown_key.h"
 #include "nginx/client_dialect.h"
+#include "nginx/report.h"
 
 namespace ai_limit {
 
@@ -164,7 +165,7 @@ ngx_uint_t status_of(const LocConf& conf, ErrorKind kind) {
 ngx_int_t refuse(ngx_http_request_t* r, RequestContext* context) {
     predict_slots(context->latest);
     Report report;
-    if (!make_report(context, false, &report)) {
+    if (!make_report(context->latest, false, &report)) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     log_refusal(r, report);
@@ -202,7 +203,7 @@ ngx_int_t refuse_uncounted(ngx_http_request_t* r, const char* what, std::string_
 void log_dry_run(ngx_http_request_t* r, RequestContext* context) {
     predict_slots(context->latest);
     Report report;
-    if (make_report(context, true, &report) && report.dry_run) {
+    if (make_report(context->latest, true, &report) && report.dry_run) {
         log_refusal(r, report);
     }
 }

@@ -4,8 +4,6 @@
 
 #include "clock.h"
 #include "core/buckets/served_keys.h"
-#include "core/policies/redis_clock.h"
-#include "core/reply/report.h"
 #include "nginx/redis_decision.h"
 #include "nginx/redis_flights.h"
 #include "nginx/token_context.h"
@@ -13,8 +11,6 @@
 namespace ai_limit {
 
 namespace {
-
-constexpr Millis kZoneFullWait = 1000;  // also where nobody can decide
 
 /** Learns how long the request has had a slot; nobody knows that of a dead worker's requests. */
 inline void learn_duration(const Charge& charge, Millis since) {
@@ -68,25 +64,6 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
 
 }  // namespace
 
-Description describe_charge(const Charge& charge, const PolicyConf& policy, Now now) {
-    // A charge that takes nothing now still needs something to be left.
-    Amount requested = charge.settled_later && charge.cost == 0 ? 1 : charge.cost;
-    if (in_redis(charge)) {
-        now = redis_time(charge.access->journal.zone(), now);
-    }
-    Description said =
-        describe(*charge.limit, charge.state, requested, charge.verdict == Verdict::kRefused, now);
-    said.policy = view(policy.name);
-    if (charge.verdict == Verdict::kUndecided) {
-        said.undecided = true;
-    }
-    if (charge.verdict == Verdict::kZoneFull || charge.verdict == Verdict::kUndecided) {
-        said.refused = true;
-        said.wait = kZoneFullWait;
-    }
-    return said;
-}
-
 namespace {
 
 size_t bytes_of_decision(ngx_uint_t count) {
@@ -101,31 +78,6 @@ Decision* begin_decision(void* memory, Decision* earlier, ngx_uint_t count) {
     one->flights = nullptr;
     one->parts = reinterpret_cast<Part*>(one->charges + count);
     return one;
-}
-
-/** Adds the policies of one decision, of those on a dry run only these that `which` wants. */
-enum class Which { kFirm, kAll, kRefusingOnDryRun };
-
-void add_to_report(Decision* one, Which which, Report* report) {
-    for (ngx_uint_t i = 0; i < one->count && report->count < 2 * kMaxSetPolicies; ++i) {
-        const Charge& charge = one->charges[i];
-        bool dry_run = charge.dry_run || one->dry_run;
-        if (one->parts[i].policy == nullptr) {
-            continue;
-        }
-        if (which == Which::kFirm ? dry_run
-                                  : which == Which::kRefusingOnDryRun &&
-                                        !(dry_run && charge.verdict == Verdict::kRefused)) {
-            continue;
-        }
-        Description* said = new (&report->all[report->count])
-            Description(describe_charge(charge, *one->parts[i].policy, one->now));
-        if (report->count == 0 || speaks_rather(*said, report->all[report->reported])) {
-            report->reported = report->count;
-            report->part = &one->parts[i];
-        }
-        ++report->count;
-    }
 }
 
 }  // namespace
@@ -176,68 +128,6 @@ void note_refused_undecided(ngx_http_request_t* r, ngx_uint_t status, Decision* 
     context->latest = one;
     context->refusal_status = status;
     context->refusal_uri_changes = r->uri_changes;
-}
-
-bool would_refuse(const Decision& one) {
-    for (ngx_uint_t i = 0; i < one.count; ++i) {
-        const Charge& charge = one.charges[i];
-        if ((charge.dry_run || one.dry_run) && charge.verdict == Verdict::kRefused) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool make_report(RequestContext* context, bool with_dry_run, Report* report) {
-    Decision* latest = context->latest;
-    if (latest == nullptr) {
-        return false;
-    }
-    if (latest->refused && !latest->dry_run) {
-        report->refused = true;
-        add_to_report(latest, Which::kFirm, report);
-        return report->count != 0;
-    }
-    for (Decision* one = latest; with_dry_run && one != nullptr; one = one->earlier) {
-        add_to_report(one, Which::kRefusingOnDryRun, report);
-    }
-    if (report->count != 0) {
-        report->dry_run = true;
-        return true;
-    }
-    for (Decision* one = latest; one != nullptr; one = one->earlier) {
-        // An earlier location may have refused before error_page led here: its decision is left
-        // out, as the request did not pass it.
-        if (!one->refused || one->dry_run) {
-            add_to_report(one, with_dry_run ? Which::kAll : Which::kFirm, report);
-        }
-    }
-    return report->count != 0;
-}
-
-const Charge* find_charge(const Decision* latest, const PolicyConf* policy,
-                          const Decision** decision) {
-    for (const Decision* one = latest; one != nullptr; one = one->earlier) {
-        for (ngx_uint_t i = 0; i < one->count; ++i) {
-            if (one->parts[i].policy == policy) {
-                if (decision != nullptr) {
-                    *decision = one;
-                }
-                return &one->charges[i];
-            }
-        }
-    }
-    return nullptr;
-}
-
-bool describe_policy(RequestContext* context, const PolicyConf* policy, Description* said) {
-    const Decision* one = nullptr;
-    const Charge* charge = find_charge(context->latest, policy, &one);
-    if (charge == nullptr) {
-        return false;
-    }
-    *said = describe_charge(*charge, *policy, one->now);
-    return true;
 }
 
 }  // namespace ai_limit

@@ -1,7 +1,6 @@
 #include "nginx/variable_uses.h"
 
-#include "nginx/body_fields.h"
-#include "nginx/config.h"
+#include "nginx/body_field_names.h"
 
 namespace ai_limit {
 

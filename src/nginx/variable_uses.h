@@ -2,14 +2,9 @@
 
 // Finds out how a configuration uses variables. Call these once all of it has been read.
 
-#include "ngx.h"
+#include "nginx/text.h"
 
 namespace ai_limit {
-
-/** True if nginx takes the character for a part of a variable's name. */
-constexpr bool is_variable_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
 
 /** True if nginx, a module or the configuration so far defines a variable of that name. */
 bool is_defined(ngx_conf_t* cf, std::string_view name);

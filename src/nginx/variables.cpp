@@ -1,6 +1,7 @@
 #include "nginx/variables.h"
 
 #include "nginx/client_identity.h"
+#include "nginx/report.h"
 #include "nginx/request_body.h"
 
 namespace ai_limit {
@@ -31,7 +32,7 @@ ngx_int_t set_number(ngx_http_request_t* r, ngx_http_variable_value_t* v, uint64
 /** Returns false, and the variable as not found, if nothing was limited. */
 bool report_for(ngx_http_request_t* r, ngx_http_variable_value_t* v, Report* report) {
     RequestContext* context = find_context(r);
-    if (context != nullptr && make_report(context, true, report)) {
+    if (context != nullptr && make_report(context->latest, true, report)) {
         return true;
     }
     v->not_found = 1;
@@ -90,7 +91,8 @@ ngx_int_t remaining_of_policy_variable(ngx_http_request_t* r, ngx_http_variable_
     PolicyConf* policy = find_policy(main_conf(r), name.substr(kRemainingPrefix.size()));
     RequestContext* context = find_context(r);
     Description said;
-    if (policy == nullptr || context == nullptr || !describe_policy(context, policy, &said)) {
+    if (policy == nullptr || context == nullptr ||
+        !describe_policy(context->latest, policy, &said)) {
         v->not_found = 1;
         return NGX_OK;
     }

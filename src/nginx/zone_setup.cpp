@@ -241,17 +241,6 @@ void register_in_zone(PolicyConf* policy) {
                     !policy->in_redis;
 }
 
-}  // namespace
-
-void sample_zone(ZoneConf* zone) {
-    const Zone& seen = zone->access->journal.zone();
-    Millis now = now_by_nginx().monotonic;
-    if (take_samples(seen, now) && has_overrides(seen)) {
-        ZoneLock lock(*zone->shm);
-        drop_expired_overrides(seen, now);
-    }
-}
-
 ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone) {
     zone->sizes = sizes_for(zone->size, zone->small, zone->wide, zone->ledgers);
     zone->access = static_cast<ZoneAccess*>(ngx_pcalloc(cf->pool, sizeof(ZoneAccess)));
@@ -266,6 +255,42 @@ ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone) {
     zone->cycle = cf->cycle;
     zone->shm->init = init_zone;
     zone->shm->data = zone;
+    return NGX_OK;
+}
+
+/** Finds out which texts of policies are plain request headers, and which may be made of headers.
+ */
+void find_headers_in_policies(ngx_cycle_t* cycle, MainConf* conf) {
+    const PlainHeaders plain = plain_headers(cycle, conf->plain_header_variable);
+    for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
+        PolicyConf* policy = element_of<PolicyConf>(conf->policies, i);
+        for (Text* text : {&policy->key, policy->variable, policy->cost_variable,
+                           policy->weights_variable, policy->reserve_variable}) {
+            if (text != nullptr) {
+                find_headers(plain, text);
+            }
+        }
+    }
+}
+
+}  // namespace
+
+void sample_zone(ZoneConf* zone) {
+    const Zone& seen = zone->access->journal.zone();
+    Millis now = now_by_nginx().monotonic;
+    if (take_samples(seen, now) && has_overrides(seen)) {
+        ZoneLock lock(*zone->shm);
+        drop_expired_overrides(seen, now);
+    }
+}
+
+ngx_int_t request_zones(ngx_conf_t* cf) {
+    const ngx_array_t& zones = main_conf(cf)->zones;
+    for (ngx_uint_t i = 0; i < zones.nelts; ++i) {
+        if (request_zone(cf, element_of<ZoneConf>(zones, i)) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
     return NGX_OK;
 }
 

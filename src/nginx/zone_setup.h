@@ -4,8 +4,8 @@
 
 namespace ai_limit {
 
-/** Asks nginx for the zone's shared memory; it is there when the workers start. */
-ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone);
+/** Asks nginx for the shared memory of all zones; it is there when the workers start. */
+ngx_int_t request_zones(ngx_conf_t* cf);
 
 extern "C" {
 /** Takes a starting worker's place in the zones, and takes back what dead workers had reserved. */
