@@ -118,6 +118,9 @@ sub adapted {
     $text =~ s/127\.0\.0\.1:6379\b/'127.0.0.1:' . $self->{redis}->port/ge if $self->{redis};
     # Redis may be slow on a busy machine. That is no part of what a page shows.
     $text =~ s/^(\s*ai_limit_redis [^;]*)/$1 timeout=10s connect_timeout=10s/m if $self->{redis};
+    # Nothing may come back while a busy machine runs the commands: a minute becomes an hour, an hour a day.
+    $text =~ s{\b(\d+[kM]?[rt])/(m|h)\b}{"$1/" . ($2 eq 'm' ? 'h' : 'd')}ge;
+    $text =~ s{^(\s*limit_req_zone .*)rate=\d+r/h}{$1rate=1r/m}m;
     $text =~ s{/var/lib/nginx/ai_limit/}{%%DIR%%/state/}g;
     $text =~ s{/(?:etc|var/log)/nginx/}{%%DIR%%/}g;
     return $text;
