@@ -29,7 +29,6 @@ my %larger = map { $_ => 1 } (
     'core/decide/admission.cpp Admission',
     'core/json/json_scan.cpp',
     'core/requests/request_info.cpp',
-    'redis/script/script_call.cpp',
 );
 
 my %sizes = (file => [], function => [], class => []);

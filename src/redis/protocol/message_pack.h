@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <string_view>
 
 namespace ai_limit {
@@ -39,6 +40,12 @@ public:
             head_with(0xce, bits, 4);
         } else {
             head_with(0xcf, bits, 8);
+        }
+    }
+
+    void numbers(std::initializer_list<uint64_t> values) {
+        for (uint64_t value : values) {
+            number(static_cast<int64_t>(value));
         }
     }
 
