@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 
+use File::Temp ();
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use JSON::PP qw(decode_json);
@@ -31,6 +32,12 @@ try_recipe 'browsers' => sub {
     is_deeply $refused->{all}{'access-control-allow-origin'}, ['https://app.example.com'], 'and the refusal itself';
     is get($nginx->port, '/v1/models', Origin => 'https://evil.example')->{headers}{'access-control-allow-origin'},
         undef, 'pages of others may not';
+    SKIP: {
+        my $chromium = chromium() // skip 'there is no Chromium', 1;
+        $nginx->stop;
+        like what_a_browser_sees($recipe, $chromium), qr/200 200 200 429 after [1-9]\d* s/,
+            'a page in Chromium sees three answers, then the refusal and how long to wait';
+    }
 };
 
 try_recipe 'provider-tls' => sub {
@@ -112,6 +119,37 @@ try_recipe 'http3' => sub {
 };
 
 done_testing;
+
+sub chromium {
+    return (grep { -x } map { ("$_/chromium", "$_/chromium-browser") } split /:/, $ENV{PATH})[0];
+}
+
+# Lets a browser open a page of another origin than the API's, which asks the API four times. Returns what the page shows
+# then.
+sub what_a_browser_sees {
+    my ($recipe, $chromium) = @_;
+    my $app = AiLimit::Nginx->prepare(module => 0);
+    my $origin = 'http://127.0.0.1:' . $app->port;
+    my $api = $recipe->start(change => sub { s{https://app\.example\.com  }{$origin } or die });
+    my $url = 'http://127.0.0.1:' . $api->port . '/v1/models';
+    $app->write_file('page.html', <<"HTML");
+        <!doctype html><p id="seen"></p>
+        <script type="module">
+            const seen = document.querySelector('#seen');
+            for (let i = 0; i < 4; i++) {
+                const answer = await fetch('$url', {headers: {'x-api-key': 'a page'}}).catch(String);
+                seen.append((answer.status ?? answer) + ' ');
+                if (answer.status === 429) seen.append('after ' + answer.headers.get('retry-after') + ' s');
+            }
+        </script>
+HTML
+    $app->write_config(http => 'server { listen 127.0.0.1:%%PORT_0%%; root %%DIR%%; types { text/html html; } }');
+    $app->launch;
+    my $profile = File::Temp->newdir;
+    my $seen = qx($chromium --headless --no-sandbox --disable-gpu --user-data-dir=$profile --virtual-time-budget=10000 --dump-dom $origin/page.html 2>/dev/null);
+    $app->stop;
+    return $seen;
+}
 
 # A TLS server that shows the model server behind it what it was asked for.
 sub provider {
