@@ -16,7 +16,6 @@ is_recipe=
 run=$PWD/$folder
 nginx=${NGINX_BIN:-$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nginx)}
 
-
 # Writes the files that a page shows as those of /etc/nginx into the folder.
 write_recipe() {
     "${PERL:-perl}" -0777 -ne '
@@ -36,10 +35,15 @@ if taken "$port"; then
     echo "port $port is taken: make run PORT=9090 takes another" >&2
     exit 1
 fi
-for ((i = 0; i < 50; i++)); do
-    taken "$model_port" || break
-    model_port=$((model_port + 1))
-done
+free_port_from() {
+    local candidate
+    for ((candidate = $1; candidate < $1 + 50; candidate++)); do
+        taken "$candidate" || break
+    done
+    echo "$candidate"
+}
+model_port=$(free_port_from "$model_port")
+second_port=$(free_port_from $((model_port + 1)))
 
 # The example as it stands, but for its ports, in a folder that is nginx's prefix.
 mkdir -p "$run"/{logs,modules,state,tmp}
@@ -53,18 +57,26 @@ if [ -n "$is_recipe" ]; then
 else
     cp "$conf" "$run/nginx.conf"
 fi
-sed -i -E -e "s/\blisten 8080\b/listen $port/; s/127\.0\.0\.1:8081\b/127.0.0.1:$model_port/" "$run/nginx.conf"
+has_second=
+! grep -q '127\.0\.0\.1:8082\b' "$run/nginx.conf" || has_second=1
+sed -i -E -e "s/\blisten 8080\b/listen $port/; s/127\.0\.0\.1:8082\b/127.0.0.1:$second_port/" \
+    -e "s/127\.0\.0\.1:8081\b/127.0.0.1:$model_port/" "$run/nginx.conf"
 
 globals="daemon off; pid $run/nginx.pid;"
 [ "$(id -u)" != 0 ] || globals+=" user root;"
 
 "${PERL:-perl}" t/lib/model_server.pl "$model_port" >"$run/logs/model_server.log" 2>&1 &
-model=$!
+models=$!
+if [ -n "$has_second" ]; then
+    "${PERL:-perl}" t/lib/model_server.pl "$second_port" >"$run/logs/model_server2.log" 2>&1 &
+    models+=" $!"
+fi
 server=
 end() {
     trap '' INT TERM
     [ -z "$server" ] || kill -QUIT "$server" 2>/dev/null || true
-    kill "$model" 2>/dev/null || true
+    # shellcheck disable=SC2086
+    kill $models 2>/dev/null || true
     wait 2>/dev/null || true
 }
 trap end EXIT
