@@ -28,11 +28,11 @@ done
 
 cat << END                                                    >> $NGX_MAKEFILE
 
-$NGX_OBJS/addon/nginx/page.html.inc:	$ngx_addon_dir/src/nginx/page.html
-	od -An -v -tu1 $ngx_addon_dir/src/nginx/page.html \\
+$NGX_OBJS/addon/api/page.html.inc:	$ngx_addon_dir/src/nginx/api/page.html
+	od -An -v -tu1 $ngx_addon_dir/src/nginx/api/page.html \\
 		| sed 's/\([0-9][0-9]*\)/\1,/g' > \$@.new && mv -f \$@.new \$@
 
-$NGX_OBJS/addon/nginx/api_page.o:	$NGX_OBJS/addon/nginx/page.html.inc
+$NGX_OBJS/addon/api/api_page.o:	$NGX_OBJS/addon/api/page.html.inc
 END
 
 # The script that decides in Redis becomes a C++ literal.

@@ -18,7 +18,7 @@ using namespace ai_limit;
 
 constexpr size_t kBody = 20'000'000;
 constexpr size_t kPiece = 64 * 1024;
-constexpr size_t kTurn = 256 * 1024;  // as nginx/request_body.cpp reads on
+constexpr size_t kTurn = 256 * 1024;  // as nginx/request/request_body.cpp reads on
 constexpr double kMostMillis = 20;    // of one turn
 
 double now() {

@@ -18,8 +18,6 @@ use File::Find qw(find);
 chdir dirname(__FILE__) . '/../src' or die "chdir: $!\n";
 
 my $most_files = 20;
-# These are to be divided.
-my %larger = (nginx => 1);
 
 my %parts = (core => 0, redis => 1, nginx => 2);
 my (%files, %uses, %floor, %entered);
@@ -29,7 +27,7 @@ find({no_chdir => 1, wanted => \&read_file}, keys %parts);
 for my $folder (sort keys %files) {
     floor_of($folder);
     my $count = @{$files{$folder}};
-    complain("src/$folder has $count files; at most $most_files are easy to find one's way in") if $count > $most_files && !$larger{$folder};
+    complain("src/$folder has $count files; at most $most_files are easy to find one's way in") if $count > $most_files;
 }
 if (grep { $_ eq '--list' } @ARGV) {
     for my $folder (sort { $floor{$a} <=> $floor{$b} || $a cmp $b } keys %files) {

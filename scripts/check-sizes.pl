@@ -21,7 +21,7 @@ my %most = (file => 500, function => 60, class => 300);
 my $listed = 10;
 
 # The page of the API is one file, so that it can be saved and sent as one.
-my %any_length = map { $_ => 1 } qw(nginx/page.html);
+my %any_length = map { $_ => 1 } qw(nginx/api/page.html);
 
 # These are to be divided. Remove a name when it is.
 my %larger = map { $_ => 1 } (

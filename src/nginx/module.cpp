@@ -1,15 +1,15 @@
 // The tables that register the module with nginx: directives, where they may stand, and what runs
 // when.
 
-#include "nginx/admit.h"
-#include "nginx/api.h"
-#include "nginx/body_field_directive.h"
-#include "nginx/config.h"
-#include "nginx/directives.h"
-#include "nginx/header_filter.h"
-#include "nginx/resolve.h"
-#include "nginx/variables.h"
-#include "nginx/zone_setup.h"
+#include "nginx/admit/admit.h"
+#include "nginx/answer/header_filter.h"
+#include "nginx/answer/variables.h"
+#include "nginx/api/api.h"
+#include "nginx/conf/config.h"
+#include "nginx/directives/directives.h"
+#include "nginx/directives/resolve.h"
+#include "nginx/request/body_field_directive.h"
+#include "nginx/worker/zone_setup.h"
 
 namespace ai_limit {
 

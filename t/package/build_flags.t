@@ -52,7 +52,7 @@ subtest "Ubuntu's flags" => sub {
     is compile('c++', ["-o$dir/page.o", @flags], @of_page), '', 'the page compiles';
     my $output = qx(cd / && c++ -shared -fPIC @flags -o '$dir/page.so' '$dir/page.o' 2>&1);
     is $?, 0, 'and is linked in another folder' or diag $output;
-    my ($module, $page) = (slurp("$dir/page.so"), slurp("$root/src/nginx/page.html"));
+    my ($module, $page) = (slurp("$dir/page.so"), slurp("$root/src/nginx/api/page.html"));
     ok index($module, $page) >= 0, 'and is there, byte for byte';
 };
 done_testing;

@@ -1,8 +1,8 @@
 #pragma once
 
 // A node of several that share a policy: a zone, and what the module does with it
-// (src/nginx/redis_decision.cpp, src/nginx/redis_ledgers.cpp) without nginx, connections and
-// timers, which are the caller's.
+// (src/nginx/sharing/redis_decision.cpp, src/nginx/sharing/redis_ledgers.cpp) without nginx,
+// connections and timers, which are the caller's.
 
 #include <sys/mman.h>
 

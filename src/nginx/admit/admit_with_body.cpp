@@ -1,0 +1,287 @@
+#include "nginx/admit/admit_with_body.h"
+
+#include "clock.h"
+#include "nginx/admit/admit.h"
+#include "nginx/admit/websocket.h"
+#include "nginx/answer/answer.h"
+#include "nginx/answer/refusal.h"
+#include "nginx/body/accepted_codings.h"
+#include "nginx/decision/count_requests.h"
+#include "nginx/request/hidden_usage.h"
+#include "nginx/request/policy_values.h"
+#include "nginx/request/request_body.h"
+#include "nginx/request/usage_request.h"
+#include "nginx/sharing/redis_decision.h"
+#include "nginx/waiting/waiting.h"
+
+namespace ai_limit {
+
+namespace {
+
+bool has_tokens(const Decision& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        if (one.charges[i].settled_later) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** True if a policy that is not on a dry run counts tokens. */
+bool limits_tokens(const Decision& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        if (one.charges[i].settled_later && !one.charges[i].dry_run && !one.dry_run) {
+            return true;
+        }
+    }
+    return false;
+}
+
+Amount most_reserved(const Decision& one) {
+    Amount most = 0;
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        if (one.charges[i].flight != nullptr &&
+            one.charges[i].limit->algorithm == Algorithm::kReservation) {
+            most = ngx_max(most, one.charges[i].cost);
+        }
+    }
+    return most;
+}
+
+/** True if the request's path says that its body is wanted for ai_limit_include_usage. */
+bool is_for_completions(ngx_http_request_t* r) {
+    const RequestInfo* info = read_request_info(r);
+    return info == nullptr || info->is_for_completions();
+}
+
+/** Decides on all charges; NGX_AGAIN while Redis is asked. */
+ngx_int_t decide(ngx_http_request_t* r, const PolicySet& set, Decision* one, bool* passes) {
+    RequestContext* context = find_context(r);
+    TokenContext* tokens = context->tokens;
+    if (tokens->asked == nullptr) {
+        one->now = now_by_nginx();
+    }
+    if (!uses_redis(*one)) {
+        *passes = admit_step_by_step(one->charges, one->count, one->now);
+        return NGX_OK;
+    }
+    if (one->flights == nullptr) {
+        one->flights =
+            static_cast<Flight**>(ngx_pcalloc(r->pool, 3 * set.count * sizeof(*one->flights)));
+        if (one->flights == nullptr) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    context->in_flight = true;
+    ngx_int_t rc = decide_in_redis(r, main_conf(r)->redis, one, &tokens->asked, passes);
+    if (rc == NGX_AGAIN) {
+        tokens->pending = one;
+        tokens->pending_set = &set;
+    }
+    return rc;
+}
+
+bool wants_body(const PolicyConf& policy, const Charge& charge) {
+    return charge.settled_later || policy.after_body;
+}
+
+/**
+ * True if some policy that may refuse counts by the body, be it that it has no key only because the
+ * body names none.
+ */
+bool must_read_body(const PolicySet& set, const Decision& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        const PolicyConf* policy = one.parts[i].policy;
+        if (policy != nullptr && !policy->dry_run && wants_body(*policy, one.charges[i])) {
+            return true;
+        }
+    }
+    for (ngx_uint_t i = 0; i < set.count; ++i) {
+        const PolicyConf* policy = set.policies[i];
+        if (policy->after_body && !policy->dry_run && !was_decided(one.earlier, policy)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Why a request cannot be counted, and how the log says so; both empty if it can be. */
+struct Uncounted {
+    const char* what;
+    std::string_view why;
+};
+
+Uncounted find_uncounted(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
+                         const Decision& one) {
+    if (conf.unreadable_body == ngx_uint_t(UnreadableBody::kReject) && must_read_body(set, one)) {
+        const RequestInfo* info = read_request_info(r);
+        if (info != nullptr && info->unreadable()) {
+            return {"whose body cannot be read", info->why_unreadable()};
+        }
+        // Otherwise a client could choose that its streams are only estimated.
+        if (conf.include_usage && info != nullptr && !info->why_usage_is_left_out().empty()) {
+            return {"for a stream without its usage", info->why_usage_is_left_out()};
+        }
+    }
+    if (limits_tokens(one) && hides_usage(r)) {
+        return {"that leaves the usage out of its answer", kHiddenUsage};
+    }
+    return {nullptr, {}};
+}
+
+bool may_want_body(const PolicySet& set) {
+    for (ngx_uint_t i = 0; i < set.count; ++i) {
+        if (set.policies[i]->may_count_tokens || set.policies[i]->after_body) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/**
+ * Notes that a request is refused before anything is decided: no policy knows what it is about.
+ * `refuses` says which policies count it.
+ */
+template <typename Refuses>
+void note_undecided(ngx_http_request_t* r, ngx_uint_t status, Decision* one,
+                    const Refuses& refuses) {
+    one->now = now_by_nginx();
+    for (ngx_uint_t i = 0; i < one->count; ++i) {
+        const PolicyConf* policy = one->parts[i].policy;
+        Charge* charge = &one->charges[i];
+        charge->verdict =
+            policy != nullptr && refuses(*policy, *charge) ? Verdict::kRefused : Verdict::kPassed;
+    }
+    count_undecided(*one);
+    note_refused_undecided(r, status, one);
+}
+
+ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncounted& uncounted,
+                        Decision* one) {
+    one->spared = conf.list;
+    note_undecided(r, NGX_HTTP_BAD_REQUEST, one, wants_body);
+    return refuse_uncounted(r, uncounted.what, uncounted.why);
+}
+
+/** Spares no policy: where error_page leads to an upstream, the same request goes on over HTTP. */
+ngx_int_t refuse_uncounted_websocket(ngx_http_request_t* r, Decision* one) {
+    note_undecided(r, kUpgradeRequired, one, [](const PolicyConf&, const Charge& charge) {
+        return charge.settled_later && !charge.dry_run;
+    });
+    return refuse_websocket(r);
+}
+
+/** Decides, when all is known that will be. */
+ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
+                           Decision* one) {
+    RequestContext* context = find_context(r);
+    TokenContext* tokens = context->tokens;
+    if (refuses_uncounted_upgrade(r, conf) && limits_tokens(*one) && takes_out_websocket(r)) {
+        return refuse_uncounted_websocket(r, one);
+    }
+    bool asks = includes_usage(conf, set);
+    if ((has_tokens(*one) || asks) &&
+        (read_request_info(r) == nullptr || settle_at_end(r, tokens) != NGX_OK)) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    ngx_int_t rc = NGX_DECLINED;
+    if (one->count != 0) {
+        bool passes = false;
+        rc = decide(r, set, one, &passes);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+        tokens->reserved = ngx_max(tokens->reserved, most_reserved(*one));
+        rc = conclude_with_body(r, conf, set, one, passes);
+    }
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+    if (has_tokens(*one)) {
+        want_whole_answer(r);
+    }
+    if ((has_tokens(*one) && limit_accepted_codings(r, AcceptedCodings::kReadable) != NGX_OK) ||
+        (asks && ask_for_usage(r, tokens) != NGX_OK)) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return NGX_DECLINED;
+}
+
+/** True if nobody waits for the body: then there is nothing to be saved by refusing early. */
+bool has_arrived(ngx_http_request_t* r) {
+    return r->headers_in.content_length_n > 0 && r->header_in != nullptr &&
+           r->header_in->last - r->header_in->pos >= r->headers_in.content_length_n;
+}
+
+/** Refuses what no body can help, so that it need not be sent; NGX_DECLINED if one may. */
+ngx_int_t refuse_early(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
+                       Decision* one) {
+    if (one == nullptr || one->count == 0 || conf.dry_run) {
+        return NGX_DECLINED;
+    }
+    one->now = now_by_nginx();
+    one->dry_run = false;
+    return would_admit(one->charges, one->count, one->now)
+               ? NGX_DECLINED
+               : conclude_with_body(r, conf, set, one, false);
+}
+
+}  // namespace
+
+__attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, const LocConf& conf,
+                                                       const PolicySet& set) {
+    TokenContext* tokens = token_context(r);
+    if (tokens == nullptr) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    RequestContext* context = find_context(r);
+    bool waits = awaits_body(r);
+    // While it waited, an error may have led elsewhere.
+    Decision* one = tokens->pending_set == &set ? tokens->pending : nullptr;
+    tokens->pending = nullptr;
+    if (one != nullptr && tokens->asked != nullptr) {
+        return decide_with_body(r, conf, set, one);  // all was collected before Redis was asked
+    }
+    if (!waits && (one != nullptr || may_want_body(set) || includes_usage(conf, set))) {
+        ngx_int_t rc = read_request_info_in_turns(r);
+        if (rc != NGX_OK) {
+            tokens->pending = one;
+            return rc == NGX_AGAIN ? rc : NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    if (one == nullptr) {
+        tokens->later = ~uint32_t{0};
+        one = add_decision(r, context, (main_conf(r)->redis != nullptr ? 3 : 2) * set.count);
+    }
+    Awaiting awaiting{};
+    if (waits && !has_arrived(r)) {
+        awaiting.look = add_decision(r, context, 2 * set.count);
+    }
+    const Awaiting* put_off = waits ? &awaiting : nullptr;
+    if (one == nullptr || collect_with_body(r, set, put_off, &tokens->later, one) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    one->dry_run = conf.dry_run;
+    bool needs_body = tokens->later != 0 || has_tokens(*one) ||
+                      (includes_usage(conf, set) && is_for_completions(r));
+    if (!waits && !one->dry_run) {
+        const Uncounted uncounted = find_uncounted(r, conf, set, *one);
+        if (uncounted.what != nullptr) {
+            return refuse_unread(r, conf, uncounted, one);
+        }
+    }
+    if (!waits || !needs_body) {
+        return decide_with_body(r, conf, set, one);
+    }
+    for (Decision* early : {one, awaiting.look}) {
+        ngx_int_t rc = refuse_early(r, conf, set, early);
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+    tokens->pending = one;
+    tokens->pending_set = &set;
+    return wait_for_body(r);
+}
+
+}  // namespace ai_limit

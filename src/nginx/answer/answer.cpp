@@ -1,0 +1,451 @@
+#include "nginx/answer/answer.h"
+
+#include <new>
+
+#include "clock.h"
+#include "core/counts/answer_cost.h"
+#include "core/policies/policies.h"
+#include "core/usage/stored_answer.h"
+#include "nginx/answer/charged_once.h"
+#include "nginx/answer/chunk_hiding.h"
+#include "nginx/body/answer_decoder.h"
+#include "nginx/decision/count_requests.h"
+#include "nginx/request/policy_values.h"
+#include "nginx/request/request_body.h"
+#include "nginx/sharing/node_decision.h"
+#include "nginx/sharing/redis_flights.h"
+#include "nginx/sharing/redis_ledgers.h"
+
+namespace ai_limit {
+
+namespace {
+
+/** The answer is an upstream's, and not a file of nginx's that an upstream has named. */
+bool is_from_upstream(ngx_http_request_t* r) {
+    ngx_http_upstream_t* upstream = r->upstream;
+    if (upstream == nullptr) {
+        return false;
+    }
+    bool follows = (upstream->conf->ignore_headers & NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT) == 0;
+    return upstream->headers_in.x_accel_redirect == nullptr || !follows;
+}
+
+bool has_request_body(ngx_http_request_t* r) {
+    return r->headers_in.content_length_n > 0 || r->headers_in.chunked;
+}
+
+Amount estimated_prompt(ngx_http_request_t* r) {
+    const RequestInfo* info = read_request_info(r);
+    return info != nullptr ? info->prompt_estimate() : 0;
+}
+
+/** Returns the bytes that may be text. Sound and pictures have none, and no model works for a
+ * request without a body, such as one for a page or a file. */
+uint64_t unreadable_bytes(ngx_http_request_t* r, const TokenContext& tokens) {
+    bool may_be_text = has_request_body(r) && !is_media_type(view(r->headers_out.content_type));
+    // The decoder may have passed on some of the undecoded bytes as text that is none.
+    return may_be_text ? ngx_max(tokens.reader->unreadable_bytes(), tokens.undecoded_bytes) : 0;
+}
+
+AnswerCost cost_of_answer(ngx_http_request_t* r, const TokenContext& tokens) {
+    AnswerFacts facts;
+    facts.reported = tokens.reader->reported();
+    facts.finished = tokens.reader->is_finished();
+    facts.reports_all_output = tokens.reader->reports_all_output();
+    facts.text = tokens.reader->text_characters();
+    facts.unreadable = unreadable_bytes(r, tokens);
+    facts.prompt = estimated_prompt(r);
+    return answer_cost(facts);
+}
+
+bool is_to_be_settled(const Decision& one, const Charge& charge) {
+    return charge.settled_later && charge.verdict == Verdict::kPassed && !one.refused &&
+           charge.access->journal.is_open();
+}
+
+/** Charges each policy in tokens that took part, and leaves in `tokens` the most that one of them
+ * was charged for: an answer that is fetched again may have been charged before. */
+void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContext* tokens) {
+    Now now = now_by_nginx();
+    ChargedOnce earlier(*tokens);
+    bool charged = false;
+    bool charged_before = false;
+    ChargedPart least = {kMaxAmount, kMaxAmount};
+    RedisConf* redis = main_conf(r)->redis;
+    for (Decision* one = context->latest; one != nullptr; one = one->earlier) {
+        for (ngx_uint_t i = 0; i < one->count; ++i) {
+            if (!is_to_be_settled(*one, one->charges[i])) {
+                continue;
+            }
+            const Part& part = one->parts[i];
+            ChargedOnce::Before before = earlier.charge(*part.policy->zone, view(part.key));
+            (before.all ? charged_before : charged) = true;
+            if (!before.all) {
+                least = {ngx_min(least.input, before.part.input),
+                         ngx_min(least.output, before.part.output)};
+            }
+            TokenCounts used = before.all ? TokenCounts() : remaining(tokens->used, before.part);
+            Amount amount = before.all ? 0 : weigh(used, *read_weights(r, part.policy));
+            State after{};
+            settle_charge(&one->charges[i], amount, now, &after);
+            note_if_served(*r, one->charges[i]);
+            count_used(one->charges[i], part, used, amount, now);
+            if (one->flights != nullptr && one->flights[i] != nullptr) {
+                // A delta that Redis has yet to receive would count twice if the state included it.
+                bool is_reported = !may_have_been_alone(r, one->charges[i].access->journal.zone());
+                settle_flight(one->flights[i], amount, is_reported ? after : State{});
+                one->flights[i] = nullptr;
+            }
+        }
+        if (redis != nullptr) {
+            schedule_deltas(redis, one);
+        }
+    }
+    if (charged) {
+        tokens->used = remaining(tokens->used, least);
+    } else if (charged_before) {
+        tokens->basis = UsageBasis::kNone;
+        tokens->used = {};
+    }
+}
+
+void settle(ngx_http_request_t* r, TokenContext* tokens, UsageBasis basis,
+            const TokenCounts& used) {
+    tokens->basis = basis;
+    tokens->used = used;
+    RequestContext* context = find_context(r);
+    if (context != nullptr) {
+        charge_policies(r, context, tokens);
+    }
+}
+
+/** Counts an answer without usage in each policy; returns how many the first of them had. */
+uint64_t count_missing(RequestContext* context) {
+    uint64_t first = 0;
+    for (Decision* one = context->latest; one != nullptr; one = one->earlier) {
+        for (ngx_uint_t i = 0; i < one->count; ++i) {
+            const Charge& charge = one->charges[i];
+            if (is_to_be_settled(*one, charge)) {
+                first = count_missing_usage(charge.access->journal.zone(), charge.policy);
+            }
+        }
+    }
+    return first;
+}
+
+void log_estimate(ngx_http_request_t* r, const TokenContext& tokens, const TokenCounts& used,
+                  bool whole, uint64_t missing) {
+    // A client that goes away is no mistake of anybody's.
+    ngx_uint_t level = whole ? NGX_LOG_WARN : NGX_LOG_INFO;
+    const char* why = !whole                       ? "the answer was cut short"
+                      : tokens.reader->malformed() ? "the answer is malformed"
+                      : tokens.reader->has_usage() ? "the answer tells only a part of its usage"
+                                                   : "no usage in the answer";
+    ngx_log_error(level, r->connection->log, 0,
+                  "%s: %uL tokens of input and %uL of output are charged by estimate; "
+                  "answers without usage so far: %uL",
+                  why, static_cast<uint64_t>(used.input), static_cast<uint64_t>(used.output),
+                  missing);
+}
+
+void settle_by_estimate(ngx_http_request_t* r, TokenContext* tokens, const TokenCounts& used,
+                        bool whole) {
+    // A request without a body that used nothing is no model's: a list of models, for example.
+    bool expected = used.input != 0 || used.output != 0 || has_request_body(r);
+    RequestContext* context = find_context(r);
+    uint64_t missing = context != nullptr && expected ? count_missing(context) : 0;
+    if (missing != 0) {
+        log_estimate(r, *tokens, used, whole, missing);
+    }
+    settle(r, tokens, UsageBasis::kEstimate, used);
+}
+
+bool is_success(ngx_uint_t status) {
+    return status >= NGX_HTTP_OK && status < NGX_HTTP_SPECIAL_RESPONSE;
+}
+
+/** nginx has given up waiting for an answer. An error_page may show another status. */
+bool has_timed_out(ngx_http_request_t* r) {
+    ngx_array_t* states = r->upstream_states;
+    if (states == nullptr || states->nelts == 0) {
+        return false;
+    }
+    ngx_http_upstream_state_t* last =
+        static_cast<ngx_http_upstream_state_t*>(states->elts) + states->nelts - 1;
+    return last->status == NGX_HTTP_GATEWAY_TIME_OUT;
+}
+
+/**
+ * The upstream has got all of the request, and the client has left, or nginx has given up (`whole`:
+ * its own answer is there), before the upstream's answer began. The model may have worked all the
+ * time. If the upstream itself answers 504, nobody gave up: `status_n` is set.
+ */
+bool is_abandoned(ngx_http_request_t* r, bool whole) {
+    ngx_http_upstream_t* upstream = r->upstream;
+    if (upstream == nullptr || !upstream->request_body_sent) {
+        return false;
+    }
+    ngx_uint_t status = upstream->headers_in.status_n;
+    return (status == 0 || is_success(status)) && (!whole || has_timed_out(r));
+}
+
+/** The most output that the policies have reserved tokens for. */
+Amount reserved_output(ngx_http_request_t* r, const TokenContext& tokens, Amount prompt) {
+    const RequestInfo* info = read_request_info(r);
+    Amount most = 0;
+    if (info != nullptr && info->most_output(&most)) {
+        return ngx_min(most, tokens.reserved);
+    }
+    return tokens.reserved > prompt ? tokens.reserved - prompt : 0;
+}
+
+void settle_abandoned(ngx_http_request_t* r, TokenContext* tokens) {
+    Amount prompt = estimated_prompt(r);
+    Millis waited = -static_cast<Millis>(msec_until(r->upstream->start_time));
+    AnswerCost cost = abandoned_cost(prompt, waited, reserved_output(r, *tokens, prompt));
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "the request was abandoned before the answer began: %uL tokens of input and %uL "
+                  "of output are charged by estimate",
+                  static_cast<uint64_t>(cost.counts.input),
+                  static_cast<uint64_t>(cost.counts.output));
+    settle(r, tokens, UsageBasis::kEstimate, cost.counts);
+}
+
+/** `whole`: all of the answer has been seen. */
+__attribute__((noinline)) void end_answer(ngx_http_request_t* r, TokenContext* tokens, bool whole) {
+    if (tokens->basis != UsageBasis::kUnknown) {
+        return;
+    }
+    UsageReader* reader = tokens->reader;
+    if (reader == nullptr) {
+        if (is_abandoned(r, whole)) {
+            settle_abandoned(r, tokens);
+        } else {
+            settle(r, tokens, UsageBasis::kNone, {});
+        }
+        return;
+    }
+    if (whole) {
+        reader->finish();
+    } else {
+        reader->stop();
+    }
+    bool reports = reader->has_usage() && (whole || reader->is_finished());
+    if (!is_from_upstream(r) && !reports) {
+        settle(r, tokens, UsageBasis::kNone, {});  // nginx's own answer
+        return;
+    }
+    AnswerCost cost = cost_of_answer(r, *tokens);
+    if (cost.estimated) {
+        settle_by_estimate(r, tokens, cost.counts, whole);
+    } else {
+        settle(r, tokens, UsageBasis::kResponse, cost.counts);
+    }
+}
+
+/**
+ * True if a model has done what it was asked for. error_page may have made a success of a failure;
+ * and a client that need not see the answer (RFC 9110, 13) has had it made all the same.
+ */
+bool has_succeeded(ngx_http_request_t* r) {
+    ngx_uint_t status = r->headers_out.status;
+    if (r->upstream == nullptr) {
+        return is_success(status);
+    }
+    return is_success(r->upstream->headers_in.status_n) &&
+           (is_success(status) || status == NGX_HTTP_NOT_MODIFIED ||
+            status == NGX_HTTP_PRECONDITION_FAILED);
+}
+
+bool is_from_cache(ngx_http_request_t* r) {
+#if (NGX_HTTP_CACHE)
+    return r->cached;
+#else
+    (void)r;
+    return false;
+#endif
+}
+
+/** The body of the model's answer follows. */
+bool has_body(ngx_http_request_t* r) {
+    ngx_uint_t status = r->headers_out.status;
+    return !r->header_only && r->method != NGX_HTTP_HEAD && is_success(status) &&
+           status != NGX_HTTP_NO_CONTENT;
+}
+
+std::string_view content_encoding(ngx_http_request_t* r) {
+    ngx_table_elt_t* header = r->headers_out.content_encoding;
+    return header != nullptr && header->hash != 0 ? view(header->value) : std::string_view();
+}
+
+void read_headers(ngx_http_request_t* r, UsageReader* reader) {
+    for (ngx_list_part_t* part = &r->headers_out.headers.part; part != nullptr; part = part->next) {
+        ngx_table_elt_t* headers = static_cast<ngx_table_elt_t*>(part->elts);
+        for (ngx_uint_t i = 0; i < part->nelts; ++i) {
+            if (headers[i].hash != 0) {
+                reader->header(view(headers[i].key), view(headers[i].value));
+            }
+        }
+    }
+}
+
+/** The form of an answer's body, according to its header. */
+struct Form {
+    AnswerKind kind;
+    ContentCoding coding;
+    bool may_be_events;
+};
+
+/** Servers and proxies also label event streams as plain text or as anything else. An answer that
+ * is not plain text and has a length is no stream. */
+Form form_of_answer(ngx_http_request_t* r) {
+    static constexpr std::string_view kPlain = "text/plain";
+    std::string_view type = view(r->headers_out.content_type);
+    AnswerKind kind = answer_kind(type);
+    bool may_be_events = kind == AnswerKind::kSse || type.substr(0, kPlain.size()) == kPlain ||
+                         (r->headers_out.content_length_n < 0 && !is_media_type(type));
+    return {kind, content_coding(content_encoding(r)), may_be_events};
+}
+
+/** The client did not ask for the chunk with the usage. */
+ngx_int_t begin_hiding(ngx_http_request_t* r, TokenContext* tokens) {
+    tokens->hiding = make_chunk_hiding(r);
+    if (tokens->hiding == nullptr) {
+        return NGX_ERROR;
+    }
+    r->filter_need_in_memory = 1;
+    ngx_http_clear_content_length(r);
+    ngx_http_clear_accept_ranges(r);
+    ngx_http_clear_etag(r);
+    return NGX_OK;
+}
+
+ngx_int_t make_reader(ngx_http_request_t* r, TokenContext* tokens, const Form& form) {
+    if (is_from_upstream(r)) {
+        r->filter_need_in_memory = 1;
+        r->allow_ranges = 0;  // nginx would cut the body before it comes here
+    }
+    r->filter_need_in_memory |= form.kind != AnswerKind::kOther;
+    tokens->coding_unknown = form.coding == ContentCoding::kUnknown;
+    if (form.coding != ContentCoding::kNone && !tokens->coding_unknown) {
+        tokens->decoder = make_answer_decoder(r, form.coding);
+        if (tokens->decoder == nullptr) {
+            return NGX_ERROR;
+        }
+    }
+    void* memory = ngx_palloc(r->pool, sizeof(UsageReader));
+    if (memory == nullptr) {
+        return NGX_ERROR;
+    }
+    tokens->reader = new (memory) UsageReader(form.kind, loc_conf(r)->usage);
+    read_headers(r, tokens->reader);
+    return watch_answer_id(r, tokens);
+}
+
+inline void feed_text(TokenContext* tokens, std::string_view text, KnownRun* run) {
+    tokens->reader->feed(text, run);
+    if (tokens->answer_id != nullptr) {
+        tokens->answer_id->feed(text);
+    }
+}
+
+/** Not part of feed(), which does little for an event that is like the one before. */
+__attribute__((noinline)) void feed_decoded(TokenContext* tokens, std::string_view piece) {
+    size_t size = piece.size();
+    std::string_view text;
+    do {
+        text = decode(tokens->decoder, &piece);
+        if (!text.empty()) {
+            feed_text(tokens, text, nullptr);
+        }
+    } while (!text.empty());
+    tokens->undecoded_bytes += is_broken(tokens->decoder) ? size : 0;
+}
+
+inline void feed(TokenContext* tokens, std::string_view piece, KnownRun* run) {
+    if (tokens->decoder != nullptr) {
+        feed_decoded(tokens, piece);
+    } else if (tokens->coding_unknown) {
+        tokens->undecoded_bytes += piece.size();
+    } else {
+        feed_text(tokens, piece, run);
+    }
+}
+
+void settle_what_ended(void* data) noexcept {
+    ngx_http_request_t* r = static_cast<ngx_http_request_t*>(data);
+    TokenContext* tokens = find_token_context(r);
+    if (tokens != nullptr) {
+        end_answer(r, tokens, false);
+    }
+}
+
+}  // namespace
+
+ngx_int_t begin_answer(ngx_http_request_t* r, TokenContext* tokens) {
+    if (tokens->reader != nullptr || tokens->basis != UsageBasis::kUnknown) {
+        return NGX_OK;
+    }
+    if (settle_at_end(r, tokens) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    if (has_succeeded(r)) {
+        Form form = form_of_answer(r);
+        // Also hides in an answer of a cache, which keeps answers as they came.
+        bool hides =
+            tokens->asked_for_usage && form.may_be_events && form.coding == ContentCoding::kNone;
+        if (hides && begin_hiding(r, tokens) != NGX_OK) {
+            return NGX_ERROR;
+        }
+        if (!is_from_cache(r)) {
+            if (make_reader(r, tokens, form) != NGX_OK) {
+                return NGX_ERROR;
+            }
+            if (has_body(r)) {
+                return NGX_OK;
+            }
+        }
+    }
+    end_answer(r, tokens, true);
+    return NGX_OK;
+}
+
+void watch_answer(ngx_http_request_t* r, TokenContext* tokens, ngx_buf_t* buf, KnownRun* run) {
+    if (tokens->basis != UsageBasis::kUnknown || tokens->reader == nullptr) {
+        return;
+    }
+    if (is_in_memory(buf) && buf->last != buf->pos) {
+        feed(tokens, {reinterpret_cast<char*>(buf->pos), static_cast<size_t>(buf->last - buf->pos)},
+             run);
+    }
+    if (buf->last_buf) {
+        end_answer(r, tokens, true);
+    }
+}
+
+void want_whole_answer(ngx_http_request_t* r) {
+    if (r->headers_in.content_length_n <= 0 && !r->headers_in.chunked) {
+        return;  // no model's work
+    }
+    r->headers_in.if_modified_since = nullptr;
+    r->headers_in.if_unmodified_since = nullptr;
+    r->headers_in.if_match = nullptr;
+    r->headers_in.if_none_match = nullptr;
+}
+
+ngx_int_t settle_at_end(ngx_http_request_t* r, TokenContext* tokens) {
+    if (tokens->ends_noted) {
+        return NGX_OK;
+    }
+    // Before the access log, which shows what was used.
+    ngx_http_cleanup_t* cleanup = ngx_http_cleanup_add(r, 0);
+    if (cleanup == nullptr) {
+        return NGX_ERROR;
+    }
+    cleanup->handler = settle_what_ended;
+    cleanup->data = r;
+    tokens->ends_noted = true;
+    return NGX_OK;
+}
+
+}  // namespace ai_limit

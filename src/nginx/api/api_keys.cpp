@@ -1,0 +1,324 @@
+// /keys: one key of one policy.
+
+#include "clock.h"
+#include "core/buckets/period_entries.h"
+#include "core/decide/key_entry.h"
+#include "core/json/json_writer.h"
+#include "core/policies/overrides.h"
+#include "core/policies/policies.h"
+#include "core/words/query.h"
+#include "core/words/shown_key.h"
+#include "nginx/api/api_output.h"
+#include "nginx/api/api_policies.h"
+#include "nginx/api/api_resources.h"
+#include "nginx/conf/policy_words.h"
+#include "nginx/request/policy_values.h"
+#include "nginx/sharing/redis_key.h"
+#include "zone_lock.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr size_t kMaxKeyJson = 8 * 1024;
+constexpr size_t kMaxKey = 4096;
+constexpr time_t kLongestTime = time_t{366} * 24 * 3600;
+
+/** A request for a key: the question, and the policy and zone that it is for. */
+struct KeyRequest {
+    Query query;
+    PolicyConf* policy;
+    std::string_view key;
+    KeyQuestion question;
+    RedisKey in_redis;  // of a policy that nodes share
+    Limit redis_limit;
+
+    const Zone& zone() const { return policy->zone->access->journal.zone(); }
+    uint64_t tag() const { return tag_of(question.hash, question.use); }
+};
+
+void write_override(const OverrideView& found, JsonWriter& json) {
+    json.open("override", '{');
+    json.text("rate", found.rate_text());
+    json.number("expires_in", seconds_rounded_up(found.expires_in));
+    json.close('}');
+}
+
+void write_head(const KeyRequest& asked, JsonWriter& json) {
+    char buffer[kMaxShownKey];
+    TextWriter shown(buffer, sizeof(buffer));
+    write_shown_key(asked.key, shown);
+    json.open('{');
+    json.text("policy", view(asked.policy->name));
+    json.text("key", shown.view());
+}
+
+/** Reads what is counted for the key. Returns false if that is nothing. `look` is Redis's reply
+ * about the key, or nullptr to read this node's count. */
+bool find_answer(const KeyRequest& asked, const RedisLook* look, KeyAnswer* answer) {
+    bool present = read_key(asked.question, now_by_nginx(), answer);
+    if (look == nullptr) {
+        return present;
+    }
+    *answer = describe_key(answer->limit, look->state, look->reserved,
+                           now_of(asked.question, now_by_nginx()));
+    return answer->used != 0 || answer->reserved != 0;
+}
+
+ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked, const RedisLook* look = nullptr) {
+    OverrideView found;
+    bool overridden = find_override(asked->zone(), asked->tag(), now_by_nginx().monotonic, &found);
+    if (overridden) {
+        asked->question.limit = &found.limit;
+    }
+    KeyAnswer answer{};
+    if (!find_answer(*asked, look, &answer) && !overridden) {
+        return send_api_error(r, NGX_HTTP_NOT_FOUND, "nothing is counted for this key");
+    }
+    ApiOutput output(r);
+    TextWriter out = output.begin(kMaxKeyJson);
+    JsonWriter json(out);
+    write_head(*asked, json);
+    json.text("measure", name_of(answer.limit.measure));
+    json.number("limit", answer.said.limit);
+    json.number("remaining", answer.said.remaining);
+    json.number("reset", seconds_rounded_up(answer.said.reset));
+    json.number("used", answer.used);
+    if (asked->question.reservation != 0) {
+        json.number("reserved", answer.reserved);
+    }
+    if (overridden) {
+        write_override(found, json);
+    }
+    json.close('}');
+    out.text("\n");
+    output.end(out);
+    return output.send(NGX_HTTP_OK, kJsonType);
+}
+
+bool remove_override_of(const KeyRequest& asked) {
+    ZoneLock lock(*asked.policy->zone->shm);
+    return remove_override(asked.zone(), asked.tag(), now_by_nginx().monotonic);
+}
+
+ngx_int_t send_forgotten(ngx_http_request_t* r, const KeyRequest& asked) {
+    ApiOutput output(r);
+    TextWriter out = output.begin(kMaxKeyJson);
+    JsonWriter json(out);
+    write_head(asked, json);
+    json.truth("forgotten", true);
+    json.close('}');
+    out.text("\n");
+    output.end(out);
+    return output.send(NGX_HTTP_OK, kJsonType);
+}
+
+/** `was_used`: elsewhere. */
+ngx_int_t forget_here(ngx_http_request_t* r, KeyRequest* asked, bool was_used) {
+    bool overridden = remove_override_of(*asked);
+    // Requests in flight are not forgotten: they end by themselves.
+    bool forgotten = !asked->policy->has_concurrency && forget_key(asked->question);
+    if (!forgotten && !overridden && !was_used) {
+        return send_api_error(r, NGX_HTTP_NOT_FOUND, "nothing is counted for this key");
+    }
+    return send_forgotten(r, *asked);
+}
+
+ngx_int_t send_redis_key(ngx_http_request_t* r, void* data, const RedisLook* look) {
+    return send_key(r, static_cast<KeyRequest*>(data), look);
+}
+
+ngx_int_t forget_redis_key(ngx_http_request_t* r, void* data, const RedisLook* look) {
+    KeyRequest* asked = static_cast<KeyRequest*>(data);
+    if (look == nullptr && remove_override_of(*asked)) {
+        return send_forgotten(r, *asked);  // it is this node's; what was used stays
+    }
+    if (look == nullptr) {
+        return send_api_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                              "Redis does not answer: try again, other nodes know of this key");
+    }
+    return forget_here(r, asked, look->is_used);
+}
+
+/** Asks Redis first, which knows what all nodes have counted. */
+ngx_int_t ask_redis(ngx_http_request_t* r, KeyRequest* asked, bool forgets) {
+    OverrideView found;
+    KeyAnswer here{};
+    if (find_override(asked->zone(), asked->tag(), now_by_nginx().monotonic, &found)) {
+        asked->redis_limit = found.limit;
+        asked->question.limit = &asked->redis_limit;
+    }
+    read_key(asked->question, now_by_nginx(), &here);
+    asked->redis_limit = here.limit;
+    asked->in_redis = {&asked->redis_limit, &asked->zone(), asked->question.use, {}, here.state};
+    KeyThen then = forgets ? forget_redis_key : send_redis_key;
+    ngx_int_t rc = look_in_redis(r, view(asked->policy->name), asked->key, asked->question.hash,
+                                 &asked->in_redis, forgets, then, asked);
+    return rc == NGX_DECLINED ? then(r, asked, nullptr) : rc;
+}
+
+ngx_int_t forget(ngx_http_request_t* r, KeyRequest* asked) {
+    OverrideView found;
+    if (asked->policy->has_concurrency &&
+        !find_override(asked->zone(), asked->tag(), now_by_nginx().monotonic, &found)) {
+        return send_api_error(r, NGX_HTTP_BAD_REQUEST,
+                              "requests in flight end by themselves, they cannot be forgotten by",
+                              view(asked->policy->name));
+    }
+    bool is_elsewhere = asked->policy->in_redis && !asked->policy->has_concurrency;
+    return is_elsewhere ? ask_redis(r, asked, true) : forget_here(r, asked, false);
+}
+
+/** Reads rate= and ttl=; returns what is wrong, or nullptr. */
+const char* read_wish(const KeyRequest& asked, std::string_view* rate, Limit* limit,
+                      Millis* lasts) {
+    std::string_view text;
+    if (!asked.query.get("rate", rate) || !asked.query.get("ttl", &text)) {
+        return "rate= and ttl= are needed, such as rate=600r/m and ttl=1h";
+    }
+    if (rate->size() > kMaxRateText) {
+        return "rate= is too long";
+    }
+    const PolicyConf& policy = *asked.policy;
+    if (const char* error = parse_limit(policy, *rate, limit)) {
+        return error;
+    }
+    if (limit->measure == Measure::kTokens && !policy.may_count_tokens) {
+        return "rate= is in tokens, but the policy counts requests";
+    }
+    if (policy.variable == nullptr && limit->measure != policy.limit.measure) {
+        return "rate= has another unit than the policy";
+    }
+    ngx_str_t time = to_ngx(text);
+    time_t seconds = text.empty() ? NGX_ERROR : ngx_parse_time(&time, 1);
+    if (seconds == NGX_ERROR || seconds <= 0 || seconds > kLongestTime) {
+        return "ttl= is no time from 1s to 366d, such as 90s, 15m or 1h";
+    }
+    *lasts = Millis{seconds} * 1000;
+    return nullptr;
+}
+
+/**
+ * Returns false if the limit has a window unlike the key's own. In Redis a key has one count for
+ * each policy, which another window would convert, so that what was used is forgotten. A limit of
+ * nothing takes the key's window. If a variable holds the limit, the window is known once the key
+ * is counted here.
+ */
+bool keep_redis_window(const KeyRequest& asked, Limit* limit) {
+    if (!asked.policy->in_redis || !has_window(limit->algorithm)) {
+        return true;
+    }
+    Limit own = asked.policy->limit;
+    if (asked.policy->variable != nullptr) {
+        KeyAnswer here{};
+        if (!read_key(asked.question, now_by_nginx(), &here)) {
+            return true;
+        }
+        own = here.limit;
+    }
+    if (limit->capacity == 0) {
+        limit->period = own.period;
+        limit->period_length = own.period_length;
+        return true;
+    }
+    return limit->period_length == own.period_length &&
+           (limit->period.unit == PeriodUnit::kMonth) == (own.period.unit == PeriodUnit::kMonth);
+}
+
+ngx_int_t override_limit(ngx_http_request_t* r, KeyRequest* asked) {
+    std::string_view rate;
+    Limit limit{};
+    Millis lasts = 0;
+    if (const char* error = read_wish(*asked, &rate, &limit, &lasts)) {
+        return send_api_error(r, NGX_HTTP_BAD_REQUEST, error);
+    }
+    if (!keep_redis_window(*asked, &limit)) {
+        return send_api_error(r, NGX_HTTP_CONFLICT,
+                              "several nginx share this policy, and a rate= with another period "
+                              "would forget what the key has used: use the policy's period");
+    }
+    Millis now = now_by_nginx().monotonic;
+    note_limit(asked->zone(), asked->question.use, &limit);
+    log_too_many_periods(asked->policy, r->connection->log);
+    bool is_set = false;
+    {
+        ZoneLock lock(*asked->policy->zone->shm);
+        is_set = set_override(
+            asked->zone(),
+            {asked->tag(), asked->question.use, &limit, rate, asked->key, now + lasts}, now);
+    }
+    if (!is_set) {
+        return send_api_error(r, NGX_HTTP_CONFLICT,
+                              "there are 256 overrides in this zone already, delete one first");
+    }
+    return send_key(r, asked);
+}
+
+/** The arguments of every method; those of PUT are known to all, so that they are seen at once
+ * where they do not belong. */
+ngx_int_t read_request(ngx_http_request_t* r, KeyRequest* asked) {
+    static constexpr std::string_view kForReading[] = {"policy", "key"};
+    static constexpr std::string_view kForPut[] = {"policy", "key", "rate", "ttl"};
+    char* buffer = static_cast<char*>(ngx_pnalloc(r->pool, r->args.len + 1));
+    if (buffer == nullptr) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (const char* error = asked->query.parse(view(r->args), buffer)) {
+        return send_api_error(
+            r, r->args.len > kMaxQuery ? NGX_HTTP_REQUEST_URI_TOO_LARGE : NGX_HTTP_BAD_REQUEST,
+            error);
+    }
+    std::string_view unknown = r->method & NGX_HTTP_PUT ? asked->query.unknown(kForPut)
+                                                        : asked->query.unknown(kForReading);
+    if (!unknown.empty()) {
+        return send_api_error(r, NGX_HTTP_BAD_REQUEST, "unknown argument", unknown);
+    }
+    std::string_view name;
+    if (!asked->query.get("policy", &name) || !asked->query.get("key", &asked->key) ||
+        asked->key.empty()) {
+        return send_api_error(r, NGX_HTTP_BAD_REQUEST, "policy= and key= are needed");
+    }
+    if (asked->key.size() > kMaxKey) {
+        return send_api_error(r, NGX_HTTP_REQUEST_URI_TOO_LARGE, "key= is too long");
+    }
+    asked->policy = find_policy(main_conf(r), name);
+    if (asked->policy == nullptr || !asked->policy->usable) {
+        return send_api_error(r, NGX_HTTP_NOT_FOUND, "unknown policy", name);
+    }
+    return NGX_DECLINED;
+}
+
+KeyQuestion question_of(const PolicyConf& policy, std::string_view key) {
+    KeyQuestion question{};
+    question.access = policy.zone->access;
+    question.hash = hash_key(question.access->journal.zone(), key);
+    question.limit = policy.variable == nullptr ? &policy.limit : nullptr;
+    question.use = policy.ask.policy;
+    question.reservation = policy.may_count_tokens ? policy.reservation.policy : 0;
+    question.ledger = policy.syncs ? policy.ledger.policy : 0;
+    question.in_redis = policy.in_redis;
+    return question;
+}
+
+}  // namespace
+
+ngx_int_t answer_for_key(ngx_http_request_t* r) {
+    KeyRequest* asked = static_cast<KeyRequest*>(ngx_pcalloc(r->pool, sizeof(KeyRequest)));
+    if (asked == nullptr) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    ngx_int_t rc = read_request(r, asked);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+    asked->question = question_of(*asked->policy, asked->key);
+    if (r->method & NGX_HTTP_DELETE) {
+        return forget(r, asked);
+    }
+    if (r->method & NGX_HTTP_PUT) {
+        return override_limit(r, asked);
+    }
+    return asked->policy->in_redis ? ask_redis(r, asked, false) : send_key(r, asked);
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,127 @@
+// /metrics: what Prometheus scrapes.
+
+#include "core/observe/metrics_text.h"
+#include "nginx/api/api_output.h"
+#include "nginx/api/api_policies.h"
+#include "nginx/api/api_resources.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr std::string_view kPrometheusType = "text/plain; version=0.0.4; charset=utf-8";
+
+void add_family(const Metric& metric, ApiOutput* output) {
+    TextWriter out = output->begin(kMaxSample);
+    write_family(metric, out);
+    output->end(out);
+}
+
+/** The values of all policies and zones for one answer, each read once. */
+struct Snapshots {
+    PolicySnapshot* policies;
+    ngx_uint_t policy_count;
+    ZoneSnapshot* zones;
+    ngx_uint_t zone_count;
+};
+
+bool read_policies(ngx_http_request_t* r, const MainConf& conf, Snapshots* all) {
+    ZoneLoads* loads = read_all_loads(r, conf);
+    all->policies = static_cast<PolicySnapshot*>(
+        ngx_palloc(r->pool, (conf.policies.nelts + 1) * sizeof(PolicySnapshot)));
+    if (loads == nullptr || all->policies == nullptr) {
+        return false;
+    }
+    for (ngx_uint_t i = 0; i < conf.policies.nelts; ++i) {
+        const PolicyConf& policy = *static_cast<PolicyConf**>(conf.policies.elts)[i];
+        if (policy.usable) {
+            char sync[kMaxSyncText];
+            all->policies[all->policy_count++] =
+                look_at(policy, loads[index_of(conf, policy.zone)], sync);
+        }
+    }
+    return true;
+}
+
+bool read_zones(ngx_http_request_t* r, const MainConf& conf, Snapshots* all) {
+    all->zones = static_cast<ZoneSnapshot*>(
+        ngx_palloc(r->pool, (conf.zones.nelts + 1) * sizeof(ZoneSnapshot)));
+    if (all->zones == nullptr) {
+        return false;
+    }
+    for (ngx_uint_t i = 0; i < conf.zones.nelts; ++i) {
+        const ZoneConf& zone = *static_cast<ZoneConf**>(conf.zones.elts)[i];
+        if (zone.access->journal.is_open()) {
+            ZoneSnapshot* seen = &all->zones[all->zone_count++];
+            *seen = look_at(zone.access->journal.zone());
+            seen->name = view(zone.name);
+            seen->has_state = zone.state_path.len != 0;
+        }
+    }
+    return true;
+}
+
+void add_policy_metric(const PolicyMetric& one, const Snapshots& all, ApiOutput* output) {
+    add_family(one.metric, output);
+    for (ngx_uint_t i = 0; i < all.policy_count; ++i) {
+        if (one.has(all.policies[i])) {
+            TextWriter out = output->begin(kMaxPolicySamples);
+            one.write(one.metric.name, all.policies[i], out);
+            output->end(out);
+        }
+    }
+}
+
+void add_zone_metric(const ZoneMetric& one, const Snapshots& all, ApiOutput* output) {
+    add_family(one.metric, output);
+    for (ngx_uint_t i = 0; i < all.zone_count; ++i) {
+        TextWriter out = output->begin(kMaxZoneSamples + 4 * all.zones[i].name.size());
+        one.write(one.metric.name, all.zones[i], out);
+        output->end(out);
+    }
+}
+
+void add_errors(const Snapshots& all, ApiOutput* output) {
+    static constexpr Metric kErrors = {
+        "ai_limit_errors_total", "counter",
+        "Mistakes: malformed variables of policies, keys for which a zone had no room."};
+    uint64_t malformed = 0;
+    for (ngx_uint_t i = 0; i < all.policy_count; ++i) {
+        malformed += all.policies[i].totals.errors;
+    }
+    uint64_t zone_full = 0;
+    for (ngx_uint_t i = 0; i < all.zone_count; ++i) {
+        zone_full += all.zones[i].zone_full;
+    }
+    add_family(kErrors, output);
+    TextWriter out = output->begin(kMaxZoneSamples);
+    write_sample(kErrors.name, {"reason", "malformed_variable"}, {}, malformed, out);
+    write_sample(kErrors.name, {"reason", "zone_full"}, {}, zone_full, out);
+    output->end(out);
+}
+
+}  // namespace
+
+ngx_int_t send_metrics(ngx_http_request_t* r) {
+    const MainConf& conf = *main_conf(r);
+    Snapshots all{};
+    if (!read_policies(r, conf, &all) || !read_zones(r, conf, &all)) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    ApiOutput output(r);
+    for (size_t i = 0; i < kPolicyMetricCount; ++i) {
+        add_policy_metric(kPolicyMetrics[i], all, &output);
+    }
+    for (size_t i = 0; i < kZoneMetricCount; ++i) {
+        add_zone_metric(kZoneMetrics[i], all, &output);
+    }
+    add_errors(all, &output);
+    if (conf.redis != nullptr && conf.zones.nelts != 0) {
+        TextWriter out = output.begin(kMaxRedisMetrics);
+        write_redis_metrics(look_at_redis(conf), out);
+        output.end(out);
+    }
+    return output.send(NGX_HTTP_OK, kPrometheusType);
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,99 @@
+#include "nginx/api/api_policies.h"
+
+namespace ai_limit {
+
+namespace {
+
+std::string_view name_of(Algorithm algorithm) {
+    switch (algorithm) {
+        case Algorithm::kSlidingWindow:
+            return "sliding_window";
+        case Algorithm::kFixedWindow:
+            return "fixed_window";
+        case Algorithm::kConcurrency:
+            return "concurrency";
+        default:
+            return "token_bucket";
+    }
+}
+
+Syncing syncing_of(const PolicyConf& policy) {
+    return {!policy.in_redis   ? Sync::kOff
+            : !policy.by_share ? Sync::kStrict
+                               : Sync::kEvery,
+            policy.ledger_limit.period_length};
+}
+
+}  // namespace
+
+std::string_view name_of(Measure measure) {
+    switch (measure) {
+        case Measure::kTokens:
+            return "tokens";
+        case Measure::kInFlight:
+            return "in_flight";
+        default:
+            return "requests";
+    }
+}
+
+std::string_view name_of(const Syncing& syncing, char* buffer) {
+    if (syncing.sync != Sync::kEvery) {
+        return syncing.sync == Sync::kStrict ? "strict" : "off";
+    }
+    TextWriter text(buffer, kMaxSyncText);
+    text.number(static_cast<uint64_t>(syncing.interval));
+    text.text("ms");
+    return text.view();
+}
+
+RedisSnapshot look_at_redis(const MainConf& conf) {
+    const ZoneConf& first = **static_cast<ZoneConf**>(conf.zones.elts);
+    RedisSnapshot seen = look_at_redis(Zone(first.memory));
+    seen.is_up = conf.redis->router.are_all_there();
+    return seen;
+}
+
+PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* sync) {
+    const Zone& zone = policy.zone->access->journal.zone();
+    PolicySnapshot seen{};
+    seen.name = view(policy.name);
+    seen.zone = view(policy.zone->name);
+    seen.key = view(policy.key.source);
+    seen.phase = policy.preaccess ? "preaccess" : "access";
+    seen.algorithm = name_of(policy.algorithm);
+    seen.sync = name_of(syncing_of(policy), sync);
+    seen.limit = view(policy.limit_text);
+    // If a variable holds the limit, this is its last measure.
+    seen.measure = name_of(zone.policy(policy.ask.policy)->slowest.measure);
+    seen.dry_run = policy.dry_run;
+    seen.counts_tokens = policy.may_count_tokens;
+    seen.counts_in_flight = policy.has_concurrency;
+    seen.totals = read_totals(zone, seen.name);
+    seen.load.in_flight = loads[policy.ask.policy].in_flight;
+    seen.load.reserved_tokens = loads[policy.ask.policy].reserved_tokens;
+    seen.number = policy.ask.policy;
+    return seen;
+}
+
+ZoneLoads* read_all_loads(ngx_http_request_t* r, const MainConf& conf) {
+    ZoneLoads* loads = static_cast<ZoneLoads*>(
+        ngx_pcalloc(r->pool, ngx_max(conf.zones.nelts, ngx_uint_t{1}) * sizeof(ZoneLoads)));
+    for (ngx_uint_t i = 0; loads != nullptr && i < conf.zones.nelts; ++i) {
+        const Journal& journal = static_cast<ZoneConf**>(conf.zones.elts)[i]->access->journal;
+        if (journal.is_open()) {
+            read_loads(journal.zone(), loads[i]);
+        }
+    }
+    return loads;
+}
+
+ngx_uint_t index_of(const MainConf& conf, const ZoneConf* zone) {
+    ngx_uint_t i = 0;
+    while (static_cast<ZoneConf**>(conf.zones.elts)[i] != zone) {
+        ++i;
+    }
+    return i;
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,165 @@
+// /status: all there is to see, as JSON.
+
+#include "clock.h"
+#include "core/observe/status_json.h"
+#include "core/policies/overrides.h"
+#include "core/words/version.h"
+#include "nginx/api/api_output.h"
+#include "nginx/api/api_policies.h"
+#include "nginx/api/api_resources.h"
+#include "nginx/worker/zone_setup.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr size_t kMaxHeadJson = 512;
+constexpr size_t kMaxOverrideJson = 1024;
+
+bool is_in_use(const ZoneConf& zone) {
+    return zone.access->journal.is_open();
+}
+
+/** Writes one element of an array. */
+template <typename Write>
+void add_element(ApiOutput* output, size_t most, bool* is_first, const Write& write) {
+    TextWriter out = output->begin(most);
+    out.text(*is_first ? "" : ",");
+    *is_first = false;
+    JsonWriter json(out);
+    write(json);
+    output->end(out);
+}
+
+void add_text(ApiOutput* output, std::string_view text) {
+    TextWriter out = output->begin(text.size());
+    out.text(text);
+    output->end(out);
+}
+
+void add_head(ngx_http_request_t* r, ApiOutput* output) {
+    TextWriter out = output->begin(kMaxHeadJson);
+    out.text("{");
+    JsonWriter json(out);
+    json.text("version", kVersion);
+    json.text("nginx", NGINX_VERSION);
+    json.truth("write", loc_conf(r)->api_writes);
+    json.text("time", view({ngx_cached_http_log_iso8601.len, ngx_cached_http_log_iso8601.data}));
+    output->end(out);
+}
+
+void add_zones(const MainConf& conf, ApiOutput* output) {
+    add_text(output, ",\"zones\":[");
+    bool is_first = true;
+    for (ngx_uint_t i = 0; i < conf.zones.nelts; ++i) {
+        ZoneConf& zone = *static_cast<ZoneConf**>(conf.zones.elts)[i];
+        if (!is_in_use(zone)) {
+            continue;
+        }
+        sample_zone(&zone);  // a single process has no timers for it
+        ZoneSnapshot seen = look_at(zone.access->journal.zone());
+        seen.name = view(zone.name);
+        seen.bytes = zone.size;
+        seen.has_state = zone.state_path.len != 0;
+        add_element(output, kMaxZoneJson + 6 * zone.name.len, &is_first,
+                    [&](JsonWriter& json) { write_zone_json(seen, json); });
+    }
+    add_text(output, "]");
+}
+
+void add_policies(const MainConf& conf, const ZoneLoads* loads, ApiOutput* output) {
+    add_text(output, ",\"policies\":[");
+    bool is_first = true;
+    for (ngx_uint_t i = 0; i < conf.policies.nelts; ++i) {
+        const PolicyConf& policy = *static_cast<PolicyConf**>(conf.policies.elts)[i];
+        if (!policy.usable) {
+            continue;
+        }
+        char sync[kMaxSyncText];
+        PolicySnapshot seen = look_at(policy, loads[index_of(conf, policy.zone)], sync);
+        size_t texts = seen.zone.size() + seen.key.size() + seen.limit.size();
+        add_element(output, kMaxPolicyJson + 6 * texts, &is_first, [&](JsonWriter& json) {
+            write_policy_json(policy.zone->access->journal.zone(), seen, now_by_nginx().monotonic,
+                              json);
+        });
+    }
+    add_text(output, "]");
+}
+
+/** The policy's name in the configuration; nullptr if it has gone. */
+const PolicyConf* policy_of(const MainConf& conf, const ZoneConf& zone, uint32_t number) {
+    for (ngx_uint_t i = 0; i < conf.policies.nelts; ++i) {
+        const PolicyConf* policy = static_cast<PolicyConf**>(conf.policies.elts)[i];
+        if (policy->zone == &zone && policy->ask.policy == number) {
+            return policy;
+        }
+    }
+    return nullptr;
+}
+
+void add_override(const MainConf& conf, const ZoneConf& zone, uint32_t place, bool* is_first,
+                  ApiOutput* output) {
+    OverrideView seen;
+    if (!read_override(zone.access->journal.zone(), place, now_by_nginx().monotonic, &seen)) {
+        return;
+    }
+    const PolicyConf* policy = policy_of(conf, zone, seen.policy);
+    if (policy == nullptr) {
+        return;
+    }
+    add_element(output, kMaxOverrideJson, is_first, [&](JsonWriter& json) {
+        json.open('{');
+        json.text("policy", view(policy->name));
+        json.text("key", seen.shown_key());
+        json.text("rate", seen.rate_text());
+        json.number("expires_in", seconds_rounded_up(seen.expires_in));
+        json.close('}');
+    });
+}
+
+void add_overrides(const MainConf& conf, ApiOutput* output) {
+    add_text(output, ",\"overrides\":[");
+    bool is_first = true;
+    for (ngx_uint_t i = 0; i < conf.zones.nelts; ++i) {
+        const ZoneConf& zone = *static_cast<ZoneConf**>(conf.zones.elts)[i];
+        for (uint32_t place = 0; is_in_use(zone) && place < kMaxOverrides; ++place) {
+            add_override(conf, zone, place, &is_first, output);
+        }
+    }
+    add_text(output, "]");
+}
+
+void add_redis(const MainConf& conf, ApiOutput* output) {
+    static constexpr std::string_view kOnFailure[] = {"local", "allow", "reject"};
+    if (conf.redis == nullptr || conf.zones.nelts == 0) {
+        add_text(output, ",\"redis\":null}\n");
+        return;
+    }
+    add_text(output, ",\"redis\":");
+    bool is_first = true;
+    add_element(output, kMaxRedisJson, &is_first, [&](JsonWriter& json) {
+        char sync[kMaxSyncText];
+        write_redis_json(look_at_redis(conf), name_of(conf.redis->syncing, sync),
+                         kOnFailure[static_cast<size_t>(conf.redis->on_failure)], json);
+    });
+    add_text(output, "}\n");
+}
+
+}  // namespace
+
+ngx_int_t send_status(ngx_http_request_t* r) {
+    const MainConf& conf = *main_conf(r);
+    ZoneLoads* loads = read_all_loads(r, conf);
+    if (loads == nullptr) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    ApiOutput output(r);
+    add_head(r, &output);
+    add_zones(conf, &output);
+    add_policies(conf, loads, &output);
+    add_overrides(conf, &output);
+    add_redis(conf, &output);
+    return output.send(NGX_HTTP_OK, kJsonType);
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,210 @@
+#pragma once
+
+// The contents of nginx.conf as the other files see them. They do not change once they are parsed.
+// The fields that a worker fills in when it starts (numbers in the zone, its journal) stand behind
+// "a worker's own".
+
+#include "core/answers/usage_paths.h"
+#include "core/counts/reservation.h"
+#include "core/counts/token_weights.h"
+#include "core/decide/admission.h"
+#include "core/limits/limit.h"
+#include "core/reply/error_body.h"
+#include "core/reply/headers.h"
+#include "nginx/conf/position.h"
+#include "nginx/conf/redis_conf.h"
+#include "nginx/conf/text.h"
+#include "ngx.h"
+#include "timer.h"
+
+namespace ai_limit {
+
+struct StateSaver;  // state_saver.cpp
+
+struct ZoneConf {
+    ngx_str_t name;
+    size_t size;  // for entries, in bytes
+    OnFull on_full;
+    bool small, wide, ledgers, flights;  // kinds of entries that its policies want
+    ngx_uint_t policies;                 // how many use it
+    ZoneSizes sizes;
+    ngx_shm_zone_t* shm;
+    void* memory;          // where the zone lies; set by init_zone()
+    ngx_str_t state_path;  // with a zero behind it; empty: none
+    ngx_str_t state_temp;  // what is renamed to that when it is written
+    ngx_cycle_t* cycle;
+
+    // A worker's own:
+    ZoneAccess* access;
+    Timer sweep;
+    Timer sampling;
+    StateSaver* saver;  // nullptr: nothing is saved
+};
+
+/** Remembers the parsed values of the texts that a policy's variable had lately. Does not keep
+ * texts longer than kLongestText. */
+template <typename Value, size_t kRowCount, size_t kLongestText>
+struct ValueMemo {
+    static constexpr size_t kRows = kRowCount;
+    static constexpr size_t kLongest = kLongestText;
+    static_assert(kLongest <= 255);
+    struct Row {
+        u_char size;
+        char text[kLongest];
+        Value value;
+    };
+    Row rows[kRows];
+};
+
+using LimitMemo = ValueMemo<Limit, 16, 31>;
+using WeightsMemo = ValueMemo<TokenWeights, 8, 159>;
+
+/** How many tokens a policy reserves for a request that has no usage yet. */
+enum class Reserve : uint8_t { kAuto, kOff, kAmount, kVariable };
+
+struct PolicyConf {
+    ngx_str_t name;
+    Text key;
+    Algorithm algorithm;
+    bool has_rate, has_concurrency;
+    bool preaccess;
+    bool dry_run;
+    Syncing syncing;
+    bool in_redis;  // with other nodes, by Redis:
+    bool syncs;     // what this node lets through by itself is told to them
+    bool by_share;  // which it does as far as its share goes, not only while Redis is away
+    Amount burst;   // 0: the number in the rate
+    Millis time_zone;
+    ngx_str_t limit_text;  // of rate= or concurrency=
+    Limit limit;           // where `variable` is null
+    Text* variable;        // holds a rate, or the slots of a concurrency
+    Amount cost;           // where `cost_variable` is null
+    Text* cost_variable;
+    bool may_count_tokens;   // its rate is in tokens, or a variable holds it
+    bool after_body;         // its key, rate or cost may depend on the request's body
+    TokenWeights weights;    // where `weights_variable` is null
+    Text* weights_variable;  // holds a count=
+    Reserve reserve;
+    Amount reserve_amount;
+    Text* reserve_variable;
+    bool used;  // some ai_limit names it
+    ngx_str_t zone_name;
+    ZoneConf* zone;
+    Position position;
+
+    // A worker's own:
+    Ask ask;          // of every request, but for what variables say
+    Ask reservation;  // its other charge, where it counts tokens
+    Ask ledger;       // its first charge, where this node may let requests through by itself
+    Limit ledger_limit;
+    PolicyCounts* counts;  // where this process counts its requests
+    TopKeys* top_keys;
+    bool usable;              // false where the zone has no room for this process
+    bool has_logged_periods;  // log_too_many_periods()
+    bool plain;               // usable, and no variables hold its rate, its slots or its cost
+    LimitMemo* memo;
+    WeightsMemo* weights_memo;  // nullptr without `weights_variable`
+};
+
+/** Neighbours in a set that have the same key in the same zone. */
+struct KeyRun {
+    ngx_uint_t count;  // of policies
+    ngx_uint_t key;    // the first run with this key: this one or one before it
+};
+
+/** The policies of one phase of a location, in the order of the directive. */
+struct PolicySet {
+    PolicyConf* policies[kMaxSetPolicies];
+    ngx_uint_t count;
+    KeyRun runs[kMaxSetPolicies];
+    ngx_uint_t run_count;
+    bool dry_run;      // one of them is on a dry run
+    bool concurrency;  // one of them counts requests in flight
+    bool may_wait;     // for the request's body, which one may count tokens by, or for Redis
+};
+
+/** One `ai_limit` directive. Its names are resolved once all policies are known. */
+struct PolicyList {
+    ngx_array_t names;  // of ngx_str_t
+    Position position;
+    PolicySet preaccess;
+    PolicySet access;
+};
+
+struct BodyFieldsConf;  // body_field_names.h
+
+struct MainConf {
+    ngx_array_t zones;     // of ZoneConf*
+    ngx_array_t policies;  // of PolicyConf*
+    ngx_array_t lists;     // of PolicyList*
+    RedisConf* redis;      // nullptr: there is none
+    Position redis_position;
+    bool preaccess, access;           // phases that have something to do
+    BodyFieldsConf* body_fields;      // nullptr: there are none
+    bool body_variables;              // somebody uses $ai_limit_model, a field or the like
+    bool usage_variables;             // somebody uses what an answer says that it used
+    bool api;                         // there is an ai_limit_api
+    bool tokens;                      // answers are of interest, to whomever
+    ngx_int_t plain_header_variable;  // an $http_ variable that nobody defines
+};
+
+/** How the module handles an upgrade to WebSocket. */
+enum class WebSocket : uint8_t {
+    kByPolicies,  // refused if a policy in tokens applies
+    kRefuse,
+    kPass
+};
+
+/** How the module handles a request whose body should be read and cannot be. */
+enum class UnreadableBody : uint8_t { kReject, kEstimate };
+
+struct LocConf {
+    PolicyList* list;  // null: none
+    ngx_uint_t headers;
+    ngx_uint_t error_format;
+    ngx_uint_t status;          // of a refusal
+    ngx_uint_t never_status;    // of one that waiting does not help
+    ngx_uint_t blocked_status;  // of one whose limit is 0
+    ngx_uint_t websocket;       // of WebSocket
+    ngx_flag_t dry_run;
+    ngx_uint_t log_level;
+    const UsagePaths* usage;  // null: automatic
+    ngx_flag_t include_usage;
+    ngx_uint_t unreadable_body;  // an UnreadableBody
+    bool api_writes;  // ai_limit_api write=on; not inherited, like the handler that it sets
+    Position api_position;
+};
+
+// Beside HeaderStyles: "off", which "not said" is not, and "auto".
+constexpr ngx_uint_t kHeadersOff = 1 << 8;
+constexpr ngx_uint_t kHeadersAuto = 1 << 9;
+
+constexpr ngx_uint_t kDefaultNeverStatus = NGX_HTTP_BAD_REQUEST;
+constexpr ngx_uint_t kDefaultBlockedStatus = NGX_HTTP_FORBIDDEN;
+
+inline MainConf* main_conf(ngx_http_request_t* r) {
+    return static_cast<MainConf*>(ngx_http_get_module_main_conf(r, ngx_http_ai_limit_module));
+}
+inline MainConf* main_conf(ngx_conf_t* cf) {
+    return static_cast<MainConf*>(ngx_http_conf_get_module_main_conf(cf, ngx_http_ai_limit_module));
+}
+inline LocConf* loc_conf(ngx_http_request_t* r) {
+    return static_cast<LocConf*>(ngx_http_get_module_loc_conf(r, ngx_http_ai_limit_module));
+}
+
+/** Returns an element of MainConf's arrays. */
+template <typename T>
+T* element_of(const ngx_array_t& array, ngx_uint_t i) {
+    return static_cast<T**>(array.elts)[i];
+}
+
+PolicyConf* find_policy(MainConf* conf, std::string_view name);
+ZoneConf* find_zone(MainConf* conf, std::string_view name);
+
+extern "C" {
+void* ngx_http_ai_limit_create_main_conf(ngx_conf_t* cf);
+void* ngx_http_ai_limit_create_loc_conf(ngx_conf_t* cf);
+char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child);
+}
+
+}  // namespace ai_limit

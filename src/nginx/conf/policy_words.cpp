@@ -1,0 +1,49 @@
+#include "nginx/conf/policy_words.h"
+
+#include "core/limits/rate.h"
+#include "core/words/number.h"
+
+namespace ai_limit {
+
+const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* limit) {
+    if (policy.has_concurrency) {
+        Amount slots = 0;
+        if (!read_whole(text, kMaxAmount, &slots)) {
+            return "expected a whole number";
+        }
+        *limit = concurrency_limit(slots);
+        return nullptr;
+    }
+    Rate rate;
+    if (const char* error = parse_rate(text, &rate)) {
+        return error;
+    }
+    const char* error = make_limit(policy.algorithm, rate, policy.burst, policy.time_zone, limit);
+    limit->by_wall = policy.limit.by_wall;
+    return error;
+}
+
+bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount) {
+    if (text == "auto") {
+        *reserve = Reserve::kAuto;
+    } else if (text == "off") {
+        *reserve = Reserve::kOff;
+    } else if (read_whole(text, kMaxAmount, amount)) {
+        *reserve = Reserve::kAmount;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+bool parse_sync(ngx_str_t text, Syncing* syncing) {
+    if (view(text) == "off" || view(text) == "strict") {
+        *syncing = {view(text) == "off" ? Sync::kOff : Sync::kStrict, 0};
+        return true;
+    }
+    ngx_int_t interval = ngx_parse_time(&text, 0);
+    *syncing = {Sync::kEvery, interval};
+    return interval >= kShortestInterval && interval <= kLongestInterval;
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,22 @@
+#pragma once
+
+// Reads the words of a policy that not only its directive has: its variables and the API have some
+// of them, and ai_limit_redis has sync= as well.
+
+#include "nginx/conf/config.h"
+
+namespace ai_limit {
+
+/**
+ * Reads a limit that the policy may have: a rate, or a number of slots. Returns nullptr, or a
+ * static text that says what is wrong.
+ */
+const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* limit);
+
+/** Reads `auto`, `off` or a whole number, of tokens; false if the text is none of these. */
+bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount);
+
+/** Reads `off`, `strict` or a time; false for anything else. */
+bool parse_sync(ngx_str_t text, Syncing* syncing);
+
+}  // namespace ai_limit

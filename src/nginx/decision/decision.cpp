@@ -1,0 +1,30 @@
+#include "nginx/decision/decision.h"
+
+namespace ai_limit {
+
+bool would_refuse(const Decision& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        const Charge& charge = one.charges[i];
+        if ((charge.dry_run || one.dry_run) && charge.verdict == Verdict::kRefused) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const Charge* find_charge(const Decision* latest, const PolicyConf* policy,
+                          const Decision** decision) {
+    for (const Decision* one = latest; one != nullptr; one = one->earlier) {
+        for (ngx_uint_t i = 0; i < one->count; ++i) {
+            if (one->parts[i].policy == policy) {
+                if (decision != nullptr) {
+                    *decision = one;
+                }
+                return &one->charges[i];
+            }
+        }
+    }
+    return nullptr;
+}
+
+}  // namespace ai_limit

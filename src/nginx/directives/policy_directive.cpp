@@ -1,0 +1,318 @@
+// Reads ai_limit_policy.
+
+#include "core/counts/token_weights.h"
+#include "core/limits/rate.h"
+#include "core/words/number.h"
+#include "nginx/conf/conf_words.h"
+#include "nginx/conf/config.h"
+#include "nginx/conf/policy_words.h"
+#include "nginx/directives/directives.h"
+#include "nginx/directives/foreign_words.h"
+
+namespace ai_limit {
+
+namespace {
+
+enum Parameter : unsigned {
+    kKey = 1 << 0,
+    kRate = 1 << 1,
+    kConcurrency = 1 << 2,
+    kAlgorithm = 1 << 3,
+    kBurst = 1 << 4,
+    kCost = 1 << 5,
+    kTimeZone = 1 << 6,
+    kPhase = 1 << 7,
+    kZone = 1 << 8,
+    kDryRun = 1 << 9,
+    kReserve = 1 << 10,
+    kCount = 1 << 11,
+    kSync = 1 << 12,
+};
+
+/** A policy while its parameters are read. */
+struct PolicyReader {
+    PolicyConf* policy;
+    unsigned seen;
+    ngx_str_t words[13];  // by bit of Parameter, for mistakes that only show at the end
+    Rate rate;
+};
+
+char* read_key(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    if (value.len == 0) {
+        return mistake(cf, "empty key in", word, ", expected key=$ai_limit_client, for example");
+    }
+    return compile_text(cf, &value, &reader->policy->key) == NGX_OK ? NGX_CONF_OK : error_result();
+}
+
+char* read_variable(ngx_conf_t* cf, ngx_str_t value, Text** text) {
+    *text = allocate<Text>(cf);
+    if (*text == nullptr || compile_text(cf, &value, *text) != NGX_OK) {
+        return error_result();
+    }
+    return NGX_CONF_OK;
+}
+
+char* read_rate(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    reader->policy->has_rate = true;
+    reader->policy->limit_text = value;
+    if (has_variables(value)) {
+        return read_variable(cf, value, &reader->policy->variable);
+    }
+    if (const char* error = parse_rate(view(value), &reader->rate)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "ai_limit_policy: invalid rate \"%V\": %s", &word,
+                           error);
+        return error_result();
+    }
+    if (reader->rate.quota == 0) {
+        return mistake(cf, "a rate of nothing in", word, ", use \"deny all\" to refuse everything");
+    }
+    return NGX_CONF_OK;
+}
+
+char* read_concurrency(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    PolicyConf* policy = reader->policy;
+    policy->has_concurrency = true;
+    policy->limit_text = value;
+    if (has_variables(value)) {
+        return read_variable(cf, value, &policy->variable);
+    }
+    Amount slots = 0;
+    if (!read_whole(view(value), kMaxAmount, &slots) || slots == 0) {
+        return mistake(cf, "invalid value", word, ", expected a whole number above zero");
+    }
+    policy->limit = concurrency_limit(slots);
+    return NGX_CONF_OK;
+}
+
+char* read_algorithm(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    Algorithm* algorithm = &reader->policy->algorithm;
+    if (view(value) == "token_bucket") {
+        *algorithm = Algorithm::kTokenBucket;
+    } else if (view(value) == "sliding_window") {
+        *algorithm = Algorithm::kSlidingWindow;
+    } else if (view(value) == "fixed_window") {
+        *algorithm = Algorithm::kFixedWindow;
+    } else {
+        return mistake(cf, "unknown algorithm", word,
+                       ", expected token_bucket, sliding_window or fixed_window");
+    }
+    return NGX_CONF_OK;
+}
+
+char* read_burst(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    if (!read_whole(view(value), kMaxAmount, &reader->policy->burst) ||
+        reader->policy->burst == 0) {
+        return mistake(cf, "invalid value", word, ", expected a whole number above zero");
+    }
+    return NGX_CONF_OK;
+}
+
+char* read_cost(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    if (has_variables(value)) {
+        return read_variable(cf, value, &reader->policy->cost_variable);
+    }
+    if (!read_whole(view(value), kMaxAmount, &reader->policy->cost)) {
+        return mistake(cf, "invalid value", word, ", expected a whole number");
+    }
+    return NGX_CONF_OK;
+}
+
+char* read_reserve(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    PolicyConf* policy = reader->policy;
+    if (has_variables(value)) {
+        policy->reserve = Reserve::kVariable;
+        return read_variable(cf, value, &policy->reserve_variable);
+    }
+    if (!parse_reserve(view(value), &policy->reserve, &policy->reserve_amount)) {
+        return mistake(cf, "invalid value", word, ", expected auto, off or a whole number");
+    }
+    return NGX_CONF_OK;
+}
+
+char* read_count(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    if (has_variables(value)) {
+        return read_variable(cf, value, &reader->policy->weights_variable);
+    }
+    if (const char* error = parse_token_weights(view(value), &reader->policy->weights)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "ai_limit_policy: invalid value \"%V\": %s", &word,
+                           error);
+        return error_result();
+    }
+    return NGX_CONF_OK;
+}
+
+char* read_time_zone(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    if (!parse_time_zone(view(value), &reader->policy->time_zone)) {
+        return mistake(cf, "invalid time zone", word, ", expected tz=+HH:MM or tz=-HH:MM");
+    }
+    return NGX_CONF_OK;
+}
+
+char* read_phase(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    if (view(value) != "access" && view(value) != "preaccess") {
+        return mistake(cf, "invalid value", word, ", expected phase=access or phase=preaccess");
+    }
+    reader->policy->preaccess = view(value) == "preaccess";
+    return NGX_CONF_OK;
+}
+
+char* read_sync(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    if (!parse_sync(value, &reader->policy->syncing)) {
+        return mistake(cf, "invalid value", word,
+                       ", expected sync=strict, sync=off or a time from 1ms to 10s");
+    }
+    return NGX_CONF_OK;
+}
+
+char* read_zone_of_policy(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    if (value.len == 0) {
+        return mistake(cf, "empty zone name in", word);
+    }
+    reader->policy->zone_name = value;
+    return NGX_CONF_OK;
+}
+
+struct ParameterRow {
+    std::string_view name;  // with its "="
+    Parameter bit;
+    char* (*read)(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader);
+};
+
+constexpr ParameterRow kParameters[] = {
+    {"key=", kKey, read_key},
+    {"rate=", kRate, read_rate},
+    {"concurrency=", kConcurrency, read_concurrency},
+    {"algorithm=", kAlgorithm, read_algorithm},
+    {"burst=", kBurst, read_burst},
+    {"cost=", kCost, read_cost},
+    {"reserve=", kReserve, read_reserve},
+    {"count=", kCount, read_count},
+    {"tz=", kTimeZone, read_time_zone},
+    {"phase=", kPhase, read_phase},
+    {"zone=", kZone, read_zone_of_policy},
+    {"sync=", kSync, read_sync},
+};
+
+char* note_parameter(ngx_conf_t* cf, ngx_str_t word, Parameter bit, PolicyReader* reader) {
+    if (reader->seen & bit) {
+        return mistake(cf, "duplicate parameter", word);
+    }
+    reader->seen |= bit;
+    reader->words[__builtin_ctz(bit)] = word;
+    return NGX_CONF_OK;
+}
+
+char* read_parameter(ngx_conf_t* cf, ngx_str_t word, PolicyReader* reader) {
+    if (view(word) == "dry_run") {
+        reader->policy->dry_run = true;
+        return note_parameter(cf, word, kDryRun, reader);
+    }
+    for (const ParameterRow& row : kParameters) {
+        ngx_str_t value;
+        if (value_of(word, row.name, &value)) {
+            char* result = note_parameter(cf, word, row.bit, reader);
+            return result != NGX_CONF_OK ? result : row.read(cf, word, value, reader);
+        }
+    }
+    static constexpr char kNoDelay[] =
+        ", which is limit_req's: nothing is delayed here, burst= says how many may come at once";
+    static constexpr ForeignWord kForeign[] = {{"nodelay", kNoDelay}, {"delay=", kNoDelay}};
+    return mistake(cf, "invalid parameter", word, hint_for(kForeign, word));
+}
+
+char* check_combination(ngx_conf_t* cf, const PolicyReader& reader) {
+    const PolicyConf& policy = *reader.policy;
+    const auto word = [&reader](Parameter bit) { return reader.words[__builtin_ctz(bit)]; };
+    if (!(reader.seen & kKey)) {
+        return mistake(cf, "no key= in policy", policy.name,
+                       ", expected key=$ai_limit_client, for example");
+    }
+    if (!policy.has_rate && !policy.has_concurrency) {
+        return mistake(cf, "neither rate= nor concurrency= in policy", policy.name);
+    }
+    if (policy.has_rate && policy.has_concurrency) {
+        return mistake(cf, "rate= cannot be combined with", word(kConcurrency),
+                       ", make two policies");
+    }
+    for (Parameter bit : {kAlgorithm, kBurst, kCost, kTimeZone, kReserve, kCount}) {
+        if (policy.has_concurrency && (reader.seen & bit)) {
+            return mistake(cf, "concurrency= cannot be combined with", word(bit));
+        }
+    }
+    bool constant = policy.has_rate && policy.variable == nullptr;
+    bool tokens = reader.rate.measure == Measure::kTokens;
+    if (constant && tokens && (reader.seen & kCost)) {
+        return mistake(cf, "a rate in tokens cannot be combined with", word(kCost),
+                       ", weights go into count=");
+    }
+    for (Parameter bit : {kReserve, kCount}) {
+        if (constant && !tokens && (reader.seen & bit)) {
+            return mistake(cf, "only a rate in tokens, such as 100kt/m, can have", word(bit));
+        }
+    }
+    if ((reader.seen & kBurst) && policy.algorithm != Algorithm::kTokenBucket) {
+        return mistake(cf, "only a token_bucket can have", word(kBurst));
+    }
+    if ((reader.seen & kTimeZone) && policy.algorithm != Algorithm::kFixedWindow) {
+        return mistake(cf, "only a fixed_window can have", word(kTimeZone));
+    }
+    return NGX_CONF_OK;
+}
+
+char* finish_policy(ngx_conf_t* cf, PolicyReader* reader) {
+    PolicyConf* policy = reader->policy;
+    char* result = check_combination(cf, *reader);
+    if (result != NGX_CONF_OK) {
+        return result;
+    }
+    policy->may_count_tokens = policy->has_rate && (policy->variable != nullptr ||
+                                                    reader->rate.measure == Measure::kTokens);
+    if (policy->has_concurrency) {
+        policy->algorithm = Algorithm::kConcurrency;
+    } else if (policy->variable == nullptr) {
+        const char* error = make_limit(policy->algorithm, reader->rate, policy->burst,
+                                       policy->time_zone, &policy->limit);
+        if (error != nullptr) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "ai_limit_policy: invalid rate \"%V\": %s",
+                               &reader->words[__builtin_ctz(kRate)], error);
+            return error_result();
+        }
+    }
+    return NGX_CONF_OK;
+}
+
+}  // namespace
+
+char* ngx_http_ai_limit_policy(ngx_conf_t* cf, ngx_command_t*, void* conf) {
+    MainConf* main = static_cast<MainConf*>(conf);
+    PolicyConf* policy = allocate<PolicyConf>(cf);
+    if (policy == nullptr || refuse_inner_quotes(cf) != NGX_CONF_OK) {
+        return error_result();
+    }
+    policy->name = arguments(cf)[0];
+    policy->cost = 1;
+    policy->weights = TokenWeights();
+    policy->position = position_of(cf);
+    if (!is_name(policy->name)) {
+        return mistake(cf, "invalid policy name", policy->name,
+                       ", expected up to 64 letters, digits, \"_\", \"-\" and \".\", not \"off\"");
+    }
+    if (find_policy(main, view(policy->name)) != nullptr) {
+        return mistake(cf, "duplicate policy", policy->name);
+    }
+    PolicyReader reader{};
+    reader.policy = policy;
+    for (ngx_uint_t i = 1; i < argument_count(cf); ++i) {
+        char* result = read_parameter(cf, arguments(cf)[i], &reader);
+        if (result != NGX_CONF_OK) {
+            return result;
+        }
+    }
+    char* result = finish_policy(cf, &reader);
+    if (result != NGX_CONF_OK) {
+        return result;
+    }
+    return append(&main->policies, policy) == NGX_OK ? NGX_CONF_OK : error_result();
+}
+
+}  // namespace ai_limit

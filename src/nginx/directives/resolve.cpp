@@ -1,0 +1,191 @@
+#include "nginx/directives/resolve.h"
+
+#include "nginx/conf/conf_words.h"
+#include "nginx/directives/redis_hosts.h"
+#include "nginx/directives/variable_uses.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr std::string_view kPlainHeaderVariable = "http_ai_limit_plain_header";
+constexpr size_t kDefaultZoneSize = 32 * 1024 * 1024;
+
+ngx_int_t add_default_zone(ngx_conf_t* cf, MainConf* main) {
+    ZoneConf* zone = static_cast<ZoneConf*>(ngx_pcalloc(cf->pool, sizeof(ZoneConf)));
+    ZoneConf** place = static_cast<ZoneConf**>(ngx_array_push(&main->zones));
+    if (zone == nullptr || place == nullptr) {
+        return NGX_ERROR;
+    }
+    ngx_str_set(&zone->name, "ai_limit");
+    zone->size = kDefaultZoneSize;
+    *place = zone;
+    return NGX_OK;
+}
+
+ngx_int_t resolve_sync(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
+    Syncing own = policy->syncing;
+    if (main->redis == nullptr && own.sync != Sync::kUnset && own.sync != Sync::kOff) {
+        return mistake_at(cf, policy->position, "ai_limit_policy: no ai_limit_redis for sync= of",
+                          policy->name, "");
+    }
+    if (own.sync == Sync::kUnset && main->redis != nullptr) {
+        own = main->redis->syncing;
+    }
+    policy->in_redis = own.sync == Sync::kStrict || own.sync == Sync::kEvery;
+    policy->syncs = policy->in_redis && !policy->has_concurrency;
+    policy->by_share = policy->syncs && own.sync == Sync::kEvery;
+    policy->ledger_limit = ledger_limit();
+    policy->ledger_limit.period_length = own.sync == Sync::kEvery ? own.interval : kUsualInterval;
+    if (policy->by_share) {
+        main->redis->has_shares = true;
+    }
+    policy->limit.by_wall = policy->in_redis && is_wide(policy->algorithm);
+    return NGX_OK;
+}
+
+bool waits_for_body(ngx_conf_t* cf, const PolicyConf& policy) {
+    for (const Text* text : {&policy.key, const_cast<const Text*>(policy.variable),
+                             const_cast<const Text*>(policy.cost_variable)}) {
+        if (text != nullptr && may_depend_on_body(cf, view(text->source))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
+    if (policy->zone_name.len != 0) {
+        policy->zone = find_zone(main, view(policy->zone_name));
+        if (policy->zone == nullptr) {
+            // A colon is limit_req_zone's, which makes the zone as well.
+            bool has_size = view(policy->zone_name).find(':') != std::string_view::npos;
+            return mistake_at(cf, policy->position, "ai_limit_policy: unknown zone",
+                              policy->zone_name,
+                              has_size ? ", a size is given in ai_limit_zone zone=name:size,"
+                                       : ", declare it with ai_limit_zone,");
+        }
+    } else if (main->zones.nelts == 1) {
+        policy->zone = element_of<ZoneConf>(main->zones, 0);
+    } else {
+        return mistake_at(cf, policy->position,
+                          "ai_limit_policy: several zones but no zone= in policy", policy->name,
+                          "");
+    }
+    policy->zone->policies += 1 + policy->may_count_tokens + policy->syncs;
+    if (policy->zone->policies > kMaxPolicies) {
+        return mistake_at(cf, policy->position, "ai_limit_policy: more than 255 policies in zone",
+                          policy->zone->name, ", give some another zone=,");
+    }
+    bool wide = is_wide(policy->algorithm);
+    policy->zone->wide |= wide;
+    policy->zone->small |= !wide;
+    main->tokens |= policy->may_count_tokens;
+    policy->zone->small |= policy->may_count_tokens;
+    policy->zone->ledgers |= policy->syncs;
+    policy->zone->flights |= policy->has_concurrency || policy->may_count_tokens;
+    policy->memo = static_cast<LimitMemo*>(ngx_pcalloc(cf->pool, sizeof(LimitMemo)));
+    if (policy->weights_variable != nullptr) {
+        policy->weights_memo =
+            static_cast<WeightsMemo*>(ngx_pcalloc(cf->pool, sizeof(WeightsMemo)));
+        if (policy->weights_memo == nullptr) {
+            return NGX_ERROR;
+        }
+    }
+    return policy->memo != nullptr ? NGX_OK : NGX_ERROR;
+}
+
+/** Returns the run of the set that has the policy's key, so that both share one evaluation and
+ * hash. */
+ngx_uint_t find_run(const PolicySet& set, const PolicyConf& policy) {
+    ngx_uint_t first = 0;
+    for (ngx_uint_t run = 0; run < set.run_count; ++run) {
+        const PolicyConf& other = *set.policies[first];
+        if (other.zone == policy.zone && view(other.key.source) == view(policy.key.source)) {
+            return run;
+        }
+        first += set.runs[run].count;
+    }
+    return set.run_count;
+}
+
+void add_policy(PolicySet* set, PolicyConf* policy) {
+    ngx_uint_t key = find_run(*set, *policy);
+    ngx_uint_t last = set->run_count;
+    if (last > 0 && set->runs[last - 1].key == key) {
+        ++set->runs[last - 1].count;
+    } else {
+        set->runs[set->run_count++] = {1, key};
+    }
+    set->policies[set->count++] = policy;
+    set->dry_run |= policy->dry_run;
+    set->concurrency |= policy->has_concurrency;
+    set->may_wait |= policy->may_count_tokens || policy->after_body || policy->in_redis;
+}
+
+ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
+    for (ngx_uint_t i = 0; i < list->names.nelts; ++i) {
+        ngx_str_t name = static_cast<ngx_str_t*>(list->names.elts)[i];
+        PolicyConf* policy = find_policy(main, view(name));
+        if (policy == nullptr) {
+            // A policy may have the name, so only one that is missing is taken for limit_req's
+            // word.
+            return mistake_at(cf, list->position, "ai_limit: unknown policy", name,
+                              view(name) == "nodelay"
+                                  ? ", which is limit_req's: nothing is delayed here,"
+                                  : ", declare it with ai_limit_policy,");
+        }
+        policy->used = true;
+        add_policy(policy->preaccess ? &list->preaccess : &list->access, policy);
+        main->preaccess |= policy->preaccess;
+        main->access |= !policy->preaccess;
+    }
+    return NGX_OK;
+}
+
+void warn_of_unused_policies(ngx_conf_t* cf, const MainConf& main) {
+    for (ngx_uint_t i = 0; i < main.policies.nelts; ++i) {
+        const PolicyConf* policy = element_of<PolicyConf>(main.policies, i);
+        if (!policy->used) {
+            warn_at(cf, policy->position, "ai_limit_policy: no ai_limit names", policy->name,
+                    ", so it limits nothing,");
+        }
+    }
+}
+
+}  // namespace
+
+ngx_int_t resolve_names(ngx_conf_t* cf) {
+    MainConf* main = main_conf(cf);
+    ngx_str_t plain_header = to_ngx(kPlainHeaderVariable);
+    main->plain_header_variable = ngx_http_get_variable_index(cf, &plain_header);
+    if (main->plain_header_variable == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+    if (main->zones.nelts == 0 && main->policies.nelts != 0 &&
+        add_default_zone(cf, main) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    if (main->redis != nullptr && resolve_redis_hosts(cf, main) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    main->body_variables = uses_body_variables(cf);
+    main->usage_variables = uses_usage_variables(cf);
+    main->tokens |= main->usage_variables;
+    for (ngx_uint_t i = 0; i < main->policies.nelts; ++i) {
+        PolicyConf* policy = element_of<PolicyConf>(main->policies, i);
+        policy->after_body = main->body_variables && waits_for_body(cf, *policy);
+        if (resolve_sync(cf, main, policy) != NGX_OK || resolve_zone(cf, main, policy) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+    for (ngx_uint_t i = 0; i < main->lists.nelts; ++i) {
+        if (resolve_list(cf, main, element_of<PolicyList>(main->lists, i)) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+    warn_of_unused_policies(cf, *main);
+    return NGX_OK;
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,227 @@
+#include "nginx/request/policy_values.h"
+
+#include "clock.h"
+#include "core/policies/overrides.h"
+#include "core/policies/policies.h"
+#include "core/words/number.h"
+#include "core/words/shown_key.h"
+#include "nginx/conf/policy_words.h"
+#include "nginx/request/request_body.h"
+#include "nginx/request/token_context.h"
+
+namespace ai_limit {
+
+namespace {
+
+void log_mistake(ngx_http_request_t* r, const PolicyConf& policy, const char* what, ngx_str_t value,
+                 const char* why) {
+    uint64_t errors = count_error(policy.ask.access->journal.zone(), policy.ask.policy);
+    char buffer[kMaxShownKey];
+    TextWriter shown(buffer, sizeof(buffer));
+    write_escaped(view(value), shown);
+    ngx_str_t text = to_ngx(shown.view());
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "invalid %s \"%V\" of policy \"%V\": %s; mistakes so far: %uL", what, &text,
+                  &policy.name, why, static_cast<uint64_t>(errors));
+}
+
+/** Returns the row that a text has in a memo, whatever is in it. */
+template <typename Memo>
+typename Memo::Row* row_for(Memo* memo, std::string_view text) {
+    size_t sum = text.size();
+    for (char c : text) {
+        sum = sum * 31 + static_cast<unsigned char>(c);
+    }
+    return &memo->rows[sum % Memo::kRows];
+}
+
+/** True if the row has the value of the text, which is not empty. */
+template <typename Row>
+bool is_row_of(const Row& row, std::string_view text) {
+    return row.size == text.size() && ngx_memcmp(row.text, text.data(), text.size()) == 0;
+}
+
+/** Remembers a text that is not too long. */
+template <typename Memo, typename Value>
+void remember(Memo*, typename Memo::Row* row, std::string_view text, const Value& value) {
+    if (text.size() <= Memo::kLongest) {
+        row->size = static_cast<u_char>(text.size());
+        ngx_memcpy(row->text, text.data(), text.size());
+        row->value = value;
+    }
+}
+
+/** The limit is copied for the request, since a row may be another's before the request ends. */
+ngx_int_t read_limit(ngx_http_request_t* r, PolicyConf* policy, const Limit** limit) {
+    ngx_str_t value;
+    if (evaluate(r, policy->variable, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    if (value.len == 0) {
+        return NGX_DECLINED;
+    }
+    Limit* own = static_cast<Limit*>(ngx_palloc(r->pool, sizeof(Limit)));
+    if (own == nullptr) {
+        return NGX_ERROR;
+    }
+    *limit = own;
+    std::string_view text = view(value);
+    LimitMemo::Row* row = row_for(policy->memo, text);
+    if (is_row_of(*row, text)) {
+        *own = row->value;
+        return NGX_OK;
+    }
+    if (const char* error = parse_limit(*policy, text, own)) {
+        log_mistake(r, *policy, policy->has_concurrency ? "concurrency" : "rate", value, error);
+        return NGX_DECLINED;
+    }
+    note_limit(policy->ask.access->journal.zone(), policy->ask.policy, own);
+    log_too_many_periods(policy, r->connection->log);
+    remember(policy->memo, row, text, *own);
+    return NGX_OK;
+}
+
+ngx_int_t read_cost(ngx_http_request_t* r, PolicyConf* policy, Amount* cost) {
+    ngx_str_t value;
+    if (evaluate(r, policy->cost_variable, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    *cost = 1;
+    if (value.len != 0 && !read_whole(view(value), kMaxAmount, cost)) {
+        log_mistake(r, *policy, "cost", value, "expected a whole number, 1 is taken");
+    }
+    return NGX_OK;
+}
+
+/** An empty variable says auto. */
+ngx_int_t read_reserve_variable(ngx_http_request_t* r, PolicyConf* policy, Reserve* reserve,
+                                Amount* amount) {
+    ngx_str_t value;
+    if (evaluate(r, policy->reserve_variable, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    *reserve = Reserve::kAuto;
+    if (value.len != 0 && !parse_reserve(view(value), reserve, amount)) {
+        log_mistake(r, *policy, "reserve", value,
+                    "expected auto, off or a whole number, auto is taken");
+    }
+    return NGX_OK;
+}
+
+/** Notes that a request's count= was malformed; false where its policy has had that noted. */
+bool note_mistake_in_count(ngx_http_request_t* r, const PolicyConf& policy) {
+    TokenContext* tokens = token_context(r);
+    uint32_t bit = uint32_t{1} << policy.ask.policy % 32;
+    if (tokens == nullptr || tokens->count_mistakes & bit) {
+        return false;
+    }
+    tokens->count_mistakes |= bit;
+    return true;
+}
+
+ngx_int_t reserve_by_body(ngx_http_request_t* r, PolicyConf* policy, const Limit& limit,
+                          Amount* reserved) {
+    const RequestInfo* info = read_request_info(r);
+    if (info == nullptr) {
+        return NGX_ERROR;
+    }
+    Expectation expected{};
+    expected.prompt = info->prompt_estimate();
+    expected.limits_output = info->most_output(&expected.most_output);
+    *reserved = reservation(expected, *read_weights(r, policy), limit.capacity);
+    return NGX_OK;
+}
+
+/** Takes the limit that an operator has set for the key; NGX_DECLINED if there is none. */
+ngx_int_t read_override(ngx_http_request_t* r, uint64_t hash, Ask* ask) {
+    const Zone& zone = ask->access->journal.zone();
+    OverrideView found;
+    if (!has_overrides(zone) ||
+        !find_override(zone, tag_of(hash, ask->policy), now_by_nginx().monotonic, &found)) {
+        return NGX_DECLINED;
+    }
+    Limit* own = static_cast<Limit*>(ngx_palloc(r->pool, sizeof(Limit)));
+    if (own == nullptr) {
+        return NGX_ERROR;
+    }
+    *own = found.limit;
+    ask->limit = own;
+    return NGX_OK;
+}
+
+}  // namespace
+
+void log_too_many_periods(PolicyConf* policy, ngx_log_t* log) {
+    if (!policy->has_logged_periods &&
+        has_too_many_periods(policy->zone->access->journal.zone(), policy->ask.policy)) {
+        policy->has_logged_periods = true;
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "policy \"%V\" has limits of more than %uD periods: some share a count, and "
+                      "a key that changes between these may begin anew",
+                      &policy->name, kMaxVariants);
+    }
+}
+
+ngx_int_t read_reservation(ngx_http_request_t* r, PolicyConf* policy, const Limit& limit,
+                           Amount* reserved) {
+    Reserve reserve = policy->reserve;
+    Amount amount = policy->reserve_amount;
+    if (reserve == Reserve::kVariable &&
+        read_reserve_variable(r, policy, &reserve, &amount) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    switch (reserve) {
+        case Reserve::kOff:
+            *reserved = 0;
+            break;
+        case Reserve::kAmount:
+            *reserved = ngx_min(amount, limit.capacity);
+            break;
+        default:
+            return reserve_by_body(r, policy, limit, reserved);
+    }
+    return NGX_OK;
+}
+
+const TokenWeights* read_weights(ngx_http_request_t* r, PolicyConf* policy) {
+    static constexpr TokenWeights kTotal;
+    ngx_str_t value;
+    if (policy->weights_variable == nullptr) {
+        return &policy->weights;
+    }
+    if (evaluate(r, policy->weights_variable, &value) != NGX_OK || value.len == 0) {
+        return &kTotal;
+    }
+    std::string_view text = view(value);
+    WeightsMemo::Row* row = row_for(policy->weights_memo, text);
+    if (is_row_of(*row, text)) {
+        return &row->value;
+    }
+    static TokenWeights weights;
+    if (const char* error = parse_token_weights(text, &weights)) {
+        if (note_mistake_in_count(r, *policy)) {
+            log_mistake(r, *policy, "count", value, error);
+        }
+        return &kTotal;
+    }
+    remember(policy->weights_memo, row, text, weights);
+    return &weights;
+}
+
+ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, uint64_t hash, Ask* ask) {
+    // An operator's limit is in force whatever the variable holds, also if that is empty.
+    ngx_int_t rc = read_override(r, hash, ask);
+    if (rc == NGX_DECLINED && policy->variable != nullptr) {
+        rc = read_limit(r, policy, &ask->limit);
+        if (rc == NGX_DECLINED) {
+            return rc;
+        }
+    }
+    if (rc == NGX_ERROR) {
+        return rc;
+    }
+    bool has_cost = policy->cost_variable != nullptr && ask->limit->measure != Measure::kTokens;
+    return has_cost ? read_cost(r, policy, &ask->cost) : NGX_OK;
+}
+
+}  // namespace ai_limit

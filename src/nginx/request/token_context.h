@@ -1,0 +1,62 @@
+#pragma once
+
+// The module's knowledge of a request, from its body and from its answer.
+
+#include "core/requests/body_fields.h"
+#include "core/requests/request_info.h"
+#include "core/usage/usage.h"
+#include "nginx/request/request_context.h"
+
+namespace ai_limit {
+
+class AnswerIdReader;  // core/usage/stored_answer.h
+struct AnswerDecoder;  // answer_decoder.h
+struct ChunkHiding;    // chunk_hiding.h
+struct RedisDecision;  // redis_question.h
+
+/** The source of the figures on what a request used. */
+enum class UsageBasis : uint8_t {
+    kUnknown,  // the request has not ended
+    kNone,     // it used nothing
+    kEstimate,
+    kResponse
+};
+
+struct TokenContext {
+    RequestInfo info;
+    bool info_is_whole;            // the body has been read into `info`, or there is none
+    bool info_is_cut;              // of a long body only the front is in `info`
+    bool reads_body;               // into `info`, in turns of the event loop
+    BodyField* fields;             // those that the configuration names, once the body is read
+    Decision* pending;             // a decision that waits for the body,
+    const PolicySet* pending_set;  // of these policies,
+    uint32_t later;                // and those that it has not asked yet, by bit
+    RedisDecision* asked;          // of Redis, while it decides
+    Amount reserved;               // the most that a policy held
+    uint32_t count_mistakes;       // by number of policy: its malformed count= has been logged
+
+    // the answer; `reader` is nullptr where its body is not read
+    UsageReader* reader;
+    AnswerDecoder* decoder;     // where it is compressed
+    ChunkHiding* hiding;        // where a chunk is hidden that the client did not ask for
+    AnswerIdReader* answer_id;  // where the server may keep the answer
+    bool fetches_answer;        // which the request fetches again
+    bool asked_for_usage;       // on the client's behalf: that chunk will come
+    bool ends_noted;            // the request's end will be noticed
+    bool coding_unknown;        // upstream sent what nobody accepted
+    uint64_t undecoded_bytes;   // of the answer: then all, else those behind a mistake
+    TokenCounts used;
+    UsageBasis basis;
+};
+
+/** Returns the request's; makes it if there is none yet, without a decision if need be. nullptr
+ * without memory. */
+TokenContext* token_context(ngx_http_request_t* r);
+
+/** The request's, or nullptr if nobody asked for one. */
+inline TokenContext* find_token_context(ngx_http_request_t* r) {
+    RequestContext* context = find_context(r);
+    return context != nullptr ? context->tokens : nullptr;
+}
+
+}  // namespace ai_limit

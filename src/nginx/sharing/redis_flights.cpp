@@ -1,0 +1,135 @@
+#include "nginx/sharing/redis_flights.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "clock.h"
+#include "core/policies/redis_clock.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr ngx_msec_t kRenewAfter = kLease / 3;
+constexpr ngx_msec_t kRenewalInterval = 500;
+
+bool forget(RedisCommand* command, const Reply* reply) {
+    std::free(command->bytes);
+    std::free(command);
+    return reply == nullptr || reply->kind() == ReplyKind::kText;
+}
+
+/** Sends what must arrive; without memory, Redis ends it by itself. */
+void deliver(RedisConf* redis, std::string_view key, const Command& command) {
+    size_t size = 0;
+    char* bytes = command.format(&size);
+    if (bytes != nullptr) {
+        redis->router.deliver(slot_of(key), bytes, size);
+    }
+}
+
+void put_last(FlightLink* link, ngx_queue_t* flights) {
+    link->renew_at = msec_now() + kRenewAfter;
+    ngx_queue_insert_tail(flights, &link->queue);
+}
+
+void renew_flights(RedisConf* redis) {
+    ngx_queue_t* flights = &redis->flights;
+    while (!ngx_queue_empty(flights)) {
+        FlightLink* link = ngx_queue_data(ngx_queue_head(flights), FlightLink, queue);
+        if (msec_until(link->renew_at) > 0) {
+            break;
+        }
+        ngx_queue_remove(&link->queue);
+        put_last(link, flights);
+        Command* command = empty_command();
+        write_renew(*link->flight, command);
+        send_once(redis, link->flight->key, *command);
+    }
+    if (!ngx_queue_empty(flights)) {
+        redis->renewal.start(kRenewalInterval);
+    }
+}
+
+}  // namespace
+
+void start_sharing(RedisConf* redis, const Zone& zone) {
+    static const char* const kThen[] = {"this node decides alone", "requests pass",
+                                        "requests are refused with 503"};
+    redis->access.traffic = &zone.header()->traffic;
+    redis->router.init(&redis->access, &redis->servers, zone,
+                       kThen[static_cast<size_t>(redis->on_failure)]);
+    if (getentropy(&redis->worker, sizeof(redis->worker)) != 0) {
+        redis->worker = static_cast<uint64_t>(ngx_pid) << 32 | static_cast<uint32_t>(ngx_random());
+    }
+    redis->members = 0;
+    ngx_queue_init(&redis->flights);
+    redis->renewal.init<renew_flights>(redis, ngx_cycle->log);
+}
+
+void stop_sharing(RedisConf* redis) {
+    redis->router.close();
+    forget_key_hashing();
+}
+
+Command* empty_command() {
+    static Command command;
+    command.clear();
+    return &command;
+}
+
+void send_once(RedisConf* redis, std::string_view key, const Command& command) {
+    RedisClient* client = redis->router.client_for(slot_of(key));
+    if (client == nullptr || !client->is_there()) {
+        return;
+    }
+    RedisCommand* made = static_cast<RedisCommand*>(std::calloc(1, sizeof(RedisCommand)));
+    if (made == nullptr) {
+        return;
+    }
+    made->done = forget;
+    made->is_script = true;
+    made->is_background = true;
+    made->bytes = command.format(&made->size);
+    if (made->bytes == nullptr) {
+        forget(made, nullptr);
+    } else {
+        client->send(made);
+    }
+}
+
+Flight* make_flight(RedisConf* redis, const Charge& charge) {
+    Flight* flight = static_cast<Flight*>(std::calloc(1, sizeof(Flight)));
+    if (flight != nullptr) {
+        flight->member = {redis->worker, ++redis->members};
+        flight->reserved = charge.cost;
+        flight->limit = *charge.limit;
+        flight->redis = redis;
+        flight->access = charge.access;
+    }
+    return flight;
+}
+
+void forget_flight(Flight* flight) {
+    std::free(flight);
+}
+
+void keep_in_flight(Flight* flight) {
+    flight->link.flight = flight;
+    put_last(&flight->link, &flight->redis->flights);
+    flight->redis->renewal.start_if_idle(kRenewalInterval);
+}
+
+void settle_flight(Flight* flight, Amount tokens, const State& known) {
+    if (flight->link.flight != nullptr) {
+        ngx_queue_remove(&flight->link.queue);
+    }
+    Command* command = empty_command();
+    Zone zone = flight->access->journal.zone();
+    write_settle(*flight, tokens, known, zone, now_by_nginx(), command);
+    deliver(flight->redis, flight->key, *command);
+    std::free(flight);
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,52 @@
+#pragma once
+
+// Renews what requests have in flight in Redis while that takes long, and settles it when the
+// request has ended. Redis may receive that later.
+
+#include "core/decide/admission.h"
+#include "nginx/conf/redis_conf.h"
+
+namespace ai_limit {
+
+struct Flight;
+
+/** A flight's place among those that are to be renewed, in order of time. */
+struct FlightLink {
+    ngx_queue_t queue;
+    Flight* flight;  // nullptr before it is known to be in flight
+    ngx_msec_t renew_at;
+};
+
+/** A flight is in memory that outlives the request. */
+struct Flight : RedisFlight {
+    FlightLink link;
+    RedisConf* redis;
+    const ZoneAccess* access;  // of the zone that counts it here
+    char key_text[kMaxRedisKey];
+};
+
+/** Start and stop this in a worker that starts or ends. */
+void start_sharing(RedisConf* redis, const Zone& zone);
+void stop_sharing(RedisConf* redis);
+
+/** Makes the record of what a request will have in flight if Redis admits it. The caller fills in
+ * its key. nullptr without memory. */
+Flight* make_flight(RedisConf* redis, const Charge& charge);
+
+/** Frees a record that never was in flight. */
+void forget_flight(Flight* flight);
+
+/** Renews from now on a record that is in flight. */
+void keep_in_flight(Flight* flight);
+
+/** Settles what is in flight, or may be: `tokens` were used. `known` is the key's state with them,
+ * for a Redis that has lost its data; nothing if nothing is used. */
+void settle_flight(Flight* flight, Amount tokens, const State& known = {});
+
+/** Returns a command to fill in, the same one each time. */
+Command* empty_command();
+
+/** Sends a call that concerns a key and is worth nothing later. */
+void send_once(RedisConf* redis, std::string_view key, const Command& command);
+
+}  // namespace ai_limit

@@ -1,0 +1,125 @@
+#include "nginx/sharing/redis_outcome.h"
+
+#include "core/policies/redis_clock.h"
+#include "nginx/sharing/redis_flights.h"
+
+namespace ai_limit {
+
+namespace {
+
+void describe_as_said(const RedisCharge& shared, Now here) {
+    Charge* charge = shared.charge;
+    charge->state = shared.state;
+    if (charge->settled_later) {
+        charge_any(*charge->limit, &charge->state, shared.reserved,
+                   redis_time(charge->access->journal.zone(), here));
+    }
+}
+
+/** Takes over what Redis said; what it let pass counts here as well. */
+void take_over(RedisDecision* decision, Decider decider) {
+    for (size_t i = 0; i < decision->count; ++i) {
+        Charge* charge = decision->charges[i].charge;
+        charge->state = decision->charges[i].state;
+        charge->decider = decider;
+        if (charge->has_ledger) {
+            ledger_of(charge)->decider = decider;
+        }
+        if (charge->settled_later) {
+            charge[-1].decider = decider;
+            charge[-1].verdict = charge->verdict;
+        }
+    }
+}
+
+/** Hands the flights over to the request, whose end settles them. */
+void hand_over_flights(RedisDecision* decision, Decision* one) {
+    for (size_t i = 0; i < decision->count; ++i) {
+        Flight* flight = decision->flights[i];
+        if (flight == nullptr) {
+            continue;
+        }
+        decision->flights[i] = nullptr;
+        const Charge* charge = decision->charges[i].charge;
+        if (charge->verdict != Verdict::kPassed) {
+            forget_flight(flight);  // on a dry run, and left out
+            continue;
+        }
+        one->flights[charge - one->charges] = flight;
+        keep_in_flight(flight);
+    }
+}
+
+/** Keeps the states that Redis tells in a refusal: for when Redis is away, or has lost its data. */
+void remember(const RedisDecision& decision, Now now) {
+    Charge known[kMaxCharges];
+    size_t count = 0;
+    for (size_t i = 0; i < decision.count; ++i) {
+        const RedisCharge& shared = decision.charges[i];
+        Charge* charge = shared.charge;
+        if (has_flights(charge->limit->algorithm)) {
+            continue;
+        }
+        // Redis's reply does not include what a ledger has not reported.
+        for (Charge* one = charge->has_ledger ? ledger_of(charge) : charge; one <= charge; ++one) {
+            known[count] = *one;
+            known[count].decider = Decider::kDecided;
+            known[count].verdict = Verdict::kPassed;
+            known[count].cost = has_flights(one->limit->algorithm) ? 0 : one->cost;
+            ++count;
+        }
+        known[count - 1].state = shared.state;
+    }
+    if (count != 0) {
+        admit_step_by_step(known, count, now);
+    }
+}
+
+}  // namespace
+
+void give_back(RedisDecision* decision, Now now) {
+    for (size_t i = 0; i < decision->part_count; ++i) {
+        const RedisPart& part = decision->parts[i];
+        for (size_t j = 0; part.answered && part.passes && j < part.count; ++j) {
+            const RedisCharge& shared = part.charges[j];
+            const Charge& charge = *shared.charge;
+            if (!is_in_flight(*charge.limit) && charge.cost != 0 &&
+                charge.verdict == Verdict::kPassed) {
+                Command* command = empty_command();
+                write_give_back(shared, now, command);
+                send_once(decision->redis, shared.key, *command);
+            }
+        }
+    }
+    settle_flights(decision);
+}
+
+bool has_answer(const RedisDecision& decision, bool* passes) {
+    *passes = true;
+    for (size_t i = 0; i < decision.part_count; ++i) {
+        if (!decision.parts[i].answered) {
+            return false;
+        }
+        *passes = *passes && decision.parts[i].passes;
+    }
+    return true;
+}
+
+bool take_answer(RedisDecision* decision, Decision* one, bool passes) {
+    if (passes) {
+        take_over(decision, Decider::kDecided);
+        passes = admit_step_by_step(one->charges, one->count, one->now);
+    }
+    if (passes) {
+        hand_over_flights(decision, one);
+    } else {
+        give_back(decision, one->now);
+        remember(*decision, one->now);
+    }
+    for (size_t i = 0; i < decision->count; ++i) {
+        describe_as_said(decision->charges[i], one->now);
+    }
+    return passes;
+}
+
+}  // namespace ai_limit
