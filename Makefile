@@ -91,7 +91,7 @@ check:
 	@scripts/check-folders.pl
 	@scripts/check-sizes.pl
 	@scripts/check-lua.sh
-	@scripts/redis-script.sh $(BUILD)/generated
+	@src/redis/script/join.sh $(BUILD)/generated
 	@find src/core src/redis/protocol src/redis/script -name '*.cpp' | LC_ALL=C sort | \
 	    xargs -P $(JOBS) -n 4 scripts/tidy.sh
 	@scripts/check-docs.pl

@@ -41,9 +41,9 @@ ngx_ai_limit_lua=`find $ngx_addon_dir/src/redis/script -name '*.lua' | LC_ALL=C 
 
 cat << END                                                    >> $NGX_MAKEFILE
 
-$NGX_OBJS/addon/script/script.lua.inc:	$ngx_addon_dir/scripts/redis-script.sh \\
+$NGX_OBJS/addon/script/script.lua.inc:	$ngx_addon_dir/src/redis/script/join.sh \\
 	$ngx_ai_limit_lua
-	sh $ngx_addon_dir/scripts/redis-script.sh $NGX_OBJS/addon
+	sh $ngx_addon_dir/src/redis/script/join.sh $NGX_OBJS/addon
 
 $NGX_OBJS/addon/script/script.o:	$NGX_OBJS/addon/script/script.lua.inc
 END

@@ -10,7 +10,7 @@ for file in src/redis/script/*.lua; do
 done
 
 known='ARGV|KEYS|cmsgpack|ipairs|math|pcall|redis|string|tonumber|type|unpack'
-unknown=$(scripts/redis-script.sh | luac5.1 -p -l - | sed -n 's/.*[GS]ETGLOBAL.*; //p' | sort -u | grep -vxE "$known" || true)
+unknown=$(src/redis/script/join.sh | luac5.1 -p -l - | sed -n 's/.*[GS]ETGLOBAL.*; //p' | sort -u | grep -vxE "$known" || true)
 if [ -n "$unknown" ]; then
     echo "src/redis/script/*.lua: not known as a local or as one of Redis's globals:" $unknown
     exit 1

@@ -177,7 +177,7 @@ sub compile {
     my $objects = "build/objects-$group";
     make_path($objects, map { "build/$_" } keys %$binaries);
     my ($compiler, %source_of) = ('clang++');
-    system('scripts/redis-script.sh', 'build/generated') == 0 or die "the script for Redis cannot be made\n";
+    system('src/redis/script/join.sh', 'build/generated') == 0 or die "the script for Redis cannot be made\n";
     open my $makefile, '>', "$objects/Makefile" or die "$objects/Makefile: $!\n";
     print {$makefile} "all: @{[map { qq(build/$_/run) } sort keys %$binaries]}\n";
     for my $name (sort keys %$binaries) {

@@ -89,7 +89,7 @@ sub compile {
 
     make_path("$root/build/bench");
     my @flags = (qw(-std=c++17 -O2 -fno-exceptions -fno-rtti -Wall -Wextra), @{ $more_flags{$name} || [] });
-    system("$root/scripts/redis-script.sh", "$root/build/generated") == 0 or die "the script for Redis cannot be made\n";
+    system("$root/src/redis/script/join.sh", "$root/build/generated") == 0 or die "the script for Redis cannot be made\n";
     my @command = ($ENV{CXX} || 'g++', @flags, "-I$root/src", "-I$root/t/unit", "-I$root/build/generated", @sources, '-o', $program,
         @{ $libraries{$name} || [] });
     system(@command) == 0 or die "@command failed\n";

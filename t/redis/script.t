@@ -166,7 +166,7 @@ sub packed {
 sub text { return [$_[0]] }
 
 sub script {
-    my $text = qx($FindBin::Bin/../../scripts/redis-script.sh);
+    my $text = qx($FindBin::Bin/../../src/redis/script/join.sh);
     die "there is no script\n" if $? || $text eq '';
     return $text;
 }

@@ -6,7 +6,7 @@ namespace ai_limit {
 
 namespace {
 
-// The build joins the script's files (scripts/redis-script.sh).
+// The build joins the script's files (src/redis/script/join.sh).
 constexpr std::string_view kScript =
 #include "script/script.lua.inc"
     ;

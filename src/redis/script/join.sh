@@ -1,20 +1,19 @@
 #!/bin/sh
-# Prints the script that decides in Redis as Redis gets it: the files of src/redis/script/ one behind the
+# Prints the script that decides in Redis as Redis gets it: the .lua files of this folder one behind the
 # other, without comments and needless spaces, with the number in place of each constant.
 #
-#   scripts/redis-script.sh          print it
-#   scripts/redis-script.sh FOLDER   write it to FOLDER/script/script.lua.inc as a C++ literal, if it is new
+#   join.sh          print it
+#   join.sh FOLDER   write it to FOLDER/script/script.lua.inc as a C++ literal, if it is new
 #
 # It must be short: Redis reads at most 16 KB from an unauthenticated client, and refuses a longer word
 # with a protocol error that does not say that a password is missing. Complete files have twice as much.
 #
 # Written for any POSIX shell and awk, since nginx's build runs it.
 set -eu
-
-root=$(dirname "$0")/..
+export LC_ALL=C
 
 print_script() {
-    (cd "$root/src/redis/script" && awk '
+    (cd "$(dirname "$0")" && awk '
         # "local NAME = 3" at the beginning of a line declares a constant.
         /^local [A-Z][A-Z0-9_]* = [0-9]+( +--.*)?$/ {
             number_of[$2] = $4
