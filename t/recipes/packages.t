@@ -52,11 +52,16 @@ subtest 'Dockerfile' => sub {
     is_deeply [grep { !$known{$_->[0]} } @steps], [], 'it has known instructions alone';
     is_deeply [map { $_->[1] } grep { $_->[0] eq 'FROM' } @steps], ['${NGINX_IMAGE} AS build', '${NGINX_IMAGE}'],
         'the module is built in the image that loads it';
+    like $steps[0][1], qr/^NGINX_IMAGE=nginx:[\d.]+$/, 'which is an official one';
+    my %sent = map { $_ => 1 } AiLimit::Recipe::slurp("$root/docker/Dockerfile.dockerignore") =~ /^!(\S+)$/mg;
     for my $copy (map { $_->[1] } grep { $_->[0] eq 'COPY' } @steps) {
         my @sources = split ' ', $copy;
         pop @sources;
         next if $sources[0] =~ /^--from=/;
-        ok -e "$root/$_", "COPY $_: it exists" for @sources;
+        for my $source (@sources) {
+            ok -e "$root/$source", "COPY $source: it exists";
+            ok $sent{$source =~ s{/.*}{}r}, 'and is sent to the builder';
+        }
     }
     my @runs = map { $_->[1] } grep { $_->[0] eq 'RUN' } @steps;
     for my $run (@runs) {

@@ -107,15 +107,18 @@ try_recipe 'http3' => sub {
     my $certificate = AiLimit::Certificate->new('api.example.com');
     my $server = $recipe->start(files => {'/etc/nginx/api.example.com.crt' => $certificate->text, '/etc/nginx/api.example.com.key' => $certificate->key_text});
     my $port = $server->port;
-    my @statuses = map { qx(curl -sk -o /dev/null -w '%{http_version} %{http_code}' --http$_ -H 'x-api-key: ann' https://127.0.0.1:$port/v1/models) } qw(1.1 2 1.1 2);
-    is_deeply \@statuses, ['1.1 200', '2 200', '1.1 200', '2 429'], 'one count for all protocols';
-    my $head = qx(curl -skI https://127.0.0.1:$port/v1/models);
+    # CURL_BIN names a curl that knows HTTP/3.
+    my $curl = $ENV{CURL_BIN} // 'curl';
+    my $get = sub {
+        my ($version) = @_;
+        return qx($curl -sk --http$version -o /dev/null -w '%{http_version} %{http_code}' -H 'x-api-key: ann' https://127.0.0.1:$port/v1/models);
+    };
+    my $knows_http3 = qx($curl -V) =~ /HTTP3/;
+    diag 'this curl has no HTTP/3: HTTP/2 is tried in its place' if !$knows_http3;
+    is_deeply [map { $get->($_) } '1.1', 2, $knows_http3 ? ('3-only', '3-only') : (2, 2)],
+        ['1.1 200', '2 200', $knows_http3 ? ('3 200', '3 429') : ('2 200', '2 429')], 'one count for all protocols';
+    my $head = qx($curl -skI https://127.0.0.1:$port/v1/models);
     like $head, qr/^alt-svc: h3=":443"; ma=86400\r$/mi, 'clients are told of HTTP/3';
-    SKIP: {
-        skip 'this curl has no HTTP/3', 1 if qx(curl -V) !~ /HTTP3/;
-        is qx(curl -sk -o /dev/null -w '%{http_version} %{http_code}' --http3-only -H 'x-api-key: ann' https://127.0.0.1:$port/v1/models),
-            '3 429', 'HTTP/3 included';
-    }
 };
 
 done_testing;
