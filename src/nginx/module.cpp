@@ -113,7 +113,7 @@ ngx_module_t ngx_http_ai_limit_module = {NGX_MODULE_V1,
                                          ai_limit::commands,
                                          NGX_HTTP_MODULE,
                                          nullptr,  // init master
-                                         nullptr,  // init module
+                                         ai_limit::ngx_http_ai_limit_init_module,
                                          ai_limit::ngx_http_ai_limit_init_process,
                                          nullptr,  // init thread
                                          nullptr,  // exit thread

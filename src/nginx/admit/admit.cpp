@@ -41,12 +41,12 @@ struct Key {
     uint64_t hash;
 };
 
-inline __attribute__((always_inline)) ngx_int_t find_key(ngx_http_request_t* r, PolicyConf* policy,
-                                                         Key* key) {
+inline __attribute__((always_inline)) ngx_int_t find_key(ngx_http_request_t* r,
+                                                         const PolicyConf* policy, Key* key) {
     if (evaluate(r, &policy->key, &key->text) != NGX_OK) {
         return NGX_ERROR;
     }
-    const Journal& journal = policy->ask.access->journal;
+    const Journal& journal = policy->live->ask.access->journal;
     if (key->text.len != 0 && journal.is_open()) {
         key->hash = hash_key(journal.zone(), view(key->text));
     }
@@ -54,7 +54,7 @@ inline __attribute__((always_inline)) ngx_int_t find_key(ngx_http_request_t* r, 
 }
 
 /** Adds a charge to a decision; `policy` is what speaks for it. */
-inline void add_charge(Decision* one, const Ask& ask, const Key& key, PolicyConf* policy) {
+inline void add_charge(Decision* one, const Ask& ask, const Key& key, const PolicyConf* policy) {
     ngx_uint_t i = one->count++;
     begin_charge(&one->charges[i], ask, key.hash);
     one->parts[i] = {policy, key.text};
@@ -67,11 +67,11 @@ bool has_fixed_reserve(const PolicyConf& policy) {
 
 /** Adds a policy's charges to `look`, as if nothing were reserved. Leaves out shared policies: this
  * node does not know what other nodes give back, so only Redis refuses by these. */
-void add_look(PolicyConf* policy, Ask ask, const Key& key, Decision* look) {
+void add_look(const PolicyConf* policy, Ask ask, const Key& key, Decision* look) {
     if (look == nullptr || policy->in_redis) {
         return;
     }
-    Ask reservation = policy->reservation;
+    Ask reservation = policy->live->reservation;
     reservation.cost = 0;
     ask.cost = 0;
     ask.settled_later = true;
@@ -83,13 +83,13 @@ void add_look(PolicyConf* policy, Ask ask, const Key& key, Decision* look) {
  * Adds the charges of a policy that may have been evaluated before, has variables or counts tokens,
  * if it applies to this request. NGX_AGAIN if that takes the request's body, which is awaited.
  */
-__attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, PolicyConf* policy,
-                                                        const Key& key, const Awaiting* awaiting,
-                                                        Decision* one) {
-    if (!policy->usable || was_decided(one->earlier, policy)) {
+__attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r,
+                                                        const PolicyConf* policy, const Key& key,
+                                                        const Awaiting* awaiting, Decision* one) {
+    if (!policy->live->usable || was_decided(one->earlier, policy)) {
         return NGX_OK;
     }
-    Ask ask = policy->ask;
+    Ask ask = policy->live->ask;
     ngx_int_t rc = read_values(r, policy, key.hash, &ask);
     if (rc != NGX_OK) {
         return rc == NGX_DECLINED ? NGX_OK : rc;
@@ -102,13 +102,13 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, P
     ask.has_ledger = policy->syncs && (passes_by_share(*policy, ask) ||
                                        may_have_been_alone(r, ask.access->journal.zone()));
     if (ask.has_ledger) {
-        add_charge(one, policy->ledger, key, nullptr);
+        add_charge(one, policy->live->ledger, key, nullptr);
     }
     if (!tokens) {
         add_charge(one, ask, key, policy);
         return NGX_OK;
     }
-    Ask reservation = policy->reservation;
+    Ask reservation = policy->live->reservation;
     ask.settled_later = true;
     if (read_reservation(r, policy, *ask.limit, &ask.cost) != NGX_OK) {
         return NGX_ERROR;
@@ -120,13 +120,14 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r, P
 }
 
 /** Adds the charges of the plain policies at the front of a run; returns where they end. */
-inline PolicyConf* const* add_plain_charges(PolicyConf* const* policy, PolicyConf* const* end,
-                                            Key key, Decision* one) {
-    PolicyConf* const* first = policy;
+inline const PolicyConf* const* add_plain_charges(const PolicyConf* const* policy,
+                                                  const PolicyConf* const* end, Key key,
+                                                  Decision* one) {
+    const PolicyConf* const* first = policy;
     Charge* charge = one->charges + one->count;
     Part* part = one->parts + one->count;
-    for (; policy != end && (*policy)->plain; ++policy) {
-        begin_charge(charge++, (*policy)->ask, key.hash);
+    for (; policy != end && (*policy)->live->plain; ++policy) {
+        begin_charge(charge++, (*policy)->live->ask, key.hash);
         *part++ = {*policy, key.text};
     }
     one->count += static_cast<ngx_uint_t>(policy - first);
@@ -135,8 +136,8 @@ inline PolicyConf* const* add_plain_charges(PolicyConf* const* policy, PolicyCon
 
 /** Adds the charges of a run's policies from the first that is not plain on. */
 __attribute__((noinline)) ngx_int_t add_other_charges(ngx_http_request_t* r,
-                                                      PolicyConf* const* policy,
-                                                      PolicyConf* const* end, const Key& key,
+                                                      const PolicyConf* const* policy,
+                                                      const PolicyConf* const* end, const Key& key,
                                                       Decision* one) {
     for (; policy != end; ++policy) {
         if (add_unusual_charges(r, *policy, key, nullptr, one) != NGX_OK) {
@@ -147,14 +148,14 @@ __attribute__((noinline)) ngx_int_t add_other_charges(ngx_http_request_t* r,
 }
 
 inline bool may_be_overridden(const PolicyConf& policy) {
-    return policy.usable && has_overrides(policy.ask.access->journal.zone());
+    return policy.live->usable && has_overrides(policy.live->ask.access->journal.zone());
 }
 
 /** Adds the charges of one key's policies that apply and were not evaluated before. */
 inline __attribute__((always_inline)) ngx_int_t collect_run(ngx_http_request_t* r,
-                                                            PolicyConf* const* policy,
-                                                            PolicyConf* const* end, const Key& key,
-                                                            Decision* one) {
+                                                            const PolicyConf* const* policy,
+                                                            const PolicyConf* const* end,
+                                                            const Key& key, Decision* one) {
     if (key.text.len == 0) {
         return NGX_OK;
     }
@@ -166,13 +167,13 @@ inline __attribute__((always_inline)) ngx_int_t collect_run(ngx_http_request_t* 
 
 ngx_int_t collect_all_runs(ngx_http_request_t* r, const PolicySet& set, Decision* one) {
     Key keys[kMaxSetPolicies];
-    PolicyConf* const* policy = set.policies;
+    const PolicyConf* const* policy = set.policies;
     for (ngx_uint_t i = 0; i < set.run_count; ++i) {
         const KeyRun& run = set.runs[i];
         if (run.key == i && find_key(r, *policy, &keys[i]) != NGX_OK) {
             return NGX_ERROR;
         }
-        PolicyConf* const* end = policy + run.count;
+        const PolicyConf* const* end = policy + run.count;
         if (collect_run(r, policy, end, keys[run.key], one) != NGX_OK) {
             return NGX_ERROR;
         }
@@ -186,7 +187,7 @@ ngx_int_t collect(ngx_http_request_t* r, const PolicySet& set, Decision* one) {
         return collect_all_runs(r, set, one);
     }
     Key key;
-    PolicyConf* const* policies = set.policies;
+    const PolicyConf* const* policies = set.policies;
     return find_key(r, *policies, &key) == NGX_OK
                ? collect_run(r, policies, policies + set.count, key, one)
                : NGX_ERROR;
@@ -250,16 +251,16 @@ bool is_of_client(ngx_http_request_t* r) {
 ngx_int_t count_unasked_set(ngx_http_request_t* r, const PolicySet& set, const Decision* earlier,
                             Millis monotonic) {
     for (ngx_uint_t i = 0; i < set.count; ++i) {
-        PolicyConf* policy = set.policies[i];
+        const PolicyConf* policy = set.policies[i];
         Key key;
-        if (!policy->usable || policy->dry_run || was_decided(earlier, policy)) {
+        if (!policy->live->usable || policy->dry_run || was_decided(earlier, policy)) {
             continue;
         }
         if (find_key(r, policy, &key) != NGX_OK) {
             return NGX_ERROR;
         }
         if (key.text.len != 0) {
-            count_unasked(policy, key.text, tag_of(key.hash, policy->ask.policy), monotonic);
+            count_unasked(policy, key.text, tag_of(key.hash, policy->live->ask.policy), monotonic);
         }
     }
     return NGX_OK;
@@ -287,7 +288,7 @@ ngx_int_t refuse_any_websocket(ngx_http_request_t* r, const LocConf& conf) {
 
 /** NGX_DECLINED lets nginx go on; under `satisfy any`, NGX_OK would let everybody in. */
 __attribute__((hot)) ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept {
-    LocConf* conf = loc_conf(r);
+    const LocConf* conf = loc_conf(r);
     if (refuses_every_upgrade(r, *conf) && is_of_client(r) && takes_out_websocket(r)) {
         return refuse_any_websocket(r, *conf);
     }
@@ -298,7 +299,7 @@ __attribute__((hot)) ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept
 }
 
 __attribute__((hot)) ngx_int_t access_handler(ngx_http_request_t* r) noexcept {
-    LocConf* conf = loc_conf(r);
+    const LocConf* conf = loc_conf(r);
     if (refuses_every_upgrade(r, *conf) && is_of_client(r) && takes_out_websocket(r)) {
         return refuse_any_websocket(r, *conf);
     }
@@ -342,7 +343,7 @@ ngx_int_t collect_with_body(ngx_http_request_t* r, const PolicySet& set, const A
         Key key;
         bool has_key = false;
         for (ngx_uint_t end = i + set.runs[run].count; i < end; ++i) {
-            PolicyConf* policy = set.policies[i];
+            const PolicyConf* policy = set.policies[i];
             uint32_t bit = uint32_t{1} << i;
             if (!(wanted & bit)) {
                 continue;

@@ -73,7 +73,7 @@ ngx_int_t decide(ngx_http_request_t* r, const PolicySet& set, Decision* one, boo
         }
     }
     context->in_flight = true;
-    ngx_int_t rc = decide_in_redis(r, main_conf(r)->redis, one, &tokens->asked, passes);
+    ngx_int_t rc = decide_in_redis(r, live_redis(r), one, &tokens->asked, passes);
     if (rc == NGX_AGAIN) {
         tokens->pending = one;
         tokens->pending_set = &set;

@@ -71,7 +71,7 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContex
     bool charged = false;
     bool charged_before = false;
     ChargedPart least = {kMaxAmount, kMaxAmount};
-    RedisConf* redis = main_conf(r)->redis;
+    LiveRedis* redis = live_redis(r);
     for (Decision* one = context->latest; one != nullptr; one = one->earlier) {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
             if (!is_to_be_settled(*one, one->charges[i])) {

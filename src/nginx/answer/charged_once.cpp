@@ -36,7 +36,7 @@ ChargedOnce::Before ChargedOnce::charge(const ZoneConf& zone, std::string_view k
     if (id_.empty() || (!fetches_ && !reports_ && !estimated_)) {
         return {};
     }
-    const Zone& memory = zone.access->journal.zone();
+    const Zone& memory = zone.live->access.journal.zone();
     uint64_t hash = hash_answer(memory, hash_key(memory, key), id_);
     // Several policies may have the same key; the first of them has noted the answer.
     for (size_t i = 0; i < count_; ++i) {
@@ -52,7 +52,7 @@ ChargedOnce::Before ChargedOnce::charge(const ZoneConf& zone, std::string_view k
 }
 
 ChargedOnce::Before ChargedOnce::look_up(const ZoneConf& zone, uint64_t hash) const {
-    const Zone& memory = zone.access->journal.zone();
+    const Zone& memory = zone.live->access.journal.zone();
     Millis wall = now_by_nginx().wall;
     ZoneLock lock(*zone.shm);
     Before before;

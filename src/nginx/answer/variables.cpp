@@ -88,7 +88,7 @@ ngx_int_t figure_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
 ngx_int_t remaining_of_policy_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
                                        uintptr_t data) noexcept {
     std::string_view name = view(*reinterpret_cast<ngx_str_t*>(data));
-    PolicyConf* policy = find_policy(main_conf(r), name.substr(kRemainingPrefix.size()));
+    const PolicyConf* policy = find_policy(main_conf(r), name.substr(kRemainingPrefix.size()));
     RequestContext* context = find_context(r);
     Description said;
     if (policy == nullptr || context == nullptr ||

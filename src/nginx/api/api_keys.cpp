@@ -11,6 +11,7 @@
 #include "nginx/api/api_output.h"
 #include "nginx/api/api_policies.h"
 #include "nginx/api/api_resources.h"
+#include "nginx/conf/live.h"
 #include "nginx/conf/policy_words.h"
 #include "nginx/request/policy_values.h"
 #include "nginx/sharing/redis_key.h"
@@ -27,13 +28,13 @@ constexpr time_t kLongestTime = time_t{366} * 24 * 3600;
 /** A request for a key: the question, and the policy and zone that it is for. */
 struct KeyRequest {
     Query query;
-    PolicyConf* policy;
+    const PolicyConf* policy;
     std::string_view key;
     KeyQuestion question;
     RedisKey in_redis;  // of a policy that nodes share
     Limit redis_limit;
 
-    const Zone& zone() const { return policy->zone->access->journal.zone(); }
+    const Zone& zone() const { return policy->zone->live->access.journal.zone(); }
     uint64_t tag() const { return tag_of(question.hash, question.use); }
 };
 
@@ -208,7 +209,7 @@ bool keep_redis_window(const KeyRequest& asked, Limit* limit) {
     if (!asked.policy->in_redis || !has_window(limit->algorithm)) {
         return true;
     }
-    Limit own = asked.policy->limit;
+    Limit own = asked.policy->live->limit;
     if (asked.policy->variable != nullptr) {
         KeyAnswer here{};
         if (!read_key(asked.question, now_by_nginx(), &here)) {
@@ -239,7 +240,7 @@ ngx_int_t override_limit(ngx_http_request_t* r, KeyRequest* asked) {
     }
     Millis now = now_by_nginx().monotonic;
     note_limit(asked->zone(), asked->question.use, &limit);
-    log_too_many_periods(asked->policy, r->connection->log);
+    log_too_many_periods(*asked->policy, r->connection->log);
     bool is_set = false;
     {
         ZoneLock lock(*asked->policy->zone->shm);
@@ -282,7 +283,7 @@ ngx_int_t read_request(ngx_http_request_t* r, KeyRequest* asked) {
         return send_api_error(r, NGX_HTTP_REQUEST_URI_TOO_LARGE, "key= is too long");
     }
     asked->policy = find_policy(main_conf(r), name);
-    if (asked->policy == nullptr || !asked->policy->usable) {
+    if (asked->policy == nullptr || !asked->policy->live->usable) {
         return send_api_error(r, NGX_HTTP_NOT_FOUND, "unknown policy", name);
     }
     return NGX_DECLINED;
@@ -290,12 +291,12 @@ ngx_int_t read_request(ngx_http_request_t* r, KeyRequest* asked) {
 
 KeyQuestion question_of(const PolicyConf& policy, std::string_view key) {
     KeyQuestion question{};
-    question.access = policy.zone->access;
+    question.access = &policy.zone->live->access;
     question.hash = hash_key(question.access->journal.zone(), key);
-    question.limit = policy.variable == nullptr ? &policy.limit : nullptr;
-    question.use = policy.ask.policy;
-    question.reservation = policy.may_count_tokens ? policy.reservation.policy : 0;
-    question.ledger = policy.syncs ? policy.ledger.policy : 0;
+    question.limit = policy.variable == nullptr ? &policy.live->limit : nullptr;
+    question.use = policy.live->ask.policy;
+    question.reservation = policy.may_count_tokens ? policy.live->reservation.policy : 0;
+    question.ledger = policy.syncs ? policy.live->ledger.policy : 0;
     question.in_redis = policy.in_redis;
     return question;
 }

@@ -4,6 +4,7 @@
 #include "nginx/api/api_output.h"
 #include "nginx/api/api_policies.h"
 #include "nginx/api/api_resources.h"
+#include "nginx/conf/live.h"
 
 namespace ai_limit {
 
@@ -33,8 +34,8 @@ bool read_policies(ngx_http_request_t* r, const MainConf& conf, Snapshots* all) 
         return false;
     }
     for (ngx_uint_t i = 0; i < conf.policies.nelts; ++i) {
-        const PolicyConf& policy = *static_cast<PolicyConf**>(conf.policies.elts)[i];
-        if (policy.usable) {
+        const PolicyConf& policy = policies_of(conf)[i];
+        if (policy.live->usable) {
             char sync[kMaxSyncText];
             all->policies[all->policy_count++] =
                 look_at(policy, loads[index_of(conf, policy.zone)], sync);
@@ -50,10 +51,10 @@ bool read_zones(ngx_http_request_t* r, const MainConf& conf, Snapshots* all) {
         return false;
     }
     for (ngx_uint_t i = 0; i < conf.zones.nelts; ++i) {
-        const ZoneConf& zone = *static_cast<ZoneConf**>(conf.zones.elts)[i];
-        if (zone.access->journal.is_open()) {
+        const ZoneConf& zone = zones_of(conf)[i];
+        if (zone.live->access.journal.is_open()) {
             ZoneSnapshot* seen = &all->zones[all->zone_count++];
-            *seen = look_at(zone.access->journal.zone());
+            *seen = look_at(zone.live->access.journal.zone());
             seen->name = view(zone.name);
             seen->has_state = zone.state_path.len != 0;
         }

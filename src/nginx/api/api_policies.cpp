@@ -1,5 +1,8 @@
 #include "nginx/api/api_policies.h"
 
+#include "nginx/conf/live.h"
+#include "nginx/conf/live_redis.h"
+
 namespace ai_limit {
 
 namespace {
@@ -48,14 +51,14 @@ std::string_view name_of(const Syncing& syncing, char* buffer) {
 }
 
 RedisSnapshot look_at_redis(const MainConf& conf) {
-    const ZoneConf& first = **static_cast<ZoneConf**>(conf.zones.elts);
-    RedisSnapshot seen = look_at_redis(Zone(first.memory));
-    seen.is_up = conf.redis->router.are_all_there();
+    const ZoneConf& first = zones_of(conf)[0];
+    RedisSnapshot seen = look_at_redis(Zone(first.live->memory));
+    seen.is_up = conf.redis->live->router.are_all_there();
     return seen;
 }
 
 PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* sync) {
-    const Zone& zone = policy.zone->access->journal.zone();
+    const Zone& zone = policy.zone->live->access.journal.zone();
     PolicySnapshot seen{};
     seen.name = view(policy.name);
     seen.zone = view(policy.zone->name);
@@ -65,14 +68,14 @@ PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* s
     seen.sync = name_of(syncing_of(policy), sync);
     seen.limit = view(policy.limit_text);
     // If a variable holds the limit, this is its last measure.
-    seen.measure = name_of(zone.policy(policy.ask.policy)->slowest.measure);
+    seen.measure = name_of(zone.policy(policy.live->ask.policy)->slowest.measure);
     seen.dry_run = policy.dry_run;
     seen.counts_tokens = policy.may_count_tokens;
     seen.counts_in_flight = policy.has_concurrency;
     seen.totals = read_totals(zone, seen.name);
-    seen.load.in_flight = loads[policy.ask.policy].in_flight;
-    seen.load.reserved_tokens = loads[policy.ask.policy].reserved_tokens;
-    seen.number = policy.ask.policy;
+    seen.load.in_flight = loads[policy.live->ask.policy].in_flight;
+    seen.load.reserved_tokens = loads[policy.live->ask.policy].reserved_tokens;
+    seen.number = policy.live->ask.policy;
     return seen;
 }
 
@@ -80,7 +83,7 @@ ZoneLoads* read_all_loads(ngx_http_request_t* r, const MainConf& conf) {
     ZoneLoads* loads = static_cast<ZoneLoads*>(
         ngx_pcalloc(r->pool, ngx_max(conf.zones.nelts, ngx_uint_t{1}) * sizeof(ZoneLoads)));
     for (ngx_uint_t i = 0; loads != nullptr && i < conf.zones.nelts; ++i) {
-        const Journal& journal = static_cast<ZoneConf**>(conf.zones.elts)[i]->access->journal;
+        const Journal& journal = zones_of(conf)[i].live->access.journal;
         if (journal.is_open()) {
             read_loads(journal.zone(), loads[i]);
         }
@@ -90,7 +93,7 @@ ZoneLoads* read_all_loads(ngx_http_request_t* r, const MainConf& conf) {
 
 ngx_uint_t index_of(const MainConf& conf, const ZoneConf* zone) {
     ngx_uint_t i = 0;
-    while (static_cast<ZoneConf**>(conf.zones.elts)[i] != zone) {
+    while (&zones_of(conf)[i] != zone) {
         ++i;
     }
     return i;

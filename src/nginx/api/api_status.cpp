@@ -7,6 +7,7 @@
 #include "nginx/api/api_output.h"
 #include "nginx/api/api_policies.h"
 #include "nginx/api/api_resources.h"
+#include "nginx/conf/live.h"
 #include "nginx/worker/zone_setup.h"
 
 namespace ai_limit {
@@ -17,7 +18,7 @@ constexpr size_t kMaxHeadJson = 512;
 constexpr size_t kMaxOverrideJson = 1024;
 
 bool is_in_use(const ZoneConf& zone) {
-    return zone.access->journal.is_open();
+    return zone.live->access.journal.is_open();
 }
 
 /** Writes one element of an array. */
@@ -52,12 +53,12 @@ void add_zones(const MainConf& conf, ApiOutput* output) {
     add_text(output, ",\"zones\":[");
     bool is_first = true;
     for (ngx_uint_t i = 0; i < conf.zones.nelts; ++i) {
-        ZoneConf& zone = *static_cast<ZoneConf**>(conf.zones.elts)[i];
+        const ZoneConf& zone = zones_of(conf)[i];
         if (!is_in_use(zone)) {
             continue;
         }
-        sample_zone(&zone);  // a single process has no timers for it
-        ZoneSnapshot seen = look_at(zone.access->journal.zone());
+        sample_zone(zone);  // a single process has no timers for it
+        ZoneSnapshot seen = look_at(zone.live->access.journal.zone());
         seen.name = view(zone.name);
         seen.bytes = zone.size;
         seen.has_state = zone.state_path.len != 0;
@@ -71,16 +72,16 @@ void add_policies(const MainConf& conf, const ZoneLoads* loads, ApiOutput* outpu
     add_text(output, ",\"policies\":[");
     bool is_first = true;
     for (ngx_uint_t i = 0; i < conf.policies.nelts; ++i) {
-        const PolicyConf& policy = *static_cast<PolicyConf**>(conf.policies.elts)[i];
-        if (!policy.usable) {
+        const PolicyConf& policy = policies_of(conf)[i];
+        if (!policy.live->usable) {
             continue;
         }
         char sync[kMaxSyncText];
         PolicySnapshot seen = look_at(policy, loads[index_of(conf, policy.zone)], sync);
         size_t texts = seen.zone.size() + seen.key.size() + seen.limit.size();
         add_element(output, kMaxPolicyJson + 6 * texts, &is_first, [&](JsonWriter& json) {
-            write_policy_json(policy.zone->access->journal.zone(), seen, now_by_nginx().monotonic,
-                              json);
+            write_policy_json(policy.zone->live->access.journal.zone(), seen,
+                              now_by_nginx().monotonic, json);
         });
     }
     add_text(output, "]");
@@ -88,9 +89,8 @@ void add_policies(const MainConf& conf, const ZoneLoads* loads, ApiOutput* outpu
 
 /** The policy's name in the configuration; nullptr if it has gone. */
 const PolicyConf* policy_of(const MainConf& conf, const ZoneConf& zone, uint32_t number) {
-    for (ngx_uint_t i = 0; i < conf.policies.nelts; ++i) {
-        const PolicyConf* policy = static_cast<PolicyConf**>(conf.policies.elts)[i];
-        if (policy->zone == &zone && policy->ask.policy == number) {
+    for (const PolicyConf* policy : policies_of(conf)) {
+        if (policy->zone == &zone && policy->live->ask.policy == number) {
             return policy;
         }
     }
@@ -100,7 +100,7 @@ const PolicyConf* policy_of(const MainConf& conf, const ZoneConf& zone, uint32_t
 void add_override(const MainConf& conf, const ZoneConf& zone, uint32_t place, bool* is_first,
                   ApiOutput* output) {
     OverrideView seen;
-    if (!read_override(zone.access->journal.zone(), place, now_by_nginx().monotonic, &seen)) {
+    if (!read_override(zone.live->access.journal.zone(), place, now_by_nginx().monotonic, &seen)) {
         return;
     }
     const PolicyConf* policy = policy_of(conf, zone, seen.policy);
@@ -121,7 +121,7 @@ void add_overrides(const MainConf& conf, ApiOutput* output) {
     add_text(output, ",\"overrides\":[");
     bool is_first = true;
     for (ngx_uint_t i = 0; i < conf.zones.nelts; ++i) {
-        const ZoneConf& zone = *static_cast<ZoneConf**>(conf.zones.elts)[i];
+        const ZoneConf& zone = zones_of(conf)[i];
         for (uint32_t place = 0; is_in_use(zone) && place < kMaxOverrides; ++place) {
             add_override(conf, zone, place, &is_first, output);
         }

@@ -8,8 +8,7 @@ namespace ai_limit {
 // A variable named after a policy, $ai_limit_remaining_NAME, does not distinguish upper from lower
 // case.
 PolicyConf* find_policy(MainConf* conf, std::string_view name) {
-    for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
-        PolicyConf* policy = element_of<PolicyConf>(conf->policies, i);
+    for (PolicyConf* policy : Elements<PolicyConf>(conf->policies)) {
         if (equal_ignoring_case(view(policy->name), name)) {
             return policy;
         }
@@ -17,9 +16,12 @@ PolicyConf* find_policy(MainConf* conf, std::string_view name) {
     return nullptr;
 }
 
+const PolicyConf* find_policy(const MainConf* conf, std::string_view name) {
+    return find_policy(const_cast<MainConf*>(conf), name);
+}
+
 ZoneConf* find_zone(MainConf* conf, std::string_view name) {
-    for (ngx_uint_t i = 0; i < conf->zones.nelts; ++i) {
-        ZoneConf* zone = element_of<ZoneConf>(conf->zones, i);
+    for (ZoneConf* zone : Elements<ZoneConf>(conf->zones)) {
         if (view(zone->name) == name) {
             return zone;
         }

@@ -1,8 +1,8 @@
 #pragma once
 
-// The contents of nginx.conf as the other files see them. They do not change once they are parsed.
-// The fields that a worker fills in when it starts (numbers in the zone, its journal) stand behind
-// "a worker's own".
+// The contents of nginx.conf as the other files see them. They do not change once they are parsed
+// and nginx has given its variables their meaning. State that changes while nginx runs is in
+// live.h; each structure here points to its own.
 
 #include "core/answers/usage_paths.h"
 #include "core/counts/reservation.h"
@@ -15,11 +15,11 @@
 #include "nginx/conf/redis_conf.h"
 #include "nginx/conf/text.h"
 #include "ngx.h"
-#include "timer.h"
 
 namespace ai_limit {
 
-struct StateSaver;  // state_saver.cpp
+struct LivePolicy;  // live.h
+struct LiveZone;
 
 struct ZoneConf {
     ngx_str_t name;
@@ -29,35 +29,12 @@ struct ZoneConf {
     ngx_uint_t policies;                 // how many use it
     ZoneSizes sizes;
     ngx_shm_zone_t* shm;
-    void* memory;          // where the zone lies; set by init_zone()
     ngx_str_t state_path;  // with a zero behind it; empty: none
     ngx_str_t state_temp;  // what is renamed to that when it is written
     ngx_cycle_t* cycle;
 
-    // A worker's own:
-    ZoneAccess* access;
-    Timer sweep;
-    Timer sampling;
-    StateSaver* saver;  // nullptr: nothing is saved
+    LiveZone* live;
 };
-
-/** Remembers the parsed values of the texts that a policy's variable had lately. Does not keep
- * texts longer than kLongestText. */
-template <typename Value, size_t kRowCount, size_t kLongestText>
-struct ValueMemo {
-    static constexpr size_t kRows = kRowCount;
-    static constexpr size_t kLongest = kLongestText;
-    static_assert(kLongest <= 255);
-    struct Row {
-        u_char size;
-        char text[kLongest];
-        Value value;
-    };
-    Row rows[kRows];
-};
-
-using LimitMemo = ValueMemo<Limit, 16, 31>;
-using WeightsMemo = ValueMemo<TokenWeights, 8, 159>;
 
 /** How many tokens a policy reserves for a request that has no usage yet. */
 enum class Reserve : uint8_t { kAuto, kOff, kAmount, kVariable };
@@ -77,6 +54,7 @@ struct PolicyConf {
     Millis time_zone;
     ngx_str_t limit_text;  // of rate= or concurrency=
     Limit limit;           // where `variable` is null
+    Limit ledger_limit;    // where `syncs`
     Text* variable;        // holds a rate, or the slots of a concurrency
     Amount cost;           // where `cost_variable` is null
     Text* cost_variable;
@@ -92,18 +70,7 @@ struct PolicyConf {
     ZoneConf* zone;
     Position position;
 
-    // A worker's own:
-    Ask ask;          // of every request, but for what variables say
-    Ask reservation;  // its other charge, where it counts tokens
-    Ask ledger;       // its first charge, where this node may let requests through by itself
-    Limit ledger_limit;
-    PolicyCounts* counts;  // where this process counts its requests
-    TopKeys* top_keys;
-    bool usable;              // false where the zone has no room for this process
-    bool has_logged_periods;  // log_too_many_periods()
-    bool plain;               // usable, and no variables hold its rate, its slots or its cost
-    LimitMemo* memo;
-    WeightsMemo* weights_memo;  // nullptr without `weights_variable`
+    LivePolicy* live;
 };
 
 /** Neighbours in a set that have the same key in the same zone. */
@@ -114,7 +81,7 @@ struct KeyRun {
 
 /** The policies of one phase of a location, in the order of the directive. */
 struct PolicySet {
-    PolicyConf* policies[kMaxSetPolicies];
+    const PolicyConf* policies[kMaxSetPolicies];
     ngx_uint_t count;
     KeyRun runs[kMaxSetPolicies];
     ngx_uint_t run_count;
@@ -182,23 +149,48 @@ constexpr ngx_uint_t kHeadersAuto = 1 << 9;
 constexpr ngx_uint_t kDefaultNeverStatus = NGX_HTTP_BAD_REQUEST;
 constexpr ngx_uint_t kDefaultBlockedStatus = NGX_HTTP_FORBIDDEN;
 
-inline MainConf* main_conf(ngx_http_request_t* r) {
+inline const MainConf* main_conf(ngx_http_request_t* r) {
     return static_cast<MainConf*>(ngx_http_get_module_main_conf(r, ngx_http_ai_limit_module));
 }
 inline MainConf* main_conf(ngx_conf_t* cf) {
     return static_cast<MainConf*>(ngx_http_conf_get_module_main_conf(cf, ngx_http_ai_limit_module));
 }
-inline LocConf* loc_conf(ngx_http_request_t* r) {
+inline const LocConf* loc_conf(ngx_http_request_t* r) {
     return static_cast<LocConf*>(ngx_http_get_module_loc_conf(r, ngx_http_ai_limit_module));
 }
 
-/** Returns an element of MainConf's arrays. */
-template <typename T>
-T* element_of(const ngx_array_t& array, ngx_uint_t i) {
-    return static_cast<T**>(array.elts)[i];
+/** Returns what this worker has for ai_limit_redis; nullptr if there is none. */
+inline LiveRedis* live_redis(ngx_http_request_t* r) {
+    const RedisConf* redis = main_conf(r)->redis;
+    return redis != nullptr ? redis->live : nullptr;
 }
 
+/** The elements of an array of pointers. */
+template <typename T>
+class Elements {
+public:
+    explicit Elements(const ngx_array_t& array)
+        : first_(static_cast<T* const*>(array.elts)), count_(array.nelts) {}
+
+    T* const* begin() const { return first_; }
+    T* const* end() const { return first_ + count_; }
+    T& operator[](ngx_uint_t i) const { return *first_[i]; }
+
+private:
+    T* const* first_;
+    ngx_uint_t count_;
+};
+
+inline Elements<const ZoneConf> zones_of(const MainConf& conf) {
+    return Elements<const ZoneConf>(conf.zones);
+}
+inline Elements<const PolicyConf> policies_of(const MainConf& conf) {
+    return Elements<const PolicyConf>(conf.policies);
+}
+
+/** Return nullptr if there is none of that name. */
 PolicyConf* find_policy(MainConf* conf, std::string_view name);
+const PolicyConf* find_policy(const MainConf* conf, std::string_view name);
 ZoneConf* find_zone(MainConf* conf, std::string_view name);
 
 extern "C" {

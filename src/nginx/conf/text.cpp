@@ -54,12 +54,14 @@ ngx_int_t compile_text(ngx_conf_t* cf, ngx_str_t* source, Text* text) {
     return NGX_OK;
 }
 
-ngx_int_t evaluate_by_nginx(ngx_http_request_t* r, Text* text, ngx_str_t* value) {
+ngx_int_t evaluate_by_nginx(ngx_http_request_t* r, const Text* text, ngx_str_t* value) {
     if (text->trims_headers) {
         trim_headers(r);
     }
     if (text->variable == NGX_ERROR) {
-        return ngx_http_complex_value(r, &text->value, value);
+        // nginx only reads the text.
+        return ngx_http_complex_value(r, const_cast<ngx_http_complex_value_t*>(&text->value),
+                                      value);
     }
     ngx_http_variable_value_t* found =
         ngx_http_get_flushed_variable(r, static_cast<ngx_uint_t>(text->variable));

@@ -13,8 +13,8 @@ struct Text {
     ngx_http_complex_value_t value;
     ngx_int_t variable;  // index of the lone variable, or NGX_ERROR
     HeaderName header;   // of a lone $http_NAME; its text is empty for others
-    bool reads_header;   // worker: nobody gave $http_NAME another meaning
-    bool trims_headers;  // worker: it may read headers in ways that only nginx knows
+    bool reads_header;   // nobody gave $http_NAME another meaning
+    bool trims_headers;  // it may read headers in ways that only nginx knows
 };
 
 /** True if nginx takes the character for a part of a variable's name. */
@@ -30,10 +30,10 @@ bool equal_ignoring_case(std::string_view a, std::string_view b);
 ngx_int_t compile_text(ngx_conf_t* cf, ngx_str_t* source, Text* text);
 
 /** The text as nginx's own variables make it. */
-ngx_int_t evaluate_by_nginx(ngx_http_request_t* r, Text* text, ngx_str_t* value);
+ngx_int_t evaluate_by_nginx(ngx_http_request_t* r, const Text* text, ngx_str_t* value);
 
 /** The text for a request; empty where its variables are. The request's pool owns it. */
-inline ngx_int_t evaluate(ngx_http_request_t* r, Text* text, ngx_str_t* value) {
+inline ngx_int_t evaluate(ngx_http_request_t* r, const Text* text, ngx_str_t* value) {
     const ngx_str_t* header = text->reads_header ? find_single_header(r, text->header) : nullptr;
     if (header != nullptr) {
         *value = *header;

@@ -14,7 +14,7 @@ bool was_refused(const Charge& charge) {
 
 void note(const Charge& charge, const Part& part, TopMeasure measure, Millis monotonic,
           uint64_t amount) {
-    note_key(part.policy->top_keys, measure, epoch_of(monotonic),
+    note_key(part.policy->live->top_keys, measure, epoch_of(monotonic),
              tag_of(hash_of(charge), charge.policy), view(part.key), amount);
 }
 
@@ -22,9 +22,9 @@ void note(const Charge& charge, const Part& part, TopMeasure measure, Millis mon
 void count_reason(const Charge& charge, const Part& part, Now now) {
     const ErrorKind kind = kind_of(describe_charge(charge, *part.policy, now));
     if (kind == ErrorKind::kBlocked) {
-        count_one(&part.policy->counts->rejected_blocked);
+        count_one(&part.policy->live->counts->rejected_blocked);
     } else if (kind == ErrorKind::kTooLarge) {
-        count_one(&part.policy->counts->rejected_never);
+        count_one(&part.policy->live->counts->rejected_never);
     }
 }
 
@@ -68,7 +68,7 @@ void count_results(const Decision& one) {
         if (part.policy == nullptr || (refused && !was_refused(charge))) {
             continue;
         }
-        PolicyCounts* counts = part.policy->counts;
+        PolicyCounts* counts = part.policy->live->counts;
         bool refuses = was_refused(charge);
         count_one(!refuses                        ? &counts->passed
                   : one.dry_run || charge.dry_run ? &counts->rejected_dry_run
@@ -83,11 +83,11 @@ void count_results(const Decision& one) {
     }
 }
 
-void count_unasked(PolicyConf* policy, const ngx_str_t& key, uint64_t tag, Millis monotonic) {
-    count_one(&policy->counts->rejected);
-    count_one(&policy->counts->rejected_never);
+void count_unasked(const PolicyConf* policy, const ngx_str_t& key, uint64_t tag, Millis monotonic) {
+    count_one(&policy->live->counts->rejected);
+    count_one(&policy->live->counts->rejected_never);
     for (TopMeasure measure : {TopMeasure::kRequests, TopMeasure::kRefusals}) {
-        note_key(policy->top_keys, measure, epoch_of(monotonic), tag, view(key), 1);
+        note_key(policy->live->top_keys, measure, epoch_of(monotonic), tag, view(key), 1);
     }
 }
 
@@ -104,7 +104,7 @@ void count_undecided(const Decision& one) {
 
 void count_used(const Charge& charge, const Part& part, const TokenCounts& used, Amount charged,
                 Now now) {
-    count_tokens(part.policy->counts, used);
+    count_tokens(part.policy->live->counts, used);
     note(charge, part, TopMeasure::kTokens, now.monotonic, charged);
 }
 

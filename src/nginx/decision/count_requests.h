@@ -28,7 +28,7 @@ inline __attribute__((always_inline)) void count_passed(const Decision& one) {
     const Part* end = one.parts + one.count;
     for (const Part* part = one.parts; part != end; ++part) {
         if (part->policy != nullptr) {
-            count_one(&part->policy->counts->passed);
+            count_one(&part->policy->live->counts->passed);
         }
     }
     if (--key_sampler.until_next == 0) {
@@ -42,7 +42,7 @@ void count_results(const Decision& one);
 
 /** Counts for one policy a refused request that no policy was asked about: no wait helps it. `tag`
  * is the tag of the key's entry. */
-void count_unasked(PolicyConf* policy, const ngx_str_t& key, uint64_t tag, Millis monotonic);
+void count_unasked(const PolicyConf* policy, const ngx_str_t& key, uint64_t tag, Millis monotonic);
 
 /** The same for the charges of a decision that was not made: their verdict says that they refuse.
  */

@@ -2,7 +2,7 @@
 
 // One decision on a request.
 
-#include "nginx/conf/config.h"
+#include "nginx/conf/live.h"
 
 namespace ai_limit {
 
@@ -10,7 +10,7 @@ struct Flight;  // redis_flights.h
 
 /** A charge's part in one decision. */
 struct Part {
-    PolicyConf*
+    const PolicyConf*
         policy;  // nullptr of a ledger and of what holds tokens, which the policy's own follow
     ngx_str_t key;
 };

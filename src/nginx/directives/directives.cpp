@@ -68,9 +68,8 @@ char* read_state(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, const MainConf
     if (ngx_conf_full_name(cf->cycle, &zone->state_path, 0) != NGX_OK) {
         return error_result();
     }
-    for (ngx_uint_t i = 0; i < main.zones.nelts; ++i) {
-        if (view(static_cast<ZoneConf**>(main.zones.elts)[i]->state_path) ==
-            view(zone->state_path)) {
+    for (const ZoneConf* other : zones_of(main)) {
+        if (view(other->state_path) == view(zone->state_path)) {
             return mistake(cf, "another zone has the same file in", word);
         }
     }

@@ -4,6 +4,7 @@
 
 #include "nginx/conf/conf_words.h"
 #include "nginx/conf/config.h"
+#include "nginx/conf/live_redis.h"
 #include "nginx/conf/policy_words.h"
 #include "nginx/directives/directives.h"
 
@@ -392,9 +393,12 @@ char* ngx_http_ai_limit_redis(ngx_conf_t* cf, ngx_command_t*, void* conf) {
         return const_cast<char*>("is duplicate");
     }
     RedisConf* redis = allocate<RedisConf>(cf);
-    if (redis == nullptr) {
+    LiveRedis* live = allocate<LiveRedis>(cf);
+    if (redis == nullptr || live == nullptr) {
         return error_result();
     }
+    redis->live = live;
+    live->conf = redis;
     redis->servers.prefix = ngx_string("ai_limit");
     redis->syncing = {Sync::kEvery, kUsualInterval};
     redis->access.connect_timeout = 100;

@@ -1,6 +1,7 @@
 #include "nginx/directives/resolve.h"
 
 #include "nginx/conf/conf_words.h"
+#include "nginx/conf/live.h"
 #include "nginx/directives/redis_hosts.h"
 #include "nginx/directives/variable_uses.h"
 
@@ -54,6 +55,22 @@ bool waits_for_body(ngx_conf_t* cf, const PolicyConf& policy) {
     return false;
 }
 
+/** Allocates what workers will fill in. */
+ngx_int_t allocate_live(ngx_conf_t* cf, PolicyConf* policy) {
+    policy->live = allocate<LivePolicy>(cf);
+    if (policy->live == nullptr) {
+        return NGX_ERROR;
+    }
+    policy->live->memo = allocate<LimitMemo>(cf);
+    if (policy->weights_variable != nullptr) {
+        policy->live->weights_memo = allocate<WeightsMemo>(cf);
+        if (policy->live->weights_memo == nullptr) {
+            return NGX_ERROR;
+        }
+    }
+    return policy->live->memo != nullptr ? NGX_OK : NGX_ERROR;
+}
+
 ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     if (policy->zone_name.len != 0) {
         policy->zone = find_zone(main, view(policy->zone_name));
@@ -66,7 +83,7 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
                                        : ", declare it with ai_limit_zone,");
         }
     } else if (main->zones.nelts == 1) {
-        policy->zone = element_of<ZoneConf>(main->zones, 0);
+        policy->zone = &Elements<ZoneConf>(main->zones)[0];
     } else {
         return mistake_at(cf, policy->position,
                           "ai_limit_policy: several zones but no zone= in policy", policy->name,
@@ -84,15 +101,7 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     policy->zone->small |= policy->may_count_tokens;
     policy->zone->ledgers |= policy->syncs;
     policy->zone->flights |= policy->has_concurrency || policy->may_count_tokens;
-    policy->memo = static_cast<LimitMemo*>(ngx_pcalloc(cf->pool, sizeof(LimitMemo)));
-    if (policy->weights_variable != nullptr) {
-        policy->weights_memo =
-            static_cast<WeightsMemo*>(ngx_pcalloc(cf->pool, sizeof(WeightsMemo)));
-        if (policy->weights_memo == nullptr) {
-            return NGX_ERROR;
-        }
-    }
-    return policy->memo != nullptr ? NGX_OK : NGX_ERROR;
+    return allocate_live(cf, policy);
 }
 
 /** Returns the run of the set that has the policy's key, so that both share one evaluation and
@@ -109,7 +118,7 @@ ngx_uint_t find_run(const PolicySet& set, const PolicyConf& policy) {
     return set.run_count;
 }
 
-void add_policy(PolicySet* set, PolicyConf* policy) {
+void add_policy(PolicySet* set, const PolicyConf* policy) {
     ngx_uint_t key = find_run(*set, *policy);
     ngx_uint_t last = set->run_count;
     if (last > 0 && set->runs[last - 1].key == key) {
@@ -144,8 +153,7 @@ ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
 }
 
 void warn_of_unused_policies(ngx_conf_t* cf, const MainConf& main) {
-    for (ngx_uint_t i = 0; i < main.policies.nelts; ++i) {
-        const PolicyConf* policy = element_of<PolicyConf>(main.policies, i);
+    for (const PolicyConf* policy : policies_of(main)) {
         if (!policy->used) {
             warn_at(cf, policy->position, "ai_limit_policy: no ai_limit names", policy->name,
                     ", so it limits nothing,");
@@ -172,19 +180,36 @@ ngx_int_t resolve_names(ngx_conf_t* cf) {
     main->body_variables = uses_body_variables(cf);
     main->usage_variables = uses_usage_variables(cf);
     main->tokens |= main->usage_variables;
-    for (ngx_uint_t i = 0; i < main->policies.nelts; ++i) {
-        PolicyConf* policy = element_of<PolicyConf>(main->policies, i);
+    for (PolicyConf* policy : Elements<PolicyConf>(main->policies)) {
         policy->after_body = main->body_variables && waits_for_body(cf, *policy);
         if (resolve_sync(cf, main, policy) != NGX_OK || resolve_zone(cf, main, policy) != NGX_OK) {
             return NGX_ERROR;
         }
     }
-    for (ngx_uint_t i = 0; i < main->lists.nelts; ++i) {
-        if (resolve_list(cf, main, element_of<PolicyList>(main->lists, i)) != NGX_OK) {
+    for (PolicyList* list : Elements<PolicyList>(main->lists)) {
+        if (resolve_list(cf, main, list) != NGX_OK) {
             return NGX_ERROR;
         }
     }
     warn_of_unused_policies(cf, *main);
+    return NGX_OK;
+}
+
+ngx_int_t ngx_http_ai_limit_init_module(ngx_cycle_t* cycle) {
+    if (cycle->conf_ctx[ngx_http_module.index] == nullptr) {
+        return NGX_OK;
+    }
+    MainConf* main = static_cast<MainConf*>(
+        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_ai_limit_module));
+    const PlainHeaders plain = plain_headers(cycle, main->plain_header_variable);
+    for (PolicyConf* policy : Elements<PolicyConf>(main->policies)) {
+        for (Text* text : {&policy->key, policy->variable, policy->cost_variable,
+                           policy->weights_variable, policy->reserve_variable}) {
+            if (text != nullptr) {
+                find_headers(plain, text);
+            }
+        }
+    }
     return NGX_OK;
 }
 

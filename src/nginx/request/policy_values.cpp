@@ -15,7 +15,7 @@ namespace {
 
 void log_mistake(ngx_http_request_t* r, const PolicyConf& policy, const char* what, ngx_str_t value,
                  const char* why) {
-    uint64_t errors = count_error(policy.ask.access->journal.zone(), policy.ask.policy);
+    uint64_t errors = count_error(policy.live->ask.access->journal.zone(), policy.live->ask.policy);
     char buffer[kMaxShownKey];
     TextWriter shown(buffer, sizeof(buffer));
     write_escaped(view(value), shown);
@@ -52,7 +52,7 @@ void remember(Memo*, typename Memo::Row* row, std::string_view text, const Value
 }
 
 /** The limit is copied for the request, since a row may be another's before the request ends. */
-ngx_int_t read_limit(ngx_http_request_t* r, PolicyConf* policy, const Limit** limit) {
+ngx_int_t read_limit(ngx_http_request_t* r, const PolicyConf* policy, const Limit** limit) {
     ngx_str_t value;
     if (evaluate(r, policy->variable, &value) != NGX_OK) {
         return NGX_ERROR;
@@ -66,7 +66,7 @@ ngx_int_t read_limit(ngx_http_request_t* r, PolicyConf* policy, const Limit** li
     }
     *limit = own;
     std::string_view text = view(value);
-    LimitMemo::Row* row = row_for(policy->memo, text);
+    LimitMemo::Row* row = row_for(policy->live->memo, text);
     if (is_row_of(*row, text)) {
         *own = row->value;
         return NGX_OK;
@@ -75,13 +75,13 @@ ngx_int_t read_limit(ngx_http_request_t* r, PolicyConf* policy, const Limit** li
         log_mistake(r, *policy, policy->has_concurrency ? "concurrency" : "rate", value, error);
         return NGX_DECLINED;
     }
-    note_limit(policy->ask.access->journal.zone(), policy->ask.policy, own);
-    log_too_many_periods(policy, r->connection->log);
-    remember(policy->memo, row, text, *own);
+    note_limit(policy->live->ask.access->journal.zone(), policy->live->ask.policy, own);
+    log_too_many_periods(*policy, r->connection->log);
+    remember(policy->live->memo, row, text, *own);
     return NGX_OK;
 }
 
-ngx_int_t read_cost(ngx_http_request_t* r, PolicyConf* policy, Amount* cost) {
+ngx_int_t read_cost(ngx_http_request_t* r, const PolicyConf* policy, Amount* cost) {
     ngx_str_t value;
     if (evaluate(r, policy->cost_variable, &value) != NGX_OK) {
         return NGX_ERROR;
@@ -94,7 +94,7 @@ ngx_int_t read_cost(ngx_http_request_t* r, PolicyConf* policy, Amount* cost) {
 }
 
 /** An empty variable says auto. */
-ngx_int_t read_reserve_variable(ngx_http_request_t* r, PolicyConf* policy, Reserve* reserve,
+ngx_int_t read_reserve_variable(ngx_http_request_t* r, const PolicyConf* policy, Reserve* reserve,
                                 Amount* amount) {
     ngx_str_t value;
     if (evaluate(r, policy->reserve_variable, &value) != NGX_OK) {
@@ -111,7 +111,7 @@ ngx_int_t read_reserve_variable(ngx_http_request_t* r, PolicyConf* policy, Reser
 /** Notes that a request's count= was malformed; false where its policy has had that noted. */
 bool note_mistake_in_count(ngx_http_request_t* r, const PolicyConf& policy) {
     TokenContext* tokens = token_context(r);
-    uint32_t bit = uint32_t{1} << policy.ask.policy % 32;
+    uint32_t bit = uint32_t{1} << policy.live->ask.policy % 32;
     if (tokens == nullptr || tokens->count_mistakes & bit) {
         return false;
     }
@@ -119,7 +119,7 @@ bool note_mistake_in_count(ngx_http_request_t* r, const PolicyConf& policy) {
     return true;
 }
 
-ngx_int_t reserve_by_body(ngx_http_request_t* r, PolicyConf* policy, const Limit& limit,
+ngx_int_t reserve_by_body(ngx_http_request_t* r, const PolicyConf* policy, const Limit& limit,
                           Amount* reserved) {
     const RequestInfo* info = read_request_info(r);
     if (info == nullptr) {
@@ -151,18 +151,18 @@ ngx_int_t read_override(ngx_http_request_t* r, uint64_t hash, Ask* ask) {
 
 }  // namespace
 
-void log_too_many_periods(PolicyConf* policy, ngx_log_t* log) {
-    if (!policy->has_logged_periods &&
-        has_too_many_periods(policy->zone->access->journal.zone(), policy->ask.policy)) {
-        policy->has_logged_periods = true;
+void log_too_many_periods(const PolicyConf& policy, ngx_log_t* log) {
+    if (!policy.live->has_logged_periods &&
+        has_too_many_periods(policy.zone->live->access.journal.zone(), policy.live->ask.policy)) {
+        policy.live->has_logged_periods = true;
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "policy \"%V\" has limits of more than %uD periods: some share a count, and "
                       "a key that changes between these may begin anew",
-                      &policy->name, kMaxVariants);
+                      &policy.name, kMaxVariants);
     }
 }
 
-ngx_int_t read_reservation(ngx_http_request_t* r, PolicyConf* policy, const Limit& limit,
+ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, const Limit& limit,
                            Amount* reserved) {
     Reserve reserve = policy->reserve;
     Amount amount = policy->reserve_amount;
@@ -183,7 +183,7 @@ ngx_int_t read_reservation(ngx_http_request_t* r, PolicyConf* policy, const Limi
     return NGX_OK;
 }
 
-const TokenWeights* read_weights(ngx_http_request_t* r, PolicyConf* policy) {
+const TokenWeights* read_weights(ngx_http_request_t* r, const PolicyConf* policy) {
     static constexpr TokenWeights kTotal;
     ngx_str_t value;
     if (policy->weights_variable == nullptr) {
@@ -193,7 +193,7 @@ const TokenWeights* read_weights(ngx_http_request_t* r, PolicyConf* policy) {
         return &kTotal;
     }
     std::string_view text = view(value);
-    WeightsMemo::Row* row = row_for(policy->weights_memo, text);
+    WeightsMemo::Row* row = row_for(policy->live->weights_memo, text);
     if (is_row_of(*row, text)) {
         return &row->value;
     }
@@ -204,11 +204,11 @@ const TokenWeights* read_weights(ngx_http_request_t* r, PolicyConf* policy) {
         }
         return &kTotal;
     }
-    remember(policy->weights_memo, row, text, weights);
+    remember(policy->live->weights_memo, row, text, weights);
     return &weights;
 }
 
-ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, uint64_t hash, Ask* ask) {
+ngx_int_t read_values(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash, Ask* ask) {
     // An operator's limit is in force whatever the variable holds, also if that is empty.
     ngx_int_t rc = read_override(r, hash, ask);
     if (rc == NGX_DECLINED && policy->variable != nullptr) {

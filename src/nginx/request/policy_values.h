@@ -11,21 +11,21 @@ namespace ai_limit {
  * the variable is empty, or malformed, which is logged and counted. A malformed cost counts as 1.
  * `hash`: by hash_key(). NGX_ERROR if there is no memory.
  */
-ngx_int_t read_values(ngx_http_request_t* r, PolicyConf* policy, uint64_t hash, Ask* ask);
+ngx_int_t read_values(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash, Ask* ask);
 
 /** Logs, once in a process, that limits of the policy share a count (has_too_many_periods()). */
-void log_too_many_periods(PolicyConf* policy, ngx_log_t* log);
+void log_too_many_periods(const PolicyConf& policy, ngx_log_t* log);
 
 /**
  * Returns how a policy in tokens weighs what this request uses, by `count=` or what its variable
  * holds now. An empty variable says total; so does a malformed one, which is logged and counted
  * once for each request. Valid until the next call.
  */
-const TokenWeights* read_weights(ngx_http_request_t* r, PolicyConf* policy);
+const TokenWeights* read_weights(ngx_http_request_t* r, const PolicyConf* policy);
 
 /** Computes how many tokens a policy reserves for a request, under the limit that the request has:
  * by what its body asks for, unless `reserve=` says a number or off. NGX_ERROR without memory. */
-ngx_int_t read_reservation(ngx_http_request_t* r, PolicyConf* policy, const Limit& limit,
+ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, const Limit& limit,
                            Amount* reserved);
 
 }  // namespace ai_limit

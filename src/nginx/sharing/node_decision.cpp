@@ -45,7 +45,7 @@ void add_ledgers(Decision* one) {
             one->charges[--to] = one->charges[from];
             one->parts[to] = one->parts[from];
         }
-        begin_charge(&one->charges[--to], part.policy->ledger, hash_of(charge));
+        begin_charge(&one->charges[--to], part.policy->live->ledger, hash_of(charge));
         one->parts[to] = {nullptr, part.key};
     }
 }
@@ -75,7 +75,7 @@ bool refuse_undecided(Decision* one) {
 }
 
 /** True if Redis need not be asked for any of the policies before the share is spent. */
-bool decides_by_share(RedisConf* redis, const Decision& one) {
+bool decides_by_share(LiveRedis* redis, const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         const Charge& charge = one.charges[i];
         const PolicyConf* policy = one.parts[i].policy;
@@ -83,7 +83,7 @@ bool decides_by_share(RedisConf* redis, const Decision& one) {
             return false;  // and then it is asked for all
         }
     }
-    return redis->on_failure == OnFailure::kLocal || redis->router.are_all_there();
+    return redis->conf->on_failure == OnFailure::kLocal || redis->router.are_all_there();
 }
 
 bool is_unknown(const Decision& one) {
@@ -111,12 +111,12 @@ void set_decider(Decision* one, Decider decider) {
     }
 }
 
-ngx_int_t decide_without_redis(RedisConf* redis, Decision* one, bool* passes) {
-    if (redis->on_failure == OnFailure::kReject && refuse_undecided(one)) {
+ngx_int_t decide_without_redis(LiveRedis* redis, Decision* one, bool* passes) {
+    if (redis->conf->on_failure == OnFailure::kReject && refuse_undecided(one)) {
         *passes = false;
         return NGX_OK;
     }
-    bool alone = redis->on_failure == OnFailure::kLocal;
+    bool alone = redis->conf->on_failure == OnFailure::kLocal;
     if (alone) {
         add_ledgers(one);
     }
@@ -129,7 +129,7 @@ ngx_int_t decide_without_redis(RedisConf* redis, Decision* one, bool* passes) {
     return NGX_OK;
 }
 
-bool decide_by_share(RedisConf* redis, Decision* one, bool* passes) {
+bool decide_by_share(LiveRedis* redis, Decision* one, bool* passes) {
     if (!decides_by_share(redis, *one)) {
         return false;
     }
@@ -147,7 +147,7 @@ bool passes_by_share(const PolicyConf& policy, const Ask& ask) {
 bool may_have_been_alone(ngx_http_request_t* r, const Zone& zone) {
     int64_t until = zone.header()->alone_until.load(std::memory_order_relaxed);
     return (until != 0 && redis_time(zone, now_by_nginx()).monotonic < until) ||
-           !main_conf(r)->redis->router.are_all_there();
+           !live_redis(r)->router.are_all_there();
 }
 
 }  // namespace ai_limit

@@ -3,7 +3,7 @@
 // Decisions on shared policies that this node makes by itself: while Redis is away, and as far as
 // its share goes.
 
-#include "nginx/conf/redis_conf.h"
+#include "nginx/conf/live_redis.h"
 #include "nginx/decision/decision.h"
 
 namespace ai_limit {
@@ -22,9 +22,9 @@ bool may_have_been_alone(ngx_http_request_t* r, const Zone& zone);
 void set_decider(Decision* one, Decider decider);
 
 /** Decides as `on_failure=` says. NGX_OK with `passes`. */
-ngx_int_t decide_without_redis(RedisConf* redis, Decision* one, bool* passes);
+ngx_int_t decide_without_redis(LiveRedis* redis, Decision* one, bool* passes);
 
 /** Decides by this node's share; false if Redis must be asked. */
-bool decide_by_share(RedisConf* redis, Decision* one, bool* passes);
+bool decide_by_share(LiveRedis* redis, Decision* one, bool* passes);
 
 }  // namespace ai_limit

@@ -85,9 +85,9 @@ ngx_int_t ask(ngx_http_request_t* r, RedisDecision* decision) {
 
 /** Asks Redis if it must be asked: `place` then is the decision, and NGX_OK says that it is done.
  * Otherwise it has been decided here, or returns an error. */
-ngx_int_t begin_decision(ngx_http_request_t* r, RedisConf* redis, Decision* one,
+ngx_int_t begin_decision(ngx_http_request_t* r, LiveRedis* redis, Decision* one,
                          RedisDecision** place, bool* passes) {
-    if (redis->on_failure == OnFailure::kLocal && !redis->router.is_cluster() &&
+    if (redis->conf->on_failure == OnFailure::kLocal && !redis->router.is_cluster() &&
         !redis->router.are_all_there()) {
         return decide_without_redis(redis, one, passes);
     }
@@ -128,7 +128,7 @@ bool uses_redis(const Decision& one) {
     return false;
 }
 
-ngx_int_t decide_in_redis(ngx_http_request_t* r, RedisConf* redis, Decision* one,
+ngx_int_t decide_in_redis(ngx_http_request_t* r, LiveRedis* redis, Decision* one,
                           RedisDecision** place, bool* passes) {
     if (*place == nullptr) {
         ngx_int_t rc = begin_decision(r, redis, one, place, passes);

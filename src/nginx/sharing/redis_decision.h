@@ -2,7 +2,7 @@
 
 // Decisions that are made in Redis: the request waits for its answer.
 
-#include "nginx/conf/redis_conf.h"
+#include "nginx/conf/live_redis.h"
 #include "nginx/decision/decision.h"
 
 namespace ai_limit {
@@ -17,7 +17,7 @@ bool uses_redis(const Decision& one);
  * handler runs again when it has answered, and calls this again with the same `decision`, which is
  * the request's own and nullptr at first. NGX_OK with `passes`; else a status to answer with.
  */
-ngx_int_t decide_in_redis(ngx_http_request_t* r, RedisConf* redis, Decision* one,
+ngx_int_t decide_in_redis(ngx_http_request_t* r, LiveRedis* redis, Decision* one,
                           RedisDecision** decision, bool* passes);
 
 /** The request ends while Redis is asked. */

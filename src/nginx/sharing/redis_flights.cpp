@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "core/policies/redis_clock.h"
+#include "nginx/conf/live.h"
 
 namespace ai_limit {
 
@@ -21,7 +22,7 @@ bool forget(RedisCommand* command, const Reply* reply) {
 }
 
 /** Sends what must arrive; without memory, Redis ends it by itself. */
-void deliver(RedisConf* redis, std::string_view key, const Command& command) {
+void deliver(LiveRedis* redis, std::string_view key, const Command& command) {
     size_t size = 0;
     char* bytes = command.format(&size);
     if (bytes != nullptr) {
@@ -34,7 +35,7 @@ void put_last(FlightLink* link, ngx_queue_t* flights) {
     ngx_queue_insert_tail(flights, &link->queue);
 }
 
-void renew_flights(RedisConf* redis) {
+void renew_flights(LiveRedis* redis) {
     ngx_queue_t* flights = &redis->flights;
     while (!ngx_queue_empty(flights)) {
         FlightLink* link = ngx_queue_data(ngx_queue_head(flights), FlightLink, queue);
@@ -54,12 +55,15 @@ void renew_flights(RedisConf* redis) {
 
 }  // namespace
 
-void start_sharing(RedisConf* redis, const Zone& zone) {
+void start_sharing(LiveRedis* redis, const MainConf& main) {
     static const char* const kThen[] = {"this node decides alone", "requests pass",
                                         "requests are refused with 503"};
+    const Zone zone(zones_of(main)[0].live->memory);
+    redis->main = &main;
+    redis->access = redis->conf->access;
     redis->access.traffic = &zone.header()->traffic;
-    redis->router.init(&redis->access, &redis->servers, zone,
-                       kThen[static_cast<size_t>(redis->on_failure)]);
+    redis->router.init(&redis->access, &redis->conf->servers, zone,
+                       kThen[static_cast<size_t>(redis->conf->on_failure)]);
     if (getentropy(&redis->worker, sizeof(redis->worker)) != 0) {
         redis->worker = static_cast<uint64_t>(ngx_pid) << 32 | static_cast<uint32_t>(ngx_random());
     }
@@ -68,7 +72,7 @@ void start_sharing(RedisConf* redis, const Zone& zone) {
     redis->renewal.init<renew_flights>(redis, ngx_cycle->log);
 }
 
-void stop_sharing(RedisConf* redis) {
+void stop_sharing(LiveRedis* redis) {
     redis->router.close();
     forget_key_hashing();
 }
@@ -79,7 +83,7 @@ Command* empty_command() {
     return &command;
 }
 
-void send_once(RedisConf* redis, std::string_view key, const Command& command) {
+void send_once(LiveRedis* redis, std::string_view key, const Command& command) {
     RedisClient* client = redis->router.client_for(slot_of(key));
     if (client == nullptr || !client->is_there()) {
         return;
@@ -99,7 +103,7 @@ void send_once(RedisConf* redis, std::string_view key, const Command& command) {
     }
 }
 
-Flight* make_flight(RedisConf* redis, const Charge& charge) {
+Flight* make_flight(LiveRedis* redis, const Charge& charge) {
     Flight* flight = static_cast<Flight*>(std::calloc(1, sizeof(Flight)));
     if (flight != nullptr) {
         flight->member = {redis->worker, ++redis->members};

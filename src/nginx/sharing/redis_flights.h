@@ -4,7 +4,7 @@
 // request has ended. Redis may receive that later.
 
 #include "core/decide/admission.h"
-#include "nginx/conf/redis_conf.h"
+#include "nginx/conf/live_redis.h"
 
 namespace ai_limit {
 
@@ -20,18 +20,18 @@ struct FlightLink {
 /** A flight is in memory that outlives the request. */
 struct Flight : RedisFlight {
     FlightLink link;
-    RedisConf* redis;
+    LiveRedis* redis;
     const ZoneAccess* access;  // of the zone that counts it here
     char key_text[kMaxRedisKey];
 };
 
 /** Start and stop this in a worker that starts or ends. */
-void start_sharing(RedisConf* redis, const Zone& zone);
-void stop_sharing(RedisConf* redis);
+void start_sharing(LiveRedis* redis, const MainConf& main);
+void stop_sharing(LiveRedis* redis);
 
 /** Makes the record of what a request will have in flight if Redis admits it. The caller fills in
  * its key. nullptr without memory. */
-Flight* make_flight(RedisConf* redis, const Charge& charge);
+Flight* make_flight(LiveRedis* redis, const Charge& charge);
 
 /** Frees a record that never was in flight. */
 void forget_flight(Flight* flight);
@@ -47,6 +47,6 @@ void settle_flight(Flight* flight, Amount tokens, const State& known = {});
 Command* empty_command();
 
 /** Sends a call that concerns a key and is worth nothing later. */
-void send_once(RedisConf* redis, std::string_view key, const Command& command);
+void send_once(LiveRedis* redis, std::string_view key, const Command& command);
 
 }  // namespace ai_limit

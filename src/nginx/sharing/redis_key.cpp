@@ -73,13 +73,13 @@ KeyLook* make_look(RedisKey* asked, bool forgets) {
 
 ngx_int_t look_in_redis(ngx_http_request_t* r, std::string_view policy, std::string_view key,
                         uint64_t hash, RedisKey* asked, bool forgets, KeyThen then, void* data) {
-    RedisConf* redis = main_conf(r)->redis;
+    LiveRedis* redis = live_redis(r);
     char* name = static_cast<char*>(ngx_pnalloc(r->pool, kMaxRedisKey));
     KeyHash hashed;
     if (name == nullptr || !hash_key_for_redis(key, hash, &hashed)) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    asked->key = {name, write_redis_key(view(redis->servers.prefix), hashed, policy,
+    asked->key = {name, write_redis_key(view(redis->conf->servers.prefix), hashed, policy,
                                         asked->limit->measure, name)};
     RedisClient* client = redis->router.client_for(slot_of(asked->key));
     if (client == nullptr || !client->is_there()) {

@@ -39,14 +39,14 @@ constexpr size_t kMostUnderWay = 4 * kMaxDeltas;
 
 /** News under way. */
 struct SyncCommand : RedisCommand {
-    RedisConf* redis;
+    LiveRedis* redis;
     bool is_due;  // and not before its time
     size_t count;
     KeyDelta* deltas[kMaxDeltas];
 };
 
 struct HeartbeatCommand : RedisCommand {
-    RedisConf* redis;
+    LiveRedis* redis;
 };
 
 /** Lists the deltas in the form that their call takes. */
@@ -57,7 +57,7 @@ void list_deltas(const SyncCommand& command, RedisDelta* deltas) {
     }
 }
 
-bool is_there(RedisConf* redis, uint16_t slot) {
+bool is_there(LiveRedis* redis, uint16_t slot) {
     RedisClient* client = redis->router.client_for(slot);
     return client != nullptr && client->is_there();
 }
@@ -71,7 +71,7 @@ void drop(KeyDelta* delta) {
 }
 
 /** Returns the key whose delta is due first; nullptr if none waits. */
-KeyDelta* first_delta(RedisConf* redis) {
+KeyDelta* first_delta(LiveRedis* redis) {
     ngx_rbtree_t* all = &redis->deltas;
     return all->root == all->sentinel
                ? nullptr
@@ -82,13 +82,13 @@ ngx_msec_int_t until_due(const KeyDelta& delta) {
     return msec_until(delta.place.key);
 }
 
-void remove(RedisConf* redis, KeyDelta* delta) {
+void remove(LiveRedis* redis, KeyDelta* delta) {
     ngx_rbtree_delete(&redis->deltas, &delta->place);
     --redis->delta_count;
 }
 
 /** Puts a key's delta among those that wait, of which there is a maximum. */
-void put_off(RedisConf* redis, KeyDelta* delta, ngx_msec_t delay) {
+void put_off(LiveRedis* redis, KeyDelta* delta, ngx_msec_t delay) {
     if (redis->delta_count == kMostDeltas || ngx_process != NGX_PROCESS_WORKER) {
         drop(delta);
         return;
@@ -114,7 +114,7 @@ void settle_deltas(SyncCommand* command, bool arrived) {
             put_off(command->redis, delta, static_cast<ngx_msec_t>(delta->entry.interval));
         }
     }
-    RedisConf* redis = command->redis;
+    LiveRedis* redis = command->redis;
     redis->due_under_way -= command->is_due ? command->count : 0;
     std::free(command->bytes);
     std::free(command);
@@ -141,7 +141,7 @@ bool on_synced(RedisCommand* done, const Reply* reply) {
     return arrived || reply == nullptr;
 }
 
-SyncCommand* make_command(RedisConf* redis, bool is_due) {
+SyncCommand* make_command(LiveRedis* redis, bool is_due) {
     SyncCommand* command = static_cast<SyncCommand*>(std::calloc(1, sizeof(SyncCommand)));
     if (command != nullptr) {
         command->redis = redis;
@@ -195,7 +195,7 @@ void finish(SyncCommand* command) {
 }
 
 /** Sends the delta of one key before it is due; `is_read` if there is something to report. */
-void send_one(RedisConf* redis, KeyDelta* delta, bool is_read) {
+void send_one(LiveRedis* redis, KeyDelta* delta, bool is_read) {
     SyncCommand* command = is_read ? make_command(redis, false) : nullptr;
     if (command == nullptr) {
         drop(delta);
@@ -206,7 +206,7 @@ void send_one(RedisConf* redis, KeyDelta* delta, bool is_read) {
 }
 
 /** Takes the first of the deltas that wait, if it is due and can be reported. */
-KeyDelta* take_due(RedisConf* redis) {
+KeyDelta* take_due(LiveRedis* redis) {
     for (;;) {
         KeyDelta* delta = first_delta(redis);
         if (delta == nullptr || (until_due(*delta) > 0 && !ngx_exiting)) {
@@ -228,7 +228,7 @@ KeyDelta* take_due(RedisConf* redis) {
     }
 }
 
-void send_due(RedisConf* redis) {
+void send_due(LiveRedis* redis) {
     SyncCommand* command = nullptr;
     while (redis->due_under_way < kMostUnderWay) {
         KeyDelta* delta = take_due(redis);
@@ -250,7 +250,7 @@ void send_due(RedisConf* redis) {
     }
 }
 
-void on_due(RedisConf* redis) {
+void on_due(LiveRedis* redis) {
     send_due(redis);
     KeyDelta* next = first_delta(redis);
     if (next == nullptr) {
@@ -269,11 +269,9 @@ bool on_heartbeat_answered(RedisCommand* done, const Reply* reply) {
     uint32_t nodes = 0;
     Millis redis_now = 0;
     bool fits = reply != nullptr && read_heartbeat(*reply, &nodes, &redis_now);
-    const ngx_array_t* zones = command->redis->zones;
-    for (ngx_uint_t i = 0; fits && i < zones->nelts; ++i) {
-        const ZoneConf* conf = static_cast<ZoneConf**>(zones->elts)[i];
-        if (conf->access->journal.is_open()) {
-            const Zone& zone = conf->access->journal.zone();
+    for (const ZoneConf* conf : zones_of(*command->redis->main)) {
+        if (fits && conf->live->access.journal.is_open()) {
+            const Zone& zone = conf->live->access.journal.zone();
             set_redis_clock(zone, now_by_nginx(), redis_now);
             note_nodes(zone, nodes, redis_time(zone, now_by_nginx()).monotonic);
         }
@@ -284,12 +282,12 @@ bool on_heartbeat_answered(RedisCommand* done, const Reply* reply) {
 }
 
 /** True in the one worker that announces the node now. */
-bool is_heartbeat_due(RedisConf* redis) {
-    const ZoneConf* first = static_cast<ZoneConf**>(redis->zones->elts)[0];
-    if (!first->access->journal.is_open()) {
+bool is_heartbeat_due(LiveRedis* redis) {
+    const ZoneConf* first = &zones_of(*redis->main)[0];
+    if (!first->live->access.journal.is_open()) {
         return false;
     }
-    const Zone& zone = first->access->journal.zone();
+    const Zone& zone = first->live->access.journal.zone();
     Millis now = redis_time(zone, now_by_nginx()).monotonic;
     int64_t at = zone.header()->next_heartbeat_at.load();
     bool known = zone.header()->nodes.load() != 0;
@@ -298,12 +296,12 @@ bool is_heartbeat_due(RedisConf* redis) {
                at, now + Millis{kHeartbeatInterval} - Millis{kHeartbeatInterval} / 8);
 }
 
-void on_heartbeat(RedisConf* redis) {
-    const ZoneConf* first = static_cast<ZoneConf**>(redis->zones->elts)[0];
-    bool known = Zone(first->memory).header()->nodes.load() != 0;
+void on_heartbeat(LiveRedis* redis) {
+    const ZoneConf* first = &zones_of(*redis->main)[0];
+    bool known = Zone(first->live->memory).header()->nodes.load() != 0;
     redis->heartbeat.start(known ? kHeartbeatInterval : kFirstHeartbeats);
     char key[kMaxRedisPrefix + 8];
-    ngx_str_t prefix = redis->servers.prefix;
+    ngx_str_t prefix = redis->conf->servers.prefix;
     u_char* end = ngx_sprintf(reinterpret_cast<u_char*>(key), "%V:nodes", &prefix);
     std::string_view name(key, static_cast<size_t>(end - reinterpret_cast<u_char*>(key)));
     uint16_t slot = slot_of(name);
@@ -343,7 +341,7 @@ LedgerEntry entry_of(const Charge& ledger, const Charge& used) {
             used.policy,   *used.limit, ledger.limit->period_length};
 }
 
-KeyDelta* make_delta(RedisConf* redis, const LedgerEntry& entry, std::string_view key) {
+KeyDelta* make_delta(LiveRedis* redis, const LedgerEntry& entry, std::string_view key) {
     KeyDelta* delta = static_cast<KeyDelta*>(std::malloc(sizeof(KeyDelta)));
     if (delta != nullptr) {
         delta->entry = entry;
@@ -354,7 +352,7 @@ KeyDelta* make_delta(RedisConf* redis, const LedgerEntry& entry, std::string_vie
     return delta;
 }
 
-void see_to(RedisConf* redis, Charge* charge, const Part& part) {
+void see_to(LiveRedis* redis, Charge* charge, const Part& part) {
     Charge* ledger = ledger_of(charge);
     DeltaDue what = ledger->delta_due;
     ledger->delta_due = DeltaDue::kNone;
@@ -363,7 +361,7 @@ void see_to(RedisConf* redis, Charge* charge, const Part& part) {
         return;
     }
     char key[kMaxRedisKey];
-    size_t size = write_redis_key(view(redis->servers.prefix), hash, view(part.policy->name),
+    size_t size = write_redis_key(view(redis->conf->servers.prefix), hash, view(part.policy->name),
                                   charge->limit->measure, key);
     KeyDelta* delta = make_delta(redis, entry_of(*ledger, *charge), {key, size});
     if (delta == nullptr) {
@@ -382,24 +380,23 @@ void see_to(RedisConf* redis, Charge* charge, const Part& part) {
 
 }  // namespace
 
-void start_sync(RedisConf* redis, const ngx_array_t& zones) {
-    redis->zones = &zones;
+void start_sync(LiveRedis* redis) {
     redis->delta_count = 0;
     redis->due_under_way = 0;
     redis->sync_ends = false;
     static ngx_rbtree_node_t sentinel;
     ngx_rbtree_init(&redis->deltas, &sentinel, ngx_rbtree_insert_timer_value);
-    const ZoneConf* first = static_cast<ZoneConf**>(zones.elts)[0];
-    redis->node = name_of_node(Zone(first->memory));
+    const ZoneConf* first = &zones_of(*redis->main)[0];
+    redis->node = name_of_node(Zone(first->live->memory));
     redis->sync_timer.init<on_due>(redis, ngx_cycle->log);
     redis->heartbeat.init<on_heartbeat>(redis, ngx_cycle->log);
     // A single process's zones may go while its timers stay: without a share, it asks Redis.
-    if (redis->has_shares && ngx_process == NGX_PROCESS_WORKER) {
+    if (redis->conf->has_shares && ngx_process == NGX_PROCESS_WORKER) {
         redis->heartbeat.start(1);
     }
 }
 
-void stop_sync(RedisConf* redis) {
+void stop_sync(LiveRedis* redis) {
     redis->sync_ends = true;
     redis->sync_timer.stop();
     redis->heartbeat.stop();
@@ -409,7 +406,7 @@ void stop_sync(RedisConf* redis) {
     }
 }
 
-void schedule_deltas(RedisConf* redis, Decision* one) {
+void schedule_deltas(LiveRedis* redis, Decision* one) {
     for (ngx_uint_t i = 0; i < one->count; ++i) {
         if (one->charges[i].has_ledger) {
             see_to(redis, &one->charges[i], one->parts[i]);
@@ -417,7 +414,7 @@ void schedule_deltas(RedisConf* redis, Decision* one) {
     }
 }
 
-void sync_before(RedisConf* redis, Charge* charge, std::string_view key) {
+void sync_before(LiveRedis* redis, Charge* charge, std::string_view key) {
     KeyDelta* delta = make_delta(redis, entry_of(*ledger_of(charge), *charge), key);
     if (delta != nullptr) {
         send_one(

@@ -4,20 +4,20 @@
 // key reports it: every so often, and at once if the node's share of the key is going
 // (core/decide/ledger.h).
 
-#include "nginx/conf/redis_conf.h"
+#include "nginx/conf/live_redis.h"
 #include "nginx/decision/decision.h"
 
 namespace ai_limit {
 
 /** Start and stop the reports in a worker that starts or ends. */
-void start_sync(RedisConf* redis, const ngx_array_t& zones);
-void stop_sync(RedisConf* redis);
+void start_sync(LiveRedis* redis);
+void stop_sync(LiveRedis* redis);
 
 /** Makes sure, after a decision or a settlement, that the deltas of its ledgers are reported. */
-void schedule_deltas(RedisConf* redis, Decision* one);
+void schedule_deltas(LiveRedis* redis, Decision* one);
 
 /** Reports at once the deltas of a charge's key, which is `key` in Redis, before Redis decides on
  * it. */
-void sync_before(RedisConf* redis, Charge* charge, std::string_view key);
+void sync_before(LiveRedis* redis, Charge* charge, std::string_view key);
 
 }  // namespace ai_limit

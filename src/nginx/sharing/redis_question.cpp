@@ -22,7 +22,7 @@ bool add_charge(RedisDecision* decision, Charge* charge, const Part& part) {
         return false;
     }
     size_t i = decision->count++;
-    RedisConf* redis = decision->redis;
+    LiveRedis* redis = decision->redis;
     char* text = decision->keys[i];
     decision->flights[i] = nullptr;
     RedisCharge* shared = &decision->charges[i];
@@ -37,7 +37,7 @@ bool add_charge(RedisDecision* decision, Charge* charge, const Part& part) {
         shared->member = flight->member;
         decision->flights[i] = flight;
     }
-    size_t size = write_redis_key(view(redis->servers.prefix), decision->hash,
+    size_t size = write_redis_key(view(redis->conf->servers.prefix), decision->hash,
                                   view(part.policy->name), charge->limit->measure, text);
     shared->key = {text, size};
     if (decision->flights[i] != nullptr) {
@@ -130,7 +130,7 @@ void free_decision(RedisDecision* decision) {
     ++spare_count;
 }
 
-RedisDecision* make_decision(RedisConf* redis, Decision* one,
+RedisDecision* make_decision(LiveRedis* redis, Decision* one,
                              bool (*done)(RedisCommand*, const Reply*)) {
     RedisDecision* decision = allocate_decision();
     if (decision == nullptr) {

@@ -3,7 +3,7 @@
 // What a decision asks Redis: its charges, put together by slot, with what they have in flight. It
 // is in memory that outlives the request, since Redis answers whether the client is there or not.
 
-#include "nginx/conf/redis_conf.h"
+#include "nginx/conf/live_redis.h"
 #include "nginx/decision/decision.h"
 #include "nginx/waiting/waiting.h"
 
@@ -28,7 +28,7 @@ struct RedisDecision {
 
     Wait wait;
     bool abandoned;  // the request has gone, and its charges with it
-    RedisConf* redis;
+    LiveRedis* redis;
     Stage stage;
     std::string_view hashed;  // the key that `hash` is of
     KeyHash hash;
@@ -48,7 +48,7 @@ inline bool is_in_flight(const Limit& limit) {
 
 /** Makes the calls for the shared policies of a decision; `done` is called for each part's answer.
  * nullptr without memory. */
-RedisDecision* make_decision(RedisConf* redis, Decision* one,
+RedisDecision* make_decision(LiveRedis* redis, Decision* one,
                              bool (*done)(RedisCommand*, const Reply*));
 
 /** Frees a decision, or keeps its memory for the next one. What it has in flight must have been

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "clock.h"
+#include "nginx/conf/live.h"
 #include "nginx/sharing/redis_flights.h"
 #include "redis/script/policy_units.h"
 
@@ -14,9 +15,9 @@ constexpr ngx_msec_t kLookInterval = 1000;       // whether an announcement is d
 constexpr int64_t kAnnouncementInterval = 2000;  // of one of the workers
 
 struct Announcement : RedisCommand {
-    RedisConf* redis;
+    LiveRedis* redis;
     size_t count;
-    PolicyConf* policies[kMaxAnnounced];
+    const PolicyConf* policies[kMaxAnnounced];
     PolicyUnit units[kMaxAnnounced];
 };
 
@@ -34,7 +35,7 @@ const char* name_of_unit(Measure measure) {
 
 /** Once for all workers when it begins, and when it is over. */
 void note_others(const PolicyConf& policy, const PolicyUnit& unit) {
-    PolicyRecord* record = policy.ask.access->journal.zone().policy(policy.ask.policy);
+    PolicyRecord* record = policy.live->ask.access->journal.zone().policy(policy.live->ask.policy);
     for (size_t i = 0; i < 2; ++i) {
         uint32_t bit = uint32_t{1} << static_cast<uint32_t>(unit.measures[i]);
         bool differs = unit.others[i] != 0;
@@ -67,7 +68,7 @@ bool on_announced(RedisCommand* done, const Reply* reply) {
     if (reply != nullptr && read_announcement(*reply, announcement->units, announcement->count)) {
         for (size_t i = 0; i < announcement->count; ++i) {
             const PolicyConf& policy = *announcement->policies[i];
-            if (policy.usable && policy.ask.access->journal.is_open()) {
+            if (policy.live->usable && policy.live->ask.access->journal.is_open()) {
                 note_others(policy, announcement->units[i]);
             }
         }
@@ -80,12 +81,12 @@ bool on_announced(RedisCommand* done, const Reply* reply) {
 /** True if this node announces the policy's unit. It announces none of a variable, which may say
  * requests on one request and tokens on the next. */
 bool is_announced(const PolicyConf& policy) {
-    return policy.in_redis && policy.used && policy.usable && policy.variable == nullptr;
+    return policy.in_redis && policy.used && policy.live->usable && policy.variable == nullptr;
 }
 
-void announce(RedisConf* redis, RedisClient* client, Announcement* announcement) {
+void announce(LiveRedis* redis, RedisClient* client, Announcement* announcement) {
     Command* words = empty_command();
-    write_announcement(view(redis->servers.prefix), redis->node, announcement->units,
+    write_announcement(view(redis->conf->servers.prefix), redis->node, announcement->units,
                        announcement->count, words);
     announcement->bytes = words->format(&announcement->size);
     if (announcement->bytes == nullptr) {
@@ -95,11 +96,9 @@ void announce(RedisConf* redis, RedisClient* client, Announcement* announcement)
     client->send(announcement);
 }
 
-void announce_all(RedisConf* redis, RedisClient* client) {
-    const ngx_array_t& policies = *redis->policies;
+void announce_all(LiveRedis* redis, RedisClient* client) {
     Announcement* announcement = nullptr;
-    for (ngx_uint_t i = 0; i < policies.nelts; ++i) {
-        PolicyConf* policy = static_cast<PolicyConf**>(policies.elts)[i];
+    for (const PolicyConf* policy : policies_of(*redis->main)) {
         if (!is_announced(*policy)) {
             continue;
         }
@@ -129,9 +128,9 @@ void announce_all(RedisConf* redis, RedisClient* client) {
 }
 
 /** True in the one worker that does it now. */
-bool is_due(RedisConf* redis) {
-    const ZoneConf* first = static_cast<ZoneConf**>(redis->zones->elts)[0];
-    std::atomic<int64_t>* next = &Zone(first->memory).header()->next_announcement_at;
+bool is_due(LiveRedis* redis) {
+    const ZoneConf* first = &zones_of(*redis->main)[0];
+    std::atomic<int64_t>* next = &Zone(first->live->memory).header()->next_announcement_at;
     int64_t at = next->load();
     int64_t now = now_by_nginx().monotonic;
     return (now >= at || at - now > kAnnouncementInterval) &&
@@ -140,7 +139,7 @@ bool is_due(RedisConf* redis) {
 
 /** Announces over an existing connection: it opens none for this, and does not look for a Redis
  * that nobody asks. */
-void on_look(RedisConf* redis) {
+void on_look(LiveRedis* redis) {
     if (ngx_exiting) {
         return;
     }
@@ -153,15 +152,14 @@ void on_look(RedisConf* redis) {
 
 }  // namespace
 
-void start_announcing(RedisConf* redis, const ngx_array_t& policies) {
-    redis->policies = &policies;
+void start_announcing(LiveRedis* redis) {
     redis->announcing.init<on_look>(redis, ngx_cycle->log);
     if (ngx_process == NGX_PROCESS_WORKER) {
         redis->announcing.start(kLookInterval);
     }
 }
 
-void stop_announcing(RedisConf* redis) {
+void stop_announcing(LiveRedis* redis) {
     redis->announcing.stop();
 }
 

@@ -8,8 +8,8 @@
 
 namespace ai_limit {
 
-/** Start and stop this in a worker that starts or ends. `policies` has elements PolicyConf*. */
-void start_announcing(RedisConf* redis, const ngx_array_t& policies);
-void stop_announcing(RedisConf* redis);
+/** Start and stop this in a worker that starts or ends. */
+void start_announcing(LiveRedis* redis);
+void stop_announcing(LiveRedis* redis);
 
 }  // namespace ai_limit

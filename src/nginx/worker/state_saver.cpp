@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "core/carry/state_file.h"
 #include "core/observe/meters.h"
+#include "nginx/conf/live.h"
 #include "nginx/worker/process.h"
 #include "nginx/worker/state_reading.h"
 
@@ -19,7 +20,7 @@ struct StateSaver {
     enum : int { kIdle, kWriting, kWritten };
 
     Timer timer;
-    ZoneConf* zone;
+    const ZoneConf* zone;
     pthread_t thread;
     std::atomic<int> state;
     std::atomic<bool> stops;
@@ -95,7 +96,7 @@ const char* write_new(StateSaver* saver, int fd) {
         return "cannot be given to nginx's workers";
     }
     Target target = {fd, &saver->stops};
-    if (!write_state(Zone(zone.memory), saver->origin, saver->now, {write_bytes, &target}) ||
+    if (!write_state(Zone(zone.live->memory), saver->origin, saver->now, {write_bytes, &target}) ||
         fsync(fd) != 0) {
         return "cannot be written";
     }
@@ -175,7 +176,7 @@ void* save_in_thread(void* data) {
 /** Says what went wrong once, and that it goes well again, for all workers. */
 void log_result(const StateSaver& saver, ngx_log_t* log) {
     const ZoneConf& zone = *saver.zone;
-    ZoneHeader* header = Zone(zone.memory).header();
+    ZoneHeader* header = Zone(zone.live->memory).header();
     std::atomic<uint32_t>* failed = &header->save_failed;
     if (saver.mistake == nullptr) {
         header->saved_at.store(saver.now.wall);
@@ -217,7 +218,7 @@ bool start_thread(StateSaver* saver) {
 }
 
 std::atomic<int64_t>* next_save(const StateSaver& saver) {
-    return &Zone(saver.zone->memory).header()->next_save_at;
+    return &Zone(saver.zone->live->memory).header()->next_save_at;
 }
 
 void end_saving(StateSaver* saver, ngx_log_t* log) {
@@ -252,36 +253,36 @@ void look(StateSaver* saver) {
     saver->timer.start(kLookInterval);
 }
 
-void fill_zone(ZoneConf* zone, const Host* host, const StateBytes& state, ngx_log_t* log) {
+void fill_zone(const ZoneConf* zone, const Host* host, const StateBytes& state, ngx_log_t* log) {
     Journal journal;
-    if (!journal.open(Zone(zone->memory), host, static_cast<uint32_t>(ngx_getpid()),
+    if (!journal.open(Zone(zone->live->memory), host, static_cast<uint32_t>(ngx_getpid()),
                       birth_of_this_process())) {
         return;
     }
     read_state(state.view(), &journal, now_by_nginx());
     journal.retire(journal.number());
     ngx_log_error(NGX_LOG_NOTICE, log, 0, "ai_limit zone \"%V\": %uL entries are read from \"%V\"",
-                  &zone->name, count_entries(Zone(zone->memory)), &zone->state_path);
+                  &zone->name, count_entries(Zone(zone->live->memory)), &zone->state_path);
 }
 
 }  // namespace
 
-void create_from_state_file(ZoneConf* zone, const Host* host, const uint8_t* secret,
+void create_from_state_file(const ZoneConf* zone, const Host* host, const uint8_t* secret,
                             ngx_log_t* log) {
     StateBytes state{};
     if (zone->state_path.len != 0 && !ngx_test_config) {
         state = read_state_file(*zone, log);
     }
     if (state.bytes == nullptr) {
-        Zone::create(zone->memory, zone->sizes, secret);
+        Zone::create(zone->live->memory, zone->sizes, secret);
         return;
     }
-    Zone::create(zone->memory, zone->sizes, secret_of_state(state.view()));
+    Zone::create(zone->live->memory, zone->sizes, secret_of_state(state.view()));
     fill_zone(zone, host, state, log);
     ngx_free(state.bytes);
 }
 
-ngx_int_t start_saving(ZoneConf* zone, ngx_cycle_t* cycle) {
+ngx_int_t start_saving(const ZoneConf* zone, ngx_cycle_t* cycle) {
     if (zone->state_path.len == 0) {
         return NGX_OK;
     }
@@ -292,13 +293,13 @@ ngx_int_t start_saving(ZoneConf* zone, ngx_cycle_t* cycle) {
     saver->zone = zone;
     saver->origin = origin_of(ngx_parent);
     saver->timer.init<look>(saver, cycle->log);
-    zone->saver = saver;
+    zone->live->saver = saver;
     saver->timer.start(kLookInterval);
     return NGX_OK;
 }
 
-void stop_saving(ZoneConf* zone) {
-    StateSaver* saver = zone->saver;
+void stop_saving(const ZoneConf* zone) {
+    StateSaver* saver = zone->live->saver;
     if (saver == nullptr) {
         return;
     }
@@ -307,11 +308,11 @@ void stop_saving(ZoneConf* zone) {
         end_saving(saver, saver->timer.log());
         next_save(*saver)->store(0);
     }
-    zone->saver = nullptr;
+    zone->live->saver = nullptr;
 }
 
-void save_at_end(ZoneConf* zone, ngx_log_t* log) {
-    if (zone->state_path.len == 0 || zone->memory == nullptr) {
+void save_at_end(const ZoneConf* zone, ngx_log_t* log) {
+    if (zone->state_path.len == 0 || zone->live->memory == nullptr) {
         return;
     }
     StateSaver saver{};

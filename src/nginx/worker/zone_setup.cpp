@@ -13,6 +13,8 @@
 #include "core/policies/overrides.h"
 #include "core/policies/policies.h"
 #include "core/policies/redis_clock.h"
+#include "nginx/conf/conf_words.h"
+#include "nginx/conf/live.h"
 #include "nginx/request/client_identity.h"
 #include "nginx/request/policy_values.h"
 #include "nginx/sharing/redis_flights.h"
@@ -33,10 +35,10 @@ constexpr ngx_msec_t kSamplingInterval = 500;  // whether a sample is due
 
 const Host kHost = {is_process_alive, yield_processor};
 
-MainConf* main_conf_of(ngx_cycle_t* cycle) {
+const MainConf* main_conf_of(ngx_cycle_t* cycle) {
     return cycle->conf_ctx[ngx_http_module.index] == nullptr
                ? nullptr
-               : static_cast<MainConf*>(
+               : static_cast<const MainConf*>(
                      ngx_http_cycle_get_module_main_conf(cycle, ngx_http_ai_limit_module));
 }
 
@@ -54,14 +56,14 @@ size_t shared_memory_size(const ZoneConf& zone) {
 
 /** Finds the zone of the same name in the configuration that runs now, which this one is to
  * replace. */
-ZoneConf* running_zone(ngx_shm_zone_t* shm) {
+const ZoneConf* running_zone(ngx_shm_zone_t* shm) {
     ngx_list_part_t* part = const_cast<ngx_list_part_t*>(&ngx_cycle->shared_memory.part);
     for (; part != nullptr; part = part->next) {
         ngx_shm_zone_t* zones = static_cast<ngx_shm_zone_t*>(part->elts);
         for (ngx_uint_t i = 0; i < part->nelts; ++i) {
             if (&zones[i] != shm && zones[i].tag == shm->tag &&
                 view(zones[i].shm.name) == view(shm->shm.name)) {
-                return static_cast<ZoneConf*>(zones[i].data);
+                return static_cast<const ZoneConf*>(zones[i].data);
             }
         }
     }
@@ -70,7 +72,7 @@ ZoneConf* running_zone(ngx_shm_zone_t* shm) {
 
 ngx_int_t copy_running_zone(ngx_shm_zone_t* shm, const ZoneConf& running, const Zone& to) {
     Journal journal;
-    if (!journal.open(Zone(running.memory), &kHost, static_cast<uint32_t>(ngx_getpid()),
+    if (!journal.open(Zone(running.live->memory), &kHost, static_cast<uint32_t>(ngx_getpid()),
                       birth_of_this_process())) {
         ngx_log_error(NGX_LOG_ALERT, shm->shm.log, 0,
                       "ai_limit zone \"%V\" is used by too many processes, its counts are not kept",
@@ -95,35 +97,35 @@ void ask_for_huge_pages(const ngx_shm_zone_t* shm) {
 #endif
 }
 
-ngx_int_t create_zone(ngx_shm_zone_t* shm, ZoneConf* zone) {
+ngx_int_t create_zone(ngx_shm_zone_t* shm, const ZoneConf* zone) {
     ask_for_huge_pages(shm);
     ngx_slab_pool_t* pool = reinterpret_cast<ngx_slab_pool_t*>(shm->shm.addr);
-    zone->memory = ngx_slab_alloc(pool, layout_of(zone->sizes).total);
+    zone->live->memory = ngx_slab_alloc(pool, layout_of(zone->sizes).total);
     uint8_t secret[kSecretBytes];
-    if (zone->memory == nullptr || getentropy(secret, sizeof(secret)) != 0) {
+    if (zone->live->memory == nullptr || getentropy(secret, sizeof(secret)) != 0) {
         return NGX_ERROR;
     }
-    pool->data = zone->memory;
-    ZoneConf* running = running_zone(shm);
-    if (running == nullptr || running->memory == nullptr) {
+    pool->data = zone->live->memory;
+    const ZoneConf* running = running_zone(shm);
+    if (running == nullptr || running->live->memory == nullptr) {
         create_from_state_file(zone, &kHost, secret, shm->shm.log);
         return NGX_OK;
     }
-    Zone from(running->memory);
+    Zone from(running->live->memory);
     return copy_running_zone(shm, *running,
-                             Zone::create(zone->memory, zone->sizes, from.header()->secret));
+                             Zone::create(zone->live->memory, zone->sizes, from.header()->secret));
 }
 
 /** nginx calls this with the data of the running zone if it hands over that zone's memory. */
 ngx_int_t init_zone(ngx_shm_zone_t* shm, void* data) noexcept {
-    ZoneConf* zone = static_cast<ZoneConf*>(shm->data);
+    const ZoneConf* zone = static_cast<const ZoneConf*>(shm->data);
     ngx_slab_pool_t* pool = reinterpret_cast<ngx_slab_pool_t*>(shm->shm.addr);
     warn_of_state_folder(*zone, shm->shm.log);
     if (data == nullptr && !shm->shm.exists) {
         return create_zone(shm, zone);
     }
-    zone->memory = pool->data;
-    if (zone->memory == nullptr || !Zone::is_valid(zone->memory, zone->sizes)) {
+    zone->live->memory = pool->data;
+    if (zone->live->memory == nullptr || !Zone::is_valid(zone->live->memory, zone->sizes)) {
         ngx_log_error(NGX_LOG_EMERG, shm->shm.log, 0,
                       "ai_limit_zone: the memory of \"%V\" has another layout, choose another size",
                       &shm->shm.name);
@@ -132,52 +134,53 @@ ngx_int_t init_zone(ngx_shm_zone_t* shm, void* data) noexcept {
     return NGX_OK;
 }
 
-void sweep(ZoneConf* zone) {
-    if (zone->access->journal.is_open()) {
-        reclaim_dead(&zone->access->journal, now_by_nginx());
+void sweep(LiveZone* zone) {
+    if (zone->access.journal.is_open()) {
+        reclaim_dead(&zone->access.journal, now_by_nginx());
         zone->sweep.start(kSweepInterval);
     }
 }
 
-void sample(ZoneConf* zone) {
-    if (zone->access->journal.is_open()) {
-        sample_zone(zone);
+void sample(LiveZone* zone) {
+    if (zone->access.journal.is_open()) {
+        sample_zone(*zone->conf);
         zone->sampling.start(kSamplingInterval);
     }
 }
 
 /** A single process has nobody to sweep up after, and its zones may go while its timers stay. */
-ngx_int_t start_timers(ngx_cycle_t* cycle, ZoneConf* zone, bool is_seen) {
-    if (ngx_process != NGX_PROCESS_WORKER || !zone->access->journal.is_open()) {
+ngx_int_t start_timers(ngx_cycle_t* cycle, const ZoneConf* zone, bool is_seen) {
+    LiveZone* live = zone->live;
+    if (ngx_process != NGX_PROCESS_WORKER || !live->access.journal.is_open()) {
         return NGX_OK;
     }
     if (zone->flights) {
         // A worker that has died is missed by those that remain; not all are replaced by the
         // master.
-        zone->sweep.init<sweep>(zone, cycle->log);
-        zone->sweep.start(kSweepInterval);
+        live->sweep.init<sweep>(live, cycle->log);
+        live->sweep.start(kSweepInterval);
     }
     if (start_saving(zone, cycle) != NGX_OK) {
         return NGX_ERROR;
     }
     if (is_seen) {
-        sample_zone(zone);
-        zone->sampling.init<sample>(zone, cycle->log);
-        zone->sampling.start(kSamplingInterval);
+        sample_zone(*zone);
+        live->sampling.init<sample>(live, cycle->log);
+        live->sampling.start(kSamplingInterval);
     }
     return NGX_OK;
 }
 
-ngx_int_t enter_zone(ngx_cycle_t* cycle, ZoneConf* zone) {
-    Journal* journal = &zone->access->journal;
-    if (!journal->open(Zone(zone->memory), &kHost, static_cast<uint32_t>(ngx_pid),
+ngx_int_t enter_zone(ngx_cycle_t* cycle, const ZoneConf* zone) {
+    Journal* journal = &zone->live->access.journal;
+    if (!journal->open(Zone(zone->live->memory), &kHost, static_cast<uint32_t>(ngx_pid),
                        birth_of_this_process())) {
         ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
                       "ai_limit zone \"%V\" is used by too many processes, this one does not limit",
                       &zone->name);
         return NGX_OK;
     }
-    zone->access->on_full = zone->on_full;
+    zone->live->access.on_full = zone->on_full;
     start_redis_clock(journal->zone(), now_by_nginx());
     start_ledgers(journal->zone(), now_by_nginx().wall);
     reclaim_dead(journal, now_by_nginx());
@@ -198,55 +201,58 @@ Limit stand_in_limit(const PolicyConf& policy) {
 
 /** Makes what the policy asks of every request, with its numbers in the zone; they are 0 if the
  * zone has no room. */
-void take_numbers(PolicyConf* policy, Journal* journal) {
-    std::string_view name = view(policy->name);
-    Limit stand_in = stand_in_limit(*policy);
-    bool varies = policy->variable != nullptr;
-    ZoneLock lock(*policy->zone->shm);
-    policy->ask.policy =
-        register_policy(journal, name, varies ? &stand_in : &policy->limit, varies);
-    if (policy->may_count_tokens) {
+void take_numbers(const PolicyConf& policy, Journal* journal) {
+    std::string_view name = view(policy.name);
+    Limit stand_in = stand_in_limit(policy);
+    bool varies = policy.variable != nullptr;
+    LivePolicy* live = policy.live;
+    ZoneLock lock(*policy.zone->shm);
+    live->ask.policy = register_policy(journal, name, varies ? &stand_in : &live->limit, varies);
+    if (policy.may_count_tokens) {
         static Limit reservation = reservation_limit();
-        policy->reservation = {&reservation, policy->zone->access, 0, 0, policy->dry_run};
-        policy->reservation.decider = policy->ask.decider;
-        policy->reservation.policy = register_policy(journal, name, &reservation, false);
+        live->reservation = {&reservation, live->ask.access, 0, 0, policy.dry_run};
+        live->reservation.decider = live->ask.decider;
+        live->reservation.policy = register_policy(journal, name, &reservation, false);
     }
-    if (policy->syncs) {
-        policy->ledger = {&policy->ledger_limit, policy->zone->access, 0, 0, policy->dry_run};
-        policy->ledger.decider = policy->ask.decider;
-        policy->ledger.policy = register_policy(journal, name, &policy->ledger_limit, false);
+    if (policy.syncs) {
+        live->ledger = {&live->ledger_limit, live->ask.access, 0, 0, policy.dry_run};
+        live->ledger.decider = live->ask.decider;
+        live->ledger.policy = register_policy(journal, name, &live->ledger_limit, false);
     }
 }
 
-void register_in_zone(PolicyConf* policy) {
-    ZoneConf* zone = policy->zone;
-    policy->ask = {&policy->limit, zone->access, policy->cost, 0, policy->dry_run};
-    policy->ask.decider = policy->in_redis ? Decider::kAlone : Decider::kHere;
-    if (!zone->access->journal.is_open()) {
+void register_in_zone(const PolicyConf& policy) {
+    LivePolicy* live = policy.live;
+    ZoneAccess* access = &policy.zone->live->access;
+    live->limit = policy.limit;
+    live->ledger_limit = policy.ledger_limit;
+    live->ask = {&live->limit, access, policy.cost, 0, policy.dry_run};
+    live->ask.decider = policy.in_redis ? Decider::kAlone : Decider::kHere;
+    if (!access->journal.is_open()) {
         return;
     }
-    take_numbers(policy, &zone->access->journal);
-    if (policy->ask.policy != 0) {
-        const Journal& journal = zone->access->journal;
-        policy->counts = counts_of(journal.zone(), policy->ask.policy, journal.number());
-        policy->top_keys = journal.zone().top_keys(policy->ask.policy);
-        journal.zone().policy(policy->ask.policy)->in_redis = policy->in_redis;
+    take_numbers(policy, &access->journal);
+    if (live->ask.policy != 0) {
+        const Journal& journal = access->journal;
+        live->counts = counts_of(journal.zone(), live->ask.policy, journal.number());
+        live->top_keys = journal.zone().top_keys(live->ask.policy);
+        journal.zone().policy(live->ask.policy)->in_redis = policy.in_redis;
         log_too_many_periods(policy, ngx_cycle->log);
     }
-    policy->usable = policy->ask.policy != 0 &&
-                     (!policy->may_count_tokens || policy->reservation.policy != 0) &&
-                     (!policy->syncs || policy->ledger.policy != 0);
-    policy->plain = policy->usable && policy->variable == nullptr &&
-                    policy->cost_variable == nullptr && !policy->may_count_tokens &&
-                    !policy->in_redis;
+    live->usable = live->ask.policy != 0 &&
+                   (!policy.may_count_tokens || live->reservation.policy != 0) &&
+                   (!policy.syncs || live->ledger.policy != 0);
+    live->plain = live->usable && policy.variable == nullptr && policy.cost_variable == nullptr &&
+                  !policy.may_count_tokens && !policy.in_redis;
 }
 
 ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone) {
     zone->sizes = sizes_for(zone->size, zone->small, zone->wide, zone->ledgers);
-    zone->access = static_cast<ZoneAccess*>(ngx_pcalloc(cf->pool, sizeof(ZoneAccess)));
-    if (zone->access == nullptr) {
+    zone->live = allocate<LiveZone>(cf);
+    if (zone->live == nullptr) {
         return NGX_ERROR;
     }
+    zone->live->conf = zone;
     zone->shm = ngx_shared_memory_add(cf, &zone->name, shared_memory_size(*zone),
                                       &ngx_http_ai_limit_module);
     if (zone->shm == nullptr) {
@@ -258,36 +264,20 @@ ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone) {
     return NGX_OK;
 }
 
-/** Finds out which texts of policies are plain request headers, and which may be made of headers.
- */
-void find_headers_in_policies(ngx_cycle_t* cycle, MainConf* conf) {
-    const PlainHeaders plain = plain_headers(cycle, conf->plain_header_variable);
-    for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
-        PolicyConf* policy = element_of<PolicyConf>(conf->policies, i);
-        for (Text* text : {&policy->key, policy->variable, policy->cost_variable,
-                           policy->weights_variable, policy->reserve_variable}) {
-            if (text != nullptr) {
-                find_headers(plain, text);
-            }
-        }
-    }
-}
-
 }  // namespace
 
-void sample_zone(ZoneConf* zone) {
-    const Zone& seen = zone->access->journal.zone();
+void sample_zone(const ZoneConf& zone) {
+    const Zone& seen = zone.live->access.journal.zone();
     Millis now = now_by_nginx().monotonic;
     if (take_samples(seen, now) && has_overrides(seen)) {
-        ZoneLock lock(*zone->shm);
+        ZoneLock lock(*zone.shm);
         drop_expired_overrides(seen, now);
     }
 }
 
 ngx_int_t request_zones(ngx_conf_t* cf) {
-    const ngx_array_t& zones = main_conf(cf)->zones;
-    for (ngx_uint_t i = 0; i < zones.nelts; ++i) {
-        if (request_zone(cf, element_of<ZoneConf>(zones, i)) != NGX_OK) {
+    for (ZoneConf* zone : Elements<ZoneConf>(main_conf(cf)->zones)) {
+        if (request_zone(cf, zone) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -295,29 +285,26 @@ ngx_int_t request_zones(ngx_conf_t* cf) {
 }
 
 ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle) {
-    MainConf* conf = main_conf_of(cycle);
+    const MainConf* conf = main_conf_of(cycle);
     if (conf == nullptr ||
         (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)) {
         return NGX_OK;
     }
-    for (ngx_uint_t i = 0; i < conf->zones.nelts; ++i) {
-        if (enter_zone(cycle, static_cast<ZoneConf**>(conf->zones.elts)[i]) != NGX_OK) {
+    for (const ZoneConf* zone : zones_of(*conf)) {
+        if (enter_zone(cycle, zone) != NGX_OK) {
             return NGX_ERROR;
         }
     }
     if (conf->redis != nullptr && conf->zones.nelts != 0) {
-        ZoneConf* first = static_cast<ZoneConf**>(conf->zones.elts)[0];
-        start_sharing(conf->redis, Zone(first->memory));
-        start_sync(conf->redis, conf->zones);
-        start_announcing(conf->redis, conf->policies);
+        start_sharing(conf->redis->live, *conf);
+        start_sync(conf->redis->live);
+        start_announcing(conf->redis->live);
     }
-    find_headers_in_policies(cycle, conf);
-    for (ngx_uint_t i = 0; i < conf->policies.nelts; ++i) {
-        register_in_zone(static_cast<PolicyConf**>(conf->policies.elts)[i]);
+    for (const PolicyConf* policy : policies_of(*conf)) {
+        register_in_zone(*policy);
     }
-    for (ngx_uint_t i = 0; i < conf->zones.nelts; ++i) {
-        if (start_timers(cycle, static_cast<ZoneConf**>(conf->zones.elts)[i], conf->api) !=
-            NGX_OK) {
+    for (const ZoneConf* zone : zones_of(*conf)) {
+        if (start_timers(cycle, zone, conf->api) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -325,17 +312,19 @@ ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle) {
 }
 
 void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle) {
-    MainConf* conf = main_conf_of(cycle);
+    const MainConf* conf = main_conf_of(cycle);
     forget_digest_context();
-    if (conf != nullptr && conf->redis != nullptr && conf->zones.nelts != 0) {
-        stop_announcing(conf->redis);
-        stop_sync(conf->redis);
-        stop_sharing(conf->redis);
+    if (conf == nullptr) {
+        return;
+    }
+    if (conf->redis != nullptr && conf->zones.nelts != 0) {
+        stop_announcing(conf->redis->live);
+        stop_sync(conf->redis->live);
+        stop_sharing(conf->redis->live);
         forget_spare_decisions();
     }
-    for (ngx_uint_t i = 0; conf != nullptr && i < conf->zones.nelts; ++i) {
-        ZoneConf* zone = static_cast<ZoneConf**>(conf->zones.elts)[i];
-        Journal* journal = &zone->access->journal;
+    for (const ZoneConf* zone : zones_of(*conf)) {
+        Journal* journal = &zone->live->access.journal;
         stop_saving(zone);
         if (journal->is_open()) {
             reclaim_self(journal, now_by_nginx());
@@ -347,9 +336,12 @@ void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle) {
 }
 
 void ngx_http_ai_limit_exit_master(ngx_cycle_t* cycle) {
-    MainConf* conf = main_conf_of(cycle);
-    for (ngx_uint_t i = 0; conf != nullptr && i < conf->zones.nelts; ++i) {
-        save_at_end(static_cast<ZoneConf**>(conf->zones.elts)[i], cycle->log);
+    const MainConf* conf = main_conf_of(cycle);
+    if (conf == nullptr) {
+        return;
+    }
+    for (const ZoneConf* zone : zones_of(*conf)) {
+        save_at_end(zone, cycle->log);
     }
 }
 

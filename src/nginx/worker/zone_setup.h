@@ -19,6 +19,6 @@ void ngx_http_ai_limit_exit_master(ngx_cycle_t* cycle);
 }
 
 /** Notes what the zone's policies have counted by now, if that is due (core/observe/history.h). */
-void sample_zone(ZoneConf* zone);
+void sample_zone(const ZoneConf& zone);
 
 }  // namespace ai_limit
