@@ -41,9 +41,10 @@ try_recipe 'audit-log' => sub {
 };
 
 # Debian has no package of ngx_otel_module. Without it, the page's configuration is tried without the lines of that module.
+# OTEL_MODULE names one that is elsewhere.
 try_recipe 'opentelemetry' => sub {
     my ($recipe) = @_;
-    my ($otel) = grep { -e } map { "$_/ngx_otel_module.so" } modules_folders();
+    my ($otel) = grep { -e } $ENV{OTEL_MODULE} // (), map { "$_/ngx_otel_module.so" } modules_folders();
     diag 'ngx_otel_module is not installed: tried without its directives' if !$otel;
     my $nginx = $recipe->start(change => sub {
         if ($otel) {
