@@ -125,8 +125,7 @@ sub take {
         my ($name, $key, $member, $cost) = @$charge;
         my $limit = $limits{$name};
         push @keys, $key, $member eq '' ? () : "$key:flights";
-        push @arguments, text($limit->{kind}), text($member), $cost, $limit->{capacity}, \0,
-            @{$limit->{parameters}}, text('');
+        push @arguments, policy($limit), text($member), $cost, \0;
     }
     return evaluate(\@keys, 'take', $options->{lease} // LEASE, scalar @_, @arguments);
 }
@@ -136,7 +135,13 @@ sub settle {
     my ($name, $key, $member, $held, $amount) = @{$_[0]};
     my $limit = $limits{$name};
     return evaluate([$key, $member eq '' ? () : "$key:flights"],
-        'settle', 1, text($limit->{kind}), text($member), $held, $amount, $limit->{capacity}, @{$limit->{parameters}});
+        'settle', 1, policy($limit), text($member), $held, $amount);
+}
+
+# The arguments about a policy that are the same in all calls; no seed.
+sub policy {
+    my ($limit) = @_;
+    return (text($limit->{kind}), $limit->{capacity}, @{$limit->{parameters}}, text(''));
 }
 
 sub renew {

@@ -295,9 +295,9 @@ sub test_intervals {
 sub test_new_node {
     my $key = new_key();
     my $other = AiLimit::FakeRedis->start(upstream => $redis);
-    $other->when('EVALSHA', word => 'beat', hold => 1);
+    $other->when('EVALSHA', word => 'heartbeat', hold => 1);
     my $node = start_node("redis://127.0.0.1:" . $other->port . '/0', $http);
-    $other->wait_for_commands('EVALSHA', 1, 'beat');
+    $other->wait_for_commands('EVALSHA', 1, 'heartbeat');
     my $first = start_request($node->port, path => "/bucket?k=$key");
     # The answer comes behind that to the heartbeat, on the same connection.
     $other->wait_for_commands('EVALSHA', 1, 'take');
@@ -315,8 +315,8 @@ sub test_told_twice {
     my ($key, $passed) = (new_key(), 0);
     for my $round (1 .. 3) {
         my $seen = length $one->error_log;
-        my $heard = $proxy->count('EVALSHA', 'tell');
-        $proxy->when('EVALSHA', word => 'tell', pass => 1, silent => 1, close => 1, times => 1);
+        my $heard = $proxy->count('EVALSHA', 'sync');
+        $proxy->when('EVALSHA', word => 'sync', pass => 1, silent => 1, close => 1, times => 1);
         $passed += passes($one, 'many', $key, 20);
         $one->wait_for_log(qr/is lost/, $seen);
         is wait_for_used($redis, 'many', $key, $passed) > 0, 1, "round $round: Redis has been told";
@@ -378,7 +378,7 @@ sub test_seen {
     is_deeply [grep { $redis->command('PTTL', $_) <= 0 && $redis->command('EXISTS', $_) } @all], [], 'each key ends by itself';
     is_deeply [grep { !m{^ai_limit:(?:nodes|units:\{all\}:\w+:[rtc]|\{[A-Za-z0-9+/]{22}\}:\w+(?::t)?(?::nodes|:flights)?)$} } @all], [], 'keys are hashed';
     my $seen = join "\n", map { join ' ', @$_ } $monitor->commands;
-    like $seen, qr/ tell /, 'Redis was told';
+    like $seen, qr/ sync /, 'the nodes have reported';
     is index($seen, SECRET), -1, 'but no key of any client';
     is index($_->error_log =~ s/(?:request|client sent|"GET|"POST)[^\n]*//gr, SECRET), -1, 'nor was the log' for @nodes;
     return;

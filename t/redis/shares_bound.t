@@ -225,8 +225,8 @@ sub test_asking {
     $proxy->wait_for_commands('EVALSHA', LIMIT - $share, 'take');
     is wait_for_used($redis, 'bucket', $key, LIMIT, 'held'), LIMIT, 'its share and what it asks for are all there is';
     # The node gets the answer about its share before it gets those about the rest.
-    $proxy->release($proxy->count('EVALSHA', 'tell') - (LIMIT - $share) + 1);
-    $proxy->wait_for_commands('EVALSHA', 1, 'tell');
+    $proxy->release($proxy->count('EVALSHA', 'sync') - (LIMIT - $share) + 1);
+    $proxy->wait_for_commands('EVALSHA', 1, 'sync');
     push @requests, map { start_request($node->port, path => "/bucket?k=$key") } 1 .. $share;
     $proxy->clear;
     $proxy->release;

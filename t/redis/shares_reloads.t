@@ -123,7 +123,7 @@ sub test_late_answers {
     passes($late, '/many?k=late', 1);
     is wait_for_used($redis, 'many', 'late', 1, 'late'), 1, 'the first one is told soon';
     passes($late, '/many?k=late', 30);
-    $proxy->when('EVALSHA', word => 'tell', delay => 300);
+    $proxy->when('EVALSHA', word => 'sync', delay => 300);
     ok $late->stop(graceful => 1), 'nginx ends';
     $proxy->clear;
     is used($redis, 'many', 'late', 'late'), 31, 'Redis knows of each';

@@ -22,6 +22,29 @@ local LAST_PART = 13
 local WINDOW_START = 4      -- in seconds since the epoch
 local WINDOW_END = 5
 
+-- The arguments about a policy, by their place behind the arguments before them. The first seven are the
+-- same in all calls.
+local KIND = 1              -- names the algorithm
+local CAPACITY = 2
+local P1 = 3                -- the limit's own numbers: refill_amount, and so on (script.h)
+local P2 = 4
+local P3 = 5
+local P4 = 6
+local SEED = 7              -- what the node knows of the key: a packed state, or ""
+-- take and settle
+local MEMBER = 8
+-- take
+local COST = 9
+local DRY_RUN = 10
+-- settle
+local RELEASED = 9          -- what the member had reserved
+local AMOUNT = 10           -- what it has used; given back if negative
+-- sync
+local LIFE = 8              -- of the node's ledger
+local COUNTED = 9           -- in this life
+local ACKNOWLEDGED = 10     -- the part of it that Redis had answered
+local POLICY_ARGUMENTS = 10
+
 local TWO_TO_16 = 65536
 local TWO_TO_32 = 4294967296
 local TWO_TO_36 = 68719476736

@@ -1,11 +1,11 @@
 -- The script that decides in Redis, part 4 of 4: its calls. script.h describes what each takes and answers.
 
 -- Reads the state of a charge. Returns how much of the limit is used and how much the charge wants.
-local function weigh_state(charge, arg, capacity)
-    local algorithm, cost, seed = charge.algorithm, charge.cost, args[arg + 9]
-    local p1, p2 = args[arg + 5], args[arg + 6]
+local function weigh_state(charge, at, capacity)
+    local algorithm, cost, seed = charge.algorithm, charge.cost, args[at + SEED]
+    local p1, p2 = args[at + P1], args[at + P2]
     local state, is_found, is_there = load(charge.key, algorithm, seed, p1)
-    algorithm.advance(state, capacity, p1, p2, args[arg + 7], args[arg + 8])
+    algorithm.advance(state, capacity, p1, p2, args[at + P3], args[at + P4])
     charge.state, charge.is_there, charge.p1, charge.p2 = state, is_there, p1, p2
     -- What the node knows is kept even if the request is refused.
     charge.is_changed = not is_found and seed ~= ''
@@ -70,22 +70,22 @@ local function append_state(charge, reply, last)
 end
 
 local function take()
-    local lease, n, passes, key, arg = args[1], args[2], true, 1, 3
+    local lease, n, passes, key, at = args[1], args[2], true, 1, 2
     local charges = {nil, nil, nil}
     for i = 1, n do
-        local member, capacity = args[arg + 1], args[arg + 3]
+        local member, capacity = args[at + MEMBER], args[at + CAPACITY]
         -- All fields are named at once: a table that grows is allocated several times.
         local charge = {
             key = KEYS[key], member = member, flights = member ~= '' and KEYS[key + 1],
-            algorithm = algorithm_of(args[arg]), cost = args[arg + 2], capacity = capacity, fits = nil,
-            state = nil, count = nil, is_there = nil, is_changed = nil, p1 = nil, p2 = nil,
+            algorithm = algorithm_of(args[at + KIND]), cost = args[at + COST], capacity = capacity,
+            fits = nil, state = nil, count = nil, is_there = nil, is_changed = nil, p1 = nil, p2 = nil,
         }
         local weigh = charge.algorithm and weigh_state or weigh_flights
-        local taken, wanted = weigh(charge, arg, capacity)
+        local taken, wanted = weigh(charge, at, capacity)
         charge.fits = wanted <= capacity and taken <= capacity - wanted
-        passes = passes and (charge.fits or args[arg + 4])
+        passes = passes and (charge.fits or args[at + DRY_RUN])
         charges[i] = charge
-        key, arg = key + (charge.flights and 2 or 1), arg + 10
+        key, at = key + (charge.flights and 2 or 1), at + POLICY_ARGUMENTS
     end
     local reply, last = {passes and 1 or 0, now, nil, nil, nil, nil, nil, nil}, 2
     for i = 1, n do
@@ -109,35 +109,34 @@ local function known_with(seed, algorithm, amount, flights, key)
 end
 
 local function settle()
-    local key, arg = 1, 2
+    local key, at = 1, 1
     for _ = 1, args[1] do
-        local state_key, algorithm, member = KEYS[key], algorithm_of(args[arg]), args[arg + 1]
+        local state_key, algorithm, member = KEYS[key], algorithm_of(args[at + KIND]), args[at + MEMBER]
         local flights = member ~= '' and KEYS[key + 1]
         -- A member that is not in flight was settled before: the same call again changes nothing.
         local ends = not flights or ask('ZREM', flights, member) == 1
         if ends and algorithm then
-            local p1, p2 = args[arg + 5], args[arg + 6]
+            local capacity, amount = args[at + CAPACITY], args[at + AMOUNT]
+            local p1, p2, p3, p4 = args[at + P1], args[at + P2], args[at + P3], args[at + P4]
             local state, is_found, is_there = load(state_key, algorithm, '', p1)
-            local p3, p4 = args[arg + 7], args[arg + 8]
-            algorithm.advance(state, args[arg + 4], p1, p2, p3, p4)
-            local amount = args[arg + 3]
-            local known = not is_found and flights and known_with(args[arg + 9], algorithm, amount, flights,
+            algorithm.advance(state, capacity, p1, p2, p3, p4)
+            local known = not is_found and flights and known_with(args[at + SEED], algorithm, amount, flights,
                 state_key)
             if known then
                 state = known
-                algorithm.advance(state, args[arg + 4], p1, p2, p3, p4)
+                algorithm.advance(state, capacity, p1, p2, p3, p4)
             else
                 if is_found then
-                    state[RESERVED] = max(state[RESERVED] - args[arg + 2], 0)
+                    state[RESERVED] = max(state[RESERVED] - args[at + RELEASED], 0)
                 elseif flights then
                     count_reserved(flights, state)
                 end
-                algorithm.add(state, amount, args[arg + 4])
+                algorithm.add(state, amount, capacity)
             end
             -- The call does not name the lease. A state that expires early is counted anew.
             save(state_key, state, algorithm, is_there, 60000, p1, p2)
         end
-        key, arg = key + (flights and 2 or 1), arg + 10
+        key, at = key + (flights and 2 or 1), at + POLICY_ARGUMENTS
     end
     return {now}
 end
@@ -172,13 +171,13 @@ local function add_delta(state, theirs, algorithm, capacity, delta, unreported)
     return state
 end
 
-local function take_reports()
-    local node, n, arg = args[1], args[2], 3
+local function sync()
+    local node, n, at = args[1], args[2], 2
     local reply, last = {now}, 1
     for i = 1, n do
-        local key, nodes, algorithm = KEYS[2 * i - 1], KEYS[2 * i], algorithm_of(args[arg])
-        local capacity, p1, p2 = args[arg + 1], args[arg + 2], args[arg + 3]
-        local p3, p4, seed = args[arg + 4], args[arg + 5], args[arg + 6]
+        local key, nodes, algorithm = KEYS[2 * i - 1], KEYS[2 * i], algorithm_of(args[at + KIND])
+        local capacity, seed = args[at + CAPACITY], args[at + SEED]
+        local p1, p2, p3, p4 = args[at + P1], args[at + P2], args[at + P3], args[at + P4]
         local state, _, is_there = load(key, algorithm, '', p1)
         algorithm.advance(state, capacity, p1, p2, p3, p4)
         local theirs = seed ~= '' and read(seed, algorithm)
@@ -189,7 +188,7 @@ local function take_reports()
                 theirs = read_seed(seed, algorithm, key) and theirs
             end
         end
-        local life, counted, acknowledged = args[arg + 7], args[arg + 8], args[arg + 9]
+        local life, counted, acknowledged = args[at + LIFE], args[at + COUNTED], args[at + ACKNOWLEDGED]
         local delta, is_new = delta_of(ask('HGET', nodes, node), life, counted, acknowledged)
         state = add_delta(state, theirs, algorithm, capacity, delta, counted - acknowledged)
         if is_new then
@@ -198,7 +197,7 @@ local function take_reports()
         end
         save(key, state, algorithm, is_there, 60000, p1, p2)
         last = append_state({state = state, algorithm = algorithm, fits = true}, reply, last)
-        arg = arg + 10
+        at = at + POLICY_ARGUMENTS
     end
     return reply
 end
@@ -206,15 +205,15 @@ end
 -- Answers what is counted for a key. "forget" then clears what is used, and for as long as nodes might
 -- know better, their seeds are not believed. Reservations stay.
 local function look()
-    local key, flights, algorithm = KEYS[1], KEYS[2], algorithm_of(args[1])
+    local key, flights, algorithm = KEYS[1], KEYS[2], algorithm_of(args[KIND])
     local reply = {now}
     if not algorithm then
         ask('ZREMRANGEBYSCORE', flights, '-inf', now)
         append_state({count = call('ZCARD', flights), fits = true}, reply, 1)
         return reply
     end
-    local capacity, p1, p2, p3, p4 = args[2], args[3], args[4], args[5], args[6]
-    local state = load(key, algorithm, args[7], p1)
+    local capacity, p1, p2, p3, p4 = args[CAPACITY], args[P1], args[P2], args[P3], args[P4]
+    local state = load(key, algorithm, args[SEED], p1)
     algorithm.advance(state, capacity, p1, p2, p3, p4)
     local used = algorithm.used(state)
     append_state({state = state, algorithm = algorithm, fits = used > 0}, reply, 1)
@@ -239,13 +238,13 @@ local function heartbeat()
 end
 
 local function renew()
-    local lease, key, arg = args[1], 1, 3
+    local lease, key, at = args[1], 1, 3
     for _ = 1, args[2] do
-        local kind, m, flights = args[arg], args[arg + 1], KEYS[key + 1]
+        local kind, m, flights = args[at], args[at + 1], KEYS[key + 1]
         -- In tokens, a member whose lease was over is not put in flight again: its reservation was charged.
         -- If Redis has lost the state, all members return, and count_reserved() counts what they have reserved.
         local is_known = algorithms[kind] and call('EXISTS', KEYS[key]) == 1
-        for i = arg + 2, arg + 1 + m do
+        for i = at + 2, at + 1 + m do
             if is_known then
                 ask('ZADD', flights, 'XX', now + lease, args[i])
             else
@@ -253,7 +252,7 @@ local function renew()
             end
         end
         call('PEXPIRE', flights, 2 * lease)
-        key, arg = key + 2, arg + 2 + m
+        key, at = key + 2, at + 2 + m
     end
     return {now}
 end
@@ -261,9 +260,9 @@ end
 local reply
 if ARGV[1] == 'settle' then
     reply = settle()
-elseif ARGV[1] == 'tell' then
-    reply = take_reports()
-elseif ARGV[1] == 'beat' then
+elseif ARGV[1] == 'sync' then
+    reply = sync()
+elseif ARGV[1] == 'heartbeat' then
     reply = heartbeat()
 elseif ARGV[1] == 'renew' then
     reply = renew()

@@ -122,16 +122,15 @@ void write_take(const RedisCharge* charges, size_t n, Now now, Command* command)
     for (size_t i = 0; i < n; ++i) {
         const Charge& charge = *charges[i].charge;
         const Limit& limit = *charge.limit;
-        add_kind(limit, arguments);
+        add_limit(limit, redis_time(charge.access->journal.zone(), now).wall, arguments);
+        add_seed(limit, charge.state, charge.access->journal.zone(), arguments);
         if (has_member(limit)) {
             add_member(charges[i].member, is_tokens(limit), charge.cost, arguments);
         } else {
             arguments->text({});
         }
-        arguments->numbers({charge.cost, limit.capacity});
+        arguments->number(static_cast<int64_t>(charge.cost));
         arguments->truth(charge.dry_run);
-        add_limit(limit, redis_time(charge.access->journal.zone(), now).wall, arguments);
-        add_seed(limit, charge.state, charge.access->journal.zone(), arguments);
     }
     command->packed_word(*arguments);
 }
@@ -163,11 +162,10 @@ void write_settle(const RedisFlight& flight, Amount tokens, const State& known, 
     begin_call(&flight, 1, limit_of_flight, "settle", command);
     MessagePack* arguments = empty_arguments();
     arguments->number(1);
-    add_kind(flight.limit, arguments);
-    add_member(flight.member, is_tokens(flight.limit), flight.reserved, arguments);
-    arguments->numbers({flight.reserved, std::min(tokens, kMaxAmount), flight.limit.capacity});
     add_limit(flight.limit, redis_time(zone, now).wall, arguments);
     add_seed(flight.limit, known, zone, arguments);
+    add_member(flight.member, is_tokens(flight.limit), flight.reserved, arguments);
+    arguments->numbers({flight.reserved, std::min(tokens, kMaxAmount)});
     command->packed_word(*arguments);
 }
 
@@ -176,13 +174,11 @@ void write_give_back(const RedisCharge& redis_charge, Now now, Command* command)
     begin_call(&redis_charge, 1, limit_of_charge, "settle", command);
     MessagePack* arguments = empty_arguments();
     arguments->number(1);
-    add_kind(*charge.limit, arguments);
-    arguments->text({});
+    add_limit(*charge.limit, redis_time(charge.access->journal.zone(), now).wall, arguments);
+    arguments->text({});  // no seed
+    arguments->text({});  // no member
     arguments->number(0);
     arguments->number(-static_cast<int64_t>(charge.cost));
-    arguments->number(static_cast<int64_t>(charge.limit->capacity));
-    add_limit(*charge.limit, redis_time(charge.access->journal.zone(), now).wall, arguments);
-    arguments->text({});
     command->packed_word(*arguments);
 }
 
@@ -190,8 +186,6 @@ void write_look(const RedisKey& asked, bool forgets, Now now, Command* command) 
     const Limit& limit = *asked.limit;
     begin_call(&asked, 1, limit_of_key, forgets ? "forget" : "look", command);
     MessagePack* arguments = empty_arguments();
-    add_kind(limit, arguments);
-    arguments->number(static_cast<int64_t>(limit.capacity));
     add_limit(limit, redis_time(*asked.zone, now).wall, arguments);
     add_seed(limit, asked.known, *asked.zone, arguments);
     command->packed_word(*arguments);
@@ -228,7 +222,7 @@ void write_sync(uint64_t node, const RedisDelta* deltas, size_t n, Now now, Comm
         command->word(deltas[i].key);
         command->joined_word({deltas[i].key, ":nodes"});
     }
-    command->word("tell");
+    command->word("sync");
     MessagePack* arguments = empty_arguments();
     add_node(node, arguments);
     arguments->number(static_cast<int64_t>(n));
@@ -236,8 +230,6 @@ void write_sync(uint64_t node, const RedisDelta* deltas, size_t n, Now now, Comm
         const LedgerEntry& entry = *deltas[i].entry;
         const LedgerDelta& ledger_delta = *deltas[i].ledger_delta;
         const Zone& zone = entry.access->journal.zone();
-        add_kind(entry.limit, arguments);
-        arguments->number(static_cast<int64_t>(entry.limit.capacity));
         add_limit(entry.limit, redis_time(zone, now).wall, arguments);
         add_seed(entry.limit, ledger_delta.state, zone, arguments);
         arguments->numbers({ledger_delta.life, ledger_delta.counted, ledger_delta.acknowledged});
@@ -269,7 +261,7 @@ void write_heartbeat(std::string_view key, uint64_t node, Command* command) {
     command->word(limit_script_sha1());
     command->word("1");
     command->word(key);
-    command->word("beat");
+    command->word("heartbeat");
     MessagePack* arguments = empty_arguments();
     add_node(node, arguments);
     arguments->number(kNodeLease);

@@ -14,7 +14,7 @@ constexpr Amount kMostInPart = UINT32_MAX;
 /** The script's side of an algorithm. */
 struct ScriptAlgorithm {
     std::string_view kind;
-    void (*add_limit)(const Limit& limit, Millis wall, MessagePack* arguments);
+    void (*add_numbers)(const Limit& limit, Millis wall, MessagePack* arguments);
     // Packs a state in which something is used. nullptr: the script keeps no state.
     void (*pack_state)(const Limit& limit, const State& state, const Zone& zone,
                        MessagePack* packed);
@@ -29,7 +29,7 @@ void add_nothing(unsigned times, MessagePack* arguments) {
 
 // --- token_bucket
 
-void add_bucket_limit(const Limit& limit, Millis, MessagePack* arguments) {
+void add_bucket_numbers(const Limit& limit, Millis, MessagePack* arguments) {
     arguments->numbers(
         {limit.refill_amount, limit.refill_millis, static_cast<uint64_t>(limit.fills_in)});
     arguments->nothing();
@@ -59,7 +59,7 @@ void read_bucket(const Counted& counted, PackedNumbers* numbers, State* state) {
 
 // --- sliding_window
 
-void add_sliding_limit(const Limit& limit, Millis, MessagePack* arguments) {
+void add_sliding_numbers(const Limit& limit, Millis, MessagePack* arguments) {
     arguments->number(limit.period_length / kSubWindows);
     add_nothing(3, arguments);
 }
@@ -84,7 +84,7 @@ void read_sliding(const Counted& counted, PackedNumbers* numbers, State* state) 
 
 // --- fixed_window
 
-void add_fixed_limit(const Limit& limit, Millis wall, MessagePack* arguments) {
+void add_fixed_numbers(const Limit& limit, Millis wall, MessagePack* arguments) {
     fixed_window::Window present = fixed_window::window_at(limit.period, limit.time_zone, wall);
     fixed_window::Window before =
         fixed_window::window_at(limit.period, limit.time_zone, Millis{present.start} * 1000 - 1);
@@ -107,7 +107,7 @@ void read_fixed(const Counted&, PackedNumbers* numbers, State* state) {
 
 // --- concurrency
 
-void add_no_limit(const Limit&, Millis, MessagePack* arguments) {
+void add_no_numbers(const Limit&, Millis, MessagePack* arguments) {
     add_nothing(4, arguments);
 }
 
@@ -117,10 +117,10 @@ void read_count(const Counted&, PackedNumbers* numbers, State* state) {
 
 // --- all of them
 
-constexpr ScriptAlgorithm kBucket = {"b", add_bucket_limit, pack_bucket, read_bucket};
-constexpr ScriptAlgorithm kSliding = {"s", add_sliding_limit, pack_sliding, read_sliding};
-constexpr ScriptAlgorithm kFixed = {"f", add_fixed_limit, pack_fixed, read_fixed};
-constexpr ScriptAlgorithm kSlots = {"c", add_no_limit, nullptr, read_count};
+constexpr ScriptAlgorithm kBucket = {"b", add_bucket_numbers, pack_bucket, read_bucket};
+constexpr ScriptAlgorithm kSliding = {"s", add_sliding_numbers, pack_sliding, read_sliding};
+constexpr ScriptAlgorithm kFixed = {"f", add_fixed_numbers, pack_fixed, read_fixed};
+constexpr ScriptAlgorithm kSlots = {"c", add_no_numbers, nullptr, read_count};
 
 const ScriptAlgorithm& script_algorithm(const Limit& limit) {
     switch (limit.algorithm) {
@@ -145,7 +145,9 @@ void add_kind(const Limit& limit, MessagePack* arguments) {
 }
 
 void add_limit(const Limit& limit, Millis wall, MessagePack* arguments) {
-    script_algorithm(limit).add_limit(limit, wall, arguments);
+    add_kind(limit, arguments);
+    arguments->number(static_cast<int64_t>(limit.capacity));
+    script_algorithm(limit).add_numbers(limit, wall, arguments);
 }
 
 void add_seed(const Limit& limit, const State& state, const Zone& zone, MessagePack* arguments) {

@@ -21,7 +21,8 @@ constexpr uint64_t kAnyTime = uint64_t{1} << 52;
 /** Adds the letter that names the limit's algorithm. */
 void add_kind(const Limit& limit, MessagePack* arguments);
 
-/** Adds the limit's own four numbers; `wall` is this node's idea of Redis's time. */
+/** Adds the arguments about a limit: kind, capacity and the limit's own four numbers. `wall` is
+ * this node's idea of Redis's time. */
 void add_limit(const Limit& limit, Millis wall, MessagePack* arguments);
 
 /** Adds a text: what is known here of a key's use, as the script keeps states, or nothing. */

@@ -76,7 +76,7 @@ sub wait_for_nodes {
     $monitor->commands;
     $redis->wait_for(sub {
         for my $words ($monitor->commands) {
-            my ($i) = grep { $words->[$_] eq 'beat' } 0 .. $#$words or next;
+            my ($i) = grep { $words->[$_] eq 'heartbeat' } 0 .. $#$words or next;
             my $node = $beats{$words->[3]}{$words->[$i + 1]} //= {first => time};
             $node->{last} = time;
         }

@@ -107,6 +107,14 @@ inline void add_parameters(RedisCall* call, const Limit& limit, Millis wall) {
     call->add_nothing(4);
 }
 
+/** The arguments about a policy that are the same in all calls. */
+inline void add_policy(RedisCall* call, const Limit& limit, Millis wall, const std::string& seed) {
+    call->add_text(kind_of(limit));
+    call->add(limit.capacity);
+    add_parameters(call, limit, wall);
+    call->add_text(seed);
+}
+
 inline void add_keys(RedisCall* call, const std::string& key, bool has_flights) {
     call->keys.push_back(key);
     if (has_flights) {
@@ -119,12 +127,10 @@ inline RedisCall take_call(const std::vector<RedisCharge>& charges, Millis lease
     call.add(lease, charges.size());
     for (const RedisCharge& charge : charges) {
         add_keys(&call, charge.key, !charge.member.empty());
-        call.add_text(kind_of(*charge.limit));
+        add_policy(&call, *charge.limit, wall, charge.seed);
         call.add_text(charge.member);
-        call.add(charge.cost, charge.limit->capacity);
+        call.add(charge.cost);
         call.add_truth(charge.dry_run);
-        add_parameters(&call, *charge.limit, wall);
-        call.add_text(charge.seed);
     }
     return call;
 }
@@ -134,11 +140,9 @@ inline RedisCall settle_call(const std::vector<RedisSettlement>& settlements, Mi
     call.add(settlements.size());
     for (const RedisSettlement& settlement : settlements) {
         add_keys(&call, settlement.key, !settlement.member.empty());
-        call.add_text(kind_of(*settlement.limit));
+        add_policy(&call, *settlement.limit, wall, settlement.seed);
         call.add_text(settlement.member);
-        call.add(settlement.held, settlement.amount, settlement.limit->capacity);
-        add_parameters(&call, *settlement.limit, wall);
-        call.add_text(settlement.seed);
+        call.add(settlement.held, settlement.amount);
     }
     return call;
 }
@@ -158,15 +162,12 @@ inline RedisCall renew_call(const Limit& limit, const std::string& key,
 
 inline RedisCall tell_call(const std::string& node, const std::vector<RedisTelling>& deltas,
                            Millis wall) {
-    RedisCall call("tell");
+    RedisCall call("sync");
     call.add_text(node);
     call.add(deltas.size());
     for (const RedisTelling& ledger_delta : deltas) {
         call.keys.insert(call.keys.end(), {ledger_delta.key, nodes_of(ledger_delta.key)});
-        call.add_text(kind_of(*ledger_delta.limit));
-        call.add(ledger_delta.limit->capacity);
-        add_parameters(&call, *ledger_delta.limit, wall);
-        call.add_text(ledger_delta.seed);
+        add_policy(&call, *ledger_delta.limit, wall, ledger_delta.seed);
         call.add(ledger_delta.life, ledger_delta.counted, ledger_delta.acknowledged);
     }
     return call;
@@ -177,15 +178,12 @@ inline RedisCall look_call(const char* name, const Limit& limit, const std::stri
                            const std::string& seed, Millis wall) {
     RedisCall call(name);
     add_keys(&call, key, limit.measure != Measure::kRequests);
-    call.add_text(kind_of(limit));
-    call.add(limit.capacity);
-    add_parameters(&call, limit, wall);
-    call.add_text(seed);
+    add_policy(&call, limit, wall, seed);
     return call;
 }
 
 inline RedisCall beat_call(const std::string& node, Millis lease) {
-    RedisCall call("beat");
+    RedisCall call("heartbeat");
     call.keys = {"ai_limit:nodes"};
     call.add_text(node);
     call.add(lease);
