@@ -55,7 +55,7 @@ subtest 'installed' => sub {
     is master(), $master, 'by a reload';
     is $machine->must('stat -c "%U %G %a" ' . STATE), "www-data www-data 750\n", 'there is a folder for state';
     my $docs = "/usr/share/doc/$name";
-    is_deeply [$machine->run("cd $docs && ls README.md docs/README.md changelog.gz copyright examples/quickstart.conf >/dev/null")],
+    is_deeply [$machine->run("cd $docs && ls README.md docs/README.md conf-examples/quickstart.conf changelog.gz copyright examples/quickstart.conf >/dev/null")],
         [0, ''], 'and documentation';
 };
 
