@@ -10,6 +10,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use List::Util qw(sum0);
 use MIME::Base64 qw(encode_base64);
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -23,6 +24,8 @@ use AiLimit::Tokens qw(chat);
 
 use constant LIMIT => 300;
 
+# `http2` moved from `listen` to a directive of its own in 1.25.1.
+my ($listen, $http2) = AiLimit::Nginx::version_number() >= 1_025_001 ? ('', 'http2 on;') : (' http2', '');
 my $rounds = $ENV{RELOAD_ROUNDS} // 20;
 my $redis = AiLimit::Redis->start;
 my $proxy = AiLimit::FakeRedis->start(upstream => $redis);
@@ -37,6 +40,8 @@ my $conf = <<"CONF";
     ai_limit_log_level info;
     server {
         listen 127.0.0.1:%%PORT_0%%;
+        listen 127.0.0.1:%%PORT_1%%$listen;
+        $http2
         add_header X-Worker \$pid always;
         location /few  { ai_limit few; empty_gif; }
         location /many { ai_limit many; empty_gif; }
@@ -144,6 +149,7 @@ subtest 'clients that go away while Redis is asked' => sub {
         is_deeply [map { in_flight($_) } qw(slots tokens)], [0, 0], 'nothing stays in flight';
         is used('tokens', $key), 0, 'and no tokens are used';
     }
+    leave_over_http2() if qx(curl --version) =~ /\bHTTP2\b/;
     # After the loss, Redis is back with the next decision.
     $redis->wait_for(sub { status('many'); $nginx->error_log !~ /is lost(?!.*is back)/s }, 'Redis to be found');
     is_deeply [map { get($nginx->port, '/all?k=after')->{status} } 1 .. 25], [(200) x 25], 'others are served';
@@ -152,6 +158,33 @@ subtest 'clients that go away while Redis is asked' => sub {
 
 $nginx->stop(graceful => 1);
 done_testing;
+
+# nginx closes a stream whose client has gone, and with that the request that waits.
+sub leave_over_http2 {
+    $redis->wait_for(sub { status('many'); $nginx->error_log !~ /is lost(?!.*is back)/s }, 'Redis to be found');
+    $proxy->when('EVALSHA', hold => 1);
+    $proxy->forget;
+    my $seen = length $nginx->error_log;
+    my @clients = map { curl_http2('/all?k=gone-h2') } 1 .. 6;
+    $proxy->wait_for_commands('EVALSHA', 6);
+    kill 'KILL', @clients;
+    waitpid $_, 0 for @clients;
+    $nginx->wait_for_log(qr/(?:client .*?closed connection.*?){6}/s, $seen);
+    $proxy->clear;
+    $proxy->release;
+    wait_until_landed();
+    is_deeply [map { in_flight($_) } qw(slots tokens)], [0, 0], 'over HTTP/2, too';
+    return;
+}
+
+# Starts a curl, and returns its process id.
+sub curl_http2 {
+    my ($path) = @_;
+    my $pid = fork() // die "fork: $!";
+    return $pid if $pid != 0;
+    open STDOUT, '>', '/dev/null';
+    exec 'curl', '-s', '--http2-prior-knowledge', 'http://127.0.0.1:' . $nginx->port(1) . $path or POSIX::_exit(127);
+}
 
 sub start_nginx {
     return AiLimit::Nginx->start(http => $conf, workers => 2, log_level => 'info');
