@@ -210,9 +210,9 @@ protected:
         for (bool& dead : g_is_dead) {
             dead = false;
         }
-#if !(defined(__x86_64__) && defined(__linux__))
-        GTEST_SKIP() << "needs the trap flag of x86-64";
-#endif
+        if (const char* why = SingleStep::why_not()) {
+            GTEST_SKIP() << why;
+        }
         note_limit(zone, policy.used.number, &minute.limit);
         minute.number = policy.used.number;
     }

@@ -26,9 +26,9 @@ protected:
         for (bool& dead : g_is_dead) {
             dead = false;
         }
-#if !(defined(__x86_64__) && defined(__linux__))
-        GTEST_SKIP() << "needs the trap flag of x86-64";
-#endif
+        if (const char* why = SingleStep::why_not()) {
+            GTEST_SKIP() << why;
+        }
         hold(other, kKey, 50);
     }
 
