@@ -95,6 +95,9 @@ apt() {
 echo "installing: ${missing[*]}"
 apt update || { cat "$log" >&2; echo "apt-get update failed, going on" >&2; }
 
+# A name that other packages only mention is known to apt as well.
+is_offered() { [ -n "$(apt-cache show "$1" 2>/dev/null)" ]; }
+
 # If no package of that name is offered (nginx-dev before Ubuntu 23.04), the build falls back on
 # nginx's source package.
 offered=()
@@ -102,14 +105,14 @@ for package in "${missing[@]}"; do
     if [ "$package" = libclang-rt-dev ]; then
         version=$(apt-cache depends clang | sed -n 's/^  Depends: clang-\([0-9]*\)$/\1/p')
         package="libclang-rt-$version-dev"
-        apt-cache show "$package" >/dev/null 2>&1 || package="libclang-common-$version-dev"
+        is_offered "$package" || package="libclang-common-$version-dev"
     fi
     # Boost.JSON, header-only, came with 1.75: Debian 12's plain libboost-dev is older.
     if [ "$package" = libboost-json-dev ]; then
         package=libboost-json1.81-dev
-        apt-cache show "$package" >/dev/null 2>&1 || package=libboost-dev
+        is_offered "$package" || package=libboost-dev
     fi
-    if [ "$package" = nginx-dev ] && ! apt-cache show nginx-dev >/dev/null 2>&1; then
+    if [ "$package" = nginx-dev ] && ! is_offered nginx-dev; then
         installed dpkg-dev || offered+=(dpkg-dev)
         # nginx was built with the old PCRE then.
         if apt-cache depends nginx-core nginx 2>/dev/null | grep -q 'libpcre3$'; then
