@@ -30,7 +30,7 @@ else
 deps = scripts/deps.sh $(1)
 endif
 
-.PHONY: module deps run test unit install deb bench sanitize fuzz soak check clean help
+.PHONY: module deps run test unit install deb bench sanitize fuzz soak matrix check clean help
 
 module:
 	@$(call deps,build)
@@ -83,6 +83,11 @@ soak:
 	    echo "round $$round"; scripts/test.pl nginx || exit 1; \
 	done
 
+# Other versions of nginx, compilers and systems, for hours: TARGETS="name ..." (scripts/matrix.sh --list).
+matrix:
+	@$(call deps,matrix)
+	@scripts/matrix.sh $(TARGETS)
+
 check:
 	@$(call deps,check)
 	@scripts/version.sh >/dev/null
@@ -112,6 +117,7 @@ help:
 	@echo 'make sanitize  the nginx tests with AddressSanitizer and UBSan in nginx and module'
 	@echo 'make fuzz      fuzz for long (FUZZ_RUNS=n, FUZZ_TARGET=name)'
 	@echo 'make soak      coding agents, then the nginx tests over and over (SOAK_ROUNDS=n)'
+	@echo 'make matrix    build and try other versions of nginx, compilers and systems (TARGETS="name ...")'
 	@echo 'make check     formatting, static analysis, folders, sizes, links and spelling'
 	@echo 'make deps      install what the tests need'
 	@echo 'make clean     remove $(BUILD)/'

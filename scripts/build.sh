@@ -4,6 +4,7 @@
 #   scripts/build.sh            against the installed nginx
 #   NGINX_SRC=path              against a source tree, of which a copy is built,
 #                               nginx itself too (BUILD/objs/nginx)
+#   NGINX_CC_OPT, NGINX_LD_OPT  the flags of the compiler and the linker for such a tree
 #   SANITIZE=1                  the same with AddressSanitizer and UBSan
 #   AI_LIMIT_WERROR=1           a warning is an error
 #
@@ -95,7 +96,8 @@ prepare_tree() {
     targets=(build modules)
     flags=("${own_flags[@]}")
     ! grep -q http_v3_module "$from/auto/options" || flags+=(--with-http_v3_module)
-    flags+=(--prefix="$build/nginx-src/prefix" --with-cc-opt="-g -O2")
+    flags+=(--prefix="$build/nginx-src/prefix" --with-cc-opt="${NGINX_CC_OPT:--g -O2}")
+    [ -z "${NGINX_LD_OPT:-}" ] || flags+=(--with-ld-opt="$NGINX_LD_OPT")
     if [ -n "${NGINX_BIN:-}" ] && [ "$NGINX_BIN" != "$build/nginx-src/objs/nginx" ]; then
         targets=(modules)
         if [ "$(version_of "$NGINX_BIN")" != "$version" ]; then

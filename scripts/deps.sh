@@ -2,22 +2,26 @@
 # Installs through apt-get whatever is missing for one purpose, and does nothing
 # where all is there.
 #
-#   scripts/deps.sh build|deb|test|bench|check|sanitize
+#   scripts/deps.sh build|deb|smoke|test|bench|check|sanitize|matrix
 set -euo pipefail
 
 build=(g++ make nginx nginx-dev libxxhash-dev libssl-dev libpcre2-dev zlib1g-dev libbrotli-dev libhiredis-dev)
 deb=("${build[@]}" git build-essential dpkg-dev debhelper)
-test=("${deb[@]}" perl libgtest-dev libboost-json-dev clang libclang-rt-dev curl brotli nodejs npm)
-test+=(liblua5.1-0-dev redis-server redis-tools openssl chromium prometheus jq libyaml-libyaml-perl)
+smoke=("${deb[@]}" perl libgtest-dev libboost-json-dev clang libclang-rt-dev curl brotli)
+smoke+=(liblua5.1-0-dev redis-server redis-tools openssl)
+test=("${smoke[@]}" nodejs npm chromium prometheus jq libyaml-libyaml-perl)
+matrix=("${smoke[@]}" patch debootstrap qemu-user-static gcc-11 g++-11 libpcre3-dev musl-tools libc++-dev)
 
 case ${1:-build} in
     build)    wanted=("${build[@]}") ;;
     deb)      wanted=("${deb[@]}") ;;
+    smoke)    wanted=("${smoke[@]}") ;;    # the unit tests and most nginx tests
+    matrix)   wanted=("${matrix[@]}") ;;
     test)     wanted=("${test[@]}") ;;
     sanitize) wanted=("${test[@]}") ;;
     bench)    wanted=("${build[@]}" perl libboost-json-dev valgrind wrk liblua5.1-0-dev redis-server redis-tools) ;;
     check)    wanted=(clang-format clang-tidy codespell lua5.1 perl git libxxhash-dev libssl-dev libhiredis-dev) ;;
-    *)        echo "usage: $0 build|deb|test|bench|check|sanitize" >&2; exit 2 ;;
+    *)        echo "usage: $0 build|deb|smoke|test|bench|check|sanitize|matrix" >&2; exit 2 ;;
 esac
 
 installed() {
@@ -120,8 +124,8 @@ for package in "${missing[@]}"; do
         fi
         continue
     fi
-    # Without it one test is skipped.
-    if [ "$package" = prometheus ] && ! apt-cache show prometheus >/dev/null 2>&1; then
+    # Without it one test is skipped, or one target of the matrix is not tried.
+    if [[ $package =~ ^(prometheus|gcc-11|g..-11|libpcre3-dev)$ ]] && ! is_offered "$package"; then
         continue
     fi
     offered+=("$package")

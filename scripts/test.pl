@@ -8,6 +8,7 @@
 # build/*.log and are shown where something failed.
 #
 #   UNIT_FILTER=pattern   as gtest's --gtest_filter
+#   TEST_CXX=compiler     for the unit tests, in place of clang++; TEST_SANITIZE=no: without sanitizers
 #   FUZZ_RUNS=n           inputs per fuzz target
 #   FUZZ_TARGET=name      only t/fuzz/NAME_fuzz.cpp
 #   TEST_JOBS=n           how many tests run at a time; as many as there are processors, at most 4
@@ -52,18 +53,22 @@ exit($failed ? 1 : 0);
 sub unit {
     my @tests = files_below(qr/\.cpp\z/, 't/unit');
     return if !@tests;
-    my @flags = (@core, @warnings, '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined');
+    my @sanitizers = qw(-fsanitize=address,undefined -fno-sanitize-recover=undefined);
+    my @flags = (@core, @warnings, ($ENV{TEST_SANITIZE} // '') eq 'no' ? () : @sanitizers);
     my $binary = compile('unit', \@flags, {unit => [files_below(qr/\.cpp\z/, @pure), @tests]},
         [qw(-lgtest_main -lgtest -lpthread -lcrypto -lhiredis -llua5.1)])->{unit} // return;
     my @filter = $ENV{UNIT_FILTER} ? "--gtest_filter=$ENV{UNIT_FILTER}" : ();
     my @shards = map { ["GTEST_TOTAL_SHARDS=$jobs", "GTEST_SHARD_INDEX=$_", $binary, '--gtest_brief=1', @filter] } 0 .. $jobs - 1;
     my ($good, $bad) = (0, 0);
+    my %skipped;
     for my $result (capture_all(map { ['env', @$_] } @shards)) {
         my ($passes, $failures) = gtest_counts(@$result);
         print $result->[1] if $failures;
         $good += $passes;
         $bad  += $failures;
+        $skipped{$_}++ for $result->[1] =~ /: Skipped\n(.+)/g;
     }
+    print "skipped: $skipped{$_} unit tests: $_\n" for sort keys %skipped;
     return count('unit', $good, $bad);
 }
 
@@ -176,8 +181,8 @@ sub compile {
     my ($group, $flags, $binaries, $libraries) = @_;
     my $objects = "build/objects-$group";
     make_path($objects, map { "build/$_" } keys %$binaries);
-    my ($compiler, %source_of) = ('clang++');
     system('src/redis/script/join.sh', 'build/generated') == 0 or die "the script for Redis cannot be made\n";
+    my ($compiler, %source_of) = ($ENV{TEST_CXX} // 'clang++');
     open my $makefile, '>', "$objects/Makefile" or die "$objects/Makefile: $!\n";
     print {$makefile} "all: @{[map { qq(build/$_/run) } sort keys %$binaries]}\n";
     for my $name (sort keys %$binaries) {
