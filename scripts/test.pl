@@ -53,7 +53,7 @@ exit($failed ? 1 : 0);
 sub unit {
     my @tests = files_below(qr/\.cpp\z/, 't/unit');
     return if !@tests;
-    my @sanitizers = qw(-fsanitize=address,undefined -fno-sanitize-recover=undefined);
+    my @sanitizers = ('-fsanitize=address,undefined', '-fno-sanitize-recover=undefined');
     my @flags = (@core, @warnings, ($ENV{TEST_SANITIZE} // '') eq 'no' ? () : @sanitizers);
     my $binary = compile('unit', \@flags, {unit => [files_below(qr/\.cpp\z/, @pure), @tests]},
         [qw(-lgtest_main -lgtest -lpthread -lcrypto -lhiredis -llua5.1)])->{unit} // return;

@@ -217,9 +217,7 @@ protected:
         minute.number = policy.used.number;
     }
 
-    TokenPolicy by_minute() const {
-        return {policy.held, minute};
-    }
+    TokenPolicy by_minute() const { return {policy.held, minute}; }
 
     void use(const TokenPolicy& by, Amount tokens) {
         Request request(mortal);

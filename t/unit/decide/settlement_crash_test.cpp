@@ -38,9 +38,7 @@ protected:
         return request;
     }
 
-    void use(uint64_t key, Amount tokens) const {
-        hold(other, key, 1).settle(1, tokens, kNow);
-    }
+    void use(uint64_t key, Amount tokens) const { hold(other, key, 1).settle(1, tokens, kNow); }
 
     /**
      * Returns what the key has used once all that died was reclaimed; nothing else may be left of
