@@ -8,10 +8,11 @@ use lib "$FindBin::Bin/../lib";
 use POSIX ();
 use Test::More;
 
-use AiLimit::Api qw(wait_until);
+use AiLimit::Api;
 use AiLimit::Http;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
+use AiLimit::Patience qw(wait_until);
 
 use constant SECRET => 'sk-secret-0123456789abcdef';
 

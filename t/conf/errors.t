@@ -8,12 +8,13 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 
+use AiLimit::Mistakes;
 use AiLimit::Nginx;
 
 my $nginx = AiLimit::Nginx->prepare(http => '');
 
 # The places of the line in a configuration; HERE stands for the line.
-my %places = (
+my $mistakes = AiLimit::Mistakes->new($nginx,
     main     => "HERE\n",
     http     => "ai_limit_policy before key=\$arg_k rate=1r/s;\nHERE\n",
     zones    => "ai_limit_zone zone=one:1m;\nai_limit_zone zone=two:1m;\nHERE\n",
@@ -228,7 +229,7 @@ my %correct = (
     'values of several variables' => 'ai_limit_policy p key=$arg_k rate=${arg_n}r/$arg_p; ai_limit_policy q key=$arg_k concurrency=1$arg_n;',
 );
 
-subtest "mistake: $$_[1]" => sub { is_refused(@$_) } for @mistakes;
+subtest "mistake: $$_[1]" => sub { $mistakes->is_refused(@$_) } for @mistakes;
 for my $parameters (@unknown) {
     my ($code, $output) = $nginx->test_config(http => "ai_limit_policy p $parameters;");
     isnt $code, 0, "mistake: $parameters";
@@ -265,21 +266,3 @@ for my $name (sort keys %warned) {
     else          { unlike $output, qr/\[warn\]/, 'is not warned of' }
 }
 done_testing;
-
-sub is_refused {
-    my ($place, $line, $word) = @_;
-    my $http = $places{$place} =~ s/HERE/$line # HERE/r;
-    my ($code, $output) = $nginx->test_config(http => $http);
-    isnt $code, 0, 'is refused';
-    open my $file, '<', $nginx->dir . '/test.conf' or die "test.conf: $!";
-    my $number = 1;
-    $number++ while <$file> !~ /# HERE/;
-    my ($directive) = $line =~ /^(\w+)/;
-    my @lines = grep { /\[emerg\]/ } split /\n/, $output;
-    is @lines, 1, 'with one line' or diag $output;
-    return if !@lines;
-    like $lines[0], qr/(?<!\w)$directive(?!\w)/, 'that names the directive';
-    like $lines[0], qr/\Q$word\E/, 'says what is wrong';
-    like $lines[0], qr{ in \S+/test\.conf:\Q$number\E$}, 'and where';
-    return;
-}

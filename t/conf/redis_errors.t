@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 
+use AiLimit::Mistakes;
 use AiLimit::Nginx;
 
 my $nginx = AiLimit::Nginx->prepare(http => '', files => {
@@ -21,7 +22,7 @@ my $dir = $nginx->dir;
 my $redis = 'ai_limit_redis redis://127.0.0.1:6379/0 sync=strict';
 my $tls = 'ai_limit_redis rediss://127.0.0.1:6379/0 sync=strict';
 my $policy = 'ai_limit_policy p key=$arg_k rate=1r/s';
-my %places = (
+my $mistakes = AiLimit::Mistakes->new($nginx,
     http     => "HERE\n",
     shared   => "$redis;\nHERE\n",
     server   => "server {\nHERE\n}\n",
@@ -141,34 +142,14 @@ my %correct = (
     'the directive behind its use' => ["$policy sync=strict; server { ai_limit p; } $redis;"],
 );
 
-subtest "mistake: $$_[1]" => sub { is_refused(@$_) } for @mistakes;
+subtest "mistake: $$_[1]" => sub { $mistakes->is_refused(@$_) } for @mistakes;
 subtest "kept to itself: $_" => sub {
-    my $output = is_refused(http => $_, '');
+    my $output = $mistakes->is_refused(http => $_, '');
     unlike $output, qr/the-secret/, 'without the password';
 } for @secrets;
 for my $name (sort keys %correct) {
     for my $http (@{$correct{$name}}) {
-        my ($code, $output) = $nginx->test_config(http => $http);
-        is $code, 0, "correct: $name" or diag $output;
-        unlike $output, qr/\[(?:warn|error|emerg|alert)\]/, 'without a warning';
+        $mistakes->is_accepted($name, $http);
     }
 }
 done_testing;
-
-sub is_refused {
-    my ($place, $line, $word) = @_;
-    my ($code, $output) = $nginx->test_config(http => $places{$place} =~ s/HERE/$line # HERE/r);
-    isnt $code, 0, 'is refused';
-    open my $file, '<', "$dir/test.conf" or die "test.conf: $!";
-    my $number = 1;
-    $number++ while <$file> !~ /# HERE/;
-    my ($directive) = $line =~ /^(\w+)/;
-    # OpenSSL's own reason stands before.
-    my @lines = grep { /\[emerg\]/ && !/\(SSL: / } split /\n/, $output;
-    is @lines, 1, 'with one line' or diag $output;
-    return $output if !@lines;
-    like $lines[0], qr/(?<!\w)$directive(?!\w)/, 'that names the directive';
-    like $lines[0], qr/\Q$word\E/, 'says what is wrong';
-    like $lines[0], qr{ in \S+/test\.conf:\Q$number\E$}, 'and where';
-    return $output;
-}

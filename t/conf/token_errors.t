@@ -8,10 +8,11 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 
+use AiLimit::Mistakes;
 use AiLimit::Nginx;
 
 my $nginx = AiLimit::Nginx->prepare(http => '');
-my %places = (
+my $mistakes = AiLimit::Mistakes->new($nginx,
     http     => "HERE\n",
     server   => "server {\nHERE\n}\n",
     location => "server {\nlocation / {\nHERE\n}\n}\n",
@@ -85,27 +86,11 @@ my %correct = (
         . ' $ai_limit_cached_tokens $ai_limit_total_tokens $ai_limit_reserved_tokens $ai_limit_usage_source";',
 );
 
-subtest "mistake: $$_[0]: $$_[1]" => sub { is_refused(@$_) } for @mistakes;
+subtest "mistake: $$_[0]: $$_[1]" => sub { $mistakes->is_refused(@$_) } for @mistakes;
 for my $name (sort keys %correct) {
     # nginx -t warns of a policy that nobody uses.
     my @policies = $correct{$name} =~ /ai_limit_policy (\w+)/g;
     my $use = @policies ? "server { listen 127.0.0.1:1; ai_limit @policies; }" : '';
-    my ($code, $output) = $nginx->test_config(http => "$correct{$name} $use");
-    is $code, 0, "correct: $name" or diag $output;
-    unlike $output, qr/\[(?:warn|error|emerg|alert)\]/, 'without a warning';
+    $mistakes->is_accepted($name, "$correct{$name} $use");
 }
 done_testing;
-
-sub is_refused {
-    my ($place, $line, $word) = @_;
-    my ($code, $output) = $nginx->test_config(http => $places{$place} =~ s/HERE/$line # HERE/r);
-    isnt $code, 0, 'is refused';
-    my @lines = grep { /\[emerg\]/ } split /\n/, $output;
-    is @lines, 1, 'with one line' or diag $output;
-    return if !@lines;
-    my ($directive) = $line =~ /^(\w+)/;
-    like $lines[0], qr/(?<!\w)$directive(?!\w)/, 'that names the directive';
-    like $lines[0], qr/\Q$word\E/, 'says what is wrong';
-    like $lines[0], qr{ in \S+/test\.conf:\d+$}, 'and where';
-    return;
-}

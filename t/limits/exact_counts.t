@@ -6,16 +6,14 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
-use IO::Select;
-use IO::Socket::INET;
 use Test::More;
-use Time::HiRes qw(sleep time);
 
+use AiLimit::Crowd;
 use AiLimit::Http;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
+use AiLimit::Patience qw(PATIENCE wait_until);
 
-use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;
 use constant LIMIT => 60;
 use constant SLOTS => 12;
 
@@ -138,11 +136,11 @@ sub test_in_flight {
     my ($count) = @_;
     for my $path ('/slots', '/layered/slots') {
         my $key = "f$count";
-        my $before = seen_by_model();
-        my @sockets = map { send_request("$path?k=$key&delay=600000") } 1 .. $count;
+        my $before = $model->seen;
+        my @sockets = map { send_request($port, "$path?k=$key&delay=600000") } 1 .. $count;
         is statuses($count - SLOTS, @sockets), 'all 429', "concurrency with $count at once: the others are refused";
-        wait_until(sub { seen_by_model() - $before >= SLOTS });
-        is seen_by_model() - $before, SLOTS, 'and as many as there are slots reach the model';
+        wait_until(sub { $model->seen - $before >= SLOTS });
+        is $model->seen - $before, SLOTS, 'and as many as there are slots reach the model';
         close $_ for @sockets;
         my $free = SLOTS - 1;
         ok wait_until(sub { get($port, "/slots?k=$key&delay=0")->{headers}{'x-ratelimit-remaining'} == $free }),
@@ -152,46 +150,6 @@ sub test_in_flight {
         is left($key), "$left $left $left", 'what was refused took nothing from the others';
     }
     return;
-}
-
-sub send_request {
-    my ($path) = @_;
-    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) or die "connect: $!";
-    syswrite $socket, "GET $path HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    return $socket;
-}
-
-# Waits for this many answers, and returns "all 429", or which they were.
-sub statuses {
-    my ($wanted, @sockets) = @_;
-    my $waiting = IO::Select->new(@sockets);
-    my %status;
-    my $answers = 0;
-    while ($answers < $wanted) {
-        my @ready = $waiting->can_read(PATIENCE) or return "only $answers of $wanted answers";
-        for my $socket (@ready) {
-            sysread $socket, my $answer, 65536;
-            $waiting->remove($socket);
-            $status{$answer =~ m{^HTTP/1.1 (\d+)} ? $1 : 'none'}++;
-            $answers++;
-        }
-    }
-    return 'all ' . join ' ', sort keys %status;
-}
-
-# A request for /count is none of those that it counts.
-sub seen_by_model {
-    return get($model->port, '/count')->{body} =~ /(\d+)/ ? $1 : die 'no count';
-}
-
-sub wait_until {
-    my ($condition) = @_;
-    my $deadline = time + PATIENCE;
-    while (!$condition->()) {
-        return 0 if time > $deadline;
-        sleep 0.01;
-    }
-    return 1;
 }
 
 sub test_phases {

@@ -11,6 +11,7 @@ use Test::More;
 use AiLimit::Http;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
+use AiLimit::Patience qw(wait_until);
 
 my $model = AiLimit::ModelServer->start;
 my $nginx = AiLimit::Nginx->start(http => sprintf <<'CONF', $model->port);
@@ -210,16 +211,6 @@ sub hold {
     my $held = start_request($nginx->port, path => '/slots?delay=600000', headers => {'X-Key' => $keys, @headers});
     wait_until(sub { get($model->port, '/count')->{body} ne $before });
     return $held;
-}
-
-sub wait_until {
-    my ($condition) = @_;
-    my $deadline = time + 20;
-    while (!$condition->()) {
-        return 0 if time > $deadline;
-        select undef, undef, undef, 0.01;
-    }
-    return 1;
 }
 
 sub refuses_for_good {

@@ -14,6 +14,7 @@ use AiLimit::Http;
 use AiLimit::Load;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
+use AiLimit::Slots;
 
 use constant BURST => 100_000_000;
 
@@ -45,6 +46,7 @@ my $http = sprintf <<'CONF', $model->port;
     }
 CONF
 my $nginx = AiLimit::Nginx->start(http => $http, workers => 3, log_level => 'warn');
+my $slots = AiLimit::Slots->new($nginx);
 # The master's words on each of them.
 $nginx->{killed} = 1;
 
@@ -81,37 +83,37 @@ subtest 'under load' => sub {
 
 subtest 'requests in flight' => sub {
     for my $round (1 .. 5) {
-        my $stream = take_slot('a');
+        my $stream = $slots->take('a');
         my $worker = $stream->headers->{'x-worker'};
         my $kept = start_other_stream('a', $worker);
-        is models('a'), 429, 'all slots are taken';
+        is $slots->try('a'), 429, 'all slots are taken';
         $nginx->kill_worker($worker);
         my $begin = time;
-        is wait_for_slot('a'), 200, 'a slot is back when its worker was killed';
+        is $slots->wait_for('a'), 200, 'a slot is back when its worker was killed';
         note sprintf 'after %.2f s', time - $begin;
-        my $second = take_slot('a');
+        my $second = $slots->take('a');
         is $second->head, 200, 'it is one slot';
-        is models('a'), 429, 'and not both';
+        is $slots->try('a'), 429, 'and not both';
         $_->abort for $kept, $second;
-        is wait_for_slot('a'), 200, 'a client that goes away gives its own back';
+        is $slots->wait_for('a'), 200, 'a client that goes away gives its own back';
     }
 };
 
 subtest 'requests in flight in a worker of an old generation' => sub {
     for my $round (1 .. 3) {
-        my @streams = map { take_slot('b') } 1 .. 2;
+        my @streams = map { $slots->take('b') } 1 .. 2;
         my @workers = map { $_->headers->{'x-worker'} } @streams;
         $nginx->reload;
-        is models('b'), 429, 'all slots are taken after a reload';
+        is $slots->try('b'), 429, 'all slots are taken after a reload';
         kill 'KILL', @workers;
         my $begin = time;
-        is wait_for_slot('b'), 200, 'they are back when their workers were killed';
+        is $slots->wait_for('b'), 200, 'they are back when their workers were killed';
         note sprintf 'after %.2f s', time - $begin;
-        my @again = map { take_slot('b') } 1 .. 2;
+        my @again = map { $slots->take('b') } 1 .. 2;
         is_deeply [map { $_->head } @again], [200, 200], 'both of them';
-        is models('b'), 429, 'and no more';
+        is $slots->try('b'), 429, 'and no more';
         $_->abort for @again;
-        wait_for_slot('b');
+        $slots->wait_for('b');
     }
 };
 
@@ -130,49 +132,17 @@ sub left {
     return split / /, $response->{headers}{'x-left'} // '-1 -2 -3';
 }
 
-sub models { return get($nginx->port, "/v1/models?k=$_[0]")->{status} }
-
-sub start_stream {
-    my ($key) = @_;
-    my $stream = start_request($nginx->port, method => 'POST', body => '{"stream":true}', deadline => 120,
-        path => "/v1/chat/completions?chunk_delay=60000&k=$key");
-    $stream->head;
-    return $stream;
-}
-
-# Starts a stream once there is a slot: the last request's slot is given back just after its answer.
-sub take_slot {
-    my ($key) = @_;
-    my $deadline = time + $patience;
-    while (1) {
-        my $stream = start_stream($key);
-        return $stream if $stream->head == 200 || time > $deadline;
-        sleep 0.02;
-    }
-}
-
 # One more, in another worker, which the kernel chooses.
 sub start_other_stream {
     my ($key, $worker) = @_;
     my $deadline = time + $patience;
     while (time < $deadline) {
-        my $stream = start_stream($key);
+        my $stream = $slots->start($key);
         return $stream if $stream->head == 200 && $stream->headers->{'x-worker'} != $worker;
         $stream->abort;
         sleep 0.02;
     }
     die 'only one worker answers';
-}
-
-sub wait_for_slot {
-    my ($key) = @_;
-    my $deadline = time + $patience;
-    my $status = 0;
-    while ($status != 200 && time < $deadline) {
-        $status = models($key);
-        sleep 0.02 if $status != 200;
-    }
-    return $status;
 }
 
 sub wait_for_workers {

@@ -7,12 +7,12 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
-use Time::HiRes qw(sleep time);
 
 use AiLimit::Http;
 use AiLimit::Load;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
+use AiLimit::Slots;
 
 my $rounds = $ENV{RELOAD_ROUNDS} // 50;
 my $model = AiLimit::ModelServer->start;
@@ -20,6 +20,7 @@ my $broken = qr/unknown directive "ai_limit_no_such"|invalid rate/;
 my $nginx = AiLimit::Nginx->start(
     http => conf(), workers => 2, log_level => 'notice', expect_trouble => $broken
 );
+my $slots = AiLimit::Slots->new($nginx);
 
 subtest 'under load' => sub {
     is_deeply [map { status('few', 'early') } 1 .. 4], [200, 200, 200, 429], 'a client has used up what it had';
@@ -127,23 +128,23 @@ for my $case (['in the same zone', {}], ['in a zone of another size', {zone => '
     subtest "a request in flight during a reload, $where" => sub {
         $nginx->reload(http => conf(%original));
         my $key = join '-', 'flight', %$change;
-        my @streams = map { start_stream($key) } 1 .. 2;
+        my @streams = map { $slots->start($key) } 1 .. 2;
         is_deeply [map { $_->head } @streams], [200, 200], 'all slots are taken';
-        is models($key), 429, 'a third request is refused';
+        is $slots->try($key), 429, 'a third request is refused';
         $nginx->reload(http => conf(%original, %$change));
-        is models($key), 429, 'and after the reload, too';
+        is $slots->try($key), 429, 'and after the reload, too';
         $streams[0]->abort if !%$change;
         # After a change of the size, the count goes with the old worker: with its last request.
         $_->abort for %$change ? @streams : ();
-        is wait_for_slot($key), 200, 'a slot is back when its request has ended';
-        my $next = take_slot($key);
+        is $slots->wait_for($key), 200, 'a slot is back when its request has ended';
+        my $next = $slots->take($key);
         is $next->head, 200, 'and is taken again';
         # The old worker's two slots come back one behind the other.
-        is %$change ? wait_for_slot($key) : models($key), %$change ? 200 : 429, 'as often as there are slots';
+        is %$change ? $slots->wait_for($key) : $slots->try($key), %$change ? 200 : 429, 'as often as there are slots';
         $_->abort for @streams, $next;
-        is wait_for_slot($key), 200, 'and given back again';
-        my @all = map { take_slot($key) } 1 .. 2;
-        is_deeply [(map { $_->head } @all), models($key)], [200, 200, 429], 'no slot is lost, and there is none too many';
+        is $slots->wait_for($key), 200, 'and given back again';
+        my @all = map { $slots->take($key) } 1 .. 2;
+        is_deeply [(map { $_->head } @all), $slots->try($key)], [200, 200, 429], 'no slot is lost, and there is none too many';
         $_->abort for @all;
     };
 }
@@ -193,36 +194,4 @@ sub left {
     my $response = fetch($policy, $key);
     return 'refused' if $response->{status} == 429;
     return $response->{headers}{'x-ratelimit-remaining'} // "status $response->{status}";
-}
-
-sub models { return get($nginx->port, "/v1/models?k=$_[0]", Connection => 'close')->{status} }
-
-sub start_stream {
-    my ($key) = @_;
-    my $stream = start_request($nginx->port, method => 'POST', body => '{"stream":true}', deadline => 120,
-        path => "/v1/chat/completions?chunk_delay=60000&k=$key");
-    $stream->head;
-    return $stream;
-}
-
-sub wait_for_slot {
-    my ($key) = @_;
-    my $deadline = time + AiLimit::Nginx::PATIENCE;
-    my $status = 0;
-    while ($status != 200 && time < $deadline) {
-        $status = models($key);
-        sleep 0.02 if $status != 200;
-    }
-    return $status;
-}
-
-# Starts a stream once there is a slot: the last request's slot is given back just after its answer.
-sub take_slot {
-    my ($key) = @_;
-    my $deadline = time + AiLimit::Nginx::PATIENCE;
-    while (1) {
-        my $stream = start_stream($key);
-        return $stream if $stream->head == 200 || time > $deadline;
-        sleep 0.02;
-    }
 }

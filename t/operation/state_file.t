@@ -12,6 +12,7 @@ use Time::HiRes qw(sleep time);
 use AiLimit::Api;
 use AiLimit::Http;
 use AiLimit::Nginx;
+use AiLimit::Patience qw(wait_until);
 
 use constant SAVES => 5;    # seconds, from one save to the next
 
@@ -79,29 +80,29 @@ subtest 'an upgrade of the binary' => sub {
     my ($dir, $pids) = ($nginx->dir, $nginx->dir . '/nginx.pid');
     spew("$dir/daemon.conf", slurp("$dir/nginx.conf") =~ s/daemon off;//r);
     is system($nginx->binary, '-p', $dir, '-c', "$dir/daemon.conf", '-e', "$dir/error.log"), 0, 'a daemon starts';
-    wait_until(sub { -s $pids && children(slurp($pids)) == 2 }, 'its workers');
+    await('its workers', sub { -s $pids && children(slurp($pids)) == 2 });
     statuses('bucket', 'd', 4, '200 200 200 429');
     wait_for_save();
     my $old = slurp($pids) + 0;
     kill 'USR2', $old;
-    my $came = wait_until(sub { -s "$pids.oldbin" && (slurp($pids) || $old) != $old }, 'another one');
+    my $came = await('another one', sub { -s "$pids.oldbin" && (slurp($pids) || $old) != $old });
     my $new = $came ? slurp($pids) + 0 : 0;
     if (!$new) {
         kill 'TERM', $old;
-        wait_until(sub { !alive($old) }, 'the first to be gone');
+        await('the first to be gone', sub { !alive($old) });
         return $nginx->launch;
     }
-    wait_until(sub { children($new) == 2 }, 'its workers');
+    await('its workers', sub { children($new) == 2 });
     kill 'WINCH', $old;
-    wait_until(sub { !grep { $_ != $new } children($old) }, 'the workers of the first to be gone');
+    await('the workers of the first to be gone', sub { !grep { $_ != $new } children($old) });
     statuses('bucket', 'd', 1, '429');
     statuses('bucket', 'after', 4, '200 200 200 429');
     wait_for_save();
     kill 'QUIT', $old;
-    wait_until(sub { !alive($old) }, 'the first to be gone');
+    await('the first to be gone', sub { !alive($old) });
     my @workers = children($new);
     kill 'KILL', $new, @workers;
-    wait_until(sub { !grep { alive($_) } $new, @workers }, 'the second to be gone');
+    await('the second to be gone', sub { !grep { alive($_) } $new, @workers });
     unlink $pids;
     $nginx->launch;
     statuses('bucket', 'after', 1, '429');
@@ -271,17 +272,13 @@ sub is_refused {
 sub wait_for_save {
     my ($patience) = @_;
     my $now = 1000 * time;
-    return wait_until(sub { (unpack 'q', substr(slurp($state), 40, 8) || "\0" x 8) > $now }, 'a save', $patience);
+    return await('a save', sub { (unpack 'q', substr(slurp($state), 40, 8) || "\0" x 8) > $now }, $patience);
 }
 
-sub wait_until {
-    my ($is_so, $what, $patience) = @_;
-    my $deadline = time + ($patience // 30);
-    while (time < $deadline) {
-        return 1 if $is_so->();
-        sleep 0.05;
-    }
-    return fail "$what came";
+# Waits for what is named, and fails the test if it does not come.
+sub await {
+    my ($what, $is_so, $patience) = @_;
+    return wait_until($is_so, $patience // 30) || fail "$what came";
 }
 
 sub alive { return (slurp("/proc/$_[0]/stat") || 'Z Z Z') !~ /\) Z|^Z/ }

@@ -9,11 +9,11 @@ use File::Path qw(remove_tree);
 use IO::Socket::INET;
 use POSIX ();
 use Test::More;
-use Time::HiRes qw(sleep time);
 
 use AiLimit::Api;
 use AiLimit::Http;
 use AiLimit::Nginx;
+use AiLimit::Patience qw(wait_until);
 
 plan skip_all => 'it takes the module of the installed nginx' if $ENV{AI_LIMIT_MODULE};
 AiLimit::Nginx::module_path() or plan skip_all => 'the module is not built';
@@ -75,7 +75,9 @@ sub start_run {
         open STDOUT, '>', $out;
         exec 'bash', "$root/scripts/run.sh" or POSIX::_exit(127);
     }
-    ok wait_until(sub { eval { get($port, '/v1/models', 'x-api-key' => "start $$")->{status} == 200 } }), 'it starts';
+    # Asked through nginx, each try would count, and a slow start would be refused.
+    ok wait_until(sub { !grep { !eval { get(@$_)->{status} == 200 } } [$model_port, '/v1/models'], [$port, '/ai_limit/'] }),
+        'it starts';
     open my $file, '<', $out or die "$out: $!";
     chomp(my @said = <$file>);
     unlink $out;
@@ -96,16 +98,6 @@ sub shell {
     open my $pipe, '-|', 'sh', '-c', "$command 2>/dev/null" or die "sh: $!";
     local $/;
     return scalar readline $pipe;
-}
-
-sub wait_until {
-    my ($is_so) = @_;
-    my $deadline = time + AiLimit::Nginx::PATIENCE;
-    while (time < $deadline) {
-        return 1 if $is_so->();
-        sleep 0.1;
-    }
-    return 0;
 }
 
 sub free_port {

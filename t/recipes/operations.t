@@ -8,8 +8,9 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 
-use AiLimit::Api qw(wait_until);
+use AiLimit::Api;
 use AiLimit::Http;
+use AiLimit::Patience qw(wait_until);
 use AiLimit::Recipe;
 use AiLimit::Redis;
 

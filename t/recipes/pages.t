@@ -11,8 +11,9 @@ use IO::Socket::INET;
 use POSIX ();
 use Test::More;
 
-use AiLimit::Api qw(wait_until);
+use AiLimit::Api;
 use AiLimit::Http;
+use AiLimit::Patience qw(wait_until);
 use AiLimit::Recipe;
 
 my $root  = AiLimit::Recipe::root();

@@ -10,10 +10,11 @@ use List::Util qw(sum0);
 use Test::More;
 use Time::HiRes qw(sleep);
 
-use AiLimit::Api qw(wait_until);
+use AiLimit::Api;
 use AiLimit::Http;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
+use AiLimit::Patience qw(wait_until);
 use AiLimit::Redis;
 
 my $model = AiLimit::ModelServer->start;

@@ -8,14 +8,13 @@ use lib "$FindBin::Bin/../lib";
 use Digest::SHA ();
 use MIME::Base64 ();
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
 use AiLimit::Http;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
+use AiLimit::Patience qw(wait_until);
 use AiLimit::Redis;
-
-use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;
 
 my $model = AiLimit::ModelServer->start;
 my @nodes = AiLimit::Redis->start_cluster(masters => 3, replicas => 1, config => "cluster-node-timeout 1000");
@@ -71,7 +70,7 @@ subtest 'policies with keys in different slots' => sub {
 subtest 'tokens are held and settled' => sub {
     my $chat = '{"model":"m","max_tokens":20,"messages":[{"role":"user","content":"hello"}]}';
     is post($nginx[$_ % 3]->port, '/v1/chat/completions?k=tok', $chat)->{status}, 200, "answer $_" for 1 .. 6;
-    ok wait_for(sub { !grep { @{$_->command('KEYS', '*:flights')} } @nodes }), 'nothing is left in flight';
+    ok wait_until(sub { !grep { @{$_->command('KEYS', '*:flights')} } @nodes }), 'nothing is left in flight';
 };
 
 subtest 'a slot moves from node to node' => sub {
@@ -91,12 +90,12 @@ subtest 'a slot moves from node to node' => sub {
 
 subtest 'a master that is gone is replaced' => sub {
     my ($slot, $gone) = slot_of_bucket('b');
-    ok wait_for(sub { $gone->command('WAIT', 1, 100) >= 1 }), 'its replica has everything';
+    ok wait_until(sub { $gone->command('WAIT', 1, 100) >= 1 }), 'its replica has everything';
     $gone->stop;
     my $keys = 0;
-    ok wait_for(sub { $keys++; my $r = get($nginx[$keys % 3]->port, "/bucket?k=n$keys"); $r->{status} == 200 ? grep { $_->error_log =~ /Redis is back/ } @nginx : die "status $r->{status}" }),
+    ok wait_until(sub { $keys++; my $r = get($nginx[$keys % 3]->port, "/bucket?k=n$keys"); $r->{status} == 200 ? grep { $_->error_log =~ /Redis is back/ } @nginx : die "status $r->{status}" }),
         'requests pass all the time, and another node stands in';
-    ok wait_for(sub { my @s = map { get($_->port, '/bucket?k=b')->{status} } @nginx; "@s" eq '429 429 429' }),
+    ok wait_until(sub { my @s = map { get($_->port, '/bucket?k=b')->{status} } @nginx; "@s" eq '429 429 429' }),
         'which knows what was used';
     for my $nginx (@nginx) {
         my %lost;
@@ -135,14 +134,4 @@ sub slot_of_bucket {
 sub encode16 {
     my ($k) = @_;
     return MIME::Base64::encode_base64(substr(Digest::SHA::sha256($k), 0, 16), '') =~ s/=+$//r;
-}
-
-sub wait_for {
-    my ($condition) = @_;
-    my $deadline = time + PATIENCE;
-    while (!$condition->()) {
-        return 0 if time > $deadline;
-        sleep 0.05;
-    }
-    return 1;
 }

@@ -9,14 +9,13 @@ use lib "$FindBin::Bin/../lib";
 use IO::Select;
 use IO::Socket::INET;
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
 use AiLimit::Http;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
+use AiLimit::Patience qw(PATIENCE wait_until);
 use AiLimit::Redis;
-
-use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;
 
 # `http2` moved from `listen` to a directive of its own in 1.25.1.
 my ($listen, $http2) =
@@ -387,16 +386,6 @@ sub statuses_of {
 # Returns how many connections there are, beside the one that asks.
 sub connections {
     return get($nginx->port, '/connections')->{body} =~ /^Active connections: (\d+)/ ? $1 - 1 : 0;
-}
-
-sub wait_until {
-    my ($condition) = @_;
-    my $deadline = time + PATIENCE;
-    while (!$condition->()) {
-        return 0 if time > $deadline;
-        sleep 0.01;
-    }
-    return 1;
 }
 
 sub chunked {

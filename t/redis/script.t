@@ -12,9 +12,10 @@ use POSIX qw(WNOHANG);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;
-use constant LEASE    => 30_000;
-use constant HOUR     => 3_600_000;
+use AiLimit::Patience qw(PATIENCE);
+
+use constant LEASE => 30_000;
+use constant HOUR  => 3_600_000;
 
 my $dir    = File::Temp::tempdir('ai_limit_XXXXXX', TMPDIR => 1);
 my $owner  = $$;

@@ -6,14 +6,12 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
-use Time::HiRes qw(sleep time);
 
 use AiLimit::Http;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
+use AiLimit::Patience qw(wait_until);
 use AiLimit::Redis;
-
-use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;
 
 my $model    = AiLimit::ModelServer->start;
 my $master   = AiLimit::Redis->start(password => 'secret-of-redis');
@@ -38,7 +36,7 @@ my @nginx = map { AiLimit::Nginx->start(http => $http, workers => 2) } 1 .. 2;
 
 # Until then each nginx decides alone.
 my $begun = 0;
-ok wait_for(sub { all_ask($master) }), 'all workers find the master';
+ok wait_until(sub { all_ask($master) }), 'all workers find the master';
 
 subtest 'it decides' => sub {
     is_deeply [map { get($nginx[$_ % 2]->port, '/bucket?k=a')->{status} } 0 .. 5], [(200) x 4, 429, 429], 'for all nginx';
@@ -47,12 +45,12 @@ subtest 'it decides' => sub {
 subtest 'another one does when it is gone' => sub {
     my $stream = start_request($nginx[0]->port, path => '/v1/chat/completions?k=s', method => 'POST',
         body => '{"model":"m","stream":true,"messages":[]}', headers => ['x-model-hold-at' => 10]);
-    ok wait_for(sub { @{$replica->command('KEYS', '*:flights')} }), 'a stream is in flight, which the replica knows';
+    ok wait_until(sub { @{$replica->command('KEYS', '*:flights')} }), 'a stream is in flight, which the replica knows';
     my $old = $master->port;
     $master->stop;
     my $n = 0;
     my @failed;
-    ok wait_for(sub {
+    ok wait_until(sub {
         for my $nginx (@nginx) {
             my $status = get($nginx->port, '/bucket?k=n' . $n++)->{status};
             push @failed, $status if $status != 200;
@@ -60,7 +58,7 @@ subtest 'another one does when it is gone' => sub {
         @nginx == grep { $_->error_log =~ /Redis is back/ } @nginx;
     }), 'every nginx notices';
     is_deeply \@failed, [], 'and no request fails meanwhile';
-    ok wait_for(sub { all_ask($replica) }), 'all workers find the new master';
+    ok wait_until(sub { all_ask($replica) }), 'all workers find the new master';
     is_deeply [map { get($_->port, '/bucket?k=a')->{status} } @nginx], [429, 429], 'nothing is forgotten';
     is_deeply [map { get($nginx[$_ % 2]->port, '/bucket?k=b')->{status} } 0 .. 5], [(200) x 4, 429, 429], 'it decides for all';
     for my $nginx (@nginx) {
@@ -68,7 +66,7 @@ subtest 'another one does when it is gone' => sub {
         is scalar(() = $nginx->error_log =~ /\[error\][^\n]*Redis is back: \S+ stands in for/g), 1, 'and one that another stands in';
     }
     $stream->abort;
-    ok wait_for(sub { !@{$replica->command('KEYS', '*:flights')} }), 'what was in flight before has ended';
+    ok wait_until(sub { !@{$replica->command('KEYS', '*:flights')} }), 'what was in flight before has ended';
 };
 
 done_testing;
@@ -79,14 +77,4 @@ sub all_ask {
     my $known = @{$redis->command('KEYS', '*:bucket')};
     get($nginx[$_ % 2]->port, '/bucket?k=begin' . $begun++) for 1 .. 40;
     return @{$redis->command('KEYS', '*:bucket')} == $known + 40;
-}
-
-sub wait_for {
-    my ($condition) = @_;
-    my $deadline = time + PATIENCE;
-    while (!$condition->()) {
-        return 0 if time > $deadline;
-        sleep 0.05;
-    }
-    return 1;
 }

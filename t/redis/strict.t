@@ -6,18 +6,16 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
-use IO::Select;
-use IO::Socket::INET;
 use List::Util qw(sum0);
 use Test::More;
-use Time::HiRes qw(sleep time);
 
+use AiLimit::Crowd;
 use AiLimit::Http;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
+use AiLimit::Patience qw(PATIENCE wait_until);
 use AiLimit::Redis;
 
-use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;
 use constant {NODES => 3, CONNECTIONS => 3 * 64, LIMIT => 100, SLOTS => 12, WIDE => 5000};
 
 # It is noon there now: no window of a day ends while this test runs.
@@ -209,11 +207,11 @@ sub test_headers {
 sub test_in_flight {
     for my $path ('/slots', '/layered/slots') {
         my $key = 'k' . ++$keys;
-        my $before = seen_by_model();
+        my $before = $model->seen;
         my @sockets = map { send_request($ports[$_ % NODES], "$path?k=$key&delay=600000") } 1 .. CONNECTIONS;
         is statuses(CONNECTIONS - SLOTS, @sockets), 'all 429', "$path: the others are refused";
-        wait_until(sub { seen_by_model() - $before >= SLOTS });
-        is seen_by_model() - $before, SLOTS, 'and as many as there are slots reach the model';
+        wait_until(sub { $model->seen - $before >= SLOTS });
+        is $model->seen - $before, SLOTS, 'and as many as there are slots reach the model';
         my ($flights) = grep { $redis->command('ZCARD', $_) == SLOTS } keys_of('slots:flights');
         ok $flights, 'Redis knows of each';
         is_left($key, WIDE - SLOTS, 'what was refused took nothing from the others') if $path ne '/slots';
@@ -302,10 +300,10 @@ sub test_beside_local {
     is sum0(@left), NODES * 100 - LIMIT, 'what Redis refuses takes nothing from any node';
 
     $key = 'k' . ++$keys;
-    my $before = seen_by_model();
+    my $before = $model->seen;
     my @sockets = map { send_request($ports[$_ % NODES], "/seats?k=$key&delay=600000") } 1 .. CONNECTIONS;
     is statuses(CONNECTIONS - NODES * SLOTS, @sockets), 'all 429', 'slots of each node are its own';
-    ok wait_until(sub { seen_by_model() - $before == NODES * SLOTS }), 'and all are used';
+    ok wait_until(sub { $model->seen - $before == NODES * SLOTS }), 'and all are used';
     is_deeply [keys_of('seats'), keys_of('here_10')], [], 'of which Redis knows nothing';
     return;
 }
@@ -375,44 +373,4 @@ sub said_of {
 sub keys_of {
     my ($end) = @_;
     return grep { /:\Q$end\E$/ } @{$redis->command('KEYS', '*')};
-}
-
-sub send_request {
-    my ($port, $path) = @_;
-    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) or die "connect: $!";
-    syswrite $socket, "GET $path HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    return $socket;
-}
-
-# Waits for this many answers, and returns "all 429", or which they were.
-sub statuses {
-    my ($wanted, @sockets) = @_;
-    my $waiting = IO::Select->new(@sockets);
-    my %status;
-    my $answers = 0;
-    while ($answers < $wanted) {
-        my @ready = $waiting->can_read(PATIENCE) or return "only $answers of $wanted answers";
-        for my $socket (@ready) {
-            sysread $socket, my $answer, 65536;
-            $waiting->remove($socket);
-            $status{$answer =~ m{^HTTP/1.1 (\d+)} ? $1 : 'none'}++;
-            $answers++;
-        }
-    }
-    return 'all ' . join ' ', sort keys %status;
-}
-
-# A request for /count is none of those that it counts.
-sub seen_by_model {
-    return get($model->port, '/count')->{body} =~ /(\d+)/ ? $1 : die 'no count';
-}
-
-sub wait_until {
-    my ($condition) = @_;
-    my $deadline = time + PATIENCE;
-    while (!$condition->()) {
-        return 0 if time > $deadline;
-        sleep 0.01;
-    }
-    return 1;
 }

@@ -13,6 +13,7 @@ use Time::HiRes qw(sleep time);
 
 use AiLimit::Http;
 use AiLimit::Nginx;
+use AiLimit::Patience qw(wait_until);
 use AiLimit::Redis;
 use AiLimit::Tokens;
 
@@ -77,7 +78,7 @@ subtest 'a stream that lasts' => \&test_long_stream;
 subtest 'a worker that is killed' => \&test_killed_worker;
 subtest 'the end of a node' => \&test_end_of_node;
 
-ok at_last(sub { !keys_like('*flights*') }), 'when all is over, nothing is in flight in Redis';
+ok wait_until(sub { !keys_like('*flights*') }), 'when all is over, nothing is in flight in Redis';
 $_->nginx->stop for @nodes;
 is scalar(grep { $_->nginx->error_log =~ /is lost/ } @nodes), 0, 'all of it was decided in Redis';
 done_testing;
@@ -109,17 +110,6 @@ sub is_left {
 # Returns what is left of 50 slots while one more request is looking.
 sub slots_seen_by { return get($_[0]->port, '/slots', 'X-Key' => $_[0]->key)->{headers}{'x-ratelimit-remaining'} }
 
-# The report of a request's end may reach Redis after its client has its answer.
-sub at_last {
-    my ($condition) = @_;
-    my $deadline = time + AiLimit::Nginx::PATIENCE;
-    until ($condition->()) {
-        return 0 if time > $deadline;
-        sleep 0.01;
-    }
-    return 1;
-}
-
 sub keys_like { return sort @{$redis->command('KEYS', $_[0])} }
 
 # Returns the time and the scores of all that is in flight, by key.
@@ -137,7 +127,7 @@ sub scores {
 sub is_leased {
     my ($count) = @_;
     my ($now, @scores);
-    ok at_last(sub {
+    ok wait_until(sub {
         ($now, my $scores) = scores();
         @scores = map { values %$_ } values %$scores;
         return @scores == $count;
@@ -215,7 +205,7 @@ sub test_ends {
     is_left(LARGE - $used, $_, "what is left of $_ is the rest") for qw(large_bucket large_sliding);
     is_left(LARGE - $used - 5000, 'large_fixed', 'what is left of large_fixed is the rest');
     for my $node (@nodes) {
-        ok at_last(sub { slots_seen_by($node) == 49 }), 'all slots are back';
+        ok wait_until(sub { slots_seen_by($node) == 49 }), 'all slots are back';
     }
     return;
 }
@@ -290,7 +280,7 @@ sub test_killed_worker {
     go_on($nodes[1], $other);
     is_left(LARGE - $held - 42, 'large_bucket', 'the other one is charged');
     my %member;
-    ok at_last(sub {
+    ok wait_until(sub {
         my %members = map { $_ => $redis->command('ZRANGE', $_, 0, -1) } keys_like('*flights*');
         %member = map { $_ => $members{$_}[0] } keys %members;
         return keys %members == 4 && !grep { @$_ != 1 } values %members;
@@ -298,8 +288,8 @@ sub test_killed_worker {
     $redis->command('ZADD', $_, 'XX', $redis->command('TIME')->[0] * 1000 - 1, $member{$_}) for keys %member;
     is_left(LARGE - $held - 42, $_, "$_: what it held is charged when its lease is over") for qw(large_bucket large_sliding);
     is_left(LARGE - 10_000 - 42, 'large_fixed', 'large_fixed: what it held is charged when its lease is over');
-    ok at_last(sub { slots_seen_by($_) == 49 }), 'its slot is free' for @nodes;
-    ok at_last(sub { !keys_like('*flights*') }), 'and nothing is in flight any more';
+    ok wait_until(sub { slots_seen_by($_) == 49 }), 'its slot is free' for @nodes;
+    ok wait_until(sub { !keys_like('*flights*') }), 'and nothing is in flight any more';
     return;
 }
 
@@ -313,6 +303,6 @@ sub test_end_of_node {
     is go_on($third, $stream)->{status}, 200, 'ends while its node does';
     ok $third->nginx->stop(graceful => 1), 'which then is gone';
     is_left(LARGE - 42, $_, "$_: and is charged") for qw(large_bucket large_sliding);
-    ok at_last(sub { !keys_like('*flights*') }), 'and nothing is in flight any more';
+    ok wait_until(sub { !keys_like('*flights*') }), 'and nothing is in flight any more';
     return;
 }

@@ -8,14 +8,10 @@ package AiLimit::Api;
 use strict;
 use warnings;
 
-use Exporter qw(import);
 use JSON::PP ();
 use Test::More ();
-use Time::HiRes qw(sleep);
 
 use AiLimit::Http;
-
-our @EXPORT_OK = qw(wait_until);
 
 sub new {
     my ($class, $port, $path) = @_;
@@ -61,17 +57,6 @@ sub key {
     my $said = eval { JSON::PP->new->utf8->decode($answer->{body}) };
     Test::More::diag("$method $query: no JSON: $answer->{body}") if !$said;
     return ($answer->{status}, $said);
-}
-
-# Waits for a condition. Returns true if it holds within 20 seconds: nginx frees a request a moment after its client has
-# the whole answer.
-sub wait_until {
-    my ($is_so) = @_;
-    for (1 .. 200) {
-        return 1 if $is_so->();
-        sleep 0.1;
-    }
-    return 0;
 }
 
 sub _named {

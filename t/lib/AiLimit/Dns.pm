@@ -22,6 +22,8 @@ use JSON::PP;
 use POSIX ();
 use Socket qw(AF_INET AF_INET6 inet_pton);
 
+use parent 'AiLimit::Child';
+
 use constant {TYPE_A => 1, TYPE_AAAA => 28, CLASS_IN => 1, NXDOMAIN => 3};
 
 # Options:
@@ -65,20 +67,10 @@ sub queries {
     return scalar grep { $_ eq "$name " . TYPE_A } split /\n/, _slurp("$self->{dir}/queries");
 }
 
-sub stop {
-    my ($self) = @_;
-    my $pid = delete $self->{pid} or return;
-    kill 'KILL', $pid;
-    local $?;
-    waitpid $pid, 0;
-    return;
-}
-
 sub DESTROY {
     my ($self) = @_;
-    return if $self->{owner} != $$;
-    $self->stop;
-    remove_tree($self->{dir});
+    $self->SUPER::DESTROY;
+    remove_tree($self->{dir}) if $self->{owner} == $$;
     return;
 }
 

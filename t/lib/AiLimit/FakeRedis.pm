@@ -23,9 +23,9 @@ use IPC::Open2 qw(open2);
 use JSON::PP;
 use Time::HiRes qw(sleep);
 
-use AiLimit::Patience;
+use parent 'AiLimit::Child';
 
-use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;
+use AiLimit::Patience qw(PATIENCE);
 
 my $SCRIPT = abs_path(dirname(__FILE__) . '/../fake_redis.pl');
 my $json = JSON::PP->new->ascii->allow_nonref;
@@ -172,21 +172,6 @@ sub wait_for_commands {
 # Return how many connections there have been, and how many are open.
 sub accepted { $_[0]->_order('counts')->{accepted} }
 sub open     { $_[0]->_order('counts')->{open} }
-
-sub stop {
-    my ($self) = @_;
-    my $pid = delete $self->{pid} or return;
-    kill 'KILL', $pid;
-    local $?;
-    waitpid $pid, 0;
-    return;
-}
-
-sub DESTROY {
-    my ($self) = @_;
-    $self->stop if $self->{owner} == $$;
-    return;
-}
 
 sub _rule {
     my ($self, %rule) = @_;

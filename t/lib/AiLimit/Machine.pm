@@ -15,7 +15,7 @@ use Carp qw(croak);
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
-use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;    # seconds, for what should be instant
+use AiLimit::Patience qw(PATIENCE);
 
 # Its first process waits for the end of its input, which is the end of the test. invoke-rc.d starts
 # services where there is a runlevel, and no policy that forbids it.

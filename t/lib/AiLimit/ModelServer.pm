@@ -15,6 +15,10 @@ use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use POSIX ();
 
+use parent 'AiLimit::Child';
+
+use AiLimit::Http;
+
 my $SCRIPT = abs_path(dirname(__FILE__) . '/../model_server.pl');
 
 sub start {
@@ -29,21 +33,11 @@ sub start {
 }
 
 sub port { $_[0]{port} }
-sub pid  { $_[0]{pid} }
 
-sub stop {
+# Counts the requests that have come, without this one.
+sub seen {
     my ($self) = @_;
-    my $pid = delete $self->{pid} or return;
-    kill 'KILL', $pid;
-    local $?;
-    waitpid $pid, 0;
-    return;
-}
-
-sub DESTROY {
-    my ($self) = @_;
-    $self->stop if $self->{owner} == $$;
-    return;
+    return get($self->{port}, '/count')->{body} =~ /(\d+)/ ? $1 : croak 'the model server does not count';
 }
 
 1;

@@ -28,9 +28,7 @@ use Scalar::Util qw(weaken);
 use Test::More ();
 use Time::HiRes qw(sleep);
 
-use AiLimit::Patience;
-
-use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;    # seconds, for what should be instant
+use AiLimit::Patience qw(PATIENCE);
 
 # Lines that no test may leave in the error log.
 my $TROUBLE = qr/\[(?:alert|emerg)\]|AddressSanitizer|runtime error:|LeakSanitizer/;

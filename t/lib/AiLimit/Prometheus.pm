@@ -14,9 +14,10 @@ use JSON::PP ();
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
-use AiLimit::Http;
+use parent 'AiLimit::Child';
 
-use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;    # seconds, for what should be instant
+use AiLimit::Http;
+use AiLimit::Patience qw(PATIENCE);
 
 # Returns the paths of the two programs that Debian's package installs, or nothing if one is missing.
 sub programs {
@@ -65,21 +66,6 @@ sub wait_for {
         sleep 0.1;
     }
     return 1;
-}
-
-sub stop {
-    my ($self) = @_;
-    my $pid = delete $self->{pid} or return;
-    local ($?, $!);
-    kill 'KILL', $pid;
-    waitpid $pid, 0;
-    return;
-}
-
-sub DESTROY {
-    my ($self) = @_;
-    $self->stop if $self->{owner} == $$;
-    return;
 }
 
 1;

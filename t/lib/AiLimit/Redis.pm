@@ -25,10 +25,8 @@ use POSIX qw(WNOHANG);
 use Scalar::Util qw(blessed);
 use Time::HiRes qw(sleep);
 
-use AiLimit::Patience;
+use AiLimit::Patience qw(PATIENCE);
 use AiLimit::RedisClient;
-
-use constant PATIENCE => $ENV{AI_LIMIT_PATIENCE} // 20;    # seconds, for what should be instant
 
 # A test that is told to end takes its Redis with it: exit runs destructors.
 $SIG{$_} //= sub { exit 1 } for qw(INT TERM HUP PIPE);
