@@ -7,7 +7,7 @@
 namespace ai_limit {
 namespace {
 
-TEST(AnswerKind, KnowsTheTypesOfAnswers) {
+TEST(AnswerKind, RecognizesTheTypesOfAnswers) {
     EXPECT_EQ(answer_kind("application/json"), AnswerKind::kJson);
     EXPECT_EQ(answer_kind("application/problem+json"), AnswerKind::kJson);
     EXPECT_EQ(answer_kind("text/event-stream"), AnswerKind::kSse);
@@ -19,14 +19,14 @@ TEST(AnswerKind, KnowsTheTypesOfAnswers) {
     EXPECT_EQ(answer_kind("application/vnd.amazon.eventstream"), AnswerKind::kEventStream);
 }
 
-TEST(AnswerKind, CaseAndParametersMakeNoDifference) {
+TEST(AnswerKind, IgnoresCaseAndParametersOfTheType) {
     EXPECT_EQ(answer_kind("Application/JSON; charset=utf-8"), AnswerKind::kJson);
     EXPECT_EQ(answer_kind("text/event-stream;charset=UTF-8"), AnswerKind::kSse);
     EXPECT_EQ(answer_kind("TEXT/Event-Stream \t; a=b"), AnswerKind::kSse);
     EXPECT_EQ(answer_kind("application/LD+Json;x"), AnswerKind::kJson);
 }
 
-TEST(AnswerKind, AllElseIsNotToBeRead) {
+TEST(AnswerKind, ReadsNoOtherTypes) {
     EXPECT_EQ(answer_kind(""), AnswerKind::kOther);
     EXPECT_EQ(answer_kind("; charset=utf-8"), AnswerKind::kOther);
     EXPECT_EQ(answer_kind("text/html"), AnswerKind::kOther);
@@ -58,7 +58,7 @@ AnswerKind find(AnswerKind hint, std::string_view body) {
     return kind;
 }
 
-TEST(AnswerKindFinder, TheFirstBytesDecide) {
+TEST(AnswerKindFinder, DecidesByTheFirstBytes) {
     for (const AnswerKind hint : {AnswerKind::kOther, AnswerKind::kJson, AnswerKind::kSse}) {
         EXPECT_EQ(find(hint, "{}"), AnswerKind::kJson);
         EXPECT_EQ(find(hint, " \r\n[1]"), AnswerKind::kJson);
@@ -73,7 +73,7 @@ TEST(AnswerKindFinder, TheFirstBytesDecide) {
     EXPECT_EQ(find(AnswerKind::kEventStream, "{\"message\":1}"), AnswerKind::kJson);
 }
 
-TEST(AnswerKindFinder, OtherwiseTheTypeDoes) {
+TEST(AnswerKindFinder, FallsBackToTheContentType) {
     for (const AnswerKind hint : {AnswerKind::kOther, AnswerKind::kJson, AnswerKind::kSse,
                                   AnswerKind::kLines, AnswerKind::kEventStream}) {
         for (const char* body :
@@ -85,7 +85,7 @@ TEST(AnswerKindFinder, OtherwiseTheTypeDoes) {
               AnswerKind::kEventStream);
 }
 
-TEST(AnswerKind, KnowsWhatHoldsNoText) {
+TEST(AnswerKind, RecognizesTypesWithoutText) {
     EXPECT_TRUE(is_media_type("audio/mpeg"));
     EXPECT_TRUE(is_media_type("Image/PNG; a=b"));
     EXPECT_FALSE(is_media_type("application/octet-stream"));

@@ -26,7 +26,7 @@ void expect(const UsagePaths& paths, AnswerKind kind, std::string_view body, Amo
     EXPECT_EQ(reader.reported().counts.output, output) << body;
 }
 
-TEST(UsagePaths, SayWhereTheUsageStands) {
+TEST(UsagePaths, FindTheUsage) {
     UsagePaths paths;
     EXPECT_TRUE(paths.is_empty());
     EXPECT_EQ(paths.add("output=/meta/o~1ut"), nullptr);
@@ -37,7 +37,7 @@ TEST(UsagePaths, SayWhereTheUsageStands) {
     expect(paths, AnswerKind::kJson, R"({"0":{"x":5},"meta":{"o":1}})", kUnknown, 0);
 }
 
-TEST(UsagePaths, ATotalAloneIsInput) {
+TEST(UsagePaths, CountATotalThatStandsAloneAsInput) {
     UsagePaths paths;
     EXPECT_EQ(paths.add("total=/n"), nullptr);
     expect(paths, AnswerKind::kJson, R"({"n":12})", 12, 0);
@@ -45,7 +45,7 @@ TEST(UsagePaths, ATotalAloneIsInput) {
     expect(paths, AnswerKind::kJson, R"({"n":12,"in":5})", 5, 7);
 }
 
-TEST(UsagePaths, CountBeforeThoseOfTheProviders) {
+TEST(UsagePaths, TakePrecedenceOverThoseOfTheProviders) {
     UsagePaths paths;
     EXPECT_EQ(paths.add("input=/in"), nullptr);
     const std::string_view both = R"({"in":3,"usage":{"prompt_tokens":5,"completion_tokens":7}})";
@@ -55,7 +55,7 @@ TEST(UsagePaths, CountBeforeThoseOfTheProviders) {
     expect(paths, AnswerKind::kJson, other, 5, 7);
 }
 
-TEST(UsagePaths, OfSeveralPlacesTheLargestValueCounts) {
+TEST(UsagePaths, TakeTheLargestValueOfSeveralPlaces) {
     UsagePaths paths;
     EXPECT_EQ(paths.add("input=/meta/in,/result/meta/in"), nullptr);
     EXPECT_EQ(paths.add("output=/a,/b,/c"), nullptr);
@@ -65,7 +65,7 @@ TEST(UsagePaths, OfSeveralPlacesTheLargestValueCounts) {
            7);
 }
 
-TEST(UsagePaths, AStarAddsUpTheElementsOfAnArray) {
+TEST(UsagePaths, AddUpTheElementsOfAnArrayForAStar) {
     UsagePaths paths;
     EXPECT_EQ(paths.add("input=/in"), nullptr);
     EXPECT_EQ(paths.add("output=/results/*/tokens,/n/*"), nullptr);
@@ -78,7 +78,7 @@ TEST(UsagePaths, AStarAddsUpTheElementsOfAnArray) {
     expect(paths, AnswerKind::kJson, R"({"in":5,"n":{"*":1}})", 5, 0);
 }
 
-TEST(UsagePaths, HoldInEachEventAndLine) {
+TEST(UsagePaths, ApplyToEachEventAndLine) {
     UsagePaths paths;
     EXPECT_EQ(paths.add("input=/in"), nullptr);
     EXPECT_EQ(paths.add("output=/out"), nullptr);
@@ -86,7 +86,7 @@ TEST(UsagePaths, HoldInEachEventAndLine) {
     expect(paths, AnswerKind::kLines, "{\"in\":5,\"out\":1}\n{\"in\":null,\"out\":2}\n", 5, 2);
 }
 
-TEST(UsagePaths, TextsAreCountedAllTheSame) {
+TEST(UsagePaths, DoNotChangeTheCountingOfText) {
     UsagePaths paths;
     EXPECT_EQ(paths.add("input=/choices/0/message/tokens"), nullptr);
     EXPECT_EQ(paths.add("output=/text"), nullptr);
@@ -100,7 +100,7 @@ TEST(UsagePaths, TextsAreCountedAllTheSame) {
     EXPECT_EQ(reader.text_characters(), 4U);
 }
 
-TEST(UsagePaths, RefuseWhatIsNone) {
+TEST(UsagePaths, RefuseInvalidPointers) {
     UsagePaths paths;
     EXPECT_STREQ(paths.add("prompt=/a"), "it is not input=, output= or total=");
     EXPECT_STREQ(paths.add("input"), "it is not input=, output= or total=");

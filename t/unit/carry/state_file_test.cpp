@@ -57,13 +57,13 @@ Now at(Millis monotonic, Millis wall_passed) {
     return {monotonic, kNow.wall + wall_passed};
 }
 
-class StateOf : public testing::TestWithParam<Algorithm> {};
+class StoredState : public testing::TestWithParam<Algorithm> {};
 
-INSTANTIATE_TEST_SUITE_P(EachAlgorithm, StateOf, testing::ValuesIn(kRates),
+INSTANTIATE_TEST_SUITE_P(EachAlgorithm, StoredState, testing::ValuesIn(kRates),
                          [](const auto& info) { return name_of(info.param); });
 
 /** As much time goes by as by the wall clock, whatever the new clock shows. */
-TEST_P(StateOf, WhatWasUsedStaysUsedAndComesBackInTime) {
+TEST_P(StoredState, KeepsWhatWasUsedAndRefillsItInTime) {
     Limit limit = limit_of_rate(GetParam(), "24r/d");
     for (Millis uptime : {Millis{0}, Millis{5'000}, 20 * kDay, 900 * kDay}) {
         ZoneMemory memory(small_sizes());
@@ -81,7 +81,7 @@ TEST_P(StateOf, WhatWasUsedStaysUsedAndComesBackInTime) {
     }
 }
 
-TEST_P(StateOf, WhatHasComeBackMeanwhileIsNotThere) {
+TEST_P(StoredState, ReleasesWhatWasRefilledMeanwhile) {
     Limit limit = limit_of_rate(GetParam(), "24r/d");
     ZoneMemory memory(small_sizes());
     ZonePolicy policy = add_policy(memory.zone(), "user", limit);
@@ -91,7 +91,7 @@ TEST_P(StateOf, WhatHasComeBackMeanwhileIsNotThere) {
     EXPECT_EQ(count_entries(then.zone), 0u);
 }
 
-TEST(State, AWallClockThatWasSetBackCountsAsNoTime) {
+TEST(State, CountsNoTimeIfTheWallClockWasSetBack) {
     Limit limit = limit_of_rate(Algorithm::kTokenBucket, "24r/d");
     ZoneMemory memory(small_sizes());
     ZonePolicy policy = add_policy(memory.zone(), "user", limit);
@@ -105,7 +105,7 @@ TEST(State, AWallClockThatWasSetBackCountsAsNoTime) {
 }
 
 /** Never more than the quota in any interval, over a restart at any moment, by any clock. */
-TEST(State, ASlidingWindowKeepsItsPromiseOverARestart) {
+TEST(State, KeepsASlidingWindowExactOverARestart) {
     Limit limit = limit_of_rate(Algorithm::kSlidingWindow, "10r/8s");
     for (uint64_t seed = 1; seed <= 300; ++seed) {
         Random random(seed);
@@ -145,7 +145,7 @@ TEST(State, ASlidingWindowKeepsItsPromiseOverARestart) {
     }
 }
 
-TEST(State, TokensThatAreHeldAreChargedSinceTheirRequestsEndWithNginx) {
+TEST(State, ChargesReservedTokensWhenNginxHasEnded) {
     Limit limit = limit_of_rate(Algorithm::kTokenBucket, "1000t/month");
     ZoneMemory memory(small_sizes());
     TokenPolicy policy = add_token_policy(memory.zone(), "tokens", limit);
@@ -162,7 +162,7 @@ TEST(State, TokensThatAreHeldAreChargedSinceTheirRequestsEndWithNginx) {
     EXPECT_EQ(flights_in(then.zone), 0u);
 }
 
-TEST(State, CountsAndOverridesAreKept) {
+TEST(State, KeepsCountsAndOverrides) {
     ZoneMemory memory(small_sizes());
     ZonePolicy policy = add_policy(memory.zone(), "user", hourly(Algorithm::kTokenBucket, 5));
     for (uint32_t process = 1; process < 12; ++process) {
@@ -188,7 +188,7 @@ TEST(State, CountsAndOverridesAreKept) {
     EXPECT_FALSE(find_override(then.zone, 2 << 20, 5'000, &found));
 }
 
-TEST(State, EveryKindOfUsageIsKept) {
+TEST(State, KeepsEveryKindOfUse) {
     ZoneMemory memory(small_sizes());
     ZonePolicy policy = add_policy(memory.zone(), "user", hourly(Algorithm::kTokenBucket, 5));
     PolicyCounts* counts = counts_of(memory.zone(), policy.number, 3);
@@ -201,7 +201,7 @@ TEST(State, EveryKindOfUsageIsKept) {
         [&](const UsageMeter& meter) { EXPECT_EQ(sums.*meter.sum, ++expected) << meter.name; });
 }
 
-TEST(State, ASmallerZoneKeepsWhatMattersMost) {
+TEST(State, KeepsTheMostImportantEntriesInASmallerZone) {
     ZoneMemory memory(sizes_for(256 * 1024, true, false));
     ZonePolicy policy = add_policy(memory.zone(), "user", hourly(Algorithm::kTokenBucket, 5));
     ZoneUser user(memory.zone(), &kAllAlive, 1);
@@ -220,7 +220,7 @@ TEST(State, ASmallerZoneKeepsWhatMattersMost) {
     EXPECT_EQ(kept, kKeys / 100);
 }
 
-TEST(State, WhatCannotBeReadIsToldApart) {
+TEST(State, DistinguishesTheReasonsWhyAFileCannotBeRead) {
     ZoneMemory memory(small_sizes());
     add_policy(memory.zone(), "user", hourly(Algorithm::kTokenBucket, 5));
     const std::string good = state_of(memory.zone());
@@ -251,7 +251,7 @@ TEST(State, WhatCannotBeReadIsToldApart) {
     EXPECT_FALSE(read_state_origin("AILIMIT\n", &origin));
 }
 
-TEST(State, AWriterThatCannotWriteStops) {
+TEST(State, StopsIfItCannotWrite) {
     ZoneMemory memory(small_sizes());
     auto full = [](void* data, const char*, size_t size) {
         size_t* room = static_cast<size_t*>(data);

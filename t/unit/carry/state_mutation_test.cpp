@@ -212,7 +212,7 @@ void use_state(const std::string& file, uint64_t seed) {
     }
 }
 
-TEST(StateMutation, AbsurdValuesAreSetAsideOrHarmless) {
+TEST(StateMutation, RejectsAbsurdValuesOrTakesNoHarm) {
     ZoneMemory memory(small_sizes());
     Policies policies(memory.zone());
     ZoneUser user(memory.zone(), &kAllAlive, 1);
@@ -250,7 +250,7 @@ StateFault fault_with(const std::string& good, Region region, const Change& chan
     return check_state(bad);
 }
 
-TEST(StateMutation, ACalendarWindowOfNoLengthIsDamage) {
+TEST(StateMutation, RejectsACalendarWindowOfNoLength) {
     ZoneMemory memory(small_sizes());
     ZonePolicy policy =
         add_policy(memory.zone(), "fixed", limit_of_rate(Algorithm::kFixedWindow, "24r/month"));
@@ -268,7 +268,7 @@ TEST(StateMutation, ACalendarWindowOfNoLengthIsDamage) {
     EXPECT_EQ(fault_with<SmallPart>(good, entries, no_length), StateFault::kDamaged);
 }
 
-TEST(StateMutation, ALimitThatDividesByNothingIsDamage) {
+TEST(StateMutation, RejectsALimitThatDividesByZero) {
     ZoneMemory memory(small_sizes());
     add_policy(memory.zone(), "bucket", limit_of_rate(Algorithm::kTokenBucket, "24r/d"));
     const std::string good = state_of(memory.zone(), kThen);

@@ -39,26 +39,26 @@ AnswerFacts with_text(AnswerFacts facts, uint64_t text) {
     return facts;
 }
 
-TEST(AnswerCost, AFinishedAnswerCostsWhatItTells) {
+TEST(AnswerCost, ChargesAFinishedAnswerWhatItReports) {
     expect(with_text(finished(12, 5), 400), 12, 5, false);
     expect(finished(12, 0), 12, 0, false);
     expect(finished(0, 0), 0, 0, false);
     expect(with_text(finished(0, 0), 400), 0, 0, false);
 }
 
-TEST(AnswerCost, AZeroBesideTextCostsTheText) {
+TEST(AnswerCost, ChargesTheTextIfTheReportedOutputIsZero) {
     expect(with_text(finished(12, 0), 400), 12, 100, true);
     expect(with_text(reported(0, 0), 400), 100, 100, true);
 }
 
-TEST(AnswerCost, ATotalAloneHoldsTheOutput) {
+TEST(AnswerCost, CountsTheOutputAsPartOfATotalThatStandsAlone) {
     AnswerFacts facts = with_text(finished(1300, 0), 400);
     facts.reported.is_total = true;
     expect(facts, 1300, 0, false);
 }
 
 /** Anthropic's streams may begin with zeros: a client that leaves then has had its prompt read. */
-TEST(AnswerCost, AnUnfinishedAnswerCostsItsPrompt) {
+TEST(AnswerCost, ChargesAnUnfinishedAnswerItsPrompt) {
     AnswerFacts facts = reported(0, 0);
     expect(facts, 100, 0, true);
     facts.reports_all_output = true;
@@ -67,7 +67,7 @@ TEST(AnswerCost, AnUnfinishedAnswerCostsItsPrompt) {
     expect(facts, 0, 0, false);
 }
 
-TEST(AnswerCost, AMissingInputCostsTheEstimate) {
+TEST(AnswerCost, ChargesTheEstimateIfTheInputIsMissing) {
     expect(finished(0, 5), 100, 5, true);
     expect(finished(kUnknown, 5), 100, 5, true);
     AnswerFacts without_prompt = finished(0, 5);
@@ -75,12 +75,12 @@ TEST(AnswerCost, AMissingInputCostsTheEstimate) {
     expect(without_prompt, 0, 5, false);
 }
 
-TEST(AnswerCost, AMissingOutputCostsTheText) {
+TEST(AnswerCost, ChargesTheTextIfTheOutputIsMissing) {
     expect(with_text(reported(12, kUnknown), 41), 12, 11, true);
     expect(reported(kUnknown, kUnknown), 100, 0, true);
 }
 
-TEST(AnswerCost, AnUnfinishedAnswerCostsAtLeastItsText) {
+TEST(AnswerCost, ChargesAnUnfinishedAnswerAtLeastItsText) {
     expect(with_text(reported(12, 1), 400), 12, 100, true);
     expect(with_text(reported(12, 150), 400), 12, 150, true);
     expect(with_text(reported(0, 0), 400), 100, 100, true);
@@ -88,18 +88,18 @@ TEST(AnswerCost, AnUnfinishedAnswerCostsAtLeastItsText) {
 }
 
 /** Cut behind its usage, and before the end. */
-TEST(AnswerCost, AnAnswerThatToldAllOfItsOutputCostsThat) {
+TEST(AnswerCost, ChargesAnAbortedAnswerWhatItReportedIfThatIsAllOfItsOutput) {
     AnswerFacts facts = with_text(reported(12, 150), 400);
     facts.reports_all_output = true;
     expect(facts, 12, 150, false);
 }
 
-TEST(AnswerCost, InputAloneIsToldWhereThereIsNoText) {
+TEST(AnswerCost, ChargesOnlyTheInputIfThereIsNoText) {
     expect(finished(12, kUnknown), 12, 0, false);
     expect(reported(12, kUnknown), 12, 0, false);
 }
 
-TEST(AnswerCost, UnreadableBytesAreText) {
+TEST(AnswerCost, CountsUnreadableBytesAsText) {
     AnswerFacts facts = reported(kUnknown, kUnknown);
     facts.unreadable = 403;
     expect(facts, 100, 100, true);
@@ -107,14 +107,14 @@ TEST(AnswerCost, UnreadableBytesAreText) {
     expect(facts, 100, kMaxAmount, true);
 }
 
-TEST(AnswerCost, TextIsNeverFree) {
+TEST(AnswerCost, NeverLetsTextBeFree) {
     expect(with_text(reported(12, kUnknown), 1), 12, 1, true);
     AnswerFacts facts = reported(kUnknown, kUnknown);
     facts.unreadable = 1;
     expect(facts, 100, 1, true);
 }
 
-TEST(AnswerCost, PartsStayWithinTheWhole) {
+TEST(AnswerCost, KeepsPartsWithinTheWhole) {
     AnswerFacts facts = reported(kUnknown, 5);
     facts.reported.counts.cached_input = 150;
     facts.reported.counts.cache_write_1h = 50;

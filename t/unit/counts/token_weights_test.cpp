@@ -30,7 +30,7 @@ Amount weighed(std::string_view weights, TokenCounts counts) {
     return weigh(counts, parsed(weights));
 }
 
-TEST(TokenWeights, AWordCountsWholeTokens) {
+TEST(TokenWeights, CountsWholeTokensByAWord) {
     const TokenCounts counts{100, 20, 30};
     EXPECT_EQ(weighed("total", counts), 120U);
     EXPECT_EQ(weighed("input", counts), 100U);
@@ -42,7 +42,7 @@ TEST(TokenWeights, AWordCountsWholeTokens) {
     EXPECT_EQ(weighed("images", units), 7U);
 }
 
-TEST(TokenWeights, EachKindHasAWeight) {
+TEST(TokenWeights, HaveAWeightForEachKind) {
     const TokenCounts counts{100, 20, 30};
     EXPECT_EQ(weighed("input:1,output:4,cached_input:0.1", counts), 70U + 80 + 3);
     EXPECT_EQ(weighed("cached_input:0.1,output:4,input:1", counts), 70U + 80 + 3);
@@ -50,18 +50,18 @@ TEST(TokenWeights, EachKindHasAWeight) {
     EXPECT_EQ(weighed("input:0,output:0,cached_input:3", counts), 90U);
 }
 
-TEST(TokenWeights, CachedInputWithoutAWeightCountsAsInput) {
+TEST(TokenWeights, CountsCachedInputWithoutAWeightAsInput) {
     EXPECT_EQ(weighed("input:2,output:4", {100, 20, 30}), 280U);
     EXPECT_EQ(weighed("input:2,output:4", {100, 20, 100}), 280U);
 }
 
-TEST(TokenWeights, WhatIsNotNamedCountsNothing) {
+TEST(TokenWeights, CountsOnlyWhatIsNamed) {
     EXPECT_EQ(weighed("input:3", {100, 20, 30}), 300U);
     EXPECT_EQ(weighed("output:3", {100, 20, 30}), 60U);
     EXPECT_EQ(weighed("cached_input:3", {100, 20, 30}), 90U);
 }
 
-TEST(TokenWeights, TheSumIsRoundedUpOnce) {
+TEST(TokenWeights, RoundsTheSumUpOnce) {
     EXPECT_EQ(weighed("input:0.4,output:0.4", {1, 1, 0}), 1U);
     EXPECT_EQ(weighed("input:0.5,output:0.5", {1, 1, 0}), 1U);
     EXPECT_EQ(weighed("input:0.5,output:0.6", {1, 1, 0}), 2U);
@@ -72,7 +72,7 @@ TEST(TokenWeights, TheSumIsRoundedUpOnce) {
     EXPECT_EQ(weighed("total", {0, 0, 0}), 0U);
 }
 
-TEST(TokenWeights, NoMoreInputIsCachedThanThereIs) {
+TEST(TokenWeights, CapCachedInputAtTheInput) {
     EXPECT_EQ(weighed("input:1,cached_input:0.1", {10, 0, 1000}), 1U);
     EXPECT_EQ(weighed("total", {10, 5, UINT64_MAX}), 15U);
 }
@@ -91,7 +91,7 @@ TokenCounts all_kinds() {
     return counts;
 }
 
-TEST(TokenWeights, APartWithAWeightOfItsOwnDoesNotCountInItsWhole) {
+TEST(TokenWeights, SubtractsAWeightedPartFromItsWhole) {
     const TokenCounts counts = all_kinds();
     EXPECT_EQ(weighed("input:1,cached_input:0", counts), 900U);
     EXPECT_EQ(weighed("input:1,cache_write:0", counts), 980U);
@@ -104,7 +104,7 @@ TEST(TokenWeights, APartWithAWeightOfItsOwnDoesNotCountInItsWhole) {
         850U + 1000 + 10 + 25 + 60);
 }
 
-TEST(TokenWeights, APartWithoutAWeightCountsAsItsWhole) {
+TEST(TokenWeights, CountsAPartWithoutAWeightAsItsWhole) {
     const TokenCounts counts = all_kinds();
     EXPECT_EQ(weighed("total", counts), 1200U);
     EXPECT_EQ(weighed("input", counts), 1000U);
@@ -113,7 +113,7 @@ TEST(TokenWeights, APartWithoutAWeightCountsAsItsWhole) {
     EXPECT_EQ(weigh(counts, TokenWeights()), 1200U);
 }
 
-TEST(TokenWeights, APartAloneCountsWithoutItsWhole) {
+TEST(TokenWeights, CountsAPartWithoutItsWhole) {
     const TokenCounts counts = all_kinds();
     EXPECT_EQ(weighed("cache_write:1", counts), 20U);
     EXPECT_EQ(weighed("cache_write_1h:1", counts), 30U);
@@ -122,7 +122,7 @@ TEST(TokenWeights, APartAloneCountsWithoutItsWhole) {
     EXPECT_EQ(weighed("audio_output:1", counts), 60U);
 }
 
-TEST(TokenWeights, ImagesSearchesAndSecondsCountOnlyIfTheyAreNamed) {
+TEST(TokenWeights, CountImagesSearchesAndSecondsOnlyIfNamed) {
     const TokenCounts counts = all_kinds();
     EXPECT_EQ(weighed("images:100", counts), 700U);
     EXPECT_EQ(weighed("searches:100", counts), 800U);
@@ -130,7 +130,7 @@ TEST(TokenWeights, ImagesSearchesAndSecondsCountOnlyIfTheyAreNamed) {
     EXPECT_EQ(weighed("input:1,searches:10000", counts), 81'000U);
 }
 
-TEST(TokenWeights, PartsNeverCountForMoreThanTheirWhole) {
+TEST(TokenWeights, CapPartsAtTheirWhole) {
     TokenCounts counts{100, 10, 80};
     counts.cache_write = 15;
     counts.cache_write_1h = 15;
@@ -145,7 +145,7 @@ TEST(TokenWeights, PartsNeverCountForMoreThanTheirWhole) {
     EXPECT_EQ(weighed("audio_output:1", counts), 2U);
 }
 
-TEST(TokenWeights, ASumBeyondTheLargestAmountIsTheLargestAmount) {
+TEST(TokenWeights, CapsTheSumAtTheLargestAmount) {
     EXPECT_EQ(weighed("total", {kMaxAmount, 0, 0}), kMaxAmount);
     EXPECT_EQ(weighed("total", {kMaxAmount, 1, 0}), kMaxAmount);
     EXPECT_EQ(weighed("total", {kMaxAmount - 1, 0, 0}), kMaxAmount - 1);
@@ -162,7 +162,7 @@ TEST(TokenWeights, ASumBeyondTheLargestAmountIsTheLargestAmount) {
     EXPECT_EQ(weighed("input:0.000000001,output:0", {UINT64_MAX, 0, 0}), 18'446'744'074U);
 }
 
-TEST(TokenWeights, RefusesWhatHasNoMeaning) {
+TEST(TokenWeights, RefusesWordsWithoutMeaning) {
     for (const std::string_view text : {"", "all", "Total", " total", "total ", "input,output",
                                         "input:1,", ",input:1", "input:1,,output:1", ":1"}) {
         EXPECT_NE(error_of(text), "") << text;
@@ -234,7 +234,7 @@ constexpr Kind kKinds[] = {
     {"seconds", &TokenCounts::seconds, nullptr},
 };
 
-TEST(TokenWeights, AgreesWithLongMultiplication) {
+TEST(TokenWeights, MatchesLongMultiplication) {
     Random random(4);
     for (int i = 0; i < 20'000; ++i) {
         TokenCounts counts;

@@ -31,7 +31,7 @@ void expect(std::initializer_list<Said> list, Amount input, Amount output, Amoun
     EXPECT_EQ(sum.cached_input, cached);
 }
 
-TEST(UsageCounts, NothingIsKnownAtFirst) {
+TEST(UsageCounts, KnowNothingAtFirst) {
     EXPECT_FALSE(counts({}).has_any());
     expect({}, 0, 0, 0);
     EXPECT_TRUE(counts({{Field::kPrompt, 0}}).has_any());
@@ -44,7 +44,7 @@ TEST(UsageCounts, KeepTheLargestValue) {
            7, 0);
 }
 
-TEST(UsageCounts, TellWhichSideIsKnown) {
+TEST(UsageCounts, SayWhichSideIsKnown) {
     EXPECT_FALSE(counts({{Field::kPrompt, 5}}).reported().has_output);
     EXPECT_FALSE(counts({{Field::kOutput, 5}}).reported().has_input);
     EXPECT_TRUE(counts({{Field::kTotal, 5}}).reported().has_output);
@@ -52,7 +52,7 @@ TEST(UsageCounts, TellWhichSideIsKnown) {
     EXPECT_TRUE(counts({{Field::kSeconds, 5}}).has_any());
 }
 
-TEST(UsageCounts, WhatToolsAddIsInput) {
+TEST(UsageCounts, CountWhatToolsAddAsInput) {
     expect({{Field::kPrompt, 80},
             {Field::kToolInput, 237},
             {Field::kOutput, 173},
@@ -61,7 +61,7 @@ TEST(UsageCounts, WhatToolsAddIsInput) {
            317, 233, 0);
 }
 
-TEST(UsageCounts, CacheWritesAreToldByHowLongTheyAreKept) {
+TEST(UsageCounts, DistinguishCacheWritesByTheirLifetime) {
     const TokenCounts both = counts({{Field::kInput, 10},
                                      {Field::kCacheWrite, 100},
                                      {Field::kCacheWrite5m, 30},
@@ -80,7 +80,7 @@ TEST(UsageCounts, CacheWritesAreToldByHowLongTheyAreKept) {
     EXPECT_EQ(part.cached_input, 5U);
 }
 
-TEST(UsageCounts, StepsCountWhereTheirSumIsLarger) {
+TEST(UsageCounts, TakeTheSumOfStepsIfItIsLarger) {
     expect({{Field::kInput, 23, Source::kModel},
             {Field::kOutput, 10, Source::kModel},
             {Field::kInput, 203, Source::kSteps},
@@ -89,26 +89,26 @@ TEST(UsageCounts, StepsCountWhereTheirSumIsLarger) {
     expect({{Field::kInput, 23}, {Field::kInput, 20, Source::kSteps}}, 23, 0, 0);
 }
 
-TEST(UsageCounts, APromptIncludesWhatWasCached) {
+TEST(UsageCounts, IncludeCachedTokensInThePrompt) {
     expect({{Field::kPrompt, 10}, {Field::kCached, 4}, {Field::kOutput, 1}}, 10, 1, 4);
     // LiteLLM writes OpenAI's names and Anthropic's
     expect({{Field::kPrompt, 10}, {Field::kCached, 4}, {Field::kCacheRead, 4}}, 10, 0, 4);
     expect({{Field::kPrompt, 10}, {Field::kCacheRead, 4}, {Field::kCacheWrite, 2}}, 10, 0, 4);
 }
 
-TEST(UsageCounts, CacheCountsStandBesideTheInput) {
+TEST(UsageCounts, AddCacheCountsThatStandBesideTheInput) {
     expect({{Field::kInput, 50}, {Field::kCacheRead, 200}, {Field::kCacheWrite, 100}}, 350, 0, 200);
     expect({{Field::kInput, 50}, {Field::kCached, 20}}, 50, 0, 20);
 }
 
-TEST(UsageCounts, ATrueTotalDecidesTheOutput) {
+TEST(UsageCounts, DeriveTheOutputFromATrueTotal) {
     expect({{Field::kPrompt, 5}, {Field::kOutput, 3}, {Field::kThoughts, 9}}, 5, 12, 0);
     expect({{Field::kPrompt, 5}, {Field::kOutput, 3}, {Field::kTrueTotal, 18}}, 5, 13, 0);
     expect({{Field::kPrompt, 5}, {Field::kOutput, 3}, {Field::kTrueTotal, 4}}, 5, 0, 0);
     expect({{Field::kOutput, 3}, {Field::kThoughts, 4}, {Field::kTrueTotal, 18}}, 11, 7, 0);
 }
 
-TEST(UsageCounts, ATotalFillsInWhatIsMissing) {
+TEST(UsageCounts, FillInAMissingCountFromATotal) {
     expect({{Field::kTotal, 9}}, 9, 0, 0);
     expect({{Field::kPrompt, 9}, {Field::kTotal, 9}}, 9, 0, 0);
     expect({{Field::kPrompt, 4}, {Field::kTotal, 9}}, 4, 5, 0);
@@ -117,7 +117,7 @@ TEST(UsageCounts, ATotalFillsInWhatIsMissing) {
     expect({{Field::kPrompt, 1}, {Field::kOutput, 2}, {Field::kTotal, 9}}, 1, 2, 0);
 }
 
-TEST(UsageCounts, ReasoningIsAPartOfTheOutputUnlessTheTotalSaysOtherwise) {
+TEST(UsageCounts, CountReasoningAsOutputUnlessTheTotalSaysOtherwise) {
     expect({{Field::kPrompt, 12},
             {Field::kOutput, 100},
             {Field::kReasoning, 90},
@@ -130,7 +130,7 @@ TEST(UsageCounts, ReasoningIsAPartOfTheOutputUnlessTheTotalSaysOtherwise) {
            37, 763, 0);
 }
 
-TEST(UsageCounts, OfSeveralSourcesTheFirstThatKnowsCounts) {
+TEST(UsageCounts, TakeTheFirstSourceThatKnows) {
     expect({{Field::kInput, 7, Source::kBeside},
             {Field::kInput, 5, Source::kBeside},
             {Field::kOutput, 8, Source::kBeside},
@@ -140,7 +140,7 @@ TEST(UsageCounts, OfSeveralSourcesTheFirstThatKnowsCounts) {
     expect({{Field::kInput, 1}, {Field::kCacheRead, 8, Source::kBeside}}, 1, 0, 0);
 }
 
-TEST(UsageCounts, AToldZeroHidesNoNumber) {
+TEST(UsageCounts, PreferANumberToAReportedZero) {
     expect({{Field::kPrompt, 0}, {Field::kInput, 5000}, {Field::kOutput, 7}}, 5000, 7, 0);
     expect({{Field::kPrompt, 0}, {Field::kInput, 0}, {Field::kCacheRead, 200}}, 200, 0, 200);
     expect({{Field::kPrompt, 40}, {Field::kInput, 50}}, 50, 0, 0);
@@ -152,13 +152,13 @@ TEST(UsageCounts, AToldZeroHidesNoNumber) {
     expect({{Field::kInput, 0, Source::kConfigured}, {Field::kInput, 50}}, 0, 0, 0);
 }
 
-TEST(UsageCounts, TellWhereATotalHoldsTheOutput) {
+TEST(UsageCounts, SayWhetherATotalIncludesTheOutput) {
     EXPECT_TRUE(counts({{Field::kTotal, 5}}).reported().is_total);
     EXPECT_FALSE(counts({{Field::kTotal, 5}, {Field::kPrompt, 5}}).reported().is_total);
     EXPECT_FALSE(counts({{Field::kPrompt, 5}, {Field::kOutput, 0}}).reported().is_total);
 }
 
-TEST(UsageCounts, NothingIsMoreThanItCanBe) {
+TEST(UsageCounts, CapEveryCount) {
     expect({{Field::kInput, kMaxAmount},
             {Field::kCacheRead, kMaxAmount},
             {Field::kCacheWrite, kMaxAmount},

@@ -11,7 +11,7 @@ namespace {
 constexpr Now kNow{1'000'000'000, 1'755'780'000'000};
 constexpr uint64_t kKey = 0x1234'5678'9abc'def0;
 
-class DebtOf : public testing::TestWithParam<Algorithm> {
+class Debt : public testing::TestWithParam<Algorithm> {
 protected:
     /**
      * Returns what the key has used once one answer with each of these numbers of tokens has ended.
@@ -33,10 +33,10 @@ protected:
     }
 };
 
-INSTANTIATE_TEST_SUITE_P(EachAlgorithm, DebtOf, testing::ValuesIn(kRates),
+INSTANTIATE_TEST_SUITE_P(EachAlgorithm, Debt, testing::ValuesIn(kRates),
                          [](const auto& info) { return name_of(info.param); });
 
-TEST_P(DebtOf, OneAnswerIsAtMostAHundredLimits) {
+TEST_P(Debt, CapsTheDebtOfOneAnswerAtAHundredLimits) {
     EXPECT_EQ(used_after("1000t/h", {5'000}), 5'000u);
     EXPECT_EQ(used_after("1000t/h", {101'000}), 101'000u);
     EXPECT_EQ(used_after("1000t/h", {101'001}), 101'000u);
@@ -44,7 +44,7 @@ TEST_P(DebtOf, OneAnswerIsAtMostAHundredLimits) {
     EXPECT_EQ(used_after("1000t/h", {UINT64_MAX}), 101'000u);
 }
 
-TEST_P(DebtOf, ManyAnswersAreAtMostAHundredLimits) {
+TEST_P(Debt, CapsTheDebtOfManyAnswersAtAHundredLimits) {
     EXPECT_EQ(used_after("1000t/h", {60'000, 60'000, 60'000}), 101'000u);
 }
 

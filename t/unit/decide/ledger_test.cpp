@@ -33,7 +33,7 @@ size_t passed_of(size_t requests, SharingNodes* nodes, size_t node, uint64_t key
     return passed;
 }
 
-TEST(Share, IsAnEqualPartAndNothingBeforeTheNodesAreKnown) {
+TEST(Share, IsAnEqualPartAndZeroUntilTheNodesAreKnown) {
     SharingNodes nodes(1, hourly(Algorithm::kTokenBucket, 10));
     const Zone& zone = nodes[0].zone();
     nodes[0].set_nodes(0);
@@ -45,7 +45,7 @@ TEST(Share, IsAnEqualPartAndNothingBeforeTheNodesAreKnown) {
     EXPECT_EQ(share_of(zone, 2), 0u);
 }
 
-TEST(Nodes, AreBelievedAtOnceWhereTheyAreMoreAndLaterWhereTheyAreFewer) {
+TEST(Nodes, AreCountedAtOnceIfMoreAndLaterIfFewer) {
     SharingNodes nodes(1, hourly(Algorithm::kTokenBucket, 10));
     const Zone& zone = nodes[0].zone();
     const auto known = [&] { return zone.header()->nodes.load(); };
@@ -61,7 +61,7 @@ TEST(Nodes, AreBelievedAtOnceWhereTheyAreMoreAndLaterWhereTheyAreFewer) {
     EXPECT_EQ(known(), 2u);
 }
 
-TEST_P(Ledger, PassesAsFarAsTheShareAndChargesNothingBeyond) {
+TEST_P(Ledger, PassesUpToTheShareAndChargesNothingBeyond) {
     SharingNodes nodes(3, limit(10));
     EXPECT_EQ(passed_of(3, &nodes, 0), 3u);
     const LedgerState before = nodes[0].ledger_of(kKey);
@@ -71,19 +71,19 @@ TEST_P(Ledger, PassesAsFarAsTheShareAndChargesNothingBeyond) {
     EXPECT_TRUE(is_at_rest(nodes[0].zone()));
 }
 
-TEST_P(Ledger, ACostBeyondTheShareIsAskedFor) {
+TEST_P(Ledger, AsksRedisForACostBeyondTheShare) {
     SharingNodes nodes(2, limit(10));
     EXPECT_EQ(nodes[0].decide(kKey, 6, nodes.now()), Answer::kUnknown);
     EXPECT_EQ(nodes[0].decide(kKey, 5, nodes.now()), Answer::kPassed);
 }
 
-TEST_P(Ledger, RefusesWithoutAskingWhatIsKnownToBeSpent) {
+TEST_P(Ledger, RefusesWithoutAskingRedisIfTheLimitIsSpent) {
     SharingNodes nodes(2, limit(10));
     EXPECT_TRUE(nodes.ask(0, kKey, 10));
     EXPECT_EQ(nodes[0].decide(kKey, 1, nodes.now()), Answer::kRefused);
 }
 
-TEST_P(Ledger, SaysWhenItIsToBeTold) {
+TEST_P(Ledger, SaysWhenAReportIsDue) {
     SharingNodes nodes(2, limit(100));
     DeltaDue news = DeltaDue::kNone;
     nodes[0].decide(kKey, 1, nodes.now(), &news);
@@ -102,7 +102,7 @@ TEST_P(Ledger, SaysWhenItIsToBeTold) {
     EXPECT_EQ(news, DeltaDue::kOverdue);
 }
 
-TEST_P(Ledger, VanishesWhenAllIsTold) {
+TEST_P(Ledger, VanishesWhenEverythingIsReported) {
     SharingNodes nodes(2, limit(1'000'000));
     for (uint64_t key = 0; key < 20; ++key) {
         ASSERT_TRUE(nodes.pass(0, key));
@@ -116,7 +116,7 @@ TEST_P(Ledger, VanishesWhenAllIsTold) {
     EXPECT_EQ(nodes[0].used_here(3, nodes.now()), 1u);
 }
 
-TEST_P(Ledger, NodesHearOfEachOther) {
+TEST_P(Ledger, LetsNodesLearnOfEachOther) {
     SharingNodes nodes(2, limit(100));
     ASSERT_TRUE(nodes.pass(0, kKey, 20));
     ASSERT_TRUE(nodes.pass(1, kKey, 30));
@@ -127,7 +127,7 @@ TEST_P(Ledger, NodesHearOfEachOther) {
     EXPECT_EQ(nodes.used_in_redis(kKey), 50u);
 }
 
-TEST_P(Ledger, AnAnswerLeavesWhatWasCountedSince) {
+TEST_P(Ledger, KeepsWhatWasCountedSinceTheReport) {
     SharingNodes nodes(2, limit(100));
     nodes.pass(1, kKey, 30);
     nodes.exchange(1, kKey);
@@ -143,7 +143,7 @@ TEST_P(Ledger, AnAnswerLeavesWhatWasCountedSince) {
     EXPECT_EQ(nodes.used_in_redis(kKey), 57u);
 }
 
-TEST_P(Ledger, AnAnswerThatIsLostChangesNothing) {
+TEST_P(Ledger, SurvivesALostAnswer) {
     SharingNodes nodes(2, limit(100));
     nodes.pass(0, kKey, 20);
     KeyTelling ledger_delta;
@@ -157,7 +157,7 @@ TEST_P(Ledger, AnAnswerThatIsLostChangesNothing) {
     EXPECT_EQ(nodes[0].used_here(kKey, nodes.now()), 25u);
 }
 
-TEST_P(Ledger, TellingsAndAnswersOutOfOrderCountOnce) {
+TEST_P(Ledger, CountsReportsAndAnswersOutOfOrderOnce) {
     SharingNodes nodes(1, limit(100));
     nodes.pass(0, kKey, 20);
     KeyTelling first, second;
@@ -174,7 +174,7 @@ TEST_P(Ledger, TellingsAndAnswersOutOfOrderCountOnce) {
     EXPECT_EQ(nodes.used_in_redis(kKey), 28u);
 }
 
-TEST_P(Ledger, ALateCopyOfAnOldLifeCountsNothing) {
+TEST_P(Ledger, IgnoresALateReportOfAnEarlierLife) {
     SharingNodes nodes(2, limit(1000));
     nodes.pass(0, kKey, 20);
     KeyTelling old;
@@ -189,7 +189,7 @@ TEST_P(Ledger, ALateCopyOfAnOldLifeCountsNothing) {
     EXPECT_EQ(nodes.used_in_redis(kKey), 24u);
 }
 
-TEST_P(Ledger, HealsARedisThatHasLostItsData) {
+TEST_P(Ledger, RestoresARedisThatHasLostItsData) {
     const std::string text = SharingNode::text_of(kKey);
     for (int lost = 0; lost < 3; ++lost) {
         SharingNodes nodes(2, limit(1000));
@@ -211,7 +211,7 @@ TEST_P(Ledger, HealsARedisThatHasLostItsData) {
     }
 }
 
-TEST_P(Ledger, HealsAReplicaThatLagged) {
+TEST_P(Ledger, RestoresAReplicaThatLagged) {
     SharingNodes nodes(2, limit(1000));
     nodes.pass(0, kKey, 20);
     nodes.exchange(0, kKey);
@@ -225,7 +225,7 @@ TEST_P(Ledger, HealsAReplicaThatLagged) {
     EXPECT_EQ(nodes.used_in_redis(kKey), 51u);
 }
 
-TEST_P(Ledger, ARequestThatIsAskedForCountsInRedisAlone) {
+TEST_P(Ledger, CountsARequestThatRedisDecidesOnlyInRedis) {
     SharingNodes nodes(2, limit(10));
     EXPECT_EQ(passed_of(6, &nodes, 0), 5u);
     EXPECT_TRUE(nodes.ask(0, kKey));
@@ -238,7 +238,7 @@ TEST_P(Ledger, ARequestThatIsAskedForCountsInRedisAlone) {
     EXPECT_EQ(nodes[1].decide(kKey, 1, nodes.now()), Answer::kRefused);
 }
 
-TEST_P(Ledger, ADryRunCountsButNeverAsks) {
+TEST_P(Ledger, CountsADryRunWithoutAskingRedis) {
     SharingNodes nodes(2, limit(10));
     nodes[0].set_dry_run();
     EXPECT_EQ(passed_of(12, &nodes, 0), 12u);
@@ -265,7 +265,7 @@ TEST_P(Ledger, CountsTokensWhenTheyAreSettled) {
     EXPECT_EQ(entries_of(nodes[1].zone(), nodes[1].ledger_policy()), 0u);
 }
 
-TEST_P(Ledger, TokensBeyondTheShareAreAskedFor) {
+TEST_P(Ledger, AsksRedisForTokensBeyondTheShare) {
     Limit tokens = limit(1000);
     tokens.measure = Measure::kTokens;
     SharingNodes nodes(2, tokens);
@@ -276,7 +276,7 @@ TEST_P(Ledger, TokensBeyondTheShareAreAskedFor) {
 }
 
 /** A node with a share of tokens does not report each answer at once. */
-TEST_P(Ledger, FewTokensAreToldAfterTheInterval) {
+TEST_P(Ledger, ReportsFewTokensAfterTheInterval) {
     Limit tokens = limit(1000);
     tokens.measure = Measure::kTokens;
     SharingNodes nodes(2, tokens);
@@ -287,7 +287,7 @@ TEST_P(Ledger, FewTokensAreToldAfterTheInterval) {
     EXPECT_EQ(news, DeltaDue::kLater);
 }
 
-TEST(LedgerOfAFixedWindow, DropsWhatItDidNotTellOfTheOldWindow) {
+TEST(FixedWindowLedger, DropsUnreportedUseOfTheOldWindow) {
     SharingNodes nodes(2, hourly(Algorithm::kFixedWindow, 100));
     nodes.pass_time(kHour - 10);
     nodes.pass(0, kKey, 20);
@@ -299,7 +299,7 @@ TEST(LedgerOfAFixedWindow, DropsWhatItDidNotTellOfTheOldWindow) {
     EXPECT_EQ(nodes[0].used_here(kKey, nodes.now()), 3u);
 }
 
-TEST(LedgerOfAFixedWindow, AnAnswerFromTheNewWindowEndsTheOldOne) {
+TEST(FixedWindowLedger, EndsTheOldWindowAtAnAnswerFromTheNewOne) {
     SharingNodes nodes(2, hourly(Algorithm::kFixedWindow, 100));
     nodes.pass_time(kHour - 10);
     nodes.pass(0, kKey, 20);
@@ -314,7 +314,7 @@ TEST(LedgerOfAFixedWindow, AnAnswerFromTheNewWindowEndsTheOldOne) {
     EXPECT_EQ(unreported(nodes[0].ledger_of(kKey)), 0u);
 }
 
-TEST(LedgerOfAFixedWindow, AnAnswerFromTheOldWindowChangesNothing) {
+TEST(FixedWindowLedger, IgnoresAnAnswerFromTheOldWindow) {
     SharingNodes nodes(2, hourly(Algorithm::kFixedWindow, 100));
     nodes.pass_time(kHour - 10);
     nodes.pass(0, kKey, 20);
@@ -329,7 +329,7 @@ TEST(LedgerOfAFixedWindow, AnAnswerFromTheOldWindowChangesNothing) {
     EXPECT_EQ(nodes.used_in_redis(kKey), 3u);
 }
 
-TEST(LedgerOfAFixedWindow, WhatRedisDecidesInTheNewWindowEndsTheOldOne) {
+TEST(FixedWindowLedger, EndsTheOldWindowAtADecisionOfRedisInTheNewOne) {
     SharingNodes nodes(2, hourly(Algorithm::kFixedWindow, 100));
     nodes.pass_time(kHour - 10);
     nodes.pass(0, kKey, 20);
@@ -345,7 +345,7 @@ TEST(LedgerOfAFixedWindow, WhatRedisDecidesInTheNewWindowEndsTheOldOne) {
     EXPECT_EQ(nodes.used_in_redis(kKey), 1u);
 }
 
-TEST(LedgerOfAFixedWindow, TokensOfTheNewWindowEndTheOldOne) {
+TEST(FixedWindowLedger, EndsTheOldWindowAtTokensOfTheNewOne) {
     Limit limit = hourly(Algorithm::kFixedWindow, 1000);
     limit.measure = Measure::kTokens;
     SharingNodes nodes(2, limit);
@@ -358,7 +358,7 @@ TEST(LedgerOfAFixedWindow, TokensOfTheNewWindowEndTheOldOne) {
     EXPECT_EQ(nodes.used_in_redis(kKey), 30u);
 }
 
-TEST(LedgerOfATokenBucket, TheShareFollowsWhatComesBack) {
+TEST(TokenBucketLedger, LetsTheShareGrowWithTheRefill) {
     SharingNodes nodes(2, hourly(Algorithm::kTokenBucket, 3600));
     EXPECT_TRUE(nodes.ask(0, kKey, 3600));
     EXPECT_EQ(nodes[0].decide(kKey, 1, nodes.now()), Answer::kRefused);
@@ -372,7 +372,7 @@ TEST(LedgerOfATokenBucket, TheShareFollowsWhatComesBack) {
 /**
  * Each node alone uses less than comes back, so a count in Redis has come back by the next report.
  */
-TEST(LedgerOfATokenBucket, NodesTogetherDoNotUseMoreThanComesBack) {
+TEST(TokenBucketLedger, KeepsAllNodesTogetherWithinTheRefill) {
     SharingNodes nodes(2, limit_of_rate(Algorithm::kTokenBucket, "100r/s"));
     size_t passed = 0;
     for (int i = 0; i < 1000; ++i) {  // 80 in a second by each node, told every 100 ms
@@ -388,149 +388,13 @@ TEST(LedgerOfATokenBucket, NodesTogetherDoNotUseMoreThanComesBack) {
     EXPECT_GE(passed, 1000u);
 }
 
-TEST(LedgerMigration, TakesLedgersAlong) {
+TEST(LedgerMigration, CopiesLedgers) {
     SharingNodes nodes(2, hourly(Algorithm::kTokenBucket, 100));
     nodes.pass(0, kKey, 5);
     LazyZone other({128, 128, 1});
     copy_zone(nodes[0].user().journal(), other.zone(), nodes.now());
     EXPECT_EQ(entries_of(other.zone(), nodes[0].ledger_policy()), 1u);
     EXPECT_EQ(entries_of(other.zone(), nodes[0].used_policy()), 1u);
-}
-
-/**
- * Exchanges of nodes with Redis in which anything is lost, late, reported twice, or counted
- * meanwhile.
- */
-class Chaos {
-public:
-    Chaos(Algorithm algorithm, uint64_t seed)
-        : random_(seed), nodes_(1 + random_.below(4), hourly(algorithm, 40 + random_.below(400))) {}
-
-    void run() {
-        for (int step = 0; step < 400; ++step) {
-            const size_t node = random_.below(nodes_.size());
-            const uint64_t key = random_.below(kKeys);
-            switch (random_.below(6)) {
-                case 0:
-                case 1:
-                    pass(node, key);
-                    break;
-                case 2:
-                    read(node, key);
-                    break;
-                case 3:
-                    send();
-                    break;
-                case 4:
-                    hear();
-                    break;
-                case 5:
-                    ask(node, key);
-                    break;
-            }
-        }
-    }
-
-    void check() {
-        settle();
-        for (uint64_t key = 0; key < kKeys; ++key) {
-            EXPECT_EQ(nodes_.used_in_redis(key), passed_[key]);
-            for (size_t node = 0; node < nodes_.size(); ++node) {
-                passed_[key] += nodes_.ask(node, key) ? 1 : 0;
-                EXPECT_EQ(nodes_[node].used_here(key, nodes_.now()), passed_[key]);
-            }
-            EXPECT_EQ(nodes_.used_in_redis(key), passed_[key]);
-        }
-        for (size_t node = 0; node < nodes_.size(); ++node) {
-            EXPECT_EQ(entries_of(nodes_[node].zone(), nodes_[node].ledger_policy()), 0u);
-            EXPECT_TRUE(is_at_rest(nodes_[node].zone()));
-        }
-    }
-
-private:
-    static constexpr uint64_t kKeys = 3;
-
-    struct UnderWay {
-        size_t node;
-        KeyTelling ledger_delta;
-        std::vector<int64_t> answer;
-    };
-
-    void pass(size_t node, uint64_t key) {
-        const Amount cost = 1 + random_.below(5);
-        passed_[key] += nodes_.pass(node, key, cost) ? cost : 0;
-    }
-
-    void ask(size_t node, uint64_t key) {
-        const Amount cost = 1 + random_.below(5);
-        passed_[key] += nodes_.ask(node, key, cost) ? cost : 0;
-    }
-
-    void read(size_t node, uint64_t key) {
-        UnderWay one{node, {}, {}};
-        if (nodes_[node].read(key, &one.ledger_delta)) {
-            sent_.push_back(one);
-        }
-    }
-
-    /** Any of those under way arrives; it may arrive again. */
-    void send() {
-        if (sent_.empty()) {
-            return;
-        }
-        const size_t i = random_.below(sent_.size());
-        UnderWay one = sent_[i];
-        one.answer = nodes_.tell(one.node, one.ledger_delta);
-        if (!random_.one_in(3)) {
-            sent_.erase(sent_.begin() + static_cast<ptrdiff_t>(i));
-        }
-        if (!random_.one_in(4)) {
-            answered_.push_back(one);
-        }
-    }
-
-    void hear() {
-        if (answered_.empty()) {
-            return;
-        }
-        const size_t i = random_.below(answered_.size());
-        const UnderWay one = answered_[i];
-        answered_.erase(answered_.begin() + static_cast<ptrdiff_t>(i));
-        nodes_.hear(one.node, one.ledger_delta, one.answer);
-    }
-
-    /** Each node reports all that it has; then late copies arrive. */
-    void settle() {
-        for (size_t node = 0; node < nodes_.size(); ++node) {
-            for (uint64_t key = 0; key < kKeys; ++key) {
-                nodes_.exchange(node, key);
-            }
-        }
-        for (const UnderWay& one : sent_) {
-            nodes_.tell(one.node, one.ledger_delta);
-        }
-    }
-
-    Random random_;
-    SharingNodes nodes_;
-    std::vector<UnderWay> sent_;
-    std::vector<UnderWay> answered_;
-    Amount passed_[kKeys] = {};
-};
-
-TEST(LedgerProperty, RedisCountsWhatAllNodesHavePassedWhateverHappensOnTheWay) {
-    for (Algorithm algorithm : kRates) {
-        SCOPED_TRACE(name_of(algorithm));
-        for (uint64_t seed = 0; seed < 25; ++seed) {
-            SCOPED_TRACE("seed " + std::to_string(seed));
-            Chaos chaos(algorithm, seed);
-            chaos.run();
-            chaos.check();
-            if (testing::Test::HasFailure()) {
-                return;
-            }
-        }
-    }
 }
 
 }  // namespace

@@ -408,11 +408,11 @@ void tell(Conduct conduct, uint64_t seeds) {
     }
 }
 
-TEST(SettlementProperty, WhatIsHeldAndUsedNeverExceedsTheLimitWhereNobodyUsesMoreThanWasHeld) {
+TEST(SettlementProperty, NeverExceedsTheLimitIfNobodyUsesMoreThanReserved) {
     tell(Conduct::kHonest, 25);
 }
 
-TEST(SettlementProperty, WhatIsHeldAndUsedIsExactWhateverIsUsedAndWhateverTheClocksAndLimitsDo) {
+TEST(SettlementProperty, CountsReservedAndUsedTokensExactlyWhateverChanges) {
     tell(Conduct::kAny, 40);
 }
 

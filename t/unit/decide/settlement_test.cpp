@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <functional>
 #include <map>
 #include <string>
 #include <thread>
@@ -13,153 +12,22 @@
 #include <vector>
 
 #include "random.h"
-#include "zone_memory.h"
+#include "token_zone.h"
 
 namespace ai_limit {
 namespace {
 
-constexpr Millis kMinute = 60'000;
-constexpr Millis kHour = 60 * kMinute;
-constexpr Now kNow{1000 * kHour, 1'755'777'600'000};  // both at a whole hour
-
-const Host kHost = {[](uint32_t, uint64_t) { return true; }, [] { std::this_thread::yield(); }};
-
-constexpr Now later(Millis millis) {
-    return {kNow.monotonic + millis, kNow.wall + millis};
-}
-
-struct Fixture {
-    explicit Fixture(const ZoneSizes& sizes = {64, 64, 16}, OnFull on_full = OnFull::kEvict)
-        : memory(sizes), zone(memory.zone()), user(zone, &kHost, 1, 0, on_full) {}
-
-    TokenPolicy tokens(Algorithm algorithm, const char* rate, const char* name = "tokens") const {
-        return add_token_policy(zone, name, limit_of_rate(algorithm, rate));
-    }
-    Amount used(const TokenPolicy& policy, uint64_t hash, Now now = kNow) const {
-        return look(user, policy.used, hash, now);
-    }
-    Amount held(const TokenPolicy& policy, uint64_t hash) const {
-        return look(user, policy.held, hash, kNow);
-    }
-    Request admitted(const TokenPolicy& policy, uint64_t hash, Amount reserve,
-                     Now now = kNow) const {
-        Request request(user);
-        EXPECT_TRUE(request.charge_tokens(policy, hash, reserve).admit(now));
-        return request;
-    }
-    bool admits(const TokenPolicy& policy, uint64_t hash, Amount reserve, Now now = kNow) const {
-        Request request(user);
-        return request.charge_tokens(policy, hash, reserve).would_admit(now);
-    }
-
-    ZoneMemory memory;
-    Zone zone;
-    ZoneUser user;
-};
-
-// --- what the algorithms promise, of what was truly used
-
-/** True use and when: in time's order. */
-using Uses = std::vector<std::pair<Millis, Amount>>;
-
-/** The most that is used above `least + rate * T` in an interval of length T, by its ends. */
-void expect_promise(const Uses& uses, const std::function<Amount(Millis)>& most) {
-    for (size_t i = 0; i < uses.size(); ++i) {
-        Amount sum = 0;
-        for (size_t j = i; j < uses.size(); ++j) {
-            sum += uses[j].second;
-            ASSERT_LE(sum, most(uses[j].first - uses[i].first))
-                << "from " << uses[i].first << " to " << uses[j].first;
-        }
-    }
-}
-
-/**
- * A client that makes some of its requests last for as long as it likes, to use nothing in the end,
- * while others use all they can. Its use counted when the requests began, and when they ended.
- */
-class LongRequests : public testing::TestWithParam<Algorithm> {
-protected:
-    void run(uint64_t seed) {
-        Fixture f;
-        const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
-        Random random(seed);
-        struct Held {
-            Request request;
-            Amount reserve;
-            size_t begun;
-        };
-        std::vector<Held> held;
-        for (Millis time = 0; time < 6 * kHour; time += random.between(0, 5 * kMinute)) {
-            const Now now = later(time);
-            for (int tries = 0; tries < 3; ++tries) {
-                const Amount reserve = random.one_in(6) ? 1000 : random.scaled(400);
-                Request request(f.user);
-                if (request.charge_tokens(policy, 42, reserve).admit(now)) {
-                    begun.emplace_back(time, 0);
-                    held.push_back({request, reserve, begun.size() - 1});
-                }
-            }
-            while (!held.empty() && random.one_in(2)) {
-                const size_t i = random.below(held.size());
-                // A refund of all, or of nothing.
-                const Amount tokens = random.one_in(3) ? 0 : held[i].reserve;
-                ASSERT_EQ(held[i].request.settle(1, tokens, now), 0u);
-                begun[held[i].begun].second = tokens;
-                ended.emplace_back(time, tokens);
-                held[i] = held.back();
-                held.pop_back();
-            }
-        }
-    }
-
-    static Amount most(Millis length) {
-        switch (GetParam()) {
-            case Algorithm::kTokenBucket:
-                return 1000 + static_cast<Amount>(length) * 1000 / kHour;
-            case Algorithm::kSlidingWindow:
-                return 1000 * static_cast<Amount>(length / kHour + 1);
-            default:
-                // An interval touches so many windows at most.
-                return 1000 * static_cast<Amount>(length / kHour + 2);
-        }
-    }
-
-    Uses begun;
-    Uses ended;
-};
-
-INSTANTIATE_TEST_SUITE_P(By, LongRequests, testing::ValuesIn(kRates),
-                         [](const auto& info) { return name_of(info.param); });
-
-TEST_P(LongRequests, GainNothing) {
-    for (uint64_t seed = 1; seed <= 20; ++seed) {
-        SCOPED_TRACE("seed " + std::to_string(seed));
-        begun.clear();
-        ended.clear();
-        ASSERT_NO_FATAL_FAILURE(run(seed));
-        ASSERT_NO_FATAL_FAILURE(expect_promise(begun, most));
-        ASSERT_NO_FATAL_FAILURE(expect_promise(ended, most));
-    }
-}
-
-TEST_P(LongRequests, DoNotComeBackWhileTheyLast) {
-    Fixture f;
-    const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
-    Request request = f.admitted(policy, 42, 1000);
-    EXPECT_FALSE(f.admits(policy, 42, 0, later(100 * kHour)));
-    EXPECT_EQ(request.settle(1, 0, later(100 * kHour)), 0u);
-    EXPECT_TRUE(f.admits(policy, 42, 1000, later(100 * kHour)));
-}
+using namespace token_zone;
+using Fixture = TokenZone;
 
 // --- one by one
 
-class SettlementOf : public testing::TestWithParam<Algorithm> {};
+class TokenSettlement : public testing::TestWithParam<Algorithm> {};
 
-INSTANTIATE_TEST_SUITE_P(EachAlgorithm, SettlementOf, testing::ValuesIn(kRates),
+INSTANTIATE_TEST_SUITE_P(EachAlgorithm, TokenSettlement, testing::ValuesIn(kRates),
                          [](const auto& info) { return name_of(info.param); });
 
-TEST_P(SettlementOf, ChargesWhatWasUsedAndGivesBackTheRest) {
+TEST_P(TokenSettlement, ChargesWhatWasUsedAndRefundsTheRest) {
     Fixture f;
     const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
     Request request = f.admitted(policy, 42, 700);
@@ -174,7 +42,7 @@ TEST_P(SettlementOf, ChargesWhatWasUsedAndGivesBackTheRest) {
     EXPECT_TRUE(f.admits(policy, 42, 950));
 }
 
-TEST_P(SettlementOf, WhatIsUsedBeyondTheLimitIsADebtThatTimePays) {
+TEST_P(TokenSettlement, TurnsUseBeyondTheLimitIntoADebtThatTimePaysOff) {
     Fixture f;
     const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
     Request request = f.admitted(policy, 42, 400);
@@ -189,7 +57,7 @@ TEST_P(SettlementOf, WhatIsUsedBeyondTheLimitIsADebtThatTimePays) {
     EXPECT_EQ(f.used(policy, 42, later(3 * kHour)), 0u);
 }
 
-TEST_P(SettlementOf, OfTwoThatOvershootSaysOfEachOnlyItsOwnPart) {
+TEST_P(TokenSettlement, ReportsTheOvershootOfEachAnswerOnItsOwn) {
     Fixture f;
     const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
     Request first = f.admitted(policy, 42, 500);
@@ -199,7 +67,7 @@ TEST_P(SettlementOf, OfTwoThatOvershootSaysOfEachOnlyItsOwnPart) {
     EXPECT_EQ(f.zone.policy(policy.used.number)->overshoot.load(), 230u);
 }
 
-TEST_P(SettlementOf, AHoldOfNothingPassesWhileOneRemainsAndLeavesNoRecord) {
+TEST_P(TokenSettlement, PassesAReservationOfZeroWhileOneTokenRemains) {
     Fixture f;
     const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
     Request all_but_one = f.admitted(policy, 42, 999);
@@ -220,7 +88,7 @@ TEST_P(SettlementOf, AHoldOfNothingPassesWhileOneRemainsAndLeavesNoRecord) {
     EXPECT_EQ(entries_of(f.zone, policy.held), 0u);
 }
 
-TEST_P(SettlementOf, AHoldOfNothingThatIsRefusedWaitsUntilOneRemains) {
+TEST_P(TokenSettlement, LetsARefusedReservationOfZeroWaitUntilOneTokenRemains) {
     Fixture f;
     const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
     Request all = f.admitted(policy, 42, 1000);
@@ -236,7 +104,7 @@ TEST_P(SettlementOf, AHoldOfNothingThatIsRefusedWaitsUntilOneRemains) {
     EXPECT_EQ(describe(none.used.limit, never[1].state, 0, true, kNow).wait, kNever);
 }
 
-TEST_P(SettlementOf, ARefusalHoldsNothing) {
+TEST_P(TokenSettlement, ReservesNothingIfTheRequestIsRefused) {
     Fixture f;
     const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
     const TokenPolicy other = f.tokens(GetParam(), "9000t/h", "other");
@@ -253,7 +121,7 @@ TEST_P(SettlementOf, ARefusalHoldsNothing) {
     EXPECT_EQ(entries_of(f.zone, other.used), 0u);
 }
 
-TEST_P(SettlementOf, ADryRunThatDoesNotFitHoldsNothingAndPasses) {
+TEST_P(TokenSettlement, ReservesNothingForADryRunThatDoesNotFit) {
     Fixture f;
     const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
     f.admitted(policy, 42, 800);
@@ -265,7 +133,7 @@ TEST_P(SettlementOf, ADryRunThatDoesNotFitHoldsNothingAndPasses) {
     EXPECT_EQ(flights_in(f.zone), 1u);
 }
 
-TEST_P(SettlementOf, ALookAheadHoldsNothing) {
+TEST_P(TokenSettlement, ReservesNothingByLookingAhead) {
     Fixture f;
     const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
     Request request(f.user);
@@ -281,7 +149,7 @@ TEST_P(SettlementOf, ALookAheadHoldsNothing) {
     EXPECT_EQ(f.held(policy, 42), 600u);
 }
 
-TEST_P(SettlementOf, AllOfWhatWasUsedIsChargedOnce) {
+TEST_P(TokenSettlement, ChargesEverythingUsedOnce) {
     // A month's quota is so slow that nothing noticeable comes back meanwhile.
     for (uint64_t seed = 1; seed <= 5; ++seed) {
         Fixture f;
@@ -315,7 +183,7 @@ TEST_P(SettlementOf, AllOfWhatWasUsedIsChargedOnce) {
     }
 }
 
-TEST_P(SettlementOf, OfTheSameKeyInTwoZonesHoldsInBothOrInNone) {
+TEST_P(TokenSettlement, ReservesInTwoZonesOrInNone) {
     Fixture a;
     Fixture b;
     const TokenPolicy in_a = a.tokens(GetParam(), "1000t/h");
@@ -349,123 +217,9 @@ TEST_P(SettlementOf, OfTheSameKeyInTwoZonesHoldsInBothOrInNone) {
     EXPECT_TRUE(is_at_rest(a.zone) && is_at_rest(b.zone));
 }
 
-// --- a zone that is full
-
-TEST(SettlementInAFullZone, SixteenPoliciesOfARequestFitIntoItsJournal) {
-    // Each hold moves an entry away, and each bucket is another one.
-    Fixture f({256, 8, 16});
-    const ZonePolicy other = add_policy(f.zone, "other", hourly(Algorithm::kTokenBucket, 9));
-    std::vector<TokenPolicy> policies;
-    for (size_t i = 0; i < kMaxSetPolicies; ++i) {
-        policies.push_back(
-            f.tokens(Algorithm::kTokenBucket, "1000t/h", ("p" + std::to_string(i)).c_str()));
-    }
-    Random random(1);
-    for (int i = 0; i < 1150; ++i) {
-        ASSERT_TRUE(Request(f.user).charge(other, random.below(UINT64_MAX)).admit(kNow));
-    }
-    for (int round = 0; round < 60; ++round) {
-        uint64_t hashes[kMaxSetPolicies];
-        Request request(f.user);
-        for (size_t i = 0; i < kMaxSetPolicies; ++i) {
-            hashes[i] = random.below(UINT64_MAX);
-            request.charge_tokens(policies[i], hashes[i], 10);
-        }
-        ASSERT_TRUE(request.admit(kNow));
-        ASSERT_EQ(flights_in(f.zone), kMaxSetPolicies);
-        for (size_t i = 0; i < kMaxSetPolicies; ++i) {
-            ASSERT_EQ(f.held(policies[i], hashes[i]), 10u);
-            ASSERT_EQ(request.settle(2 * i + 1, 3, kNow), 0u);
-            ASSERT_EQ(f.used(policies[i], hashes[i]), 3u);
-        }
-        ASSERT_EQ(flights_in(f.zone), 0u);
-        ASSERT_TRUE(is_at_rest(f.zone));
-    }
-}
-
-class SettlementInAZoneFull : public testing::TestWithParam<OnFull> {
-protected:
-    /** Fills the zone with entries that refuse. */
-    static void fill(const Fixture& f) {
-        const ZonePolicy policy = add_policy(f.zone, "other", hourly(Algorithm::kTokenBucket, 1));
-        Random random(2);
-        for (int i = 0; i < 2000; ++i) {
-            const uint64_t hash = random.below(UINT64_MAX);
-            Request(f.user).charge(policy, hash).admit(kNow);
-            Request(f.user).charge(policy, hash).admit(kNow);
-        }
-    }
-};
-
-INSTANTIATE_TEST_SUITE_P(Each, SettlementInAZoneFull,
-                         testing::Values(OnFull::kEvict, OnFull::kAllow, OnFull::kReject),
-                         [](const auto& info) {
-                             return info.param == OnFull::kEvict   ? "evict"
-                                    : info.param == OnFull::kAllow ? "allow"
-                                                                   : "reject";
-                         });
-
-TEST_P(SettlementInAZoneFull, AHoldWithoutRoomIsWhatOnFullSays) {
-    Fixture f({8, 8, 16}, GetParam());
-    const TokenPolicy policy = f.tokens(Algorithm::kSlidingWindow, "1000t/h");
-    fill(f);
-    Request request(f.user);
-    EXPECT_EQ(request.charge_tokens(policy, 42, 100).admit(kNow), GetParam() != OnFull::kReject);
-    const Verdict expected[] = {Verdict::kPassed, Verdict::kUncounted, Verdict::kZoneFull};
-    EXPECT_EQ(request[0].verdict, expected[static_cast<int>(GetParam())]);
-    EXPECT_EQ(request[1].verdict, expected[static_cast<int>(GetParam())]);
-    const Amount held = GetParam() == OnFull::kEvict ? 100 : 0;
-    EXPECT_EQ(f.held(policy, 42), held);
-    EXPECT_EQ(request[0].flight != nullptr, held != 0);
-    EXPECT_EQ(flights_in(f.zone), held != 0 ? 1u : 0u);
-    if (GetParam() != OnFull::kReject) {
-        EXPECT_EQ(request.settle(1, 60, kNow), 0u);
-        EXPECT_EQ(f.used(policy, 42), 60u) << "for whose entry there was room";
-    }
-    EXPECT_EQ(flights_in(f.zone), 0u);
-}
-
-TEST_P(SettlementInAZoneFull, ForgetsNoHold) {
-    Fixture f({8, 8, 16}, GetParam());
-    const TokenPolicy policy = f.tokens(Algorithm::kTokenBucket, "1000t/h");
-    std::vector<std::pair<Request, uint64_t>> held;
-    Random random(3);
-    for (int i = 0; i < 15; ++i) {
-        const uint64_t hash = random.below(UINT64_MAX);
-        held.emplace_back(f.admitted(policy, hash, 100), hash);
-    }
-    fill(f);
-    for (auto& [request, hash] : held) {
-        ASSERT_EQ(f.held(policy, hash), 100u);
-        ASSERT_EQ(request.settle(1, 0, kNow), 0u);
-        ASSERT_EQ(f.held(policy, hash), 0u);
-    }
-    EXPECT_EQ(flights_in(f.zone), 0u);
-    EXPECT_EQ(entries_of(f.zone, policy.held), 0u);
-}
-
-TEST_P(SettlementInAZoneFull, WithoutARecordLeftHoldsNothing) {
-    Fixture f({64, 8, 1}, GetParam());
-    const TokenPolicy policy = f.tokens(Algorithm::kTokenBucket, "1000t/h");
-    std::vector<Request> held;
-    for (uint32_t i = 0; i < kFlightsPerChunk; ++i) {
-        held.push_back(f.admitted(policy, 42, 1));
-    }
-    Request request(f.user);
-    EXPECT_EQ(request.charge_tokens(policy, 42, 1).admit(kNow), GetParam() == OnFull::kAllow);
-    EXPECT_EQ(request[0].flight, nullptr);
-    EXPECT_EQ(f.held(policy, 42), kFlightsPerChunk);
-    EXPECT_TRUE(f.admits(policy, 42, 0)) << "which needs none";
-    for (Request& one : held) {
-        one.settle(1, 1, kNow);
-    }
-    EXPECT_EQ(f.used(policy, 42), kFlightsPerChunk);
-    EXPECT_EQ(f.admitted(policy, 42, 1)[1].verdict, Verdict::kPassed);
-}
-
 // --- several at once
 
-TEST(ThreadsThatHoldAndSettle, CountAllThatWasUsedAndHoldNothingInTheEnd) {
+TEST(ThreadsThatHoldAndSettle, CountEverythingUsedAndLeaveNoReservation) {
     ZoneMemory memory({8, 8, 16});
     const Zone zone = memory.zone();
     std::vector<TokenPolicy> policies;

@@ -43,7 +43,7 @@ Scenario any_scenario(uint64_t seed) {
     return scenario;
 }
 
-TEST(ShareSimulation, NoKeyGoesFurtherThanAllNodesMayPassBeforeTheyHaveTold) {
+TEST(ShareSimulation, KeepsEachKeyWithinTheBoundOfUnreportedUse) {
     Amount furthest = 0;
     for (uint64_t seed = 0; seed < 30; ++seed) {
         SCOPED_TRACE("seed " + std::to_string(seed));
@@ -84,7 +84,7 @@ TEST(ShareSimulation, OneNodeAloneNearlyKeepsTheLimit) {
     }
 }
 
-TEST(ShareSimulation, IsTheSameEachTime) {
+TEST(ShareSimulation, IsReproducible) {
     const Outcome first = ShareSimulation(any_scenario(3)).run();
     const Outcome second = ShareSimulation(any_scenario(3)).run();
     EXPECT_EQ(first.passed, second.passed);

@@ -44,7 +44,7 @@ struct Fixture {
     ZoneUser user;
 };
 
-TEST(SharedClock, IsTheWallClockUntilAnAnswerTellsAnother) {
+TEST(SharedClock, IsTheWallClockUntilRedisAnswers) {
     Fixture f;
     EXPECT_EQ(redis_time(f.zone, kNow).wall, kNow.wall);
     EXPECT_EQ(redis_time(f.zone, kNow).monotonic, kNow.monotonic);
@@ -58,7 +58,7 @@ TEST(SharedClock, DoesNotFollowTheWallClockOfThisNode) {
     EXPECT_EQ(redis_time(f.zone, later(1'000, -50'000)).wall, kNow.wall + 1'000);
 }
 
-TEST(SharedClock, BelievesTheQuickestAnswerAndFollowsASteppedClock) {
+TEST(SharedClock, TrustsTheQuickestAnswerAndFollowsAClockThatIsSet) {
     Fixture f;
     set_redis_clock(f.zone, later(0), kNow.wall);
     set_redis_clock(f.zone, later(100), kNow.wall + 93);  // 7 ms on its way
@@ -73,7 +73,7 @@ TEST(SharedClock, IsStartedOnce) {
     EXPECT_EQ(redis_time(f.zone, kNow).wall, kNow.wall);
 }
 
-TEST(SharedAdmission, CountsBySharedTime) {
+TEST(RedisDecidedAdmission, CountsByTheClockOfRedis) {
     Fixture f;
     ZonePolicy policy = add_policy(f.zone, "p", limit_of_rate(Algorithm::kTokenBucket, "10r/s"));
     for (int i = 0; i < 10; ++i) {
@@ -85,7 +85,7 @@ TEST(SharedAdmission, CountsBySharedTime) {
     EXPECT_EQ(f.used_here(policy, kNow), 5u);
 }
 
-TEST(SharedAdmission, WhatWasDecidedIsTakenOverAsItIs) {
+TEST(RedisDecidedAdmission, TakesOverTheDecisionOfRedis) {
     for (Algorithm algorithm : kRates) {
         Fixture f;
         ZonePolicy policy = add_policy(f.zone, "p", hourly(algorithm, 10));
@@ -107,7 +107,7 @@ TEST(SharedAdmission, WhatWasDecidedIsTakenOverAsItIs) {
     }
 }
 
-TEST(SharedAdmission, LookingBeforeAnybodyHasDecidedTellsWhatIsKnownHere) {
+TEST(RedisDecidedAdmission, ShowsWhatThisNodeKnowsBeforeRedisHasDecided) {
     Fixture f;
     ZonePolicy policy = add_policy(f.zone, "p", hourly(Algorithm::kTokenBucket, 10));
     Charge first = f.asked(policy, Decider::kAlone, 10);
@@ -118,7 +118,7 @@ TEST(SharedAdmission, LookingBeforeAnybodyHasDecidedTellsWhatIsKnownHere) {
     EXPECT_EQ(f.used_here(policy, kNow), 10u);
 }
 
-TEST(SharedAdmission, WhatIsInFlightCountsHereWhateverItsNumber) {
+TEST(RedisDecidedAdmission, CountsRequestsInFlightOnThisNode) {
     Fixture f;
     ZonePolicy policy = add_policy(f.zone, "p", concurrency_limit(1));
     Charge charges[3];
@@ -134,7 +134,7 @@ TEST(SharedAdmission, WhatIsInFlightCountsHereWhateverItsNumber) {
     EXPECT_EQ(f.used_here(policy, kNow), 0u);
 }
 
-TEST(SharedAdmission, WithoutRoomHereTheDecisionStands) {
+TEST(RedisDecidedAdmission, KeepsTheDecisionOfRedisIfThisZoneIsFull) {
     Fixture f({8, 8, 1}, OnFull::kReject);
     ZonePolicy policy = add_policy(f.zone, "p", concurrency_limit(5));
     for (uint32_t i = 0; i < kFlightsPerChunk + 5; ++i) {
@@ -146,7 +146,7 @@ TEST(SharedAdmission, WithoutRoomHereTheDecisionStands) {
     EXPECT_TRUE(is_at_rest(f.zone));
 }
 
-TEST(SharedAdmission, ARefusalHereLeavesEverythingAsItWas) {
+TEST(RedisDecidedAdmission, ChangesNothingIfThisNodeRefuses) {
     Fixture f;
     ZonePolicy shared = add_policy(f.zone, "shared", hourly(Algorithm::kTokenBucket, 10));
     ZonePolicy local = add_policy(f.zone, "local", hourly(Algorithm::kTokenBucket, 1));
@@ -158,7 +158,7 @@ TEST(SharedAdmission, ARefusalHereLeavesEverythingAsItWas) {
     EXPECT_EQ(f.used_here(shared, kNow), 0u);
 }
 
-TEST(SharedAdmission, SlidingWindowsBeginTheirPartsByTheWallClock) {
+TEST(RedisDecidedAdmission, AlignsSlidingWindowsToTheWallClock) {
     Fixture f;
     Limit limit = hourly(Algorithm::kSlidingWindow, 10);
     limit.by_wall = true;

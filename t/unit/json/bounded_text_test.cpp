@@ -35,7 +35,7 @@ std::string json(std::string_view raw) {
     return whole;
 }
 
-TEST(BoundedText, IsWhatTheClientSays) {
+TEST(BoundedText, KeepsAShortText) {
     EXPECT_EQ(plain("gpt-4o"), "gpt-4o");
     EXPECT_EQ(plain(""), "");
     EXPECT_EQ(json("gpt-4o"), "gpt-4o");
@@ -43,12 +43,12 @@ TEST(BoundedText, IsWhatTheClientSays) {
     EXPECT_EQ(ModelName().view(), "");
 }
 
-TEST(BoundedText, EscapesAreDecoded) {
+TEST(BoundedText, DecodesEscapes) {
     EXPECT_EQ(json("meta\\/llama\\u002d3 \\u00e9\\ud83d\\ude00\\n"),
               "meta/llama-3 \xC3\xA9\xF0\x9F\x98\x80\n");
 }
 
-TEST(BoundedText, ALongNameKeepsItsBeginningAndAHash) {
+TEST(BoundedText, ShortensALongNameToItsBeginningAndAHash) {
     const std::string longest(255, 'm');
     EXPECT_EQ(plain(longest), longest);
     EXPECT_EQ(json(longest), longest);
@@ -63,7 +63,7 @@ TEST(BoundedText, ALongNameKeepsItsBeginningAndAHash) {
     EXPECT_NE(json(std::string(100'000, 'a'), 4096), json(std::string(100'001, 'a'), 4096));
 }
 
-TEST(BoundedText, IsNeverCutWithinACharacter) {
+TEST(BoundedText, NeverCutsACharacter) {
     for (size_t before = 230; before <= 240; ++before) {
         const std::string begin(before, 'x');
         std::string text = begin;
@@ -80,14 +80,14 @@ TEST(BoundedText, IsNeverCutWithinACharacter) {
     }
 }
 
-TEST(BoundedText, WhatIsNoTextKeepsItsBeginningAndAHash) {
+TEST(BoundedText, ShortensInvalidTextToItsBeginningAndAHash) {
     EXPECT_EQ(json("abc\\ud83d").substr(0, 4), "abc~");
     EXPECT_EQ(json("abc\\ud83d").size(), 20U);
     EXPECT_NE(json("abc\\ud83d"), json("abc\\ud83e"));
     EXPECT_EQ(json("abc\\ude00def").substr(0, 4), "abc~");
 }
 
-TEST(BoundedText, TheHashDoesNotDependOnEscapes) {
+TEST(BoundedText, HashesTheDecodedText) {
     const std::string longest(255, 'm');
     EXPECT_EQ(json(longest + "a\\/\\n\\ud83d\\ude00"), plain(longest + "a/\n\xF0\x9F\x98\x80"));
     EXPECT_EQ(json(longest + "a/\\u000a\xF0\x9F\x98\x80"), plain(longest + "a/\n\xF0\x9F\x98\x80"));
@@ -96,7 +96,7 @@ TEST(BoundedText, TheHashDoesNotDependOnEscapes) {
     EXPECT_NE(json(longest + "\\ud83dx"), json(longest + "\\ud83ex"));
 }
 
-TEST(BoundedText, WritesControlCharactersAsEscapesWhereItIsAsked) {
+TEST(BoundedText, EscapesControlCharactersOnRequest) {
     BoundedText<64, ControlCharacters::kEscaped> text;
     text.assign("a\r\nb\x7f\x80");
     EXPECT_EQ(text.view(), "a%0D%0Ab%7F\x80");

@@ -33,20 +33,20 @@ TEST(JsonCharacters, CountsCodePoints) {
     EXPECT_EQ(counted("\xE6\xBC\xA2\xE5\xAD\x97\xF0\x9F\x98\x80!"), 4U);
 }
 
-TEST(JsonCharacters, AnEscapeIsOneCharacter) {
+TEST(JsonCharacters, CountsAnEscapeAsOne) {
     EXPECT_EQ(counted("a\\nb\\\"c\\\\\\\\d\\/"), 9U);
     EXPECT_EQ(counted("\\u00e9\\u6F22x\\u0000"), 4U);
     EXPECT_EQ(counted("\\\\u00e9"), 6U);
     EXPECT_EQ(counted("\\ud7ff\\ue000\\ud800"), 3U);
 }
 
-TEST(JsonCharacters, ASurrogatePairIsOneCharacter) {
+TEST(JsonCharacters, CountsASurrogatePairAsOne) {
     EXPECT_EQ(counted("\\ud83d\\ude00"), 1U);
     EXPECT_EQ(counted("a\\uD83D\\uDE00b\\ud83d\\udfff\\ud83d\\udc00"), 5U);
     EXPECT_EQ(counted("\\ucdcd\\uadcd\\u0dcd"), 3U);
 }
 
-TEST(JsonCharacters, HalfAPairThatStandsAloneIsOneCharacter) {
+TEST(JsonCharacters, CountsALoneSurrogateAsOne) {
     EXPECT_EQ(counted("\\udc00"), 1U);
     EXPECT_EQ(counted("\\udc00\\uDFFF\\udc00"), 3U);
     EXPECT_EQ(counted("\\ud83d\\ude00\\ude00"), 2U);
@@ -63,7 +63,7 @@ TEST(JsonCharacters, HalfAPairThatStandsAloneIsOneCharacter) {
     EXPECT_EQ(characters.count(), 2U) << "of two strings";
 }
 
-TEST(JsonCharacters, SeveralStringsAddUp) {
+TEST(JsonCharacters, AddsUpSeveralStrings) {
     JsonCharacters characters;
     characters.begin_string();
     characters.add("abc\\u12");  // a string that is cut off
@@ -87,7 +87,7 @@ TEST(JsonCharacters, CountsWhatWasWritten) {
     }
 }
 
-TEST(IsAscii, LooksAtEachByte) {
+TEST(IsAscii, ChecksEachByte) {
     for (size_t size = 0; size < 40; ++size) {
         std::string text(size, 'a');
         EXPECT_TRUE(is_ascii(text)) << size;

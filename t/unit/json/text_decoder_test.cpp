@@ -90,7 +90,7 @@ constexpr TextEncoding kAll[] = {TextEncoding::kUtf8, TextEncoding::kUtf16Le,
                                  TextEncoding::kUtf16Be, TextEncoding::kUtf32Le,
                                  TextEncoding::kUtf32Be};
 
-TEST(TextDecoder, PassesUtf8On) {
+TEST(TextDecoder, LeavesUtf8Unchanged) {
     EXPECT_EQ(text(""), "");
     EXPECT_EQ(text("{"), "{");
     EXPECT_EQ(text("{}"), "{}");
@@ -108,7 +108,7 @@ TEST(TextDecoder, SkipsAByteOrderMark) {
     }
 }
 
-TEST(TextDecoder, KnowsTheEncodingByItsZeros) {
+TEST(TextDecoder, DetectsTheEncodingByItsZeros) {
     for (const TextEncoding encoding : kAll) {
         EXPECT_EQ(text(encoded(U"{}", encoding)), "{}");
         EXPECT_EQ(text(encoded(U"\"\x20AC\"", encoding)), "\"\xE2\x82\xAC\"");
@@ -118,14 +118,14 @@ TEST(TextDecoder, KnowsTheEncodingByItsZeros) {
     EXPECT_EQ(text("\0001"s), "1");
 }
 
-TEST(TextDecoder, ReadsHalfAPairAsPythonDoes) {
+TEST(TextDecoder, ReadsALoneSurrogateAsPythonDoes) {
     EXPECT_EQ(text("\"\0\x3D\xD8\"\0"s), "\"\xED\xA0\xBD\"");
     EXPECT_EQ(text("\"\0\x00\xDE\"\0"s), "\"\xED\xB8\x80\"");
     EXPECT_EQ(text("\"\0\x3D\xD8\x3D\xD8\x00\xDE"s), "\"\xED\xA0\xBD\xF0\x9F\x98\x80");
     EXPECT_EQ(text("\"\0\x3D\xD8"s), "\"\xED\xA0\xBD");
 }
 
-TEST(TextDecoder, TellsWhatIsNoText) {
+TEST(TextDecoder, RejectsInvalidText) {
     EXPECT_TRUE(decoded("{\0}\0x"s).broken);
     EXPECT_TRUE(decoded("{\0\0\0}\0"s).broken);
     EXPECT_TRUE(decoded("{\0\0\0\0\0\x11\0"s).broken);
@@ -133,7 +133,7 @@ TEST(TextDecoder, TellsWhatIsNoText) {
     EXPECT_FALSE(decoded("{\0\0\0\xFF\xFF\x10\0"s).broken);
 }
 
-TEST(TextDecoder, ReadsWhateverAnotherImplementationWrites) {
+TEST(TextDecoder, ReadsWhatAnotherImplementationWrites) {
     Random random(5);
     for (int round = 0; round < 300; ++round) {
         std::u32string codes = U"[\"";

@@ -64,7 +64,7 @@ std::string shown(const Description& said) {
                              : " passed, but wait=" + wait);
 }
 
-TEST(Describe, ATokenBucket) {
+TEST(Describe, DescribesATokenBucket) {
     const Limit limit = bucket("6r/m", 5);
     State state{};
     EXPECT_EQ(shown(ask(limit, &state, 1, kNow)),
@@ -82,7 +82,7 @@ TEST(Describe, ATokenBucket) {
               "limit=5 remaining=0 requested=5 window=50000 reset=50000 next=10000");
 }
 
-TEST(Describe, ASlidingWindow) {
+TEST(Describe, DescribesASlidingWindow) {
     const Limit limit = sliding("5r/8m");
     State state{};
     EXPECT_EQ(shown(ask(limit, &state, 2, kNow)),
@@ -100,7 +100,7 @@ TEST(Describe, ASlidingWindow) {
         "limit=5 remaining=2 requested=3 window=480000 reset=30000 next=30000 refused, wait=30000");
 }
 
-TEST(Describe, AFixedWindow) {
+TEST(Describe, DescribesAFixedWindow) {
     const Limit limit = fixed("5r/h");
     State state{};
     EXPECT_EQ(shown(ask(limit, &state, 2, kNow)),
@@ -114,14 +114,14 @@ TEST(Describe, AFixedWindow) {
               "limit=5 remaining=4 requested=1 window=3600000 reset=3600000 next=3600000");
 }
 
-TEST(Describe, AMonthAsLongAsItIs) {
+TEST(Describe, GivesAMonthItsTrueLength) {
     State august{};
     EXPECT_EQ(ask(fixed("5r/month"), &august, 1, kNow).window, 31 * kDay);
     State september{};
     EXPECT_EQ(ask(fixed("5r/month"), &september, 1, later(15 * kDay)).window, 30 * kDay);
 }
 
-TEST(Describe, Concurrency) {
+TEST(Describe, DescribesConcurrency) {
     const Limit limit = concurrency_limit(2);
     State state{};
     EXPECT_EQ(shown(ask(limit, &state, 1, kNow)),
@@ -158,7 +158,7 @@ std::vector<Kind> kinds() {
             {"concurrency", concurrency_limit(5), concurrency_limit(2), concurrency_limit(0)}};
 }
 
-TEST(Describe, WhereNothingIsUsedThereIsNothingToWaitFor) {
+TEST(Describe, SaysNoWaitIfNothingIsUsed) {
     for (const Kind& kind : kinds()) {
         State state{};
         const Description said = ask(kind.five, &state, 0, kNow);
@@ -170,7 +170,7 @@ TEST(Describe, WhereNothingIsUsedThereIsNothingToWaitFor) {
     }
 }
 
-TEST(Describe, ACostAboveTheCapacityNeverFits) {
+TEST(Describe, SaysThatACostAboveTheCapacityNeverFits) {
     for (const Kind& kind : kinds()) {
         State state{};
         for (const Amount cost : {Amount{6}, kMaxAmount}) {
@@ -185,7 +185,7 @@ TEST(Describe, ACostAboveTheCapacityNeverFits) {
     }
 }
 
-TEST(Describe, ACapacityOfNothingRefusesEveryRequestForGood) {
+TEST(Describe, RefusesEveryRequestForGoodIfTheCapacityIsZero) {
     for (const Kind& kind : kinds()) {
         State state{};
         for (const Now now : {kNow, later(kHour), later(1000 * kDay)}) {
@@ -198,7 +198,7 @@ TEST(Describe, ACapacityOfNothingRefusesEveryRequestForGood) {
     }
 }
 
-TEST(Describe, ACapacityOfNothingRefusesWhoHasUsedSome) {
+TEST(Describe, RefusesAKeyWithUseIfTheCapacityIsZero) {
     for (const Kind& kind : kinds()) {
         State state{};
         EXPECT_FALSE(ask(kind.five, &state, 3, kNow).refused) << kind.name;
@@ -209,7 +209,7 @@ TEST(Describe, ACapacityOfNothingRefusesWhoHasUsedSome) {
     }
 }
 
-TEST(Describe, ACapacityBelowWhatIsUsedLeavesNothingUntilTheExcessIsBack) {
+TEST(Describe, LeavesNothingWhileMoreIsUsedThanTheCapacity) {
     for (const Kind& kind : kinds()) {
         State state{};
         EXPECT_FALSE(ask(kind.five, &state, 5, kNow).refused) << kind.name;
@@ -231,7 +231,7 @@ TEST(Describe, ACapacityBelowWhatIsUsedLeavesNothingUntilTheExcessIsBack) {
               "limit=2 remaining=0 requested=1 window=7200000 reset=7200000 next=3600000");
 }
 
-TEST(Describe, ACostOfNothingPassesUpToTheCapacityAndTakesNothing) {
+TEST(Describe, PassesACostOfZeroAndTakesNothing) {
     for (const Kind& kind : kinds()) {
         State state{};
         EXPECT_FALSE(ask(kind.five, &state, 5, kNow).refused) << kind.name;
@@ -242,7 +242,7 @@ TEST(Describe, ACostOfNothingPassesUpToTheCapacityAndTakesNothing) {
     }
 }
 
-TEST(DescribeProperty, WhatIsToldComesTrueToTheMillisecond) {
+TEST(DescribeProperty, PredictsExactlyToTheMillisecond) {
     const std::string rates[] = {"5r/s", "7r/h", "100r/15m", "1r/month", "999r/d", "1000000r/m"};
     for (uint64_t seed = 0; seed < 2000; ++seed) {
         Random random(seed);
@@ -278,7 +278,7 @@ TEST(DescribeProperty, WhatIsToldComesTrueToTheMillisecond) {
     }
 }
 
-TEST(MakeLimit, AWindowWantsAWholeNumber) {
+TEST(MakeLimit, NeedsAWholeNumberForAWindow) {
     Rate rate{};
     Limit made{};
     ASSERT_EQ(parse_rate("0.5r/s", &rate), nullptr);
@@ -287,7 +287,7 @@ TEST(MakeLimit, AWindowWantsAWholeNumber) {
     EXPECT_NE(make_limit(Algorithm::kFixedWindow, rate, 0, 0, &made), nullptr);
 }
 
-TEST(MakeLimit, ASlidingWindowHoldsAtMostThirtyTwoBits) {
+TEST(MakeLimit, CapsASlidingWindowAtThirtyTwoBits) {
     Rate rate{};
     Limit made{};
     ASSERT_EQ(parse_rate("4294967295r/s", &rate), nullptr);
@@ -297,7 +297,7 @@ TEST(MakeLimit, ASlidingWindowHoldsAtMostThirtyTwoBits) {
     EXPECT_EQ(make_limit(Algorithm::kFixedWindow, rate, 0, 0, &made), nullptr);
 }
 
-TEST(MakeLimit, ABurstOfNothingStandsForTheNumberInTheRate) {
+TEST(MakeLimit, TakesTheNumberInTheRateIfThereIsNoBurst) {
     EXPECT_EQ(bucket("60r/m").capacity, 60U);
     EXPECT_EQ(bucket("0.5r/s").capacity, 1U);
     EXPECT_EQ(bucket("60r/m", 10).capacity, 10U);

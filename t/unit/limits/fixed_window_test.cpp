@@ -11,6 +11,7 @@
 
 #include "core/limits/algorithm.h"
 #include "core/limits/rate.h"
+#include "limited_key.h"
 #include "random.h"
 
 namespace ai_limit {
@@ -38,10 +39,6 @@ Limit window(const std::string& rate_text, std::string_view zone_text = "+00:00"
     EXPECT_EQ(make_limit(Algorithm::kFixedWindow, rate, 0, zone(zone_text), &limit), nullptr)
         << rate_text;
     return limit;
-}
-
-Now at(Millis wall) {
-    return {0, wall};
 }
 
 /** `2024-02-29T23:59:59.999`, UTC. */
@@ -114,46 +111,6 @@ Bounds calendar(Period period, Millis time_zone, Millis wall) {
     return {bounds.start - east, bounds.end - east};
 }
 
-/** The window as a key's entry holds it: a refusal leaves no trace in it. */
-class Counter {
-public:
-    explicit Counter(const Limit& limit) : limit_(limit) {}
-
-    bool pass(Amount cost, Millis wall) {
-        State state = advanced(wall);
-        if (!fits(limit_, used(limit_, state), cost)) {
-            return false;
-        }
-        charge(limit_, &state, cost, {0, wall});
-        state_ = state;
-        return true;
-    }
-
-    bool would_pass(Amount cost, Millis wall) const {
-        return fits(limit_, used(limit_, advanced(wall)), cost);
-    }
-
-    Amount used_at(Millis wall) const { return used(limit_, advanced(wall)); }
-
-    Millis wait_for(Amount cost, Millis wall) const {
-        const State state = advanced(wall);
-        const Amount missing = used(limit_, state) + cost - limit_.capacity;
-        return until_back(limit_, state, missing, at(wall));
-    }
-
-    void change(const Limit& limit) { limit_ = limit; }
-
-private:
-    State advanced(Millis wall) const {
-        State state = state_;
-        advance(limit_, &state, at(wall));
-        return state;
-    }
-
-    Limit limit_;
-    State state_ = {};
-};
-
 std::string window_at(const std::string& rate, std::string_view zone_text,
                       const std::string& wall) {
     const Limit limit = window(rate, zone_text);
@@ -163,7 +120,7 @@ std::string window_at(const std::string& rate, std::string_view zone_text,
            shown(Millis{found.end} * 1000).substr(0, 19);
 }
 
-TEST(FixedWindow, SecondsMinutesAndHoursAreAlignedToTheEpoch) {
+TEST(FixedWindow, AlignsSecondsMinutesAndHoursToTheEpoch) {
     EXPECT_EQ(window_at("1r/s", "+00:00", "2025-08-21T12:40:07.999"),
               "2025-08-21T12:40:07 to 2025-08-21T12:40:08");
     EXPECT_EQ(window_at("1r/15m", "+00:00", "2025-08-21T12:40:00"),
@@ -174,7 +131,7 @@ TEST(FixedWindow, SecondsMinutesAndHoursAreAlignedToTheEpoch) {
               "1970-01-01T10:00:00 to 1970-01-01T15:00:00");
 }
 
-TEST(FixedWindow, DaysBeginAtMidnightInTheTimeZone) {
+TEST(FixedWindow, StartsDaysAtMidnightInTheTimeZone) {
     EXPECT_EQ(window_at("1r/d", "+00:00", "2025-08-21T23:59:59.999"),
               "2025-08-21T00:00:00 to 2025-08-22T00:00:00");
     EXPECT_EQ(window_at("1r/d", "+09:00", "2025-08-21T14:59:59.999"),
@@ -189,7 +146,7 @@ TEST(FixedWindow, DaysBeginAtMidnightInTheTimeZone) {
               "1970-01-03T00:00:00 to 1970-01-05T00:00:00");
 }
 
-TEST(FixedWindow, WeeksBeginOnMonday) {
+TEST(FixedWindow, StartsWeeksOnMonday) {
     EXPECT_EQ(window_at("1r/w", "+00:00", "2025-08-24T23:59:59.999"),  // a Sunday
               "2025-08-18T00:00:00 to 2025-08-25T00:00:00");
     EXPECT_EQ(window_at("1r/w", "+00:00", "2025-08-25T00:00:00"),
@@ -200,7 +157,7 @@ TEST(FixedWindow, WeeksBeginOnMonday) {
               "1970-01-19T00:00:00 to 1970-02-02T00:00:00");
 }
 
-TEST(FixedWindow, MonthsBeginOnTheFirst) {
+TEST(FixedWindow, StartsMonthsOnTheFirst) {
     EXPECT_EQ(window_at("1r/month", "+00:00", "2024-02-29T23:59:59.999"),
               "2024-02-01T00:00:00 to 2024-03-01T00:00:00");
     EXPECT_EQ(window_at("1r/month", "+00:00", "2025-02-28T00:00:00"),
@@ -248,7 +205,7 @@ Millis random_wall(Random* random) {
     return random->between(365 * kDay, 135 * 365 * kDay);
 }
 
-TEST(FixedWindowProperty, WindowsAreThoseOfTheCalendarToTheMillisecond) {
+TEST(FixedWindowProperty, MatchesTheCalendarToTheMillisecond) {
     for (uint64_t seed = 0; seed < 1000; ++seed) {
         const Case c = random_case(seed);
         Random random(seed + 1'000'000);
@@ -272,7 +229,7 @@ TEST(FixedWindowProperty, WindowsAreThoseOfTheCalendarToTheMillisecond) {
     }
 }
 
-TEST(FixedWindowProperty, EveryDayTo2105IsInItsMonthAndWeek) {
+TEST(FixedWindowProperty, PutsEveryDayTo2105IntoItsMonthAndWeek) {
     for (const char* zone_text : kZones) {
         const Limit limits[] = {window("1r/month", zone_text), window("1r/w", zone_text),
                                 window("1r/d", zone_text)};
@@ -287,8 +244,8 @@ TEST(FixedWindowProperty, EveryDayTo2105IsInItsMonthAndWeek) {
     }
 }
 
-TEST(FixedWindow, PassesTheQuotaInEachWindowAndNoMore) {
-    Counter two(window("2r/m"));
+TEST(FixedWindow, PassesExactlyTheQuotaInEachWindow) {
+    LimitedKey two(window("2r/m"));
     const Millis minute = utc("2025-08-21T12:40:00");
     EXPECT_TRUE(two.pass(1, minute + 59'998));
     EXPECT_TRUE(two.pass(1, minute + 59'999));
@@ -297,14 +254,14 @@ TEST(FixedWindow, PassesTheQuotaInEachWindowAndNoMore) {
     EXPECT_FALSE(two.pass(1, minute + 60'000));
 }
 
-TEST(FixedWindow, ARateOfNothingPassesNothing) {
-    Counter none(window("0r/m"));
+TEST(FixedWindow, RefusesEverythingAtARateOfZero) {
+    LimitedKey none(window("0r/m"));
     EXPECT_FALSE(none.pass(1, 0));
     EXPECT_FALSE(none.pass(1, utc("2025-08-21T12:40:00")));
 }
 
 TEST(FixedWindow, HoldsTheLargestQuota) {
-    Counter largest(window("1000Gt/d"));
+    LimitedKey largest(window("1000Gt/d"));
     const Millis noon = utc("2025-08-21T12:00:00");
     EXPECT_TRUE(largest.pass(kMaxAmount - 1, noon));
     EXPECT_TRUE(largest.pass(1, noon));
@@ -312,8 +269,8 @@ TEST(FixedWindow, HoldsTheLargestQuota) {
     EXPECT_EQ(largest.used_at(noon), kMaxAmount);
 }
 
-TEST(FixedWindow, AClockThatStepsBackOverABoundaryGoesOnInTheLaterWindow) {
-    Counter three(window("3r/h"));
+TEST(FixedWindow, StaysInTheLaterWindowWhenTheClockStepsBack) {
+    LimitedKey three(window("3r/h"));
     const Millis boundary = utc("2025-08-21T13:00:00");
     EXPECT_TRUE(three.pass(1, boundary));
     EXPECT_TRUE(three.pass(1, boundary - 1));
@@ -324,10 +281,10 @@ TEST(FixedWindow, AClockThatStepsBackOverABoundaryGoesOnInTheLaterWindow) {
     EXPECT_TRUE(three.pass(3, boundary + kHour));
 }
 
-TEST(FixedWindow, AChangedQuotaKeepsWhatWasUsed) {
+TEST(FixedWindow, KeepsWhatWasUsedWhenTheQuotaChanges) {
     const Millis noon = utc("2025-08-21T12:00:00");
     for (const char* period : {"m", "h", "d", "w", "month"}) {
-        Counter changed(window(std::string("10r/") + period));
+        LimitedKey changed(window(std::string("10r/") + period));
         EXPECT_TRUE(changed.pass(7, noon));
         changed.change(window(std::string("20r/") + period));
         EXPECT_EQ(changed.used_at(noon + 1), 7U) << period;
@@ -339,9 +296,9 @@ TEST(FixedWindow, AChangedQuotaKeepsWhatWasUsed) {
     }
 }
 
-TEST(FixedWindow, FromHourlyToDailyAndBackKeepsWhatWasUsedInThePresentWindow) {
+TEST(FixedWindow, KeepsWhatWasUsedFromHourlyToDailyAndBack) {
     const Millis noon = utc("2025-08-21T12:00:00");
-    Counter changed(window("10r/h"));
+    LimitedKey changed(window("10r/h"));
     EXPECT_TRUE(changed.pass(4, noon));
     changed.change(window("100r/d"));
     EXPECT_TRUE(changed.pass(1, noon + kMinute));
@@ -353,18 +310,18 @@ TEST(FixedWindow, FromHourlyToDailyAndBackKeepsWhatWasUsedInThePresentWindow) {
     EXPECT_EQ(changed.used_at(noon + kHour), 0U);
 }
 
-TEST(FixedWindow, AnHourThatIsOverCountsInADayThatIsNot) {
+TEST(FixedWindow, CountsAPastHourInTheDayThatStillRuns) {
     const Millis noon = utc("2025-08-21T12:00:00");
-    Counter changed(window("10r/h"));
+    LimitedKey changed(window("10r/h"));
     EXPECT_TRUE(changed.pass(4, noon));
     changed.change(window("100r/d"));
     EXPECT_EQ(changed.used_at(noon + 5 * kHour), 4U);
     EXPECT_EQ(changed.used_at(noon + 12 * kHour), 0U);
 }
 
-TEST(FixedWindow, AChangedTimeZoneKeepsWhatWasUsedInTheWindowThatStillRuns) {
+TEST(FixedWindow, KeepsWhatWasUsedInTheRunningWindowWhenTheTimeZoneChanges) {
     const Millis noon = utc("2025-08-21T12:00:00");
-    Counter changed(window("10r/d"));
+    LimitedKey changed(window("10r/d"));
     EXPECT_TRUE(changed.pass(4, noon));
     changed.change(window("10r/d", "+09:00"));
     EXPECT_EQ(changed.used_at(noon + kHour), 4U);
@@ -390,27 +347,13 @@ Millis random_step(Random* random, const Limit& limit, Millis wall) {
     }
 }
 
-Amount random_cost(Random* random, const Limit& limit) {
-    switch (random->below(6)) {
-        case 0:
-            return limit.capacity;
-        case 1:
-            return limit.capacity + 1;
-        case 2:
-        case 3:
-            return random->scaled(limit.capacity);
-        default:
-            return 1;
-    }
-}
-
-TEST(FixedWindowProperty, DecidesByWhatWasUsedInTheWindowOfTheCalendar) {
+TEST(FixedWindowProperty, DecidesByTheUseInTheCalendarWindow) {
     int passed = 0;
     int refused = 0;
     for (uint64_t seed = 0; seed < 2000; ++seed) {
         const Case c = random_case(seed);
         Random random(seed + 2'000'000);
-        Counter tested(c.limit);
+        LimitedKey tested(c.limit);
         std::map<time_t, Amount> windows;
         Millis wall = random.between(365 * kDay, 70 * 365 * kDay);
         for (int i = 0; i < 100 && wall < 130 * 365 * kDay; ++i) {
@@ -433,12 +376,12 @@ TEST(FixedWindowProperty, DecidesByWhatWasUsedInTheWindowOfTheCalendar) {
     EXPECT_GT(refused, 5000);
 }
 
-TEST(FixedWindowProperty, ClocksThatDifferOrStepBackNeverPassMoreThanTheQuotaInAWindow) {
+TEST(FixedWindowProperty, NeverPassesMoreThanTheQuotaWithClocksThatDifferOrStepBack) {
     static constexpr Millis kStepsBack[] = {1, 999, 5000, kMinute, kHour, kDay, 40 * kDay};
     for (uint64_t seed = 0; seed < 2000; ++seed) {
         const Case c = random_case(seed);
         Random random(seed + 3'000'000);
-        Counter tested(c.limit);
+        LimitedKey tested(c.limit);
         std::map<time_t, Amount> windows;  // of the latest time at which one passed
         Millis clock = random.between(365 * kDay, 70 * 365 * kDay);
         Millis latest = 0;
@@ -463,11 +406,11 @@ TEST(FixedWindowProperty, ClocksThatDifferOrStepBackNeverPassMoreThanTheQuotaInA
     }
 }
 
-TEST(FixedWindowProperty, WhateverChangesNothingUsedInThePresentWindowIsForgottenOnTheWay) {
+TEST(FixedWindowProperty, ForgetsNothingUsedInThePresentWindowWhateverChanges) {
     for (uint64_t seed = 0; seed < 2000; ++seed) {
         Random random(seed + 4'000'000);
         const std::string zone_text = random.one_of(kZones);
-        Counter tested(window("1000Gr/m", zone_text));
+        LimitedKey tested(window("1000Gr/m", zone_text));
         struct Used {
             Millis wall;
             Amount cost;

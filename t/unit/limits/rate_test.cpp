@@ -223,7 +223,7 @@ const Bad kBad[] = {
 
 INSTANTIATE_TEST_SUITE_P(Rate, BadRate, testing::ValuesIn(kBad));
 
-TEST(Rate, OfNothingNeverRefillsWhateverItsPeriod) {
+TEST(Rate, NeverRefillsAtZeroWhateverThePeriod) {
     for (const char* text : {"0r/s", "0.0r/15m", "0kt/d", "0.000000000Gt/12month"}) {
         Rate rate{};
         ASSERT_EQ(parse_rate(text, &rate), nullptr) << text;
@@ -233,7 +233,7 @@ TEST(Rate, OfNothingNeverRefillsWhateverItsPeriod) {
     }
 }
 
-TEST(Rate, AnErrorLeavesTheRateAlone) {
+TEST(Rate, LeavesTheRateUnchangedOnError) {
     Rate rate{};
     ASSERT_EQ(parse_rate("7t/3d", &rate), nullptr);
     const std::string before = shown(rate);
@@ -243,12 +243,12 @@ TEST(Rate, AnErrorLeavesTheRateAlone) {
     }
 }
 
-TEST(Rate, ATextEndsWhereItsLengthSays) {
+TEST(Rate, ReadsOnlyAsFarAsTheLengthSays) {
     EXPECT_EQ(parsed(std::string_view("60r/month", 5)), parsed("60r/m"));
     EXPECT_EQ(error_of(std::string_view("60r/m\0", 6)).rfind(kNoPeriod, 0), 0U);
 }
 
-TEST(Rate, TheLengthOfAPeriodIsItsUnitsTimesTheirNumber) {
+TEST(Rate, MultipliesThePeriodsUnitByItsNumber) {
     EXPECT_EQ(length_of({1, Unit::kSecond}), kSecond);
     EXPECT_EQ(length_of({15, Unit::kMinute}), 15 * kMinute);
     EXPECT_EQ(length_of({8, Unit::kHour}), 8 * kHour);
@@ -296,7 +296,7 @@ constexpr Name kNames[] = {{"s", Unit::kSecond, kSecond}, {"m", Unit::kMinute, k
                            {"h", Unit::kHour, kHour},     {"d", Unit::kDay, kDay},
                            {"w", Unit::kWeek, kWeek},     {"month", Unit::kMonth, kMonth}};
 
-TEST(RateProperty, EveryRateThatTheGrammarMakesIsExactOrRefusedForItsSize) {
+TEST(RateProperty, ReadsEveryRateOfTheGrammarExactlyOrRefusesItsSize) {
     Random random(2);
     int good = 0;
     for (int i = 0; i < 50'000; ++i) {
@@ -370,7 +370,7 @@ std::string random_text(Random* random) {
     return text;
 }
 
-TEST(RateProperty, AnyTextIsReadOrRefusedAndKeepsTheInvariants) {
+TEST(RateProperty, ReadsOrRefusesAnyTextAndKeepsTheInvariants) {
     Random random(3);
     int good = 0;
     for (int i = 0; i < 300'000; ++i) {
@@ -405,7 +405,7 @@ TEST(TimeZone, IsHoursAndMinutesEastOfUtc) {
     EXPECT_EQ(time_zone("-14:00"), -14 * kHour);
 }
 
-TEST(TimeZone, RefusesAllElseAndLeavesTheOffsetAlone) {
+TEST(TimeZone, RefusesOtherTextsAndLeavesTheOffsetUnchanged) {
     for (const std::string_view text :
          {"",       "Z",      "UTC",    "+",       "+9",      "+9:00",  "+09",
           "+0900",  "09:00",  " 09:00", "+09:00 ", "+09-00",  "+09:60", "+14:01",
@@ -417,7 +417,7 @@ TEST(TimeZone, RefusesAllElseAndLeavesTheOffsetAlone) {
     }
 }
 
-TEST(TimeZone, EveryTextOfItsFormIsReadUpToFourteenHours) {
+TEST(TimeZone, ReadsEveryOffsetUpToFourteenHours) {
     for (int hours = 0; hours < 100; ++hours) {
         for (int minutes = 0; minutes < 100; ++minutes) {
             for (const char sign : {'+', '-'}) {

@@ -10,6 +10,7 @@
 
 #include "core/limits/algorithm.h"
 #include "core/limits/rate.h"
+#include "limited_key.h"
 #include "random.h"
 
 namespace ai_limit {
@@ -27,59 +28,10 @@ Limit window(const std::string& rate_text) {
     return limit;
 }
 
-Now at(Millis monotonic) {
-    return {monotonic, 0};
-}
-
 /** Returns the longest time after which a used amount comes back. */
 Millis latest_return(const Limit& limit) {
     return limit.period_length / 8 * 9;
 }
-
-/** The window as a key's entry holds it: a refusal leaves no trace in it. */
-class Window {
-public:
-    explicit Window(const Limit& limit) : limit_(limit) {}
-
-    bool pass(Amount cost, Millis now) {
-        State state = advanced(now);
-        if (!fits(limit_, used(limit_, state), cost)) {
-            return false;
-        }
-        charge(limit_, &state, cost, at(now));
-        // A charge of nothing is not written.
-        state_ = cost != 0 ? state : state_;
-        return true;
-    }
-
-    bool would_pass(Amount cost, Millis now) const {
-        return fits(limit_, used(limit_, advanced(now)), cost);
-    }
-
-    Amount used_at(Millis now) const { return used(limit_, advanced(now)); }
-
-    /** Looks, and writes what it saw. */
-    void look(Millis now) { state_ = advanced(now); }
-
-    /** Returns the time until a cost that was refused fits. */
-    Millis wait_for(Amount cost, Millis now) const {
-        const State state = advanced(now);
-        const Amount missing = used(limit_, state) + cost - limit_.capacity;
-        return until_back(limit_, state, missing, at(now));
-    }
-
-    void change(const Limit& limit) { limit_ = limit; }
-
-private:
-    State advanced(Millis now) const {
-        State state = state_;
-        advance(limit_, &state, at(now));
-        return state;
-    }
-
-    Limit limit_;
-    State state_ = {};
-};
 
 /** Every charge with its time. */
 class Reference {
@@ -162,24 +114,6 @@ Case random_case(uint64_t seed) {
     return {rate, seed, window(rate)};
 }
 
-Amount random_cost(Random* random, const Limit& limit) {
-    switch (random->below(8)) {
-        case 0:
-            return 0;
-        case 1:
-            return limit.capacity;
-        case 2:
-            return limit.capacity + 1;
-        case 3:
-            return random->scaled(1'000'000'000);
-        case 4:
-        case 5:
-            return random->scaled(limit.capacity);
-        default:
-            return 1;
-    }
-}
-
 /**
  * Returns the time to the next request: often about a sub-window or a period, to the millisecond.
  */
@@ -206,8 +140,8 @@ Millis random_start(Random* random) {
     return static_cast<Millis>(random->scaled(uint64_t{1} << 38)) + 50;
 }
 
-TEST(SlidingWindow, PassesTheQuotaInOnePeriodAndNoMore) {
-    Window two(window("2r/8s"));
+TEST(SlidingWindow, PassesExactlyTheQuotaInOnePeriod) {
+    LimitedKey two(window("2r/8s"));
     EXPECT_TRUE(two.pass(1, 16'000));
     EXPECT_TRUE(two.pass(1, 20'500));
     EXPECT_FALSE(two.pass(1, 20'500));
@@ -217,9 +151,9 @@ TEST(SlidingWindow, PassesTheQuotaInOnePeriodAndNoMore) {
     EXPECT_TRUE(two.pass(1, 29'000));
 }
 
-TEST(SlidingWindow, WhatIsUsedLastComesBackAfterExactlyOnePeriod) {
+TEST(SlidingWindow, ReleasesTheLastUseAfterExactlyOnePeriod) {
     for (const Millis used_at : {8000, 8001, 8500, 8998, 8999}) {
-        Window one(window("1r/8s"));
+        LimitedKey one(window("1r/8s"));
         EXPECT_TRUE(one.pass(1, used_at));
         EXPECT_EQ(one.wait_for(1, used_at), 8000);
         EXPECT_FALSE(one.pass(1, used_at + 8000 - 1));
@@ -227,8 +161,8 @@ TEST(SlidingWindow, WhatIsUsedLastComesBackAfterExactlyOnePeriod) {
     }
 }
 
-TEST(SlidingWindow, WhatIsUsedBeforeThatComesBackAPeriodAfterTheEndOfItsSubWindow) {
-    Window two(window("2r/8s"));
+TEST(SlidingWindow, ReleasesOlderUseAPeriodAfterItsSubWindowEnds) {
+    LimitedKey two(window("2r/8s"));
     EXPECT_TRUE(two.pass(1, 8000));
     EXPECT_TRUE(two.pass(1, 9000));
     EXPECT_EQ(two.wait_for(1, 9000), 8000);
@@ -236,9 +170,9 @@ TEST(SlidingWindow, WhatIsUsedBeforeThatComesBackAPeriodAfterTheEndOfItsSubWindo
     EXPECT_TRUE(two.would_pass(2, 8000 + 9000));
 }
 
-TEST(SlidingWindow, AMinuteIsNeverToldAsMoreThanAMinute) {
+TEST(SlidingWindow, NeverReportsMoreThanAMinuteForAMinute) {
     for (Millis used_at = kDay; used_at < kDay + kMinute; used_at += 7) {
-        Window ten(window("10r/m"));
+        LimitedKey ten(window("10r/m"));
         EXPECT_TRUE(ten.pass(3, used_at - kMinute / 2));
         EXPECT_TRUE(ten.pass(7, used_at));
         ASSERT_EQ(ten.wait_for(10, used_at), kMinute);
@@ -246,15 +180,15 @@ TEST(SlidingWindow, AMinuteIsNeverToldAsMoreThanAMinute) {
     }
 }
 
-TEST(SlidingWindow, ANewKeyFindsItEmptyEvenAtTheClocksZero) {
-    Window one(window("1r/8s"));
+TEST(SlidingWindow, StartsEmptyEvenAtTheClocksZero) {
+    LimitedKey one(window("1r/8s"));
     EXPECT_TRUE(one.pass(1, 0));
     EXPECT_FALSE(one.pass(1, 7999));
     EXPECT_TRUE(one.pass(1, 8000));
 }
 
-TEST(SlidingWindow, AClockThatStepsBackKeepsWhatIsUsedUntilItHasCaughtUp) {
-    Window two(window("2r/8s"));
+TEST(SlidingWindow, KeepsWhatIsUsedWhileAClockThatSteppedBackCatchesUp) {
+    LimitedKey two(window("2r/8s"));
     EXPECT_TRUE(two.pass(1, kDay));
     EXPECT_TRUE(two.pass(1, kDay - kHour));
     EXPECT_FALSE(two.pass(1, 0));
@@ -263,22 +197,22 @@ TEST(SlidingWindow, AClockThatStepsBackKeepsWhatIsUsedUntilItHasCaughtUp) {
     EXPECT_TRUE(two.would_pass(2, kDay + 8000));
 }
 
-TEST(SlidingWindow, ARateOfNothingPassesNothing) {
-    Window none(window("0r/h"));
+TEST(SlidingWindow, RefusesEverythingAtARateOfZero) {
+    LimitedKey none(window("0r/h"));
     EXPECT_FALSE(none.pass(1, 0));
     EXPECT_FALSE(none.pass(1, 1000 * kDay));
 }
 
 TEST(SlidingWindow, HoldsTheLargestQuota) {
-    Window largest(window("4294967295t/8s"));
+    LimitedKey largest(window("4294967295t/8s"));
     EXPECT_TRUE(largest.pass(kMaxSlidingQuota - 1, 8000));
     EXPECT_TRUE(largest.pass(1, 12'000));
     EXPECT_FALSE(largest.pass(1, 15'000));
     EXPECT_EQ(largest.used_at(15'000), kMaxSlidingQuota);
 }
 
-TEST(SlidingWindow, ALongerPeriodKeepsWhatCountedInTheShorterOne) {
-    Window changed(window("100r/h"));
+TEST(SlidingWindow, KeepsTheUseOfAShorterPeriodInALongerOne) {
+    LimitedKey changed(window("100r/h"));
     EXPECT_TRUE(changed.pass(100, 10 * kHour));
     changed.change(window("500r/d"));
     EXPECT_TRUE(changed.pass(400, 10 * kHour + 1));
@@ -286,8 +220,8 @@ TEST(SlidingWindow, ALongerPeriodKeepsWhatCountedInTheShorterOne) {
     EXPECT_TRUE(changed.would_pass(500, 34 * kHour + 1));
 }
 
-TEST(SlidingWindow, AShorterPeriodKeepsWhatWasUsedWithinIt) {
-    Window changed(window("500r/d"));
+TEST(SlidingWindow, KeepsWhatWasUsedWithinAShorterPeriod) {
+    LimitedKey changed(window("500r/d"));
     EXPECT_TRUE(changed.pass(60, 10 * kHour));
     changed.change(window("100r/h"));
     EXPECT_FALSE(changed.would_pass(41, 10 * kHour + 30 * kMinute));
@@ -295,7 +229,7 @@ TEST(SlidingWindow, AShorterPeriodKeepsWhatWasUsedWithinIt) {
 }
 
 TEST(SlidingWindow, CountsNeverWrapWhenPeriodsChange) {
-    Window changed(window("4294967295t/8s"));
+    LimitedKey changed(window("4294967295t/8s"));
     for (Millis now = 8000; now < 16'000; now += 1000) {
         EXPECT_TRUE(changed.pass(kMaxSlidingQuota / 8, now));
     }
@@ -305,12 +239,12 @@ TEST(SlidingWindow, CountsNeverWrapWhenPeriodsChange) {
     EXPECT_FALSE(changed.would_pass(1, 15'999));
 }
 
-TEST(SlidingWindowProperty, NeverMoreThanTheQuotaAndBackAfterNineEighths) {
+TEST(SlidingWindowProperty, NeverPassesMoreThanTheQuotaAndRecoversAfterNineEighths) {
     int at_the_edge = 0;
     for (uint64_t seed = 0; seed < 3000; ++seed) {
         const Case c = random_case(seed);
         Random random(seed + 1'000'000);
-        Window tested(c.limit);
+        LimitedKey tested(c.limit);
         Reference reference;
         Millis now = random_start(&random);
         for (int i = 0; i < 200; ++i) {
@@ -337,11 +271,11 @@ TEST(SlidingWindowProperty, NeverMoreThanTheQuotaAndBackAfterNineEighths) {
     EXPECT_GT(at_the_edge, 10'000);
 }
 
-TEST(SlidingWindowProperty, CountsTheLastAPeriodAndTheOthersUntilTheirSubWindowIsAPeriodAgo) {
+TEST(SlidingWindowProperty, CountsEachSubWindowUntilItIsAPeriodAgo) {
     for (uint64_t seed = 0; seed < 3000; ++seed) {
         const Case c = random_case(seed);
         Random random(seed + 2'000'000);
-        Window tested(c.limit);
+        LimitedKey tested(c.limit);
         const Millis sub_window = c.limit.period_length / 8;
         std::vector<std::pair<Millis, Amount>> charges;  // number of the sub-window, how much
         Millis last = 0;
@@ -368,13 +302,13 @@ TEST(SlidingWindowProperty, CountsTheLastAPeriodAndTheOthersUntilTheirSubWindowI
     }
 }
 
-TEST(SlidingWindowProperty, TheWaitIsExactToTheMillisecondAndAtMostThePeriod) {
+TEST(SlidingWindowProperty, GivesTheExactWaitAndAtMostThePeriod) {
     int refusals = 0;
     int longest = 0;
     for (uint64_t seed = 0; seed < 3000; ++seed) {
         const Case c = random_case(seed);
         Random random(seed + 3'000'000);
-        Window tested(c.limit);
+        LimitedKey tested(c.limit);
         Millis now = random_start(&random);
         Millis last = 0;
         for (int i = 0; i < 100; ++i) {
@@ -403,12 +337,12 @@ TEST(SlidingWindowProperty, TheWaitIsExactToTheMillisecondAndAtMostThePeriod) {
     EXPECT_GT(longest, 1000);
 }
 
-TEST(SlidingWindowProperty, ClocksThatDifferOrStepBackNeverLetMoreThrough) {
+TEST(SlidingWindowProperty, NeverPassesMoreWithClocksThatDifferOrStepBack) {
     static constexpr Millis kStepsBack[] = {1, 999, 5000, kMinute, kDay, 30 * kDay};
     for (uint64_t seed = 0; seed < 3000; ++seed) {
         const Case c = random_case(seed);
         Random random(seed + 4'000'000);
-        Window tested(c.limit);
+        LimitedKey tested(c.limit);
         Reference reference;
         Millis clock = random_start(&random);
         const uint64_t rarely = seed % 2 == 0 ? 10 : 1'000'000;
@@ -434,14 +368,14 @@ TEST(SlidingWindowProperty, ClocksThatDifferOrStepBackNeverLetMoreThrough) {
     }
 }
 
-TEST(SlidingWindowProperty, ChangesOfThePeriodForgetNothingThatCounts) {
+TEST(SlidingWindowProperty, ForgetsNothingThatCountsWhenThePeriodChanges) {
     for (uint64_t seed = 0; seed < 3000; ++seed) {
         Random random(seed + 5'000'000);
         const std::string rates[] = {random_rate(&random), random_rate(&random), "100r/h",
                                      "500r/d"};
         std::string rate = rates[0];
         Limit limit = window(rate);
-        Window tested(limit);
+        LimitedKey tested(limit);
         Reference reference;
         Millis now = random_start(&random);
         Millis changed = 0;
@@ -478,12 +412,12 @@ TEST(SlidingWindowProperty, ChangesOfThePeriodForgetNothingThatCounts) {
     }
 }
 
-TEST(SlidingWindowProperty, OneChangeOfThePeriodKeepsAllThatWasUsedWithinBoth) {
+TEST(SlidingWindowProperty, KeepsWhatWasUsedWithinBothPeriodsOverAChange) {
     for (uint64_t seed = 0; seed < 3000; ++seed) {
         Random random(seed + 6'000'000);
         const Case before = random_case(seed);
         const Limit after = window(random_rate(&random));
-        Window tested(before.limit);
+        LimitedKey tested(before.limit);
         Reference reference;
         Millis now = random_start(&random);
         for (int i = 0; i < 50; ++i) {

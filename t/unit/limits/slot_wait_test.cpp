@@ -12,14 +12,14 @@ SlotDuration* learned(SlotDuration* average, Millis held, int times = 1) {
     return average;
 }
 
-TEST(SlotWait, IsASecondBeforeAnyRequestHasEnded) {
+TEST(SlotWait, IsOneSecondUntilARequestHasEnded) {
     const SlotDuration nothing{};
     for (const uint32_t chance : {0U, 256U, UINT32_MAX}) {
         EXPECT_EQ(likely_slot_wait(nothing, 4, 4, chance), 1'000);
     }
 }
 
-TEST(SlotWait, IsTheDurationOverTheSlotsAndUpToAQuarterMore) {
+TEST(SlotWait, IsTheDurationDividedByTheSlotsPlusUpToAQuarter) {
     SlotDuration average{};
     learned(&average, 20'000);
     EXPECT_EQ(likely_slot_wait(average, 1, 1, 0), 20'000);
@@ -32,13 +32,13 @@ TEST(SlotWait, IsTheDurationOverTheSlotsAndUpToAQuarterMore) {
     }
 }
 
-TEST(SlotWait, IsLongerWhereSeveralMustEndFirst) {
+TEST(SlotWait, IsLongerIfSeveralRequestsMustEndFirst) {
     SlotDuration average{};
     learned(&average, 20'000);
     EXPECT_EQ(likely_slot_wait(average, 4, 2, 0), 15'000);
 }
 
-TEST(SlotWait, IsFromOneSecondToJustBelowAMinute) {
+TEST(SlotWait, StaysBetweenOneSecondAndAMinute) {
     SlotDuration shortest{};
     learned(&shortest, 5);
     EXPECT_EQ(likely_slot_wait(shortest, 1, 1, 256), 1'000);
@@ -59,7 +59,7 @@ TEST(SlotWait, FollowsRequestsThatTakeLonger) {
     EXPECT_NEAR(static_cast<double>(likely_slot_wait(average, 1, 1, 0)), 30'000, 300);
 }
 
-TEST(SlotWait, AClockThatStandsOrGoesBackCountsAsAMillisecond) {
+TEST(SlotWait, CountsAMillisecondIfTheClockStandsOrGoesBack) {
     SlotDuration average{};
     learned(&average, 0);
     EXPECT_NE(average.load(), 0U);

@@ -9,6 +9,7 @@
 
 #include "core/limits/algorithm.h"
 #include "core/limits/rate.h"
+#include "limited_key.h"
 #include "random.h"
 
 namespace ai_limit {
@@ -30,54 +31,6 @@ Limit bucket(const std::string& rate_text, Amount burst = 0) {
     EXPECT_EQ(error, nullptr) << rate_text;
     return token_bucket_limit(rate, burst);
 }
-
-Now at(Millis monotonic) {
-    return {monotonic, 0};
-}
-
-/** The bucket as a key's entry holds it: a refusal leaves no trace in it. */
-class Bucket {
-public:
-    explicit Bucket(const Limit& limit) : limit_(limit) {}
-
-    bool pass(Amount cost, Millis now) {
-        State state = advanced(now);
-        if (!fits(limit_, used(limit_, state), cost)) {
-            return false;
-        }
-        charge(limit_, &state, cost, {now, 0});
-        state_ = state;
-        return true;
-    }
-
-    bool would_pass(Amount cost, Millis now) const {
-        return fits(limit_, used(limit_, advanced(now)), cost);
-    }
-
-    /** Looks, and writes what it saw. */
-    void look(Millis now) { state_ = advanced(now); }
-
-    Amount left(Millis now) const { return limit_.capacity - used(limit_, advanced(now)); }
-
-    /** Returns the time until a cost that was refused fits. */
-    Millis wait_for(Amount cost, Millis now) const {
-        const State state = advanced(now);
-        const Amount missing = used(limit_, state) + cost - limit_.capacity;
-        return until_back(limit_, state, missing, at(now));
-    }
-
-    void change(const Limit& limit) { limit_ = limit; }
-
-private:
-    State advanced(Millis now) const {
-        State state = state_;
-        advance(limit_, &state, at(now));
-        return state;
-    }
-
-    Limit limit_;
-    State state_ = {};
-};
 
 /**
  * Finds what the bucket must do from the list of all charges alone: nothing is carried from one
@@ -181,26 +134,6 @@ Case random_case(uint64_t seed) {
     return c;
 }
 
-/** A cost that may fit: small ones, parts of the burst, all of it, sometimes more, sometimes
- * nothing. */
-Amount random_cost(Random* random, const Limit& limit) {
-    switch (random->below(8)) {
-        case 0:
-            return 0;
-        case 1:
-            return limit.capacity;
-        case 2:
-            return limit.capacity + 1;
-        case 3:
-            return random->scaled(1'000'000'000);
-        case 4:
-        case 5:
-            return random->scaled(limit.capacity);
-        default:
-            return 1;
-    }
-}
-
 /**
  * Returns the time to the next request: nothing, a few milliseconds, about one refill, about a full
  * bucket.
@@ -224,8 +157,8 @@ Millis random_step(Random* random, const Limit& limit) {
     }
 }
 
-TEST(TokenBucket, HoldsTheBurstAndThenGivesOneEveryRefill) {
-    Bucket bucket_of_three(bucket("60r/m", 3));
+TEST(TokenBucket, PassesTheBurstAndThenOneEveryRefill) {
+    LimitedKey bucket_of_three(bucket("60r/m", 3));
     const Millis start = 123'456;
     for (int i = 0; i < 3; ++i) {
         EXPECT_TRUE(bucket_of_three.pass(1, start));
@@ -237,22 +170,22 @@ TEST(TokenBucket, HoldsTheBurstAndThenGivesOneEveryRefill) {
     EXPECT_TRUE(bucket_of_three.pass(1, start + 2000));
 }
 
-TEST(TokenBucket, OneAMinuteTakesExactlySixtySeconds) {
-    Bucket one(bucket("1r/m"));
+TEST(TokenBucket, RefillsOneAMinuteAfterExactlySixtySeconds) {
+    LimitedKey one(bucket("1r/m"));
     EXPECT_TRUE(one.pass(1, 5));
     EXPECT_FALSE(one.pass(1, 60'004));
     EXPECT_TRUE(one.pass(1, 60'005));
 }
 
-TEST(TokenBucket, ANewKeyFindsItFullEvenAtTheClocksZero) {
-    Bucket one(bucket("1r/month"));
+TEST(TokenBucket, StartsFullEvenAtTheClocksZero) {
+    LimitedKey one(bucket("1r/month"));
     EXPECT_TRUE(one.pass(1, 0));
     EXPECT_FALSE(one.pass(1, kMonth - 1));
     EXPECT_TRUE(one.pass(1, kMonth));
 }
 
-TEST(TokenBucket, LookingEveryMillisecondLosesNothing) {
-    Bucket looked_at(bucket("0.7r/s", 1));
+TEST(TokenBucket, LosesNothingByLookingEveryMillisecond) {
+    LimitedKey looked_at(bucket("0.7r/s", 1));
     EXPECT_TRUE(looked_at.pass(1, 1000));
     const Millis back = 1000 + 1429;  // 1428.57 ms, rounded up
     for (Millis now = 1001; now < back; ++now) {
@@ -262,8 +195,8 @@ TEST(TokenBucket, LookingEveryMillisecondLosesNothing) {
     EXPECT_TRUE(looked_at.would_pass(1, back));
 }
 
-TEST(TokenBucket, AClockThatStepsBackGivesNothingAndTakesNothing) {
-    Bucket two(bucket("1r/m", 2));
+TEST(TokenBucket, ChangesNothingWhenTheClockStepsBack) {
+    LimitedKey two(bucket("1r/m", 2));
     EXPECT_TRUE(two.pass(1, kDay));
     EXPECT_TRUE(two.pass(1, kDay - 3'600'000));
     EXPECT_FALSE(two.would_pass(1, 0));
@@ -272,26 +205,26 @@ TEST(TokenBucket, AClockThatStepsBackGivesNothingAndTakesNothing) {
     EXPECT_TRUE(two.would_pass(1, kDay + kMinute));
 }
 
-TEST(TokenBucket, ARateOfNothingNeverGivesAnythingBack) {
+TEST(TokenBucket, NeverRefillsAtARateOfZero) {
     const Limit none = bucket("0r/m", 5);
     EXPECT_EQ(none.capacity, 0U);
-    Bucket empty(none);
+    LimitedKey empty(none);
     for (const Millis now : {Millis{0}, Millis{1}, kMonth, 1000 * kMonth}) {
         EXPECT_FALSE(empty.pass(1, now));
         EXPECT_EQ(empty.left(now), 0U);
     }
 }
 
-TEST(TokenBucket, ALargerBurstGivesItsDifferenceAtOnce) {
-    Bucket changed(bucket("1r/m", 2));
+TEST(TokenBucket, GivesTheDifferenceOfALargerBurstAtOnce) {
+    LimitedKey changed(bucket("1r/m", 2));
     EXPECT_TRUE(changed.pass(2, 1000));
     changed.change(bucket("1r/m", 5));
     EXPECT_FALSE(changed.would_pass(4, 1000));
     EXPECT_TRUE(changed.pass(3, 1000));
 }
 
-TEST(TokenBucket, WhatIsMissingStaysMissingWhenTheBurstShrinks) {
-    Bucket changed(bucket("1r/m", 10));
+TEST(TokenBucket, KeepsWhatIsMissingWhenTheBurstShrinks) {
+    LimitedKey changed(bucket("1r/m", 10));
     EXPECT_TRUE(changed.pass(10, 1000));
     changed.change(bucket("1r/m", 2));
     EXPECT_EQ(changed.wait_for(1, 1000), 9 * kMinute);
@@ -299,13 +232,13 @@ TEST(TokenBucket, WhatIsMissingStaysMissingWhenTheBurstShrinks) {
     EXPECT_TRUE(changed.would_pass(1, 1000 + 9 * kMinute));
 }
 
-TEST(TokenBucket, AChangeOfTheRateGivesLessThanOneBack) {
+TEST(TokenBucket, RefundsLessThanOneWhenTheRateChanges) {
     static constexpr const char* kRates[] = {"1r/month", "1r/s", "999999r/d",
                                              "1000r/s",  "7r/h", "1Mr/s"};
     for (uint64_t seed = 0; seed < 2000; ++seed) {
         Random random(seed);
         const Amount burst = 1'000'000;
-        Bucket changed(bucket(random.one_of(kRates), burst));
+        LimitedKey changed(bucket(random.one_of(kRates), burst));
         Millis now = static_cast<Millis>(random.scaled(1'000'000'000));
         ASSERT_TRUE(changed.pass(burst, now)) << "seed " << seed;
         now += static_cast<Millis>(random.scaled(100'000));
@@ -322,11 +255,11 @@ TEST(TokenBucket, AChangeOfTheRateGivesLessThanOneBack) {
     }
 }
 
-TEST(TokenBucketProperty, DecidesAsTheReferenceDoesToTheMillisecond) {
+TEST(TokenBucketProperty, MatchesTheReferenceToTheMillisecond) {
     for (uint64_t seed = 0; seed < 3000; ++seed) {
         const Case c = random_case(seed);
         Random random(seed + 1'000'000);
-        Bucket tested(c.limit);
+        LimitedKey tested(c.limit);
         Reference reference(c.limit);
         const Millis start = static_cast<Millis>(random.scaled(uint64_t{1} << 36));
         Millis now = start;
@@ -350,12 +283,12 @@ TEST(TokenBucketProperty, DecidesAsTheReferenceDoesToTheMillisecond) {
     }
 }
 
-TEST(TokenBucketProperty, TheWaitIsExactToTheMillisecond) {
+TEST(TokenBucketProperty, GivesTheExactWait) {
     int refusals = 0;
     for (uint64_t seed = 0; seed < 3000; ++seed) {
         const Case c = random_case(seed);
         Random random(seed + 2'000'000);
-        Bucket tested(c.limit);
+        LimitedKey tested(c.limit);
         Reference reference(c.limit);
         Millis now = static_cast<Millis>(random.scaled(uint64_t{1} << 36));
         for (int i = 0; i < 60; ++i) {
@@ -385,11 +318,11 @@ TEST(TokenBucketProperty, TheWaitIsExactToTheMillisecond) {
     EXPECT_GT(refusals, 20'000);
 }
 
-TEST(TokenBucketProperty, WorkersWhoseClocksDifferNeverLetMoreThrough) {
+TEST(TokenBucketProperty, NeverPassesMoreWithWorkersWhoseClocksDiffer) {
     for (uint64_t seed = 0; seed < 2000; ++seed) {
         const Case c = random_case(seed);
         Random random(seed + 3'000'000);
-        Bucket tested(c.limit);
+        LimitedKey tested(c.limit);
         Reference reference(c.limit);
         Millis clock = static_cast<Millis>(random.scaled(uint64_t{1} << 36)) + 50;
         for (int i = 0; i < 120; ++i) {
@@ -407,12 +340,12 @@ TEST(TokenBucketProperty, WorkersWhoseClocksDifferNeverLetMoreThrough) {
     }
 }
 
-TEST(TokenBucketProperty, AClockThatStepsBackNeverLetsMoreThrough) {
+TEST(TokenBucketProperty, NeverPassesMoreWithAClockThatStepsBack) {
     static constexpr Millis kStepsBack[] = {1, 999, 5000, 60'000, kDay, 30 * kDay};
     for (uint64_t seed = 0; seed < 2000; ++seed) {
         const Case c = random_case(seed);
         Random random(seed + 4'000'000);
-        Bucket tested(c.limit);
+        LimitedKey tested(c.limit);
         Reference reference(c.limit);
         Millis now = static_cast<Millis>(random.scaled(uint64_t{1} << 36));
         Millis latest = 0;  // of what the bucket has seen: a refusal leaves no trace
@@ -450,11 +383,11 @@ void PrintTo(const LongRun& run, std::ostream* out) {
 
 class TokenBucketOverAMonth : public testing::TestWithParam<LongRun> {};
 
-TEST_P(TokenBucketOverAMonth, PassesTheBurstAndWhatComesBackToTheLastOne) {
+TEST_P(TokenBucketOverAMonth, PassesExactlyTheBurstAndTheRefill) {
     const LongRun& run = GetParam();
     const Limit limit = bucket(run.rate, run.burst);
     Random random(7);
-    Bucket tested(limit);
+    LimitedKey tested(limit);
     const Millis start = 987'654'321;
     Amount total = 0;
     // Takes all that is there, at odd moments, but never so late that the bucket is full and loses
@@ -488,8 +421,8 @@ INSTANTIATE_TEST_SUITE_P(
                     LongRun{"1Gt/s", kMaxAmount, kDay, 86'400'000'000'000},
                     LongRun{"1000Gt/s", kMaxAmount, 3'600'000, 3'600'000'000'000'000}));
 
-TEST(TokenBucket, OneByOneAtAMillionASecondLosesNone) {
-    Bucket tested(bucket("1000000r/s", 1000));
+TEST(TokenBucket, LosesNoneOneByOneAtAMillionASecond) {
+    LimitedKey tested(bucket("1000000r/s", 1000));
     Amount passed = 0;
     for (Millis now = 1; now <= 1000; ++now) {
         while (tested.pass(1, now)) {
@@ -499,8 +432,8 @@ TEST(TokenBucket, OneByOneAtAMillionASecondLosesNone) {
     EXPECT_EQ(passed, 1'000'000U);  // the burst, and 999 ms of 1000 each
 }
 
-TEST(TokenBucket, ARetryAtEachWaitPassesTwelveInAYearOfMonths) {
-    Bucket tested(bucket("1r/month"));
+TEST(TokenBucket, PassesTwelveInAYearOfMonthsByRetryingAtEachWait) {
+    LimitedKey tested(bucket("1r/month"));
     Millis now = 42;
     ASSERT_TRUE(tested.pass(1, now));
     for (int month = 1; month <= 12; ++month) {

@@ -15,7 +15,7 @@ namespace {
 constexpr Now kNow{1'000'000'000, 1'755'780'000'000};
 constexpr Millis kHour = 3'600'000;
 
-TEST(Meters, CountsOfAllProcessesAndNumbersOfANameAreSummedUp) {
+TEST(Meters, SumUpAllProcessesAndNumbersOfAName) {
     ZoneMemory memory(sizes_for(64 * 1024, true, true));
     const Zone& zone = memory.zone();
     ZonePolicy bucket = add_policy(zone, "user", hourly(Algorithm::kTokenBucket, 5));
@@ -47,7 +47,7 @@ TEST(Meters, CountsOfAllProcessesAndNumbersOfANameAreSummedUp) {
     EXPECT_EQ(totals.output_tokens + totals.reasoning_tokens + totals.seconds, 0u);
 }
 
-TEST(Meters, RejectedRequestsAreCountedByReason) {
+TEST(Meters, CountRejectedRequestsByReason) {
     ZoneMemory memory(sizes_for(64 * 1024, true, true));
     const Zone& zone = memory.zone();
     ZonePolicy policy = add_policy(zone, "user", hourly(Algorithm::kTokenBucket, 5));
@@ -69,7 +69,7 @@ TEST(Meters, RejectedRequestsAreCountedByReason) {
     EXPECT_EQ(totals.rejected_never + totals.rejected_blocked, 0u);
 }
 
-TEST(Meters, CountsMoveToAZoneOfAnotherSize) {
+TEST(Meters, AreCopiedToAZoneOfAnotherSize) {
     ZoneMemory memory(sizes_for(64 * 1024, true, true));
     ZonePolicy policy = add_policy(memory.zone(), "user", hourly(Algorithm::kTokenBucket, 5));
     ZoneUser user(memory.zone(), &kAllAlive, 1);
@@ -84,7 +84,7 @@ TEST(Meters, CountsMoveToAZoneOfAnotherSize) {
     EXPECT_TRUE(is_at_rest(larger.zone()));
 }
 
-TEST(Meters, RequestsUnderWayAreReadFromTheirRecords) {
+TEST(Meters, ReadRequestsInFlightFromTheirRecords) {
     ZoneMemory memory(sizes_for(64 * 1024, true, true));
     const Zone& zone = memory.zone();
     ZonePolicy slots = add_policy(zone, "slots", concurrency_limit(10));
@@ -102,7 +102,7 @@ TEST(Meters, RequestsUnderWayAreReadFromTheirRecords) {
     EXPECT_EQ(loads[tokens.used.number].reserved_tokens, 70u);
 }
 
-TEST(Meters, EvictionsAreToldApart) {
+TEST(Meters, DistinguishEvictions) {
     ZoneMemory memory({8, 8, 1});
     const Zone& zone = memory.zone();
     ZonePolicy policy = add_policy(zone, "user", hourly(Algorithm::kTokenBucket, 5));
@@ -121,7 +121,7 @@ TEST(Meters, EvictionsAreToldApart) {
     EXPECT_GT(zone.header()->idle_evictions.load(), 0u);
 }
 
-TEST(History, StepsAreWhatWasCountedBetweenSamples) {
+TEST(History, ShowsWhatWasCountedBetweenSamples) {
     ZoneMemory memory(sizes_for(64 * 1024, true, false));
     const Zone& zone = memory.zone();
     ZonePolicy policy = add_policy(zone, "user", hourly(Algorithm::kTokenBucket, 5));
@@ -166,7 +166,7 @@ TEST(Overrides, AreFoundUntilTheyEnd) {
     EXPECT_FALSE(has_overrides(zone));
 }
 
-TEST(Overrides, TheLastOneOfAKeyCounts) {
+TEST(Overrides, UseTheLastOneOfAKey) {
     ZoneMemory memory(sizes_for(64 * 1024, true, false));
     const Zone& zone = memory.zone();
     Limit few = hourly(Algorithm::kTokenBucket, 5);
@@ -181,7 +181,7 @@ TEST(Overrides, TheLastOneOfAKeyCounts) {
     EXPECT_FALSE(has_overrides(zone));
 }
 
-TEST(Overrides, ThereAreOnlySoManyAndThoseThatEndedMakeRoom) {
+TEST(Overrides, AreLimitedInNumberAndReuseEndedOnes) {
     ZoneMemory memory(sizes_for(64 * 1024, true, false));
     const Zone& zone = memory.zone();
     Limit limit = hourly(Algorithm::kTokenBucket, 5);
@@ -202,14 +202,14 @@ TEST(Overrides, ThereAreOnlySoManyAndThoseThatEndedMakeRoom) {
     EXPECT_FALSE(has_overrides(zone));
 }
 
-TEST(MetricsText, LabelsAreEscaped) {
+TEST(MetricsText, EscapesLabels) {
     char buffer[kMaxSample];
     TextWriter out(buffer, sizeof(buffer));
     write_sample("m", {"zone", "a\"b\\c\nd"}, {"kind", "x"}, 7, out);
     EXPECT_EQ(out.view(), "m{zone=\"a\\\"b\\\\c\\nd\",kind=\"x\"} 7\n");
 }
 
-TEST(StatusJson, TheLargestPolicyHasRoom) {
+TEST(StatusJson, HasRoomForTheLargestPolicy) {
     ZoneMemory memory(sizes_for(64 * 1024, true, false));
     const Zone& zone = memory.zone();
     ZonePolicy policy = add_policy(zone, "user", hourly(Algorithm::kTokenBucket, 5));

@@ -40,7 +40,7 @@ uint64_t tag_number(uint64_t number) {
     return (number + 1) * 0x9E3779B97F4A7C15 | 256;
 }
 
-TEST(TopKeys, FewKeysAreCountedExactly) {
+TEST(TopKeys, CountFewKeysExactly) {
     Seen seen;
     seen.note(tag_number(1), "ip:10.0.0.1", 3);
     seen.note(tag_number(2), "ip:10.0.0.2");
@@ -49,7 +49,7 @@ TEST(TopKeys, FewKeysAreCountedExactly) {
               (std::map<std::string, uint64_t>{{"ip:10.0.0.1", 7}, {"ip:10.0.0.2", 1}}));
 }
 
-TEST(TopKeys, SecretsAreShortenedAndToldApartFromWholeKeys) {
+TEST(TopKeys, ShortenSecretsAndMarkThemAsShortened) {
     Seen seen;
     seen.note(tag_number(1), "sk-1234567890abcdef", 2);
     seen.note(tag_number(2), "key:0123456789abcdef0123456789abcdef");
@@ -63,7 +63,7 @@ TEST(TopKeys, SecretsAreShortenedAndToldApartFromWholeKeys) {
     EXPECT_TRUE(best[1].is_whole);
 }
 
-TEST(TopKeys, WhatIsTooLongIsCutAndNotWhole) {
+TEST(TopKeys, CutLongKeysAndMarkThemAsCut) {
     Seen seen;
     seen.note(tag_number(1), "ip:" + std::string(200, 'x'));
     TopKey best[kMost];
@@ -72,13 +72,13 @@ TEST(TopKeys, WhatIsTooLongIsCutAndNotWhole) {
     EXPECT_FALSE(best[0].is_whole);
 }
 
-TEST(TopKeys, MeasuresAreApart) {
+TEST(TopKeys, KeepMeasuresApart) {
     Seen seen;
     note_key(seen.keys.get(), TopMeasure::kTokens, kEpoch, tag_number(1), "ip:1", 5);
     EXPECT_TRUE(seen.top().empty());
 }
 
-TEST(TopKeys, HeavyKeysStandOutAmongManyThatComeOnce) {
+TEST(TopKeys, ShowHeavyKeysAmongManyLightOnes) {
     for (uint64_t seed = 1; seed <= 5; ++seed) {
         Seen seen;
         Random random(seed);
@@ -103,7 +103,7 @@ TEST(TopKeys, HeavyKeysStandOutAmongManyThatComeOnce) {
     }
 }
 
-TEST(TopKeys, AListLastsForItsTimeAndTheNext) {
+TEST(TopKeys, KeepAListForItsPeriodAndTheNext) {
     Seen seen;
     seen.note(tag_number(1), "ip:1", 5);
     seen.note(tag_number(1), "ip:1", 2, kEpoch + 1);
@@ -115,14 +115,14 @@ TEST(TopKeys, AListLastsForItsTimeAndTheNext) {
     EXPECT_EQ(seen.top(kEpoch + 3), (std::map<std::string, uint64_t>{{"ip:3", 1}}));
 }
 
-TEST(TopKeys, AProcessWhoseClockIsLateDoesNotEmptyAList) {
+TEST(TopKeys, KeepAListIfAProcesssClockIsLate) {
     Seen seen;
     seen.note(tag_number(1), "ip:1", 5, kEpoch + 2);
     seen.note(tag_number(2), "ip:2", 5, kEpoch);
     EXPECT_EQ(seen.top(kEpoch + 2), (std::map<std::string, uint64_t>{{"ip:1", 5}}));
 }
 
-TEST(TopKeys, APlaceThatIsBeingWrittenIsNotShown) {
+TEST(TopKeys, HideAPlaceThatIsBeingWritten) {
     Seen seen;
     seen.note(tag_number(1), "ip:1", 5);
     TopList& list = seen.keys->lists[0][kEpoch % 2];

@@ -49,9 +49,9 @@ protected:
 
 // --- limits
 
-class LimitsOfAPolicy : public ZoneOfPolicies {};
+class PolicyLimits : public ZoneOfPolicies {};
 
-TEST_F(LimitsOfAPolicy, AreFoundByTheirNumber) {
+TEST_F(PolicyLimits, AreFoundByTheirNumber) {
     const ZonePolicy policy = add("p", bucket("1r/s", 1), true);
     std::vector<ZonePolicy> limits;
     for (Amount i = 1; i < kMaxKnownLimits; ++i) {
@@ -66,7 +66,7 @@ TEST_F(LimitsOfAPolicy, AreFoundByTheirNumber) {
     }
 }
 
-TEST_F(LimitsOfAPolicy, OneTooManyIsTakenForTheSlowest) {
+TEST_F(PolicyLimits, TreatOneTooManyAsTheSlowest) {
     const ZonePolicy policy = add("p", bucket("1r/s", 1), true);
     note(policy, bucket("10r/d"));
     for (Amount i = 1; i < kMaxKnownLimits; ++i) {
@@ -78,7 +78,7 @@ TEST_F(LimitsOfAPolicy, OneTooManyIsTakenForTheSlowest) {
     EXPECT_NE(find(last).rate_number, 0u) << "its own";
 }
 
-TEST_F(LimitsOfAPolicy, AreToldApartByAllThatDecides) {
+TEST_F(PolicyLimits, AreDistinguishedByEverythingThatDecides) {
     const Limit limits[] = {bucket("10r/m"),
                             bucket("10t/m"),
                             bucket("10r/m", 9),
@@ -99,7 +99,7 @@ TEST_F(LimitsOfAPolicy, AreToldApartByAllThatDecides) {
     }
 }
 
-TEST_F(LimitsOfAPolicy, AreExactHoweverManyThereAre) {
+TEST_F(PolicyLimits, AreExactHoweverManyThereAre) {
     const ZonePolicy policy = add("p", bucket("1r/s", 1), true);
     // Each comes back in other fractions of a millisecond, all in 60,000ths of one.
     const int rates[] = {7,  11, 13, 17, 19, 23, 29, 31, 37, 41, 43,
@@ -115,7 +115,7 @@ TEST_F(LimitsOfAPolicy, AreExactHoweverManyThereAre) {
     EXPECT_EQ(passed, 83u + 10 * 83u);
 }
 
-TEST_F(LimitsOfAPolicy, AreExactHoweverManyPeriodsTheyHave) {
+TEST_F(PolicyLimits, AreExactHoweverManyPeriodsTheyHave) {
     const ZonePolicy policy = add("p", bucket("1r/s", 1), true);
     ZonePolicy last{};
     for (int seconds = 61; seconds < 100; ++seconds) {
@@ -128,7 +128,7 @@ TEST_F(LimitsOfAPolicy, AreExactHoweverManyPeriodsTheyHave) {
     EXPECT_EQ(passed, 17u + 10 * 17u);
 }
 
-TEST_F(LimitsOfAPolicy, LoseNothingWhenAKeyChangesBetweenThem) {
+TEST_F(PolicyLimits, LoseNothingWhenAKeyChangesBetweenThem) {
     const ZonePolicy policy = add("p", bucket("1r/s", 1), true);
     // About as quick as each other, in parts of a millisecond that have nothing in common.
     const ZonePolicy one = note(policy, bucket("7r/m", 7));
@@ -142,7 +142,7 @@ TEST_F(LimitsOfAPolicy, LoseNothingWhenAKeyChangesBetweenThem) {
     EXPECT_LE(passed, 7u + 100 * 7u + 1);
 }
 
-TEST(TokenBucket, FindsThePartsOfAFractionAgain) {
+TEST(TokenBucket, RestoresThePartsOfAFraction) {
     Random random(7);
     for (int i = 0; i < 200'000; ++i) {
         Limit limit{};
@@ -157,7 +157,7 @@ TEST(TokenBucket, FindsThePartsOfAFractionAgain) {
     }
 }
 
-TEST_F(LimitsOfAPolicy, ShareTheFractionThatHasComeBackWhereTheyRefillAlike) {
+TEST_F(PolicyLimits, ShareTheRefilledFractionIfTheyRefillAlike) {
     const ZonePolicy policy = add("p", bucket("1r/s", 1), true);
     const ZonePolicy less = note(policy, bucket("1r/m", 5));
     const ZonePolicy more = note(policy, bucket("1r/m", 10));
@@ -169,9 +169,9 @@ TEST_F(LimitsOfAPolicy, ShareTheFractionThatHasComeBackWhereTheyRefillAlike) {
 
 // --- over reloads
 
-class AReload : public ZoneOfPolicies {};
+class Reload : public ZoneOfPolicies {};
 
-TEST_F(AReload, KeepsThePolicyWhoseLimitAVariableHoldsNowOrHeldBefore) {
+TEST_F(Reload, KeepsThePolicyWhenItsLimitBecomesAVariableOrAConstant) {
     const uint32_t number = add("p", bucket("10t/m")).number;
     EXPECT_EQ(add("p", bucket("1r/s", 1), true).number, number);
     EXPECT_EQ(add("p", bucket("1r/s", 1), true).number, number);
@@ -179,7 +179,7 @@ TEST_F(AReload, KeepsThePolicyWhoseLimitAVariableHoldsNowOrHeldBefore) {
     EXPECT_EQ(add("p", bucket("30t/m")).number, number);
 }
 
-TEST_F(AReload, BeginsAnewWhereAPolicyCountsTokensNow) {
+TEST_F(Reload, StartsAtZeroIfAPolicyCountsTokensNow) {
     const ZonePolicy requests = add("p", bucket("10r/m"));
     ASSERT_TRUE(Request(user).charge(requests, 42, 10).admit(kNow));
     const TokenPolicy tokens = add_token_policy(memory.zone(), "p", bucket("10t/m"));
@@ -193,7 +193,7 @@ TEST_F(AReload, BeginsAnewWhereAPolicyCountsTokensNow) {
     EXPECT_EQ(add("p", bucket("99t/m")).number, tokens.used.number);
 }
 
-TEST_F(AReload, GoesOnWithWhatThePolicyCountedLast) {
+TEST_F(Reload, ContinuesWithWhatThePolicyCountedLast) {
     const uint32_t requests = add("p", bucket("10r/m")).number;
     const uint32_t tokens = add("p", bucket("10t/m")).number;
     ASSERT_NE(tokens, requests);
@@ -203,7 +203,7 @@ TEST_F(AReload, GoesOnWithWhatThePolicyCountedLast) {
     EXPECT_EQ(add("p", bucket("1r/s", 1), true).number, requests);
 }
 
-TEST_F(AReload, KeepsWhatIsHeldAndUsedByAllThatItCountsTokensWith) {
+TEST_F(Reload, KeepsReservedAndUsedTokensForEachAlgorithm) {
     for (const Algorithm algorithm : kRates) {
         const std::string name = name_of(algorithm);
         const TokenPolicy policy =
@@ -227,7 +227,7 @@ TEST_F(AReload, KeepsWhatIsHeldAndUsedByAllThatItCountsTokensWith) {
     }
 }
 
-TEST_F(AReload, KeepsWhatAKeyHasUsedUnderAnOverrideThatIsSlower) {
+TEST_F(Reload, KeepsWhatAKeyHasUsedUnderASlowerOverride) {
     for (const Algorithm algorithm : kRates) {
         const std::string name = name_of(algorithm);
         const Limit configured = limit_of_rate(algorithm, "60r/m");
@@ -246,7 +246,7 @@ TEST_F(AReload, KeepsWhatAKeyHasUsedUnderAnOverrideThatIsSlower) {
     }
 }
 
-TEST_F(AReload, GoesBackToThePeriodBeforeHoweverManyThereHaveBeen) {
+TEST_F(Reload, ReturnsToAnEarlierPeriodAfterAnyNumberOfOthers) {
     for (const Algorithm algorithm : {Algorithm::kSlidingWindow, Algorithm::kFixedWindow}) {
         const std::string name = name_of(algorithm);
         const ZonePolicy first = add(name.c_str(), limit_of_rate(algorithm, "1000r/2d"));
@@ -273,7 +273,7 @@ TEST_F(AReload, GoesBackToThePeriodBeforeHoweverManyThereHaveBeen) {
     }
 }
 
-TEST_F(LimitsOfAPolicy, OfTooManyPeriodsAreNoticed) {
+TEST_F(PolicyLimits, ReportTooManyPeriods) {
     const Algorithm window = Algorithm::kFixedWindow;
     const ZonePolicy policy = add("p", bucket("1r/s", 1), true);
     const ZonePolicy varying = add("w", limit_of_rate(window, "1r/s"), true);
@@ -290,7 +290,7 @@ TEST_F(LimitsOfAPolicy, OfTooManyPeriodsAreNoticed) {
     EXPECT_FALSE(has_too_many_periods(memory.zone(), varying.number));
 }
 
-TEST_F(AReload, BeginsTheCountersOfAPolicyThatTakesANumberAnew) {
+TEST_F(Reload, ResetsTheCountersOfAPolicyThatTakesOverANumber) {
     const TokenPolicy first = add_token_policy(memory.zone(), "first", bucket("10t/m"));
     Request request(user);
     ASSERT_TRUE(request.charge_tokens(first, 42, 1).admit(kNow));

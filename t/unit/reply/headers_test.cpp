@@ -136,21 +136,21 @@ std::string date(Millis wall, Millis reset) {
     return line.substr(name.size());
 }
 
-TEST(Headers, OffWritesNothingEvenOnARefusal) {
+TEST(Headers, WriteNothingIfOffEvenOnARefusal) {
     const Description policy = refusing(5'000);
     Response response;
     EXPECT_TRUE(write_headers(kNoHeaders, &policy, 1, policy, true, kNow, response));
     EXPECT_EQ(response.lines(), Lines{});
 }
 
-TEST(Headers, APassedResponseShowsNothingWhereNoPolicyMayBeShown) {
+TEST(Headers, ShowNothingIfNoPolicyMayBeShown) {
     Response response;
     EXPECT_TRUE(write_headers(kAll, nullptr, 0, user(), false, kNow, response));
     EXPECT_EQ(response.lines(), Lines{});
     EXPECT_EQ(response.spaces(), 0U);
 }
 
-TEST(Headers, XRateLimitTellsTheReportedPolicyAlone) {
+TEST(Headers, XRateLimitShowsOnlyTheReportedPolicy) {
     EXPECT_EQ(passed(kXRateLimit, {user(), tokens()}, 1),
               (Lines{"X-RateLimit-Limit: 100000", "X-RateLimit-Remaining: 98000",
                      "X-RateLimit-Reset: 2"}));
@@ -192,13 +192,13 @@ TEST(Headers, IetfWindowIsRoundedUpAndNeverZero) {
     EXPECT_EQ(passed(kIetf, {policy}).at(0), R"(RateLimit-Policy: "user";q=60;w=2)");
 }
 
-TEST(Headers, IetfSaysZeroSecondsWhereNothingIsUsed) {
+TEST(Headers, IetfSaysZeroSecondsIfNothingIsUsed) {
     Description policy = user();
     policy.next = 0;
     EXPECT_EQ(passed(kIetf, {policy}).at(1), R"(RateLimit: "user";r=59;t=0)");
 }
 
-TEST(Headers, OpenAiTellsRequestsAndTokensAndLeavesConcurrencyOut) {
+TEST(Headers, OpenAiListsRequestsAndTokensButNotConcurrency) {
     EXPECT_EQ(passed(kOpenAi, {slots(), user(), tokens()}),
               (Lines{"x-ratelimit-limit-requests: 60", "x-ratelimit-remaining-requests: 59",
                      "x-ratelimit-reset-requests: 1s", "x-ratelimit-limit-tokens: 100000",
@@ -206,13 +206,13 @@ TEST(Headers, OpenAiTellsRequestsAndTokensAndLeavesConcurrencyOut) {
     EXPECT_EQ(passed(kOpenAi, {slots()}), Lines{});
 }
 
-TEST(Headers, OpenAiTellsTokensAloneWhereNothingCountsRequests) {
+TEST(Headers, OpenAiListsOnlyTokensIfNothingCountsRequests) {
     EXPECT_EQ(passed(kOpenAi, {tokens()}),
               (Lines{"x-ratelimit-limit-tokens: 100000", "x-ratelimit-remaining-tokens: 98000",
                      "x-ratelimit-reset-tokens: 1.2s"}));
 }
 
-TEST(Headers, OpenAiResetReadsAsGoPrintsADuration) {
+TEST(Headers, OpenAiResetIsAGoDuration) {
     EXPECT_EQ(go_duration(0), "0s");
     EXPECT_EQ(go_duration(-5), "0s");
     EXPECT_EQ(go_duration(1), "1ms");
@@ -233,7 +233,7 @@ TEST(Headers, OpenAiResetReadsAsGoPrintsADuration) {
     EXPECT_EQ(go_duration(INT64_MAX), "2562047788015h12m55.807s");
 }
 
-TEST(Headers, AnthropicTellsRequestsAndTokensWithDates) {
+TEST(Headers, AnthropicListsRequestsAndTokensWithDates) {
     EXPECT_EQ(passed(kAnthropic, {tokens(), user(), slots()}),
               (Lines{"anthropic-ratelimit-requests-limit: 60",
                      "anthropic-ratelimit-requests-remaining: 59",
@@ -251,7 +251,7 @@ TEST(Headers, AnthropicDatesAreRoundedUpToTheSecond) {
     EXPECT_EQ(date(1'755'780'000'500, 501), "2025-08-21T12:40:02Z");
 }
 
-TEST(Headers, AnthropicDatesAgreeWithTheStandardLibraryOnEveryDayToTheYear2400) {
+TEST(Headers, AnthropicDatesMatchTheStandardLibraryToTheYear2400) {
     for (time_t day = 0; day < 157'056; day++) {
         const time_t at = day * 86'400 + day % 86'400;
         tm parts{};
@@ -269,7 +269,7 @@ TEST(Headers, AnthropicDatesEndWithTheYear9999) {
     EXPECT_EQ(date(0, 0), "1970-01-01T00:00:00Z");
 }
 
-TEST(Headers, TheMostRestrictivePolicyOfAKindIsTheOneWithTheSmallestShareLeft) {
+TEST(Headers, ShowThePolicyWithTheSmallestShareLeft) {
     Description day = user();
     day.policy = "day";
     day.limit = 1'000;
@@ -279,7 +279,7 @@ TEST(Headers, TheMostRestrictivePolicyOfAKindIsTheOneWithTheSmallestShareLeft) {
     EXPECT_EQ(passed(kAnthropic, {user(), day}).at(0), "anthropic-ratelimit-requests-limit: 1000");
 }
 
-TEST(Headers, TheFirstPolicyWinsATie) {
+TEST(Headers, ShowTheFirstPolicyOfATie) {
     Description twice = user();
     twice.limit = 120;
     twice.remaining = 118;
@@ -287,7 +287,7 @@ TEST(Headers, TheFirstPolicyWinsATie) {
     EXPECT_EQ(passed(kOpenAi, {twice, user()}).at(0), "x-ratelimit-limit-requests: 120");
 }
 
-TEST(Headers, RestrictivenessIsExactWhereFloatsAndSixtyFourBitsAreNot) {
+TEST(Headers, CompareRestrictivenessExactly) {
     Description a = tokens();
     Description b = tokens();
     a.limit = kMaxAmount;
@@ -305,7 +305,7 @@ TEST(Headers, RestrictivenessIsExactWhereFloatsAndSixtyFourBitsAreNot) {
     }
 }
 
-TEST(Headers, ALimitOfZeroIsAsRestrictiveAsNothingLeft) {
+TEST(Headers, TreatsALimitOfZeroAsNothingLeft) {
     Description none = user();
     none.limit = 0;
     none.remaining = 0;
@@ -317,14 +317,14 @@ TEST(Headers, ALimitOfZeroIsAsRestrictiveAsNothingLeft) {
     EXPECT_FALSE(is_more_restrictive(spent, none));
 }
 
-TEST(Headers, SeveralStylesStandSideBySide) {
+TEST(Headers, WriteSeveralStylesSideBySide) {
     EXPECT_EQ(passed(kOpenAi | kIetf, {user()}),
               (Lines{R"(RateLimit-Policy: "user";q=60;w=60)", R"(RateLimit: "user";r=59;t=1)",
                      "x-ratelimit-limit-requests: 60", "x-ratelimit-remaining-requests: 59",
                      "x-ratelimit-reset-requests: 1s"}));
 }
 
-TEST(Headers, ARefusalShowsThePolicyAndTheWait) {
+TEST(Headers, ShowThePolicyAndTheWaitOfARefusal) {
     const Description policy = refusing(1'234);
     Response response;
     EXPECT_TRUE(write_headers(kXRateLimit, &policy, 1, policy, true, kNow, response));
@@ -333,7 +333,7 @@ TEST(Headers, ARefusalShowsThePolicyAndTheWait) {
                      "Retry-After: 2", "retry-after-ms: 1234", "Cache-Control: no-store"}));
 }
 
-TEST(Headers, AWaitOfUpToAMinuteIsToldInSecondsAndMilliseconds) {
+TEST(Headers, GiveAWaitOfUpToAMinuteInSecondsAndMilliseconds) {
     for (const HeaderStyles style : {kXRateLimit, kIetf, kOpenAi, kAnthropic, kAll}) {
         EXPECT_EQ(refusal(style, 1),
                   (Lines{"Retry-After: 1", "retry-after-ms: 1", "Cache-Control: no-store"}));
@@ -348,7 +348,7 @@ TEST(Headers, AWaitOfUpToAMinuteIsToldInSecondsAndMilliseconds) {
     }
 }
 
-TEST(Headers, AWaitOfMoreThanAMinuteIsTrueAndAsksNotToRetry) {
+TEST(Headers, GiveTheTrueWaitAboveAMinuteAndForbidARetry) {
     EXPECT_EQ(refusal(kOpenAi, 60'001),
               (Lines{"Retry-After: 61", "x-should-retry: false", "Cache-Control: no-store"}));
     EXPECT_EQ(refusal(kOpenAi, kNever - 1),
@@ -356,18 +356,18 @@ TEST(Headers, AWaitOfMoreThanAMinuteIsTrueAndAsksNotToRetry) {
                      "Cache-Control: no-store"}));
 }
 
-TEST(Headers, AWaitOfZeroIsNeverTold) {
+TEST(Headers, NeverGiveAWaitOfZero) {
     EXPECT_EQ(refusal(kAnthropic, 0),
               (Lines{"Retry-After: 1", "retry-after-ms: 1", "Cache-Control: no-store"}));
     EXPECT_EQ(refusal(kAnthropic, -7),
               (Lines{"Retry-After: 1", "retry-after-ms: 1", "Cache-Control: no-store"}));
 }
 
-TEST(Headers, ARequestThatNeverFitsIsToldNotToRetryAndNoTime) {
+TEST(Headers, ForbidARetryForARequestThatNeverFits) {
     EXPECT_EQ(refusal(kIetf, kNever), (Lines{"x-should-retry: false", "Cache-Control: no-store"}));
 }
 
-TEST(Headers, TheLongestValuesOfEveryStyleHaveRoom) {
+TEST(Headers, HaveRoomForTheLongestValuesOfEveryStyle) {
     const std::string name(64, 'n');
     Description longest = user();
     longest.policy = name;
@@ -383,7 +383,7 @@ TEST(Headers, TheLongestValuesOfEveryStyleHaveRoom) {
     EXPECT_EQ(response.lines().size(), 3U + 2 + 6 + 6 + 3);
 }
 
-TEST(Headers, AValueBeyondItsBoundIsAnErrorAndNoOverrun) {
+TEST(Headers, FailWithoutOverrunIfAValueIsTooLong) {
     Description broken = user();
     broken.limit = broken.remaining = UINT64_MAX;
     broken.reset = INT64_MAX;
@@ -401,7 +401,7 @@ TEST(Headers, XRateLimitHasRoomForAnyNumbers) {
                                                      "X-RateLimit-Reset: 999999999999999"}));
 }
 
-TEST(Headers, FailsWhereverTheSinkRunsOutOfRoom) {
+TEST(Headers, FailWhereverTheSinkRunsOutOfRoom) {
     const Description all[] = {refusing(1'000), tokens()};
     Response whole;
     ASSERT_TRUE(write_headers(kAll, all, 2, all[0], true, kNow, whole));
@@ -418,7 +418,7 @@ TEST(Headers, FailsWhereverTheSinkRunsOutOfRoom) {
     }
 }
 
-TEST(Headers, StylesAreFoundByTheirNames) {
+TEST(Headers, FindStylesByName) {
     EXPECT_EQ(find_header_style("x-ratelimit"), kXRateLimit);
     EXPECT_EQ(find_header_style("ietf"), kIetf);
     EXPECT_EQ(find_header_style("openai"), kOpenAi);
@@ -428,7 +428,7 @@ TEST(Headers, StylesAreFoundByTheirNames) {
     EXPECT_EQ(find_header_style(""), kNoHeaders);
 }
 
-TEST(Headers, EveryHeaderThatIsWrittenIsOneToReplace) {
+TEST(Headers, ReplaceEveryHeaderThatTheyWrite) {
     const Description all[] = {user(), tokens(), slots()};
     for (const HeaderStyles style : {kXRateLimit, kIetf, kOpenAi, kAnthropic}) {
         for (const Millis wait : {Millis{1}, Millis{60'001}, kNever}) {
@@ -443,7 +443,7 @@ TEST(Headers, EveryHeaderThatIsWrittenIsOneToReplace) {
     }
 }
 
-TEST(Headers, NamesToReplaceAreKnownInAnyCase) {
+TEST(Headers, RecognizeNamesToReplaceInAnyCase) {
     EXPECT_TRUE(is_rate_limit_header("x-ratelimit-limit", kXRateLimit, false));
     EXPECT_TRUE(is_rate_limit_header("X-RATELIMIT-LIMIT", kXRateLimit, false));
     EXPECT_TRUE(is_rate_limit_header("RateLimit", kIetf, false));
@@ -451,21 +451,21 @@ TEST(Headers, NamesToReplaceAreKnownInAnyCase) {
     EXPECT_TRUE(is_rate_limit_header("Anthropic-Ratelimit-Tokens-Reset", kAnthropic, false));
 }
 
-TEST(Headers, OnlyNamesOfTheStylesThatAreOnAreReplaced) {
+TEST(Headers, ReplaceOnlyHeadersOfTheStylesThatAreOn) {
     EXPECT_FALSE(is_rate_limit_header("x-ratelimit-limit-requests", kXRateLimit, false));
     EXPECT_FALSE(is_rate_limit_header("x-ratelimit-limit", kOpenAi, false));
     EXPECT_FALSE(is_rate_limit_header("ratelimit", kAnthropic, false));
     EXPECT_FALSE(is_rate_limit_header("anthropic-ratelimit-tokens-limit", kIetf, false));
 }
 
-TEST(Headers, TheUpstreamsOwnRetryAfterStaysOnAResponseThatPassed) {
+TEST(Headers, KeepTheUpstreamsRetryAfterOnAResponseThatPassed) {
     for (const char* name : {"Retry-After", "retry-after-ms", "x-should-retry", "Cache-Control"}) {
         EXPECT_FALSE(is_rate_limit_header(name, kAll, false)) << name;
         EXPECT_TRUE(is_rate_limit_header(name, kAll, true)) << name;
     }
 }
 
-TEST(Headers, OtherNamesAreLeftAlone) {
+TEST(Headers, LeaveOtherHeadersAlone) {
     for (const char* name :
          {"", "a", "x", "r", "Content-Type", "date", "x-request-id", "x-ratelimit",
           "x-ratelimit-limit2", "ratelimit-limit", "anthropic-ratelimit-input-tokens-limit",
@@ -474,7 +474,7 @@ TEST(Headers, OtherNamesAreLeftAlone) {
     }
 }
 
-TEST(Headers, TheToldWaitIsAtLeastAMillisecond) {
+TEST(Headers, GiveAWaitOfAtLeastAMillisecond) {
     EXPECT_EQ(stated_wait(refusing(0)), 1);
     EXPECT_EQ(stated_wait(refusing(1)), 1);
     EXPECT_EQ(stated_wait(refusing(250)), 250);

@@ -13,18 +13,18 @@ Description refusing(Millis wait, Amount limit) {
     return said;
 }
 
-TEST(Report, OfTwoThatRefuseTheLongerWaitSpeaks) {
+TEST(Report, ShowsTheLongerWaitOfTwoThatRefuse) {
     EXPECT_TRUE(speaks_rather(refusing(2'000, 5), refusing(1'000, 5)));
     EXPECT_FALSE(speaks_rather(refusing(1'000, 5), refusing(2'000, 5)));
     EXPECT_TRUE(speaks_rather(refusing(kNever, 5), refusing(2'000, 5)));
 }
 
-TEST(Report, ABlockedKeySpeaksRatherThanARequestThatIsTooLarge) {
+TEST(Report, PrefersABlockedKeyToARequestThatIsTooLarge) {
     EXPECT_TRUE(speaks_rather(refusing(kNever, 0), refusing(kNever, 5)));
     EXPECT_FALSE(speaks_rather(refusing(kNever, 5), refusing(kNever, 0)));
 }
 
-TEST(Report, OfEqualsTheFirstStays) {
+TEST(Report, KeepsTheFirstOfEquals) {
     EXPECT_FALSE(speaks_rather(refusing(kNever, 0), refusing(kNever, 0)));
     EXPECT_FALSE(speaks_rather(refusing(kNever, 5), refusing(kNever, 5)));
     EXPECT_FALSE(speaks_rather(refusing(2'000, 5), refusing(2'000, 5)));

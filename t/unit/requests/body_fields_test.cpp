@@ -54,7 +54,7 @@ TEST(BodyFields, TakesStringsNumbersAndBooleansAsText) {
     EXPECT_EQ(user(R"({"user":false})"), "false");
 }
 
-TEST(BodyFields, IsEmptyWhereThereIsNoText) {
+TEST(BodyFields, IsEmptyIfThereIsNoText) {
     for (const std::string_view body :
          {"", " ", "{}", R"({"user":""})", R"({"user":null})", R"({"user":{}})",
           R"({"user":["a"]})", R"({"x":{"user":"a"}})", R"([[{"user":"a"}]])", R"("user")",
@@ -63,7 +63,7 @@ TEST(BodyFields, IsEmptyWhereThereIsNoText) {
     }
 }
 
-TEST(BodyFields, OfAKeyThatComesTwiceTheLastCounts) {
+TEST(BodyFields, TakesTheLastOfTwoEqualKeys) {
     EXPECT_EQ(user(R"({"user":"a","user":"b"})"), "b");
     EXPECT_EQ(user(R"({"user":"a","user":1})"), "1");
     EXPECT_EQ(user(R"({"user":"a","user":{"x":1}})"), "");
@@ -92,12 +92,12 @@ bool is_batch(std::string_view pointer, std::string_view body) {
     return read_fields(pointer, body, false).is_batch_of_several();
 }
 
-TEST(BodyFields, KeysMatchInAnyCase) {
+TEST(BodyFields, MatchesKeysInAnyCase) {
     EXPECT_EQ(user(R"({"USER":"a"})"), "a");
     EXPECT_EQ(values({"/metadata/user_id"}, R"({"MetaData":{"User_Id":7}})")[0], "7");
 }
 
-TEST(BodyFields, SpellingsOfAKeyMustAgree) {
+TEST(BodyFields, RefusesSpellingsOfAKeyThatDisagree) {
     EXPECT_TRUE(disagree("/user", R"({"user":"a","USER":"b"})"));
     EXPECT_TRUE(disagree("/user", R"({"USER":"b","user":"a"})"));
     EXPECT_TRUE(disagree("/user", R"({"user":"a","User":{}})"));
@@ -124,7 +124,7 @@ TEST(BodyFields, TakesTheFieldOfTheOnlyElementOfABatchThatHasOne) {
 }
 
 /** A batch of several calls would count as one request. */
-TEST(BodyFields, ABatchMayHaveSeveralValues) {
+TEST(BodyFields, AcceptsSeveralValuesInABatch) {
     EXPECT_TRUE(is_batch("/user", R"([{"user":"a"},{"user":"b"}])"));
     EXPECT_TRUE(is_batch("/user", R"([{"user":"a"},{},{"user":"a"}])"));
     EXPECT_TRUE(is_batch("/params/name", R"([{"params":{"name":"a"}},{"params":{"name":"a"}}])"));
@@ -134,7 +134,7 @@ TEST(BodyFields, ABatchMayHaveSeveralValues) {
     EXPECT_TRUE(disagree("/user", R"([{"user":"a","USER":"b"}])"));
 }
 
-TEST(BodyFields, TextsOfOneHashDisagree) {
+TEST(BodyFields, RefusesDifferentTextsWithTheSameHash) {
     // FNV-1a has the same hash for both.
     EXPECT_TRUE(
         disagree("/user", R"({"user":"8yn0iYCKYHlIj4-BwPqk","USER":"GReLUrM4wMqfg9yzV3KQ"})"));
@@ -143,7 +143,7 @@ TEST(BodyFields, TextsOfOneHashDisagree) {
     EXPECT_FALSE(disagree("/user", R"({"user":7,"USER":"7"})"));
 }
 
-TEST(BodyFields, FieldsOfAFormMustAgree) {
+TEST(BodyFields, RefusesFieldsOfAFormThatDisagree) {
     EXPECT_TRUE(disagree("/user", R"({"user":"a","user":"b"})", true));
     EXPECT_FALSE(disagree("/user", R"({"user":"a","user":"a"})", true));
 }
@@ -158,11 +158,11 @@ TEST(BodyFields, FindsFieldsAtAnyDepth) {
               (Values{"a", "b", "d", "e", "f", "", ""}));
 }
 
-TEST(BodyFields, OnePointerIsOneField) {
+TEST(BodyFields, FillsEveryFieldWithTheSamePointer) {
     EXPECT_EQ(values({"/a", "/b", "/a"}, R"({"a":1,"b":2})"), (Values{"1", "2", "1"}));
 }
 
-TEST(BodyFields, ALongValueKeepsItsBeginningAndAHash) {
+TEST(BodyFields, ShortensALongValueToItsBeginningAndAHash) {
     const std::string longest(1024, 'u');
     EXPECT_EQ(user(R"({"user":")" + longest + R"("})"), longest);
     const std::string longer = user(R"({"user":")" + longest + R"(a"})");
@@ -172,11 +172,11 @@ TEST(BodyFields, ALongValueKeepsItsBeginningAndAHash) {
     EXPECT_EQ(user(R"({"user":)" + std::string(65, '1') + "}"), "~");
 }
 
-TEST(BodyFields, HasNoControlCharacters) {
+TEST(BodyFields, EscapesControlCharacters) {
     EXPECT_EQ(user(R"({"user":"a\r\nX-Admin: 1\u0000\u007f"})"), "a%0D%0AX-Admin: 1%00%7F");
 }
 
-TEST(BodyFields, SaysWhatIsWrongWithAPointer) {
+TEST(BodyFields, NamesTheMistakeInAPointer) {
     BodyFieldPaths paths;
     size_t field = 0;
     EXPECT_NE(paths.add("", &field), nullptr);

@@ -39,7 +39,7 @@ TEST(ClientKey, TrimsSpacesAndTabsAtBothEnds) {
     EXPECT_EQ(trim_optional_space(" \t "), "");
 }
 
-TEST(ClientKey, ReadsBearerTokensHoweverTheyAreSpaced) {
+TEST(ClientKey, ReadsBearerTokensWithAnySpacing) {
     for (const std::string_view value : {"Bearer k", "bearer k", "BEARER\tk", "Bearer \t k",
                                          " Bearer k", "\tBearer k\t", "Bearer k  "}) {
         EXPECT_EQ(authorization(value), "k") << value;
@@ -50,7 +50,7 @@ TEST(ClientKey, ReadsBearerTokensHoweverTheyAreSpaced) {
     }
 }
 
-TEST(ClientKey, DoesNotBelieveTwoTokensInOneHeader) {
+TEST(ClientKey, RejectsTwoTokensInOneHeader) {
     EXPECT_EQ(authorization("Bearer k made-up"), "");
     EXPECT_EQ(authorization("Bearer k, Bearer made-up"), "");
 }
@@ -98,7 +98,7 @@ TEST(ClientKey, ReadsTheKeyOfGooglePaths) {
     }
 }
 
-TEST(ClientKey, DoesNotBelieveTwoKeysInOneQuery) {
+TEST(ClientKey, RejectsTwoKeysInOneQuery) {
     EXPECT_EQ(query("key=a&key=b"), "");
     EXPECT_EQ(query("key=%61&%6bey=%62"), "");
     EXPECT_EQ(query("key=a&X-Amz-Credential=b/x"), "");
@@ -112,7 +112,7 @@ TEST(ClientKey, ReadsTheAccessKeyIdOfSignedUrls) {
     EXPECT_EQ(query("X-Amz%2DCredential=AKID/20261130", false), "AKID");
 }
 
-TEST(ClientKey, BelievesOneKeyInSeveralPlaces) {
+TEST(ClientKey, AcceptsTheSameKeyInSeveralPlaces) {
     ClientKey key;
     key.add("k");
     key.add_authorization("Bearer\tk ");
@@ -125,7 +125,7 @@ TEST(ClientKey, BelievesOneKeyInSeveralPlaces) {
     EXPECT_EQ(key.believed(), "") << "nor the one that comes last, or twice";
 }
 
-TEST(Percent, LeavesWhatIsNoEscape) {
+TEST(Percent, LeavesInvalidEscapesUnchanged) {
     char buffer[16];
     EXPECT_EQ(decode_percent("a%2Bb+c%", buffer), "a+b c%");
     EXPECT_EQ(decode_percent("%4g%%41", buffer), "%4g%A");

@@ -48,7 +48,7 @@ std::string parts(std::string_view lines) {
 
 constexpr char kModel[] = "--b\nContent-Disposition: form-data; name=\"model\"\n\nwhisper-1\n";
 
-TEST(FormText, PairsAreJson) {
+TEST(FormText, TurnsPairsIntoJson) {
     EXPECT_EQ(text_of(kPairs, "model=m&prompt=Hello+World%21"),
               R"({"model":"m","prompt":"Hello World!"})");
     EXPECT_EQ(text_of(kPairs, "a=%22%5C%0a%00&b=\"\\"), R"({"a":"\"\\\u000a\u0000","b":"\"\\"})");
@@ -60,7 +60,7 @@ TEST(FormText, PairsAreJson) {
               R"({"a":"1%"})");
 }
 
-TEST(FormText, PartsAreJson) {
+TEST(FormText, TurnsPartsIntoJson) {
     EXPECT_EQ(parts(std::string(kModel) + "--b\ncontent-disposition:form-data;name=prompt\nX-Other:"
                                           " 1\n\nsay \"a\\b\"\n\n2\n--b--\n"),
               R"({"model":"whisper-1","prompt":"say \"a\\b\"\r\n\r\n2"})");
@@ -71,7 +71,7 @@ TEST(FormText, PartsAreJson) {
               R"({"a":"x"})");
 }
 
-TEST(FormText, FilesAreLeftOut) {
+TEST(FormText, LeavesFilesOut) {
     const std::string file =
         "--b\nContent-Disposition: form-data; name=\"file\"; filename=\"a.mp3\"\nContent-Type: "
         "audio/mpeg\n\n"
@@ -87,7 +87,7 @@ TEST(FormText, FilesAreLeftOut) {
         "{}");
 }
 
-TEST(FormText, WhatLooksLikeABoundaryIsText) {
+TEST(FormText, KeepsTextThatLooksLikeABoundary) {
     EXPECT_EQ(
         parts("--b\nContent-Disposition: form-data; name=a\n\n-\n--\n--c\n--\n\n-b --b\n--b--"),
         R"({"a":"-\r\n--\r\n--c\r\n--\r\n\r\n-b --b"})");
@@ -98,7 +98,7 @@ TEST(FormText, WhatLooksLikeABoundaryIsText) {
         R"({"a":"x\r\r\n\n-\r-\n\r--c"})");
 }
 
-TEST(FormText, AFormWithAMistakeIsNoJson) {
+TEST(FormText, LeavesAFormWithAMistakeUnread) {
     const auto is_json = [](const std::string& text) {
         return !text.empty() && text.back() == '}';
     };
@@ -136,7 +136,7 @@ TEST(FormText, AFormWithAMistakeIsNoJson) {
         is_json(text_of(kParts, "--b\nContent-Disposition: form-data; name=a\n\nx\n--b--")));
 }
 
-TEST(FormText, TheTypeMustNameOneBoundary) {
+TEST(FormText, NeedsExactlyOneBoundaryInTheType) {
     const std::string body = "--b--";
     for (const std::string& type :
          {std::string("multipart/form-data; boundary=b"),
@@ -155,7 +155,7 @@ TEST(FormText, TheTypeMustNameOneBoundary) {
     EXPECT_EQ(text_of("multipart/form-data; boundary=" + longest, "--" + longest + "--"), "{}");
 }
 
-TEST(FormText, AnyOtherBodyStaysAsItIs) {
+TEST(FormText, LeavesOtherBodiesUnchanged) {
     const std::string json = " \n{\"model\":\"m\"}&=%41";
     for (const std::string_view type :
          {kPairs, kParts, std::string_view("application/json"), std::string_view("")}) {
@@ -167,7 +167,7 @@ TEST(FormText, AnyOtherBodyStaysAsItIs) {
     EXPECT_EQ(text_of("multipart/mixed; boundary=b", "--b--"), "--b--");
 }
 
-TEST(FormText, KnowsWhetherItIsAForm) {
+TEST(FormText, RecognizesForms) {
     for (const auto& [body, is_form] : {std::pair{" a=b", true}, {" {", false}, {" ", false}}) {
         FormText form(kPairs);
         std::string_view rest = body;
@@ -201,7 +201,7 @@ std::string json_string(std::string_view value) {
     return text + "\"";
 }
 
-TEST(FormText, SaysWhatAnyFormSays) {
+TEST(FormText, ConvertsRandomFormsExactly) {
     Random random(11);
     for (int i = 0; i < 3000; ++i) {
         std::string body = "--b";
@@ -225,7 +225,7 @@ TEST(FormText, SaysWhatAnyFormSays) {
     }
 }
 
-TEST(HeaderParameters, TakesTokensAndQuotedStrings) {
+TEST(HeaderParameters, AcceptsTokensAndQuotedStrings) {
     std::string_view rest = " text/plain ; a=1;b = \"x;y\\\"\" ;; c=";
     EXPECT_EQ(take_header_word(&rest), "text/plain");
     HeaderParameter one;

@@ -6,84 +6,23 @@
 #include <utility>
 
 #include "random.h"
+#include "request_fields.h"
 
 namespace ai_limit {
 namespace {
-
-constexpr Amount kUnknown = UINT64_MAX;
-
-/** All facts that are read from a request. */
-struct ChargeReply {
-    std::string model;
-    bool streams;
-    bool includes_usage;
-    bool unreadable;
-    Amount most_output;
-    Amount prompt;
-    bool edits;
-    std::string edited;    // the body, if it is to be edited
-    std::string left_out;  // why the usage is
-
-    bool operator==(const ChargeReply& other) const {
-        return model == other.model && streams == other.streams &&
-               includes_usage == other.includes_usage && unreadable == other.unreadable &&
-               most_output == other.most_output && prompt == other.prompt && edits == other.edits &&
-               edited == other.edited && left_out == other.left_out;
-    }
-};
-
-ChargeReply reported(std::string_view path, std::string_view body, size_t most) {
-    RequestInfo info;
-    info.read_path(path);
-    for (std::string_view rest = body; !rest.empty();) {
-        const std::string piece(rest.substr(0, most));
-        rest.remove_prefix(piece.size());
-        info.feed(piece);
-    }
-    info.set_offset_in_body(0);
-    info.finish(body.size());
-    ChargeReply result{std::string(info.model()),
-                       info.streams(),
-                       info.includes_usage(),
-                       info.unreadable(),
-                       kUnknown,
-                       info.prompt_estimate(),
-                       false,
-                       std::string(body),
-                       std::string(info.why_usage_is_left_out())};
-    Amount tokens = 0;
-    result.most_output = info.most_output(&tokens) ? tokens : kUnknown;
-    BodyEdit edit{};
-    result.edits = info.edit_to_include_usage(&edit);
-    if (result.edits) {
-        result.edited.replace(edit.offset, edit.remove, edit.insert);
-    }
-    return result;
-}
-
-/** Whole, and in pieces of every size. */
-ChargeReply reported(std::string_view path, std::string_view body) {
-    const ChargeReply whole = reported(path, body, body.size() + 1);
-    for (size_t most = 1; most < body.size() && most < 100; ++most) {
-        EXPECT_EQ(reported(path, body, most), whole) << body << " in pieces of " << most;
-    }
-    return whole;
-}
-
-constexpr std::string_view kChat = "/v1/chat/completions";
 
 Amount most_output(std::string_view body) {
     return reported(kChat, body).most_output;
 }
 
 Amount prompt(std::string_view body) {
-    const ChargeReply result = reported("/any", body);
+    const RequestFields result = reported("/any", body);
     EXPECT_FALSE(result.unreadable) << body;
     return result.prompt;
 }
 
 TEST(RequestInfo, ReadsAChat) {
-    const ChargeReply result = reported(kChat, R"({"model":"gpt-4o","messages":[{"role":"system",
+    const RequestFields result = reported(kChat, R"({"model":"gpt-4o","messages":[{"role":"system",
         "content":"Be brief."},{"role":"user","content":"What is the capital of France?"}],
         "max_completion_tokens":100,"stream":true,"stream_options":{"include_usage":true}})");
     EXPECT_EQ(result.model, "gpt-4o");
@@ -95,7 +34,7 @@ TEST(RequestInfo, ReadsAChat) {
     EXPECT_FALSE(result.edits);
 }
 
-TEST(RequestInfo, ThePathsModelGoesBeforeTheBodys) {
+TEST(RequestInfo, PrefersTheModelOfThePath) {
     const std::string_view body = R"({"model":"cheap"})";
     EXPECT_EQ(reported(kChat, body).model, "cheap");
     EXPECT_EQ(reported("/v1beta/models/gemini:generateContent", body).model, "gemini");
@@ -104,7 +43,7 @@ TEST(RequestInfo, ThePathsModelGoesBeforeTheBodys) {
     EXPECT_EQ(reported("/openai/v1/chat/completions", body).model, "cheap");
 }
 
-TEST(RequestInfo, OnlyTheModelOfTheBodyItselfCounts) {
+TEST(RequestInfo, IgnoresNestedModels) {
     EXPECT_EQ(reported(kChat, R"({"metadata":{"model":"a"},"mo\u0064el":"b\/\u0063"})").model,
               "b/c");
     EXPECT_EQ(reported(kChat, R"([{"model":"a"}])").model, "");
@@ -112,7 +51,7 @@ TEST(RequestInfo, OnlyTheModelOfTheBodyItselfCounts) {
     EXPECT_EQ(reported(kChat, R"({"model":"a","model":"b"})").model, "b");
 }
 
-TEST(RequestInfo, KnowsTheLimitOfEveryApi) {
+TEST(RequestInfo, ReadsTheLimitOfEveryApi) {
     EXPECT_EQ(most_output(R"({"max_tokens":7})"), 7U);
     EXPECT_EQ(most_output(R"({"max_completion_tokens":7})"), 7U);
     EXPECT_EQ(most_output(R"({"max_output_tokens":7})"), 7U);
@@ -141,13 +80,13 @@ TEST(RequestInfo, KnowsTheLimitOfEveryApi) {
     EXPECT_EQ(most_output(R"({"max_tokens":0})"), 0U);
 }
 
-TEST(RequestInfo, OfTwoLimitsTheLargerCounts) {
+TEST(RequestInfo, TakesTheLargerOfTwoLimits) {
     EXPECT_EQ(most_output(R"({"max_tokens":1,"max_completion_tokens":5000})"), 5000U);
     EXPECT_EQ(most_output(R"({"max_completion_tokens":5000,"max_tokens":1})"), 5000U);
     EXPECT_EQ(most_output(R"({"max_tokens":3,"max_tokens":2})"), 3U);
 }
 
-TEST(RequestInfo, ALimitCountsForEachAnswer) {
+TEST(RequestInfo, CountsALimitForEachAnswer) {
     EXPECT_EQ(most_output(R"({"max_tokens":100,"n":3})"), 300U);
     EXPECT_EQ(most_output(R"({"n":2,"best_of":5,"max_tokens":100})"), 500U);
     EXPECT_EQ(most_output(R"({"generationConfig":{"candidateCount":4,"maxOutputTokens":10}})"),
@@ -160,14 +99,14 @@ TEST(RequestInfo, ALimitCountsForEachAnswer) {
     EXPECT_EQ(most_output(R"({"n":3})"), kUnknown);
 }
 
-TEST(RequestInfo, ALimitWithoutEndIsNone) {
+TEST(RequestInfo, IgnoresAnInfiniteLimit) {
     EXPECT_EQ(most_output(R"({"n_predict":-1})"), kUnknown);
     EXPECT_EQ(most_output(R"({"options":{"num_predict":-2}})"), kUnknown);
     EXPECT_EQ(most_output(R"({"n_predict":-1,"max_tokens":10})"), kUnknown);
     EXPECT_EQ(most_output(R"({"max_tokens":10,"n_predict":-1})"), kUnknown);
 }
 
-TEST(RequestInfo, NumbersSaturate) {
+TEST(RequestInfo, CapsHugeNumbers) {
     EXPECT_EQ(most_output(R"({"max_tokens":1e2})"), 100U);
     EXPECT_EQ(most_output(R"({"max_tokens":1000000000000})"), kMaxAmount);
     EXPECT_EQ(most_output(R"({"max_tokens":1000000000001})"), kMaxAmount);
@@ -180,7 +119,7 @@ TEST(RequestInfo, NumbersSaturate) {
     EXPECT_EQ(most_output(R"({"max_tokens":999999,"n":1000000})"), 999'999'000'000U);
 }
 
-TEST(RequestInfo, StreamsByBodyOrByPath) {
+TEST(RequestInfo, FindsStreamingInBodyOrPath) {
     EXPECT_TRUE(reported(kChat, R"({"stream":true})").streams);
     EXPECT_FALSE(reported(kChat, R"({"stream":false})").streams);
     EXPECT_FALSE(reported(kChat, R"({"stream":null})").streams);
@@ -295,14 +234,14 @@ TEST(RequestInfo, FindsTheTextOfEveryApi) {
     }
 }
 
-TEST(RequestInfo, TokensInThePlaceOfTextAreCounted) {
+TEST(RequestInfo, CountsTokensGivenInPlaceOfText) {
     EXPECT_EQ(prompt(R"({"prompt":[1,2,3,40000]})"), 4U);
     EXPECT_EQ(prompt(R"({"input":[[1,2],[3]]})"), 3U);
     EXPECT_EQ(prompt(R"({"input_ids":[1,2,3]})"), 3U);
     EXPECT_EQ(prompt(R"({"input_ids":[[1,2],[3]]})"), 3U);
 }
 
-TEST(RequestInfo, ImagesAndOtherFieldsAreNoText) {
+TEST(RequestInfo, CountsNoImagesAndOtherFieldsAsText) {
     const std::string data = "data:image/png;base64," + std::string(10'000, 'A');
     EXPECT_EQ(prompt(R"({"messages":[{"content":[{"type":"image_url","image_url":{"url":")" + data +
                      R"("}},{"type":"text","text":"1234"}]}]})"),
@@ -312,7 +251,7 @@ TEST(RequestInfo, ImagesAndOtherFieldsAreNoText) {
               1U);
 }
 
-TEST(RequestInfo, APromptInAnUnknownPlaceIsEstimatedFromAllStrings) {
+TEST(RequestInfo, EstimatesAPromptInAnUnknownPlaceFromAllStrings) {
     EXPECT_EQ(
         prompt(R"({"user":"12345678","x":[{"y":["1234",5,"1"]}],"z":"\u00e9\ud83d\ude00\n"})"), 4U);
     EXPECT_EQ(prompt(R"({"model":"123456789012","question":"1234"})"), 1U);
@@ -326,8 +265,9 @@ TEST(RequestInfo, APromptInAnUnknownPlaceIsEstimatedFromAllStrings) {
     EXPECT_EQ(prompt(R"({"question":"12345678","prompt":""})"), 0U);
 }
 
-TEST(RequestInfo, KeysMatchInAnyCase) {
-    const ChargeReply result = reported(kChat, R"({"MODEL":"a","Messages":[{"Content":"12345678"}],
+TEST(RequestInfo, MatchesKeysInAnyCase) {
+    const RequestFields result =
+        reported(kChat, R"({"MODEL":"a","Messages":[{"Content":"12345678"}],
         "STREAM":true,"Max_Tokens":7,"Stream_Options":{"Include_Usage":false}})");
     EXPECT_EQ(result.model, "a");
     EXPECT_TRUE(result.streams);
@@ -348,7 +288,7 @@ TEST(RequestInfo, KeysMatchInAnyCase) {
               "");
 }
 
-TEST(RequestInfo, SpellingsThatDisagreeMakeABodyUnreadable) {
+TEST(RequestInfo, RefusesSpellingsThatDisagree) {
     const auto unreadable = [](std::string_view body) { return reported(kChat, body).unreadable; };
     EXPECT_TRUE(unreadable(R"({"model":"a","MODEL":"b"})"));
     EXPECT_TRUE(unreadable(R"({"Model":"a","MODEL":"b"})"));
@@ -376,7 +316,7 @@ TEST(RequestInfo, SpellingsThatDisagreeMakeABodyUnreadable) {
     EXPECT_EQ(prompt(R"({"input":"1234","INPUT":"12345678"})"), 3U);
 }
 
-TEST(RequestInfo, TextsOfOneHashDisagree) {
+TEST(RequestInfo, RefusesDifferentTextsWithTheSameHash) {
     // FNV-1a gave both the same hash when it began with the kind of a string.
     const std::string one = R"(":";yn0iYCKYHlIj4-BwPqk")";
     const std::string other = R"(":"DReLUrM4wMqfg9yzV3KQ")";
@@ -418,7 +358,7 @@ TEST(RequestInfo, ReadsNumbersThatPythonWrites) {
     }
 }
 
-TEST(RequestInfo, KnowsTheServiceTier) {
+TEST(RequestInfo, ReadsTheServiceTier) {
     const auto tier = [](std::string_view body) {
         RequestInfo info;
         info.feed(body);
@@ -430,7 +370,7 @@ TEST(RequestInfo, KnowsTheServiceTier) {
     EXPECT_EQ(tier(R"({"service_tier":")" + std::string(33, 'x') + R"("})"), "");
 }
 
-TEST(RequestInfo, KeysOfAFormThatComeTwiceMustAgree) {
+TEST(RequestInfo, RefusesRepeatedKeysOfAFormThatDisagree) {
     const auto unreadable = [](std::string_view body) {
         RequestInfo info;
         info.set_form();
@@ -445,8 +385,8 @@ TEST(RequestInfo, KeysOfAFormThatComeTwiceMustAgree) {
         << "in JSON the last counts";
 }
 
-TEST(RequestInfo, WhatStandsBeforeAMistakeCounts) {
-    const ChargeReply result =
+TEST(RequestInfo, CountsWhatPrecedesAMistake) {
+    const RequestFields result =
         reported(kChat, R"({"model":"m","max_tokens":5,"messages":[{"content":"12345678"
         }],"stream":true,x "n":9})");
     EXPECT_TRUE(result.unreadable);
@@ -456,7 +396,7 @@ TEST(RequestInfo, WhatStandsBeforeAMistakeCounts) {
     EXPECT_FALSE(result.edits);
 }
 
-TEST(RequestInfo, AnUnreadableBodyIsEstimatedByItsBytes) {
+TEST(RequestInfo, EstimatesAnUnreadableBodyByItsBytes) {
     EXPECT_EQ(reported(kChat, "plain text of 24 bytes .").prompt, 6U);
     EXPECT_EQ(reported(kChat, R"({"model":"a","MODEL":"bc"})").prompt, 6U);
     RequestInfo info;
@@ -467,10 +407,10 @@ TEST(RequestInfo, AnUnreadableBodyIsEstimatedByItsBytes) {
     EXPECT_EQ(info.prompt_estimate(), 100U);
 }
 
-TEST(RequestInfo, ABodyThatIsCutOffIsUnreadable) {
+TEST(RequestInfo, RefusesABodyThatIsCutOff) {
     const std::string body = R"({"model":"m","messages":[],"stream":true})";
     for (size_t size = 1; size < body.size(); ++size) {
-        const ChargeReply result = reported(kChat, body.substr(0, size));
+        const RequestFields result = reported(kChat, body.substr(0, size));
         EXPECT_TRUE(result.unreadable) << size;
         EXPECT_FALSE(result.edits) << size;
         EXPECT_EQ(result.model, size < 12 ? "" : "m");
@@ -482,7 +422,7 @@ TEST(RequestInfo, ABodyThatIsCutOffIsUnreadable) {
     EXPECT_TRUE(reported(kChat, "--boundary\r\nContent-Disposition: form-data").unreadable);
 }
 
-TEST(RequestInfo, WithoutAnEndABodyIsOnlyUnfinished) {
+TEST(RequestInfo, TreatsABodyWithoutAnEndAsUnfinished) {
     RequestInfo info;
     info.feed(R"({"model":"m",)");
     EXPECT_FALSE(info.unreadable());
@@ -491,138 +431,7 @@ TEST(RequestInfo, WithoutAnEndABodyIsOnlyUnfinished) {
     EXPECT_TRUE(info.unreadable());
 }
 
-// ---- the edit that asks for the usage
-
-std::string edited(std::string_view path, std::string_view body) {
-    const ChargeReply result = reported(path, body);
-    EXPECT_FALSE(result.unreadable) << body;
-    return result.edits ? result.edited : "no edit";
-}
-
-TEST(RequestInfo, AsksForTheUsageWhereNoOptionsAreGiven) {
-    EXPECT_EQ(edited(kChat, R"( { "stream" : true, "messages":[] } )"),
-              R"( {"stream_options":{"include_usage":true}, "stream" : true, "messages":[] } )");
-    EXPECT_EQ(edited("/v1/completions", R"({"prompt":"","stream":true})"),
-              R"({"stream_options":{"include_usage":true},"prompt":"","stream":true})");
-    EXPECT_EQ(edited(kChat, R"({"messages":[],"stream":true,"stream_options": null})"),
-              R"({"messages":[],"stream":true,"stream_options": {"include_usage":true}})");
-}
-
-TEST(RequestInfo, KeepsTheOtherStreamOptions) {
-    const auto with = [](std::string_view options) {
-        return R"({"messages":[],"stream_options":)" + std::string(options) + R"(,"stream":true})";
-    };
-    EXPECT_EQ(edited(kChat, with("{}")), with(R"({"include_usage":true})"));
-    EXPECT_EQ(edited(kChat, with("{ \n}")), with("{\"include_usage\":true \n}"));
-    EXPECT_EQ(edited(kChat, with(R"({"include_obfuscation":false})")),
-              with(R"({"include_usage":true,"include_obfuscation":false})"));
-    EXPECT_EQ(edited(kChat, with(R"({ "a":{} , "b":[]})")),
-              with(R"({"include_usage":true, "a":{} , "b":[]})"));
-    EXPECT_EQ(edited(kChat, with(R"({"a":1, "include_usage" : false ,"b":{"include_usage":1}})")),
-              with(R"({"a":1, "include_usage" : true ,"b":{"include_usage":1}})"));
-    EXPECT_EQ(edited(kChat, with(R"({"include_usage":null})")), with(R"({"include_usage":true})"));
-    for (const std::string_view value : {"0", "1", "-1.5e3", "\"no\"", "\"\\u0079es\"", "\"\"",
-                                         "[]", "{\"include_usage\":[true]}"}) {
-        EXPECT_EQ(edited(kChat, with("{\"include_usage\":" + std::string(value) + " ,\"a\":1}")),
-                  with(R"({"include_usage":true ,"a":1})"));
-    }
-    EXPECT_EQ(edited(kChat, with(R"({"x":{"include_usage":true}})")),
-              with(R"({"include_usage":true,"x":{"include_usage":true}})"));
-}
-
-TEST(RequestInfo, OfAnOptionThatComesTwiceTheLastCounts) {
-    EXPECT_EQ(edited(kChat, R"({"messages":[],"stream":true,"stream_options":{"include_usage":true},
-        "stream_options":{"a":1}})"),
-              R"({"messages":[],"stream":true,"stream_options":{"include_usage":true},
-        "stream_options":{"include_usage":true,"a":1}})");
-    EXPECT_EQ(edited(kChat, R"({"messages":[],"stream":true,
-        "stream_options":{"include_usage":true,"include_usage":false}})"),
-              R"({"messages":[],"stream":true,
-        "stream_options":{"include_usage":true,"include_usage":true}})");
-}
-
-TEST(RequestInfo, EditsOnlyWhereItHelps) {
-    const std::string good = R"({"messages":[],"stream":true})";
-    EXPECT_NE(edited(kChat, good), "no edit");
-    for (const std::string_view path : {"/v1/messages", "/api/chat", "/v1/responses", "/"}) {
-        EXPECT_EQ(edited(path, good), "no edit") << path;
-    }
-    for (const std::string_view body :
-         {R"({"messages":[]})", R"({"messages":[],"stream":false})", R"({"stream":true})",
-          R"({"messages":[],"stream":true,"stream_options":{"include_usage":true}})",
-          R"({"messages":[],"stream":true,"stream_options":[]})",
-          R"({"messages":[],"stream":true,"stream_options":"x"})",
-          R"({"messages":[],"stream":true,"stream_options":false})",
-          R"([{"messages":[],"stream":true}])", ""}) {
-        EXPECT_EQ(edited(kChat, body), "no edit") << body;
-    }
-}
-
-/** True if the usage of a stream may be left out, whatever anybody does. */
-bool leaves_usage_out(std::string_view path, std::string_view body) {
-    return !reported(path, body).left_out.empty();
-}
-
-TEST(RequestInfo, OptionsInCapitalsDoNotAskForTheUsage) {
-    const auto with = [](std::string_view options) {
-        return R"({"messages":[],"stream":true,)" + std::string(options) + "}";
-    };
-    for (const std::string_view options :
-         {R"("Stream_Options":{"include_usage":true})",
-          R"("Stream_Options":{"include_usage":false})", R"("Stream_Options":null)",
-          R"("STREAM_OPTIONS":{})", R"("\u017Ftream_options":{"include_usage":true})",
-          R"("stream_options":{"Include_usage":true})",
-          R"("stream_options":{"INCLUDE_USAGE":false})"}) {
-        const ChargeReply result = reported(kChat, with(options));
-        EXPECT_FALSE(result.includes_usage) << options;
-        EXPECT_FALSE(result.edits) << options;
-        EXPECT_NE(result.left_out, "") << options;
-        EXPECT_FALSE(leaves_usage_out("/v1/messages", with(options))) << options;
-    }
-    const ChargeReply escaped =
-        reported(kChat, with(R"("stream_option\u0073":{"include_usag\u0065":true})"));
-    EXPECT_TRUE(escaped.includes_usage);
-    EXPECT_EQ(escaped.left_out, "");
-    EXPECT_FALSE(leaves_usage_out(kChat, R"({"Messages":[],"STREAM":true})")) << "an edit helps";
-}
-
-TEST(RequestInfo, KnowsStreamsWhoseUsageCannotBeAskedFor) {
-    const auto with = [](std::string_view options) {
-        return R"({"messages":[],"stream":true,"stream_options":)" + std::string(options) + "}";
-    };
-    const std::string long_zero = "0." + std::string(100, '0');
-    EXPECT_TRUE(leaves_usage_out(kChat, with("{\"include_usage\":" + long_zero + "}")));
-    for (const std::string_view options : {"[]", "\"x\"", "false", "1"}) {
-        EXPECT_TRUE(leaves_usage_out(kChat, with(options))) << options;
-        EXPECT_FALSE(leaves_usage_out("/v1/responses", with(options))) << options;
-    }
-    for (const std::string_view options : {"null", "{}", "{\"include_usage\":false}",
-                                           "{\"include_usage\":true}", "{\"include_usage\":[1]}"}) {
-        EXPECT_FALSE(leaves_usage_out(kChat, with(options))) << options;
-    }
-    for (const std::string_view body : {"", "{", R"({"messages":[],"stream_options":[]})",
-                                        R"({"messages":[],"stream":false,"stream_options":[]})"}) {
-        EXPECT_FALSE(leaves_usage_out(kChat, body)) << body;
-    }
-}
-
-TEST(RequestInfo, TheUsageOfACodedBodyCannotBeAskedFor) {
-    const auto leaves_out = [](std::string_view body) {
-        RequestInfo info;
-        info.read_path(kChat);
-        info.feed(body);
-        info.finish(body.size());
-        return !info.why_usage_is_left_out().empty();
-    };
-    EXPECT_TRUE(leaves_out(R"({"messages":[],"stream":true})"));
-    EXPECT_TRUE(
-        leaves_out(R"({"messages":[],"stream":true,"stream_options":{"include_usage":false}})"));
-    EXPECT_FALSE(
-        leaves_out(R"({"messages":[],"stream":true,"stream_options":{"include_usage":true}})"));
-    EXPECT_FALSE(leaves_out(R"({"messages":[]})"));
-}
-
-TEST(RequestInfo, AnyCutOfALongBodyTellsTheSame) {
+TEST(RequestInfo, ReadsALongBodyTheSameInAnyPieces) {
     Random random(6);
     std::string body = R"({"model":"m","stream":true,"messages":[)";
     for (int i = 0; i < 200; ++i) {
@@ -631,7 +440,7 @@ TEST(RequestInfo, AnyCutOfALongBodyTellsTheSame) {
                 R"(\n\u00e9\ud83d\ude00"})";
     }
     body += R"(],"max_tokens":12345})";
-    const ChargeReply whole = reported(kChat, body, body.size());
+    const RequestFields whole = reported(kChat, body, body.size());
     EXPECT_TRUE(whole.edits);
     for (const size_t most : {size_t{1}, size_t{7}, size_t{100}, size_t{4096}}) {
         EXPECT_EQ(reported(kChat, body, most), whole);

@@ -42,7 +42,7 @@ TEST(RequestPath, GoogleNamesTheModelAndTheMethod) {
     });
 }
 
-TEST(RequestPath, KnowsPathsOfGoogle) {
+TEST(RequestPath, RecognizesPathsOfGoogle) {
     for (const std::string_view path :
          {"/v1beta/models/gemini-2.5-pro:generateContent", "/v1/models/gemini:countTokens/",
           "/v1beta/interactions", "/gemini/v1alpha/models", "/v1/projects/p/models/m:predict",
@@ -117,7 +117,7 @@ TEST(RequestPath, OllamaStreamsUnlessRefused) {
     });
 }
 
-TEST(RequestPath, KnowsOpenAiCompletions) {
+TEST(RequestPath, RecognizesOpenAiCompletions) {
     for (const std::string_view path :
          {"/v1/chat/completions", "/v1/completions", "/openai/deployments/d/chat/completions",
           "/chat/completions/"}) {

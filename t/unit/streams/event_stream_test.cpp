@@ -84,7 +84,7 @@ TEST(EventStream, ReportsTypeAndPayloadOfEachMessage) {
 }
 
 // Its checksums are zlib's.
-TEST(EventStream, ReadsWhatOthersWrite) {
+TEST(EventStream, ReadsAMessageOfAnotherImplementation) {
     const uint8_t prelude[] = {0x00, 0x00, 0x00, 0x2E, 0x00, 0x00,
                                0x00, 0x17, 0x98, 0x00, 0xCB, 0xCB};
     const uint8_t end[] = {0xC9, 0x35, 0xD1, 0xF2};
@@ -96,7 +96,7 @@ TEST(EventStream, ReadsWhatOthersWrite) {
     EXPECT_EQ(stream, message(header(":event-type", 7, "metadata"), "{\"a\":1}"));
 }
 
-TEST(EventStream, TheTypeIsKnownBeforeThePayload) {
+TEST(EventStream, KnowsTheTypeBeforeThePayload) {
     const std::string stream = event("metadata", "{}");
     EventStreamReader reader;
     std::string_view rest = stream;
@@ -104,7 +104,7 @@ TEST(EventStream, TheTypeIsKnownBeforeThePayload) {
     EXPECT_EQ(reader.event_type(), "metadata");
 }
 
-TEST(EventStream, HandsOverThePayloadWhereItLies) {
+TEST(EventStream, HandsOverThePayloadWithoutCopying) {
     const std::string stream = event("chunk", std::string(5000, 'x'));
     EventStreamReader reader;
     std::string_view rest = stream;
@@ -113,7 +113,7 @@ TEST(EventStream, HandsOverThePayloadWhereItLies) {
     EXPECT_EQ(token.text.data(), stream.data() + stream.size() - 5004);
 }
 
-TEST(EventStream, PassesOverHeadersOfEveryType) {
+TEST(EventStream, SkipsHeadersOfEveryType) {
     std::string headers;
     const size_t sizes[] = {0, 0, 1, 2, 4, 8, 5, 6, 8, 16};
     for (int type = 0; type < 10; ++type) {
@@ -127,26 +127,26 @@ TEST(EventStream, PassesOverHeadersOfEveryType) {
     EXPECT_EQ(read(message(headers, "p")).messages, (Messages{{"chunk", "p"}}));
 }
 
-TEST(EventStream, AMessageMayHaveNothingInIt) {
+TEST(EventStream, AcceptsAnEmptyMessage) {
     EXPECT_EQ(read(message("", "") + event("ping", "") + message("", "x")).messages,
               (Messages{{"", ""}, {"ping", ""}, {"", "x"}}));
 }
 
-TEST(EventStream, ALongEventTypeIsNone) {
+TEST(EventStream, IgnoresAnEventTypeThatIsTooLong) {
     const std::string longest(EventStreamReader::kMaxEventType, 't');
     EXPECT_EQ(read(event(longest, "a") + event(longest + "t", "b")).messages,
               (Messages{{longest, "a"}, {"", "b"}}));
     EXPECT_EQ(read(event(std::string(60'000, 't'), "c"), 7).messages, (Messages{{"", "c"}}));
 }
 
-TEST(EventStream, AHeaderOfAnUnknownTypeEndsTheHeaders) {
+TEST(EventStream, EndsTheHeadersAtAnUnknownType) {
     const std::string headers = header(":event-type", 7, "chunk") + header("x", 10, "??") +
                                 header(":event-type", 7, "other");
     EXPECT_EQ(read(message(headers, "p") + event("metadata", "q")).messages,
               (Messages{{"chunk", "p"}, {"metadata", "q"}}));
 }
 
-TEST(EventStream, AHeaderCannotReachIntoThePayload) {
+TEST(EventStream, StopsAHeaderAtThePayload) {
     const std::string headers = header("x", 7, "value");
     const std::string cut = headers.substr(0, headers.size() - 3);
     const Read result = read(message(cut, "payload") + event("metadata", "q"));
@@ -154,7 +154,7 @@ TEST(EventStream, AHeaderCannotReachIntoThePayload) {
     EXPECT_FALSE(result.malformed);
 }
 
-TEST(EventStream, ABadPreludeEndsTheStream) {
+TEST(EventStream, EndsTheStreamAtABadPrelude) {
     for (const std::string& bad :
          {prelude(15, 0), prelude(0, 0), prelude(17, 2), prelude(16, 0xFFFFFFFF),
           prelude((256U << 20) + 1, 0), prelude(0xFFFFFFFF, 0), std::string("data: {\"a\":1}\n\n"),
@@ -168,7 +168,7 @@ TEST(EventStream, ABadPreludeEndsTheStream) {
     EXPECT_FALSE(read(prelude(17, 1)).malformed);
 }
 
-TEST(EventStream, EveryWrongBitOfAPreludeIsFound) {
+TEST(EventStream, DetectsEveryWrongBitOfAPrelude) {
     const std::string good = event("a", "b");
     for (size_t bit = 0; bit < 12 * 8; ++bit) {
         std::string bad = good;
@@ -177,7 +177,7 @@ TEST(EventStream, EveryWrongBitOfAPreludeIsFound) {
     }
 }
 
-TEST(EventStream, AMessageThatIsCutInItsPayloadCounts) {
+TEST(EventStream, ReportsAMessageThatIsCutInItsPayload) {
     const std::string stream = event("metadata", "{\"usage\":1}");
     for (size_t size = 0; size <= stream.size(); ++size) {
         const Read result = read(stream.substr(0, size));
@@ -199,7 +199,7 @@ TEST(EventStream, CanBeUsedAgainAfterItsEnd) {
     static_assert(sizeof(EventStreamReader) <= 80);
 }
 
-TEST(EventStream, ReadsBackWhatWasWritten) {
+TEST(EventStream, ReadsWhatTheTestWrites) {
     Random random(2);
     for (int i = 0; i < 300; ++i) {
         Messages expected;

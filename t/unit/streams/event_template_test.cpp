@@ -74,7 +74,7 @@ TEST(EventTemplate, MatchesEventsThatDifferInTheirText) {
     EXPECT_EQ(event.text_of(""), kNoMatch);
 }
 
-TEST(EventTemplate, InATextStandsWhatCanStandBetweenQuotes) {
+TEST(EventTemplate, AcceptsInATextWhatJsonAllowsBetweenQuotes) {
     const Learned event("\"<x>\"}");
     ASSERT_TRUE(event.learned());
     EXPECT_EQ(event.text_of("\"a\\n\\\\\\\"\\u00e9\\ud83d\\ude00\"}"), 1 + 1 + 1 + 1 + 1 + 1U);
@@ -88,7 +88,7 @@ TEST(EventTemplate, InATextStandsWhatCanStandBetweenQuotes) {
     EXPECT_EQ(event.text_of("\"a\\u123"), kNoMatch);
 }
 
-TEST(EventTemplate, OtherValuesMayDifferAsWell) {
+TEST(EventTemplate, MatchesEventsThatDifferInOtherValues) {
     const Learned event("{'n':[12],'o':\"(abc)\",'x':\"<y>\"}");
     ASSERT_TRUE(event.learned());
     EXPECT_EQ(event.text_of("{'n':0,'o':\"\\n\",'x':\"four\"}"), 4U);
@@ -100,27 +100,27 @@ TEST(EventTemplate, OtherValuesMayDifferAsWell) {
     EXPECT_EQ(event.text_of("{'n':1,'o':\"\n\",'x':\"\"}"), kNoMatch);
 }
 
-TEST(EventTemplate, WhatIsNoWholeNumberIsNoHole) {
+TEST(EventTemplate, LetsOnlyUnsignedWholeNumbersVary) {
     const Learned event("[-1][1.5]\"<x>\"");
     ASSERT_TRUE(event.learned());
     EXPECT_EQ(event.text_of("-11.5\"abc\""), 3U);
     EXPECT_EQ(event.text_of("-21.5\"abc\""), kNoMatch);
 }
 
-TEST(EventTemplate, OnlyAnEventWithOneTextIsKept) {
+TEST(EventTemplate, KeepsOnlyEventsWithOneText) {
     EXPECT_FALSE(Learned("{'x':\"(a)\"}").learned());
     EXPECT_FALSE(Learned("{'x':\"<a>\",'y':\"<b>\"}").learned());
     EXPECT_FALSE(Learned("(a)(b)(c)<d>").learned());
     EXPECT_TRUE(Learned("(a)(b)<d>(c)").learned());
 }
 
-TEST(EventTemplate, OnlyAShortEventIsKept) {
+TEST(EventTemplate, KeepsOnlyShortEvents) {
     const std::string longest(EventTemplate::kCapacity, 'x');
     EXPECT_TRUE(Learned(longest + "<" + std::string(2000, 'y') + ">").learned());
     EXPECT_FALSE(Learned(longest + "x<y>").learned());
 }
 
-TEST(EventTemplate, KeepsTheLastOneUntilThereIsAnother) {
+TEST(EventTemplate, KeepsTheLastTemplateUntilThereIsAnother) {
     EventTemplate events;
     uint64_t text = 0;
     EXPECT_EQ(events.match("a", &text).size, 0U);
@@ -142,7 +142,7 @@ TEST(EventTemplate, KeepsTheLastOneUntilThereIsAnother) {
     EXPECT_FALSE(events.learn(draft, std::string_view(second).substr(4)));
 }
 
-TEST(EventTemplate, FindsEventsOneBehindTheOther) {
+TEST(EventTemplate, FindsConsecutiveEvents) {
     const Learned event("data: [12]\"<x>\"\n\n");
     const std::string one = "data: 7\"ab\"\n\n";
     const std::string stream = one + "data: 80\"\"\n\n" + one;
@@ -157,7 +157,7 @@ TEST(EventTemplate, FindsEventsOneBehindTheOther) {
     }
 }
 
-TEST(EventTemplate, TellsTheFrontOfAnEventFromOthers) {
+TEST(EventTemplate, RecognizesTheFrontOfAnEvent) {
     const Learned event("{'n':[12],'o':\"(abc)\",'x':\"<y>\"}");
     const std::string whole = "{'n':34,'o':\"\\u00e9\",'x':\"a\\\"b\\\\\"}";
     ASSERT_EQ(event.match(whole).size, whole.size());
@@ -223,7 +223,7 @@ TEST(KnownEvents, AreSkippedHoweverTheyAreCut) {
     }
 }
 
-TEST(KnownEvents, TheFrontOfAnotherEventIsGivenBack) {
+TEST(KnownEvents, GiveBackTheFrontOfAnotherEvent) {
     const KnownEvents known = known_event("data: \"", "x", "\"\n\n");
     EXPECT_FALSE(Skipped(known, {"data: \"a", "b\"}\n\n"}).good);
     EXPECT_EQ(Skipped(known, {"data: \"a", "b\"}\n\n"}).front(), "data: \"a");
@@ -231,7 +231,7 @@ TEST(KnownEvents, TheFrontOfAnotherEventIsGivenBack) {
     EXPECT_EQ(Skipped(known, {"data: \"a\"\n\ndata", ": \"", "b", "x"}).text, 1U);
 }
 
-TEST(KnownEvents, ALongFrontIsNotKept) {
+TEST(KnownEvents, DoNotKeepALongFront) {
     const std::string front = "data: \"";
     const KnownEvents known = known_event(front, "x", "\"\n\n");
     const std::string text(KnownEvents::kMaxFront - front.size(), 'y');
@@ -272,7 +272,7 @@ void expect_same(UsageReader a, UsageReader b, const std::string& stream) {
  * reader says the same of the whole events and of the same events cut into bytes, which are all
  * parsed.
  */
-TEST(EventTemplate, TellsTheSameAsParsing) {
+TEST(EventTemplate, ReportsTheSameAsParsing) {
     constexpr std::string_view kFronts[] = {
         "data: {\"choices\":[{\"delta\":{\"content\":\"",
         "data: {\"choices\":[{\"delta\":{\"content\":\"\",\"reasoning\":\"",

@@ -64,18 +64,18 @@ TEST(Sse, ReportsTheDataOfEachEvent) {
     EXPECT_EQ(events_of("data: {\"a\":1}\n\ndata: [DONE]\n\n"), (Events{"{\"a\":1}", "[DONE]"}));
 }
 
-TEST(Sse, LeavesOutOneSpaceBehindTheColon) {
+TEST(Sse, SkipsOneSpaceAfterTheColon) {
     EXPECT_EQ(events_of("data:a\n\ndata: b\n\ndata:  c\n\ndata: \n\n"),
               (Events{"a", "b", " c", ""}));
 }
 
-TEST(Sse, KnowsAllThreeLineEnds) {
+TEST(Sse, AcceptsAllThreeLineEnds) {
     EXPECT_EQ(events_of("data: a\r\n\r\ndata: b\r\rdata: c\n\n"), (Events{"a", "b", "c"}));
     EXPECT_EQ(events_of("data: a\r\ndata: b\rdata: c\n\r\ndata: d\n\r"), (Events{"a\nb\nc", "d"}));
     EXPECT_EQ(events_of("data: a\n\rdata: b\r\n\n"), (Events{"a", "b"}));
 }
 
-TEST(Sse, TheLineFeedOfACutLineEndIsNoBlankLine) {
+TEST(Sse, TakesNoBlankLineFromACutLineEnd) {
     SseReader reader;
     Collector collector;
     reader.feed("data: a\r", collector);
@@ -100,7 +100,7 @@ TEST(Sse, SkipsCommentsAndOtherFields) {
     EXPECT_EQ(events_of("event: data: a\n\n: data: b\n\nevent: ping\n\n\n\n"), Events{});
 }
 
-TEST(Sse, LeavesOutAByteOrderMarkAtTheStart) {
+TEST(Sse, SkipsAByteOrderMarkAtTheStart) {
     EXPECT_EQ(events_of("\xEF\xBB\xBF"
                         "data: a\n\n"),
               Events{"a"});
@@ -116,7 +116,7 @@ TEST(Sse, LeavesOutAByteOrderMarkAtTheStart) {
     EXPECT_EQ(events_of("\xEF\n\ndata: a\n\n"), Events{"a"});
 }
 
-TEST(Sse, TakesTheLastEventWithoutABlankLine) {
+TEST(Sse, ReportsTheLastEventWithoutABlankLine) {
     EXPECT_EQ(events_of("data: a\n\ndata: b\n"), (Events{"a", "b"}));
     EXPECT_EQ(events_of("data: a\n\ndata: b"), (Events{"a", "b"}));
     EXPECT_EQ(events_of("data: a\n\ndata: b\r"), (Events{"a", "b"}));
@@ -138,7 +138,7 @@ TEST(Sse, CanBeUsedAgainAfterItsEnd) {
     EXPECT_EQ(collector.events, Events{"a"});
 }
 
-TEST(Sse, HandsOverDataWhereItLies) {
+TEST(Sse, HandsOverDataWithoutCopying) {
     const std::string stream = "data: " + std::string(5000, 'x') + "\n\n";
     SseReader reader;
     std::string_view rest = stream;
@@ -149,7 +149,7 @@ TEST(Sse, HandsOverDataWhereItLies) {
     EXPECT_EQ(rest, "\n\n");
 }
 
-TEST(Sse, TellsWhereAnEventBegins) {
+TEST(Sse, ReportsWhereAnEventBegins) {
     SseReader reader;
     std::string_view rest = "\n: ping\r\n\r\nid: 1\ndata: a\r\rx";
     EXPECT_FALSE(reader.is_between_events());
@@ -168,7 +168,7 @@ TEST(Sse, TellsWhereAnEventBegins) {
     EXPECT_FALSE(reader.is_between_events());
 }
 
-TEST(Sse, GoesPastAnEventThatIsKnown) {
+TEST(Sse, SkipsAKnownEvent) {
     SseReader reader;
     std::string_view rest = "\n\n";
     EXPECT_EQ(reader.next(&rest).kind, SseToken::kNoEvent);
@@ -184,7 +184,7 @@ TEST(Sse, GoesPastAnEventThatIsKnown) {
     EXPECT_EQ(reader.next(&rest).text, "b");
 }
 
-TEST(Sse, HoldsNoMoreThanAPosition) {
+TEST(Sse, KeepsOnlyItsPosition) {
     static_assert(sizeof(SseReader) <= 8);
 }
 
@@ -219,7 +219,7 @@ Events reference(std::string_view stream) {
     return events;
 }
 
-TEST(Sse, AgreesWithTheStandardHoweverItIsCut) {
+TEST(Sse, MatchesTheStandardHoweverItIsCut) {
     constexpr std::string_view kParts[] = {
         "data",    ":",  " ", "\n",     "\r",           "\r\n", "\n\n", "data: ", "data:",
         "event: ", "{}", "x", ": ping", "\xEF\xBB\xBF", "\xEF", "dat",  "a:b",    "id",

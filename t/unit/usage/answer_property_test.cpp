@@ -39,7 +39,7 @@ uint64_t text_in(std::string_view body, bool repeats) {
     return repeats ? longest : all;
 }
 
-TEST(AnswersOfProviders, CostWhatTheyTell) {
+TEST(AnswersOfProviders, CostWhatTheyReport) {
     for (const ProviderAnswer& answer : provider_answers()) {
         UsageReader reader(answer.kind, nullptr);
         reader.feed(answer.body);

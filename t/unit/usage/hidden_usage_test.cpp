@@ -16,7 +16,7 @@ bool hides(std::string_view path, std::string_view query) {
     return query_hides_usage(read_request_path(path).usage_field, query, buffer.data());
 }
 
-TEST(HiddenUsage, AMaskMustNameTheUsageAsAWhole) {
+TEST(HiddenUsage, NeedsAMaskThatNamesTheWholeUsage) {
     for (const std::string_view query :
          {"fields=candidates", "$fields=candidates", "alt=sse&%66ields=candidates%2FfinishReason",
           "fields=usageMetadata&$fields=candidates", "fields=usageMetadata/totalTokenCount",
@@ -32,7 +32,7 @@ TEST(HiddenUsage, AMaskMustNameTheUsageAsAWhole) {
     }
 }
 
-TEST(HiddenUsage, WhereNoFieldTellsItAllAnyMaskHidesIt) {
+TEST(HiddenUsage, TakesAnyMaskAsHidingIfNoFieldHasAllOfTheUsage) {
     for (const std::string_view path : {"/v1/projects/p/models/m:predict",
                                         "/v1/models/claude:rawPredict", "/v1beta/interactions"}) {
         EXPECT_TRUE(hides(path, "fields=metadata")) << path;
@@ -40,7 +40,7 @@ TEST(HiddenUsage, WhereNoFieldTellsItAllAnyMaskHidesIt) {
     }
 }
 
-TEST(HiddenUsage, OtherPathsHaveNothingToHide) {
+TEST(HiddenUsage, IgnoresOtherPaths) {
     for (const std::string_view path :
          {"/v1/chat/completions", "/v1beta/models", "/v1/models/gemini:countTokens"}) {
         EXPECT_FALSE(hides(path, "fields=models.name")) << path;

@@ -35,7 +35,7 @@ uint64_t unreadable(AnswerKind kind, std::string_view body) {
     return whole;
 }
 
-TEST(UnreadableBytes, PlainTextThatBeginsLikeAnotherKindIsText) {
+TEST(UnreadableBytes, CountPlainTextThatBeginsLikeAnotherKind) {
     for (const std::string& body :
          {kLong, ": " + kLong, "id: " + kLong, "data: {}\n\n" + kLong, "{}\n\"" + kLong + "\"\n",
           "{\"a\":\"" + kLong + "\"}", "[\"" + kLong + "\"]", "data: {\"a\":\"" + kLong + "\"}\n\n",
@@ -49,7 +49,7 @@ TEST(UnreadableBytes, PlainTextThatBeginsLikeAnotherKindIsText) {
     }
 }
 
-TEST(UnreadableBytes, AStreamThatIsLabelledAsPlainTextIsReadAsOne) {
+TEST(UnreadableBytes, ReadAStreamLabelledAsPlainText) {
     std::string body;
     for (int i = 0; i < 100; ++i) {
         body +=
@@ -64,7 +64,7 @@ TEST(UnreadableBytes, AStreamThatIsLabelledAsPlainTextIsReadAsOne) {
     EXPECT_EQ(unreadable(AnswerKind::kSse, ": " + kLong + "\n\n" + body), 0U);
 }
 
-TEST(UnreadableBytes, StringsOfAnUnknownDocumentAreText) {
+TEST(UnreadableBytes, CountStringsOfAnUnknownDocumentAsText) {
     EXPECT_EQ(unreadable(AnswerKind::kJson, "{\"answer\":\"" + kLong + "\"}"), 4000U);
     EXPECT_EQ(unreadable(AnswerKind::kJson, "{\"a\":{\"b\":[\"" + kLong + "\",1]}}"), 4000U);
     EXPECT_EQ(unreadable(AnswerKind::kJson, "\"" + kLong + "\""), 4000U);
@@ -74,7 +74,7 @@ TEST(UnreadableBytes, StringsOfAnUnknownDocumentAreText) {
 }
 
 /** Streams of APIs that no table knows: OpenAI's Assistants are one of them. */
-TEST(UnreadableBytes, StringsOfUnknownEventsAreText) {
+TEST(UnreadableBytes, CountStringsOfUnknownEventsAsText) {
     const std::string document =
         "{\"id\":\"msg_1\",\"object\":\"thread.message.delta\",\"delta\":{\"content\":[{\"index\":"
         "0,"
@@ -106,7 +106,7 @@ TEST(UnreadableBytes, StringsOfUnknownEventsAreText) {
               4000U);
 }
 
-TEST(UnreadableBytes, KnownEventsWithoutTextHaveNone) {
+TEST(UnreadableBytes, CountNoTextInKnownEventsWithoutText) {
     for (const char* body : {
              ": ping\n\ndata: {\"type\":\"ping\"}\n\n",
              "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":17,"
@@ -144,7 +144,7 @@ TEST(UnreadableBytes, KnownEventsWithoutTextHaveNone) {
               0U);
 }
 
-TEST(UnreadableBytes, FilesInBase64AreNoTextWhereTheAnswerIsCut) {
+TEST(UnreadableBytes, CountNoFilesInBase64IfTheAnswerIsCut) {
     for (
         const std::string& document : {
             R"({"type":"image_generation.partial_image","b64_json":")",
@@ -174,23 +174,23 @@ TEST(UnreadableBytes, FilesInBase64AreNoTextWhereTheAnswerIsCut) {
     }
 }
 
-TEST(UnreadableBytes, NumbersThatPythonWritesAreNoText) {
+TEST(UnreadableBytes, CountNoNumbersThatPythonWritesAsText) {
     std::string vector = "{\"data\":[{\"embedding\":[NaN,-Infinity,Infinity";
     for (int i = 0; i < 1000; ++i) {
         vector += ",0.123456789";
     }
     vector += "]}],\"usage\":{\"prompt_tokens\":8,\"total_tokens\":8}}";
     EXPECT_EQ(unreadable(AnswerKind::kJson, vector), 0U);
-    EXPECT_EQ(read_answer(AnswerKind::kJson, vector, 100), (ChargeReply{8, 0, 0, 0, false}));
+    EXPECT_EQ(read_answer(AnswerKind::kJson, vector, 100), (AnswerFields{8, 0, 0, 0, false}));
     EXPECT_EQ(unreadable(AnswerKind::kJson, "{\"usage\":{\"total_tokens\":8},\"data\":[nan,1]}"),
               0U);
 }
 
-TEST(UnreadableBytes, ACountThatIsNoNumberIsNone) {
-    EXPECT_EQ(read_answer(AnswerKind::kJson, R"({"usage":{"prompt_tokens":NaN}})"), ChargeReply());
+TEST(UnreadableBytes, IgnoreACountThatIsNoNumber) {
+    EXPECT_EQ(read_answer(AnswerKind::kJson, R"({"usage":{"prompt_tokens":NaN}})"), AnswerFields());
 }
 
-TEST(UnreadableBytes, AToolsArgumentsCountWhereTheyAreCut) {
+TEST(UnreadableBytes, CountArgumentsOfAToolThatAreCut) {
     const std::string object = R"({"content":[{"type":"tool_use","input":{"a":")" + kLong;
     const std::string event =
         R"(data: {"candidates":[{"content":{"parts":[{"functionCall":{"args":{"a":")" + kLong;
@@ -210,7 +210,7 @@ TEST(UnreadableBytes, AToolsArgumentsCountWhereTheyAreCut) {
     }
 }
 
-TEST(UnreadableBytes, ABinaryStreamThatBreaksIsText) {
+TEST(UnreadableBytes, CountABrokenBinaryStreamAsText) {
     const std::string good = event("contentBlockDelta", R"({"delta":{"text":"Hi"}})");
     const std::string body = good + kLong;
     EXPECT_EQ(unreadable(AnswerKind::kEventStream, body), body.size() - 2);
@@ -218,7 +218,7 @@ TEST(UnreadableBytes, ABinaryStreamThatBreaksIsText) {
     EXPECT_EQ(unreadable(AnswerKind::kEventStream, good), 0U);
 }
 
-TEST(UnreadableBytes, ScalarsAreTextOfAnEvent) {
+TEST(UnreadableBytes, CountScalarsOfAnEventAsText) {
     EXPECT_EQ(unreadable(AnswerKind::kSse, "data: 12345\n\ndata:  true\n\ndata: \"abc\"\n\n"),
               5U + 5U + 5U);
     EXPECT_EQ(unreadable(AnswerKind::kSse, "data:  {}\n\ndata: [1]\n\ndata: [DONE]\n\ndata:\n\n"),
@@ -226,7 +226,7 @@ TEST(UnreadableBytes, ScalarsAreTextOfAnEvent) {
     EXPECT_EQ(unreadable(AnswerKind::kLines, "{}\n12345\n"), 5U);
 }
 
-TEST(UnreadableBytes, TgiEndsWithAllOfItsText) {
+TEST(UnreadableBytes, FinishTgiAtTheEventWithAllOfItsText) {
     UsageReader reader(AnswerKind::kSse, nullptr);
     reader.feed("data: {\"token\":{\"text\":\"x\"},\"generated_text\":null}\n\n");
     EXPECT_FALSE(reader.is_finished());

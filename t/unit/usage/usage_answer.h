@@ -15,27 +15,27 @@ namespace ai_limit {
 constexpr Amount kUnknown = UINT64_MAX;
 
 /** All facts that are read from an answer. Input and output are kUnknown if it reported none. */
-struct ChargeReply {
+struct AnswerFields {
     Amount input = kUnknown;
     Amount output = kUnknown;
     Amount cached = 0;
     uint64_t text = 0;
     bool malformed = false;
 
-    bool operator==(const ChargeReply& other) const {
+    bool operator==(const AnswerFields& other) const {
         return input == other.input && output == other.output && cached == other.cached &&
                text == other.text && malformed == other.malformed;
     }
 };
 
-inline std::ostream& operator<<(std::ostream& out, const ChargeReply& reported) {
+inline std::ostream& operator<<(std::ostream& out, const AnswerFields& reported) {
     return out << "{input " << static_cast<int64_t>(reported.input) << ", output "
                << static_cast<int64_t>(reported.output) << ", cached " << reported.cached
                << ", text " << reported.text << (reported.malformed ? ", malformed}" : "}");
 }
 
-inline ChargeReply reported(const UsageReader& reader) {
-    ChargeReply result;
+inline AnswerFields reported(const UsageReader& reader) {
+    AnswerFields result;
     if (reader.has_usage()) {
         result.input = reader.reported().counts.input;
         result.output = reader.reported().counts.output;
@@ -47,7 +47,7 @@ inline ChargeReply reported(const UsageReader& reader) {
 }
 
 /** Reads an answer in pieces of at most `most` bytes, each in memory of its own. */
-inline ChargeReply read_answer(AnswerKind kind, std::string_view body, size_t most) {
+inline AnswerFields read_answer(AnswerKind kind, std::string_view body, size_t most) {
     UsageReader reader(kind, nullptr);
     while (!body.empty()) {
         const std::string piece(body.substr(0, most));
@@ -59,8 +59,8 @@ inline ChargeReply read_answer(AnswerKind kind, std::string_view body, size_t mo
 }
 
 /** Whole, in pieces of every size, and in two of them. */
-inline ChargeReply read_answer(AnswerKind kind, std::string_view body) {
-    const ChargeReply whole = read_answer(kind, body, body.size() + 1);
+inline AnswerFields read_answer(AnswerKind kind, std::string_view body) {
+    const AnswerFields whole = read_answer(kind, body, body.size() + 1);
     for (size_t most = 1; most < body.size() && most < 100; ++most) {
         EXPECT_EQ(read_answer(kind, body, most), whole) << body << " in pieces of " << most;
     }

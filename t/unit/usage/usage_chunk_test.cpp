@@ -97,7 +97,7 @@ std::string seen(const std::string& document) {
     return stream.size() == kDone.size() ? "" : stream.substr(6, end - 6);
 }
 
-TEST(UsageChunk, RemovesAnEventThatTellsOnlyUsage) {
+TEST(UsageChunk, RemovesAnEventWithOnlyUsage) {
     EXPECT_EQ(filtered(kTextAlone + kUsage + kDone), kTextAlone + kDone);
     EXPECT_EQ(filtered(kUsage), "");
     EXPECT_EQ(filtered(kTextAlone + kUsage + kUsage + kTextAlone), kTextAlone + kTextAlone);
@@ -117,7 +117,7 @@ TEST(UsageChunk, RemovesAnEventThatTellsOnlyUsage) {
     }
 }
 
-TEST(UsageChunk, LeavesUsageOutOfAnEventThatTellsMore) {
+TEST(UsageChunk, RemovesOnlyTheUsageOfAnEventThatSaysMore) {
     const std::string usage = R"("usage":{"prompt_tokens":5,"details":{"x":"}\"{"}})";
     for (const std::string rest : {
              R"("choices":[],"timings":{"prompt_ms":1.5})",                // llama.cpp
@@ -146,7 +146,7 @@ TEST(UsageChunk, LeavesUsageOutOfAnEventThatTellsMore) {
     EXPECT_EQ(seen(R"({ "usage":{"a":1} })"), "{ }");
 }
 
-TEST(UsageChunk, LeavesOutANullUsage) {
+TEST(UsageChunk, RemovesANullUsage) {
     EXPECT_EQ(filtered(kText + kUsage + kText + kDone), kTextAlone + kTextAlone + kDone);
     EXPECT_EQ(seen(R"({"choices":[],"usage":null})"), R"({"choices":[]})");
     EXPECT_EQ(seen(R"({"usage":null,"choices":[]})"), R"({"choices":[]})");
@@ -157,7 +157,7 @@ TEST(UsageChunk, LeavesOutANullUsage) {
               "data: {\"a\":1,\ndata: \"usage\":null}\n\n");
 }
 
-TEST(UsageChunk, AUsageWithACostStays) {
+TEST(UsageChunk, KeepsAUsageWithACost) {
     for (const std::string document : {
              R"({"choices":[],"usage":{"prompt_tokens":5,"cost":0.0001}})",
              R"({"choices":[],"usage":{"cost":{"total_cost":1},"prompt_tokens":5}})",
@@ -168,7 +168,7 @@ TEST(UsageChunk, AUsageWithACostStays) {
     }
 }
 
-TEST(UsageChunk, AllElsePasses) {
+TEST(UsageChunk, PassesEverythingElse) {
     for (const std::string document : {
              R"({"choices":[],"prompt_filter_results":[{}]})",  // Azure's first one
              R"({"choices":[],"usage":[]})",
@@ -196,7 +196,7 @@ TEST(UsageChunk, AllElsePasses) {
     EXPECT_EQ(seen(R"({"choices":[1],"choices":[],"usage":{}})"), "");
 }
 
-TEST(UsageChunk, WhatStandsAroundItStays) {
+TEST(UsageChunk, KeepsWhatSurroundsTheUsage) {
     EXPECT_EQ(filtered(": ping\n\n" + kUsage + ": pong\n\n" + kDone),
               ": ping\n\n: pong\n\n" + kDone);
     EXPECT_EQ(filtered("event: x\n\nretry: 1\n" + kUsage + "id: 1"), "event: x\n\nid: 1");
@@ -205,7 +205,7 @@ TEST(UsageChunk, WhatStandsAroundItStays) {
               "event: x\nid: 1\n" + kTextAlone + ": ping\n" + kTextAlone);
 }
 
-TEST(UsageChunk, ALineEndGoesWithItsLine) {
+TEST(UsageChunk, RemovesALineTogetherWithItsEnd) {
     const std::string text = "data: {\"choices\":[1]}\r\n\r\n";
     const std::string usage = "data: {\"choices\":[],\"usage\":{}}\r\n\r\n";
     EXPECT_EQ(filtered(text + usage + usage + text), text + text);
@@ -214,7 +214,7 @@ TEST(UsageChunk, ALineEndGoesWithItsLine) {
               "data: 1\r\rdata: 2\r\r");
 }
 
-TEST(UsageChunk, WholeEventsGoOnAtOnce) {
+TEST(UsageChunk, PassesWholeEventsAtOnce) {
     UsageChunkFilter filter;
     Collector collector;
     filter.feed(kText + ": ping\n\n" + kText.substr(0, 10), collector);
@@ -226,7 +226,7 @@ TEST(UsageChunk, WholeEventsGoOnAtOnce) {
     EXPECT_EQ(collector.passed, kTextAlone + ": ping\n\n" + kTextAlone + ": ping\n\n");
 }
 
-TEST(UsageChunk, TextIsHandedOverWhereItLies) {
+TEST(UsageChunk, HandsOverTextWithoutCopying) {
     struct Sink {
         void pass(std::string_view text) {
             EXPECT_EQ(text.data(), expected);
@@ -242,7 +242,7 @@ TEST(UsageChunk, TextIsHandedOverWhereItLies) {
     EXPECT_EQ(sink.calls, 1);
 }
 
-TEST(UsageChunk, AnEventThatIsTooLongToHoldKeepsAllButItsUsage) {
+TEST(UsageChunk, RemovesOnlyTheUsageOfALongEvent) {
     const std::string padding(UsageChunkFilter::kMaxKept, ' ');
     const std::string rest = "data: {\"choices\":[]," + padding + "\"x\":1";
     const std::string large = R"("usage":{"text":")" + std::string(3000, 'x') + "\"}";
@@ -262,7 +262,7 @@ TEST(UsageChunk, AnEventThatIsTooLongToHoldKeepsAllButItsUsage) {
         << "the comma has gone on long before";
 }
 
-TEST(UsageChunk, AnEventThatIsTooLongToHoldGoesOnBeforeItEnds) {
+TEST(UsageChunk, PassesALongEventBeforeItEnds) {
     const std::string padding(UsageChunkFilter::kMaxKept, ' ');
     UsageChunkFilter filter;
     Collector collector;
@@ -272,7 +272,7 @@ TEST(UsageChunk, AnEventThatIsTooLongToHoldGoesOnBeforeItEnds) {
     EXPECT_EQ((kTextAlone + begun).substr(0, collector.passed.size()), collector.passed);
 }
 
-TEST(UsageChunk, AUsageThatIsTooLongToHoldPasses) {
+TEST(UsageChunk, PassesAUsageThatIsTooLongToBuffer) {
     const std::string event = "data: {\"x\":[" + std::string(UsageChunkFilter::kMaxKept, '1') +
                               "],\"usage\":{\"y\":[" +
                               std::string(2 * UsageChunkFilter::kMaxKept, '1') + "]}}\n\n";
@@ -281,7 +281,7 @@ TEST(UsageChunk, AUsageThatIsTooLongToHoldPasses) {
     }
 }
 
-TEST(UsageChunk, PassesEveryByteOfAUsageThatIsTooLongHoweverItIsCut) {
+TEST(UsageChunk, PassesEveryByteOfALongUsageHoweverItIsCut) {
     const std::string before = "data: {\"choices\":[],\"usage\":{\"x\":\"";
     for (const size_t size : {8100, 8192, 9000, 20000}) {
         const std::string stream =
@@ -295,7 +295,7 @@ TEST(UsageChunk, PassesEveryByteOfAUsageThatIsTooLongHoweverItIsCut) {
     }
 }
 
-TEST(UsageChunk, IsFoundAmongEventsThatAreAlike) {
+TEST(UsageChunk, FindsTheUsageAmongEventsThatAreAlike) {
     const auto event = [](const std::string& text, const std::string& usage) {
         return "data: {\"choices\":[{\"text\":\"" + text + "\"}]," + usage + "\"obfuscation\":\"" +
                std::string(text.size() % 3, 'x') + "\"}\r\n\r\n";
@@ -310,7 +310,7 @@ TEST(UsageChunk, IsFoundAmongEventsThatAreAlike) {
                 some + event(text, "\"choices\":[],"));
 }
 
-TEST(UsageChunk, ANullUsageIsLeftOutOfEventsThatAreAlike) {
+TEST(UsageChunk, RemovesANullUsageFromEventsThatAreAlike) {
     const auto event = [](const std::string& text, const std::string& usage) {
         return "data: {\"choices\":[{\"delta\":{\"content\":\"" + text + "\"}}]" + usage +
                ",\"obfuscation\":\"" + std::string(text.size() % 5, 'x') + "\"}\n\n";
@@ -335,7 +335,7 @@ TEST(UsageChunk, ANullUsageIsLeftOutOfEventsThatAreAlike) {
               event("a", "") + event("b", "") + event("c", "") + event("d", "") + event("e", ""));
 }
 
-TEST(UsageChunk, LooksAtNoEventThatAReaderHasFoundToBeLikeAnother) {
+TEST(UsageChunk, SkipsEventsThatAReaderHasRecognized) {
     const auto event = [](const std::string& text, const std::string& usage) {
         return "data: {\"choices\":[{\"delta\":{\"content\":\"" + text + "\"}}]" + usage + "}\n\n";
     };
@@ -358,7 +358,7 @@ TEST(UsageChunk, LooksAtNoEventThatAReaderHasFoundToBeLikeAnother) {
     }
 }
 
-TEST(UsageChunk, AReaderThatKeepsAnotherEventSavesNoLook) {
+TEST(UsageChunk, LooksAtAnEventIfTheReaderKeepsAnother) {
     // The reader counts the text of both, and the filter knows the first alone.
     const auto event = [](const std::string& member, const std::string& usage) {
         return "data: {\"choices\":[],\"usage\":" + usage + ",\"response\":\"" + member + "\"}\n\n";
@@ -374,7 +374,7 @@ TEST(UsageChunk, AReaderThatKeepsAnotherEventSavesNoLook) {
     EXPECT_EQ(beside.finish(), expected);
 }
 
-TEST(UsageChunk, EachEventIsSeenWithoutItsUsageHoweverTheStreamIsCut) {
+TEST(UsageChunk, RemovesTheUsageOfEachEventHoweverTheStreamIsCut) {
     const auto with = [](const std::string& rest, const std::string& usage) {
         return "data: {\"choices\":" + rest + usage + "}\n\n";
     };

@@ -11,20 +11,20 @@
 namespace ai_limit {
 namespace {
 
-ChargeReply sse(std::string_view body) {
+AnswerFields sse(std::string_view body) {
     return read_answer(AnswerKind::kSse, body);
 }
 
-ChargeReply lines(std::string_view body) {
+AnswerFields lines(std::string_view body) {
     return read_answer(AnswerKind::kLines, body);
 }
 
-void expect(const ChargeReply& reported, Amount input, Amount output, Amount cached,
+void expect(const AnswerFields& reported, Amount input, Amount output, Amount cached,
             uint64_t text) {
-    EXPECT_EQ(reported, (ChargeReply{input, output, cached, text, false}));
+    EXPECT_EQ(reported, (AnswerFields{input, output, cached, text, false}));
 }
 
-TEST(UsageStream, OpenAiChat) {
+TEST(UsageStream, ReadsOpenAiChat) {
     expect(
         sse("data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
             "\"finish_reason\":null}],\"usage\":null,\"obfuscation\":\"ab\"}\n\n"
@@ -39,7 +39,7 @@ TEST(UsageStream, OpenAiChat) {
         12, 100, 0, 6);
 }
 
-TEST(UsageStream, WithoutUsageTextIsCounted) {
+TEST(UsageStream, CountsTextIfThereIsNoUsage) {
     expect(sse("data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}],\"usage\":null}\n\n"
                "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{"
                "\"arguments\":\"{\\\"a\"}}]}}]}\n\n"
@@ -49,7 +49,7 @@ TEST(UsageStream, WithoutUsageTextIsCounted) {
            kUnknown, kUnknown, 0, 2 + 3 + 2 + 3);
 }
 
-TEST(UsageStream, CumulativeCountsAreNotSummed) {
+TEST(UsageStream, DoesNotAddUpCumulativeCounts) {
     expect(sse("data: {\"choices\":[{\"text\":\"a\"}],\"usage\":{\"prompt_tokens\":5,"
                "\"completion_tokens\":1,\"total_tokens\":6}}\n\n"
                "data: {\"choices\":[{\"text\":\"b\"}],\"usage\":{\"prompt_tokens\":5,"
@@ -58,7 +58,7 @@ TEST(UsageStream, CumulativeCountsAreNotSummed) {
            5, 2, 0, 2);
 }
 
-TEST(UsageStream, OpenAiResponses) {
+TEST(UsageStream, ReadsOpenAiResponses) {
     const std::string created =
         "event: response.created\n"
         "data: {\"type\":\"response.created\",\"response\":{\"id\":\"r1\",\"usage\":null}}\n\n";
@@ -82,7 +82,7 @@ TEST(UsageStream, OpenAiResponses) {
     expect(sse(created + texts), kUnknown, kUnknown, 0, 7);
 }
 
-TEST(UsageStream, Anthropic) {
+TEST(UsageStream, ReadsAnthropic) {
     expect(
         sse("event: message_start\n"
             "data: "
@@ -117,7 +117,7 @@ constexpr std::string_view kGeminiChunks[] = {
         "totalTokenCount":18,"thoughtsTokenCount":10,"cachedContentTokenCount":4}})",
 };
 
-TEST(UsageStream, GeminiAsEvents) {
+TEST(UsageStream, ReadsGeminiAsEvents) {
     std::string body;
     for (const std::string_view document : kGeminiChunks) {
         body += "data: ";
@@ -130,14 +130,14 @@ TEST(UsageStream, GeminiAsEvents) {
     expect(sse(body), 5, 13, 4, 5);
 }
 
-TEST(UsageStream, GeminiAsAnArray) {
+TEST(UsageStream, ReadsGeminiAsAnArray) {
     const std::string body = "[" + std::string(kGeminiChunks[0]) + "\n,\r\n" +
                              std::string(kGeminiChunks[1]) + "," + std::string(kGeminiChunks[2]) +
                              "\n]\n";
     expect(read_answer(AnswerKind::kJson, body), 5, 13, 4, 5);
 }
 
-TEST(UsageStream, Cohere) {
+TEST(UsageStream, ReadsCohere) {
     expect(sse("event: content-delta\ndata: {\"type\":\"content-delta\",\"delta\":{\"message\":{"
                "\"content\":{\"text\":\"Hi\"}}}}\n\n"
                "data: {\"type\":\"tool-call-delta\",\"delta\":{\"message\":{\"tool_calls\":{"
@@ -148,7 +148,7 @@ TEST(UsageStream, Cohere) {
            71, 40, 0, 4);
 }
 
-TEST(UsageStream, Ollama) {
+TEST(UsageStream, ReadsOllama) {
     expect(lines("{\"model\":\"llama3.2\",\"message\":{\"content\":\"Hel\"},\"done\":false}\n"
                  "{\"message\":{\"content\":\"lo\",\"tool_calls\":[{\"function\":{\"arguments\":{"
                  "\"eval_count\":7}}}]},\"done\":false}\r\n"
@@ -161,12 +161,12 @@ TEST(UsageStream, Ollama) {
            0, 0);
 }
 
-TEST(UsageStream, DocumentsBehindRecordSeparators) {
+TEST(UsageStream, ReadsDocumentsAfterRecordSeparators) {
     expect(lines("\x1E{\"response\":\"a\"}\n\x1E\x1E{\"eval_count\":2}\n"), 0, 2, 0, 1);
     EXPECT_TRUE(lines("{\x1E}\n").malformed);
 }
 
-TEST(UsageStream, BedrockConverse) {
+TEST(UsageStream, ReadsBedrockConverse) {
     const std::string texts =
         event("messageStart", R"({"role":"assistant"})") +
         event("contentBlockDelta", R"({"contentBlockIndex":0,"delta":{"text":"Hel"},"p":"ab"})") +
@@ -180,7 +180,7 @@ TEST(UsageStream, BedrockConverse) {
     expect(read_answer(AnswerKind::kEventStream, texts), kUnknown, kUnknown, 0, 8);
 }
 
-TEST(UsageStream, BedrockInvoke) {
+TEST(UsageStream, ReadsBedrockInvoke) {
     const std::string claude =
         chunk(R"({"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1,
             "cache_read_input_tokens":4,"cache_creation_input_tokens":0}}})") +
@@ -195,7 +195,7 @@ TEST(UsageStream, BedrockInvoke) {
            13, 0, 3);
 }
 
-TEST(UsageStream, MessagesThatAreWrongAreMalformed) {
+TEST(UsageStream, ReportsWrongMessagesAsMalformed) {
     const auto malformed = [](std::string_view body) {
         return read_answer(AnswerKind::kEventStream, body).malformed;
     };
@@ -209,8 +209,8 @@ TEST(UsageStream, MessagesThatAreWrongAreMalformed) {
     EXPECT_TRUE(malformed(event("metadata", "{}").substr(0, 91)));
 }
 
-TEST(UsageStream, EventsAreReadAsBrowsersDo) {
-    const ChargeReply plain{5, 7, 0, 0, false};
+TEST(UsageStream, ReadsEventsAsBrowsersDo) {
+    const AnswerFields plain{5, 7, 0, 0, false};
     EXPECT_EQ(sse("data:{\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7}}\n\n"), plain);
     EXPECT_EQ(sse("data: {\"usage\":{\"prompt_tokens\":5,\ndata:\"completion_tokens\":7}}\n\n"),
               plain);
@@ -218,10 +218,10 @@ TEST(UsageStream, EventsAreReadAsBrowsersDo) {
     EXPECT_EQ(sse("id: 1\r\ndata: {\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7}}\r\r"
                   "data: [DONE]\r\n\r\n"),
               plain);
-    EXPECT_EQ(sse("da: {\"usage\":{\"prompt_tokens\":5}}\n\n"), ChargeReply());
+    EXPECT_EQ(sse("da: {\"usage\":{\"prompt_tokens\":5}}\n\n"), AnswerFields());
 }
 
-TEST(UsageStream, EventsThatAreNoJsonAreMalformed) {
+TEST(UsageStream, ReportsEventsWithInvalidJsonAsMalformed) {
     EXPECT_FALSE(sse("").malformed);
     EXPECT_FALSE(sse(": ping\n\ndata:\n\ndata: [DONE]").malformed);
     EXPECT_TRUE(sse("data: {\"a\":\n\n").malformed);
@@ -231,17 +231,18 @@ TEST(UsageStream, EventsThatAreNoJsonAreMalformed) {
     EXPECT_TRUE(sse("data: {\"choices\":[{\"delta\":{\"content\":\"Hal").malformed);
     EXPECT_TRUE(lines("{}\nnonsense\n{}\n").malformed);
     EXPECT_TRUE(lines("[DONE]\n").malformed);
-    const ChargeReply after = sse("data: x\n\ndata: {\"usage\":{\"prompt_tokens\":5}}\n\n");
-    EXPECT_EQ(after, (ChargeReply{5, 0, 0, 0, true}));
+    const AnswerFields after = sse("data: x\n\ndata: {\"usage\":{\"prompt_tokens\":5}}\n\n");
+    EXPECT_EQ(after, (AnswerFields{5, 0, 0, 0, true}));
 }
 
-TEST(UsageStream, OneLineCanBeLong) {
+TEST(UsageStream, ReadsALongLine) {
     const std::string text(10'000'000, 'x');
     const std::string body = "data: {\"choices\":[{\"delta\":{\"content\":\"" + text +
                              "\"}}],\"usage\":{\"prompt_tokens\":5}}\n\n";
-    EXPECT_EQ(read_answer(AnswerKind::kSse, body, 4096), (ChargeReply{5, 0, 0, 10'000'000, false}));
-    const ChargeReply garbage = read_answer(AnswerKind::kSse, text, 4096);
-    EXPECT_EQ(garbage, ChargeReply());
+    EXPECT_EQ(read_answer(AnswerKind::kSse, body, 4096),
+              (AnswerFields{5, 0, 0, 10'000'000, false}));
+    const AnswerFields garbage = read_answer(AnswerKind::kSse, text, 4096);
+    EXPECT_EQ(garbage, AnswerFields());
     EXPECT_TRUE(read_answer(AnswerKind::kLines, text, 4096).malformed);
 }
 

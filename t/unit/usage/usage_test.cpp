@@ -13,16 +13,16 @@
 namespace ai_limit {
 namespace {
 
-ChargeReply json(std::string_view body) {
+AnswerFields json(std::string_view body) {
     return read_answer(AnswerKind::kJson, body);
 }
 
-void expect(const ChargeReply& reported, Amount input, Amount output, Amount cached,
+void expect(const AnswerFields& reported, Amount input, Amount output, Amount cached,
             uint64_t text) {
-    EXPECT_EQ(reported, (ChargeReply{input, output, cached, text, false}));
+    EXPECT_EQ(reported, (AnswerFields{input, output, cached, text, false}));
 }
 
-TEST(Usage, OpenAiChat) {
+TEST(Usage, ReadsOpenAiChat) {
     expect(json(R"({"id":"c1","object":"chat.completion","choices":[{"index":0,"message":{"role":
         "assistant","content":"Hello!","refusal":null,"tool_calls":[{"id":"t","type":"function",
         "function":{"name":"f","arguments":"{\"a\":1}"}}]},"finish_reason":"stop"}],"usage":{
@@ -34,14 +34,14 @@ TEST(Usage, OpenAiChat) {
            1, 2, 0, 3);
 }
 
-TEST(Usage, Embeddings) {
+TEST(Usage, ReadsEmbeddings) {
     expect(json(R"({"object":"list","data":[{"embedding":[0.1,-2e-3]}],
         "usage":{"prompt_tokens":8,"total_tokens":8}})"),
            8, 0, 0, 0);
     expect(json(R"({"usage":{"total_tokens":8}})"), 8, 0, 0, 0);
 }
 
-TEST(Usage, OpenAiResponses) {
+TEST(Usage, ReadsOpenAiResponses) {
     expect(json(R"({"id":"r1","object":"response","output":[{"type":"reasoning","summary":[{
         "type":"summary_text","text":"abc"}]},{"type":"message","content":[{"type":"output_text",
         "text":"Hi"}]},{"type":"function_call","arguments":"{}","name":"f"}],"usage":{
@@ -50,7 +50,7 @@ TEST(Usage, OpenAiResponses) {
            10, 5, 2, 3 + 2 + 2);
 }
 
-TEST(Usage, Anthropic) {
+TEST(Usage, ReadsAnthropic) {
     expect(json(R"({"id":"m1","type":"message","role":"assistant","content":[{"type":"thinking",
         "thinking":"Hm","signature":"abc"},{"type":"text","text":"Hello"},{"type":"tool_use",
         "id":"t","name":"f","input":{"a": [1]}}],"usage":{"input_tokens":50,"output_tokens":30,
@@ -59,7 +59,7 @@ TEST(Usage, Anthropic) {
            350, 30, 200, 2 + 5 + 10);
 }
 
-TEST(Usage, Gemini) {
+TEST(Usage, ReadsGemini) {
     expect(json(R"({"candidates":[{"content":{"parts":[{"text":"plan","thought":true},
         {"text":"Hello"},{"functionCall":{"name":"f","args":{"b":2}}}],"role":"model"}}],
         "usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":3,"totalTokenCount":20,
@@ -68,7 +68,7 @@ TEST(Usage, Gemini) {
     expect(json(R"({"usageMetadata":{"promptTokenCount":5,"totalTokenCount":5}})"), 5, 0, 0, 0);
 }
 
-TEST(Usage, Cohere) {
+TEST(Usage, ReadsCohere) {
     expect(json(R"({"message":{"role":"assistant","tool_plan":"I go","content":[{"type":"text",
         "text":"Hello"}],"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]},"usage":{
         "billed_units":{"input_tokens":5,"output_tokens":4},"tokens":{"input_tokens":71.0,
@@ -77,7 +77,7 @@ TEST(Usage, Cohere) {
     expect(json(R"({"embeddings":{},"meta":{"billed_units":{"input_tokens":5}}})"), 5, 0, 0, 0);
 }
 
-TEST(Usage, Ollama) {
+TEST(Usage, ReadsOllama) {
     expect(json(R"({"model":"llama3.2","message":{"role":"assistant","content":"Hi","tool_calls":[
         {"function":{"name":"f","arguments":{"a":1}}}]},"done":true,"prompt_eval_count":26,
         "eval_count":282,"eval_duration":4709213000})"),
@@ -86,7 +86,7 @@ TEST(Usage, Ollama) {
            0, 5);
 }
 
-TEST(Usage, BedrockConverse) {
+TEST(Usage, ReadsBedrockConverse) {
     expect(json(R"({"metrics":{"latencyMs":5},"output":{"message":{"content":[{"text":"Hi"},
         {"reasoningContent":{"reasoningText":{"text":"why"}}},{"toolUse":{"input":{"x":1},
         "name":"f"}}],"role":"assistant"}},"stopReason":"end_turn","usage":{"inputTokens":30,
@@ -94,29 +94,29 @@ TEST(Usage, BedrockConverse) {
            40, 628, 6, 2 + 3 + 7);
 }
 
-TEST(Usage, HeadersTellWhatNoBodyDoes) {
+TEST(Usage, ReadsHeadersIfTheBodyHasNoUsage) {
     UsageReader reader(AnswerKind::kJson, nullptr);
     EXPECT_FALSE(reader.has_usage());
     reader.header("X-Amzn-Bedrock-Input-Token-Count", "12");
     reader.header("x-amzn-bedrock-output-token-count", "34");
     reader.header("X-Amzn-Bedrock-Cache-Read-Input-Token-Count", "100");
     reader.header("X-Amzn-Bedrock-Cache-Write-Input-Token-Count", "1000");
-    EXPECT_EQ(reported(reader), (ChargeReply{1112, 34, 100, 0, false}));
+    EXPECT_EQ(reported(reader), (AnswerFields{1112, 34, 100, 0, false}));
     reader.feed(R"({"content":[{"text":"x"}],"usage":{"input_tokens":7,"output_tokens":5}})");
     reader.finish();
-    EXPECT_EQ(reported(reader), (ChargeReply{7, 5, 0, 1, false}));
+    EXPECT_EQ(reported(reader), (AnswerFields{7, 5, 0, 1, false}));
 }
 
-TEST(Usage, HeadersOfTgi) {
+TEST(Usage, ReadsTheHeadersOfTgi) {
     UsageReader reader(AnswerKind::kOther, nullptr);
     reader.header("x-prompt-tokens", "12");
     reader.header("x-generated-tokens", "34");
     reader.feed("\xFF what kind this is, nobody knows");
     reader.finish();
-    EXPECT_EQ(reported(reader), (ChargeReply{12, 34, 0, 0, false}));
+    EXPECT_EQ(reported(reader), (AnswerFields{12, 34, 0, 0, false}));
 }
 
-TEST(Usage, AHeaderTellsTheInputOfEmbeddings) {
+TEST(Usage, ReadsTheInputOfEmbeddingsFromAHeader) {
     UsageReader reader(AnswerKind::kJson, nullptr);
     reader.header("X-Compute-Tokens", "12");
     reader.feed("[[0.1,-0.2],[0.3,0.4]]");
@@ -125,7 +125,7 @@ TEST(Usage, AHeaderTellsTheInputOfEmbeddings) {
     EXPECT_EQ(reader.text_characters(), 0);
 }
 
-TEST(Usage, AnErrorEndsAnArrayOfChunks) {
+TEST(Usage, StopsAnArrayOfChunksAtAnError) {
     UsageReader reader(AnswerKind::kJson, nullptr);
     reader.feed(R"([{"candidates":[{"content":{"parts":[{"text":"Hello"}]}}],"usageMetadata":{)"
                 R"("promptTokenCount":9,"candidatesTokenCount":1,"totalTokenCount":10}},)"
@@ -134,7 +134,7 @@ TEST(Usage, AnErrorEndsAnArrayOfChunks) {
     EXPECT_FALSE(reader.is_finished());
 }
 
-TEST(Usage, OfHeadersOnlyWholeNumbersCount) {
+TEST(Usage, AcceptsOnlyWholeNumbersInHeaders) {
     UsageReader reader(AnswerKind::kOther, nullptr);
     for (const char* value : {"", "-1", "12 ", "1.0", "0x10", "many"}) {
         reader.header("x-prompt-tokens", value);
@@ -146,7 +146,7 @@ TEST(Usage, OfHeadersOnlyWholeNumbersCount) {
     EXPECT_EQ(reader.reported().counts.input, kMaxAmount);
 }
 
-TEST(Usage, ALongStringOfDigitsIsALargeCount) {
+TEST(Usage, CapsALongStringOfDigits) {
     const std::string many(33, '9');
     expect(json("{\"usage\":{\"prompt_tokens\":\"" + many + "\",\"completion_tokens\":\"" + many +
                 many + "\"}}"),
@@ -158,7 +158,7 @@ TEST(Usage, ALongStringOfDigitsIsALargeCount) {
               kUnknown);
 }
 
-TEST(Usage, WhatAModelWritesIsNoUsage) {
+TEST(Usage, IgnoresUsageThatAModelWrites) {
     EXPECT_EQ(json(R"({"content":[{"type":"tool_use","input":{"usage":{"input_tokens":1},"u":[{
         "usage":{"output_tokens":2}}]}},{"type":"text","text":"\"usage\":{\"input_tokens\":3}"}],
         "metadata":{"usage":{"input_tokens":4}}})")
@@ -176,12 +176,12 @@ TEST(Usage, WhatAModelWritesIsNoUsage) {
     EXPECT_EQ(json(R"({"usage":[{"prompt_tokens":1}],"usage.prompt_tokens":1})").input, kUnknown);
 }
 
-TEST(Usage, OnlyNumbersAreCounts) {
+TEST(Usage, IgnoresCountsThatAreNoNumbers) {
     for (const std::string value :
          {"null", "\"many\"", "\"\"", "-5", "true", "[12]", "{\"prompt_tokens\":12}"}) {
-        const ChargeReply result = json("{\"usage\":{\"prompt_tokens\":" + value + "}}");
-        EXPECT_EQ(result, ChargeReply()) << value;
-        const ChargeReply again =
+        const AnswerFields result = json("{\"usage\":{\"prompt_tokens\":" + value + "}}");
+        EXPECT_EQ(result, AnswerFields()) << value;
+        const AnswerFields again =
             json("{\"usage\":{\"prompt_tokens\":7,\"prompt_tokens\":" + value + "}}");
         EXPECT_EQ(again.input, 7U) << value;
     }
@@ -189,7 +189,7 @@ TEST(Usage, OnlyNumbersAreCounts) {
     EXPECT_EQ(json(R"({"usage":null,"us\u0061ge":{"prompt_tokens":9}})").input, 9U);
 }
 
-TEST(Usage, CountsMayBeFractionsOrStringsOfDigits) {
+TEST(Usage, AcceptsFractionsAndStringsOfDigitsAsCounts) {
     const std::pair<std::string, Amount> counts[] = {
         {"1.2e1", 12},
         {"37.25", 38},
@@ -208,20 +208,21 @@ TEST(Usage, CountsMayBeFractionsOrStringsOfDigits) {
     }
 }
 
-TEST(Usage, ALongNegativeNumberIsNoCount) {
-    EXPECT_EQ(json("{\"usage\":{\"prompt_tokens\":-" + std::string(70, '9') + "}}"), ChargeReply());
+TEST(Usage, IgnoresALongNegativeNumber) {
+    EXPECT_EQ(json("{\"usage\":{\"prompt_tokens\":-" + std::string(70, '9') + "}}"),
+              AnswerFields());
 }
 
-TEST(Usage, ALaterSmallerCountChangesNothing) {
+TEST(Usage, KeepsTheLargestCount) {
     EXPECT_EQ(json("{\"usage\":{\"prompt_tokens\":7,\"prompt_tokens\":0}}").input, 7U);
 }
 
-TEST(Usage, TextIsCountedInCharacters) {
+TEST(Usage, CountsTextInCharacters) {
     expect(json(R"({"choices":[{"message":{"content":"a\nb\u00e9\ud83d\ude00é"}}]})"), kUnknown,
            kUnknown, 0, 3 + 1 + 1 + 1);
 }
 
-TEST(Usage, ReasoningUnderTwoNamesCountsOnce) {
+TEST(Usage, CountsReasoningUnderTwoNamesOnce) {
     EXPECT_EQ(json(R"({"choices":[{"message":{"reasoning":"abc","reasoning_content":"abc",
         "content":"d"}}]})")
                   .text,
@@ -229,7 +230,7 @@ TEST(Usage, ReasoningUnderTwoNamesCountsOnce) {
     EXPECT_EQ(json(R"({"choices":[{"message":{"reasoning_content":"abc"}}]})").text, 3U);
 }
 
-TEST(Usage, WhatIsNoJsonIsMalformed) {
+TEST(Usage, ReportsInvalidJsonAsMalformed) {
     EXPECT_FALSE(json("").malformed);
     EXPECT_FALSE(json(" \r\n").malformed);
     EXPECT_FALSE(json("{}\n").malformed);
@@ -239,10 +240,10 @@ TEST(Usage, WhatIsNoJsonIsMalformed) {
     EXPECT_TRUE(json("{} {}\n").malformed);
     EXPECT_TRUE(json("[DONE]").malformed);
     EXPECT_EQ(json(R"({"usage":{"prompt_tokens":7,"completion_tokens":1},"cho)"),
-              (ChargeReply{7, 1, 0, 0, true}));
+              (AnswerFields{7, 1, 0, 0, true}));
 }
 
-TEST(Usage, ACutBodyIsMalformedOnlyWhenItHasEnded) {
+TEST(Usage, ReportsACutBodyAsMalformedOnlyAtItsEnd) {
     UsageReader reader(AnswerKind::kJson, nullptr);
     reader.feed(R"({"choices":[{"message":{"content":"half a sen)");
     EXPECT_FALSE(reader.malformed());
@@ -251,17 +252,17 @@ TEST(Usage, ACutBodyIsMalformedOnlyWhenItHasEnded) {
     EXPECT_TRUE(reader.malformed());
 }
 
-TEST(Usage, NothingIsTooLargeOrTooDeep) {
+TEST(Usage, ReadsDocumentsOfAnySizeAndDepth) {
     const std::string text(10'000'000, 'x');
     const std::string nested = std::string(100'000, '[') + std::string(100'000, ']');
     const std::string body = "{\"a\":" + nested + ",\"choices\":[{\"message\":{\"content\":\"" +
                              text + "\"}}],\"usage\":{\"prompt_tokens\":5}}";
     for (const size_t most : {body.size(), size_t{4096}}) {
-        const ChargeReply result = read_answer(AnswerKind::kJson, body, most);
-        EXPECT_EQ(result, (ChargeReply{5, 0, 0, 10'000'000, false}));
+        const AnswerFields result = read_answer(AnswerKind::kJson, body, most);
+        EXPECT_EQ(result, (AnswerFields{5, 0, 0, 10'000'000, false}));
     }
-    const ChargeReply open = read_answer(AnswerKind::kJson, std::string(1'000'000, '['), 4096);
-    EXPECT_EQ(open, (ChargeReply{kUnknown, kUnknown, 0, 0, true}));
+    const AnswerFields open = read_answer(AnswerKind::kJson, std::string(1'000'000, '['), 4096);
+    EXPECT_EQ(open, (AnswerFields{kUnknown, kUnknown, 0, 0, true}));
 }
 
 }  // namespace

@@ -84,7 +84,7 @@ TEST(Base64, ReadsBothAlphabetsLineEndsAndMissingPadding) {
     EXPECT_EQ(decoded("Zg==\n"), (Decoded{"f", false}));
 }
 
-TEST(Base64, StopsAtWhatIsNoBase64) {
+TEST(Base64, StopsAtTheFirstInvalidCharacter) {
     EXPECT_EQ(decoded("Zm9v Zm9v"), (Decoded{"foo", true}));
     EXPECT_EQ(decoded("Zm\"9v"), (Decoded{"f", true}));
     EXPECT_EQ(decoded("Zg==Zg=="), (Decoded{"f", true}));
@@ -92,7 +92,7 @@ TEST(Base64, StopsAtWhatIsNoBase64) {
     EXPECT_EQ(decoded("Zm9v\xFFZm9v"), (Decoded{"foo", true}));
 }
 
-TEST(Base64, ReadsBackWhatWasEncoded) {
+TEST(Base64, DecodesWhatWasEncoded) {
     Random random(3);
     for (int i = 0; i < 2000; ++i) {
         std::string bytes(random.below(40), '\0');

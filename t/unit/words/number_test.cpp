@@ -25,13 +25,13 @@ TEST(ReadWhole, ReadsDecimalDigits) {
     EXPECT_EQ(whole("1000000000000"), kMaxAmount);
 }
 
-TEST(ReadWhole, LeadingZerosMeanNothing) {
+TEST(ReadWhole, IgnoresLeadingZeros) {
     EXPECT_EQ(whole("007"), 7U);
     EXPECT_EQ(whole(std::string(100, '0')), 0U);
     EXPECT_EQ(whole(std::string(100, '0') + "42"), 42U);
 }
 
-TEST(ReadWhole, ANumberAboveTheMaximumIsTheMaximum) {
+TEST(ReadWhole, CapsANumberAtTheMaximum) {
     EXPECT_EQ(whole("9", 10), 9U);
     EXPECT_EQ(whole("10", 10), 10U);
     EXPECT_EQ(whole("11", 10), 10U);
@@ -43,12 +43,12 @@ TEST(ReadWhole, ANumberAboveTheMaximumIsTheMaximum) {
     EXPECT_EQ(whole("1" + std::string(1000, '0'), 12), 12U);
 }
 
-TEST(ReadWhole, NoMaximumIsAboveTheLargestAmount) {
+TEST(ReadWhole, CapsTheMaximumAtTheLargestAmount) {
     EXPECT_EQ(whole("99999999999999", UINT64_MAX), kMaxAmount);
     EXPECT_EQ(whole(std::string(1000, '9'), UINT64_MAX), kMaxAmount);
 }
 
-TEST(ReadWhole, RefusesWhatIsNoNumberAndLeavesTheValueAlone) {
+TEST(ReadWhole, RefusesInvalidNumbersAndLeavesTheValueUnchanged) {
     for (const std::string_view text :
          {"", " ", "a", "-1", "+1", " 1", "1 ", "1.0", "1.", ".1", "1e3", "0x10", "1k", "1_000",
           "1,000", "9999999999999999999x", "\xD9\xA1", "/", ":"}) {
@@ -71,7 +71,7 @@ TEST(ReadWhole, ReadsBackEveryNumberThatFits) {
     }
 }
 
-TEST(ReadDigits, TakesTheDigitsAtTheFrontAndLeavesTheRest) {
+TEST(ReadDigits, ReadsTheLeadingDigitsAndLeavesTheRest) {
     std::string_view text = "0120r/m";
     uint64_t value = kUntouched;
     unsigned digits = 0;
@@ -118,7 +118,7 @@ TEST(ReadToldCount, RoundsUpAndCaps) {
     }
 }
 
-TEST(ReadDigits, TakesEighteenDigitsAndNoMore) {
+TEST(ReadDigits, ReadsAtMostEighteenDigits) {
     std::string_view text = "999999999999999999.";
     uint64_t value = 0;
     unsigned digits = 0;
@@ -133,7 +133,7 @@ TEST(ReadDigits, TakesEighteenDigitsAndNoMore) {
     EXPECT_FALSE(read_digits(&text, &value, &digits));
 }
 
-TEST(ReadDigits, IsFalseWhereThereAreNone) {
+TEST(ReadDigits, FailsIfThereAreNone) {
     for (const std::string_view none : {"", "r/m", "-1", ".5", " 5"}) {
         std::string_view text = none;
         uint64_t value = kUntouched;

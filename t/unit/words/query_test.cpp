@@ -27,7 +27,7 @@ struct Parsed {
     const char* error;
 };
 
-TEST(Query, ValuesAreDecoded) {
+TEST(Query, DecodesValues) {
     Parsed parsed("policy=user&key=sk%2d%C3%A4+b%00c&empty=&flag");
     ASSERT_EQ(parsed.error, nullptr);
     EXPECT_EQ(parsed.get("policy"), "user");
@@ -37,11 +37,11 @@ TEST(Query, ValuesAreDecoded) {
     EXPECT_EQ(parsed.get("other"), "(none)");
 }
 
-TEST(Query, ASecondEqualsSignBelongsToTheValue) {
+TEST(Query, KeepsASecondEqualsSignInTheValue) {
     EXPECT_EQ(Parsed("key=a=b==").get("key"), "a=b==");
 }
 
-TEST(Query, EmptyPairsAreNothing) {
+TEST(Query, IgnoresEmptyPairs) {
     Parsed parsed("&&a=1&&b=2&");
     EXPECT_EQ(parsed.error, nullptr);
     EXPECT_EQ(parsed.get("a"), "1");
@@ -49,7 +49,7 @@ TEST(Query, EmptyPairsAreNothing) {
     EXPECT_EQ(Parsed("").error, nullptr);
 }
 
-TEST(Query, MistakesAreSaid) {
+TEST(Query, NamesMistakes) {
     for (const char* text : {"key=%", "key=%4", "key=%4g", "key=%zz", "%=1"}) {
         EXPECT_STREQ(Parsed(text).error, "an invalid percent escape") << text;
     }
@@ -60,13 +60,13 @@ TEST(Query, MistakesAreSaid) {
     EXPECT_STREQ(Parsed("a=" + std::string(kMaxQuery, 'x')).error, "the query is too long");
 }
 
-TEST(Query, UnknownArgumentsAreFound) {
+TEST(Query, FindsUnknownArguments) {
     constexpr std::string_view kKnown[] = {"a", "b"};
     EXPECT_EQ(Parsed("a=1&b=2").query.unknown(kKnown), "");
     EXPECT_EQ(Parsed("a=1&c=2").query.unknown(kKnown), "c");
 }
 
-TEST(Query, AnythingElseIsReadToo) {
+TEST(Query, ReadsRandomTextWithinItsBounds) {
     Random random(3);
     constexpr char kLetters[] = {'a', 'b', '&', '=', '%', '0', 'f', 'z', '+', '\0', '\xff'};
     for (int i = 0; i < 100'000; ++i) {

@@ -33,13 +33,13 @@ std::string json(std::string_view text) {
     return written([&](TextWriter& out) { out.json(text); });
 }
 
-TEST(TextWriter, NumbersReadAsTheStandardLibraryWritesThem) {
+TEST(TextWriter, WritesNumbersAsTheStandardLibraryDoes) {
     for (uint64_t value = 0; value < 100'000; value++) {
         ASSERT_EQ(number(value), std::to_string(value));
     }
 }
 
-TEST(TextWriter, NumbersAroundEveryPowerOfTwoAndTenAreExact) {
+TEST(TextWriter, WritesNumbersAroundPowersOfTwoAndTenExactly) {
     for (unsigned bit = 0; bit < 64; bit++) {
         const uint64_t power = uint64_t{1} << bit;
         EXPECT_EQ(number(power - 1), std::to_string(power - 1));
@@ -55,7 +55,7 @@ TEST(TextWriter, NumbersAroundEveryPowerOfTwoAndTenAreExact) {
     EXPECT_EQ(number(UINT64_MAX), "18446744073709551615");
 }
 
-TEST(TextWriter, SecondsHaveOnlyTheDecimalsTheyNeed) {
+TEST(TextWriter, WritesSecondsWithOnlyTheDecimalsTheyNeed) {
     EXPECT_EQ(seconds(0), "0");
     EXPECT_EQ(seconds(1), "0.001");
     EXPECT_EQ(seconds(10), "0.01");
@@ -71,14 +71,14 @@ TEST(TextWriter, SecondsHaveOnlyTheDecimalsTheyNeed) {
     EXPECT_EQ(seconds(INT64_MAX), "9223372036854775.807");
 }
 
-TEST(TextWriter, SecondsOfThePastAreNone) {
+TEST(TextWriter, WritesPastSecondsAsZero) {
     EXPECT_EQ(seconds(-1), "0");
     EXPECT_EQ(seconds(INT64_MIN), "0");
     EXPECT_EQ(whole_seconds(-1), "0");
     EXPECT_EQ(whole_seconds(INT64_MIN), "0");
 }
 
-TEST(TextWriter, WholeSecondsAreRoundedUp) {
+TEST(TextWriter, RoundsWholeSecondsUp) {
     EXPECT_EQ(whole_seconds(0), "0");
     EXPECT_EQ(whole_seconds(1), "1");
     EXPECT_EQ(whole_seconds(999), "1");
@@ -88,13 +88,13 @@ TEST(TextWriter, WholeSecondsAreRoundedUp) {
     EXPECT_EQ(whole_seconds(60'000), "60");
 }
 
-TEST(TextWriter, WholeSecondsStayWithinWhatAStructuredFieldHolds) {
+TEST(TextWriter, CapsSecondsForStructuredFields) {
     EXPECT_EQ(whole_seconds(999'999'999'999'999'000), "999999999999999");
     EXPECT_EQ(whole_seconds(999'999'999'999'999'001), "999999999999999");
     EXPECT_EQ(whole_seconds(kNever), "999999999999999");
 }
 
-TEST(TextWriter, TwoDigitsKeepTheirZero) {
+TEST(TextWriter, KeepsTheZeroOfTwoDigits) {
     EXPECT_EQ(written([](TextWriter& out) {
                   out.two_digits(0);
                   out.two_digits(7);
@@ -103,7 +103,7 @@ TEST(TextWriter, TwoDigitsKeepTheirZero) {
               "000759");
 }
 
-TEST(TextWriter, JsonTextEscapesQuotesBackslashesAndControls) {
+TEST(TextWriter, EscapesQuotesBackslashesAndControlsInJson) {
     EXPECT_EQ(json("user-1.a_b"), "user-1.a_b");
     EXPECT_EQ(json(R"(a"b\c)"), R"(a\"b\\c)");
     EXPECT_EQ(json("\n\x1f\x7f"), "\\u000a\\u001f\x7f");
@@ -111,12 +111,12 @@ TEST(TextWriter, JsonTextEscapesQuotesBackslashesAndControls) {
     EXPECT_EQ(json(""), "");
 }
 
-TEST(TextWriter, JsonTextKeepsUtf8) {
+TEST(TextWriter, KeepsUtf8InJson) {
     const std::string_view text = "\u00e9\u20ac\U0001F600 \u07ff\u0800\ue000\U0010ffff";
     EXPECT_EQ(json(text), text);
 }
 
-TEST(TextWriter, JsonTextReplacesEachByteThatIsNotUtf8) {
+TEST(TextWriter, ReplacesInvalidUtf8InJson) {
     const std::string one = "\\ufffd";
     EXPECT_EQ(json("a\xff"
                    "b"),
@@ -132,7 +132,7 @@ TEST(TextWriter, JsonTextReplacesEachByteThatIsNotUtf8) {
     EXPECT_EQ(json("\xc3\""), one + "\\\"") << "cut short by a quote";
 }
 
-TEST(TextWriter, WhatFitsExactlyIsNoOverflow) {
+TEST(TextWriter, AcceptsWhatFitsExactly) {
     char buffer[5];
     TextWriter out(buffer, sizeof buffer);
     out.text("ab");
@@ -141,7 +141,7 @@ TEST(TextWriter, WhatFitsExactlyIsNoOverflow) {
     EXPECT_EQ(out.view(), "ab123");
 }
 
-TEST(TextWriter, ABufferOfNothingTakesTheEmptyText) {
+TEST(TextWriter, FitsTheEmptyTextIntoABufferOfZero) {
     TextWriter out(nullptr, 0);
     out.text("");
     out.json("");
@@ -151,7 +151,7 @@ TEST(TextWriter, ABufferOfNothingTakesTheEmptyText) {
     EXPECT_EQ(out.view(), "");
 }
 
-TEST(TextWriter, NothingFollowsWhatDidNotFit) {
+TEST(TextWriter, WritesNothingAfterWhatDidNotFit) {
     char buffer[4];
     TextWriter out(buffer, sizeof buffer);
     out.text("ab");
@@ -183,7 +183,7 @@ TEST(TextWriter, NeverWritesPastTheEnd) {
     }
 }
 
-TEST(TextWriter, TakeGivesWhatCameSinceTheLastTake) {
+TEST(TextWriter, TakesWhatCameSinceTheLastTake) {
     char buffer[8];
     TextWriter out(buffer, sizeof buffer);
     out.number(60);

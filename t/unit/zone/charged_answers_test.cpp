@@ -31,14 +31,14 @@ TEST(ChargedAnswers, AreKnownForADay) {
     EXPECT_TRUE(is_answer_charged(zone, answer, kStart + 48 * kHour));
 }
 
-TEST(ChargedAnswers, AClockThatIsSetBackForgetsNothing) {
+TEST(ChargedAnswers, AreKeptWhenTheClockIsSetBack) {
     ZoneMemory memory(small_sizes());
     const uint64_t answer = hash_answer(memory.zone(), 1, "resp_1");
     note_charged_answer(memory.zone(), answer, kStart);
     EXPECT_TRUE(is_answer_charged(memory.zone(), answer, kStart - 30 * kHour));
 }
 
-TEST(ChargedAnswers, AreThoseOfOneClientAndOneId) {
+TEST(ChargedAnswers, AreDistinguishedByClientAndId) {
     ZoneMemory memory(small_sizes());
     const Zone& zone = memory.zone();
     note_charged_answer(zone, hash_answer(zone, 1, "resp_1"), kStart);
@@ -50,7 +50,7 @@ TEST(ChargedAnswers, AreThoseOfOneClientAndOneId) {
     }
 }
 
-TEST(ChargedAnswers, TheOldestOfASetMakesRoom) {
+TEST(ChargedAnswers, ReplaceTheOldestOfAFullSet) {
     ZoneMemory memory(small_sizes());
     const Zone& zone = memory.zone();
     const auto answer = [](uint64_t i) { return (i + 1) << 32 | 5; };  // all of one set
@@ -93,7 +93,7 @@ TEST(ChargedParts, AreKnownForADay) {
     expect_part(zone, answer, kStart + 2 * kHour, UINT32_MAX, UINT32_MAX);
 }
 
-TEST(ChargedParts, TheOldestOfASetMakesRoom) {
+TEST(ChargedParts, ReplaceTheOldestOfAFullSet) {
     ZoneMemory memory(small_sizes());
     const Zone& zone = memory.zone();
     const auto answer = [](uint64_t i) { return (i + 1) << 32 | 5; };  // all of one set
@@ -113,7 +113,7 @@ TEST(ChargedParts, AreCopiedToAZoneOfAnotherSize) {
     expect_part(to.zone(), hash_answer(to.zone(), 1, "resp_1"), kStart, 30, 4);
 }
 
-TEST(ChargedParts, LeaveTheRestToBeCharged) {
+TEST(ChargedParts, LeaveOnlyTheRestToBeCharged) {
     TokenCounts used;
     used.input = 100;
     used.output = 50;
@@ -130,7 +130,7 @@ TEST(ChargedParts, LeaveTheRestToBeCharged) {
     EXPECT_EQ(none.input + none.output + none.cached_input + none.reasoning, 0U);
 }
 
-TEST(StoredAnswer, IsToldByItsPath) {
+TEST(StoredAnswer, IsRecognizedByItsPath) {
     for (const char* path : {"/v1/responses", "/v1/responses/", "/x/openai/responses",
                              "/v1beta/interactions", "/responses"}) {
         EXPECT_EQ(stored_answer(path), StoredAnswer::kMade) << path;
@@ -154,7 +154,7 @@ std::string id_of(std::string_view body, size_t most) {
     return std::string(reader.id());
 }
 
-TEST(StoredAnswer, TellsItsIdHoweverItIsCut) {
+TEST(StoredAnswer, ReportsItsIdHoweverItIsCut) {
     struct {
         const char* body;
         const char* id;

@@ -41,7 +41,7 @@ protected:
     Command command_;
 };
 
-TEST_F(RedisCommand, IsWhatHiredisMakes) {
+TEST_F(RedisCommand, MatchesHiredis) {
     std::vector<std::string> words = {"SET",
                                       "",
                                       std::string("\0\r\n$", 4),
@@ -60,7 +60,7 @@ TEST_F(RedisCommand, IsWhatHiredisMakes) {
     }
 }
 
-TEST_F(RedisCommand, HasNumbersAndWordsOfSeveralParts) {
+TEST_F(RedisCommand, AcceptsNumbersAndWordsOfSeveralParts) {
     command_.number(0);
     command_.number(-7);
     command_.number(INT64_MIN);
@@ -71,7 +71,7 @@ TEST_F(RedisCommand, HasNumbersAndWordsOfSeveralParts) {
                                                    "9223372036854775807", "", "abcdefghijk"}));
 }
 
-TEST_F(RedisCommand, EndsWhereThereIsNoRoom) {
+TEST_F(RedisCommand, FailsIfThereIsNoRoom) {
     std::string large(32 * 1024, 'x');
     command_.word(large);
     EXPECT_EQ(bytes_of(command_), made_by_hiredis({large}));

@@ -52,21 +52,21 @@ std::vector<std::string> read_in(std::string_view bytes, size_t piece) {
 
 using Replies = std::vector<std::string>;
 
-TEST(Reply, IsOfAnyKind) {
+TEST(Reply, ReadsEveryKind) {
     EXPECT_EQ(
         read_in("+OK\r\n-ERR no\r\n:-7\r\n$5\r\na\r\nbc\r\n$0\r\n\r\n$-1\r\n*-1\r\n*0\r\n", 1000),
         (Replies{"status(OK)", "error(ERR no)", "number -7()", "text(a\r\nbc)", "text()", "null()",
                  "null()", "array()"}));
 }
 
-TEST(Reply, OfAnArrayTellsItsNumbersAndTexts) {
+TEST(Reply, ReadsNumbersAndTextsOfAnArray) {
     EXPECT_EQ(read_in("*3\r\n:1\r\n*2\r\n:2\r\n$1\r\na\r\n+b\r\n", 1000),
               (Replies{"array 1 2(a\nb\n)"}));
     EXPECT_EQ(read_in("*3\r\n:9223372036854775807\r\n$-1\r\n:-9223372036854775808\r\n", 1000),
               (Replies{"array 9223372036854775807 -9223372036854775808()"}));
 }
 
-TEST(Reply, IsTheSameInAnyPieces) {
+TEST(Reply, ReadsTheSameInAnyPieces) {
     const std::string bytes =
         "*4\r\n:1\r\n:1755777600000\r\n*2\r\n:3\r\n$2\r\nab\r\n+c\r\n-NOSCRIPT No matching "
         "script\r\n"
@@ -78,7 +78,7 @@ TEST(Reply, IsTheSameInAnyPieces) {
     }
 }
 
-TEST(Reply, IsAnErrorOfTheKindThatItsFirstWordTells) {
+TEST(Reply, NamesTheKindOfErrorByItsFirstWord) {
     auto reader = std::make_unique<ReplyReader>();
     ASSERT_TRUE(reader->restart());
     ASSERT_TRUE(
@@ -92,7 +92,7 @@ TEST(Reply, IsAnErrorOfTheKindThatItsFirstWordTells) {
     }
 }
 
-TEST(Reply, ThatIsNoneFails) {
+TEST(Reply, FailsAtInvalidReplies) {
     for (const char* bad :
          {"HTTP/1.1 400 Bad Request\r\n", "\x16\x03\x01\r\n", ":12x4\r\n", "$-7\r\n", "*-7\r\n",
           "$x\r\n", "*1000000000\r\n", "*257\r\n", "*99999999999999999999\r\n", "\r\n"}) {
@@ -104,11 +104,11 @@ TEST(Reply, ThatIsNoneFails) {
     }
 }
 
-TEST(Reply, BehindAGoodOneFails) {
+TEST(Reply, FailsIfAnythingFollowsAGoodReply) {
     EXPECT_EQ(read_in("+OK\r\n?\r\n+OK\r\n", 1000), (Replies{"status(OK)", "failed"}));
 }
 
-TEST(Reply, IsNestedNoDeeperThanAnyone) {
+TEST(Reply, RefusesDeepNesting) {
     std::string bytes;
     for (int i = 0; i < 50'000; ++i) {
         bytes += "*1\r\n";
@@ -117,7 +117,7 @@ TEST(Reply, IsNestedNoDeeperThanAnyone) {
     EXPECT_EQ(read_in(bytes, 1), (Replies{"failed"}));
 }
 
-TEST(Reply, HasNoMoreNumbersThanThereIsRoomFor) {
+TEST(Reply, RefusesMoreNumbersThanThereIsRoomFor) {
     std::string most = "*256\r\n";
     for (int i = 0; i < 256; ++i) {
         most += ":1\r\n";
@@ -126,7 +126,7 @@ TEST(Reply, HasNoMoreNumbersThanThereIsRoomFor) {
     EXPECT_EQ(read_in("*2\r\n" + most + most, 1000), (Replies{"failed"}));
 }
 
-TEST(Reply, HasNoMoreTextThanThereIsRoomFor) {
+TEST(Reply, RefusesMoreTextThanThereIsRoomFor) {
     const size_t most = Reply::kMaxText;
     const std::string fits = "$" + std::to_string(most) + "\r\n" + std::string(most, 'x') + "\r\n";
     EXPECT_EQ(read_in(fits, fits.size())[0].size(), most + 6);
@@ -161,7 +161,7 @@ size_t memory_for(const std::string& start, const std::string& then, size_t byte
     return most - before;
 }
 
-TEST(Reply, ThatNeverEndsTakesBoundedMemory) {
+TEST(Reply, TakesBoundedMemoryForAnEndlessReply) {
     constexpr size_t kMuch = 64 * 1024 * 1024;
     const std::string piece(16'384, 'x');
     for (const char* start : {"$1000000000\r\n", "+", "-", ":", "*", "$"}) {
@@ -178,7 +178,7 @@ TEST(Reply, ThatNeverEndsTakesBoundedMemory) {
     EXPECT_LT(memory_for("*256\r\n", empty, kMuch, &came), 1'000'000U);
 }
 
-TEST(Reply, OfAnyBytesIsTheSameInAnyPieces) {
+TEST(Reply, ReadsRandomBytesTheSameInAnyPieces) {
     Random random(7);
     const std::string_view parts[] = {
         "*2\r\n",  "*1\r\n",   "*0\r\n", "*-1\r\n", ":17\r\n", ":", "$3\r\nabc\r\n", "$2\r\nabc",
@@ -194,7 +194,7 @@ TEST(Reply, OfAnyBytesIsTheSameInAnyPieces) {
     }
 }
 
-TEST(Reader, ReadsOnAfterARestart) {
+TEST(Reader, ContinuesAfterARestart) {
     auto reader = std::make_unique<ReplyReader>();
     ASSERT_TRUE(reader->restart());
     ASSERT_TRUE(reader->feed("*3\r\n:1\r\n$100\r\nab"));

@@ -13,14 +13,14 @@
 namespace ai_limit {
 namespace {
 
-TEST(Slot, IsWhatTheSpecificationSays) {
+TEST(Slot, MatchesTheSpecification) {
     // The check value of CRC-16/XMODEM, and what CLUSTER KEYSLOT says.
     EXPECT_EQ(slot_of("123456789"), 0x31C3);
     EXPECT_EQ(slot_of("foo"), 12182);
     EXPECT_EQ(slot_of(""), 0);
 }
 
-TEST(Slot, IsThatOfWhatStandsBetweenTheFirstBraces) {
+TEST(Slot, HashesWhatStandsBetweenTheFirstBraces) {
     EXPECT_EQ(slot_of("ai_limit:{user1000}:requests"), slot_of("user1000"));
     EXPECT_EQ(slot_of("ai_limit:{user1000}:tokens:flights"), slot_of("user1000"));
     EXPECT_EQ(slot_of("foo{}{bar}"), slot_of("foo{}{bar}"));
@@ -41,7 +41,7 @@ std::vector<std::string> ranges_of(const std::string& text) {
     return found;
 }
 
-TEST(Topology, ReadsWhatClusterNodesAnswers) {
+TEST(Topology, ReadsTheAnswerOfClusterNodes) {
     const std::string text =
         "07c37dfeb235213a872192d90877d0cd55635b91 127.0.0.1:30004@31004,hostname4 slave "
         "e7d1eecce10fd6bb5eb35b9f99a514335d9ba9ca 0 1426238317239 4 connected\n"
@@ -58,7 +58,7 @@ TEST(Topology, ReadsWhatClusterNodesAnswers) {
                                                          ":30001, 5460-5460"}));
 }
 
-TEST(Topology, TellsTheNameThatANodeAnnounces) {
+TEST(Topology, ReadsTheNameThatANodeAnnounces) {
     const std::string rest = " master - 0 0 1 connected 5";
     auto one = [&](const std::string& address) { return ranges_of("id " + address + rest)[0]; };
     EXPECT_EQ(one("10.0.0.1:6379@16379,a.example"), "10.0.0.1:6379,a.example 5-5");
@@ -68,7 +68,7 @@ TEST(Topology, TellsTheNameThatANodeAnnounces) {
     EXPECT_EQ(one("10.0.0.1:6379"), "10.0.0.1:6379, 5-5");
 }
 
-TEST(Topology, LeavesOutWhatMakesNoSense) {
+TEST(Topology, SkipsInvalidLines) {
     EXPECT_EQ(ranges_of(""), std::vector<std::string>{});
     EXPECT_EQ(ranges_of("\n\n   \n a b\nERR no\n"), std::vector<std::string>{});
     const std::string head = "id 127.0.0.1:7000@17000 master - 0 0 1 connected ";
@@ -77,7 +77,7 @@ TEST(Topology, LeavesOutWhatMakesNoSense) {
     EXPECT_EQ(ranges_of(head + "0-16383"), std::vector<std::string>{"127.0.0.1:7000, 0-16383"});
 }
 
-TEST(Topology, EndsWhateverTheText) {
+TEST(Topology, TerminatesOnAnyText) {
     Random random(5);
     const std::string letters = "0123-,@: \nmasterfil[";
     for (int i = 0; i < 20'000; ++i) {

@@ -54,7 +54,7 @@ TEST(RedisPolicyUnits, ReadsHowManyNodesCountSomethingElse) {
     EXPECT_EQ(units[1].others[1], 7u);
 }
 
-TEST(RedisPolicyUnits, IgnoresWhatIsNoAnswer) {
+TEST(RedisPolicyUnits, IgnoresInvalidAnswers) {
     PolicyUnit units[] = {unit_of("a", Measure::kTokens), unit_of("b", Measure::kRequests)};
     for (const char* answer : {"*3\r\n:1\r\n:1\r\n:1\r\n", "*5\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n",
                                "*4\r\n:1\r\n:1\r\n:1\r\n:-1\r\n", ":4\r\n", "+OK\r\n",

@@ -122,7 +122,7 @@ std::string hash_of_key(const std::string& key, uint64_t hash_in_zone) {
     return {hash.text, kKeyHashLength};
 }
 
-TEST(KeyHash, IsTheSameEachTime) {
+TEST(KeyHash, IsReproducible) {
     // Nodes of all versions share it: base64 of the first 16 bytes of SHA-256 (FIPS 180-2, "abc").
     const std::string abc = "ungWv48Bz+pBQUDeXa4iIw";
     const uint64_t hash = 0x0123'4567'89ab'cdef;
@@ -138,7 +138,7 @@ TEST(KeyHash, IsTheSameEachTime) {
     EXPECT_EQ(hash_of_key("abc", hash), abc);
 }
 
-TEST(Take, IsRead) {
+TEST(RedisDecisionReply, IsRead) {
     std::vector<Limit> limits;
     std::vector<int64_t> answer = {1, kWall};
     for (const Kind& kind : kinds()) {
@@ -160,7 +160,7 @@ TEST(Take, IsRead) {
     EXPECT_EQ(question.verdict(0), Verdict::kRefused);
 }
 
-TEST(Take, OfTooFewOrTooManyNumbersIsNone) {
+TEST(RedisDecisionReply, IsRejectedWithTooFewOrTooManyNumbers) {
     for_each_question([](const std::vector<Limit>& limits, const std::vector<int64_t>& answer) {
         Question question(limits);
         for (size_t size = 0; size < answer.size(); ++size) {
@@ -177,7 +177,7 @@ TEST(Take, OfTooFewOrTooManyNumbersIsNone) {
     });
 }
 
-TEST(Take, OfNegativeOrHugeNumbersIsNone) {
+TEST(RedisDecisionReply, IsRejectedWithNegativeOrHugeNumbers) {
     for_each_question([](const std::vector<Limit>& limits, const std::vector<int64_t>& answer) {
         Question question(limits);
         for (const int64_t bad : {int64_t{-1}, INT64_MIN, kMost, (int64_t{1} << 52) + 1}) {
@@ -191,7 +191,7 @@ TEST(Take, OfNegativeOrHugeNumbersIsNone) {
     });
 }
 
-TEST(Take, OfTheLargestNumbersIsRead) {
+TEST(RedisDecisionReply, IsReadWithTheLargestNumbers) {
     Question question(
         {hourly(Algorithm::kTokenBucket, 100), hourly(Algorithm::kSlidingWindow, 100)});
     const int64_t time = int64_t{1} << 52;
@@ -202,7 +202,7 @@ TEST(Take, OfTheLargestNumbersIsRead) {
     EXPECT_EQ(question.used_of(0), kMaxAmount);
 }
 
-TEST(Take, OfAnotherKindIsNone) {
+TEST(RedisDecisionReply, IsRejectedIfOfAnotherKind) {
     for_each_question([](const std::vector<Limit>& limits, const std::vector<int64_t>&) {
         Question question(limits);
         for (const char* bytes : {"+OK\r\n", "-ERR no\r\n", ":1\r\n", "$1\r\n1\r\n", "$-1\r\n",
@@ -213,7 +213,7 @@ TEST(Take, OfAnotherKindIsNone) {
     });
 }
 
-TEST(Take, OfAnotherTypeThanTextIsNone) {
+TEST(RedisDecisionReply, IsRejectedIfNotText) {
     for_each_question([](const std::vector<Limit>& limits, const std::vector<int64_t>& answer) {
         Question question(limits);
         const std::string text = packed(answer);
@@ -223,7 +223,7 @@ TEST(Take, OfAnotherTypeThanTextIsNone) {
     });
 }
 
-TEST(Take, ThatIsCutOrHasMoreBehindItIsNone) {
+TEST(RedisDecisionReply, IsRejectedIfCutOrFollowedByMore) {
     for_each_question([](const std::vector<Limit>& limits, const std::vector<int64_t>& answer) {
         Question question(limits);
         const std::string text = packed(answer);
@@ -236,7 +236,7 @@ TEST(Take, ThatIsCutOrHasMoreBehindItIsNone) {
     });
 }
 
-TEST(Take, OfAnythingButWholeNumbersIsNone) {
+TEST(RedisDecisionReply, IsRejectedWithoutWholeNumbers) {
     const std::vector<int64_t> answer = {1, kWall, 1, 0, 7, kWall, 0, 3'600'000};
     const std::string head = packed({1, kWall, 1, 0}).replace(0, 1, "\x98");
     const std::string rest = packed({kWall, 0, 3'600'000}).substr(1);
@@ -263,14 +263,14 @@ TEST(Take, OfAnythingButWholeNumbersIsNone) {
     EXPECT_EQ(question.used_of(0), 7U);
 }
 
-TEST(Take, OfAnotherRateStartsItsFractionAnew) {
+TEST(RedisDecisionReply, RestartsTheFractionOfAnotherRate) {
     Question question({hourly(Algorithm::kTokenBucket, 100)});
     EXPECT_TRUE(question.reads({1, kWall, 1, 0, 7, kWall, 3'599'999, 3'600'000}));
     EXPECT_TRUE(question.reads({1, kWall, 1, 0, 7, kWall, 12, 13}));
     EXPECT_EQ(question.used_of(0), 7U);
 }
 
-TEST(Take, AsksForEveryPolicyAtOnce) {
+TEST(RedisDecisionReply, AsksForEveryPolicyAtOnce) {
     // The most that a decision may have, each with the longest of what can be said of it.
     std::vector<Limit> limits(kMaxSetPolicies, hourly(Algorithm::kSlidingWindow, 100));
     Question question(limits);

@@ -82,11 +82,11 @@ public:
     RedisModel model;
 };
 
-class RedisTell : public testing::TestWithParam<Algorithm> {};
-INSTANTIATE_TEST_SUITE_P(AllAlgorithms, RedisTell, testing::ValuesIn(kRates),
+class RedisReport : public testing::TestWithParam<Algorithm> {};
+INSTANTIATE_TEST_SUITE_P(AllAlgorithms, RedisReport, testing::ValuesIn(kRates),
                          [](const auto& each) { return name_of(each.param); });
 
-TEST_P(RedisTell, AddsWhatEachNodeHasCounted) {
+TEST_P(RedisReport, AddsWhatEachNodeHasCounted) {
     Redis redis(GetParam());
     EXPECT_EQ(redis.tell("a", 1, 5, 0), 5u);
     EXPECT_EQ(redis.tell("b", 1, 7, 0), 12u);
@@ -94,7 +94,7 @@ TEST_P(RedisTell, AddsWhatEachNodeHasCounted) {
     EXPECT_EQ(redis.take(1), 16u);
 }
 
-TEST_P(RedisTell, CountsWhatIsToldTwiceOnce) {
+TEST_P(RedisReport, CountsARepeatedReportOnce) {
     Redis redis(GetParam());
     EXPECT_EQ(redis.tell("a", 1, 5, 0), 5u);
     EXPECT_EQ(redis.tell("a", 1, 5, 0), 5u);
@@ -102,14 +102,14 @@ TEST_P(RedisTell, CountsWhatIsToldTwiceOnce) {
     EXPECT_EQ(redis.tell("a", 1, 9, 9), 9u);
 }
 
-TEST_P(RedisTell, TellingsOutOfOrderCountOnce) {
+TEST_P(RedisReport, CountsReportsOutOfOrderOnce) {
     Redis redis(GetParam());
     EXPECT_EQ(redis.tell("a", 1, 9, 0), 9u);
     EXPECT_EQ(redis.tell("a", 1, 5, 0), 9u);
     EXPECT_EQ(redis.tell("a", 1, 12, 0), 12u);
 }
 
-TEST_P(RedisTell, ANewLifeCountsAnewAndAnOldOneNoMore) {
+TEST_P(RedisReport, CountsANewLifeFromZeroAndIgnoresTheOldOne) {
     Redis redis(GetParam());
     EXPECT_EQ(redis.tell("a", 1, 9, 0), 9u);
     EXPECT_EQ(redis.tell("a", 2, 3, 0), 12u);
@@ -118,7 +118,7 @@ TEST_P(RedisTell, ANewLifeCountsAnewAndAnOldOneNoMore) {
     EXPECT_EQ(redis.tell("a", 2, 4, 3), 13u);
 }
 
-TEST_P(RedisTell, BelievesTheNodeWhereTheStateIsGone) {
+TEST_P(RedisReport, RestoresTheNodesStateIfTheStateIsLost) {
     Redis redis(GetParam());
     redis.tell("a", 1, 9, 0);
     redis.tell("b", 1, 20, 0);
@@ -128,14 +128,14 @@ TEST_P(RedisTell, BelievesTheNodeWhereTheStateIsGone) {
     EXPECT_EQ(redis.tell("b", 1, 21, 20, redis.seed(30)), 33u);
 }
 
-TEST_P(RedisTell, WithoutASeedCountsWhatIsNew) {
+TEST_P(RedisReport, CountsOnlyNewUseWithoutASeed) {
     Redis redis(GetParam());
     redis.tell("a", 1, 9, 0);
     redis.model.remove(kKey);
     EXPECT_EQ(redis.tell("a", 1, 12, 9), 3u);
 }
 
-TEST_P(RedisTell, CountsFromWhatWasAcknowledgedWhereTheNodesAreForgotten) {
+TEST_P(RedisReport, CountsFromTheAcknowledgedAmountIfTheNodesAreForgotten) {
     Redis redis(GetParam());
     redis.tell("a", 1, 9, 0);
     redis.model.remove(nodes_of(kKey));
@@ -143,7 +143,7 @@ TEST_P(RedisTell, CountsFromWhatWasAcknowledgedWhereTheNodesAreForgotten) {
     EXPECT_EQ(redis.tell("a", 1, 12, 9, redis.seed(12)), 12u);
 }
 
-TEST_P(RedisTell, BelievesTheNodeWhereAllIsGone) {
+TEST_P(RedisReport, RestoresTheNodesStateIfEverythingIsLost) {
     Redis redis(GetParam());
     redis.tell("a", 1, 9, 0);
     redis.model.remove_all();
@@ -151,7 +151,7 @@ TEST_P(RedisTell, BelievesTheNodeWhereAllIsGone) {
     EXPECT_EQ(redis.tell("a", 1, 12, 9, redis.seed(12)), 12u);
 }
 
-TEST_P(RedisTell, AReplicaThatLagsIsHealedByWhatTheNodeKnows) {
+TEST_P(RedisReport, RestoresALaggingReplicaFromTheNode) {
     Redis redis(GetParam());
     redis.tell("a", 1, 10, 0);
     const auto replica = redis.model.contents();
@@ -163,27 +163,27 @@ TEST_P(RedisTell, AReplicaThatLagsIsHealedByWhatTheNodeKnows) {
     EXPECT_EQ(redis.tell("b", 1, 6, 5, redis.seed(36)), 38u);
 }
 
-TEST_P(RedisTell, ASeedThatKnowsLessChangesNothing) {
+TEST_P(RedisReport, IgnoresASeedThatKnowsLess) {
     Redis redis(GetParam());
     redis.take(50);
     EXPECT_EQ(redis.tell("a", 1, 3, 0, redis.seed(3)), 53u);
 }
 
 /** Two reports of a node crossed: the answer that it read contains what it believes unreported. */
-TEST_P(RedisTell, WhatANodeCountsTwiceOfItsOwnIsNoLoss) {
+TEST_P(RedisReport, TreatsANodesDoubleCountAsNoLoss) {
     Redis redis(GetParam());
     EXPECT_EQ(redis.tell("a", 1, 8, 0), 8u);
     EXPECT_EQ(redis.tell("a", 1, 9, 5, redis.seed(12)), 9u);
 }
 
-TEST_P(RedisTell, WhatIsNoStateIsNoSeed) {
+TEST_P(RedisReport, IgnoresAnInvalidSeed) {
     Redis redis(GetParam());
     EXPECT_EQ(redis.tell("a", 1, 3, 0, "nonsense"), 3u);
     redis.model.remove_all();
     EXPECT_EQ(redis.tell("a", 1, 3, 0, message_pack({7, 0, 3, 0, 0})), 3u);
 }
 
-TEST_P(RedisTell, MakesRoomWhereAKeyHoldsSomethingElse) {
+TEST_P(RedisReport, ReplacesAKeyOfAnotherType) {
     Redis redis(GetParam());
     redis.model.put(nodes_of(kKey), "a text");
     redis.model.put_sorted_set(kKey);
@@ -191,7 +191,7 @@ TEST_P(RedisTell, MakesRoomWhereAKeyHoldsSomethingElse) {
     EXPECT_EQ(redis.tell("a", 1, 3, 0), 3u);
 }
 
-TEST_P(RedisTell, TellsSeveralKeysAtOnce) {
+TEST_P(RedisReport, ReportsSeveralKeysAtOnce) {
     Redis redis(GetParam());
     const std::vector<int64_t> answer = redis.run(
         tell_call("a", {{&redis.limit, "k1", 1, 4, 0}, {&redis.limit, "k2", 2, 6, 0}}, redis.now));
@@ -201,7 +201,7 @@ TEST_P(RedisTell, TellsSeveralKeysAtOnce) {
     EXPECT_EQ(redis.used_of(second), 6u);
 }
 
-TEST_P(RedisTell, EverythingExpires) {
+TEST_P(RedisReport, LetsEverythingExpire) {
     Redis redis(GetParam());
     redis.tell("a", 1, 5, 0, redis.seed(5));
     EXPECT_GT(redis.model.time_to_live(kKey), 0);
@@ -210,7 +210,7 @@ TEST_P(RedisTell, EverythingExpires) {
     EXPECT_EQ(redis.model.keys(), std::vector<std::string>{});
 }
 
-TEST(RedisTellFixedWindow, WhatWasCountedInAWindowThatIsOverDoesNotCount) {
+TEST(RedisReportOfAFixedWindow, IgnoresUseOfAWindowThatIsOver) {
     Redis redis(Algorithm::kFixedWindow);
     redis.tell("b", 1, 100, 0, redis.seed(100));
     const std::string old = redis.seed(120);
@@ -222,14 +222,14 @@ TEST(RedisTellFixedWindow, WhatWasCountedInAWindowThatIsOverDoesNotCount) {
     EXPECT_EQ(redis.tell("a", 1, 23, 20, redis.seed(3)), 5u);
 }
 
-TEST(RedisTellFixedWindow, AnOldWindowIsNoSeedEither) {
+TEST(RedisReportOfAFixedWindow, IgnoresASeedOfAnOldWindow) {
     Redis redis(Algorithm::kFixedWindow);
     const std::string old = redis.seed(20);
     redis.pass_time(kHour);
     EXPECT_EQ(redis.tell("a", 1, 20, 0, old), 0u);
 }
 
-TEST(RedisTellTokenBucket, WhatATellingSaysComesBackWithTime) {
+TEST(RedisReportOfATokenBucket, RefillsReportedUseWithTime) {
     Redis redis(Algorithm::kTokenBucket, 3600);
     redis.tell("a", 1, 100, 0, redis.seed(100));
     redis.pass_time(30'000);
@@ -238,7 +238,7 @@ TEST(RedisTellTokenBucket, WhatATellingSaysComesBackWithTime) {
     EXPECT_EQ(redis.tell("a", 1, 110, 100, redis.seed(100, 30'000)), 70u);
 }
 
-TEST(RedisTellTokens, WhatIsHeldStays) {
+TEST(RedisReportOfTokens, KeepsReservations) {
     Redis redis(Algorithm::kTokenBucket);
     redis.run(take_call({{&redis.limit, kKey, "w-1:40", 40}}, 1000, redis.now));
     const std::vector<int64_t> answer =
@@ -247,7 +247,7 @@ TEST(RedisTellTokens, WhatIsHeldStays) {
     EXPECT_EQ(redis.used_of(answer), 90u);
 }
 
-TEST(RedisBeat, CountsTheNodesThatWereHeardOf) {
+TEST(RedisHeartbeat, CountsTheNodesWithARecentHeartbeat) {
     Redis redis(Algorithm::kTokenBucket);
     const auto beat = [&](const char* node) { return redis.run(beat_call(node, 5000)).at(1); };
     EXPECT_EQ(beat("a"), 1);

@@ -7,74 +7,13 @@
 #include <string>
 #include <vector>
 
-#include "core/limits/rate.h"
 #include "random.h"
-#include "redis_model/redis_calls.h"
-#include "redis_model/redis_model.h"
+#include "redis_script_tests.h"
 
 namespace ai_limit {
 namespace {
 
-using Numbers = std::vector<int64_t>;
-
-constexpr Millis kLease = 30'000;
-constexpr Millis kHour = 3'600'000;
-
-/** A whole hour: 2026-11-25T03:00:00Z. */
-constexpr Millis kNow = 1'795'575'600'000;
-constexpr int64_t kHourStarts = kNow / 1000;
-
-Limit limit(Algorithm algorithm, const std::string& text, Amount burst = 0) {
-    Rate rate{};
-    Limit made{};
-    EXPECT_EQ(parse_rate(text, &rate), nullptr) << text;
-    EXPECT_EQ(make_limit(algorithm, rate, burst, 0, &made), nullptr) << text;
-    return made;
-}
-
-const Limit kBucket = limit(Algorithm::kTokenBucket, "1r/h", 5);
-const Limit kSliding = limit(Algorithm::kSlidingWindow, "5r/h");
-const Limit kFixed = limit(Algorithm::kFixedWindow, "5r/h");
-const Limit kTokens = limit(Algorithm::kTokenBucket, "100t/h");
-const Limit kSlots = concurrency_limit(2);
-
-class RedisScript : public ::testing::Test {
-protected:
-    RedisScript() { redis.set_clock(kNow); }
-
-    Numbers run(const RedisCall& call) {
-        Numbers reply = redis.run(call.keys, call.arguments);
-        EXPECT_EQ(redis.error(), "");
-        return reply;
-    }
-
-    Numbers take(const std::vector<RedisCharge>& charges) {
-        return run(take_call(charges, kLease, wall));
-    }
-
-    bool passes(const std::vector<RedisCharge>& charges) { return take(charges).at(0) == 1; }
-
-    /** Returns the answer for a token bucket under "k": {verdict, held, used}. */
-    Numbers ask_tokens(const std::string& id, Amount cost) {
-        const Numbers reply = take({tokens(id, cost)});
-        return {reply.at(2), reply.at(3), reply.at(4)};
-    }
-
-    static RedisCharge tokens(const std::string& id, Amount cost) {
-        return {&kTokens, "k", id + ":" + std::to_string(cost), cost};
-    }
-
-    void settle_tokens(const std::string& id, Amount cost, int64_t amount) {
-        run(settle_call({{&kTokens, "k", id + ":" + std::to_string(cost), cost, amount}}, wall));
-    }
-
-    void renew(const Limit& limit, const std::vector<std::string>& members) {
-        run(renew_call(limit, "k", members, kLease));
-    }
-
-    RedisModel redis{limit_script()};
-    Millis wall = kNow;
-};
+using namespace redis_script_tests;
 
 TEST_F(RedisScript, HasItsSha1) {
     unsigned char digest[SHA_DIGEST_LENGTH];
@@ -100,7 +39,7 @@ TEST_F(RedisScript, HasNoCommentsAndNoNamesOfConstants) {
     EXPECT_EQ(limit_script().find("RESERVED"), std::string_view::npos);
 }
 
-TEST_F(RedisScript, TellsTheStateOfEachAlgorithm) {
+TEST_F(RedisScript, ReturnsTheStateOfEachAlgorithm) {
     EXPECT_EQ(take({{&kBucket, "b", "", 2}}), (Numbers{1, kNow, 1, 0, 2, kNow, 0, 3'600'000}));
     const int64_t sub_window = kNow / 450'000;
     Numbers sliding = {1, kNow, 1, 0, kNow, 0, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -123,7 +62,7 @@ TEST_F(RedisScript, StoresMessagePackThatExpires) {
     EXPECT_EQ(redis.time_to_live(flights_of("t")), 2 * kLease);
 }
 
-TEST_F(RedisScript, AsksRedisAsLittleAsItCan) {
+TEST_F(RedisScript, CallsRedisAsLittleAsPossible) {
     const auto commands = [&](const std::vector<RedisCharge>& charges) {
         const uint64_t before = redis.commands();
         take(charges);
@@ -151,7 +90,7 @@ TEST_F(RedisScript, ChargesAllOrNone) {
     EXPECT_TRUE(passes({{&kBucket, "b", "", 1}}));
 }
 
-TEST_F(RedisScript, LeavesADryRunOutWhereItDoesNotFit) {
+TEST_F(RedisScript, SkipsADryRunThatDoesNotFit) {
     EXPECT_TRUE(passes({{&kBucket, "b", "", 6, true}, {&kFixed, "f", "", 1}}));
     EXPECT_FALSE(redis.exists("b"));
     EXPECT_TRUE(redis.exists("f"));
@@ -159,12 +98,12 @@ TEST_F(RedisScript, LeavesADryRunOutWhereItDoesNotFit) {
     EXPECT_TRUE(redis.exists("b"));
 }
 
-TEST_F(RedisScript, ACostOfNothingWritesNothing) {
+TEST_F(RedisScript, WritesNothingForACostOfZero) {
     EXPECT_TRUE(passes({{&kBucket, "b", "", 0}, {&kFixed, "f", "", 0}, {&kSliding, "s", "", 0}}));
     EXPECT_TRUE(redis.keys().empty());
 }
 
-TEST_F(RedisScript, HoldsUntilItIsSettled) {
+TEST_F(RedisScript, KeepsAReservationUntilItIsSettled) {
     EXPECT_EQ(ask_tokens("a", 60), (Numbers{1, 60, 0}));
     EXPECT_EQ(ask_tokens("b", 60), (Numbers{0, 60, 0}));
     settle_tokens("a", 60, 30);
@@ -184,7 +123,7 @@ TEST_F(RedisScript, SettlesOnce) {
     EXPECT_EQ(ask_tokens("d", 0), (Numbers{1, 20, 15}));
 }
 
-TEST_F(RedisScript, UsesWhatIsHeldByWhoseLeaseIsOver) {
+TEST_F(RedisScript, CountsReservationsWhoseLeaseIsOverAsUsed) {
     ask_tokens("a", 60);
     redis.set_clock(kNow + kLease - 1);
     EXPECT_EQ(ask_tokens("b", 60), (Numbers{0, 60, 0}));
@@ -195,13 +134,13 @@ TEST_F(RedisScript, UsesWhatIsHeldByWhoseLeaseIsOver) {
     EXPECT_EQ(ask_tokens("c", 40), (Numbers{1, 40, 60}));
 }
 
-TEST_F(RedisScript, UsesWhatIsHeldByNobodyAnyMore) {
+TEST_F(RedisScript, CountsReservationsThatNobodyOwnsAsUsed) {
     ask_tokens("a", 60);
     redis.remove(flights_of("k"));
     EXPECT_EQ(ask_tokens("b", 60), (Numbers{0, 0, 60}));
 }
 
-TEST_F(RedisScript, KnowsWhatIsHeldWhereTheStateIsGone) {
+TEST_F(RedisScript, KnowsReservationsAfterTheStateIsLost) {
     ask_tokens("a", 60);
     redis.remove("k");
     EXPECT_EQ(ask_tokens("b", 60), (Numbers{0, 60, 0}));
@@ -211,7 +150,7 @@ TEST_F(RedisScript, KnowsWhatIsHeldWhereTheStateIsGone) {
     EXPECT_EQ(ask_tokens("d", 60), (Numbers{0, 40, 10}));
 }
 
-TEST_F(RedisScript, RenewsTheLeasesOfThoseInFlight) {
+TEST_F(RedisScript, RenewsTheLeasesOfRequestsInFlight) {
     ask_tokens("a", 60);
     EXPECT_TRUE(passes({{&kSlots, "slots", "x"}}));
     redis.set_clock(kNow + kLease - 1);
@@ -222,7 +161,7 @@ TEST_F(RedisScript, RenewsTheLeasesOfThoseInFlight) {
     EXPECT_EQ(ask_tokens("b", 60), (Numbers{0, 0, 60}));
 }
 
-TEST_F(RedisScript, RenewsThoseOfAllNodesWhereRedisHasLostItsData) {
+TEST_F(RedisScript, RenewsLeasesOfAllNodesAfterRedisLostItsData) {
     ask_tokens("a", 60);
     ask_tokens("b", 30);
     redis.remove_all();
@@ -233,7 +172,7 @@ TEST_F(RedisScript, RenewsThoseOfAllNodesWhereRedisHasLostItsData) {
     EXPECT_EQ(ask_tokens("d", 20), (Numbers{1, 50, 50}));
 }
 
-TEST_F(RedisScript, TakesOverWhatIsKnownWhereTheLastOneLandsAndTheStateIsGone) {
+TEST_F(RedisScript, RestoresTheStateWhenTheLastRequestEndsAndTheStateIsLost) {
     const auto settle = [&](const std::string& id, Amount used) {
         const std::string seed = message_pack({1, 0, used, kNow, 0, kTokens.refill_millis});
         run(settle_call({{&kTokens, "k", id + ":30", 30, 10, seed}}, wall));
@@ -260,7 +199,7 @@ TEST_F(RedisScript, TakesOverWhatIsKnownWhereTheLastOneLandsAndTheStateIsGone) {
     EXPECT_EQ(ask_tokens("f", 30), (Numbers{1, 30, 10}));
 }
 
-TEST_F(RedisScript, LooksAtAKeyAndChangesNothing) {
+TEST_F(RedisScript, LooksAtAKeyWithoutChangingIt) {
     const auto look = [&](const Limit& limit, const std::string& key,
                           const std::string& seed = "") {
         return run(look_call("look", limit, key, seed, wall));
@@ -279,7 +218,7 @@ TEST_F(RedisScript, LooksAtAKeyAndChangesNothing) {
     EXPECT_FALSE(redis.exists("b"));
 }
 
-TEST_F(RedisScript, ForgetsAKeyAndWhatOthersKnowOfIt) {
+TEST_F(RedisScript, ForgetsAKeyOnAllNodes) {
     const std::string seed = message_pack({1, 0, 5, kNow, 0, 3'600'000});
     const auto forget = [&] { return run(look_call("forget", kBucket, "b", "", wall)).at(1); };
     EXPECT_EQ(forget(), 0);
@@ -302,7 +241,7 @@ TEST_F(RedisScript, ForgetsAKeyAndWhatOthersKnowOfIt) {
     EXPECT_FALSE(passes({{&kBucket, "b", "", 1, false, later}}));
 }
 
-TEST_F(RedisScript, ForgetsWhatTokensWereUsedAndNotWhatIsHeld) {
+TEST_F(RedisScript, ForgetsUsedTokensButKeepsReservations) {
     ask_tokens("a", 30);
     settle_tokens("a", 30, 60);
     ask_tokens("b", 20);
@@ -312,7 +251,7 @@ TEST_F(RedisScript, ForgetsWhatTokensWereUsedAndNotWhatIsHeld) {
     EXPECT_EQ(ask_tokens("d", 10), (Numbers{1, 20, 25}));
 }
 
-TEST_F(RedisScript, CountsThoseInFlight) {
+TEST_F(RedisScript, CountsRequestsInFlight) {
     const auto count = [&](const std::string& id) { return take({{&kSlots, "k", id}}); };
     EXPECT_EQ(count("a"), (Numbers{1, kNow, 1, 0, 1}));
     EXPECT_EQ(count("b"), (Numbers{1, kNow, 1, 0, 2}));
@@ -331,7 +270,7 @@ TEST_F(RedisScript, CountsThoseInFlight) {
     EXPECT_EQ(count("g").back(), 2);
 }
 
-TEST_F(RedisScript, GivesBackNoMoreThanWasUsed) {
+TEST_F(RedisScript, RefundsNoMoreThanWasUsed) {
     for (const Limit* limit : {&kBucket, &kSliding, &kFixed}) {
         redis.remove_all();
         EXPECT_TRUE(passes({{limit, "k", "", 3}}));
@@ -345,7 +284,7 @@ TEST_F(RedisScript, GivesBackNoMoreThanWasUsed) {
     }
 }
 
-TEST_F(RedisScript, AFullBucketHasNoFraction) {
+TEST_F(RedisScript, KeepsNoFractionOfAFullBucket) {
     EXPECT_TRUE(passes({{&kTokens, "k", "", 2}}));
     ask_tokens("a", 50);
     redis.set_clock(kNow + 1);
@@ -380,7 +319,7 @@ TEST_F(RedisScript, IgnoresASlidingWindowOfNoLength) {
     }
 }
 
-TEST_F(RedisScript, GivesBackTheNewestOfASlidingWindow) {
+TEST_F(RedisScript, RefundsTheNewestPartOfASlidingWindow) {
     EXPECT_TRUE(passes({{&kSliding, "k", "", 3}}));
     redis.set_clock(kNow + kHour / 2);
     EXPECT_TRUE(passes({{&kSliding, "k", "", 2}}));
@@ -406,7 +345,7 @@ TEST_F(RedisScript, ChoosesAFixedWindowByItsOwnClock) {
     }
 }
 
-TEST_F(RedisScript, AWindowEndsForAllNodesAtOnce) {
+TEST_F(RedisScript, EndsAWindowForAllNodesAtOnce) {
     EXPECT_TRUE(passes({{&kFixed, "k", "", 5}}));
     redis.set_clock(kNow + kHour - 1);
     wall = kNow + kHour + 500;  // this node is ahead
@@ -418,7 +357,7 @@ TEST_F(RedisScript, AWindowEndsForAllNodesAtOnce) {
     EXPECT_FALSE(passes({{&kFixed, "k", "", 1}}));
 }
 
-TEST_F(RedisScript, BeginsWithWhatTheNodeKnows) {
+TEST_F(RedisScript, StartsWithWhatTheNodeKnows) {
     const std::string seed = message_pack({1, 0, 4, kNow - kHour, 0, 3'600'000});
     EXPECT_FALSE(passes({{&kBucket, "k", "", 3, false, seed}}));
     EXPECT_FALSE(passes({{&kBucket, "k", "", 3}}));  // kept, for nodes that do not know
@@ -428,7 +367,7 @@ TEST_F(RedisScript, BeginsWithWhatTheNodeKnows) {
     EXPECT_TRUE(passes({{&kBucket, "k", "", 5, false, "garbage"}}));
 }
 
-TEST_F(RedisScript, KeepsWhatTakesLongerThanRedisCanCount) {
+TEST_F(RedisScript, KeepsKeysWhoseExpiryIsBeyondRedis) {
     const Limit slow = limit(Algorithm::kTokenBucket, "1r/366d", kMaxAmount);
     EXPECT_TRUE(passes({{&slow, "k", "", kMaxAmount}}));
     redis.set_clock(kNow + Millis{365} * 24 * kHour);
@@ -437,90 +376,11 @@ TEST_F(RedisScript, KeepsWhatTakesLongerThanRedisCanCount) {
     EXPECT_TRUE(passes({{&slow, "k", "", 1}}));
 }
 
-TEST_F(RedisScript, Probes) {
+TEST_F(RedisScript, AnswersAProbe) {
     RedisCall probe("probe");
     probe.keys = {"k"};
     EXPECT_EQ(run(probe), Numbers{kNow});
     EXPECT_EQ(redis.time_to_live("k"), 1000);
-}
-
-/** Returns values that may lie in a key that is none of ours any more. */
-std::vector<std::string> garbage() {
-    std::vector<std::string> values = {
-        "",
-        "x",
-        std::string("\x00", 1),
-        "\xc0",                          // nil
-        "\x90",                          // no fields
-        "\x93\x01\x02\x03",              // too few
-        "\x96\x09\x00\x01\x01\x00\x01",  // another number
-        "\x96\x01\x00\xff\x01\x00\x01",  // negative
-        "\x96\x01\x00\xa1x\x01\x00\x01",
-        "\x96\x01\xc0\x01\x01\x00\x01",
-        "\x95\x01\x00\x01\x01\x00\x01",
-        "\x97\x01\x00\x01\x01\x00\x01\x01",
-        "\xdc\xff\xff\x01",
-        std::string("\x96\x01\x00\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00\x01\x00\x01", 15),  // NaN
-        std::string("\x96\x01\x00\xcb\x3f\xe0\x00\x00\x00\x00\x00\x00\x01\x00\x01", 15),  // 0.5
-        std::string("\x96\x01\x00\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00\x01\x00\x01", 15),
-        message_pack({1, 0, UINT64_MAX, 1, 0, 1}),
-    };
-    Random random(1);
-    for (int i = 0; i < 500; ++i) {
-        std::string value;
-        for (uint64_t n = random.below(30); n > 0; --n) {
-            value += static_cast<char>(random.below(256));
-        }
-        values.push_back(value);
-    }
-    return values;
-}
-
-TEST_F(RedisScript, TakesGarbageForNothing) {
-    for (const Limit* limit : {&kBucket, &kSliding, &kFixed}) {
-        redis.remove_all();
-        const Numbers fresh = take({{limit, "k", "a:1", 1}});
-        for (const std::string& value : garbage()) {
-            redis.remove_all();
-            redis.put("k", value);
-            redis.put(flights_of("k"), value);
-            EXPECT_EQ(take({{limit, "k", "a:1", 1}}), fresh) << ::testing::PrintToString(value);
-        }
-        redis.put_sorted_set("k");
-        redis.remove(flights_of("k"));
-        EXPECT_EQ(take({{limit, "k", "a:1", 1}}), fresh);
-    }
-}
-
-TEST_F(RedisScript, NoNumbersInAStateAreAnError) {
-    Random random(2);
-    for (int i = 0; i < 3000; ++i) {
-        const Limit* limits[] = {&kBucket, &kSliding, &kFixed};
-        const Limit* limit = random.one_of(limits);
-        const uint64_t number = limit == &kBucket ? 1 : limit == &kSliding ? 2 : 3;
-        std::vector<uint64_t> fields = {number};
-        while (fields.size() < (number == 1 ? 6U : number == 2 ? 13U : 5U)) {
-            fields.push_back(random.one_in(3) ? 0 : random.scaled(uint64_t{1} << 53) - 1);
-        }
-        redis.put("k", message_pack(fields));
-        take({{limit, "k", random.one_in(2) ? "" : "a:1", 1}});
-        run(settle_call({{limit, "k", "a:1", 1, 1}}, wall));
-        EXPECT_NE(redis.time_to_live("k"), 0);
-        redis.remove(flights_of("k"));
-    }
-}
-
-TEST_F(RedisScript, SettlesAndRenewsOverGarbage) {
-    for (const Limit* limit : {&kBucket, &kSliding, &kFixed, &kSlots}) {
-        redis.put("k", "garbage");
-        redis.put(flights_of("k"), "garbage");
-        run(settle_call({{limit, "k", "a:1", 1, 1}, {&kFixed, "other", "", 0, -1}}, wall));
-        redis.put_sorted_set("k");
-        redis.put(flights_of("k"), "garbage");
-        renew(*limit, {"a:1"});
-    }
-    redis.put(flights_of("slots"), "garbage");
-    EXPECT_TRUE(passes({{&kSlots, "slots", "a"}}));
 }
 
 }  // namespace
