@@ -99,7 +99,7 @@ subtest 'the model server' => sub {
     ok time - $begin < 200 * 0.3, 'at the same time';
 };
 
-subtest 'a request under way' => sub {
+subtest 'a request in flight' => sub {
     my $body = '{"stream":true}';
     my $r = start_request($nginx->port, method => 'POST', body => $body,
         path => '/v1/chat/completions?chunk_delay=50&chunks=4');

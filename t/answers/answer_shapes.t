@@ -82,7 +82,7 @@ subtest 'cut by the server' => sub {
             my $size = $coding ? "&split=100&cut=" . int($cut / 100 + 1) : "&cut_at=$cut";
             my $answer = $t->ask("/raw?type=$SSE$coding$size", $whole);
             ok !$answer->{complete}, "$coding at $cut";
-            is $answer->{log}{in}, 4100, 'costs the input that was told';
+            is $answer->{log}{in}, 4100, 'costs the input that was reported';
             my $least = $cut == length $told ? 1 : 2 * 40 / 4;
             cmp_ok $answer->{log}{out}, '>=', $least, 'and the text' if !$coding;
         }
@@ -103,7 +103,7 @@ subtest 'an input that is missing' => sub {
     }
 };
 
-subtest 'an answer that tells nothing' => sub {
+subtest 'an answer that reports nothing' => sub {
     $t->new_client;
     my $seen = length $t->nginx->error_log;
     my $log = $t->ask("/raw?type=$JSON", '{"unheard_of":[1,2]}')->{log};

@@ -58,7 +58,7 @@ for my $encoding (qw(gzip deflate raw-deflate br)) {
     };
 }
 
-subtest 'cut short' => sub {
+subtest 'an encoded answer that is cut short' => sub {
     $t->new_client;
     # Each piece is flushed, so a client has read it.
     my $answer = $t->ask('/v1/chat/completions?encoding=gzip&cut=4', chat(stream => 1, include_usage => 1));
@@ -67,7 +67,7 @@ subtest 'cut short' => sub {
         'costs what could be read of it';
 };
 
-subtest 'what says it is compressed and is not' => sub {
+subtest 'an answer that claims to be compressed' => sub {
     my $text = post($t->model->port, "/v1/chat/completions?$used", chat())->{body};
     # nginx charges a body that it cannot read at all by its bytes.
     my $by_bytes = int(length($text) / 4);
@@ -80,7 +80,7 @@ subtest 'what says it is compressed and is not' => sub {
     }
 };
 
-subtest 'nginx unpacks or packs it' => sub {
+subtest 'nginx decompresses or compresses the answer' => sub {
     my $answer = $t->ask("/gunzip/v1/chat/completions?$used&encoding=gzip", chat());
     is usage_of($answer), $expected, 'gunzip';
     like $answer->{body}, qr/"usage"/, 'for a client that cannot';

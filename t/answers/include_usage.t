@@ -76,7 +76,7 @@ for my $path ('', '/file', '/buffered') {
     }
 }
 
-subtest 'what the client asked for besides' => sub {
+subtest 'other options of the client' => sub {
     my %options = (
         '{"include_obfuscation":false}' => {include_obfuscation => JSON::PP::false, include_usage => $TRUE},
         '{"include_usage":false,"x":[1,{"include_usage":false}]}' => {include_usage => $TRUE, x => [1, {include_usage => JSON::PP::false}]},
@@ -114,12 +114,12 @@ subtest 'the hidden piece' => sub {
     }
 };
 
-subtest 'a piece that tells more than usage' => sub {
+subtest 'a piece with more than the usage' => sub {
     for my $split ('', '&split=7') {
         for my $word ('timings', 'error', 'citations') {
             my $answer = $t->ask("/v1/chat/completions?$used&beside=$word$split", chat(stream => 1));
             is usage_of($answer), $counted, "$word$split: is counted";
-            like $answer->{body}, qr/^data: \{[^\n]*"$word":/m, 'what it tells besides is seen';
+            like $answer->{body}, qr/^data: \{[^\n]*"$word":/m, 'the client sees the rest of it';
             unlike $answer->{body}, qr/usage/, 'without the usage';
             is scalar(() = $answer->{body} =~ /^data: /mg), 8, 'each piece is';
         }
@@ -187,7 +187,7 @@ subtest 'a client that does not read' => sub {
     is $t->logged($pending)->{source}, 'estimate', 'and is charged for what it could have read';
 };
 
-subtest 'out of a cache' => sub {
+subtest 'an answer from a cache' => sub {
     for my $size (1, 500_000) {
         my $path = "/v1/chat/completions?$used&nulls=0&size=$size";
         for my $source ('response', 'none') {
@@ -199,7 +199,7 @@ subtest 'out of a cache' => sub {
     }
 };
 
-subtest 'who is not let in' => sub {
+subtest 'a client that is not let in' => sub {
     my $part = '{"stream":true,';
     my $answer = $t->ask('/denied/v1/chat/completions', $part, headers => ['Content-Length' => 1000]);
     is $answer->{status}, 403, 'need not send a body for it';
@@ -218,7 +218,7 @@ subtest 'compressed answers' => sub {
     is $answer->{log}{source}, 'response', 'and counted';
 };
 
-subtest 'what is left alone' => sub {
+subtest 'requests that are left unchanged' => sub {
     my %bodies = (
         'no stream' => ['/v1/chat/completions', chat()],
         'a stream of another API' => ['/v1/messages', chat(stream => 1)],

@@ -82,7 +82,7 @@ subtest 'events in other forms' => sub {
     }
 };
 
-subtest 'what only some servers do' => sub {
+subtest 'shapes that only some servers use' => sub {
     my $expected = 'in=321 out=123 cached=0 total=444 source=response';
     my @variants = (
         ['OpenAI: padding', '/v1/chat/completions?obfuscation=1', $openai_stream],

@@ -46,7 +46,7 @@ CONF
 );
 my $used = 'prompt_tokens=30&completion_tokens=12';
 
-subtest '100 MB' => sub {
+subtest 'an answer of 100 MB' => sub {
     my $size = 100 * 1024 * 1024;
     my $stream = chat(stream => 1, include_usage => 1);
     for my $request (["/bytes?size=$size&type=text/event-stream"], ["/v1/chat/completions?size=$size&$used", $stream]) {
@@ -55,7 +55,7 @@ subtest '100 MB' => sub {
         ok $got->{complete} && $got->{size} >= $size, "$request->[0]: all of it comes";
         is $got->{digest}, $sent->{digest}, 'as it was sent';
     }
-    is $t->left_at_last($LIMIT - 42), $LIMIT - 42, 'whose usage is charged';
+    is $t->left_at_last($LIMIT - 42), $LIMIT - 42, 'and its usage is charged';
 };
 
 for my $prefix ('/buffered', '/disk', '/http10') {

@@ -75,7 +75,7 @@ for my $policy (qw(bucket sliding fixed)) {
     };
 }
 
-subtest 'a rate of nothing' => sub {
+subtest 'a rate of zero' => sub {
     is_answer([$api->key(PUT => 'policy=bucket&key=blocked&rate=0r/m&ttl=1h')], 200, {limit => 0, remaining => 0}, 'is set');
     statuses('bucket', 'blocked', 2, '403 403');
     is_answer([$api->key(DELETE => 'policy=bucket&key=blocked')], 200, {}, 'and is forgotten with its key');
@@ -100,7 +100,7 @@ subtest 'tokens' => sub {
         headers => ['Content-Type' => 'application/json', 'X-Key' => 'talks']);
     $stream->head;
     my ($code, $said) = $api->key(GET => $query);
-    cmp_ok $said->{reserved}, '>=', 200, 'what is held';
+    cmp_ok $said->{reserved}, '>=', 200, 'the reserved tokens are shown';
     is $said->{remaining}, 1000 - 400 - $said->{reserved}, 'both are taken off';
     is_answer([$api->key(GET => 'policy=slots&key=talks')], 200, {measure => 'in_flight', used => 1, remaining => 1},
         'requests in flight');
@@ -109,22 +109,22 @@ subtest 'tokens' => sub {
     is_answer([$api->key(DELETE => 'policy=slots&key=talks')], 200, {}, 'until that is forgotten');
     is_answer([$api->key(GET => 'policy=slots&key=talks')], 200, {limit => 2, used => 1}, 'and they are not');
     is_answer([$api->key(DELETE => $query)], 200, {}, 'what is used is forgotten');
-    is_answer([$api->key(GET => $query)], 200, {used => 0, reserved => $said->{reserved}}, 'what is held stays');
+    is_answer([$api->key(GET => $query)], 200, {used => 0, reserved => $said->{reserved}}, 'the reservation stays');
     get($model->port, '/next?gate=held') for 1 .. 10;
     ok $stream->finish->{complete}, 'its request ends';
     ($code, $said) = $api->key(GET => $query);
-    is $said->{reserved}, 0, 'and holds nothing any more';
+    is $said->{reserved}, 0, 'and has no reservation any more';
     cmp_ok $said->{used}, '>', 0, 'what it used is charged';
     is_answer([$api->key(PUT => "$query&rate=5000t/h&ttl=1h")], 200, {limit => 5000}, 'another rate');
 };
 
-subtest 'a limit that a variable holds' => sub {
+subtest 'a limit from a variable' => sub {
     get($nginx->port, '/plan', 'X-Key' => 'planned', 'X-Plan' => $_) for '10r/m', '50r/h', '50r/h';
-    is_answer([$api->key(GET => 'policy=plan&key=planned')], 200, {limit => 50}, 'is told by what was counted');
+    is_answer([$api->key(GET => 'policy=plan&key=planned')], 200, {limit => 50}, 'is the one that was counted by');
     is_answer([$api->key(PUT => 'policy=plan&key=planned&rate=70r/h&ttl=1h')], 200, {limit => 70}, 'and can be another');
 };
 
-subtest 'a limit for a key whose variable holds none' => sub {
+subtest 'a limit for a key whose variable is empty' => sub {
     my $plan = sub { get($nginx->port, '/plan', 'X-Key' => 'staff', 'X-Plan' => $_[0])->{status} };
     is $plan->($_), 200, "\"$_\" does not limit" for '', 'lots';
     is_answer([$api->key(PUT => 'policy=plan&key=staff&rate=0r/m&ttl=1h')], 200, {limit => 0}, 'is set');
@@ -148,7 +148,7 @@ for my $policy (qw(sliding fixed)) {
     };
 }
 
-subtest 'what is wrong is said' => sub {
+subtest 'mistakes are named' => sub {
     my $key = 'key=' . SECRET;
     my @wrong = (
         [GET => 'policy=bucket', 400, qr/policy= and key= are needed/],

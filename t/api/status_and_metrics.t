@@ -30,7 +30,7 @@ subtest 'before anything has happened' => sub {
         ['ai', '$http_x_key', 'token_bucket', 'requests', '3r/h', 'access', 'off'], 'one of them';
     is $status->{redis}, undef, 'there is no Redis';
     is $api->zone('ai')->{entries}, 0, 'nothing is in the zone';
-    cmp_ok $api->zone('ai')->{capacity}, '>', 10_000, 'which has room';
+    cmp_ok $api->zone('ai')->{capacity}, '>', 10_000, 'which has free entries';
     ok !$status->{write}, 'nothing can be changed here';
 };
 
@@ -64,7 +64,7 @@ subtest 'requests in flight' => sub {
 subtest 'tokens' => sub {
     my $held = stream('held', max_tokens => 500);
     $held->head;
-    cmp_ok $api->policy('tokens')->{tokens}{reserved}, '>=', 500, 'what is held';
+    cmp_ok $api->policy('tokens')->{tokens}{reserved}, '>=', 500, 'the reserved tokens are shown';
     get($model->port, '/next?gate=held') for 1 .. 10;
     $held->finish;
     my $before = $api->policy('tokens')->{tokens};
@@ -171,7 +171,7 @@ subtest 'secrets' => sub {
     unlike $nginx->error_log, qr/secret/, 'nor in the log';
 };
 
-subtest 'where it is' => sub {
+subtest 'the path of the API' => sub {
     is get($nginx->port, '/ai_limit')->{status}, 301, 'without its slash, it leads there';
     like get($nginx->port, '/ai_limit/')->{headers}{'content-type'}, qr{^text/html}, 'a page';
     like get($nginx->port, '/ai_limit/')->{headers}{'content-security-policy'}, qr/default-src 'none'/,

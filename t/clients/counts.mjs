@@ -96,3 +96,13 @@ export function joinCalls(pieces) {
     }
     return calls.filter(Boolean).map((call) => ({ name: call.name, arguments: JSON.parse(call.text || '{}') }));
 }
+
+// Joins the calls of tools in answers or pieces of a stream that have the shape of OpenAI's, in camel case.
+export function joinToolCalls(parts) {
+    const messages = parts.map((part) => (part.data ?? part).choices[0]).map((choice) => choice?.message ?? choice?.delta);
+    return joinCalls(messages.flatMap((message) => message?.toolCalls ?? []).map((call) => ({
+        index: call.index,
+        name: call.function.name,
+        text: call.function.arguments,
+    })));
+}

@@ -1,7 +1,7 @@
 import { GoogleGenAI } from '@google/genai';
 
 import { collect, question, testCounts } from './counts.mjs';
-import { testRefusals } from './refusals.mjs';
+import { neverRetries, testRefusals } from './refusals.mjs';
 
 function asked(tool) {
     return {
@@ -45,12 +45,4 @@ const sdk = {
 };
 
 testCounts(sdk);
-testRefusals(sdk, {
-    in_2s: 'error after 1',
-    in_30s: 'error after 1',
-    in_90s: 'error after 1',
-    in_a_day: 'error after 1',
-    busy: 'error after 1',
-    never: 'error after 1',
-    blocked: 'error after 1',
-});
+testRefusals(sdk, neverRetries);

@@ -1,7 +1,7 @@
 import { Mistral } from '@mistralai/mistralai';
 
-import { collect, joinCalls, question, testCounts } from './counts.mjs';
-import { testRefusals } from './refusals.mjs';
+import { collect, joinToolCalls, question, testCounts } from './counts.mjs';
+import { neverRetries, testRefusals } from './refusals.mjs';
 
 function asked(tool) {
     return {
@@ -9,11 +9,6 @@ function asked(tool) {
         messages: [{ role: 'user', content: question }],
         ...(tool && { tools: [{ type: 'function', function: tool }] }),
     };
-}
-
-function message(part) {
-    const { message: whole, delta } = (part.data ?? part).choices[0] ?? {};
-    return whole ?? delta ?? {};
 }
 
 const sdk = {
@@ -27,20 +22,8 @@ const sdk = {
         const { usage } = parts.at(-1).data ?? parts.at(-1);
         return { input: usage.promptTokens, output: usage.completionTokens, total: usage.totalTokens };
     },
-    calls: (parts) => joinCalls(parts.flatMap((part) => message(part).toolCalls ?? []).map((call) => ({
-        index: call.index,
-        name: call.function.name,
-        text: call.function.arguments,
-    }))),
+    calls: joinToolCalls,
 };
 
 testCounts(sdk);
-testRefusals(sdk, {
-    in_2s: 'error after 1',
-    in_30s: 'error after 1',
-    in_90s: 'error after 1',
-    in_a_day: 'error after 1',
-    busy: 'error after 1',
-    never: 'error after 1',
-    blocked: 'error after 1',
-});
+testRefusals(sdk, neverRetries);

@@ -1,7 +1,7 @@
 import { OpenRouter } from '@openrouter/sdk';
 
-import { collect, joinCalls, question, testCounts } from './counts.mjs';
-import { testRefusals } from './refusals.mjs';
+import { collect, joinToolCalls, question, testCounts } from './counts.mjs';
+import { neverRetries, testRefusals } from './refusals.mjs';
 
 function asked(tool, stream) {
     return {
@@ -12,11 +12,6 @@ function asked(tool, stream) {
             ...(tool && { tools: [{ type: 'function', function: tool }] }),
         },
     };
-}
-
-function message(part) {
-    const { message: whole, delta } = part.choices[0] ?? {};
-    return whole ?? delta ?? {};
 }
 
 const sdk = {
@@ -35,20 +30,8 @@ const sdk = {
             total: usage.totalTokens,
         };
     },
-    calls: (parts) => joinCalls(parts.flatMap((part) => message(part).toolCalls ?? []).map((call) => ({
-        index: call.index,
-        name: call.function.name,
-        text: call.function.arguments,
-    }))),
+    calls: joinToolCalls,
 };
 
 testCounts(sdk);
-testRefusals(sdk, {
-    in_2s: 'error after 1',
-    in_30s: 'error after 1',
-    in_90s: 'error after 1',
-    in_a_day: 'error after 1',
-    busy: 'error after 1',
-    never: 'error after 1',
-    blocked: 'error after 1',
-});
+testRefusals(sdk, neverRetries);

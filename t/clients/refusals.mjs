@@ -23,6 +23,9 @@ const KINDS = {
     blocked: { isTaken: false, words: /blocked/ },
 };
 
+// What testRefusals() expects of an SDK that never tries again.
+export const neverRetries = Object.fromEntries(Object.keys(KINDS).map((kind) => [kind, 'error after 1']));
+
 const NAME = basename(process.argv[1], '.test.mjs');
 
 function locationOf(kind) {

@@ -33,7 +33,7 @@ my %shows = (
         is_deeply [map { $_->{status} } @streams], [200, 200, 429], '30 tokens a minute: enough for two streams';
         like $streams[1]{body}, qr/Hello.*\[DONE\]/s, 'which are whole';
         unlike $streams[1]{body}, qr/prompt_tokens/, 'and as they were asked for';
-        is decode_json($streams[2]{body})->{error}{type}, 'tokens', 'the third is told why not';
+        is decode_json($streams[2]{body})->{error}{type}, 'tokens', 'the third learns why not';
         like logged($nginx, 1), qr{"POST \S+ \S+" 200 \S+ in=9 out=5 reserved=13$}, 'the log has what they used';
         my $client = 'key:' . substr sha256_hex('a'), 0, 32;
         my $api = AiLimit::Api->new($port);
@@ -59,7 +59,7 @@ my %shows = (
         my @lines = map { logged($nginx, $_, qr/^/) } 0 .. 3;
         my @said = map { $json->decode($_) } @lines;
         my $client = 'key:' . substr sha256_hex('a'), 0, 32;
-        is_deeply [map { $_->{client} } @said], [($client) x 4], 'each line is JSON and tells the client';
+        is_deeply [map { $_->{client} } @said], [($client) x 4], 'each line is JSON and names the client';
         is_deeply [@{$said[0]}{qw(status decision policy input_tokens)}], [200, '', '', ''], 'where nothing is limited';
         is_deeply [@{$said[1]}{qw(method path status model stream decision policy limit input_tokens cached_tokens output_tokens
             total_tokens reserved_tokens usage_source)}], ['POST', '/v1/chat/completions', 200, qq(a "b"%0A\x{e4}), 1, 'PASSED',
@@ -133,7 +133,7 @@ my %shows = (
         is_deeply [map { $_->{status} } @answers], [(200) x 70, 429], 'then a refusal';
         is decode_json($answers[69]{body})->{choices}[0]{message}{content}, 'Hello from the model server.',
             'the small one has the whole request';
-        is $answers[69]{headers}{'x-ratelimit-limit'}, 60, 'and its own limit is told';
+        is $answers[69]{headers}{'x-ratelimit-limit'}, 60, 'and learns its own limit';
         is_deeply [map { decode_json(get($_->port, '/count')->{body})->{count} - $seen{$_} } @models], [10, 60],
             'each server has seen its own requests';
     },
@@ -144,11 +144,11 @@ my %shows = (
         my $stream = start_request($port, method => 'POST', headers => \@key, path => "$used&gate=tokens",
             body => stream_of(max_tokens => 15_000));
         is $stream->head, 200, 'a stream';
-        is $stream->headers->{'x-ratelimit-limit-tokens'}, 20_000, 'is told its limit in tokens';
-        is $stream->headers->{'x-ratelimit-remaining-tokens'}, 20_000 - 15_003, 'of which it holds what it may use';
+        is $stream->headers->{'x-ratelimit-limit-tokens'}, 20_000, 'learns its limit in tokens';
+        is $stream->headers->{'x-ratelimit-remaining-tokens'}, 20_000 - 15_003, 'of which it reserves what it may use';
         my $other = post($port, $used, stream_of(max_tokens => 6_000), @key);
         is $other->{status}, 429, 'another one cannot have that as well';
-        is decode_json($other->{body})->{error}{type}, 'tokens', 'and is told so';
+        is decode_json($other->{body})->{error}{type}, 'tokens', 'and learns so';
         is get($port, '/v1/models', @key)->{status}, 200, 'while the list of models is free';
         get($models[0]->port, '/next?gate=tokens') for 1 .. 10;
         my $answer = $stream->finish;
@@ -228,7 +228,7 @@ my %shows = (
         my $stream = start_request($port, method => 'POST', headers => ['x-api-key' => 'b'], path => '/v1/chat/completions',
             body => stream_of(model => 'large-1', max_tokens => 1000));
         $stream->head;
-        is $stream->headers->{'x-ratelimit-remaining'}, 1_000_000 - 3 * 3 - 1000 * 15, 'what is held is weighed, too';
+        is $stream->headers->{'x-ratelimit-remaining'}, 1_000_000 - 3 * 3 - 1000 * 15, 'the reservation is weighed, too';
         $stream->finish;
         $ask->('large-1', 200_000, 0, 30_000);
         my $refused = $ask->('large-1', 1, 0, 1);
@@ -252,7 +252,7 @@ my %shows = (
         is_deeply $client->('2001:db8::ffff'), [429, 429, 429, 429], 'by the /64';
         is_deeply [map { request($port, path => '/v1/models', from => '127.0.0.2',
             headers => ['X-Forwarded-For' => "198.51.100.$_"])->{status} } 1 .. 4], [200, 200, 200, 429],
-            'who is no balancer is not believed';
+            'an address that is no balancer is not trusted';
     },
 );
 

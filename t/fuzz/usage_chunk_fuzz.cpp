@@ -200,7 +200,12 @@ void require_all_but_usage(std::string_view passed, std::string_view stream) {
         }
         // It is removed, or begins and ends as before, and has lost something between.
         std::string_view rest = passed;
-        const std::string_view seen = take_event(&rest, first);
+        std::string_view seen = take_event(&rest, first);
+        if (event.back() == '\r' && seen.size() > 1 && seen.substr(seen.size() - 2) == "\r\n") {
+            // This line feed is the next event: what stood before it in the stream was removed.
+            seen.remove_suffix(1);
+            rest = passed.substr(seen.size());
+        }
         const size_t same = static_cast<size_t>(
             std::mismatch(event.begin(), event.end(), seen.begin(), seen.end()).first -
             event.begin());

@@ -61,7 +61,7 @@ is_deeply statuses('/tool', map { qq({"method":"tools/call","params":{"name":"$_
 my @calls = map { qq({"method":"tools/call","params":{"name":"$_"}}) } qw(draw look);
 is_deeply statuses('/tool', "[$calls[0]]", "[$calls[1]]", "[$calls[0],$calls[1]]", "[$calls[0],$calls[0]]", "[{\"id\":1},$calls[0]]"),
     [429, 200, 400, 400, 429], 'a batch of one call is that call, and one of several is refused';
-like $nginx->error_log, qr/body is a batch of several requests/i, 'which the log tells';
+like $nginx->error_log, qr/body is a batch of several requests/i, 'which the log shows';
 is get($nginx->port, '/unread')->{headers}{'x-user'}, '[]', 'empty where no body is read';
 
 $nginx->stop;

@@ -44,7 +44,7 @@ my $nginx = AiLimit::Nginx->start(http => <<'CONF');
 CONF
 my $keys = 0;
 
-subtest 'dry_run of a policy' => sub {
+subtest 'dry_run of a policy refuses nothing' => sub {
     for my $path ('/tried', '/early', '/page') {
         my @answers = ask($path, 5);
         is_deeply [map { $_->{status} } @answers], [(200) x 5], "$path refuses nobody";
@@ -61,10 +61,10 @@ subtest 'dry_run of a policy' => sub {
     }
 };
 
-subtest 'beside other policies' => sub {
+subtest 'a dry run beside other policies' => sub {
     my @answers = ask('/both', 4);
     is_deeply [map { $_->{headers}{'x-left'} } @answers], ['49 1', '48 0', '47 0', '46 0'], 'they are charged';
-    is $answers[3]{headers}{'x-ratelimit-remaining'}, 46, 'and told';
+    is $answers[3]{headers}{'x-ratelimit-remaining'}, 46, 'and reported';
     is refusals_logged(), 2, 'the log has the other';
 
     @answers = ask('/real/both', 4);

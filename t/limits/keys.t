@@ -63,7 +63,7 @@ subtest 'white space around a header is no part of a key' => sub {
     is_deeply [$get->("\t"), $get->("\t")], [200, 200], 'nothing but white space is no key';
 };
 
-subtest 'any bytes' => sub {
+subtest 'keys of any bytes' => sub {
     my $get = sub {
         my ($name) = @_;
         return get($nginx->port, '/name', Authorization => 'Basic ' . encode_base64("$name:x", ''));
@@ -80,7 +80,7 @@ subtest 'any bytes' => sub {
 };
 
 my ($longest) = sort { $b <=> $a } map { length } split /\n/, $nginx->error_log;
-cmp_ok $longest, '<', 4096, 'the log holds no long key';
+cmp_ok $longest, '<', 4096, 'the log has no long key';
 $nginx->stop;
 done_testing;
 

@@ -88,13 +88,13 @@ subtest 'an empty variable does not limit' => sub {
     $keys++;
     my $staff = ask('/bucket', 'X-Plan' => 'staff');
     is $staff->{headers}{'x-status'}, undef, 'nothing is decided';
-    is $staff->{headers}{'x-ratelimit-limit'}, undef, 'and nothing told';
+    is $staff->{headers}{'x-ratelimit-limit'}, undef, 'and no headers are sent';
     is passes('/bucket', 'X-Plan' => 'staff'), 9, 'whatever the number';
     is passes('/slots'), 9, 'slots too';
     is passes('/bucket', 'X-Plan' => 'free'), 2, 'nor does it count';
 };
 
-subtest 'a malformed one is logged, counted, and does not limit' => sub {
+subtest 'a malformed rate is logged, counted, and does not limit' => sub {
     my @wrong = ('lots', '5', '5r', '5r/', '-5r/m', '5r/fortnight', '5 r/m', '1.r/m', '5x/m', '$5r/m', '1e3r/m',
         '9999999999999999999999r/m', 'x' x 2000);
     my $mistakes = 0;
@@ -114,7 +114,7 @@ subtest 'a malformed one is logged, counted, and does not limit' => sub {
     like last_line(), qr/invalid rate "a\\x1B\[31m\\x22\\x5C\\xFF" of/, 'what is no plain text is escaped';
 };
 
-subtest 'a rate of nothing refuses for good' => sub {
+subtest 'a rate of zero refuses for good' => sub {
     for (['/bucket', 'X-Plan' => 'blocked'], ['/sliding', 'X-Plan' => 'blocked'], ['/slots', 'X-Slots' => 0]) {
         my ($path, @header) = @$_;
         refuses_for_good(ask($path, @header), $path, 403);
@@ -135,7 +135,7 @@ subtest 'slots' => sub {
     $keys++;
     my @held = map { hold(@plan) } 1 .. 2;
     is ask('/slots', @plan)->{status}, 429, 'two slots';
-    is ask('/slots', 'X-Slots' => 3)->{status}, 200, 'who has three has one left';
+    is ask('/slots', 'X-Slots' => 3)->{status}, 200, 'a plan of three has one left';
     $_->abort for @held;
     ok wait_until(sub { ask('/slots', @plan)->{headers}{'x-ratelimit-remaining'} == 1 }), 'they come back';
 };
@@ -155,7 +155,7 @@ subtest 'cost' => sub {
 
     for my $path ('/asked', '/weighed') {
         $keys++;
-        is_deeply [map { remaining($path, $_) } 4, 0, 5], [6, 6, 1], "$path takes what it is told";
+        is_deeply [map { remaining($path, $_) } 4, 0, 5], [6, 6, 1], "$path charges the cost of the request";
         is_deeply [remaining($path, 2), remaining($path, 1)], [1, 0], 'and what does not fit takes nothing';
         is ask($path, 'X-Cost' => 0)->{status}, 200, 'what costs nothing passes even then';
         $keys++;
@@ -216,7 +216,7 @@ sub hold {
 sub refuses_for_good {
     my ($answer, $name, $status) = @_;
     is $answer->{status}, $status // 400, "$name: is refused";
-    is $answer->{headers}{'x-should-retry'}, 'false', 'and told not to try again';
+    is $answer->{headers}{'x-should-retry'}, 'false', 'and the client must not try again';
     ok !exists $answer->{headers}{$_}, "without $_" for qw(retry-after retry-after-ms);
     return;
 }

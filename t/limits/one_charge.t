@@ -152,7 +152,7 @@ subtest 'a fallback after a refusal' => sub {
         my $second = ask($path, $key);
         is $second->{status}, 200, 'the second is answered by the fallback';
         is $second->{body}, 'page', 'as it answers everybody';
-        is $second->{headers}{'x-ratelimit-remaining'}, 99, 'and told of its policy';
+        is $second->{headers}{'x-ratelimit-remaining'}, 99, 'and learns the policy';
         ok !exists $second->{headers}{$_}, "without $_" for qw(retry-after cache-control);
         is charges($key), '0 0 1', 'which alone was charged';
     }
@@ -169,7 +169,7 @@ subtest 'a fallback after a refusal' => sub {
     like $full->{headers}{'retry-after'}, qr/^3[56]\d\d$/, 'says when to come back';
 };
 
-subtest 'a page of its own for a refusal' => sub {
+subtest 'a separate page for a refusal' => sub {
     my $key = ++$keys;
     is ask('/own_page', $key)->{status}, 200, 'the first request passes';
     my $refused = ask('/own_page', $key);

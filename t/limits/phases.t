@@ -81,7 +81,7 @@ CONF
 );
 my $keys = 0;
 
-subtest 'who is not let in is charged by phase=preaccess alone' => sub {
+subtest 'a client that is not let in is charged only by phase=preaccess' => sub {
     is_charged(200, '1 1', '/open');
     is_charged(403, '1 0', '/deny');
 
@@ -108,7 +108,7 @@ subtest 'satisfy any' => sub {
     is_charged(200, '1 1', '/any_request', FROM => '127.0.0.2');
 };
 
-subtest 'satisfy any spares nobody who is let in' => sub {
+subtest 'satisfy any charges every client that is let in' => sub {
     my %ways = (
         'by allow'      => ['/any/one', FROM => '127.0.0.2'],
         'by auth_basic' => ['/any/one', basic('ann', 'apple')],
@@ -122,15 +122,15 @@ subtest 'satisfy any spares nobody who is let in' => sub {
     }
 };
 
-subtest 'what is exhausted' => sub {
+subtest 'an exhausted limit' => sub {
     my $key = ++$keys;
     ask($key, '/any/one', FROM => '127.0.0.2') for 1 .. 2;
-    is ask($key, '/any/one')->{status}, 401, 'phase=access tells no stranger';
+    is ask($key, '/any/one')->{status}, 401, 'phase=access says nothing to unauthenticated clients';
     ask($key, '/any/one_early', FROM => '127.0.0.2');
     is ask($key, '/any/one_early')->{status}, 429, 'phase=preaccess answers before anybody is asked';
 };
 
-subtest 'keys that come from who the client is' => sub {
+subtest 'keys that come from the authenticated client' => sub {
     is_deeply [map { ask('', '/user', basic('ann', 'wrong'))->{status} } 1 .. 5], [(401) x 5],
         'a wrong password';
     is_deeply [map { ask('', '/user', basic('ann', 'apple'))->{status} } 1 .. 3], [200, 200, 429],
@@ -138,7 +138,7 @@ subtest 'keys that come from who the client is' => sub {
     is ask('', '/user', basic('bob', 'banana'))->{status}, 200, 'and one does not take from another';
 
     my @team = ('X-Team' => 'red');
-    is ask('', '/team', @team)->{status}, 401, 'a stranger who names a team';
+    is ask('', '/team', @team)->{status}, 401, 'an unauthenticated client that names a team';
     is_deeply [map { ask('', '/team', @team, 'X-Token' => 'right')->{status} } 1 .. 3], [200, 200, 429],
         'has taken nothing from it';
 };
@@ -151,14 +151,14 @@ subtest 'realip' => sub {
             my ($one, $other) = map { "10.1.1." . ++$address } 1 .. 2;
             my @answers = map { forwarded($servers{$where}, "/$phase", $_) } $one, $one, $other;
             is_deeply [map { $_->{status} } @answers], [200, 429, 200], "$where, $phase: counts by that address";
-            is $answers[0]{headers}{'x-address'}, $one, 'and tells it';
+            is $answers[0]{headers}{'x-address'}, $one, 'and says so';
         }
     }
     is_deeply [map { forwarded(3, '/late', $_)->{status} } '2001:db8:1:2::3', '2001:db8:1:2:ffff::', '2001:db8:1:3::3'],
         [200, 429, 200], 'all of a /64 are one client';
 };
 
-subtest 'nobody makes up an address' => sub {
+subtest 'a made-up address is ignored' => sub {
     my @made_up = map { "10.2.2.$_" } 1 .. 3;
     is_deeply [map { forwarded(2, '/direct', $_)->{status} } @made_up], [200, 429, 429], 'where there is no realip';
     is_deeply [map { forwarded(3, '/early', $_, '127.0.0.2')->{status} } @made_up], [200, 429, 429],

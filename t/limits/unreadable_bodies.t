@@ -73,7 +73,7 @@ my %bodies = (
     'half a character' => ["{\0}\0 ", $coding],
 );
 
-subtest 'are refused' => sub {
+subtest 'unreadable bodies are refused' => sub {
     for my $path ('', '/fixed', '/by_model') {
         $t->new_client;
         for my $name (sort keys %bodies) {
@@ -93,7 +93,7 @@ subtest 'are refused' => sub {
     is $status->{top_keys}{refusals}[0]{count}, scalar(keys %bodies), 'by key, too';
 };
 
-subtest 'are estimated where that is wanted' => sub {
+subtest 'unreadable bodies are estimated if the configuration says so' => sub {
     for my $name (grep { $_ ne 'a bomb' } sort keys %bodies) {
         $t->new_client;
         my $answer = send_body('/estimate/raw', $name);
@@ -101,10 +101,10 @@ subtest 'are estimated where that is wanted' => sub {
         is $answer->{status}, 200, $name;
         if ($name =~ /^gzip (?:that|and)/) {
             # If the part that can be read is larger than the body, that part counts.
-            ok $answer->{log}{reserved} > $tokens, "more than a quarter of its bytes is held: $answer->{log}{reserved}";
+            ok $answer->{log}{reserved} > $tokens, "more than a quarter of its bytes is reserved: $answer->{log}{reserved}";
         }
         else {
-            is $answer->{log}{reserved}, $tokens, 'a quarter of its bytes is held';
+            is $answer->{log}{reserved}, $tokens, 'a quarter of its bytes is reserved';
         }
         is $answer->{log}{in}, $answer->{log}{reserved}, 'and charged';
     }
@@ -112,7 +112,7 @@ subtest 'are estimated where that is wanted' => sub {
     ok $held > 250_000, "a bomb, as far as it is read: $held";
 };
 
-subtest 'change nothing where nobody counts by them' => sub {
+subtest 'unreadable bodies change nothing if no policy needs them' => sub {
     for my $path ('/count', '/trial', '/dry_run') {
         $t->new_client;
         for my $name (sort keys %bodies) {
@@ -123,7 +123,7 @@ subtest 'change nothing where nobody counts by them' => sub {
     }
 };
 
-subtest 'a stream whose usage cannot be asked for' => sub {
+subtest 'a stream whose usage nginx cannot ask for' => sub {
     my $stream = chat(stream => 1);
     my $with = sub { my ($options) = @_; return $stream =~ s/^\{/{$options,/r };
     my %streams = (
@@ -154,7 +154,7 @@ subtest 'a stream whose usage cannot be asked for' => sub {
     is $t->ask("/asked/$path", $packed, headers => ['Content-Encoding' => 'gzip'])->{status}, 200, 'also a compressed one that asks itself';
 };
 
-subtest 'what is readable' => sub {
+subtest 'readable bodies pass' => sub {
     $t->new_client;
     my %readable = (
         'a form with files' => ["--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n\x01\r\n--b--\r\n", 'multipart/form-data; boundary=b'],
@@ -174,7 +174,7 @@ subtest 'what is readable' => sub {
     is $answer->{status}, 400, 'not what begins like JSON and claims to be a form';
 };
 
-subtest 'what no policy counts is read only so far' => sub {
+subtest 'a body that no policy counts is read only as far as needed' => sub {
     $t->new_client;
     srand 1;
     my $text = join '', map { chr(97 + rand 26) x 10 } 1 .. 200_000;

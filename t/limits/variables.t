@@ -47,14 +47,14 @@ my $nginx = AiLimit::Nginx->start(access_log => $said, http => <<"CONF");
 CONF
 my $keys = 0;
 
-subtest 'where nothing was limited' => sub {
+subtest 'without a policy' => sub {
     is_said('/none', 'a', '200 - - - - - - - - -');
     is_said('/off', 'a', '200 - - - - - - - - -');
     is_said('/three', '', '200 - - - - - - - - -');
     is_said('/returned', 'a', '200 - - - - - - - - -');
 };
 
-subtest 'passed and refused' => sub {
+subtest 'a request that passed and one that was refused' => sub {
     my $key = ++$keys;
     is_said('/three', $key, '200 PASSED three 3 2 3600 - 2 - -');
     is_said('/three', $key, '200 PASSED three 3 1 7200 - 1 - -');
@@ -86,7 +86,7 @@ subtest 'several policies' => sub {
     is_said('/waits', $keys, '429 REJECTED day 1 0 86400 86400 - 8 -');
 };
 
-subtest 'what is special' => sub {
+subtest 'special cases' => sub {
     is_said('/never', 'n', '400 REJECTED large 10 10 0 - - - -');
     is_said('/slots', 's', '200 PASSED slots 5 4 1 - - - -');
     my $key = ++$keys;

@@ -50,7 +50,7 @@ my $slots = AiLimit::Slots->new($nginx);
 # The master's words on each of them.
 $nginx->{killed} = 1;
 
-subtest 'under load' => sub {
+subtest 'workers are killed under load' => sub {
     is_deeply few(4), [200, 200, 200, 429], 'a client has used up what it had';
     my %load = (path => '/layers?k=load', requests => 200, connections => 8, pipeline => 2);
     my @loads = map { AiLimit::Load->start($nginx->port, %load) } 1 .. 2;
@@ -81,7 +81,7 @@ subtest 'under load' => sub {
     note "$passed of $sent requests passed, $used are counted";
 };
 
-subtest 'requests in flight' => sub {
+subtest 'a killed worker gives its slots back' => sub {
     for my $round (1 .. 5) {
         my $stream = $slots->take('a');
         my $worker = $stream->headers->{'x-worker'};
@@ -99,7 +99,7 @@ subtest 'requests in flight' => sub {
     }
 };
 
-subtest 'requests in flight in a worker of an old generation' => sub {
+subtest 'a killed worker of an old generation gives its slots back' => sub {
     for my $round (1 .. 3) {
         my @streams = map { $slots->take('b') } 1 .. 2;
         my @workers = map { $_->headers->{'x-worker'} } @streams;

@@ -85,7 +85,7 @@ subtest 'a key is shown shortened' => sub {
     }
 };
 
-subtest 'each policy by its key' => sub {
+subtest 'each policy is logged with its key' => sub {
     my @from = ('X-Forwarded-For' => '2001:db8:1:2:3:4:5:6');
     my $client = 'key:' . substr sha256_hex('sk-of-client'), 0, 32;
     my %said = (
@@ -101,7 +101,7 @@ subtest 'each policy by its key' => sub {
     }
 };
 
-subtest 'once per refusal' => sub {
+subtest 'one line for each refusal' => sub {
     is message((lines_of(1, '/large', 'X-Key' => 'a-large-request'))[0]),
         'limiting requests, policy: "large", key: "a-la…uest", retry after: never', 'that never fits';
     is message((lines_of(2, '/longest', 'X-Key' => 'longest-of-two'))[1]),
@@ -122,7 +122,7 @@ subtest 'a dry run' => sub {
     }
 };
 
-subtest 'levels' => sub {
+subtest 'log levels' => sub {
     for my $level (qw(info notice warn error)) {
         like((lines_of(2, "/$level", 'X-Key' => "level-$level"))[1], qr/ \[$level\] .*limiting requests/, $level);
     }

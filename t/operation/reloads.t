@@ -22,7 +22,7 @@ my $nginx = AiLimit::Nginx->start(
 );
 my $slots = AiLimit::Slots->new($nginx);
 
-subtest 'under load' => sub {
+subtest 'reloads under load' => sub {
     is_deeply [map { status('few', 'early') } 1 .. 4], [200, 200, 200, 429], 'a client has used up what it had';
     my $load = AiLimit::Load->start($nginx->port, path => '/bucket?k=load');
     my $refused = 0;
@@ -67,7 +67,7 @@ for my $change (@changed) {
     is left($policy, $key), $expected, "$policy: $name keeps what was used";
 }
 
-subtest 'another zone' => sub {
+subtest 'a zone of another size' => sub {
     $nginx->reload(http => conf(%original));
     my @policies = qw(bucket fixed sliding);
     for my $policy (@policies) {
@@ -78,18 +78,18 @@ subtest 'another zone' => sub {
         $nginx->reload(http => conf(%original, zone => $size));
         $left--;
         is_deeply [map { left($_, 'moved') } @policies], [($left) x 3], "of $size keeps what was used";
-        is status('few', 'early'), 429, 'and who is refused';
+        is status('few', 'early'), 429, 'and the refused client stays refused';
     }
     $nginx->wait_for_log(qr/zone "ai" is copied to its new size/);
 };
 
-subtest 'another kind of entries' => sub {
+subtest 'a policy with another kind of entries' => sub {
     # A zone without the sliding window has small entries only.
     $nginx->reload(http => conf(%original, zone => '3m', sliding => undef));
     status('bucket', 'kinds') for 1 .. 4;
     $nginx->reload(http => conf(%original, zone => '3m'));
     is left('bucket', 'kinds'), 5, 'with a sliding_window added, keeps what was used';
-    is status('few', 'early'), 429, 'and who is refused';
+    is status('few', 'early'), 429, 'and the refused client stays refused';
     is left('sliding', 'kinds'), 9, 'and the new policy works';
     $nginx->reload(http => conf(%original, zone => '3m', sliding => undef));
     is left('bucket', 'kinds'), 4, 'with it removed, too';

@@ -20,7 +20,7 @@ my $nginx = start();
 my $api = AiLimit::Api->new($nginx->port);
 my $state = $nginx->dir . '/state/ai.state';
 
-subtest 'a restart' => sub {
+subtest 'counts survive a restart' => sub {
     my $begun = time;
     statuses($_, 'a', 4, '200 200 200 429') for qw(bucket sliding fixed);
     is +($api->key(PUT => 'policy=bucket&key=raised&rate=5r/h&ttl=1h'))[0], 200, 'a key has another rate';
@@ -37,7 +37,7 @@ subtest 'a restart' => sub {
     is_deeply [map { $_->{rate} } @{$api->status->{overrides}}], ['5r/h'], 'as does the other rate';
 };
 
-subtest 'all processes are killed' => sub {
+subtest 'counts survive when all processes are killed' => sub {
     statuses('bucket', 'b', 4, '200 200 200 429');
     wait_for_save();
     $nginx->kill_all;
@@ -46,7 +46,7 @@ subtest 'all processes are killed' => sub {
     statuses('bucket', 'b', 1, '429');
 };
 
-subtest 'a worker is killed' => sub {
+subtest 'counts survive when a worker is killed' => sub {
     $nginx->kill_worker($_) for $nginx->workers;
     statuses('bucket', 'b', 1, '429');
     wait_for_save(70);    # the one that was saving may have been among them
@@ -65,7 +65,7 @@ subtest 'another size, other rates' => sub {
     statuses('sliding', 'a', 1, '429');
 };
 
-subtest 'reloads' => sub {
+subtest 'counts survive reloads' => sub {
     statuses('bucket', 'c', 4, '200 200 200 429');
     $nginx->reload;
     wait_for_save();
@@ -75,7 +75,7 @@ subtest 'reloads' => sub {
 };
 
 # nginx upgrades only as a daemon.
-subtest 'an upgrade of the binary' => sub {
+subtest 'counts survive an upgrade of the binary' => sub {
     $nginx->stop;
     my ($dir, $pids) = ($nginx->dir, $nginx->dir . '/nginx.pid');
     spew("$dir/daemon.conf", slurp("$dir/nginx.conf") =~ s/daemon off;//r);
@@ -173,14 +173,14 @@ SKIP: {
             'and warned of before';
         my $api = AiLimit::Api->new($nginx->port);
         my $state_of = sub { $api->status->{zones}[0]{state} };
-        ok $state_of->()->{failed}, '/status tells';
+        ok $state_of->()->{failed}, '/status shows the file';
         cmp_ok $state_of->()->{failures}, '>=', 1, 'and how often';
         like get($nginx->port, '/ai_limit/metrics')->{body}, qr/^ai_limit_state_failed\{zone="ai"\} 1$/m, 'so does /metrics';
         statuses('bucket', 'f', 4, '200 200 200 429');
         chown scalar(getpwnam 'nobody'), -1, $nginx->dir . '/state';
         $nginx->wait_for_log(qr/is saved again/);
         ok -s $state, 'until they can';
-        ok !$state_of->()->{failed}, '/status tells that, too';
+        ok !$state_of->()->{failed}, '/status shows that, too';
         cmp_ok abs(time - $state_of->()->{saved_at}), '<', 60, 'and when it was saved';
         $nginx->kill_all;
         $nginx->launch;

@@ -21,7 +21,7 @@ for my $name (qw(scripts/build.sh scripts/nginx-source.sh config config.make)) {
 my $ORG = 'nginx version: nginx/1.99.7';
 my $flags = 'configure arguments: --prefix=/etc/nginx --modules-path=/usr/lib/nginx/modules --with-compat';
 
-subtest "nginx.org's nginx, whose source apt does not have" => sub {
+subtest "nginx.org's nginx without a source in apt" => sub {
     program('nginx', qq(echo '$ORG' >&2; [ "\$1" = -v ] || echo '$flags' >&2));
     program($_, 'exit 100') for qw(apt-get apt-cache);
     my ($status, $output) = build();
@@ -44,7 +44,7 @@ SH
     return;
 }
 
-subtest 'where apt has the source of another version' => sub {
+subtest 'apt has the source of another version' => sub {
     offer('1.22.1');
     my ($status, $output) = build();
     isnt $status, 0, 'it is not taken';
@@ -56,14 +56,14 @@ subtest 'where apt has the source of another version' => sub {
     like $output, qr/no source of this version was found/, 'one of an earlier build is not taken either';
 };
 
-subtest 'where apt has its source' => sub {
+subtest 'apt has the source of this version' => sub {
     offer('1.99.7');
     my ($status, $output) = build();
     like $output, qr/^building the module for nginx 1\.99\.7/m, 'it is for that version';
     like slurp("$dir/tree/build/nginx-installed/.from"), qr{/nginx-source/nginx-1\.99\.7 1\.99\.7$}, 'with that source';
 };
 
-subtest 'where nginx is of no package' => sub {
+subtest 'nginx is from no package' => sub {
     remove_tree("$dir/tree/build");
     program('dpkg-query', 'exit 1');
     my ($status, $output) = build();

@@ -32,7 +32,7 @@ use_module($built);
 my $binary = wrapper('own', "--prefix=$dir/prefix");
 my $target = "$dir/prefix/modules/$name";
 
-subtest 'into a self-built nginx' => sub {
+subtest 'for a self-built nginx' => sub {
     my ($status, $output) = install($binary);
     is $status, 0, 'it is installed' or diag $output;
     like $output, qr/^installed \Q$target\E$/m, 'below its prefix';
@@ -40,7 +40,7 @@ subtest 'into a self-built nginx' => sub {
     is_deeply [sort map { s{.*/}{}r } glob "$dir/prefix/modules/{.,}*.*o*"], [$name], 'and nothing else';
 };
 
-subtest 'where it is in use' => sub {
+subtest 'a module that is in use' => sub {
     $nginx->launch;
     is get($nginx->port, '/a')->{status}, 200, 'an nginx that runs with it';
     link $target, "$dir/mapped" or die "link: $!";
@@ -68,7 +68,7 @@ subtest 'a module that this nginx does not load' => sub {
     use_module($built);
 };
 
-subtest 'where nginx says' => sub {
+subtest 'the folder that nginx names' => sub {
     my $other = wrapper('other', "--prefix=$dir/other --modules-path=$dir/lib/modules --with-compat");
     like +(install($other))[1], qr{^installed \Q$dir/lib/modules/$name\E$}m, 'by --modules-path';
     ok -s "$dir/lib/modules/$name", 'it is';

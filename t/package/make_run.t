@@ -37,7 +37,7 @@ my $at_limit = qr/\A(?:200\n){5,6}(?:429\n){1,2}\z/;    # one comes back in 12 s
 my ($traffic, $limit, $told, $streams, $used) = @commands;
 
 like shell($limit), $at_limit, 'a client meets its limit';
-like shell($told), qr/^HTTP\/1\.1 429 .*Retry-After: \d+.*"error":"rate_limit_exceeded"/s, 'and is told so';
+like shell($told), qr/^HTTP\/1\.1 429 .*Retry-After: \d+.*"error":"rate_limit_exceeded"/s, 'and learns so';
 my ($client) = @{$api->policy('per_client')->{top_keys}{refusals}};
 ok $client, 'the page knows it';
 is +($api->key(DELETE => "policy=per_client&key=$client->{key}"))[0], 200, 'and resets it';

@@ -64,7 +64,7 @@ subtest 'it limits' => sub {
     is_deeply [$machine->run('nginx -t -q')], [0, ''], 'nginx accepts limits';
     $machine->must('invoke-rc.d nginx reload');
     ok $machine->wait_for('curl -sf http://127.0.0.1/ai_limit/status >/dev/null'), 'which a reload brings';
-    is statuses('a', 4), '200 200 200 429', 'and which hold';
+    is statuses('a', 4), '200 200 200 429', 'and which is valid';
     is status()->{version}, version(), 'by this version';
 };
 
@@ -93,7 +93,7 @@ subtest 'upgraded' => sub {
     ok $machine->wait_for("! test -e /proc/$master/exe"), 'then the former nginx ends';
 };
 
-subtest 'upgraded where the configuration does not hold' => sub {
+subtest 'upgraded with an invalid configuration' => sub {
     my $master = master();
     write_site('no_such_directive;');
     my ($status, $output) = $machine->run("dpkg --install $first");
@@ -113,7 +113,7 @@ subtest 'removed' => sub {
     my ($status, $output) = $machine->run("dpkg --remove $name");
     is $status, 0, 'without an error' or diag $output;
     is_deeply [$machine->run('nginx -t -q')], [0, ''], 'nginx is content without it';
-    ok $machine->wait_for('curl -s http://127.0.0.1/without | grep served'), 'and the running one is told';
+    ok $machine->wait_for('curl -s http://127.0.0.1/without | grep served'), 'and the running nginx is reloaded';
     is +($machine->run('test -s ' . STATE . '/counts'))[0], 0, 'that is kept';
 
     $machine->must("dpkg --install $second");
@@ -131,7 +131,7 @@ subtest 'purged' => sub {
     is $machine->must('find /etc/nginx /usr /var/lib/nginx -name "*ai[-_]limit*" -path "*nginx*"'), '', 'nothing is left';
 };
 
-subtest 'where nginx does not run' => sub {
+subtest 'nginx does not run' => sub {
     $machine->must('invoke-rc.d nginx stop');
     my ($status, $output) = $machine->run("dpkg --install $first && dpkg --install $second && dpkg --purge $name");
     is $status, 0, 'it is installed, upgraded and purged' or diag $output;

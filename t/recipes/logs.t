@@ -21,7 +21,7 @@ try_recipe 'refused-yesterday' => sub {
     is $recipe->run("$function\nrefused \$(date -d yesterday +%F)"), '', 'nobody was refused yesterday';
     my $log = AiLimit::Recipe::slurp($nginx->dir . '/refused.log');
     is scalar(() = $log =~ /\n/g), 3, 'the log has the refusals alone';
-    like $log, qr{ minute limit=3 wait=\d+ 429 /v1/models$}m, 'with what the client was told';
+    like $log, qr{ minute limit=3 wait=\d+ 429 /v1/models$}m, 'with the answer to the client';
 };
 
 try_recipe 'audit-log' => sub {
@@ -34,7 +34,7 @@ try_recipe 'audit-log' => sub {
     my @lines = map { decode_json($_) } split /\n/, AiLimit::Recipe::slurp($nginx->dir . '/audit.json');
     is scalar @lines, 2, 'a line for each refusal, in JSON whatever the client sends';
     is_deeply [@{$lines[0]}{qw(policy status path)}], ['minute', 429, $CHAT], 'the first is one for a while';
-    like $lines[0]{retry_after}, qr/^[1-9]\d*$/, 'and tells how long';
+    like $lines[0]{retry_after}, qr/^[1-9]\d*$/, 'and says how long';
     is_deeply [@{$lines[1]}{qw(policy status path retry_after agent)}], ['tokens', 400, $CHAT, '', 'a "b" \\'], 'the second is one for ever';
     unlike AiLimit::Recipe::slurp($nginx->dir . '/audit.json'), qr/secret/, 'no key is in it';
     unlike $nginx->error_log, qr/limiting requests/, 'and the error log is spared';

@@ -28,7 +28,7 @@ try_recipe 'browsers' => sub {
     is $refused->{status}, 429, 'a refusal';
     my %exposed = map { lc $_ => 1 } split /, /, $refused->{headers}{'access-control-expose-headers'};
     my @hidden = grep { /retry|rate/i && !$exposed{$_} } keys %{$refused->{headers}};
-    is_deeply \@hidden, [], 'a page may read all headers of a refusal that tell about the limit';
+    is_deeply \@hidden, [], 'a page may read all headers of a refusal that describe the limit';
     is_deeply $refused->{all}{'access-control-allow-origin'}, ['https://app.example.com'], 'and the refusal itself';
     is get($nginx->port, '/v1/models', Origin => 'https://evil.example')->{headers}{'access-control-allow-origin'},
         undef, 'pages of others may not';
@@ -118,7 +118,7 @@ try_recipe 'http3' => sub {
     is_deeply [map { $get->($_) } '1.1', 2, $knows_http3 ? ('3-only', '3-only') : (2, 2)],
         ['1.1 200', '2 200', $knows_http3 ? ('3 200', '3 429') : ('2 200', '2 429')], 'one count for all protocols';
     my $head = qx($curl -skI https://127.0.0.1:$port/v1/models);
-    like $head, qr/^alt-svc: h3=":443"; ma=86400\r$/mi, 'clients are told of HTTP/3';
+    like $head, qr/^alt-svc: h3=":443"; ma=86400\r$/mi, 'clients learn of HTTP/3';
 };
 
 done_testing;

@@ -49,7 +49,7 @@ for my $policy (qw(bucket sliding fixed)) {
         statuses($_, $policy, 'a', 3, '200 200 200') for 0, 1;
         is_counted($_, $query, 6, 0) for 0, 1;
         statuses($_, $policy, 'a', 1, '429') for 0, 1;
-        is +($apis[0]->key(DELETE => $query))[0], 200, 'one node is told to forget it';
+        is +($apis[0]->key(DELETE => $query))[0], 200, 'one node forgets it';
         is +($apis[$_]->key(GET => $query))[0], 404, 'both have' for 0, 1;
         statuses(1, $policy, 'a', 3, '200 200 200');
         is_counted($_, $query, 3, 3) for 0, 1;
@@ -62,7 +62,7 @@ subtest 'nodes that decide by their share' => sub {
     statuses($_, 'shares', 'a', 3, '200 200 200') for 0, 1;
     ok wait_until(sub { ($apis[0]->key(GET => $query))[1]{remaining} == 0 }), 'each request is counted for both';
     statuses($_, 'shares', 'a', 1, '429') for 0, 1;
-    is +($apis[0]->key(DELETE => $query))[0], 200, 'one node is told to forget the key';
+    is +($apis[0]->key(DELETE => $query))[0], 200, 'one node forgets the key';
     # The other node does not believe what it knew before.
     ok wait_until(sub { get($nodes[1]->port, '/shares', 'X-Key' => 'a')->{status} == 200 }), 'the other one lets it pass again';
     sleep 0.3;
@@ -70,7 +70,7 @@ subtest 'nodes that decide by their share' => sub {
     cmp_ok $said->{used}, '<', 3, 'what was forgotten does not come back';
 };
 
-subtest 'a policy that is not shared' => sub {
+subtest 'a policy that is not in Redis' => sub {
     statuses(0, 'own', 'a', 6, '200 200 200 200 200 200');
     is +($apis[1]->key(GET => 'policy=own&key=a'))[0], 404, 'is each node\'s own';
     is +($apis[0]->key(DELETE => 'policy=own&key=a'))[0], 200, 'and so is forgotten there';
@@ -83,7 +83,7 @@ subtest 'tokens and requests in flight' => sub {
     $stream->head;
     my ($code, $said) = $apis[1]->key(GET => 'policy=tokens&key=talks');
     is $code, 200, 'of another node';
-    cmp_ok $said->{reserved}, '>=', 200, 'what is held';
+    cmp_ok $said->{reserved}, '>=', 200, 'the reserved tokens are shown';
     is $said->{remaining}, 1000 - $said->{reserved}, 'is taken off';
     is_counted(1, 'policy=slots&key=talks', 1, 1);
     get($model->port, '/next?gate=held') for 1 .. 10;
@@ -118,7 +118,7 @@ for my $policy (qw(sliding fixed)) {
     };
 }
 
-subtest 'how Redis does' => sub {
+subtest 'the state of Redis' => sub {
     ok wait_until(sub { $apis[0]->status->{redis}{nodes} == 2 }), 'two nodes share';
     my ($status, $metrics) = ($apis[0]->status->{redis}, $apis[0]->metrics);
     ok $status->{up}, 'it is up';
@@ -130,7 +130,7 @@ subtest 'how Redis does' => sub {
     is $metrics->{ai_limit_redis_seconds_count}, $all, 'each was timed';
     is $buckets{'+Inf'}, $all, 'and is in a bucket';
     my @counts = @buckets{sort { $a <=> $b } grep { $_ ne '+Inf' } keys %buckets};
-    is_deeply \@counts, [sort { $a <=> $b } @counts], 'that holds the ones before it';
+    is_deeply \@counts, [sort { $a <=> $b } @counts], 'which charges the earlier ones as well';
     cmp_ok $metrics->{ai_limit_redis_seconds_sum}, '>', 0, 'time has gone by';
     cmp_ok $metrics->{ai_limit_redis_seconds_sum}, '<', 60, 'but no more than the commands took: login and script count as well';
 };

@@ -67,7 +67,7 @@ subtest 'policies with keys in different slots' => sub {
     is $left, 18, 'takes nothing from the other';
 };
 
-subtest 'tokens are held and settled' => sub {
+subtest 'tokens are reserved and settled' => sub {
     my $chat = '{"model":"m","max_tokens":20,"messages":[{"role":"user","content":"hello"}]}';
     is post($nginx[$_ % 3]->port, '/v1/chat/completions?k=tok', $chat)->{status}, 200, "answer $_" for 1 .. 6;
     ok wait_until(sub { !grep { @{$_->command('KEYS', '*:flights')} } @nodes }), 'nothing is left in flight';

@@ -97,8 +97,8 @@ sub test_errors {
         $redis->command(qw(CLIENT KILL TYPE normal SKIPME yes));
         # Redis refuses a new nginx at once.
         my $other = AiLimit::RedisFaults->start(%common, sync => $t->{sync}, lost => 1);
-        is_deeply $other->ask(4)->{status}, {200 => 4}, 'who has no password passes without Redis';
-        like join("\n", @$_), qr/lost: NOAUTH/, 'and is told why' for $other->lines;
+        is_deeply $other->ask(4)->{status}, {200 => 4}, 'a node without the password lets requests pass without Redis';
+        like join("\n", @$_), qr/lost: NOAUTH/, 'and logs why' for $other->lines;
         $other->stop;
     }, sub { $redis->command('CONFIG', 'SET', 'requirepass', '') });
     return;
@@ -110,7 +110,7 @@ sub test_nonsense {
     for my $bad (grep { $_ ne 'huge_text' } sort keys %AiLimit::FakeRedis::BAD) {
         $t->survives("an answer that is $bad", sub { answer(bad => $bad) }, sub { $proxy->clear }, lost => qr/makes no sense/);
     }
-    subtest $t->title('an answer of another kind to the only one who asks') => sub {
+    subtest $t->title('an answer of another kind to the only request that asks') => sub {
         my $seen = $t->seen;
         answer(reply => "+OK\r\n");
         # A node that decides by its share reports that soon.
@@ -145,8 +145,8 @@ sub test_answers_too_many {
         $proxy->clear;
         my @of = ([], []);
         push @{$of[$_ % 2]}, $result->{responses}[$_]{status} for 0 .. 1199;
-        is_deeply [grep { $_ != 200 } @{$of[0]}], [], 'who has something left passes';
-        is_deeply [grep { $_ != 429 } @{$of[1]}], [], 'and who has not is refused';
+        is_deeply [grep { $_ != 200 } @{$of[0]}], [], 'a client with quota left passes';
+        is_deeply [grep { $_ != 429 } @{$of[1]}], [], 'and one without is refused';
         $t->wait_until_back($seen);
         $t->decides_in_redis;
     };
@@ -191,7 +191,7 @@ sub test_lost_data {
 sub test_user {
     my ($sync) = @_;
     my $t = AiLimit::RedisFaults->start(%common, sync => $sync, parameters => 'user=limiter password=secret');
-    subtest $t->title('a user who may not load scripts') => sub {
+    subtest $t->title('a user that may not load scripts') => sub {
         $t->ignores('sends it where it is missing', sub { lose_script($t) });
         $redis->command(qw(ACL SETUSER limiter >other <secret));
         $t->survives('and whose password is not right any more', sub { $redis->command(qw(CLIENT KILL USER limiter)) },

@@ -21,7 +21,7 @@ my $forever = '10m';
 my $redis = AiLimit::Redis->start;
 my $proxy = AiLimit::FakeRedis->start(upstream => $redis);
 
-subtest 'who waits keeps nobody from being served' => sub {
+subtest 'a waiting request delays no other request' => sub {
     my $t = start('strict', timeout => '60s');
     $proxy->when('EVALSHA', hold => 1);
     $proxy->forget;

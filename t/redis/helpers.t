@@ -50,7 +50,7 @@ subtest 'a Redis' => sub {
     is_deeply [$monitor->commands], [], 'once';
 };
 
-subtest 'its life' => sub {
+subtest 'start, stop and restart of a Redis' => sub {
     my $port = $redis->port;
     $redis->restart(keep => 1);
     is $redis->command('GET', 'a'), "1\r\n", 'started again with its keys';
@@ -100,7 +100,7 @@ subtest 'a sentinel' => sub {
     is $replica->command('GET', 'shared'), 1, 'a replica follows its master';
     like $replica->error_of('SET', 'shared', 2), qr/^READONLY/, 'and is read only';
     my $sentinel = AiLimit::Redis->start_sentinel(name => 'main', watches => $redis);
-    is $sentinel->master_port, $redis->port, 'the sentinel tells the master';
+    is $sentinel->master_port, $redis->port, 'the sentinel names the master';
     $redis->stop;
     $sentinel->wait_for(sub { $sentinel->master_port == $replica->port }, 'a failover');
     $replica->wait_for(sub { $replica->info('role') eq 'master' }, 'a new master');
@@ -128,7 +128,7 @@ subtest 'a fake Redis' => sub {
     is answer($fake->port, 'PING'), 'PONG', 'answers by itself';
     is answer($fake->port, 'SET', 'a', "\0\xff"), 'OK', 'anything';
     is_deeply [$fake->commands('set')], [['SET', 'a', "\0\xff"]], 'keeps what came';
-    is_deeply [map { $_->{connection} } $fake->log], [1, 2], 'and from whom';
+    is_deeply [map { $_->{connection} } $fake->log], [1, 2], 'and from which connection';
     is $fake->count('SET'), 1, 'and counts them';
     $fake->when('GET', reply => ":5\r\n");
     $fake->when('*', error => 'MOVED 7 127.0.0.1:1', nth => 2);
@@ -209,7 +209,7 @@ subtest 'a proxy' => sub {
     $proxy->forget;
     $client->write(resp_command('INCR', 'n'));
     $proxy->wait_for_commands('INCR', 1);
-    ok !eval { $client->read(0.05) }, 'one that is held';
+    ok !eval { $client->read(0.05) }, 'one that is delayed';
     $proxy->release;
     is $client->read, 5, 'until it may go';
     $proxy->clear;
@@ -230,7 +230,7 @@ subtest 'a proxy' => sub {
     $client = AiLimit::RedisClient->new($proxy->port);
     is $incr->(), 7, 'another connection';
     $proxy->send_all("+more\r\n");
-    is $client->read, 'more', 'is told what it has not asked';
+    is $client->read, 'more', 'gets an answer that it has not asked for';
     $redis->restart;
     ok !eval { $incr->() }, 'and ends with the real one';
     $proxy->upstream(undef);

@@ -107,7 +107,7 @@ subtest 'a node that knows less asks first' => sub {
     cmp_ok $passed, '<=', LIMIT - 31, 'after a loss the other one goes on from what it has seen';
 };
 
-subtest 'what a node decides alone' => sub {
+subtest 'requests that a node decides alone' => sub {
     my $key = 'without-redis';
     my $passed = sum0(map { status($nodes[0], 'bucket', $key) == 200 } 1 .. 20);
     $redis->stop;
@@ -128,16 +128,16 @@ subtest 'what a node has decided alone, where Redis still has its data' => sub {
     $passed += sum0(map { status($nodes[0], 'bucket', $key) == 200 } 1 .. 20);
     $redis->launch;
     wait_until_back();
-    $redis->wait_for(sub { $told->() > $before }, 'it to be told');
+    $redis->wait_for(sub { $told->() > $before }, 'it to be reported');
     $passed += sum0(map { status($nodes[1], 'bucket', $key) == 200 } 1 .. LIMIT);
-    is $passed, LIMIT, 'is told, and not forgotten';
+    is $passed, LIMIT, 'is reported, and not forgotten';
 };
 
 # Redis does not know the request that ends. It may have lost it. It may have charged it already, because its end was
 # reported before or its lease was over. Its node, which has charged it, may have seeded Redis before Redis heard of the
 # end. Redis cannot tell these cases apart, and must count nothing twice.
 TODO: {
-    local $TODO = 'who is not in flight in Redis any more may have been charged';
+    local $TODO = 'a request that is no longer in flight in Redis may have been charged';
 
     subtest 'tokens of a request that ran when data was lost' => sub {
         my $stream = stream($nodes[0], 'ran');
@@ -151,7 +151,7 @@ TODO: {
     };
 }
 
-subtest 'what is in flight' => sub {
+subtest 'requests in flight' => sub {
     my @streams = map { stream($nodes[$_ % NODES], 'flights') } 1 .. 3;
     is_deeply [map { $_->head } @streams], [(200) x 3], 'three requests run';
     is_deeply [map { in_flight($_) } qw(slots tokens)], [3, 3], 'Redis knows of them';

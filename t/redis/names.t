@@ -27,16 +27,16 @@ my $rounds = 0;
 
 subtest 'a name that moves' => \&test_move;
 subtest 'a name that is not known yet' => \&test_unknown;
-subtest 'what happens without Redis is what on_failure says' => \&test_on_failure;
+subtest 'on_failure decides what happens without Redis' => \&test_on_failure;
 subtest 'a resolver that is silent' => \&test_silence;
 subtest 'a resolver that is silent later' => \&test_late_silence;
 subtest 'a name that only the system knows' => \&test_system;
 subtest 'several addresses' => \&test_several;
 subtest 'a reload and an exit meanwhile' => \&test_exit;
 subtest 'without a resolver' => \&test_without;
-subtest 'a sentinel that tells names' => \&test_sentinel;
-subtest 'a cluster that tells names' => \&test_cluster;
-subtest 'a cluster that tells addresses' => \&test_addresses;
+subtest 'a sentinel that answers with names' => \&test_sentinel;
+subtest 'a cluster that answers with names' => \&test_cluster;
+subtest 'a cluster that answers with addresses' => \&test_addresses;
 subtest 'TLS' => \&test_tls;
 done_testing;
 
@@ -192,7 +192,7 @@ sub test_exit {
     my $waiting = start_request($nginx->port, path => '/limited?k=waiting');
     wait_for(sub { $dns->queries(NAME) > $asked }, 'the name to be asked for');
     ok $nginx->stop(graceful => 1), 'QUIT ends';
-    is $waiting->finish->{status}, 200, 'when who waits has an answer';
+    is $waiting->finish->{status}, 200, 'once the waiting request is answered';
     $dns->speak;
     return;
 }
@@ -283,13 +283,13 @@ sub test_cluster {
         my $to = move($key, @nodes);
         my $asked = $dns->queries("node-$to.invalid");
         wait_for(sub { get($one->port, "/limited?k=$key"); $one == $without ? $one->error_log =~ /Redis names/ : $dns->queries("node-$to.invalid") > $asked },
-            'a name to be told of');
+            'a name to be announced');
         # A node without a resolver decides by itself on requests that are sent elsewhere. Those that come later are not
         # sent any more.
         wait_until_decided($one, @nodes);
     }
     decides($by_address, @nodes);
-    is_deeply [lines($by_address)], [], 'and a name that is told by a redirection is found';
+    is_deeply [lines($by_address)], [], 'and a name from a redirection is found';
     my @lines = lines($without);
     is @lines, 1, 'without a resolver there is one warning' or diag join "\n", @lines;
     like $lines[0], qr/\[error\].*Redis names a server node-\d\.invalid:\d+, .* with a "resolver" in the http block/, 'that says what to do';

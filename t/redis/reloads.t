@@ -83,7 +83,7 @@ subtest 'a reload while streams run and requests wait' => sub {
     $proxy->clear;
     $nginx->reload;
     $proxy->release;
-    is_deeply [map { $_->finish->{status} } @waiting], [(200) x 6], 'who waited for Redis passes';
+    is_deeply [map { $_->finish->{status} } @waiting], [(200) x 6], 'a request that waited for Redis passes';
     is in_flight('slots'), 4, 'the streams still have their slots';
     open_gate(4);
     is_deeply [map { $_->finish->{complete} } @streams], [(1) x 4], 'the streams end';

@@ -242,7 +242,7 @@ subtest 'a body that nobody wants' => sub {
         print {$socket} "POST $path HTTP/1.1\r\nHost: a\r\nX-Key: $key\r\nExpect: 100-continue\r\nContent-Length: 5000\r\n\r\n";
         IO::Select->new($socket)->can_read(PATIENCE);
         sysread $socket, my $answer, 65536;
-        like $answer, qr{^HTTP/1\.1 429 }, 'which comes before the client was told to go on' if $path ne '/refused_soon/raw';
+        like $answer, qr{^HTTP/1\.1 429 }, 'which comes before 100 Continue' if $path ne '/refused_soon/raw';
         like $answer, qr{^HTTP/1\.1 (?:429|100) }, 'and comes' if $path eq '/refused_soon/raw';
     }
 };
@@ -250,7 +250,7 @@ subtest 'a body that nobody wants' => sub {
 subtest 'HEAD' => sub {
     my $key = new_key();
     my $all = many($nginx->port, requests => 5, method => 'HEAD', path => '/page.txt', keep => 1, headers => {'X-Key' => $key});
-    is_deeply [map { $_->{headers}{'x-ratelimit-remaining'} } @{$all->{responses}}], [reverse 95 .. 99], 'is told what remains';
+    is_deeply [map { $_->{headers}{'x-ratelimit-remaining'} } @{$all->{responses}}], [reverse 95 .. 99], 'shows what remains';
     is charges($key), '5 5 5 0', 'and charged';
     $key = new_key();
     $all = many($nginx->port, requests => 3, method => 'HEAD', path => '/refused/raw', keep => 1, headers => {'X-Key' => $key});
@@ -266,7 +266,7 @@ subtest 'HTTP/2' => sub {
     $key = new_key();
     is_deeply statuses_of(start_streams(40, sub { '/refused/raw' }, $key)), {200 => 1, 429 => 39}, 'exactly one passes where one may';
     plan skip_all => 'curl without HTTP/2' if !$clients{'HTTP/2'};
-    like curl('-i', '-H', "X-Key: $key", url('/refused/raw')), qr/^retry-after: \d+\r$/m, 'and who is refused is told when to come back';
+    like curl('-i', '-H', "X-Key: $key", url('/refused/raw')), qr/^retry-after: \d+\r$/m, 'and a refusal says when to come back';
     is curl('-I', '-H', 'X-Key: ' . new_key(), url('/page.txt')) =~ m{^HTTP/2 200.*^x-ratelimit-remaining: 99\r}ms, 1, 'HEAD';
 };
 
@@ -287,7 +287,7 @@ subtest 'clients that go away while Redis is asked' => sub {
     close $closed;
     ok wait_until(sub { connections() <= 3 }), 'they go';
     $redis->thaw;
-    is $stays->finish->{status}, 200, 'who waits is answered';
+    is $stays->finish->{status}, 200, 'the waiting request is answered';
     close $reset;
     ok wait_until(sub { !grep { /:slots:flights$/ } @{$redis->command('KEYS', '*')} }), 'nothing of them stays in flight';
     is get($nginx->port, '/slots', 'X-Key' => $_)->{headers}{'x-ratelimit-remaining'}, 49, 'nor here' for @keys;

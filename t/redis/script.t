@@ -46,7 +46,7 @@ subtest 'requests' => sub {
     }
 };
 
-subtest 'what is told' => sub {
+subtest 'the answer of the script' => sub {
     my $told = take(['bucket', 'told', '', 3], ['fixed', 'told_too', '', 2]);
     is_deeply($told, [1, $told->[1], 1, 0, 3, $told->[1], 0, HOUR, 1, 0, 2, $window, $window + 86_400],
         'every number is one');
@@ -60,14 +60,14 @@ subtest 'all or none' => sub {
     is(redis('EXISTS', 'all_a', 'all_b', 'all_c:flights'), 3, 'and are charged');
 };
 
-subtest 'in flight' => sub {
+subtest 'requests in flight' => sub {
     is_deeply([map { take(['slots', 'slots', $_, 1])->[0] } qw(a b c)], [1, 1, 0], 'two at once');
     settle(['slots', 'slots', 'a', 0, 0]) for 1 .. 2;
     is_deeply([map { take(['slots', 'slots', $_, 1])->[0] } qw(d e)], [1, 0], 'one has landed');
 };
 
 subtest 'tokens' => sub {
-    is_deeply([@{take(['tokens', 'tokens', 'a:60', 60])}[0, 2, 3, 4]], [1, 1, 60, 0], 'held');
+    is_deeply([@{take(['tokens', 'tokens', 'a:60', 60])}[0, 2, 3, 4]], [1, 1, 60, 0], 'reserved');
     is_deeply([@{take(['tokens', 'tokens', 'b:60', 60])}[0, 2, 3, 4]], [0, 0, 60, 0], 'no room beside it');
     settle(['tokens', 'tokens', 'a:60', 60, 25]) for 1 .. 2;
     is_deeply([@{take(['tokens', 'tokens', 'c:0', 0])}[0, 3, 4]], [1, 0, 25], 'settled once');

@@ -59,7 +59,7 @@ CONF
 my @client = ('Authorization' => 'Bearer ' . API_KEY, 'X-Api-Key' => API_KEY);
 my $body = '{"model":"m","max_tokens":50,"messages":[{"role":"user","content":"' . PROMPT . '"}]}';
 
-subtest 'what is to be seen' => \&test_seen;
+subtest 'what Redis and the logs show' => \&test_seen;
 subtest 'a user with few rights' => \&test_rights;
 subtest 'passwords' => \&test_passwords;
 subtest 'a password that is refused' => \&test_wrong_passwords;
@@ -244,7 +244,7 @@ sub test_tls {
     my $plain = AiLimit::Redis->start;
     is_lost('TLS to a port without', qr/TLS handshake failed|timed out/, 'rediss://127.0.0.1:' . $plain->port . ' password=the-secret',
         timeouts => 'connect_timeout=500ms');
-    is_deeply [names_asked_for('localhost'), names_asked_for('127.0.0.1')], ['localhost'], 'a server is told which name it is to have';
+    is_deeply [names_asked_for('localhost'), names_asked_for('127.0.0.1')], ['localhost'], 'nginx asks a server for the name that it should have';
     return;
 }
 

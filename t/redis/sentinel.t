@@ -38,11 +38,11 @@ my @nginx = map { AiLimit::Nginx->start(http => $http, workers => 2) } 1 .. 2;
 my $begun = 0;
 ok wait_until(sub { all_ask($master) }), 'all workers find the master';
 
-subtest 'it decides' => sub {
+subtest 'the master decides' => sub {
     is_deeply [map { get($nginx[$_ % 2]->port, '/bucket?k=a')->{status} } 0 .. 5], [(200) x 4, 429, 429], 'for all nginx';
 };
 
-subtest 'another one does when it is gone' => sub {
+subtest 'the replica decides after the master is gone' => sub {
     my $stream = start_request($nginx[0]->port, path => '/v1/chat/completions?k=s', method => 'POST',
         body => '{"model":"m","stream":true,"messages":[]}', headers => ['x-model-hold-at' => 10]);
     ok wait_until(sub { @{$replica->command('KEYS', '*:flights')} }), 'a stream is in flight, which the replica knows';

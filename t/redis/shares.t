@@ -79,19 +79,19 @@ my $keys = 0;
 wait_for_shares($redis, 'ai_limit', '/many?k=first', map { $_->port } @nodes);
 
 subtest "without waiting: $_" => sub { test_share($_) } for qw(bucket sliding fixed layered);
-subtest 'what is told' => \&test_telling;
+subtest 'what is reported' => \&test_telling;
 subtest 'headers' => \&test_headers;
-subtest 'decided in Redis' => \&test_strict;
-subtest 'what is in flight' => \&test_in_flight;
+subtest 'requests that Redis decides' => \&test_strict;
+subtest 'requests in flight' => \&test_in_flight;
 subtest 'tokens that are counted when they are used' => \&test_counted;
 subtest 'rates and costs from variables' => \&test_variables;
 subtest 'a dry run' => \&test_dry_run;
 subtest 'intervals' => \&test_intervals;
-subtest 'told twice' => \&test_told_twice;
+subtest 'a repeated report' => \&test_told_twice;
 subtest 'SCRIPT FLUSH' => \&test_script_flush;
 subtest "FLUSHALL: $_" => sub { test_flush($_) } for qw(bucket sliding fixed layered);
 subtest 'a node that has just begun' => \&test_new_node;
-subtest 'what is to be seen' => \&test_seen;
+subtest 'what Redis shows' => \&test_seen;
 $_->stop for @nodes;
 
 subtest "Redis is not there: $_" => sub { test_without($_) } for qw(local allow reject);
@@ -134,7 +134,7 @@ sub test_share {
     $proxy->wait_for_commands('EVALSHA', 1, 'take');
     is length $next->{in}, 0, 'the next one waits for Redis';
     my $name = $policy eq 'layered' ? 'bucket' : $policy;
-    is wait_for_used($redis, $name, $key, SHARE + 1), SHARE + 1, 'which has been told, and has let it pass';
+    is wait_for_used($redis, $name, $key, SHARE + 1), SHARE + 1, 'which knows of it, and has let it pass';
     $proxy->clear;
     $proxy->release;
     is $next->finish->{status}, 200, 'and lets it pass';
@@ -145,22 +145,22 @@ sub test_share {
 sub test_telling {
     my $key = new_key();
     is passes($one, 'bucket', $key, 1), 1, 'a request passes';
-    is wait_for_used($redis, 'bucket', $key, 1), 1, 'and is told';
+    is wait_for_used($redis, 'bucket', $key, 1), 1, 'and is reported';
     is passes($one, 'slow', "$key-other", 1), 1, 'where the interval is long';
-    is wait_for_used($redis, 'slow', "$key-other", 1), 1, 'the first one is told soon';
+    is wait_for_used($redis, 'slow', "$key-other", 1), 1, 'the first one is reported soon';
     is passes($one, 'slow', "$key-other", 2), 2, 'others later';
     is passes($one, 'slow', $key, SHARE - 5), SHARE - 5, 'but where half of the share has gone';
-    $redis->wait_for(sub { used($redis, 'slow', $key) >= SHARE / 2 }, 'the half to be told');
-    is used($redis, 'slow', "$key-other"), 1, 'it is told before';
+    $redis->wait_for(sub { used($redis, 'slow', $key) >= SHARE / 2 }, 'the half to be reported');
+    is used($redis, 'slow', "$key-other"), 1, 'it is reported before';
     is passes($two, 'bucket', $key, 2), 2, 'another node counts, too';
-    is wait_for_used($redis, 'bucket', $key, 3), 3, 'and tells';
+    is wait_for_used($redis, 'bucket', $key, 3), 3, 'and reports';
     $redis->wait_for(sub { left($two, $key) == LIMIT - 3 }, 'that node to hear');
-    is left($one, $key), LIMIT - 1, 'this one hears with what it tells next';
+    is left($one, $key), LIMIT - 1, 'this node learns of it with its next report';
     passes($one, 'bucket', $key, 1);
     $redis->wait_for(sub { left($one, $key) == LIMIT - 4 }, 'this node to hear');
     is left($one, $key), LIMIT - 4, 'as it does';
     is passes($one, 'layered', $key = new_key(), 5), 5, 'several policies';
-    is wait_for_used($redis, $_, $key, 5), 5, "$_ is told" for qw(many bucket sliding fixed);
+    is wait_for_used($redis, $_, $key, 5), 5, "$_ is reported" for qw(many bucket sliding fixed);
     return;
 }
 
@@ -178,7 +178,7 @@ sub test_headers {
         is_deeply [map { $_->{headers}{'x-ratelimit-remaining'} } @said], [reverse(0 .. LIMIT - 1), 0, 0],
             'what remains counts down, whoever has decided';
         is_deeply [grep { $_->{headers}{'x-ratelimit-limit'} ne LIMIT } @said], [], 'the limit is the whole one';
-        is_deeply [map { $_->{headers}{'retry-after'} > 0 } @said[LIMIT, LIMIT + 1]], [1, 1], 'a refusal tells when to come back';
+        is_deeply [map { $_->{headers}{'retry-after'} > 0 } @said[LIMIT, LIMIT + 1]], [1, 1], 'a refusal says when to come back';
     }
     return;
 }
@@ -213,7 +213,7 @@ sub test_in_flight {
     # Each reserves 13 for what it sends, and 200.
     $key = new_key();
     my @held = map { stream($nodes[$_ % 2], 'held', $key) } 1 .. 4;
-    is_deeply [map { $_->head } @held], [(200) x 4], 'tokens are held for as many as there are tokens for';
+    is_deeply [map { $_->head } @held], [(200) x 4], 'tokens are reserved for as many requests as there are tokens for';
     is_deeply [map { stream($_, 'held', $key)->head } @nodes], [429, 429], 'and not for one more at any node';
     $_->abort for @held;
     return;
@@ -232,15 +232,15 @@ sub test_counted {
     my $ask = sub { post($_[0]->port, $path, chat(), 'Content-Type' => 'application/json')->{status} };
     $proxy->forget;
     is $ask->($one), 200, 'an answer';
-    is wait_for_used($redis, 'counted:t', $key, 42), 42, 'whose tokens are told when it ends';
+    is wait_for_used($redis, 'counted:t', $key, 42), 42, 'whose tokens are reported when it ends';
     is $ask->($two), 200, 'another node\'s';
-    is wait_for_used($redis, 'counted:t', $key, 84), 84, 'are told as well';
+    is wait_for_used($redis, 'counted:t', $key, 84), 84, 'are reported as well';
     is takes(), 0, 'without asking';
     my $passed = 2;
     $passed++ while $passed < 50 && $ask->($nodes[$passed % 2]) == 200;
     cmp_ok $passed, '>=', 24, 'requests pass while tokens are left';
     cmp_ok $passed, '<', 50, 'and then not any more';
-    is wait_for_used($redis, 'counted:t', $key, 42 * $passed), 42 * $passed, 'all that was used is told';
+    is wait_for_used($redis, 'counted:t', $key, 42 * $passed), 42 * $passed, 'everything used is reported';
     return;
 }
 
@@ -248,22 +248,22 @@ sub test_variables {
     my $key = new_key();
     my $plan = sub { my ($node, $name) = @_; return get($node->port, "/plan?k=$key&plan=$name")->{status} };
     is_deeply [map { $plan->($one, 'pro') } 1 .. 41], [(200) x 40, 429], 'a rate';
-    is wait_for_used($redis, 'plan', $key, 40), 40, 'which is told';
+    is wait_for_used($redis, 'plan', $key, 40), 40, 'which is reported';
     is $plan->($one, 'free'), 429, 'another one, with what was used';
     is $plan->($one, ''), 200, 'none';
     $key = new_key();
     is_deeply [map { $plan->($one, 'free') } 1 .. 11], [(200) x 10, 429], 'the smaller one';
     is_deeply [map { $plan->($one, 'pro') } 1 .. 31], [(200) x 30, 429], 'and then the larger one';
-    is wait_for_used($redis, 'plan', $key, 40), 40, 'all told';
+    is wait_for_used($redis, 'plan', $key, 40), 40, 'everything is reported';
 
     $key = new_key();
     my $cost = sub { my ($cost) = @_; return get($one->port, "/bucket?k=$key&cost=$cost")->{status} };
     is_deeply [map { $cost->(3) } 1 .. 34], [(200) x 33, 429], 'each costs three';
     is_deeply [map { $cost->($_) } 0, 2, 1, 0, 1], [200, 429, 200, 200, 429], 'and the last one one';
-    is wait_for_used($redis, 'bucket', $key, LIMIT), LIMIT, 'all told';
+    is wait_for_used($redis, 'bucket', $key, LIMIT), LIMIT, 'everything is reported';
     $key = new_key();
     is_deeply [map { $cost->($_) } SHARE + 1, 101, LIMIT - SHARE - 1, 1], [200, 400, 200, 429], 'more than a share at once';
-    is wait_for_used($redis, 'bucket', $key, LIMIT), LIMIT, 'told as well';
+    is wait_for_used($redis, 'bucket', $key, LIMIT), LIMIT, 'reported as well';
     return;
 }
 
@@ -274,18 +274,18 @@ sub test_dry_run {
     my @lines;
     $redis->wait_for(sub { (@lines = map { $_->access_log =~ /^\Q$key\E (.*)$/mg } @nodes) >= 100 }, 'the logs');
     my $passed = grep { $_ eq 'PASSED trial' } @lines;
-    is $passed + grep({ $_ eq 'REJECTED_DRY_RUN trial' } @lines), 100, 'but it is said who would be';
+    is $passed + grep({ $_ eq 'REJECTED_DRY_RUN trial' } @lines), 100, 'but the log says which would be';
     cmp_ok $passed, '>=', 30, 'not before the limit';
     cmp_ok $passed, '<=', 60, 'and not long after';
     is takes(), 0, 'nobody waits for that';
-    is wait_for_used($redis, 'trial', $key, $passed), $passed, 'what would have passed is told';
+    is wait_for_used($redis, 'trial', $key, $passed), $passed, 'what would have passed is reported';
     return;
 }
 
 sub test_intervals {
     my $key = new_key();
     is passes($one, $_, $key, 10), 10, "$_ lets pass" for qw(here quick later);
-    is wait_for_used($redis, $_, $key, 10), 10, "$_ is told" for qw(quick later);
+    is wait_for_used($redis, $_, $key, 10), 10, "$_ is reported" for qw(quick later);
     is_deeply [grep { /:here/ } keys_of($redis)], [], 'what each has for itself is not';
     is passes($two, 'here', $key, LIMIT), LIMIT, 'of which the other one knows nothing';
     return;
@@ -319,7 +319,7 @@ sub test_told_twice {
         $proxy->when('EVALSHA', word => 'sync', pass => 1, silent => 1, close => 1, times => 1);
         $passed += passes($one, 'many', $key, 20);
         $one->wait_for_log(qr/is lost/, $seen);
-        is wait_for_used($redis, 'many', $key, $passed) > 0, 1, "round $round: Redis has been told";
+        is wait_for_used($redis, 'many', $key, $passed) > 0, 1, "round $round: Redis has the report";
         $proxy->clear;
         $redis->wait_for(sub { $passed += passes($one, 'many', $key, 1); substr($one->error_log, $seen) =~ /is back/ },
             'Redis to be found');
@@ -348,7 +348,7 @@ sub test_flush {
     my $key = new_key();
     my $name = $policy eq 'layered' ? 'sliding' : $policy;
     is passes($one, $policy, $key, 30), 30, 'one node uses 30';
-    is wait_for_used($redis, $name, $key, 30), 30, 'which are told';
+    is wait_for_used($redis, $name, $key, 30), 30, 'which are reported';
     is passes($two, $policy, $key, 10), 10, 'the other one 10';
     is wait_for_used($redis, $name, $key, 40), 40, 'too';
     # Neither knows of more; the first one not of what the other one has used.
@@ -415,7 +415,7 @@ sub test_back {
     my @two = map { start_node($other->url, server(), workers => 2) } 1, 2;
     wait_for_shares($other, 'ai_limit', '/many?k=first', map { $_->port } @two);
     is passes($two[0], 'layered', 'k', 10), 10, 'one uses 10';
-    is wait_for_used($other, $_, 'k', 10), 10, "$_: which are told" for qw(bucket sliding fixed);
+    is wait_for_used($other, $_, 'k', 10), 10, "$_: which are reported" for qw(bucket sliding fixed);
     $other->stop(keep => $keeps);
     is_deeply [passes($two[0], 'layered', 'k', 30), passes($two[1], 'layered', 'k', 40)], [30, 40], 'without Redis they use 30 and 40';
     $other->launch;
@@ -424,9 +424,9 @@ sub test_back {
     }
     for my $policy (qw(bucket sliding fixed)) {
         # One of the nodes knows what Redis has lost.
-        $other->wait_for(sub { used($other, $policy, 'k') >= ($keeps ? 80 : 70) }, 'all to be told');
+        $other->wait_for(sub { used($other, $policy, 'k') >= ($keeps ? 80 : 70) }, 'everything to be reported');
         my $used = used($other, $policy, 'k');
-        $keeps ? is $used, 80, "$policy: all is told when Redis is back" : cmp_ok $used, '<=', 80, "$policy: all is told, and not more";
+        $keeps ? is $used, 80, "$policy: everything is reported when Redis is back" : cmp_ok $used, '<=', 80, "$policy: everything is reported, and no more";
     }
     my $passed = 80 + sum0(map { exhausts($_, 'layered', 'k') } @two, @two);
     cmp_ok $passed, '>=', LIMIT, 'the rest passes';

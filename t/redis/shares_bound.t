@@ -109,7 +109,7 @@ sub is_exhausted {
     $most{$kind} = $beyond if $beyond > ($most{$kind} // -1);
     cmp_ok $beyond, '>=', 0, 'all that is allowed passes';
     cmp_ok $beyond, '<=', $bound, 'and no more than that and the bound';
-    is wait_for_used($redis, $_, $key, $passed, $prefix), $passed, "$_: Redis has been told of each" for tight($path);
+    is wait_for_used($redis, $_, $key, $passed, $prefix), $passed, "$_: each is reported to Redis" for tight($path);
     is_deeply [map { get($_->port, "/$path?k=$key")->{status} } @$nodes], [(429) x @$nodes], 'then all refuse';
     push @exhausted, [$prefix, $path, $key];
     return $beyond;
@@ -172,14 +172,14 @@ sub test_agreement {
     my $sent = 50 * @nodes;
     my $all = many([map { $_->port } @nodes], requests => $sent, connections => 2 * @nodes, path => "/wide?k=$key");
     is_deeply $all->{status}, {200 => $sent}, 'all pass';
-    is wait_for_used($redis, 'wide_bucket', $key, $sent, $prefix), $sent, 'Redis is told of each';
+    is wait_for_used($redis, 'wide_bucket', $key, $sent, $prefix), $sent, 'each is reported to Redis';
     # A node learns what the others have used from the answer to its own report.
     for my $node (@nodes) {
         $sent++;
         is get($node->port, "/wide?k=$key")->{status}, 200, 'one more';
-        is wait_for_used($redis, 'wide_bucket', $key, $sent, $prefix), $sent, 'is told';
+        is wait_for_used($redis, 'wide_bucket', $key, $sent, $prefix), $sent, 'is reported';
         my $left;
-        $redis->wait_for(sub { ($left = left($node, $key)) <= WIDE - $sent }, 'the node to be told');
+        $redis->wait_for(sub { ($left = left($node, $key)) <= WIDE - $sent }, 'the report to reach the node');
         is $left, WIDE - $sent, 'and then that node knows of all';
     }
     return;

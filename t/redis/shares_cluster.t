@@ -40,7 +40,7 @@ wait_for_nodes(owner('ai_limit:nodes'), 2);
 
 subtest 'keys in many slots' => \&test_keys;
 subtest 'two keys in one request' => \&test_two_keys;
-subtest 'beside what Redis decides' => \&test_beside;
+subtest 'beside a policy that Redis decides' => \&test_beside;
 subtest "slots that move in mid-load: $_" => sub { test_move($_) } for 1 .. 3;
 is scalar(grep { $_->error_log =~ /is lost/ } @nodes), 0, 'none of it is taken for a loss';
 $_->stop for @nodes;
@@ -85,7 +85,7 @@ sub test_keys {
     }
     note "at most $most of ", LIMIT, ', bound ', bound(LIMIT, 2);
     cmp_ok scalar(keys %slots), '>', 20, 'in many slots';
-    is_deeply \@wrong, [], 'of each key all that is allowed passes, no more than the bound beyond it, and is told';
+    is_deeply \@wrong, [], 'each key passes its limit and no more than the bound beyond it, and all is reported';
     is_deeply [grep { !keys_of($_) } @redis], [], 'all servers have some';
     return;
 }

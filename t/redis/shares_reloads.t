@@ -90,7 +90,7 @@ sub test_reloads {
     note $passed - LIMIT, ' beyond the limit, of ', bound(LIMIT, 2), "; $others of the others";
     cmp_ok $passed, '>=', LIMIT, 'all that is allowed passes';
     cmp_ok $passed, '<=', LIMIT + bound(LIMIT, 2), 'and no more than that and the bound';
-    is wait_for_used($redis, 'few', 'reloads', $passed), $passed, 'Redis has been told of each';
+    is wait_for_used($redis, 'few', 'reloads', $passed), $passed, 'each has been reported to Redis';
     is wait_for_used($redis, 'load', 'reloads', $others), $others, 'as of the others';
     is_deeply [map { $_->error_log =~ /Redis \S+ is (?:lost|back)/g } @nodes], [], 'Redis is never lost';
     return;
@@ -102,7 +102,7 @@ sub test_graceful_end {
         my $key = "end-$how";
         my $node = $nodes[1];
         passes($node, "/many?k=$key", 1);
-        is wait_for_used($redis, 'many', $key, 1), 1, 'the first one is told soon';
+        is wait_for_used($redis, 'many', $key, 1), 1, 'the first one is reported soon';
         passes($node, "/many?k=$key", 60);
         is used($redis, $_, $key), 1, "$_: others later" for qw(many windows);
         if ($how eq 'reload') {
@@ -121,7 +121,7 @@ sub test_graceful_end {
 # The worker waits for what Redis has to say of it.
 sub test_late_answers {
     passes($late, '/many?k=late', 1);
-    is wait_for_used($redis, 'many', 'late', 1, 'late'), 1, 'the first one is told soon';
+    is wait_for_used($redis, 'many', 'late', 1, 'late'), 1, 'the first one is reported soon';
     passes($late, '/many?k=late', 30);
     $proxy->when('EVALSHA', word => 'sync', delay => 300);
     ok $late->stop(graceful => 1), 'nginx ends';
@@ -181,7 +181,7 @@ sub test_killed_workers {
             sleep 0.01;
         }
         return 0;
-    }, 'all to be told');
+    }, 'everything to be reported');
     cmp_ok $used, '<=', $others + $others_failed + $sent, 'and of all of them in the end, nothing twice';
     return;
 }

@@ -125,9 +125,9 @@ my @nodes = map { start_node($shared) } 1 .. NODES;
 my @ports = map { $_->port } @nodes;
 my $keys = 0;
 
-subtest 'alone and among others' => \&test_exact;
+subtest 'each algorithm alone and among others' => \&test_exact;
 subtest 'headers' => \&test_headers;
-subtest 'in flight' => \&test_in_flight;
+subtest 'requests in flight' => \&test_in_flight;
 subtest 'policies in any order' => \&test_orders;
 subtest 'two keys' => \&test_two_keys;
 subtest 'two phases' => \&test_phases;
@@ -174,10 +174,10 @@ sub test_exact {
         is_deeply $all->{status}, {200 => LIMIT, 429 => 900 - LIMIT}, $algorithm;
         my %by = map { $_->{headers}{'x-worker'} => 1 } @{$all->{responses}};
         is keys %by, 2 * NODES, 'decided by all workers of all nodes';
-        is_deeply [remaining(passed($all))], [reverse 0 .. LIMIT - 1], 'each is told another number that remains';
+        is_deeply [remaining(passed($all))], [reverse 0 .. LIMIT - 1], 'each shows another number that remains';
         my @wrong = grep { $_->{status} == 429 && !($_->{headers}{'x-ratelimit-remaining'} eq '0' && $_->{headers}{'retry-after'} > 0) }
             @{$all->{responses}};
-        is scalar(@wrong), 0, 'a refusal tells that none does, and when to come back';
+        is scalar(@wrong), 0, 'a refusal shows that none remains, and when to come back';
 
         my $layered = all_at_once(900, "/layered/$algorithm?k=$key-layered");
         is_deeply $layered->{status}, {200 => LIMIT, 429 => 900 - LIMIT}, "$algorithm among others";
@@ -194,7 +194,7 @@ sub test_headers {
         is_deeply [map { $_->{status} } @said], [(200) x LIMIT, (429) x NODES], "$algorithm: one node after the other";
         is_deeply [map { $_->{headers}{'x-ratelimit-remaining'} } @said], [reverse(0 .. LIMIT - 1), (0) x NODES],
             'what remains counts down over all nodes';
-        is_deeply [grep { $_->{headers}{'x-ratelimit-limit'} ne LIMIT } @said], [], 'each tells the same limit';
+        is_deeply [grep { $_->{headers}{'x-ratelimit-limit'} ne LIMIT } @said], [], 'each shows the same limit';
         my @waits = map { $_->{headers}{'retry-after'} // 'none' } @said[LIMIT .. $#said];
         is scalar(grep { /^\d+$/ && $_ > $waits[0] - PATIENCE && $_ <= $waits[0] } @waits), NODES,
             'each that refuses tells the same wait';

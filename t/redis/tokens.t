@@ -243,7 +243,7 @@ sub go_on {
 sub test_long_stream {
     new_client();
     my $stream = start_stream($nodes[0], 'prompt_tokens=20&completion_tokens=22');
-    is_left(LARGE - $held, 'large_bucket', 'is held on both nodes');
+    is_left(LARGE - $held, 'large_bucket', 'is reserved on both nodes');
     is_leased(4);
     my (undef, $before) = scores();
     my $deadline = time + AiLimit::Nginx::PATIENCE;
@@ -253,13 +253,13 @@ sub test_long_stream {
         return !grep { my $policy = $_; grep { $after->{$policy}{$_} < $before->{$policy}{$_} + 3000 } keys %{$before->{$policy}} } keys %$before;
     };
     sleep 0.1 until $renewed->() || time > $deadline;
-    ok $renewed->(), 'each of its holds is renewed long before its lease is over';
+    ok $renewed->(), 'each of its reservations is renewed long before its lease is over';
     is_deeply [map { [sort keys %$_] } @$after{sort keys %$after}], [map { [sort keys %$_] } @$before{sort keys %$before}], 'and is the same';
     is_leased(4);
     is_left(LARGE - $held, $_, "$_: nothing was given back meanwhile") for qw(large_bucket large_sliding);
 
     $nodes[0]->nginx->reload;
-    is_left(LARGE - $held, 'large_bucket', 'is held over a reload');
+    is_left(LARGE - $held, 'large_bucket', 'stays reserved over a reload');
     is go_on($nodes[0], $stream)->{status}, 200, 'ends';
     is_left(LARGE - 42, $_, "$_: and is charged") for qw(large_bucket large_sliding);
     is_left(LARGE - 42 - 5000, 'large_fixed', 'large_fixed: and is charged');
@@ -270,7 +270,7 @@ sub test_killed_worker {
     new_client();
     my $stream = start_stream($nodes[0], 'prompt_tokens=20&completion_tokens=22');
     my $other = start_stream($nodes[1], 'prompt_tokens=20&completion_tokens=22');
-    is_left(LARGE - 2 * $held, 'large_bucket', 'two streams are held');
+    is_left(LARGE - 2 * $held, 'large_bucket', 'two streams have reservations');
     my (undef, $both) = scores();
     $nodes[0]->nginx->kill_worker($stream->headers->{'x-worker'});
     is_left(LARGE - 2 * $held, 'large_bucket', 'one of them still, when its worker is killed');
@@ -286,8 +286,8 @@ sub test_killed_worker {
         return keys %members == 4 && !grep { @$_ != 1 } values %members;
     }), 'which leaves one stream in flight';
     $redis->command('ZADD', $_, 'XX', $redis->command('TIME')->[0] * 1000 - 1, $member{$_}) for keys %member;
-    is_left(LARGE - $held - 42, $_, "$_: what it held is charged when its lease is over") for qw(large_bucket large_sliding);
-    is_left(LARGE - 10_000 - 42, 'large_fixed', 'large_fixed: what it held is charged when its lease is over');
+    is_left(LARGE - $held - 42, $_, "$_: its reservation is charged when its lease is over") for qw(large_bucket large_sliding);
+    is_left(LARGE - 10_000 - 42, 'large_fixed', 'large_fixed: its reservation is charged when its lease is over');
     ok wait_until(sub { slots_seen_by($_) == 49 }), 'its slot is free' for @nodes;
     ok wait_until(sub { !keys_like('*flights*') }), 'and nothing is in flight any more';
     return;
@@ -298,7 +298,7 @@ sub test_end_of_node {
     my $third = start_node();
     $third->new_client while $third->key ne $nodes[0]->key;
     my $stream = start_stream($third, 'prompt_tokens=20&completion_tokens=22');
-    is_left(LARGE - $held, 'large_bucket', 'a stream is held');
+    is_left(LARGE - $held, 'large_bucket', 'a stream has a reservation');
     $third->nginx->signal('QUIT');
     is go_on($third, $stream)->{status}, 200, 'ends while its node does';
     ok $third->nginx->stop(graceful => 1), 'which then is gone';

@@ -29,7 +29,7 @@ is_deeply [map { lines($_) } $requests, $same], [], 'where all count the same, n
 
 ask($tokens);
 $tokens->wait_for_log($differs);
-pass 'who counts something else says so, and what to do';
+pass 'a node that counts another unit says so, and what to do';
 $requests->wait_for_log(qr/\[error\].*policy "quota" counts requests here and tokens on another nginx/);
 $same->wait_for_log(qr/policy "quota" counts requests here and tokens on another nginx/);
 pass 'and so do the others';

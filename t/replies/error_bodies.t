@@ -182,7 +182,7 @@ subtest 'bedrock' => sub {
         my ($status, $type) = @{$type{$what}};
         my ($body) = refused("/bedrock/$what", $status, 'application/json');
         is_deeply [keys %$body], ['message'], 'one sentence';
-        is refuse("/bedrock/$what")->{headers}{'x-amzn-errortype'}, $type, 'and a header that tells the kind';
+        is refuse("/bedrock/$what")->{headers}{'x-amzn-errortype'}, $type, 'and a header with the kind';
     }
     ok !exists refuse('/openai/wait')->{headers}{'x-amzn-errortype'}, 'which no other format has';
 };
@@ -209,7 +209,7 @@ subtest 'off' => sub {
     }
 };
 
-subtest 'what waiting does not help' => sub {
+subtest 'requests that can never pass' => sub {
     for my $format (@formats) {
         for my $what (qw(never blocked)) {
             my $answer = refuse("/$format/$what");
@@ -271,7 +271,7 @@ subtest 'auto' => sub {
 
 subtest 'names and inheritance' => sub {
     my ($body) = refused('/named', 429, 'application/json');
-    is $body->{policy}, 'weird-name.1', 'a name is told as it is written';
+    is $body->{policy}, 'weird-name.1', 'a name is shown as it is written';
     ($body) = refused('/outer/inner', 429, 'application/json');
     is $body->{error}{code}, 'rate_limit_exceeded', 'the format of the outer location';
 };

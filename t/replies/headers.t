@@ -236,7 +236,7 @@ subtest 'every answer has them' => sub {
         $refused = request($nginx->port, method => 'HEAD', path => '/default', headers => {'X-Key' => $key});
     }
     is $refused->{status}, 429, 'HEAD is refused';
-    like $refused->{headers}{'retry-after'}, qr/^3[56]\d\d$/, 'and told when to come back';
+    like $refused->{headers}{'retry-after'}, qr/^3[56]\d\d$/, 'with a time to come back';
 };
 
 subtest 'error_page' => sub {
@@ -255,11 +255,11 @@ subtest 'error_page' => sub {
         ok !exists $own->{headers}{$_}, "and no $_ of ours beside them" for qw(x-should-retry x-ratelimit-reset cache-control);
 
         my $added = ask("$place/added", $key);
-        is_deeply [$added->{status}, $added->{all}{'retry-after'}], [429, [7]], 'add_header tells the wait alone as well';
+        is_deeply [$added->{status}, $added->{all}{'retry-after'}], [429, [7]], 'add_header can give the wait alone';
         ok !exists $added->{headers}{$_}, "without $_ beside it" for qw(x-should-retry x-ratelimit-limit x-ratelimit-remaining);
 
         my $bare = ask("$place/bare", $key);
-        like $bare->{headers}{'retry-after'}, qr/^3[56]\d\d$/, 'a page that tells no wait gets ours';
+        like $bare->{headers}{'retry-after'}, qr/^3[56]\d\d$/, 'a page without a wait gets ours';
         is_deeply $bare->{all}{'x-ratelimit-remaining'}, [0], 'with all that belongs to it';
     }
 };
@@ -309,5 +309,5 @@ sub is_in {
 
 sub is_items {
     my ($got, @wanted) = @_;
-    return is_deeply [sort split /, /, $got], [sort @wanted], 'all policies are told';
+    return is_deeply [sort split /, /, $got], [sort @wanted], 'all policies are shown';
 }

@@ -39,12 +39,12 @@ sub curl {
 
 my $passed = curl('-i', '-H', 'x-api-key: a');
 like $passed, qr{^HTTP/2 200}, 'the first request passes';
-like $passed, qr/^x-ratelimit-limit: 1\r$/mi, 'and is told its limit';
+like $passed, qr/^x-ratelimit-limit: 1\r$/mi, 'and shows its limit';
 like $passed, qr/^x-ratelimit-remaining: 0\r$/mi, 'and what remains';
 
 my $refused = curl('-i', '-H', 'x-api-key: a');
 like $refused, qr{^HTTP/2 429}, 'the second is refused';
-like $refused, qr/^retry-after: 3[56]\d\d\r$/mi, 'and is told when to come back';
+like $refused, qr/^retry-after: 3[56]\d\d\r$/mi, 'and says when to come back';
 like $refused, qr/^content-type: application\/json/mi, 'in JSON';
 like $refused, qr/"error":"rate_limit_exceeded"/, 'with a body';
 

@@ -40,7 +40,7 @@ subtest 'openai' => sub {
     is $got{'x-ratelimit-limit-requests'}, 60, 'requests';
     is $got{'x-ratelimit-remaining-requests'}, 59, 'and what remains of them';
     is $got{'x-ratelimit-limit-tokens'}, 1000, 'the tightest limit of tokens';
-    is $got{'x-ratelimit-remaining-tokens'}, 1000 - $held, 'and what remains while this request holds some';
+    is $got{'x-ratelimit-remaining-tokens'}, 1000 - $held, "and what remains beside this request's reservation";
     like $got{'x-ratelimit-reset-tokens'}, qr/^2h42m\d+(?:\.\d+)?s$/, 'and when it is full again';    # 113 of 1000 a day
     %got = headers_of("/openai/$chat");
     is $got{'x-ratelimit-remaining-tokens'}, 950 - $held, 'then what was used is gone';
@@ -103,7 +103,7 @@ subtest 'a wait' => sub {
     }
 };
 
-subtest 'what can never fit' => sub {
+subtest 'a request that can never fit' => sub {
     $t->new_client;
     my $large = chat(text => 'x' x 8000);
     my $requested = estimate(8000);

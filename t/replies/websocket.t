@@ -64,7 +64,7 @@ my $nginx = AiLimit::Nginx->start(http => <<"CONF");
 CONF
 my $keys = 0;
 
-subtest 'where tokens are counted' => sub {
+subtest 'an upgrade is refused if tokens are counted' => sub {
     $keys++;
     my $answer = upgrade('/tokens/v1/responses');
     is $answer->{status}, 426, 'an upgrade is refused';
@@ -84,7 +84,7 @@ subtest 'where tokens are counted' => sub {
     is "$page->{status} $page->{body}", "200 upgrade=\n", 'and one of an upstream, which does not hear of the upgrade';
 };
 
-subtest 'however it is written' => sub {
+subtest 'an upgrade is refused however it is written' => sub {
     $keys++;
     is upgrade('/tokens/', Upgrade => $_)->{status}, 426, $_
         for 'WebSocket', 'WEBSOCKET', 'websocket/13', 'h2c, websocket', "h2c,\twebsocket ", ',websocket';
@@ -123,7 +123,7 @@ subtest 'what operators see' => sub {
     is upgrade('/refuse/requests/')->{headers}{'x-status'}, 'REJECTED', 'there, too';
 };
 
-subtest 'elsewhere' => sub {
+subtest 'an upgrade passes if no tokens are counted' => sub {
     $keys++;
     for my $path ('/free/', '/requests/', '/pass/', '/tried/', '/dry/') {
         my $answer = upgrade($path);

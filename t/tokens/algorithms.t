@@ -35,7 +35,7 @@ for my $name (@names) {
         $t->new_client;
         my $stream = $t->begin("/$name/$chat&gate=$name", chat(stream => 1, include_usage => 1, max_tokens => 100));
         is $stream->head, 200, 'a stream begins';
-        is $t->left($name), 1000 - $whole, 'and holds';
+        is $t->left($name), 1000 - $whole, 'and reserves tokens';
         get($t->model->port, "/next?gate=$name") for 1 .. 10;
         $stream->finish;
         is $t->left($name), 950, 'it ends and is charged';
@@ -60,7 +60,7 @@ for my $name (@names) {
         $t->new_client;
         my $path = "/loose/$name/v1/chat/completions?prompt_tokens=500&completion_tokens";
         is $t->ask("$path=499", chat())->{status}, 200, 'leaves one token';
-        is $t->left("loose_$name"), 1, 'as is told';
+        is $t->left("loose_$name"), 1, 'as the headers say';
         is $t->ask("$path=500", chat())->{status}, 200, 'with which another request passes';
         is $t->left("loose_$name"), 0, 'nothing remains';
         is $t->ask("$path=1", chat())->{status}, 429, 'the next is refused';

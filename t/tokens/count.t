@@ -51,7 +51,7 @@ is usage_of($answer), 'in=100 out=7 cached=30 total=107 source=response', 'the l
 is_deeply {map { $_ => $t->left($_) } @names}, {map { $_ => $LIMIT - $counted{$_}[1] } @names},
     'each policy counts in its own way';
 
-subtest 'of no use, nothing' => sub {
+subtest 'no use costs nothing' => sub {
     $t->new_client;
     $t->ask('/output/v1/embeddings?prompt_tokens=500', '{"model":"m","input":"Hi"}');
     is $t->left('output'), $LIMIT, 'embeddings have no output';

@@ -84,15 +84,15 @@ subtest 'the client leaves before there is an answer' => sub {
     $t->new_client;
     my $waiting = $t->begin('/v1/chat/completions?delay=60000', $body);
     my $held = $LIMIT - 100 - estimate();
-    is $t->left_at_last($held), $held, 'while it waits, something is held';
+    is $t->left_at_last($held), $held, 'tokens are reserved while it waits';
     select undef, undef, undef, 0.1;
     $waiting->abort;
     my $log = $t->logged($waiting);
     is "$log->{in} $log->{source}", estimate() . ' estimate', 'then the prompt is charged';
     cmp_ok $log->{out}, '>=', 5, "and the time: $log->{out} tokens";
-    cmp_ok $log->{out}, '<=', 100, 'no more than was held for the output';
+    cmp_ok $log->{out}, '<=', 100, 'no more than was reserved for the output';
     my $left = $LIMIT - $log->{total};
-    is $t->left_at_last($left), $left, 'and nothing stays held';
+    is $t->left_at_last($left), $left, 'and nothing stays reserved';
 };
 
 subtest 'no answer in time' => sub {
@@ -101,12 +101,12 @@ subtest 'no answer in time' => sub {
     is $answer->{status}, 504, 'is an error';
     is $answer->{log}{in}, estimate(), 'but the model has had the prompt';
     cmp_ok $answer->{log}{out}, '>=', 10, 'and 200 ms';
-    cmp_ok $answer->{log}{out}, '<=', 100, 'no more than was held';
+    cmp_ok $answer->{log}{out}, '<=', 100, 'no more than was reserved';
     is $t->left, $LIMIT - $answer->{log}{total}, 'which is charged';
     my $page = $t->ask('/late_page/v1/chat/completions?delay=60000', $body);
     is "$page->{status} $page->{log}{in}", '200 ' . estimate(), 'whatever the client sees of it';
     my $free = $t->ask('/late_free/v1/chat/completions?delay=60000', $body);
-    is "$free->{log}{in} $free->{log}{out}", estimate() . ' 0', 'where nothing is held, the output is free';
+    is "$free->{log}{in} $free->{log}{out}", estimate() . ' 0', 'without a reservation, the output is free';
 };
 
 subtest 'the client leaves in the middle of an answer of nginx itself' => sub {

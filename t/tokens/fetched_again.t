@@ -36,7 +36,7 @@ sub fetch {
 
 sub new_id { return 'resp_' . ++$ids }
 
-subtest 'one that was charged when it was made' => sub {
+subtest 'a response that was charged when it was made' => sub {
     for my $streams (0, 1) {
         my $id = new_id();
         $t->new_client;
@@ -52,7 +52,7 @@ subtest 'one that was charged when it was made' => sub {
     }
 };
 
-subtest 'one that was made in the background' => sub {
+subtest 'a response that was made in the background' => sub {
     my $id = new_id();
     $t->new_client;
     my $made = $t->ask("/v1/responses?$used&id=$id&background=1", $body)->{log};
@@ -61,9 +61,9 @@ subtest 'one that was made in the background' => sub {
     my $left = $t->left;
     is $left, $LIMIT - $made->{total}, 'at once';
     fetch($id, more => 'background=1') for 1, 2;
-    is $t->left, $left, 'costs nothing more as long as it tells nothing';
+    is $t->left, $left, 'costs nothing more as long as it reports nothing';
     my $told = fetch($id)->{log};
-    is "$told->{total} $told->{source}", $cost - $made->{total} . ' response', 'is charged for the rest when it tells its usage';
+    is "$told->{total} $told->{source}", $cost - $made->{total} . ' response', 'is charged for the rest when it reports its usage';
     is $t->left, $LIMIT - $cost, 'so that its prompt is charged once';
     fetch($id) for 1 .. 3;
     is $t->left, $LIMIT - $cost, 'as is all of it';
@@ -97,7 +97,7 @@ subtest 'other clients' => sub {
     is $t->ask("/both/v1/responses/$id?$used", undef, @team)->{log}{total}, 0, 'until both have';
 };
 
-subtest 'what frees nobody' => sub {
+subtest 'fetches that avoid no charge' => sub {
     my $id = new_id();
     $t->new_client;
     $t->ask("/v1/responses?$used&id=$id", $body) for 1, 2;
@@ -109,7 +109,7 @@ subtest 'what frees nobody' => sub {
     my $cut = $t->ask("/v1/responses/$id?$used&stream=true&cut=5", undef);
     is $cut->{log}{source}, 'estimate', 'a stream that was cut, which is estimated,';
     cmp_ok $cut->{log}{total}, '<', $cost, 'does not pay for the whole answer';
-    is fetch($id)->{log}{total}, $cost - $cut->{log}{total}, 'whose rest is charged then';
+    is fetch($id)->{log}{total}, $cost - $cut->{log}{total}, 'and its rest is charged then';
     is $t->left, $LIMIT - $cost, 'so that it is charged once';
 };
 

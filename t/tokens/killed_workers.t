@@ -47,20 +47,20 @@ subtest 'a worker is killed' => sub {
     for my $round (1 .. 5) {
         $t->new_client;
         my $stream = start_stream();
-        is_deeply everywhere(), [(1000 - $held) x @names], 'a stream holds';
+        is_deeply everywhere(), [(1000 - $held) x @names], 'a stream reserves tokens';
         $t->nginx->kill_worker($stream->headers->{'x-worker'});
         # Others look for dead workers within a second.
         my $until = time + 1.5;
         my %seen;
         do { $seen{join ' ', @{everywhere()}}++; sleep 0.1 } while time < $until && $round == 1;
-        is_deeply [keys %seen], [join ' ', (1000 - $held) x @names], 'what it held does not come back';
+        is_deeply [keys %seen], [join ' ', (1000 - $held) x @names], 'its reservation does not come back';
         my $rest = chat(max_tokens => 1000 - $held - estimate());
         is $t->ask('/v1/chat/completions?prompt_tokens=20&completion_tokens=22', $rest)->{status}, 200, 'the rest can be had';
         is_deeply everywhere(), [(1000 - $held - 42) x @names], 'and is charged';
     }
 };
 
-subtest 'what was held becomes a charge, which time pays off' => sub {
+subtest 'its reservation becomes a charge, which time pays off' => sub {
     $t->new_client;
     my $stream = start_stream('/fast');
     my $until = time + 0.5;
@@ -79,7 +79,7 @@ subtest 'a worker of an old generation is killed' => sub {
     my $stream = start_stream();
     my $old = $stream->headers->{'x-worker'};
     $t->nginx->reload;
-    is_deeply everywhere(), [(1000 - $held) x @names], 'a stream holds over a reload';
+    is_deeply everywhere(), [(1000 - $held) x @names], 'a stream keeps its reservation over a reload';
     kill 'KILL', $old;
     my $gone = time + AiLimit::Nginx::PATIENCE;
     sleep 0.01 while kill(0, $old) && time < $gone;
@@ -91,7 +91,7 @@ subtest 'a worker of an old generation is killed' => sub {
 subtest 'many at once' => sub {
     $t->new_client;
     my @streams = map { start_stream('/fast') } 1 .. 3;
-    is $t->ask('/fast/v1/chat/completions', chat(max_tokens => 300))->{status}, 429, 'all is held';
+    is $t->ask('/fast/v1/chat/completions', chat(max_tokens => 300))->{status}, 429, 'all of it is reserved';
     kill 'KILL', $t->nginx->serving_workers;
     is $t->left_at_last(1000, 'fast'), 1000, 'all comes back with time when all workers are killed';
 };

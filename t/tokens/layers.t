@@ -76,14 +76,14 @@ subtest 'refused by a limit of requests in flight' => sub {
     my @streams = map { $t->begin("$chat&gate=never", chat(stream => 1, max_tokens => 100)) } 1 .. 2;
     is_deeply [map { $_->head } @streams], [200, 200], 'two streams run';
     my $held = 2 * (100 + estimate());
-    is $t->left, 1000 - $held, 'and hold tokens';
+    is $t->left, 1000 - $held, 'and reserve tokens';
     my $third = $t->ask($chat, chat(max_tokens => 100));
     is "$third->{status} $third->{log}{policy}", '429 slots', 'a third is refused';
-    is $t->left, 1000 - $held, 'and holds none';
+    is $t->left, 1000 - $held, 'and reserves none';
     $_->abort for @streams;
     # 5 bytes of text from each.
     my ($charged, $output) = map { my $of = $_; $t->logged($streams[0])->{$of} + $t->logged($streams[1])->{$of} } qw(total out);
-    is $t->left_at_last(1000 - $charged), 1000 - $charged, 'what the streams held is settled';
+    is $t->left_at_last(1000 - $charged), 1000 - $charged, 'the reservations of the streams are settled';
     is layers(), join(' ', 2, 1000 - $charged, 500 - $output, 1), 'and their slots are back';
 };
 
@@ -96,7 +96,7 @@ subtest 'a policy on a dry run' => sub {
     my $not = $t->ask("/tried$chat", chat(max_tokens => 200));
     is $not->{status}, 200, 'one that does not passes';
     is "$not->{log}{result} $not->{log}{policy}", 'REJECTED_DRY_RUN tried', 'as the log says';
-    is $not->{headers}{'x-ratelimit-limit'}, 1000, 'of which the client is not told';
+    is $not->{headers}{'x-ratelimit-limit'}, 1000, 'which the client does not see';
     is $tried->(), 50, 'is not charged to it';
     is $t->left, 900, 'but to the others';
     like $t->nginx->error_log, qr/limiting requests, policy: "tried", .*, dry run/, 'and is logged';
@@ -117,8 +117,8 @@ subtest 'a fallback' => sub {
     is $t->left, 950, 'is charged';
     my $answer = $t->ask("/fallback$chat", chat(max_tokens => 980));
     is $answer->{status}, 200, 'one that does not is answered by the fallback';
-    is $answer->{headers}{'x-ratelimit-limit'}, 10_000, 'whose limit it is told';
-    is usage_of($answer), 'in=20 out=30 cached=0 total=50 source=response', 'and whose answer is counted';
+    is $answer->{headers}{'x-ratelimit-limit'}, 10_000, 'and learns that limit';
+    is usage_of($answer), 'in=20 out=30 cached=0 total=50 source=response', 'and its answer is counted';
     is $t->left, 950, 'not by the limit that refused';
     is $spare->(), 9950, 'but by its own';
 };

@@ -91,7 +91,7 @@ for my $way (@ways) {
 for my $path ('/denied', '/forbidden') {
     subtest "$path: who is not let in" => sub {
         $t->new_client;
-        is $t->ask("$path$chat", $body)->{status}, 403, 'is told so';
+        is $t->ask("$path$chat", $body)->{status}, 403, 'learns so';
         is_deeply [map { $t->left($_) } qw(tokens early)], [$LIMIT, $LIMIT], 'and pays nothing, in either phase';
     };
 }

@@ -52,7 +52,7 @@ for my $change (@changes) {
         my $stream = $t->begin("/v1/chat/completions?gate=$gate&prompt_tokens=20&completion_tokens=22",
             chat(stream => 1, include_usage => 1, max_tokens => 300));
         ok $stream->wait_for_body(qr/Hello/), 'a stream runs';
-        is_deeply everywhere(), [(1000 - $held) x @names], 'and holds';
+        is_deeply everywhere(), [(1000 - $held) x @names], 'and reserves tokens';
         reload(%$changed);
         is_deeply everywhere(), [($limit - $held) x @names], 'after the reload, too';
         reload(%$changed) for 1 .. 2;
@@ -73,7 +73,7 @@ subtest 'a zone of another size' => sub {
         chat(stream => 1, include_usage => 1, max_tokens => 300));
     ok $stream->wait_for_body(qr/Hello/), 'a stream runs';
     reload(zone => '2m');
-    is_deeply everywhere(), [(900 - $held) x @names], 'what was used and what it holds is copied';
+    is_deeply everywhere(), [(900 - $held) x @names], 'what was used and its reservation are copied';
     get($t->model->port, "/next?gate=$gate") for 1 .. 10;
     ok $stream->finish->{complete}, 'it runs to its end';
     sleep 0.02 while $t->nginx->workers > 2;

@@ -90,7 +90,7 @@ subtest 'requests one after the other on one connection' => sub {
 subtest 'Expect: 100-continue' => sub {
     my $body = $bodies{small};
     my ($before, $after) = expecting('/raw?type=image/png', $body, 'expect-1');
-    like $before, qr{^HTTP/1\.1 100 Continue\r\n\r\n$}, 'a request that is wanted is told to go on';
+    like $before, qr{^HTTP/1\.1 100 Continue\r\n\r\n$}, 'a request that is accepted gets 100 Continue';
     like $after, qr/\r\n\r\n\Q$body\E$/, 'and goes on';
     is $t->logged_id('expect-1')->{reserved}, $held{small}, 'and is read';
 

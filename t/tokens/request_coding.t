@@ -59,7 +59,7 @@ subtest 'usage is asked for behind a byte order mark' => sub {
     my $conf = $t->conf(%{$t->{options}}) =~ s/(ai_limit tokens;)/$1 ai_limit_include_usage on;/r;
     $t->nginx->reload(http => $conf);
     my $answer = $t->ask('/v1/chat/completions?prompt_tokens=321&completion_tokens=123', "\xEF\xBB\xBF" . chat(stream => 1));
-    is usage_of($answer), 'in=321 out=123 cached=0 total=444 source=response', 'and told';
+    is usage_of($answer), 'in=321 out=123 cached=0 total=444 source=response', 'and reported';
 };
 
 $t->stop;

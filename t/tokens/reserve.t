@@ -38,13 +38,13 @@ subtest 'while the answer is under way' => sub {
         chat(stream => 1, include_usage => 1, max_tokens => 100));
     is $stream->head, 200, 'a request passes';
     my $held = 100 + estimate();
-    is $stream->headers->{'x-remaining'}, $LIMIT - $held, 'its own headers leave out what it holds';
+    is $stream->headers->{'x-remaining'}, $LIMIT - $held, 'its own headers leave out its reservation';
     is $stream->headers->{'x-ratelimit-remaining'}, $LIMIT - $held, 'all of them';
     is $t->left, $LIMIT - $held, 'others cannot have it';
     get($t->model->port, '/next?gate=one') for 1 .. 10;
     ok $stream->finish->{complete}, 'when it ends';
     is $t->left, $LIMIT - 11, 'what it used is charged in place of that';
-    is $t->logged($stream)->{reserved}, $held, 'the log has what was held';
+    is $t->logged($stream)->{reserved}, $held, 'the log has the reservation';
 };
 
 my $messages = '"messages":[{"role":"user","content":"' . 'x' x 40 . '"}]';
@@ -109,10 +109,10 @@ subtest 'the prompt' => sub {
     }
 };
 
-subtest 'no more than the policy can hold' => sub {
+subtest 'no more than the limit of the policy' => sub {
     $t->new_client;
     my $log = $t->ask('/v1/chat/completions?prompt_tokens=1&completion_tokens=1', chat(max_tokens => 1_000_000))->{log};
-    is "$log->{status} $log->{reserved}", "200 $LIMIT", 'a request for more output holds all';
+    is "$log->{status} $log->{reserved}", "200 $LIMIT", 'a request for more output reserves all';
     is $t->left, $LIMIT - 2, 'and gives it back';
     $log = $t->ask('/v1/chat/completions', chat(max_tokens => 1_000_000))->{log};
     is "$log->{status} $log->{result}", '429 REJECTED', 'but there must be all';

@@ -42,9 +42,9 @@ subtest 'used up' => sub {
     is $refused->{status}, 429, 'a request for more is refused';
     cmp_ok abs($refused->{headers}{'retry-after'} - 20 * 3600), '<=', 60, 'until that has come back';
     is $refused->{headers}{'x-should-retry'}, 'false', 'which is long';
-    is $refused->{headers}{'x-ratelimit-remaining'}, estimate(), 'what is left is told';
+    is $refused->{headers}{'x-ratelimit-remaining'}, estimate(), 'the headers show what is left';
     is $refused->{log}{source}, 'none', 'it used nothing';
-    is $refused->{log}{reserved} =~ s/^-$/0/r, 0, 'and holds nothing';
+    is $refused->{log}{reserved} =~ s/^-$/0/r, 0, 'and reserves nothing';
     is $t->left, estimate(), 'and takes nothing';
     my $asked = $t->ask("$chat?prompt_tokens=1&completion_tokens=1", chat());
     is $asked->{status}, 200, 'a smaller one passes';
@@ -74,7 +74,7 @@ subtest 'time pays it off' => sub {
     cmp_ok time - $before, '>=', 0.5, 'not before it is paid off';
 };
 
-subtest 'nothing that does not fit is charged' => sub {
+subtest 'a request that does not fit is not charged' => sub {
     $t->new_client;
     use_up('/v1/chat/completions', 50);
     is $t->ask('/v1/chat/completions', chat(max_tokens => 938))->{status}, 429, 'one token too many' for 1 .. 5;

@@ -82,7 +82,7 @@ subtest 'cut short by the server' => sub {
             my $quarter = $text{$way} / 4;
             cmp_ok abs($answer->{log}{out} - $quarter), '<', 1, "and the text: $answer->{log}{out}";
             my $left = $LIMIT - $answer->{log}{total};
-            is $t->left_at_last($left), $left, 'is charged, and nothing is held';
+            is $t->left_at_last($left), $left, 'is charged, and nothing stays reserved';
         }
     }
     $t->new_client;
@@ -97,7 +97,7 @@ subtest 'cut short by the client' => sub {
     ok $stream->wait_for_body(qr/Hello/), 'it has seen a word';
     get($t->model->port, '/next?gate=left') for 1 .. 3;
     ok $stream->wait_for_body(qr/ model/), 'and more';
-    is $t->left, $LIMIT - 500 - estimate(), 'then something is held';
+    is $t->left, $LIMIT - 500 - estimate(), 'then tokens are reserved';
     $stream->abort;
     is $t->left_at_last($LIMIT - estimate() - 5), $LIMIT - estimate() - 5, 'and 20 bytes are charged in place of that';
     my $log = $t->logged($stream);
@@ -115,14 +115,14 @@ subtest 'usage that was seen before the cut' => sub {
     my $partial = $t->ask('/v1/messages?cut=5&prompt_tokens=50&completion_tokens=60', chat(stream => 1));
     ok !$partial->{complete}, 'one that is cut behind a part of it';
     is $partial->{log}{source}, 'estimate', 'is estimated';
-    is $partial->{log}{in}, 50, 'but for the input, which it told';
+    is $partial->{log}{in}, 50, 'but for the input, which it reported';
     my $gemini = $t->ask('/v1beta/models/g:streamGenerateContent?alt=sse&cut=3&prompt_tokens=50&completion_tokens=60',
         '{"contents":[{"parts":[{"text":"Hi"}]}]}');
     is $gemini->{log}{source}, 'estimate', 'also where each piece has some';
-    is $gemini->{log}{in}, 50, 'but the input is the one that was told';
+    is $gemini->{log}{in}, 50, 'but the input is the reported one';
 };
 
-subtest 'what cannot be read' => sub {
+subtest 'answers that cannot be read' => sub {
     for my $type ('text/plain', 'application/octet-stream', 'text/html', 'application/json') {
         $t->new_client;
         my $answer = $t->ask("/bytes?size=400&type=$type", '{}');
@@ -135,13 +135,13 @@ subtest 'what cannot be read' => sub {
     is $t->ask('/bytes?size=400&type=audio/mpeg', '{}')->{log}{out}, 0, 'sound is no text';
 };
 
-subtest 'what is no answer of a model' => sub {
+subtest 'answers that are not from a model' => sub {
     $t->new_client;
     is $t->ask($_)->{status}, 200, "no request for a model: $_" for '/v1/models', '/bytes?size=1000', '/echo';
     is $t->left, $LIMIT, 'costs nothing';
 };
 
-subtest 'what nginx answers itself' => sub {
+subtest 'answers of nginx itself' => sub {
     $t->new_client;
     for my $path ('/page.json', '/accel') {
         is $t->ask($path, undef)->{status}, 200, "a file: $path";

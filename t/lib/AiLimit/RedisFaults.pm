@@ -256,8 +256,8 @@ sub has_counted {
     if ($self->{on_failure} eq 'allow') {
         cmp_ok $used->(), '<=', $passed, 'of what passed, no more is counted';
     } else {
-        $self->{redis}->wait_for(sub { $used->() >= $passed }, 'Redis to be told of all that has passed');
-        $exact ? is $used->(), $passed, 'Redis is told of all that has passed' : pass 'Redis is told of all that has passed';
+        $self->{redis}->wait_for(sub { $used->() >= $passed }, 'everything that passed to be reported');
+        $exact ? is $used->(), $passed, 'everything that passed is reported to Redis' : pass 'everything that passed is reported to Redis';
     }
     return;
 }
@@ -312,7 +312,7 @@ sub is_used_up {
     my ($key, $counted, $uncounted) = @$tight{qw(key counted uncounted)};
     my $least = $counted - ($o{forgets} ? $tight->{told_last} : 0);
     my $used = sub { used($self->{redis}, 'tight', $key, $self->{prefix}) };
-    $self->{redis}->wait_for(sub { $used->() >= $least }, 'Redis to be told of the tight limit');
+    $self->{redis}->wait_for(sub { $used->() >= $least }, 'the tight limit to be reported');
     my $known = $used->();
     cmp_ok $known, '<=', $counted + $uncounted, "Redis has counted what has passed, and nothing twice: $known of $counted";
 
@@ -323,7 +323,7 @@ sub is_used_up {
     }
     cmp_ok $known + $passed, '>=', TIGHT - $uncounted, 'all of a limit passes';
     cmp_ok $known + $passed, '<=', TIGHT + bound(TIGHT, scalar $self->nodes), 'and no more than that and the bound';
-    is $self->wait_for_tight($tight, $known + $passed), $known + $passed, 'each is told' if !$uncounted;
+    is $self->wait_for_tight($tight, $known + $passed), $known + $passed, 'each is reported' if !$uncounted;
     return;
 }
 

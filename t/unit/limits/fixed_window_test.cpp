@@ -205,6 +205,20 @@ Millis random_wall(Random* random) {
     return random->between(365 * kDay, 135 * 365 * kDay);
 }
 
+Amount cost_above_zero(Random* random, const Limit& limit) {
+    switch (random->below(6)) {
+        case 0:
+            return limit.capacity;
+        case 1:
+            return limit.capacity + 1;
+        case 2:
+        case 3:
+            return random->scaled(limit.capacity);
+        default:
+            return 1;
+    }
+}
+
 TEST(FixedWindowProperty, MatchesTheCalendarToTheMillisecond) {
     for (uint64_t seed = 0; seed < 1000; ++seed) {
         const Case c = random_case(seed);
@@ -360,7 +374,7 @@ TEST(FixedWindowProperty, DecidesByTheUseInTheCalendarWindow) {
             wall += random_step(&random, c.limit, wall);
             const Bounds bounds = calendar(c.limit.period, c.limit.time_zone, wall);
             Amount& in_window = windows[bounds.start];
-            const Amount cost = random_cost(&random, c.limit);
+            const Amount cost = cost_above_zero(&random, c.limit);
             const bool expected = in_window + cost <= c.limit.capacity;
             ASSERT_EQ(tested.used_at(wall), in_window) << c << " at " << shown(wall);
             if (!expected && cost <= c.limit.capacity) {
@@ -393,7 +407,7 @@ TEST(FixedWindowProperty, NeverPassesMoreThanTheQuotaWithClocksThatDifferOrStepB
             const Millis wall = clock - random.between(0, 50);
             const time_t start =
                 calendar(c.limit.period, c.limit.time_zone, std::max(latest, wall)).start;
-            const Amount cost = random_cost(&random, c.limit);
+            const Amount cost = cost_above_zero(&random, c.limit);
             const bool expected = windows[start] + cost <= c.limit.capacity;
             ASSERT_EQ(tested.pass(cost, wall), expected)
                 << c << " at " << shown(wall) << ", request " << i;

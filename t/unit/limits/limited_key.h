@@ -22,8 +22,10 @@ public:
             return false;
         }
         charge(limit_, &state, cost, at(now));
-        // A charge of nothing is not written.
-        state_ = cost != 0 ? state : state_;
+        // A sliding window does not write a charge of nothing.
+        if (cost != 0 || limit_.algorithm != Algorithm::kSlidingWindow) {
+            state_ = state;
+        }
         return true;
     }
 
