@@ -2,6 +2,8 @@
 
 // Keeps the memory that a process leaves behind if it dies, for each instruction of what it does.
 
+#include <gtest/gtest.h>
+
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -15,6 +17,23 @@ namespace ai_limit {
 inline bool g_is_dead[16];  // by pid
 
 inline const Host kStepHost = {[](uint32_t pid, uint64_t) { return !g_is_dead[pid]; }, [] {}};
+
+/**
+ * A fixture in which every process lives at first. It skips its tests on a machine that cannot run
+ * code in single steps.
+ */
+template <typename Base>
+class Stepwise : public Base {
+protected:
+    void SetUp() override {
+        for (bool& dead : g_is_dead) {
+            dead = false;
+        }
+        if (const char* why = SingleStep::why_not()) {
+            GTEST_SKIP() << why;
+        }
+    }
+};
 
 /** Each state of a zone that the death of a process during an action can leave behind. */
 class Deaths {

@@ -29,7 +29,7 @@ Now at(Millis time) {
 constexpr Algorithm kWindows[] = {Algorithm::kSlidingWindow, Algorithm::kFixedWindow};
 
 /** A policy whose limits are those of these rates. */
-class PeriodsOf : public testing::TestWithParam<Algorithm> {
+class Periods : public testing::TestWithParam<Algorithm> {
 protected:
     ZonePolicy with_rate(const char* rate) {
         Limit limit = limit_of_rate(GetParam(), rate);
@@ -63,10 +63,10 @@ protected:
     ZonePolicy policy = add_policy(memory.zone(), "p", limit_of_rate(GetParam(), "20r/d"));
 };
 
-INSTANTIATE_TEST_SUITE_P(Windows, PeriodsOf, testing::ValuesIn(kWindows),
+INSTANTIATE_TEST_SUITE_P(Windows, Periods, testing::ValuesIn(kWindows),
                          [](const auto& info) { return name_of(info.param); });
 
-TEST_P(PeriodsOf, ADayIsNotBegunAnewByALimitPerMinute) {
+TEST_P(Periods, DoNotRestartADayForALimitPerMinute) {
     ZonePolicy minute = with_rate("600r/m");
     ASSERT_EQ(passes(policy, kHour), 20u);
     EXPECT_EQ(used(minute, kHour), 20u);
@@ -77,7 +77,7 @@ TEST_P(PeriodsOf, ADayIsNotBegunAnewByALimitPerMinute) {
     EXPECT_TRUE(pass(policy, 3 * kDay)) << "when the day is over it is";
 }
 
-TEST_P(PeriodsOf, ALongerLimitForAWhileDoesNotBlockAfterwards) {
+TEST_P(Periods, DoNotBlockAKeyAfterATemporaryLongerLimit) {
     ZonePolicy minute = with_rate("60r/m");
     ZonePolicy day = with_rate("1000r/2d");
     ASSERT_EQ(passes(minute, kHour), 60u);
@@ -86,14 +86,14 @@ TEST_P(PeriodsOf, ALongerLimitForAWhileDoesNotBlockAfterwards) {
     EXPECT_EQ(passes(minute, kHour + 3 * kMinute), 60u);
 }
 
-TEST_P(PeriodsOf, AnUpgradeBeginsWithWhatWasUsedAndThenGoesByItsOwnWindow) {
+TEST_P(Periods, StartAnUpgradeWithWhatWasUsedAndThenFollowItsOwnWindow) {
     ZonePolicy pro = with_rate("60r/m");
     ASSERT_EQ(passes(policy, kHour), 20u);
     EXPECT_EQ(passes(pro, kHour), 40u);
     EXPECT_EQ(passes(pro, kHour + 3 * kMinute), 60u);
 }
 
-TEST_P(PeriodsOf, AnUpgradeOfAKeyThatHasUsedMoreIsNotBlockedForLong) {
+TEST_P(Periods, DoNotBlockAnUpgradedKeyForLong) {
     ZonePolicy day = with_rate("1000r/2d");
     ZonePolicy minute = with_rate("60r/m");
     ASSERT_EQ(passes(day, kHour, 800), 800u);
@@ -105,7 +105,7 @@ TEST_P(PeriodsOf, AnUpgradeOfAKeyThatHasUsedMoreIsNotBlockedForLong) {
     EXPECT_EQ(passes(minute, kHour + known + 2 * kMinute), 60u) << "whatever the day has";
 }
 
-TEST_P(PeriodsOf, ABlockedKeyKeepsItsCount) {
+TEST_P(Periods, KeepTheCountOfABlockedKey) {
     ZonePolicy blocked = with_rate("0r/m");
     ASSERT_EQ(passes(policy, kHour, 5), 5u);
     EXPECT_FALSE(pass(blocked, kHour + kMinute));
@@ -113,7 +113,7 @@ TEST_P(PeriodsOf, ABlockedKeyKeepsItsCount) {
     EXPECT_EQ(used(policy, kHour + 9 * kMinute), 5u);
 }
 
-TEST_P(PeriodsOf, ForgettingAKeyForgetsAllPeriods) {
+TEST_P(Periods, AreAllForgottenWithTheirKey) {
     ZonePolicy minute = with_rate("600r/m");
     ASSERT_TRUE(pass(policy, kHour) && pass(minute, kHour));
     EXPECT_EQ(entries_of(memory.zone(), policy), 2u);
@@ -122,7 +122,7 @@ TEST_P(PeriodsOf, ForgettingAKeyForgetsAllPeriods) {
     EXPECT_EQ(used(policy, kHour), 0u);
 }
 
-TEST_P(PeriodsOf, ALongerEntryWhoseWindowIsOverIsRemoved) {
+TEST_P(Periods, RemoveALongerEntryWhoseWindowIsOver) {
     ZonePolicy minute = with_rate("600r/m");
     ASSERT_TRUE(pass(minute, kHour) && pass(policy, kHour));
     ASSERT_TRUE(pass(policy, kHour + 3 * kMinute));
@@ -131,7 +131,7 @@ TEST_P(PeriodsOf, ALongerEntryWhoseWindowIsOverIsRemoved) {
     EXPECT_EQ(entries_of(memory.zone(), policy), 1u);
 }
 
-TEST_P(PeriodsOf, MoreThanThereIsRoomForShareOne) {
+TEST_P(Periods, ShareOneEntryIfThereAreTooMany) {
     std::vector<ZonePolicy> limits = {policy};
     for (const char* rate : {"20r/h", "20r/30m", "20r/m", "20r/s"}) {
         limits.push_back(with_rate(rate));
@@ -148,7 +148,7 @@ TEST_P(PeriodsOf, MoreThanThereIsRoomForShareOne) {
  * Whatever the limits that a key changes between: by none of them more passes in its window than it
  * allows, counted from the first request that it let through.
  */
-TEST_P(PeriodsOf, NoLimitLetsMoreThroughThanItAllows) {
+TEST_P(Periods, NeverPassMoreThanALimitAllows) {
     const char* const kRates[] = {"20r/d", "9r/h", "4r/m"};
     const bool is_fixed = GetParam() == Algorithm::kFixedWindow;
     for (uint64_t seed = 1; seed <= 100; ++seed) {
@@ -187,7 +187,7 @@ TEST_P(PeriodsOf, NoLimitLetsMoreThroughThanItAllows) {
     }
 }
 
-TEST_P(PeriodsOf, TokensAreSettledInAllPeriods) {
+TEST_P(Periods, SettleTokensInAllPeriods) {
     TokenPolicy tokens = add_token_policy(memory.zone(), "t", limit_of_rate(GetParam(), "500t/d"));
     TokenPolicy minute = tokens;
     minute.used.limit = limit_of_rate(GetParam(), "300t/m");
@@ -204,14 +204,12 @@ TEST_P(PeriodsOf, TokensAreSettledInAllPeriods) {
 
 // --- a process that dies
 
-class EveryInstructionOfPeriods : public testing::TestWithParam<Algorithm> {
+class PeriodsAtEveryInstruction : public Stepwise<testing::TestWithParam<Algorithm>> {
 protected:
     void SetUp() override {
-        for (bool& dead : g_is_dead) {
-            dead = false;
-        }
-        if (const char* why = SingleStep::why_not()) {
-            GTEST_SKIP() << why;
+        Stepwise::SetUp();
+        if (IsSkipped()) {
+            return;
         }
         note_limit(zone, policy.used.number, &minute.limit);
         minute.number = policy.used.number;
@@ -246,10 +244,10 @@ protected:
     ZonePolicy minute{0, limit_of_rate(GetParam(), "300t/m")};
 };
 
-INSTANTIATE_TEST_SUITE_P(Windows, EveryInstructionOfPeriods, testing::ValuesIn(kWindows),
+INSTANTIATE_TEST_SUITE_P(Windows, PeriodsAtEveryInstruction, testing::ValuesIn(kWindows),
                          [](const auto& info) { return name_of(info.param); });
 
-TEST_P(EveryInstructionOfPeriods, ASettlementIsMadeInAllOrInNone) {
+TEST_P(PeriodsAtEveryInstruction, SettlesInAllPeriodsOrInNone) {
     use(policy, 100);
     TokenPolicy by_minute = this->by_minute();
     use(by_minute, 20);
@@ -259,7 +257,7 @@ TEST_P(EveryInstructionOfPeriods, ASettlementIsMadeInAllOrInNone) {
     expect_either(&deaths, 130, 150);
 }
 
-TEST_P(EveryInstructionOfPeriods, AFirstSettlementOfAPeriodIsMadeInAllOrInNone) {
+TEST_P(PeriodsAtEveryInstruction, MakesTheFirstSettlementOfAPeriodInAllPeriodsOrInNone) {
     use(policy, 100);
     TokenPolicy by_minute = this->by_minute();
     Request request(mortal);
@@ -268,7 +266,7 @@ TEST_P(EveryInstructionOfPeriods, AFirstSettlementOfAPeriodIsMadeInAllOrInNone) 
     expect_either(&deaths, 110, 130);
 }
 
-TEST_P(EveryInstructionOfPeriods, AnAdmissionIsCountedInAllOrInNone) {
+TEST_P(PeriodsAtEveryInstruction, CountsAnAdmissionInAllPeriodsOrInNone) {
     Limit day = limit_of_rate(GetParam(), "500r/d");
     Limit short_one = limit_of_rate(GetParam(), "300r/m");
     ZonePolicy requests = add_policy(zone, "r", day);

@@ -17,7 +17,7 @@ namespace {
 constexpr Now kNow{1'000'000'000, 1'755'780'000'000};
 constexpr uint64_t kKey = 0x1234'5678'9abc'def0;
 
-class AMigration : public testing::TestWithParam<Algorithm> {
+class TokenMigration : public testing::TestWithParam<Algorithm> {
 protected:
     void SetUp() override {
         for (bool& dead : g_is_dead) {
@@ -44,10 +44,10 @@ protected:
         add_token_policy(old.zone(), "tokens", limit_of_rate(GetParam(), "100kt/month"));
 };
 
-INSTANTIATE_TEST_SUITE_P(Of, AMigration, testing::ValuesIn(kRates),
+INSTANTIATE_TEST_SUITE_P(Of, TokenMigration, testing::ValuesIn(kRates),
                          [](const auto& info) { return name_of(info.param); });
 
-TEST_P(AMigration, KeepsWhatIsHeldUntilTheOldProcessEndsAndChargesItThen) {
+TEST_P(TokenMigration, KeepsReservationsUntilTheOldProcessEndsAndChargesThemThen) {
     Random random(1);
     std::vector<uint64_t> keys;
     for (int i = 0; i < 40; ++i) {
@@ -77,7 +77,7 @@ TEST_P(AMigration, KeepsWhatIsHeldUntilTheOldProcessEndsAndChargesItThen) {
     EXPECT_TRUE(is_at_rest(next.zone()));
 }
 
-TEST_P(AMigration, KeepsTheLimitsThatWhatIsHeldIsChargedBy) {
+TEST_P(TokenMigration, KeepsTheLimitsByWhichReservationsAreSettled) {
     // Which neither the slowest nor the latest is.
     const TokenPolicy varying =
         add_token_policy(old.zone(), "varying", limit_of_rate(GetParam(), "1t/s"), true);
@@ -98,7 +98,7 @@ TEST_P(AMigration, KeepsTheLimitsThatWhatIsHeldIsChargedBy) {
     EXPECT_EQ(next.zone().policy(own.used.number)->overshoot.load(), 0u);
 }
 
-TEST_P(AMigration, ToLessRoomThanIsHeldLeavesNoCountWithoutARecord) {
+TEST_P(TokenMigration, LeavesNoCountWithoutARecordInAZoneTooSmallForTheReservations) {
     Random random(2);
     std::vector<uint64_t> keys;
     for (int i = 0; i < 150; ++i) {
@@ -116,7 +116,7 @@ TEST_P(AMigration, ToLessRoomThanIsHeldLeavesNoCountWithoutARecord) {
     EXPECT_EQ(entries_of(next.zone(), policy.held), 0u);
 }
 
-TEST_P(AMigration, ToAZoneWithoutSmallEntriesTakesNoRequestsInFlight) {
+TEST_P(TokenMigration, TakesNoRequestsInFlightIntoAZoneWithoutSmallEntries) {
     const ZonePolicy slots = add_policy(old.zone(), "slots", hourly(Algorithm::kConcurrency, 9));
     const ZonePolicy sliding =
         add_policy(old.zone(), "sliding", hourly(Algorithm::kSlidingWindow, 9));
@@ -140,7 +140,7 @@ TEST_P(AMigration, ToAZoneWithoutSmallEntriesTakesNoRequestsInFlight) {
     }
 }
 
-TEST_P(AMigration, ToAZoneWithoutWideEntriesHoldsWhatItCannotCharge) {
+TEST_P(TokenMigration, KeepsReservationsInAZoneWithoutWideEntries) {
     held(worker, kKey, 100);
     held(worker, kKey, 20);
     const ZoneMemory next({64, 0, 4});
@@ -157,20 +157,20 @@ TEST_P(AMigration, ToAZoneWithoutWideEntriesHoldsWhatItCannotCharge) {
     }
 }
 
-class AMigrationAtEachInstruction : public AMigration {
+class MigrationAtEveryInstruction : public TokenMigration {
 protected:
     void SetUp() override {
-        AMigration::SetUp();
+        TokenMigration::SetUp();
         if (const char* why = SingleStep::why_not()) {
             GTEST_SKIP() << why;
         }
     }
 };
 
-INSTANTIATE_TEST_SUITE_P(ATokenBucket, AMigrationAtEachInstruction,
+INSTANTIATE_TEST_SUITE_P(ATokenBucket, MigrationAtEveryInstruction,
                          testing::Values(Algorithm::kTokenBucket));
 
-TEST_P(AMigrationAtEachInstruction, ReadsARecordThatIsBeingWrittenAsAWholeOrNotAtAll) {
+TEST_P(MigrationAtEveryInstruction, ReadsARecordThatIsBeingWrittenAsAWholeOrNotAtAll) {
     const ZonePolicy slots = add_policy(old.zone(), "slots", hourly(Algorithm::kConcurrency, 9));
     // The reservation below gets the record of this request, with its old contents.
     Request before(worker);

@@ -20,14 +20,12 @@ constexpr uint64_t kKey = 0x1234'5678'9abc'def0;
 constexpr uint64_t kOtherKey = 0xfedc'ba98'7654'3210;
 
 /** Process 1 is the one that dies. Process 3 has reserved 50 of the key's tokens and lives. */
-class EveryInstructionOf : public testing::TestWithParam<Algorithm> {
+class SettlementAtEveryInstruction : public Stepwise<testing::TestWithParam<Algorithm>> {
 protected:
     void SetUp() override {
-        for (bool& dead : g_is_dead) {
-            dead = false;
-        }
-        if (const char* why = SingleStep::why_not()) {
-            GTEST_SKIP() << why;
+        Stepwise::SetUp();
+        if (IsSkipped()) {
+            return;
         }
         hold(other, kKey, 50);
     }
@@ -87,10 +85,10 @@ protected:
     TokenPolicy policy = add_token_policy(zone, "tokens", limit_of_rate(GetParam(), "100kt/month"));
 };
 
-INSTANTIATE_TEST_SUITE_P(Of, EveryInstructionOf, testing::ValuesIn(kRates),
+INSTANTIATE_TEST_SUITE_P(Of, SettlementAtEveryInstruction, testing::ValuesIn(kRates),
                          [](const auto& info) { return name_of(info.param); });
 
-TEST_P(EveryInstructionOf, AnAdmissionHoldsForANewKeyOrNot) {
+TEST_P(SettlementAtEveryInstruction, ReservesForANewKeyOrNotAtAll) {
     Request request(mortal);
     request.charge_tokens(policy, kKey, 300);
     bool passed = false;
@@ -99,7 +97,7 @@ TEST_P(EveryInstructionOf, AnAdmissionHoldsForANewKeyOrNot) {
     expect_either(&deaths, 0, 300);
 }
 
-TEST_P(EveryInstructionOf, AnAdmissionHoldsInAllLayersOrInNone) {
+TEST_P(SettlementAtEveryInstruction, ReservesInAllPoliciesOrInNone) {
     use(kKey, 20);
     const ZonePolicy requests = add_policy(zone, "r", hourly(Algorithm::kTokenBucket, 9));
     const ZonePolicy slots = add_policy(zone, "slots", hourly(Algorithm::kConcurrency, 9));
@@ -130,7 +128,7 @@ TEST_P(EveryInstructionOf, AnAdmissionHoldsInAllLayersOrInNone) {
     EXPECT_TRUE(seen[0] && seen[1]);
 }
 
-TEST_P(EveryInstructionOf, ARefusedAdmissionHoldsNothing) {
+TEST_P(SettlementAtEveryInstruction, ReservesNothingIfTheRequestIsRefused) {
     use(kKey, 99'000);
     Request request(mortal);
     request.charge_tokens(policy, kOtherKey, 300).charge_tokens(policy, kKey, 951);
@@ -140,7 +138,7 @@ TEST_P(EveryInstructionOf, ARefusedAdmissionHoldsNothing) {
     expect_either(&deaths, 99'000, 99'000);
 }
 
-TEST_P(EveryInstructionOf, ALookAheadHoldsNothing) {
+TEST_P(SettlementAtEveryInstruction, ReservesNothingByLookingAhead) {
     use(kKey, 20);
     Request request(mortal);
     request.charge_tokens(policy, kKey, 300);
@@ -150,33 +148,33 @@ TEST_P(EveryInstructionOf, ALookAheadHoldsNothing) {
     expect_either(&deaths, 20, 20);
 }
 
-TEST_P(EveryInstructionOf, ASettlementChargesWhatWasUsedOrWhatWasHeld) {
+TEST_P(SettlementAtEveryInstruction, ChargesWhatWasUsedOrReserved) {
     expect_settled(1000, 300, 70);
 }
 
-TEST_P(EveryInstructionOf, ASettlementOfANewKeyChargesWhatWasUsedOrWhatWasHeld) {
+TEST_P(SettlementAtEveryInstruction, ChargesANewKeyWhatWasUsedOrReserved) {
     expect_settled(0, 300, 70);
 }
 
-TEST_P(EveryInstructionOf, ASettlementOfMoreThanWasHeldChargesEither) {
+TEST_P(SettlementAtEveryInstruction, ChargesMoreThanWasReservedOrWhatWasReserved) {
     expect_settled(1000, 300, 250'000);
 }
 
-TEST_P(EveryInstructionOf, ASettlementOfNothingChargesNothingOrWhatWasHeld) {
+TEST_P(SettlementAtEveryInstruction, ChargesNothingOrWhatWasReserved) {
     expect_settled(0, 300, 0);
 }
 
-TEST_P(EveryInstructionOf, ASettlementOfWhatWasHeldChargesIt) {
+TEST_P(SettlementAtEveryInstruction, ChargesExactlyWhatWasReserved) {
     expect_settled(5, 300, 300);
 }
 
-TEST_P(EveryInstructionOf, ASettlementWithoutAHoldIsMadeOrNot) {
+TEST_P(SettlementAtEveryInstruction, SettlesWithoutAReservationOrNotAtAll) {
     Request request = hold(mortal, kKey, 0);
     Deaths deaths(memory, [&] { request.settle(1, 70, kNow); });
     expect_either(&deaths, 0, 70);
 }
 
-TEST_P(EveryInstructionOf, WhoeverWaitsForTheLocksGoesOn) {
+TEST_P(SettlementAtEveryInstruction, LetsAWaiterForTheLocksContinue) {
     Request request = hold(mortal, kKey, 300);
     Deaths deaths(memory, [&] { request.settle(1, 70, kNow); });
     g_is_dead[1] = true;
@@ -199,7 +197,7 @@ TEST_P(EveryInstructionOf, WhoeverWaitsForTheLocksGoesOn) {
 // --- in a zone with little room
 
 /** Keys that have used three each, and one more that is to be settled. */
-class EveryInstructionInACrowd : public EveryInstructionOf {
+class SettlementInACrowdAtEveryInstruction : public SettlementAtEveryInstruction {
 protected:
     enum class Change { kMoved, kPushedOut };
 
@@ -306,16 +304,16 @@ protected:
     Request last{mortal};
 };
 
-INSTANTIATE_TEST_SUITE_P(Of, EveryInstructionInACrowd, testing::ValuesIn(kRates),
+INSTANTIATE_TEST_SUITE_P(Of, SettlementInACrowdAtEveryInstruction, testing::ValuesIn(kRates),
                          [](const auto& info) { return name_of(info.param); });
 
-TEST_P(EveryInstructionInACrowd, ASettlementForWhichAnEntryMovesLosesNone) {
+TEST_P(SettlementInACrowdAtEveryInstruction, LosesNoEntryThatMoves) {
     ASSERT_NO_FATAL_FAILURE(crowd(Change::kMoved));
     Deaths deaths(memory, [&] { last.settle(1, 3, kNow); });
     check(&deaths, 0);
 }
 
-TEST_P(EveryInstructionInACrowd, ASettlementForWhichAnEntryIsPushedOutLosesThatOneAlone) {
+TEST_P(SettlementInACrowdAtEveryInstruction, LosesOnlyTheEvictedEntry) {
     ASSERT_NO_FATAL_FAILURE(crowd(Change::kPushedOut));
     Deaths deaths(memory, [&] { last.settle(1, 3, kNow); });
     g_is_dead[1] = true;
@@ -331,7 +329,7 @@ TEST_P(EveryInstructionInACrowd, ASettlementForWhichAnEntryIsPushedOutLosesThatO
 
 // --- the repair
 
-TEST_P(EveryInstructionOf, WhatTheDeadHeldIsChargedOnceIfItsRepairerDiesAsWell) {
+TEST_P(SettlementAtEveryInstruction, ChargesADeadProcesssReservationOnceIfItsRepairerDiesToo) {
     use(kKey, 7);
     const Request request = hold(mortal, kKey, 300);
     g_is_dead[1] = true;
@@ -347,20 +345,20 @@ TEST_P(EveryInstructionOf, WhatTheDeadHeldIsChargedOnceIfItsRepairerDiesAsWell) 
 }
 
 /** Steps through a repair from its beginning to its end, which takes long. */
-class EveryInstructionOfAWholeRepairOf : public EveryInstructionOf {};
+class WholeRepairAtEveryInstruction : public SettlementAtEveryInstruction {};
 
-INSTANTIATE_TEST_SUITE_P(Of, EveryInstructionOfAWholeRepairOf,
+INSTANTIATE_TEST_SUITE_P(Of, WholeRepairAtEveryInstruction,
                          testing::Values(Algorithm::kSlidingWindow),
                          [](const auto& info) { return name_of(info.param); });
 
-TEST_P(EveryInstructionOfAWholeRepairOf, AProcessThatEndsChargesOnceWhatItHolds) {
+TEST_P(WholeRepairAtEveryInstruction, ChargesReservationsOnceWhenAProcessEnds) {
     hold(mortal, kKey, 300);
     hold(mortal, kKey, 20);
     Deaths deaths(memory, [&] { reclaim_self(mortal.journal(), kNow); });
     expect_either(&deaths, 320, 320);
 }
 
-TEST_P(EveryInstructionOfAWholeRepairOf, ChargesOnceWhatTheDeadHeld) {
+TEST_P(WholeRepairAtEveryInstruction, ChargesReservationsOfADeadProcessOnce) {
     hold(mortal, kKey, 300);
     hold(mortal, kOtherKey, 40);
     Request request = hold(mortal, kKey, 8);
