@@ -30,7 +30,9 @@ using WeightsMemo = ValueMemo<TokenWeights, 8, 159>;
 
 /** A policy in a worker, which fills this in when it starts. */
 struct LivePolicy {
-    Limit limit;  // the configuration's, with its numbers in the zone
+    // The limits of the three below, with their numbers in the zone.
+    Limit limit;
+    Limit reservation_limit;
     Limit ledger_limit;
     Ask ask;               // of every request, but for what variables say
     Ask reservation;       // its other charge, where it counts tokens

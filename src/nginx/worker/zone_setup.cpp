@@ -209,10 +209,10 @@ void take_numbers(const PolicyConf& policy, Journal* journal) {
     ZoneLock lock(*policy.zone->shm);
     live->ask.policy = register_policy(journal, name, varies ? &stand_in : &live->limit, varies);
     if (policy.may_count_tokens) {
-        static Limit reservation = reservation_limit();
-        live->reservation = {&reservation, live->ask.access, 0, 0, policy.dry_run};
+        live->reservation_limit = reservation_limit();
+        live->reservation = {&live->reservation_limit, live->ask.access, 0, 0, policy.dry_run};
         live->reservation.decider = live->ask.decider;
-        live->reservation.policy = register_policy(journal, name, &reservation, false);
+        live->reservation.policy = register_policy(journal, name, &live->reservation_limit, false);
     }
     if (policy.syncs) {
         live->ledger = {&live->ledger_limit, live->ask.access, 0, 0, policy.dry_run};
