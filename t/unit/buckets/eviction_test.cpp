@@ -19,14 +19,8 @@ using Fixture = RateZone;
 
 class EvictionOrder : public testing::TestWithParam<Algorithm> {};
 
-INSTANTIATE_TEST_SUITE_P(EachAlgorithm, EvictionOrder,
-                         testing::Values(Algorithm::kTokenBucket, Algorithm::kSlidingWindow,
-                                         Algorithm::kFixedWindow),
-                         [](const auto& info) {
-                             return info.param == Algorithm::kTokenBucket     ? "token_bucket"
-                                    : info.param == Algorithm::kSlidingWindow ? "sliding_window"
-                                                                              : "fixed_window";
-                         });
+INSTANTIATE_TEST_SUITE_P(EachAlgorithm, EvictionOrder, testing::ValuesIn(kRates),
+                         [](const auto& info) { return name_of(info.param); });
 
 TEST_P(EvictionOrder, EvictsIdleThenLiveThenSpentThenRefusedKeys) {
     Fixture f({8, 8, 1});

@@ -20,14 +20,8 @@ using Fixture = RateZone;
 
 class Table : public testing::TestWithParam<Algorithm> {};
 
-INSTANTIATE_TEST_SUITE_P(EachAlgorithm, Table,
-                         testing::Values(Algorithm::kTokenBucket, Algorithm::kSlidingWindow,
-                                         Algorithm::kFixedWindow),
-                         [](const auto& info) {
-                             return info.param == Algorithm::kTokenBucket     ? "token_bucket"
-                                    : info.param == Algorithm::kSlidingWindow ? "sliding_window"
-                                                                              : "fixed_window";
-                         });
+INSTANTIATE_TEST_SUITE_P(EachAlgorithm, Table, testing::ValuesIn(kRates),
+                         [](const auto& info) { return name_of(info.param); });
 
 TEST_P(Table, ForgetsNoKeyWhileItIsFarFromFull) {
     for (uint64_t seed = 1; seed <= 20; ++seed) {

@@ -44,7 +44,7 @@ struct Fixture {
     ZoneUser user;
 };
 
-TEST(SharedClock, IsTheWallClockUntilRedisAnswers) {
+TEST(RedisClock, IsTheWallClockUntilRedisAnswers) {
     Fixture f;
     EXPECT_EQ(redis_time(f.zone, kNow).wall, kNow.wall);
     EXPECT_EQ(redis_time(f.zone, kNow).monotonic, kNow.monotonic);
@@ -53,12 +53,12 @@ TEST(SharedClock, IsTheWallClockUntilRedisAnswers) {
     EXPECT_EQ(redis_time(f.zone, later(20)).monotonic, kNow.monotonic + 20 + 5'000);
 }
 
-TEST(SharedClock, DoesNotFollowTheWallClockOfThisNode) {
+TEST(RedisClock, DoesNotFollowTheWallClockOfThisNode) {
     Fixture f;
     EXPECT_EQ(redis_time(f.zone, later(1'000, -50'000)).wall, kNow.wall + 1'000);
 }
 
-TEST(SharedClock, TrustsTheQuickestAnswerAndFollowsAClockThatIsSet) {
+TEST(RedisClock, TrustsTheQuickestAnswerAndFollowsAClockThatIsSet) {
     Fixture f;
     set_redis_clock(f.zone, later(0), kNow.wall);
     set_redis_clock(f.zone, later(100), kNow.wall + 93);  // 7 ms on its way
@@ -67,7 +67,7 @@ TEST(SharedClock, TrustsTheQuickestAnswerAndFollowsAClockThatIsSet) {
     EXPECT_EQ(redis_time(f.zone, later(200)).wall, kNow.wall + 200 - 3'000);
 }
 
-TEST(SharedClock, IsStartedOnce) {
+TEST(RedisClock, IsStartedOnce) {
     Fixture f;
     start_redis_clock(f.zone, later(0, 99'000));
     EXPECT_EQ(redis_time(f.zone, kNow).wall, kNow.wall);
