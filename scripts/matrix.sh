@@ -78,8 +78,8 @@ try() {
     local name kind argument result=$cache/results/$1 log=$cache/$1.log
     IFS='|' read -r name kind argument _ < <(targets | grep "^$1|")
     printf '%-16s' "$name"
-    rm -f "$result"
-    MATRIX_RESULT=$result nice "$root/scripts/matrix/$kind.sh" "$name" $argument >"$log" 2>&1 </dev/null || true
+    rm -f "$result" "$log"
+    MATRIX_RESULT=$result nice "$root/scripts/matrix/$kind.sh" "$name" $argument >>"$log" 2>&1 </dev/null || true
     [ -s "$result" ] || printf 'failed; see %s | | |\n' "${log#"$root/"}" >"$result"
     tail -n 1 "$result"
 }

@@ -13,7 +13,7 @@ row() { result "$version" "$build_result" "$smoke_result" "$unit_result"; }
 trap row EXIT
 
 dpkg --add-architecture arm64
-apt-get -qq update
+apt-get -qq update || true
 libraries=(libssl libpcre2 zlib1g libbrotli libhiredis libxxhash libgtest liblua5.1-0)
 apt-get -qq install --no-install-recommends make perl curl procps g++-aarch64-linux-gnu libboost-dev \
     "${libraries[@]/%/-dev:arm64}" >/dev/null || exit 1
@@ -39,7 +39,8 @@ smoke_of_run() {
     codes=$(for i in 1 2 3 4 5 6 7; do
         curl -s -o /dev/null -w '%{http_code} ' -H 'x-api-key: demo' http://127.0.0.1:$port/v1/models
     done)
-    kill -INT -- "-$pid" 2>/dev/null
+    # A shell makes its background jobs ignore SIGINT, which Ctrl-C would send.
+    kill -TERM -- "-$pid" 2>/dev/null
     wait "$pid" 2>/dev/null
     echo "answers: $codes"
     [ "$codes" = '200 200 200 200 200 429 429 ' ] && status=0
@@ -50,4 +51,4 @@ if smoke_of_run; then smoke_result='`make run`: 5 requests pass, 2 are refused';
 row
 
 unit_result=$(TEST_CXX=aarch64-linux-gnu-g++ TEST_SANITIZE=no UNIT_FILTER=${UNIT_FILTER:--KilledProcesses*:ShareSimulation*:*OverARestart*} scripts/test.pl unit |
-    tee /dev/stderr | grep -E '^skipped|passed' | tac | paste -sd ';' | sed 's/;/; /g')
+    tee -a /dev/stderr | grep -E '^skipped|passed' | tac | paste -sd ';' | sed 's/;/; /g')

@@ -21,7 +21,7 @@ step() {
     row
 }
 
-# Starts `make run`, asks it once, and ends it as Ctrl-C does.
+# Starts `make run`, asks it once, and ends it.
 try_run() {
     local pid port=18080 status=1 i
     setsid make run DEPS=no PORT=$port >build/matrix-run.log 2>&1 &
@@ -34,7 +34,8 @@ try_run() {
         kill -0 "$pid" 2>/dev/null || break
         sleep 1
     done
-    kill -INT -- "-$pid" 2>/dev/null
+    # A shell makes its background jobs ignore SIGINT, which Ctrl-C would send.
+    kill -TERM -- "-$pid" 2>/dev/null
     wait "$pid" 2>/dev/null
     tail -n 5 build/matrix-run.log
     return $status
@@ -48,14 +49,16 @@ version=
 apt-get -qq update && apt-get -qq install --no-install-recommends make git ca-certificates >/dev/null || exit 1
 step dependencies scripts/deps.sh smoke
 # The rest of `make test` needs these: they are large, and it is enough that they can be had.
-step 'packages of make test' apt-get -qq --simulate install nodejs npm chromium prometheus
+step 'packages of make test' apt-get -qq --simulate install nodejs npm chromium prometheus jq libyaml-libyaml-perl
 version="$(nginx -v 2>&1 | sed 's,.*: ,,; s,/, ,'), $(g++ --version | sed -n '1s/g++ //p')"
-step module env AI_LIMIT_WERROR=1 make module DEPS=no
+# Both of these builds must see it, or the second begins anew.
+export AI_LIMIT_WERROR=1
+step module make module DEPS=no
 step 'make run' try_run
 step 'make deb' try_deb
 smoke_result=$(smoke /project)
 row
 if [ "${MATRIX_UNIT:-}" != no ]; then
-    unit_result=$(UNIT_FILTER='-*EveryInstruction*:KilledProcesses*:ShareSimulation*:*OverARestart*' scripts/test.pl unit | tee /dev/stderr | tail -n 1)
+    unit_result=$(UNIT_FILTER='-*EveryInstruction*:KilledProcesses*:ShareSimulation*:*OverARestart*' scripts/test.pl unit | tee -a /dev/stderr | tail -n 1)
     row
 fi

@@ -36,7 +36,10 @@ openresty_tree() {
     sed -nE 's/^ *patch -p1 (-l )?< .*nginx-\$main_ver-([^ ]*\.patch).*/\2/p' "$bundle/util/mirror-tarballs" |
         while read -r patch; do
             patch=$bundle/patches/nginx/$version/nginx-$version-$patch
-            [ ! -f "$patch" ] || patch -d "$to" -p1 --forward <"$patch" || return 1
+            [ -f "$patch" ] || continue
+            # A fix that nginx has taken over since is applied by their script for older versions only.
+            ! patch -d "$to" -p1 --reverse --force --dry-run <"$patch" >/dev/null || continue
+            patch -d "$to" -p1 --forward <"$patch" || return 1
         done
     echo "$version" >"$to/.patched"
 }

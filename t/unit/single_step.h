@@ -78,7 +78,7 @@ public:
     }
 #endif
 
-    /** Returns 0 if ptrace is refused; then `action` has run all the same. */
+    /** Returns 0 if such a child or ptrace is refused; `action` may have run or not. */
     static uint64_t trace(const Work& action, const Work& see) {
         constexpr size_t kStackSize = 1 << 20;
         void* stack = mmap(nullptr, kStackSize, PROT_READ | PROT_WRITE,
@@ -88,7 +88,9 @@ public:
             clone(run_child, static_cast<char*>(stack) + kStackSize, CLONE_VM | SIGCHLD, &child);
         uint64_t steps = 0;
         int status = 0;
-        waitpid(pid, &status, 0);
+        if (pid > 0) {
+            waitpid(pid, &status, 0);
+        }
         while (WIFSTOPPED(status)) {
             if (child.is_running && !child.has_ended) {
                 ++steps;
