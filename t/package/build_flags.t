@@ -48,7 +48,7 @@ subtest 'the resolver of Angie' => sub {
 
 subtest "Ubuntu's flags" => sub {
     my @flags = qw(-flto=auto -ffat-lto-objects -fstack-protector-strong -fstack-clash-protection -fcf-protection -O2);
-    my @of_page = grep { m{/nginx/api_page\.cpp$} } @sources;
+    my @of_page = grep { m{/api/api_page\.cpp$} } @sources;
     is compile('c++', ["-o$dir/page.o", @flags], @of_page), '', 'the page compiles';
     my $output = qx(cd / && c++ -shared -fPIC @flags -o '$dir/page.so' '$dir/page.o' 2>&1);
     is $?, 0, 'and is linked in another folder' or diag $output;
