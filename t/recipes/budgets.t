@@ -37,17 +37,22 @@ try_recipe 'plans' => sub {
     is map_of($recipe, "demo,pro\ntrial,free\n"), $shown, "the command makes the example's lines";
     my $nginx = $recipe->start(files => {'/etc/nginx/plans.map' => map_of($recipe, $csv)});
     $recipe->commands;
-    my $limit = sub { get($nginx->port, '/v1/models', 'x-api-key' => $_[0])->{headers}{'x-ratelimit-limit'} };
+    my $headers = sub { post($nginx->port, $CHAT, chat(), 'x-api-key' => $_[0])->{headers} };
+    my $limit   = sub { $headers->($_[0])->{'x-ratelimit-limit-requests'} };
     is_deeply [map { $limit->($_) } 'key-1', 'key-2', 'key-3', 'key-4', 'key-4998'], [60, undef, 5, 60, 5],
         'each of 5,000 keys has the limit of its plan';
+    is_deeply [map { get($nginx->port, '/v1/models', 'x-api-key' => $_)->{headers}{'x-ratelimit-limit'} } 'key-1', 'key-3'], [8, 2],
+        'and its slots';
     is_deeply [map { get($nginx->port, '/v1/models', 'x-api-key' => "made-up-$_")->{status} } 1 .. 3], [200, 429, 429],
         'made-up keys share the limit of their address';
-    get($nginx->port, '/v1/models', 'x-api-key' => 'trial') for 1 .. 2;
-    $nginx->write_file('plans.map', map_of($recipe, $csv =~ s/^trial,free$/trial,pro/mr));
+    $headers->('trial') for 1 .. 2;
+    my $changed = $csv =~ s/^trial,free$/trial,pro/mr =~ s/^key-1,pro$/key-1,prro/mr;
+    $nginx->write_file('plans.map', map_of($recipe, $changed));
     $nginx->reload;
-    my $moved = get($nginx->port, '/v1/models', 'x-api-key' => 'trial')->{headers};
-    is $moved->{'x-ratelimit-limit'}, 60, 'a key gets another plan by a reload';
-    cmp_ok $moved->{'x-ratelimit-remaining'}, '<=', 58, 'and keeps what it has used';
+    my $moved = $headers->('trial');
+    is $moved->{'x-ratelimit-limit-requests'}, 60, 'a key gets another plan by a reload';
+    cmp_ok $moved->{'x-ratelimit-remaining-requests'}, '<=', 58, 'and keeps what it has used';
+    is $limit->('key-1'), 2, 'a plan with a typing error has the smallest limits';
 };
 
 try_recipe 'output-only' => sub {
