@@ -3,186 +3,13 @@
 #include <type_traits>
 
 #include "core/json/lax_values.h"
+#include "core/requests/body_paths.h"
 #include "core/words/json_bytes.h"
 #include "core/words/number.h"
 
 namespace ai_limit {
 
 namespace {
-
-enum Wanted : JsonPathId {
-    kBody,
-    kModel,
-    kStream,
-    kStreamOptions,
-    kIncludeUsage,
-    kMostOutput,
-    kAnswers,
-    kMessages,  // OpenAI's
-    kMessage,
-    kPrompt,  // OpenAI's
-    kText,
-    kInstructions,  // text that stands beside a prompt
-    kServiceTier,
-    kOtherString
-};
-
-struct Path {
-    std::string_view path;
-    Wanted wanted;
-};
-
-// The commonest keys of each object first: they are looked for in this order.
-constexpr Path kPaths[] = {
-    {"", kBody},
-    {"/model", kModel},
-    {"/messages", kMessages},
-    {"/messages/*", kMessage},
-    {"/messages/*/content", kText},
-    {"/messages/*/content/*/text", kText},
-    {"/messages/*/content/*/content", kText},  // Anthropic: tool_result
-    {"/messages/*/content/*/content/*/text", kText},
-    {"/messages/*/content/*/thinking", kText},
-    {"/messages/*/content/*/toolResult/content/*/text", kText},  // Bedrock
-    {"/messages/*/content/*/reasoningContent/reasoningText/text", kText},
-    {"/messages/*/tool_calls/*/function/arguments", kText},
-    {"/messages/*/reasoning_content", kText},
-    {"/messages/*/parts/*/text", kText},
-    {"/stream", kStream},
-    {"/stream_options", kStreamOptions},
-    {"/stream_options/include_usage", kIncludeUsage},
-
-    {"/max_tokens", kMostOutput},
-    {"/max_completion_tokens", kMostOutput},
-    {"/max_output_tokens", kMostOutput},  // Responses
-    {"/generationConfig/maxOutputTokens", kMostOutput},
-    {"/generationConfig/max_output_tokens", kMostOutput},  // Google's servers read both
-    {"/generation_config/maxOutputTokens", kMostOutput},
-    {"/generation_config/max_output_tokens", kMostOutput},
-    {"/inferenceConfig/maxTokens", kMostOutput},           // Bedrock Converse
-    {"/inferenceConfig/max_new_tokens", kMostOutput},      // Bedrock Invoke: Nova
-    {"/textGenerationConfig/maxTokenCount", kMostOutput},  // Titan
-    {"/max_gen_len", kMostOutput},                         // Llama
-    {"/max_tokens_to_sample", kMostOutput},                // Claude 2
-    {"/maxTokens", kMostOutput},                           // AI21
-    {"/options/num_predict", kMostOutput},                 // Ollama
-    {"/n_predict", kMostOutput},                           // llama.cpp
-    {"/parameters/max_new_tokens", kMostOutput},           // TGI
-    {"/parameters/maxOutputTokens", kMostOutput},          // Vertex predict
-    {"/instances/*/max_tokens", kMostOutput},              // vLLM behind Vertex
-    {"/parameters/max_tokens", kMostOutput},               // DashScope
-    {"/sampling_params/max_new_tokens", kMostOutput},      // SGLang
-    {"/sampling_params/*/max_new_tokens", kMostOutput},
-    {"/completion_args/max_tokens", kMostOutput},  // Mistral conversations
-    {"/input/max_tokens", kMostOutput},            // Replicate
-    {"/input/max_new_tokens", kMostOutput},
-    {"/input/max_completion_tokens", kMostOutput},
-    {"/input/max_output_tokens", kMostOutput},
-    {"/input/max_length", kMostOutput},
-    {"/n", kAnswers},
-    {"/best_of", kAnswers},
-    {"/generationConfig/candidateCount", kAnswers},
-    {"/generationConfig/candidate_count", kAnswers},
-    {"/generation_config/candidateCount", kAnswers},
-    {"/generation_config/candidate_count", kAnswers},
-    {"/parameters/candidateCount", kAnswers},  // Vertex predict
-    {"/parameters/n", kAnswers},               // DashScope
-    {"/sampling_params/n", kAnswers},          // SGLang
-
-    {"/service_tier", kServiceTier},
-    {"/serviceTier", kServiceTier},
-    {"/serviceTier/type", kServiceTier},  // Bedrock
-
-    {"/system", kInstructions},
-    {"/system/*/text", kInstructions},
-    {"/prompt", kPrompt},
-    {"/prompt/*", kText},
-    {"/prompt/*/*", kText},
-    {"/suffix", kInstructions},
-    {"/input", kText},
-    {"/input/*", kMessage},
-    {"/input/*/*", kText},
-    {"/input/*/content", kText},
-    {"/input/*/content/*/text", kText},
-    {"/input/*/text", kText},
-    {"/input/*/arguments", kText},
-    {"/input/*/output", kText},
-    {"/input/*/output/*/text", kText},
-    {"/instructions", kInstructions},
-    {"/contents", kMessage},  // Google's servers take one thing for a list of it
-    {"/contents/parts/text", kText},
-    {"/contents/parts/*/text", kText},
-    {"/contents/*", kMessage},
-    {"/contents/*/parts/text", kText},
-    {"/contents/*/parts/*/text", kText},
-    {"/systemInstruction/parts/text", kInstructions},
-    {"/systemInstruction/parts/*/text", kInstructions},
-    {"/system_instruction/parts/text", kInstructions},
-    {"/system_instruction/parts/*/text", kInstructions},
-    {"/content/parts/text", kText},  // Gemini: embedContent
-    {"/content/parts/*/text", kText},
-    {"/requests/*/content/parts/*/text", kText},  // batchEmbedContents
-    {"/instances/*/content", kText},              // Vertex predict
-    {"/instances/*/prompt", kText},
-    {"/instances/*/text", kText},
-    {"/instances/*/context", kText},
-    {"/instances/*/messages/*", kMessage},
-    {"/instances/*/messages/*/content", kText},
-    {"/instances/*/messages/*/content/*/text", kText},
-    {"/inputText", kText},    // Titan
-    {"/inputs", kText},       // TGI
-    {"/inputs/*", kMessage},  // Mistral conversations; TGI's are strings
-    {"/inputs/*/content", kText},
-    {"/inputs/*/content/*/text", kText},  // also embeddings of Cohere and Voyage
-    {"/message", kText},                  // Cohere v1
-    {"/preamble", kInstructions},
-    {"/chat_history/*/message", kText},
-    {"/texts", kText},
-    {"/texts/*", kText},                // Cohere embed
-    {"/system_prompt", kInstructions},  // LM Studio
-    {"/input/messages/*", kMessage},    // DashScope
-    {"/input/messages/*/content", kText},
-    {"/input/messages/*/content/*/text", kText},
-    {"/input/prompt", kText},  // also Replicate
-    {"/input/system_prompt", kInstructions},
-    {"/input/texts/*", kText},
-    {"/input/contents/*/text", kText},
-    {"/input/text", kText},  // Gemini interactions take one content for a list of it
-    {"/input/*/result", kText},
-    {"/input/*/result/*/text", kText},
-    {"/system_instruction", kInstructions},
-    {"/text", kText},  // SGLang, Workers AI
-    {"/text/*", kText},
-    {"/input_ids/*", kText},
-    {"/input_ids/*/*", kText},
-    {"/text_input", kText},    // Triton
-    {"/input_text", kText},    // Workers AI
-    {"/input_prefix", kText},  // llama.cpp
-    {"/input_suffix", kText},
-    {"/content", kText},
-    {"/query", kText},  // rerankers
-    {"/query/text", kText},
-    {"/documents/*", kText},
-    {"/documents/*/text", kText},
-    {"/documents/*/snippet", kText},  // Cohere chat
-    {"/documents/*/data", kText},
-    {"/documents/*/data/text", kText},
-    {"/documents/*/data/snippet", kText},
-    {"/passages/*/text", kText},    // NVIDIA
-    {"/contexts/*/text", kText},    // Workers AI
-    {"/records/*/content", kText},  // Google
-    {"/input/query", kText},        // DashScope
-    {"/input/query/text", kText},
-    {"/input/documents/*", kText},
-    {"/input/documents/*/text", kText},
-    {"/text_1", kText},  // vLLM's scores
-    {"/text_1/*", kText},
-    {"/text_2", kText},
-    {"/text_2/*", kText},
-};
-
-constexpr JsonPathTable<250> kTree = make_json_path_table<250>(kPaths);
-static_assert(kTree.error == nullptr);
 
 constexpr uint64_t kCharactersPerToken = 4;
 constexpr uint64_t kBytesPerToken = 4;
@@ -219,7 +46,7 @@ Amount at_most(uint64_t value) {
 
 static_assert(std::is_trivially_copyable_v<RequestInfo> && sizeof(RequestInfo) <= 1280);
 
-RequestInfo::RequestInfo() : scanner_(kTree.paths.root(), {true, true, kOtherString}) {}
+RequestInfo::RequestInfo() : scanner_(body_paths(), {true, true, kBodyOtherString}) {}
 
 void RequestInfo::read_path(std::string_view path) {
     const RequestPath read = read_request_path(path);
@@ -250,42 +77,42 @@ void RequestInfo::feed(std::string_view piece) {
 /** `end` is where in the body the token ends; of a number, where it ends at the earliest. */
 void RequestInfo::take(const JsonToken& token, uint64_t end) {
     switch (token.id) {
-        case kBody:
+        case kBodyRoot:
             take_root(token, end);
             break;
-        case kModel:
+        case kBodyModel:
             take_model(token);
             break;
-        case kStream:
+        case kBodyStream:
             take_stream(token);
             break;
-        case kStreamOptions:
+        case kBodyStreamOptions:
             take_stream_options(token, end);
             break;
-        case kIncludeUsage:
+        case kBodyIncludeUsage:
             take_include_usage(token, end);
             break;
-        case kMostOutput:
+        case kBodyMostOutput:
             take_count(token, &most_output_, &spelled_limit_);
             break;
-        case kAnswers:
+        case kBodyAnswers:
             take_count(token, &answers_, &spelled_answers_);
             break;
-        case kMessages:
+        case kBodyMessages:
             has_prompt_ = true;
             break;
-        case kMessage:
+        case kBodyMessage:
             messages_ += is_object(token) ? 1 : 0;
             take_text(token);
             break;
-        case kPrompt:
+        case kBodyPrompt:
             has_prompt_ = true;
             take_text(token);
             break;
-        case kServiceTier:
+        case kBodyServiceTier:
             take_service_tier(token);
             break;
-        case kOtherString:
+        case kBodyOtherString:
             take_other_string(token);
             break;
         default:
@@ -406,8 +233,8 @@ void RequestInfo::take_text(const JsonToken& token) {
     }
     const bool says_something = token.kind == JsonToken::kString ||
                                 token.kind == JsonToken::kNumber ||
-                                (token.id == kMessage && is_object(token));
-    knows_prompt_ = knows_prompt_ || (says_something && token.id != kInstructions);
+                                (token.id == kBodyMessage && is_object(token));
+    knows_prompt_ = knows_prompt_ || (says_something && token.id != kBodyInstructions);
     if (token.kind != JsonToken::kString) {
         return;
     }
@@ -450,7 +277,7 @@ void RequestInfo::take_count(const JsonToken& token, Amount* largest, Spelled* s
     if (!form_) {
         compare(spelled, count);
     }
-    if (token.id == kMostOutput) {
+    if (token.id == kBodyMostOutput) {
         limited_ = true;
         endless_ = endless_ || negative;
     }
@@ -501,7 +328,7 @@ void RequestInfo::take_include_usage(const JsonToken& token, uint64_t end) {
 
 /** Within `stream_options`: any byte but white space and its end says that it has a key. */
 void RequestInfo::look_at_options(std::string_view used, const JsonToken& token) {
-    if (token.kind == JsonToken::kEnd && token.id == kStreamOptions) {
+    if (token.kind == JsonToken::kEnd && token.id == kBodyStreamOptions) {
         used.remove_suffix(1);
     }
     for (size_t i = 0; i < used.size() && stream_options_.empty; ++i) {

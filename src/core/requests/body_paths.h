@@ -1,0 +1,30 @@
+#pragma once
+
+// Which values of a request's body RequestInfo reads, for every API that is known.
+
+#include "core/json/json_paths.h"
+
+namespace ai_limit {
+
+/** The wanted values of a body: the ids of the paths. */
+enum BodyValue : JsonPathId {
+    kBodyRoot,
+    kBodyModel,
+    kBodyStream,
+    kBodyStreamOptions,
+    kBodyIncludeUsage,
+    kBodyMostOutput,
+    kBodyAnswers,
+    kBodyMessages,  // OpenAI's
+    kBodyMessage,
+    kBodyPrompt,  // OpenAI's
+    kBodyText,
+    kBodyInstructions,  // text that stands beside a prompt
+    kBodyServiceTier,
+    kBodyOtherString  // a string that no path wants
+};
+
+/** Returns the tree of their paths. It is constant and lives as long as the process. */
+const JsonPathNode* body_paths();
+
+}  // namespace ai_limit
