@@ -10,7 +10,7 @@ log=$folder/build.log
 
 git() { command git -c safe.directory="$PWD" "$@"; }    # as in version.sh
 
-parts=(config config.make scripts/redis-script.sh src debian conf-examples README.md docs CHANGELOG.md LICENSE)
+parts=(config config.make src debian conf-examples README.md docs CHANGELOG.md LICENSE)
 
 # Lists the files of these parts that exist, committed or not, without those that git ignores.
 sources() {
