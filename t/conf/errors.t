@@ -146,7 +146,7 @@ my @mistakes = (
 
     (map { my $place = $_; (
         [$place => 'ai_limit_headers;', 'number of arguments'],
-        [$place => 'ai_limit_headers github;', 'github'],
+        [$place => 'ai_limit_headers github;', '"github", expected auto, x-ratelimit, ietf, openai, anthropic or off'],
         [$place => 'ai_limit_headers OpenAI;', 'OpenAI'],
         [$place => 'ai_limit_headers "";', '""'],
         [$place => 'ai_limit_headers ietf ietf;', 'ietf'],
@@ -156,7 +156,7 @@ my @mistakes = (
         [$place => 'ai_limit_headers off off;', 'off'],
         [$place => 'ai_limit_headers ietf; ai_limit_headers off;', 'duplicate'],
         [$place => 'ai_limit_error_format;', 'number of arguments'],
-        [$place => 'ai_limit_error_format xml;', 'xml'],
+        [$place => 'ai_limit_error_format xml;', '"xml", expected auto, json, openai, anthropic, gemini, ollama, bedrock, cohere, problem or off'],
         [$place => 'ai_limit_error_format JSON;', 'JSON'],
         [$place => 'ai_limit_error_format json openai;', 'number of arguments'],
         [$place => 'ai_limit_error_format json; ai_limit_error_format json;', 'duplicate'],

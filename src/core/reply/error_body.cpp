@@ -312,30 +312,40 @@ void write_problem(const Refusal& refusal, TextWriter& out) {
     out.text(R"("]})");
 }
 
-// the table of formats, in the order of ErrorFormat
+// The table of formats, in the order of ErrorFormat.
 
 struct FormatRow {
+    ErrorFormat format;
     std::string_view name;
     std::string_view content_type;
     void (*write)(const Refusal& refusal, TextWriter& out);
 };
 
 constexpr FormatRow kFormats[] = {
-    {"json", "application/json", write_json},
-    {"openai", "application/json", write_openai},
-    {"anthropic", "application/json", write_anthropic},
-    {"gemini", "application/json", write_gemini},
-    {"ollama", "application/json", write_error_string},
-    {"bedrock", "application/json", write_message_string},
-    {"cohere", "application/json", write_message_string},
-    {"problem", "application/problem+json", write_problem},
-    {"off", "", nullptr},
-    {"auto", "", nullptr},
+    {ErrorFormat::kJson, "json", "application/json", write_json},
+    {ErrorFormat::kOpenAi, "openai", "application/json", write_openai},
+    {ErrorFormat::kAnthropic, "anthropic", "application/json", write_anthropic},
+    {ErrorFormat::kGemini, "gemini", "application/json", write_gemini},
+    {ErrorFormat::kOllama, "ollama", "application/json", write_error_string},
+    {ErrorFormat::kBedrock, "bedrock", "application/json", write_message_string},
+    {ErrorFormat::kCohere, "cohere", "application/json", write_message_string},
+    {ErrorFormat::kProblem, "problem", "application/problem+json", write_problem},
+    {ErrorFormat::kOff, "off", "", nullptr},
+    {ErrorFormat::kAuto, "auto", "", nullptr},
 };
 
 constexpr size_t kFormatCount = sizeof kFormats / sizeof *kFormats;
 
-static_assert(kFormatCount == static_cast<size_t>(ErrorFormat::kAuto) + 1);
+constexpr bool is_in_order() {
+    for (size_t i = 0; i < kFormatCount; i++) {
+        if (kFormats[i].format != static_cast<ErrorFormat>(i)) {
+            return false;
+        }
+    }
+    return kFormatCount == static_cast<size_t>(ErrorFormat::kAuto) + 1;
+}
+
+static_assert(is_in_order(), "kFormats needs one row for each ErrorFormat, in the same order");
 
 const FormatRow& row_of(ErrorFormat format) {
     return kFormats[static_cast<size_t>(format)];
@@ -360,6 +370,17 @@ bool find_error_format(std::string_view name, ErrorFormat* format) {
         }
     }
     return false;
+}
+
+void list_error_formats(TextWriter& out) {
+    std::string_view between;
+    for (const FormatRow& row : kFormats) {
+        if (row.write != nullptr) {
+            out.text(between);
+            out.text(row.name);
+            between = ", ";
+        }
+    }
 }
 
 std::string_view error_content_type(ErrorFormat format) {

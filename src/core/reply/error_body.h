@@ -1,7 +1,8 @@
 #pragma once
 
-// Writes the body that a refused client reads, in the form that its SDK expects. A new format is
-// one row of the table in error_body.cpp. A new kind of error is one row of the table in
+// Writes the body that a refused client reads, in the form that its SDK expects. A new format is a
+// name in ErrorFormat, a function that writes it and one row of the table in error_body.cpp; the
+// configuration knows it by that row. A new kind of error is one row of the table in
 // error_kind.cpp.
 
 #include <cstddef>
@@ -14,7 +15,10 @@
 
 namespace ai_limit {
 
-/** kOff leaves the body to the server. kAuto stands for the format of the path (dialect.h). */
+/**
+ * kOff leaves the body to the server. kAuto stands for the format of the path (dialect.h). Both
+ * stay behind the formats that have a body.
+ */
 enum class ErrorFormat : uint8_t {
     kJson,
     kOpenAi,
@@ -38,6 +42,9 @@ constexpr size_t kMaxErrorSentence = 256;
 
 /** The format that the configuration calls by this name, in `format`; false if there is none. */
 bool find_error_format(std::string_view name, ErrorFormat* format);
+
+/** Writes the names of the formats that have a body: `json, openai, …`. */
+void list_error_formats(TextWriter& out);
 
 /** Static and NUL-terminated; empty for kOff and kAuto. */
 std::string_view error_content_type(ErrorFormat format);

@@ -293,7 +293,7 @@ bool write_refusal(const Description& reported, HeaderSink& sink) {
     return write_wait(stated_wait(reported), sink) && put(sink, kCacheControl, "no-store");
 }
 
-// the table of styles
+// The table of styles, in the order of HeaderStyle.
 
 struct NameList {
     const ResponseHeaderName* names;
@@ -318,6 +318,20 @@ constexpr StyleRow kStyles[] = {
     {"openai", HeaderStyle::kOpenAi, write_openai, name_list(kOpenAiNames)},
     {"anthropic", HeaderStyle::kAnthropic, write_anthropic, name_list(kAnthropicNames)},
 };
+
+constexpr bool is_in_order() {
+    unsigned bit = 1;
+    for (const StyleRow& row : kStyles) {
+        if (header_styles(row.style) != bit) {
+            return false;
+        }
+        bit <<= 1;
+    }
+    return true;
+}
+
+static_assert(is_in_order(),
+              "each row of kStyles has a bit of its own, in the order of HeaderStyle");
 
 constexpr NameList kRefusal = name_list(kRefusalNames);
 
@@ -376,6 +390,15 @@ HeaderStyles find_header_style(std::string_view name) {
         }
     }
     return kNoHeaders;
+}
+
+void list_header_styles(TextWriter& out) {
+    std::string_view between;
+    for (const StyleRow& row : kStyles) {
+        out.text(between);
+        out.text(row.name);
+        between = ", ";
+    }
 }
 
 bool write_headers(HeaderStyles styles, const Description* all, size_t n,

@@ -1,7 +1,8 @@
 #pragma once
 
 // Writes the state of policies as response headers, in the styles that AI clients know. A new style
-// is one row of the table in headers.cpp.
+// is a bit of HeaderStyle, a function that writes it and one row of the table in headers.cpp; the
+// configuration knows it by that row.
 
 #include <cstddef>
 #include <cstdint>
@@ -30,6 +31,9 @@ constexpr HeaderStyles header_styles(HeaderStyle style) {
 
 /** The style that the configuration calls by this name; kNoHeaders where there is none. */
 HeaderStyles find_header_style(std::string_view name);
+
+/** Writes the names of all styles: `x-ratelimit, ietf, …`. */
+void list_header_styles(TextWriter& out);
 
 /** Receives headers and puts them into the server's response. */
 struct HeaderSink {

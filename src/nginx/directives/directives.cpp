@@ -184,6 +184,22 @@ char* ngx_http_ai_limit(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     return append(&main->lists, list) == NGX_OK ? NGX_CONF_OK : error_result();
 }
 
+namespace {
+
+/** Says which words a directive takes: "auto", those that `list` writes, and "off". */
+char* unknown_word(ngx_conf_t* cf, const char* what, ngx_str_t word,
+                   void (*list)(TextWriter& out)) {
+    char why[256];
+    TextWriter out(why, sizeof(why) - 1);
+    out.text(", expected auto, ");
+    list(out);
+    out.text(" or off");
+    why[out.view().size()] = '\0';
+    return mistake(cf, what, word, why);
+}
+
+}  // namespace
+
 char* ngx_http_ai_limit_headers(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     LocConf* loc = static_cast<LocConf*>(conf);
     if (loc->headers != NGX_CONF_UNSET_UINT) {
@@ -196,8 +212,7 @@ char* ngx_http_ai_limit_headers(ngx_conf_t* cf, ngx_command_t*, void* conf) {
                            : view(word) == "auto" ? kHeadersAuto
                                                   : find_header_style(view(word));
         if (style == kNoHeaders) {
-            return mistake(cf, "unknown style", word,
-                           ", expected auto, x-ratelimit, ietf, openai, anthropic or off");
+            return unknown_word(cf, "unknown style", word, list_header_styles);
         }
         if (styles & style) {
             return mistake(cf, "duplicate style", word);
@@ -222,9 +237,7 @@ char* ngx_http_ai_limit_error_format(ngx_conf_t* cf, ngx_command_t*, void* conf)
     }
     ErrorFormat format;
     if (!find_error_format(view(arguments(cf)[0]), &format)) {
-        return mistake(cf, "unknown format", arguments(cf)[0],
-                       ", expected auto, json, openai, anthropic, gemini, ollama, bedrock, cohere, "
-                       "problem or off");
+        return unknown_word(cf, "unknown format", arguments(cf)[0], list_error_formats);
     }
     loc->error_format = static_cast<ngx_uint_t>(format);
     return NGX_CONF_OK;

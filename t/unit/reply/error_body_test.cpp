@@ -175,5 +175,12 @@ TEST(ErrorBody, FindsFormatsByName) {
     EXPECT_FALSE(find_error_format("JSON", &format));
 }
 
+TEST(ErrorBody, ListsTheFormatsThatHaveABody) {
+    char buffer[128];
+    TextWriter out(buffer, sizeof buffer);
+    list_error_formats(out);
+    EXPECT_EQ(out.view(), "json, openai, anthropic, gemini, ollama, bedrock, cohere, problem");
+}
+
 }  // namespace
 }  // namespace ai_limit

@@ -428,6 +428,13 @@ TEST(Headers, FindStylesByName) {
     EXPECT_EQ(find_header_style(""), kNoHeaders);
 }
 
+TEST(Headers, ListStyles) {
+    char buffer[64];
+    TextWriter out(buffer, sizeof buffer);
+    list_header_styles(out);
+    EXPECT_EQ(out.view(), "x-ratelimit, ietf, openai, anthropic");
+}
+
 TEST(Headers, ReplaceEveryHeaderThatTheyWrite) {
     const Description all[] = {user(), tokens(), slots()};
     for (const HeaderStyles style : {kXRateLimit, kIetf, kOpenAi, kAnthropic}) {
