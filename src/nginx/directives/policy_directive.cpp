@@ -1,4 +1,7 @@
-// Reads ai_limit_policy.
+// Reads ai_limit_policy. A new parameter is one row of kParameters, with its word, the policies
+// that it is for and the function that reads it into a field of PolicyConf.
+
+#include <iterator>
 
 #include "core/counts/token_weights.h"
 #include "core/limits/rate.h"
@@ -13,27 +16,9 @@ namespace ai_limit {
 
 namespace {
 
-enum Parameter : unsigned {
-    kKey = 1 << 0,
-    kRate = 1 << 1,
-    kConcurrency = 1 << 2,
-    kAlgorithm = 1 << 3,
-    kBurst = 1 << 4,
-    kCost = 1 << 5,
-    kTimeZone = 1 << 6,
-    kPhase = 1 << 7,
-    kZone = 1 << 8,
-    kDryRun = 1 << 9,
-    kReserve = 1 << 10,
-    kCount = 1 << 11,
-    kSync = 1 << 12,
-};
-
 /** A policy while its parameters are read. */
 struct PolicyReader {
     PolicyConf* policy;
-    unsigned seen;
-    ngx_str_t words[13];  // by bit of Parameter, for mistakes that only show at the end
     Rate rate;
 };
 
@@ -172,46 +157,101 @@ char* read_zone_of_policy(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, Polic
     return NGX_CONF_OK;
 }
 
-struct ParameterRow {
-    std::string_view name;  // with its "="
-    Parameter bit;
-    char* (*read)(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader);
-};
-
-constexpr ParameterRow kParameters[] = {
-    {"key=", kKey, read_key},
-    {"rate=", kRate, read_rate},
-    {"concurrency=", kConcurrency, read_concurrency},
-    {"algorithm=", kAlgorithm, read_algorithm},
-    {"burst=", kBurst, read_burst},
-    {"cost=", kCost, read_cost},
-    {"reserve=", kReserve, read_reserve},
-    {"count=", kCount, read_count},
-    {"tz=", kTimeZone, read_time_zone},
-    {"phase=", kPhase, read_phase},
-    {"zone=", kZone, read_zone_of_policy},
-    {"sync=", kSync, read_sync},
-};
-
-char* note_parameter(ngx_conf_t* cf, ngx_str_t word, Parameter bit, PolicyReader* reader) {
-    if (reader->seen & bit) {
-        return mistake(cf, "duplicate parameter", word);
-    }
-    reader->seen |= bit;
-    reader->words[__builtin_ctz(bit)] = word;
+char* read_dry_run(ngx_conf_t*, ngx_str_t, ngx_str_t, PolicyReader* reader) {
+    reader->policy->dry_run = true;
     return NGX_CONF_OK;
 }
 
-char* read_parameter(ngx_conf_t* cf, ngx_str_t word, PolicyReader* reader) {
-    if (view(word) == "dry_run") {
-        reader->policy->dry_run = true;
-        return note_parameter(cf, word, kDryRun, reader);
+/** The policies that a parameter is for. */
+enum class For : uint8_t {
+    kAll,
+    kRates,         // not for concurrency=
+    kNoTokenRates,  // for rates, but none in tokens
+    kTokenRates,
+    kTokenBuckets,
+    kFixedWindows,
+};
+
+struct ParameterRow {
+    std::string_view name;  // with its "=" if a value follows
+    For whom;
+    char* (*read)(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader);
+};
+
+// Parameters that cannot be combined with others are complained about in this order.
+constexpr ParameterRow kParameters[] = {
+    {"key=", For::kAll, read_key},
+    {"rate=", For::kAll, read_rate},
+    {"concurrency=", For::kAll, read_concurrency},
+    {"algorithm=", For::kRates, read_algorithm},
+    {"burst=", For::kTokenBuckets, read_burst},
+    {"cost=", For::kNoTokenRates, read_cost},
+    {"tz=", For::kFixedWindows, read_time_zone},
+    {"reserve=", For::kTokenRates, read_reserve},
+    {"count=", For::kTokenRates, read_count},
+    {"phase=", For::kAll, read_phase},
+    {"zone=", For::kAll, read_zone_of_policy},
+    {"sync=", For::kAll, read_sync},
+    {"dry_run", For::kAll, read_dry_run},
+};
+
+constexpr size_t kParameterCount = std::size(kParameters);
+
+/** The parameters of a policy as they were written, for mistakes that only show at the end. */
+class WrittenParameters {
+public:
+    /** Notes the parameter of this row; false if it was there before. */
+    bool add(size_t row, ngx_str_t word) {
+        bool is_new = words_[row].len == 0;
+        words_[row] = word;
+        return is_new;
     }
-    for (const ParameterRow& row : kParameters) {
-        ngx_str_t value;
-        if (value_of(word, row.name, &value)) {
-            char* result = note_parameter(cf, word, row.bit, reader);
-            return result != NGX_CONF_OK ? result : row.read(cf, word, value, reader);
+
+    /** The word of the first parameter that is for such policies; empty if there is none. */
+    ngx_str_t first_for(For whom) const {
+        for (size_t row = 0; row < kParameterCount; ++row) {
+            if (kParameters[row].whom == whom && words_[row].len != 0) {
+                return words_[row];
+            }
+        }
+        return {};
+    }
+
+    /** The word of the first parameter that is not for all policies. */
+    ngx_str_t first_of_rate() const {
+        for (size_t row = 0; row < kParameterCount; ++row) {
+            if (kParameters[row].whom != For::kAll && words_[row].len != 0) {
+                return words_[row];
+            }
+        }
+        return {};
+    }
+
+    ngx_str_t operator[](std::string_view name) const {
+        for (size_t row = 0; row < kParameterCount; ++row) {
+            if (kParameters[row].name == name) {
+                return words_[row];
+            }
+        }
+        return {};
+    }
+
+private:
+    ngx_str_t words_[kParameterCount] = {};
+};
+
+/** True for the word of this row; `value` is the part behind the "=". */
+bool is_written(const ParameterRow& row, ngx_str_t word, ngx_str_t* value) {
+    return row.name.back() == '=' ? value_of(word, row.name, value) : view(word) == row.name;
+}
+
+char* read_parameter(ngx_conf_t* cf, ngx_str_t word, PolicyReader* reader,
+                     WrittenParameters* written) {
+    for (size_t row = 0; row < kParameterCount; ++row) {
+        ngx_str_t value{};
+        if (is_written(kParameters[row], word, &value)) {
+            return written->add(row, word) ? kParameters[row].read(cf, word, value, reader)
+                                           : mistake(cf, "duplicate parameter", word);
         }
     }
     static constexpr char kNoDelay[] =
@@ -220,10 +260,10 @@ char* read_parameter(ngx_conf_t* cf, ngx_str_t word, PolicyReader* reader) {
     return mistake(cf, "invalid parameter", word, hint_for(kForeign, word));
 }
 
-char* check_combination(ngx_conf_t* cf, const PolicyReader& reader) {
+char* check_combination(ngx_conf_t* cf, const PolicyReader& reader,
+                        const WrittenParameters& written) {
     const PolicyConf& policy = *reader.policy;
-    const auto word = [&reader](Parameter bit) { return reader.words[__builtin_ctz(bit)]; };
-    if (!(reader.seen & kKey)) {
+    if (written["key="].len == 0) {
         return mistake(cf, "no key= in policy", policy.name,
                        ", expected key=$ai_limit_client, for example");
     }
@@ -231,37 +271,38 @@ char* check_combination(ngx_conf_t* cf, const PolicyReader& reader) {
         return mistake(cf, "neither rate= nor concurrency= in policy", policy.name);
     }
     if (policy.has_rate && policy.has_concurrency) {
-        return mistake(cf, "rate= cannot be combined with", word(kConcurrency),
+        return mistake(cf, "rate= cannot be combined with", written["concurrency="],
                        ", make two policies");
     }
-    for (Parameter bit : {kAlgorithm, kBurst, kCost, kTimeZone, kReserve, kCount}) {
-        if (policy.has_concurrency && (reader.seen & bit)) {
-            return mistake(cf, "concurrency= cannot be combined with", word(bit));
-        }
+    ngx_str_t word = written.first_of_rate();
+    if (policy.has_concurrency && word.len != 0) {
+        return mistake(cf, "concurrency= cannot be combined with", word);
     }
     bool constant = policy.has_rate && policy.variable == nullptr;
     bool tokens = reader.rate.measure == Measure::kTokens;
-    if (constant && tokens && (reader.seen & kCost)) {
-        return mistake(cf, "a rate in tokens cannot be combined with", word(kCost),
+    word = written.first_for(For::kNoTokenRates);
+    if (constant && tokens && word.len != 0) {
+        return mistake(cf, "a rate in tokens cannot be combined with", word,
                        ", weights go into count=");
     }
-    for (Parameter bit : {kReserve, kCount}) {
-        if (constant && !tokens && (reader.seen & bit)) {
-            return mistake(cf, "only a rate in tokens, such as 100kt/m, can have", word(bit));
-        }
+    word = written.first_for(For::kTokenRates);
+    if (constant && !tokens && word.len != 0) {
+        return mistake(cf, "only a rate in tokens, such as 100kt/m, can have", word);
     }
-    if ((reader.seen & kBurst) && policy.algorithm != Algorithm::kTokenBucket) {
-        return mistake(cf, "only a token_bucket can have", word(kBurst));
+    word = written.first_for(For::kTokenBuckets);
+    if (policy.algorithm != Algorithm::kTokenBucket && word.len != 0) {
+        return mistake(cf, "only a token_bucket can have", word);
     }
-    if ((reader.seen & kTimeZone) && policy.algorithm != Algorithm::kFixedWindow) {
-        return mistake(cf, "only a fixed_window can have", word(kTimeZone));
+    word = written.first_for(For::kFixedWindows);
+    if (policy.algorithm != Algorithm::kFixedWindow && word.len != 0) {
+        return mistake(cf, "only a fixed_window can have", word);
     }
     return NGX_CONF_OK;
 }
 
-char* finish_policy(ngx_conf_t* cf, PolicyReader* reader) {
+char* finish_policy(ngx_conf_t* cf, PolicyReader* reader, const WrittenParameters& written) {
     PolicyConf* policy = reader->policy;
-    char* result = check_combination(cf, *reader);
+    char* result = check_combination(cf, *reader, written);
     if (result != NGX_CONF_OK) {
         return result;
     }
@@ -273,8 +314,9 @@ char* finish_policy(ngx_conf_t* cf, PolicyReader* reader) {
         const char* error = make_limit(policy->algorithm, reader->rate, policy->burst,
                                        policy->time_zone, &policy->limit);
         if (error != nullptr) {
+            ngx_str_t word = written["rate="];
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "ai_limit_policy: invalid rate \"%V\": %s",
-                               &reader->words[__builtin_ctz(kRate)], error);
+                               &word, error);
             return error_result();
         }
     }
@@ -302,13 +344,14 @@ char* ngx_http_ai_limit_policy(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     }
     PolicyReader reader{};
     reader.policy = policy;
+    WrittenParameters written;
     for (ngx_uint_t i = 1; i < argument_count(cf); ++i) {
-        char* result = read_parameter(cf, arguments(cf)[i], &reader);
+        char* result = read_parameter(cf, arguments(cf)[i], &reader, &written);
         if (result != NGX_CONF_OK) {
             return result;
         }
     }
-    char* result = finish_policy(cf, &reader);
+    char* result = finish_policy(cf, &reader, written);
     if (result != NGX_CONF_OK) {
         return result;
     }
