@@ -28,11 +28,9 @@ void read_policy(const Zone& zone, const PolicyPart& part) {
     PolicyRecord* record = zone.policy(part.number);
     std::memcpy(static_cast<void*>(record), part.record, sizeof(part.record));
     PolicyCounts* counts = zone.counts(part.number, 0);
-    counts->passed.store(part.counts.passed);
-    counts->rejected.store(part.counts.rejected);
-    counts->rejected_dry_run.store(part.counts.rejected_dry_run);
-    each_usage_meter(
-        [&](const UsageMeter& meter) { (counts->*meter.count).store(part.counts.*meter.sum); });
+    for (uint32_t i = 0; i < kCountFields; ++i) {
+        (counts->*PolicyCounts::kAll[i]).store(part.counts.*CountSums::kAll[i]);
+    }
 }
 
 void read_policies(const Zone& zone, StateParts* in) {

@@ -22,13 +22,9 @@ void add_record(const PolicyRecord& record, PolicyTotals* totals) {
 }
 
 void add_shard(const PolicyCounts& counts, CountSums* sums) {
-    sums->passed += read(counts.passed);
-    sums->rejected += read(counts.rejected);
-    sums->rejected_dry_run += read(counts.rejected_dry_run);
-    sums->rejected_never += read(counts.rejected_never);
-    sums->rejected_blocked += read(counts.rejected_blocked);
-    each_usage_meter(
-        [&](const UsageMeter& meter) { sums->*meter.sum += read(counts.*meter.count); });
+    for (uint32_t i = 0; i < kCountFields; ++i) {
+        sums->*CountSums::kAll[i] += read(counts.*PolicyCounts::kAll[i]);
+    }
 }
 
 void add_shards(const Zone& zone, uint32_t policy, CountSums* sums) {
@@ -104,14 +100,9 @@ uint64_t count_cells(const Zone& zone) {
 void forget_counts(const Zone& zone, uint32_t policy) {
     for (uint32_t shard = 0; shard < kCountShards; ++shard) {
         PolicyCounts* counts = zone.counts(policy, shard);
-        for (std::atomic<uint64_t>* count :
-             {&counts->passed, &counts->rejected, &counts->rejected_dry_run,
-              &counts->rejected_never, &counts->rejected_blocked}) {
-            count->store(0, std::memory_order_relaxed);
+        for (auto count : PolicyCounts::kAll) {
+            (counts->*count).store(0, std::memory_order_relaxed);
         }
-        each_usage_meter([&](const UsageMeter& meter) {
-            (counts->*meter.count).store(0, std::memory_order_relaxed);
-        });
     }
     for (auto& lists : zone.top_keys(policy)->lists) {
         for (TopList& list : lists) {

@@ -10,13 +10,7 @@
 namespace ai_limit {
 
 /** The counts of all processes under one number. */
-struct CountSums {
-    uint64_t passed, rejected, rejected_dry_run;
-    uint64_t input_tokens, output_tokens, cached_input_tokens, cache_write_tokens,
-        cache_write_1h_tokens, audio_input_tokens, reasoning_tokens, audio_output_tokens;
-    uint64_t images, searches, seconds;
-    uint64_t rejected_never, rejected_blocked;  // parts of `rejected`
-
+struct CountSums : CountFields<uint64_t> {
     /** Rejected requests that pass after a wait. The parts may have been read a moment later. */
     uint64_t rejected_for_now() const {
         const uint64_t final = rejected_never + rejected_blocked;

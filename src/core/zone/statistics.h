@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 
 namespace ai_limit {
 
@@ -14,19 +15,56 @@ namespace ai_limit {
  * for each other. */
 constexpr uint32_t kCountShards = 8;
 
-struct alignas(64) PolicyCounts {
-    std::atomic<uint64_t> passed, rejected, rejected_dry_run;  // requests
-    std::atomic<uint64_t> input_tokens, output_tokens;         // that were used
+/**
+ * What is counted of a policy's requests. A new count is one more field here, behind the last, and
+ * its row in `kAll`. The layout of the zone and of the state file follows from it.
+ */
+template <typename Number>
+struct CountFields {
+    Number passed, rejected, rejected_dry_run;  // requests
+    Number input_tokens, output_tokens;         // that were used
     // parts of the input
-    std::atomic<uint64_t> cached_input_tokens, cache_write_tokens, cache_write_1h_tokens,
-        audio_input_tokens;
+    Number cached_input_tokens, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens;
     // parts of the output
-    std::atomic<uint64_t> reasoning_tokens, audio_output_tokens;
-    std::atomic<uint64_t> images, searches, seconds;
+    Number reasoning_tokens, audio_output_tokens;
+    Number images, searches, seconds;
     // Parts of the rejected requests: no wait helps the first ones, the others' limit is 0.
-    std::atomic<uint64_t> rejected_never, rejected_blocked;
+    Number rejected_never, rejected_blocked;
+
+    /** All of them, to be summed up, saved and forgotten. */
+    static constexpr Number CountFields::*kAll[] = {
+        &CountFields::passed,
+        &CountFields::rejected,
+        &CountFields::rejected_dry_run,
+        &CountFields::input_tokens,
+        &CountFields::output_tokens,
+        &CountFields::cached_input_tokens,
+        &CountFields::cache_write_tokens,
+        &CountFields::cache_write_1h_tokens,
+        &CountFields::audio_input_tokens,
+        &CountFields::reasoning_tokens,
+        &CountFields::audio_output_tokens,
+        &CountFields::images,
+        &CountFields::searches,
+        &CountFields::seconds,
+        &CountFields::rejected_never,
+        &CountFields::rejected_blocked,
+    };
 };
-static_assert(sizeof(PolicyCounts) == 128);
+
+constexpr uint32_t kCountFields = std::size(CountFields<uint64_t>::kAll);
+static_assert(sizeof(CountFields<uint64_t>) == kCountFields * sizeof(uint64_t),
+              "each count of CountFields needs a row in kAll");
+
+/**
+ * The counts of one shard. 16 fill two lines of the processor's cache. A 17th takes a third one:
+ * 512 bytes more for each policy that a zone may have.
+ */
+struct alignas(64) PolicyCounts : CountFields<std::atomic<uint64_t>> {};
+static_assert(sizeof(std::atomic<uint64_t>) == sizeof(uint64_t));
+
+/** Raises kLayoutVersion (zone.h) if there are other counts than there were in version 11. */
+constexpr uint32_t kCountsLayout = (kCountFields - 16) << 16;
 
 constexpr uint32_t kTopSets = 8;
 constexpr uint32_t kTopWays = 4;
