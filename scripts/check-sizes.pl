@@ -27,7 +27,6 @@ my %any_length = map { $_ => 1 } qw(nginx/api/page.html);
 my %larger = map { $_ => 1 } (
     'core/decide/admission.cpp',
     'core/decide/admission.cpp Admission',
-    'core/json/json_scan.cpp',
 );
 
 my %sizes = (file => [], function => [], class => []);

@@ -2,6 +2,7 @@
 
 #include <type_traits>
 
+#include "core/json/json_key_search.h"
 #include "core/words/json_bytes.h"
 
 namespace ai_limit {
@@ -22,73 +23,6 @@ constexpr std::string_view kDigits = "0123456789";
 constexpr uint8_t kNaN = 3;
 constexpr uint8_t kInfinity = 4;
 
-constexpr char lower_case(char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-}
-
-/** True if a reference token (RFC 6901, 4), or its lower-case form, names this key. */
-template <bool kInLowerCase>
-bool names_key(std::string_view token, std::string_view key) {
-    if (!kInLowerCase && token == key) {  // mostly, and quicker
-        return true;
-    }
-    size_t at = 0;
-    for (size_t i = 0; i < token.size(); ++i, ++at) {
-        char c = token[i];
-        if (c == '~') {
-            c = token[++i] == '1' ? '/' : '~';
-        }
-        c = kInLowerCase ? lower_case(c) : c;
-        if (at == key.size() || key[at] != c) {
-            return false;
-        }
-    }
-    return at == key.size();
-}
-
-/** Without capitals and characters that are no ASCII. */
-bool is_lower_case(std::string_view text) {
-    for (const char c : text) {
-        if (static_cast<unsigned char>(c - 'A') < 26 || static_cast<unsigned char>(c) >= 0x80) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/**
- * Writes a key in lower case into `buffer`, which has room for it; what is no ASCII but has an
- * ASCII letter as another case becomes that letter.
- */
-std::string_view fold_case(std::string_view key, char* buffer) {
-    constexpr std::string_view kLongS = "\xC5\xBF";
-    constexpr std::string_view kKelvin = "\xE2\x84\xAA";
-    size_t size = 0;
-    while (!key.empty()) {
-        size_t used = 1;
-        char c = lower_case(key.front());
-        if (key.substr(0, kLongS.size()) == kLongS) {
-            c = 's';
-            used = kLongS.size();
-        } else if (key.substr(0, kKelvin.size()) == kKelvin) {
-            c = 'k';
-            used = kKelvin.size();
-        }
-        buffer[size++] = c;
-        key.remove_prefix(used);
-    }
-    return {buffer, size};
-}
-
-/** A hash of how a key is spelled; never 0. */
-uint32_t spelling_of(std::string_view key) {
-    uint32_t hash = 0x811C9DC5;  // FNV-1a
-    for (const char c : key) {
-        hash = (hash ^ static_cast<unsigned char>(c)) * 0x01000193;
-    }
-    return hash != 0 ? hash : 1;
-}
-
 }  // namespace
 
 static_assert(std::is_trivially_copyable_v<JsonScanner> && sizeof(JsonScanner) <= 320);
@@ -105,7 +39,7 @@ void JsonScanner::reset() {
 
 bool JsonScanner::is_complete() const {
     return state_ == State::kComplete ||
-           (state_ == State::kNumber && depth_ == 0 && number_ >= Number::kZero);
+           (state_ == State::kNumber && depth_ == 0 && number_.is_complete());
 }
 
 /** True if the innermost container is an object. There must be one, and it must not be too deep. */
@@ -125,11 +59,11 @@ inline __attribute__((always_inline)) void JsonScanner::end_value() {
 }
 
 inline __attribute__((always_inline)) void JsonScanner::select_element(uint32_t index) {
-    value_ = kUnwanted;
+    value_ = kNoJsonNode;
     if (!is_on_path()) {
         return;
     }
-    const JsonPathNode& parent = paths_[levels_[tracked_ - 1].node];
+    const JsonPathNode& parent = innermost();
     if (parent.has_numbers) {
         char digits[10];  // without leading zeros (RFC 6901, 4)
         char* begin = digits + sizeof digits;
@@ -137,9 +71,10 @@ inline __attribute__((always_inline)) void JsonScanner::select_element(uint32_t 
             *--begin = static_cast<char>('0' + index % 10);
             index /= 10;
         } while (index != 0);
-        select_named({begin, static_cast<size_t>(digits + sizeof digits - begin)});
+        value_ = find_json_child(paths_, parent,
+                                 {begin, static_cast<size_t>(digits + sizeof digits - begin)});
     }
-    if (value_ == kUnwanted && parent.every_element != 0) {
+    if (value_ == kNoJsonNode && parent.every_element != 0) {
         value_ = parent.every_element;
     }
 }
@@ -156,7 +91,7 @@ inline __attribute__((always_inline)) bool JsonScanner::begin_container(Input* i
     objects_[level / 64] = object ? objects_[level / 64] | bit : objects_[level / 64] & ~bit;
     const uint16_t node = value_;
     const bool wanted = is_wanted();
-    if (wanted || (node != kUnwanted && paths_[node].has_children)) {
+    if (wanted || (node != kNoJsonNode && paths_[node].has_children)) {
         levels_[tracked_++] = {0, node};
     }
     state_ = object ? State::kFirstKey : State::kFirstElement;
@@ -204,7 +139,7 @@ inline __attribute__((always_inline)) void JsonScanner::begin_key(Input* in) {
         return;
     }
     ++in->at;
-    value_ = kUnwanted;
+    value_ = kNoJsonNode;
     const char* end = find_string_stop(in->at, in->end);
     if (end < in->end && *end == '"') {  // most keys are plain and whole
         state_ = State::kColon;
@@ -237,40 +172,13 @@ void JsonScanner::end_key(std::string_view raw) {
 
 /** There is an innermost container that is on the way to wanted values. */
 void JsonScanner::select_key(std::string_view key) {
-    select_named(key);
+    value_ = find_json_child(paths_, innermost(), key);
     if (!rules_.any_case) {
         return;
     }
-    spelling_ = value_ != kUnwanted ? 0 : spelling_;
-    if (value_ == kUnwanted && key.size() <= kMaxJsonKey && !is_lower_case(key)) {
-        select_in_other_case(key);
-    }
-}
-
-/** The child of `parent` that `key` names, or, where kInLowerCase, its name in lower case. */
-template <bool kInLowerCase>
-inline uint16_t JsonScanner::find_child(const JsonPathNode& parent, std::string_view key) const {
-    const unsigned hash = json_key_hash(key);
-    if ((parent.child_keys >> hash & 1) == 0) {
-        return kUnwanted;
-    }
-    for (uint16_t i = parent.children[json_path_list(hash)]; i != 0; i = paths_[i].next_sibling) {
-        if (names_key<kInLowerCase>(paths_[i].name, key)) {
-            return i;
-        }
-    }
-    return kUnwanted;
-}
-
-void JsonScanner::select_named(std::string_view key) {
-    value_ = find_child<false>(paths_[levels_[tracked_ - 1].node], key);
-}
-
-void JsonScanner::select_in_other_case(std::string_view key) {
-    char folded[kMaxJsonKey];
-    value_ = find_child<true>(paths_[levels_[tracked_ - 1].node], fold_case(key, folded));
-    if (value_ != kUnwanted) {
-        spelling_ = spelling_of(key);
+    spelling_ = value_ != kNoJsonNode ? 0 : spelling_;
+    if (value_ == kNoJsonNode && has_other_case(key)) {
+        value_ = find_json_child_in_other_case(paths_, innermost(), key, &spelling_);
     }
 }
 
@@ -357,38 +265,6 @@ bool JsonScanner::take_escape(char c) {
     return true;
 }
 
-inline __attribute__((always_inline)) bool JsonScanner::take_number_byte(char c) {
-    if (is_digit(c)) {
-        switch (number_) {
-            case Number::kBegin:
-                number_ = c == '0' ? Number::kZero : Number::kWhole;
-                return true;
-            case Number::kPoint:
-                number_ = Number::kFraction;
-                return true;
-            case Number::kExponent:
-            case Number::kExponentSign:
-                number_ = Number::kExponentDigits;
-                return true;
-            default:
-                return number_ != Number::kZero;
-        }
-    }
-    if (c == '.' && (number_ == Number::kZero || number_ == Number::kWhole)) {
-        number_ = Number::kPoint;
-        return true;
-    }
-    if ((c | 0x20) == 'e' && number_ >= Number::kZero && number_ <= Number::kFraction) {
-        number_ = Number::kExponent;
-        return true;
-    }
-    if ((c == '+' || c == '-') && number_ == Number::kExponent) {
-        number_ = Number::kExponentSign;
-        return true;
-    }
-    return false;
-}
-
 void JsonScanner::keep_number(std::string_view text) {
     const size_t room = kMaxJsonKey - kept_.size();
     is_long_number_ = is_long_number_ || text.size() > room;
@@ -397,13 +273,13 @@ void JsonScanner::keep_number(std::string_view text) {
 
 inline __attribute__((always_inline)) bool JsonScanner::take_number(Input* in, JsonToken* token) {
     const char* begin = in->at;
-    if (number_ == Number::kBegin && *begin == 'I' && rules_.not_finite) {  // behind a -
+    if (number_.is_empty() && *begin == 'I' && rules_.not_finite) {  // behind a -
         state_ = State::kLiteral;
         literal_ = kInfinity;
         matched_ = 0;
         return false;
     }
-    while (in->at < in->end && take_number_byte(*in->at)) {
+    while (in->at < in->end && number_.take(*in->at)) {
         ++in->at;
     }
     std::string_view text(begin, static_cast<size_t>(in->at - begin));
@@ -413,7 +289,7 @@ inline __attribute__((always_inline)) bool JsonScanner::take_number(Input* in, J
         }
         return false;
     }
-    if (number_ < Number::kZero) {
+    if (!number_.is_complete()) {
         return fail(in);
     }
     end_value();
@@ -511,7 +387,7 @@ inline __attribute__((always_inline)) bool JsonScanner::begin_value(Input* in, J
     }
     in->at += c == '-' ? 1 : 0;
     state_ = State::kNumber;
-    number_ = Number::kBegin;
+    number_ = JsonNumber();
     kept_.clear();
     is_long_number_ = false;
     if (c == '-' && is_wanted()) {

@@ -17,6 +17,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/json/json_key_search.h"
+#include "core/json/json_number.h"
 #include "core/json/json_paths.h"
 #include "core/json/json_text.h"
 
@@ -119,16 +121,6 @@ private:
         kComplete,
         kMalformed
     };
-    enum class Number : uint8_t {
-        kBegin,  // but for a sign
-        kPoint,
-        kExponent,
-        kExponentSign,
-        kZero,  // a number can end here and at what follows
-        kWhole,
-        kFraction,
-        kExponentDigits
-    };
     struct Level {
         uint32_t index;  // of the current element, in an array
         uint16_t node;
@@ -148,28 +140,23 @@ private:
     void begin_key(Input* in);
     void end_key(std::string_view raw);
     void select_key(std::string_view key);
-    void select_named(std::string_view key);
-    void select_in_other_case(std::string_view key);
-    template <bool kInLowerCase>
-    uint16_t find_child(const JsonPathNode& parent, std::string_view key) const;
     void take_comma(Input* in);
     bool take_string(Input* in, JsonToken* token);
     const char* find_string_end(const char* at, const char* end);
     bool report_string(JsonPathId id, std::string_view raw, bool last, JsonToken* token);
     bool take_escape(char c);
     bool take_number(Input* in, JsonToken* token);
-    bool take_number_byte(char c);
     void keep_number(std::string_view text);
     bool take_literal(Input* in, JsonToken* token);
     void take_deep(Input* in);
     void select_element(uint32_t index);
-    bool is_wanted() const { return value_ != kUnwanted && paths_[value_].id != kNoJsonPath; }
+    bool is_wanted() const { return value_ != kNoJsonNode && paths_[value_].id != kNoJsonPath; }
     bool is_on_path() const { return depth_ == tracked_; }
+    /** The node of the innermost container, which is_on_path(). */
+    const JsonPathNode& innermost() const { return paths_[levels_[tracked_ - 1].node]; }
     bool is_in_escape() const { return after_backslash_ || hex_left_ > 0; }
     bool is_object() const;
     bool fail(Input* in);
-
-    static constexpr uint16_t kUnwanted = UINT16_MAX;
 
     const JsonPathNode* paths_;
     JsonRules rules_;
@@ -178,10 +165,10 @@ private:
     uint64_t objects_[kMaxJsonStrictDepth / 64];  // of each open container: whether an object
     Level levels_[kMaxJsonPathDepth + 1];
     JsonText<kMaxJsonKey> kept_;  // a key or a number that was cut or has escapes
-    uint16_t value_;              // the node of the value that comes or has begun, or kUnwanted
+    uint16_t value_;              // the node of the value that comes or has begun, or kNoJsonNode
     State state_;
     uint8_t tracked_;  // so many open containers, the outermost ones, are on the way to wanted ones
-    Number number_;
+    JsonNumber number_;
     uint8_t literal_;   // which one
     uint8_t matched_;   // bytes of it
     uint8_t hex_left_;  // digits that a \u escape still needs
