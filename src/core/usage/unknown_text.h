@@ -39,7 +39,11 @@ private:
     JsonCharacters characters_;
     uint64_t ended_ = 0;
     uint64_t here_ = 0;
-    uint8_t left_out_ = 0;  // objects and arrays that are open, and whose strings do not count
+
+    // How many containers are open whose strings do not count. The scanner reports only those that
+    // a path names, so there are never more than a path has keys, however deep a document is.
+    uint8_t left_out_ = 0;
+    static_assert(kMaxJsonPathDepth <= UINT8_MAX);
 };
 
 }  // namespace ai_limit

@@ -284,6 +284,30 @@ TEST(JsonPaths, NameTheMistakeInAPointer) {
         "1=5 complete");
 }
 
+TEST(JsonPaths, FindKeysInATreeOfMoreThan255Nodes) {
+    constexpr size_t kPairs = 149;
+    std::vector<std::string> paths;
+    for (size_t i = 0; i < kPairs; ++i) {
+        paths.push_back("/key" + std::to_string(i) + "/value");
+    }
+    JsonPaths<302> tree;
+    for (size_t i = 0; i < kPairs; ++i) {
+        EXPECT_EQ(tree.add(paths[i], static_cast<JsonPathId>(i), JsonPathStar::kEveryElement),
+                  nullptr);
+    }
+    EXPECT_EQ(tree.add("/list/*/value", 200, JsonPathStar::kEveryElement), nullptr);
+    EXPECT_EQ(tree.size(), 302U);
+    EXPECT_STREQ(tree.add("/more", 201, JsonPathStar::kEveryElement),
+                 "the JSON Pointers have too many keys");
+    for (size_t i = 0; i < kPairs; ++i) {
+        const std::string number = std::to_string(i);
+        EXPECT_EQ(scan("{\"key" + number + "\":{\"other\":0,\"value\":7}}", tree.root()),
+                  number + "=7 complete");
+    }
+    EXPECT_EQ(scan(R"({"list":[{"value":1},{"value":2}],"more":3})", tree.root()),
+              "200=1 200=2 complete");
+}
+
 template <size_t kCapacity>
 std::string decoded(std::string_view raw) {
     std::string result;
