@@ -113,14 +113,14 @@ public:
     /** Decides on one key; the answer depends on what the entry held. */
     uint64_t decide(uint64_t index, Millis now) {
         Key key(index);
-        Charge charge;
+        PolicyCharge charge;
         begin_charge(&charge, {&limit_, access_.get(), 1, kPolicy, false},
                      hash_key(access_->journal.zone(), key.view()));
         if (!admit(&charge, 1, {now, now})) {
             printf("a decision of the benchmark was refused\n");
             exit(1);
         }
-        return charge.state.token_bucket.used;
+        return charge.use.state.token_bucket.used;
     }
 
     uint64_t keys() const { return keys_; }

@@ -25,8 +25,6 @@ my %any_length = map { $_ => 1 } qw(nginx/api/page.html);
 
 # These are to be divided. Remove a name when it is.
 my %larger = map { $_ => 1 } (
-    'core/decide/admission.cpp',
-    'core/decide/admission.cpp Admission',
 );
 
 my %sizes = (file => [], function => [], class => []);

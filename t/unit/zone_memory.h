@@ -194,32 +194,49 @@ public:
         return *this;
     }
 
-    /** Two charges: the first holds `reserve`, the second is settled. */
+    /** A charge with a reservation of `reserve`, which is settled. */
     Request& charge_tokens(const TokenPolicy& policy, uint64_t hash, Amount reserve,
                            bool dry_run = false) {
-        charge(policy.held, hash, reserve, dry_run);
-        begin_charge(
-            &charges_[count_++],
-            {&policy.used.limit, user_->access(), reserve, policy.used.number, dry_run, true},
-            tag_base(hash));
-        return *this;
+        reserves_any_ = true;
+        reserves_[count_] = true;
+        begin_charge(&reservations_[count_],
+                     {&policy.held.limit, user_->access(), reserve, policy.held.number, dry_run},
+                     tag_base(hash));
+        return charge(policy.used, hash, reserve, dry_run);
     }
 
-    bool admit(Now now) { return ai_limit::admit(charges_, count_, now); }
-    bool would_admit(Now now) { return ai_limit::would_admit(charges_, count_, now); }
+    bool admit(Now now) {
+        return reserves_any_ ? admit_step_by_step(charges(), count_, now)
+                             : ai_limit::admit(charges(), count_, now);
+    }
+    bool would_admit(Now now) { return ai_limit::would_admit(charges(), count_, now); }
 
-    /** Settles the i-th charge. For a policy in tokens, that is the second of its two charges. */
+    /** Settles the i-th charge. */
     Amount settle(size_t i, Amount tokens, Now now) {
-        return settle_charge(&charges_[i], tokens, now);
+        return settle_charge(&charges()[i], tokens, now);
     }
 
-    const Charge& operator[](size_t i) const { return charges_[i]; }
+    const Charge& operator[](size_t i) const { return charges_[i].use; }
+    const Charge& reservation(size_t i) const { return reservations_[i]; }
     size_t count() const { return count_; }
-    Amount used(size_t i) const { return ai_limit::used(*charges_[i].limit, charges_[i].state); }
+    Amount used(size_t i) const {
+        return ai_limit::used(*charges_[i].use.limit, charges_[i].use.state);
+    }
 
 private:
+    /** A request may have been copied since its charges were begun. */
+    PolicyCharge* charges() {
+        for (size_t i = 0; i < count_; ++i) {
+            charges_[i].reservation = reserves_[i] ? &reservations_[i] : nullptr;
+        }
+        return charges_;
+    }
+
     const ZoneUser* user_;
-    Charge charges_[kMaxCharges];
+    PolicyCharge charges_[kMaxSetPolicies];
+    Charge reservations_[kMaxSetPolicies];
+    bool reserves_[kMaxSetPolicies] = {};
+    bool reserves_any_ = false;
     size_t count_ = 0;
 };
 

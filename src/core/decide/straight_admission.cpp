@@ -81,7 +81,8 @@ __attribute__((noinline, cold)) bool give_up(const ZoneAccess* access, size_t lo
 
 // The entry is looked up, and reckoned with, before its bucket is locked, and looked at again under
 // the lock: so nothing has to wait for the lock, which takes the processor longest.
-__attribute__((hot)) bool admit_one_at_once(Charge* charge, Millis now) {
+__attribute__((hot)) bool admit_one_at_once(PolicyCharge* policy, Millis now) {
+    Charge* charge = &policy->use;
     if (charge->limit->algorithm != Algorithm::kTokenBucket) {
         return false;
     }
@@ -109,12 +110,13 @@ __attribute__((hot)) bool admit_one_at_once(Charge* charge, Millis now) {
 }
 
 // Locks are only tried, so that their order does not matter.
-__attribute__((hot)) bool admit_all_at_once(Charge* charges, size_t n, Millis now) {
-    const ZoneAccess* access = charges->access;
+__attribute__((hot)) bool admit_all_at_once(PolicyCharge* charges, size_t n, Millis now) {
+    const ZoneAccess* access = charges->use.access;
     StraightJournal journal(access->journal);
-    Charge* end = charges + n;
+    PolicyCharge* end = charges + n;
     size_t i = 0;
-    for (Charge* charge = charges; charge != end; ++charge) {
+    for (PolicyCharge* policy = charges; policy != end; ++policy) {
+        Charge* charge = &policy->use;
         if (charge->limit->algorithm != Algorithm::kTokenBucket || charge->access != access) {
             return give_up(access, i);
         }
@@ -142,8 +144,8 @@ __attribute__((hot)) bool admit_all_at_once(Charge* charges, size_t n, Millis no
     }
     journal.begin_changing(n);
     i = 0;
-    for (Charge* charge = charges; charge != end; ++charge) {
-        journal.change_pair(i++, charge->state.pair);
+    for (PolicyCharge* policy = charges; policy != end; ++policy) {
+        journal.change_pair(i++, policy->use.state.pair);
     }
     journal.end_changing();
     journal.unlock_all(n);

@@ -53,11 +53,19 @@ inline __attribute__((always_inline)) ngx_int_t find_key(ngx_http_request_t* r,
     return NGX_OK;
 }
 
-/** Adds a charge to a decision; `policy` is what speaks for it. */
-inline void add_charge(Decision* one, const Ask& ask, const Key& key, const PolicyConf* policy) {
+/** Adds a policy's charge to a decision. */
+inline PolicyCharge* add_charge(Decision* one, const Ask& ask, const Key& key,
+                                const PolicyConf* policy) {
     ngx_uint_t i = one->count++;
     begin_charge(&one->charges[i], ask, key.hash);
     one->parts[i] = {policy, key.text};
+    return &one->charges[i];
+}
+
+/** Begins a reservation or a ledger of a charge. */
+inline Charge* begin_more(Decision* one, const Ask& ask, uint64_t hash) {
+    begin_charge(one->more, ask, hash);
+    return one->more++;
 }
 
 /** True if the policy's reservation does not depend on the request's body. */
@@ -71,12 +79,10 @@ void add_look(const PolicyConf* policy, Ask ask, const Key& key, Decision* look)
     if (look == nullptr || policy->in_redis) {
         return;
     }
-    Ask reservation = policy->live->reservation;
-    reservation.cost = 0;
+    Ask reserved = policy->live->reservation;
+    reserved.cost = 0;
     ask.cost = 0;
-    ask.settled_later = true;
-    add_charge(look, reservation, key, nullptr);
-    add_charge(look, ask, key, policy);
+    add_charge(look, ask, key, policy)->reservation = begin_more(look, reserved, key.hash);
 }
 
 /**
@@ -99,23 +105,19 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r,
         add_look(policy, ask, key, awaiting->look);
         return NGX_AGAIN;
     }
-    ask.has_ledger = policy->syncs && (passes_by_share(*policy, ask) ||
-                                       may_have_been_alone(r, ask.access->journal.zone()));
-    if (ask.has_ledger) {
-        add_charge(one, policy->live->ledger, key, nullptr);
-    }
-    if (!tokens) {
-        add_charge(one, ask, key, policy);
-        return NGX_OK;
-    }
-    Ask reservation = policy->live->reservation;
-    ask.settled_later = true;
-    if (read_reservation(r, policy, *ask.limit, &ask.cost) != NGX_OK) {
+    if (tokens && read_reservation(r, policy, *ask.limit, &ask.cost) != NGX_OK) {
         return NGX_ERROR;
     }
-    reservation.cost = ask.cost;
-    add_charge(one, reservation, key, nullptr);
-    add_charge(one, ask, key, policy);
+    PolicyCharge* charge = add_charge(one, ask, key, policy);
+    if (tokens) {
+        Ask reserved = policy->live->reservation;
+        reserved.cost = ask.cost;
+        charge->reservation = begin_more(one, reserved, key.hash);
+    }
+    if (policy->syncs &&
+        (passes_by_share(*policy, ask) || may_have_been_alone(r, ask.access->journal.zone()))) {
+        charge->ledger = begin_more(one, policy->live->ledger, key.hash);
+    }
     return NGX_OK;
 }
 
@@ -124,7 +126,7 @@ inline const PolicyConf* const* add_plain_charges(const PolicyConf* const* polic
                                                   const PolicyConf* const* end, Key key,
                                                   Decision* one) {
     const PolicyConf* const* first = policy;
-    Charge* charge = one->charges + one->count;
+    PolicyCharge* charge = one->charges + one->count;
     Part* part = one->parts + one->count;
     for (; policy != end && (*policy)->live->plain; ++policy) {
         begin_charge(charge++, (*policy)->live->ask, key.hash);

@@ -20,7 +20,7 @@ namespace {
 
 bool has_tokens(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
-        if (one.charges[i].settled_later) {
+        if (one.charges[i].reservation != nullptr) {
             return true;
         }
     }
@@ -30,7 +30,8 @@ bool has_tokens(const Decision& one) {
 /** True if a policy that is not on a dry run counts tokens. */
 bool limits_tokens(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
-        if (one.charges[i].settled_later && !one.charges[i].dry_run && !one.dry_run) {
+        const PolicyCharge& charge = one.charges[i];
+        if (charge.reservation != nullptr && !charge.use.dry_run && !one.dry_run) {
             return true;
         }
     }
@@ -40,9 +41,9 @@ bool limits_tokens(const Decision& one) {
 Amount most_reserved(const Decision& one) {
     Amount most = 0;
     for (ngx_uint_t i = 0; i < one.count; ++i) {
-        if (one.charges[i].flight != nullptr &&
-            one.charges[i].limit->algorithm == Algorithm::kReservation) {
-            most = ngx_max(most, one.charges[i].cost);
+        const Charge* reservation = one.charges[i].reservation;
+        if (reservation != nullptr && reservation->flight != nullptr) {
+            most = ngx_max(most, reservation->cost);
         }
     }
     return most;
@@ -67,7 +68,7 @@ ngx_int_t decide(ngx_http_request_t* r, const PolicySet& set, Decision* one, boo
     }
     if (one->flights == nullptr) {
         one->flights =
-            static_cast<Flight**>(ngx_pcalloc(r->pool, 3 * set.count * sizeof(*one->flights)));
+            static_cast<Flight**>(ngx_pcalloc(r->pool, set.count * sizeof(*one->flights)));
         if (one->flights == nullptr) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
@@ -81,8 +82,8 @@ ngx_int_t decide(ngx_http_request_t* r, const PolicySet& set, Decision* one, boo
     return rc;
 }
 
-bool wants_body(const PolicyConf& policy, const Charge& charge) {
-    return charge.settled_later || policy.after_body;
+bool wants_body(const PolicyConf& policy, const PolicyCharge& charge) {
+    return charge.reservation != nullptr || policy.after_body;
 }
 
 /**
@@ -92,7 +93,7 @@ bool wants_body(const PolicyConf& policy, const Charge& charge) {
 bool must_read_body(const PolicySet& set, const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         const PolicyConf* policy = one.parts[i].policy;
-        if (policy != nullptr && !policy->dry_run && wants_body(*policy, one.charges[i])) {
+        if (!policy->dry_run && wants_body(*policy, one.charges[i])) {
             return true;
         }
     }
@@ -148,9 +149,8 @@ void note_undecided(ngx_http_request_t* r, ngx_uint_t status, Decision* one,
     one->now = now_by_nginx();
     for (ngx_uint_t i = 0; i < one->count; ++i) {
         const PolicyConf* policy = one->parts[i].policy;
-        Charge* charge = &one->charges[i];
-        charge->verdict =
-            policy != nullptr && refuses(*policy, *charge) ? Verdict::kRefused : Verdict::kPassed;
+        PolicyCharge* charge = &one->charges[i];
+        charge->use.verdict = refuses(*policy, *charge) ? Verdict::kRefused : Verdict::kPassed;
     }
     count_undecided(*one);
     note_refused_undecided(r, status, one);
@@ -165,8 +165,8 @@ ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncoun
 
 /** Spares no policy: where error_page leads to an upstream, the same request goes on over HTTP. */
 ngx_int_t refuse_uncounted_websocket(ngx_http_request_t* r, Decision* one) {
-    note_undecided(r, kUpgradeRequired, one, [](const PolicyConf&, const Charge& charge) {
-        return charge.settled_later && !charge.dry_run;
+    note_undecided(r, kUpgradeRequired, one, [](const PolicyConf&, const PolicyCharge& charge) {
+        return charge.reservation != nullptr && !charge.use.dry_run;
     });
     return refuse_websocket(r);
 }
@@ -251,11 +251,12 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
     }
     if (one == nullptr) {
         tokens->later = ~uint32_t{0};
-        one = add_decision(r, context, (main_conf(r)->redis != nullptr ? 3 : 2) * set.count);
+        one = add_decision(r, context, set.count,
+                           (main_conf(r)->redis != nullptr ? 2 : 1) * set.count);
     }
     Awaiting awaiting{};
     if (waits && !has_arrived(r)) {
-        awaiting.look = add_decision(r, context, 2 * set.count);
+        awaiting.look = add_decision(r, context, set.count, set.count);
     }
     const Awaiting* put_off = waits ? &awaiting : nullptr;
     if (one == nullptr || collect_with_body(r, set, put_off, &tokens->later, one) != NGX_OK) {

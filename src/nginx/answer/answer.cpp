@@ -58,9 +58,9 @@ AnswerCost cost_of_answer(ngx_http_request_t* r, const TokenContext& tokens) {
     return answer_cost(facts);
 }
 
-bool is_to_be_settled(const Decision& one, const Charge& charge) {
-    return charge.settled_later && charge.verdict == Verdict::kPassed && !one.refused &&
-           charge.access->journal.is_open();
+bool is_to_be_settled(const Decision& one, const PolicyCharge& charge) {
+    return charge.reservation != nullptr && charge.use.verdict == Verdict::kPassed &&
+           !one.refused && charge.use.access->journal.is_open();
 }
 
 /** Charges each policy in tokens that took part, and leaves in `tokens` the most that one of them
@@ -88,11 +88,12 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContex
             Amount amount = before.all ? 0 : weigh(used, *read_weights(r, part.policy));
             State after{};
             settle_charge(&one->charges[i], amount, now, &after);
-            note_if_served(*r, one->charges[i]);
-            count_used(one->charges[i], part, used, amount, now);
+            note_if_served(*r, one->charges[i].use);
+            count_used(one->charges[i].use, part, used, amount, now);
             if (one->flights != nullptr && one->flights[i] != nullptr) {
                 // A delta that Redis has yet to receive would count twice if the state included it.
-                bool is_reported = !may_have_been_alone(r, one->charges[i].access->journal.zone());
+                const Zone& zone = one->charges[i].use.access->journal.zone();
+                bool is_reported = !may_have_been_alone(r, zone);
                 settle_flight(one->flights[i], amount, is_reported ? after : State{});
                 one->flights[i] = nullptr;
             }
@@ -124,9 +125,9 @@ uint64_t count_missing(RequestContext* context) {
     uint64_t first = 0;
     for (Decision* one = context->latest; one != nullptr; one = one->earlier) {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
-            const Charge& charge = one->charges[i];
+            const PolicyCharge& charge = one->charges[i];
             if (is_to_be_settled(*one, charge)) {
-                first = count_missing_usage(charge.access->journal.zone(), charge.policy);
+                first = count_missing_usage(charge.use.access->journal.zone(), charge.use.policy);
             }
         }
     }

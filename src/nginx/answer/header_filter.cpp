@@ -109,12 +109,14 @@ ngx_int_t report_of_request(ngx_http_request_t* r, RequestContext* context, Head
 /** The policy that is reported of a decision that passed; nullptr if all are on a dry run. */
 inline const Charge* find_reported(const Decision& one) {
     if (one.count == 1) {
-        return one.charges->dry_run ? nullptr : one.charges;
+        return one.charges->use.dry_run ? nullptr : &one.charges->use;
     }
     const Charge* reported = nullptr;
     Standing least{};
-    for (const Charge *charge = one.charges, *end = charge + one.count; charge != end; ++charge) {
-        if (charge->dry_run || is_auxiliary(charge->limit->algorithm)) {
+    const PolicyCharge* end = one.charges + one.count;
+    for (const PolicyCharge* policy = one.charges; policy != end; ++policy) {
+        const Charge* charge = &policy->use;
+        if (charge->dry_run) {
             continue;
         }
         const Limit& limit = *charge->limit;

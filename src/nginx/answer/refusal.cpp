@@ -15,7 +15,7 @@ namespace {
  */
 void predict_slots(Decision* one) {
     for (ngx_uint_t i = 0; i < one->count; ++i) {
-        Charge* charge = &one->charges[i];
+        Charge* charge = &one->charges[i].use;
         if (charge->verdict != Verdict::kRefused ||
             charge->limit->algorithm != Algorithm::kConcurrency) {
             continue;

@@ -19,7 +19,7 @@ void note(const Charge& charge, const Part& part, TopMeasure measure, Millis mon
 }
 
 /** Counts a rejected request also by its reason, if no wait helps. */
-void count_reason(const Charge& charge, const Part& part, Now now) {
+void count_reason(const PolicyCharge& charge, const Part& part, Now now) {
     const ErrorKind kind = kind_of(describe_charge(charge, *part.policy, now));
     if (kind == ErrorKind::kBlocked) {
         count_one(&part.policy->live->counts->rejected_blocked);
@@ -52,10 +52,8 @@ KeySampler key_sampler;
 
 void note_passed(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
-        if (one.parts[i].policy != nullptr) {
-            note(one.charges[i], one.parts[i], TopMeasure::kRequests, one.now.monotonic,
-                 key_sampler.weight);
-        }
+        note(one.charges[i].use, one.parts[i], TopMeasure::kRequests, one.now.monotonic,
+             key_sampler.weight);
     }
     draw_next(one.now.monotonic);
 }
@@ -63,9 +61,9 @@ void note_passed(const Decision& one) {
 void count_results(const Decision& one) {
     bool refused = one.refused && !one.dry_run;
     for (ngx_uint_t i = 0; i < one.count; ++i) {
-        const Charge& charge = one.charges[i];
+        const Charge& charge = one.charges[i].use;
         const Part& part = one.parts[i];
-        if (part.policy == nullptr || (refused && !was_refused(charge))) {
+        if (refused && !was_refused(charge)) {
             continue;
         }
         PolicyCounts* counts = part.policy->live->counts;
@@ -75,7 +73,7 @@ void count_results(const Decision& one) {
                                                   : &counts->rejected);
         note(charge, part, TopMeasure::kRequests, one.now.monotonic, 1);
         if (refuses && !one.dry_run && !charge.dry_run) {
-            count_reason(charge, part, one.now);
+            count_reason(one.charges[i], part, one.now);
         }
         if (refuses) {
             note(charge, part, TopMeasure::kRefusals, one.now.monotonic, 1);
@@ -93,9 +91,9 @@ void count_unasked(const PolicyConf* policy, const ngx_str_t& key, uint64_t tag,
 
 void count_undecided(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
-        const Charge& charge = one.charges[i];
+        const Charge& charge = one.charges[i].use;
         const Part& part = one.parts[i];
-        if (part.policy != nullptr && was_refused(charge)) {
+        if (was_refused(charge)) {
             count_unasked(part.policy, part.key, tag_of(hash_of(charge), charge.policy),
                           one.now.monotonic);
         }

@@ -27,9 +27,7 @@ void note_passed(const Decision& one);
 inline __attribute__((always_inline)) void count_passed(const Decision& one) {
     const Part* end = one.parts + one.count;
     for (const Part* part = one.parts; part != end; ++part) {
-        if (part->policy != nullptr) {
-            count_one(&part->policy->live->counts->passed);
-        }
+        count_one(&part->policy->live->counts->passed);
     }
     if (--key_sampler.until_next == 0) {
         note_passed(one);

@@ -4,7 +4,7 @@ namespace ai_limit {
 
 bool would_refuse(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
-        const Charge& charge = one.charges[i];
+        const Charge& charge = one.charges[i].use;
         if ((charge.dry_run || one.dry_run) && charge.verdict == Verdict::kRefused) {
             return true;
         }
@@ -12,8 +12,8 @@ bool would_refuse(const Decision& one) {
     return false;
 }
 
-const Charge* find_charge(const Decision* latest, const PolicyConf* policy,
-                          const Decision** decision) {
+const PolicyCharge* find_charge(const Decision* latest, const PolicyConf* policy,
+                                const Decision** decision) {
     for (const Decision* one = latest; one != nullptr; one = one->earlier) {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
             if (one->parts[i].policy == policy) {

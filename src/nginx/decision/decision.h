@@ -8,10 +8,9 @@ namespace ai_limit {
 
 struct Flight;  // redis_flights.h
 
-/** A charge's part in one decision. */
+/** Whose a charge is. */
 struct Part {
-    const PolicyConf*
-        policy;  // nullptr of a ledger and of what holds tokens, which the policy's own follow
+    const PolicyConf* policy;
     ngx_str_t key;
 };
 
@@ -21,19 +20,20 @@ struct Decision {
     ngx_uint_t count;
     const PolicyList* spared;  // after a refusal: what is not asked any more; else nullptr
     Flight** flights;  // by charge, what is in flight in Redis; nullptr where nothing is shared
+    Charge* more;      // memory for the next reservation or ledger of a charge
     bool dry_run;      // by ai_limit_dry_run: refuses nothing
     bool refused;      // or would have, on a dry run
     Now now;
     Part* parts;
-    Charge charges[kMaxCharges];  // only as many are allocated as were asked for, before the parts
+    PolicyCharge charges[kMaxSetPolicies];  // only as many as were asked for, before the parts
 };
 
 /** True if a dry run alone kept the decision from refusing. */
 bool would_refuse(const Decision& one);
 
 /** Returns the policy's charge in the request's latest or an earlier decision, and that decision in
- * `evaluation`; nullptr if the policy did not take part. */
-const Charge* find_charge(const Decision* latest, const PolicyConf* policy,
-                          const Decision** decision = nullptr);
+ * `decision`; nullptr if the policy did not take part. */
+const PolicyCharge* find_charge(const Decision* latest, const PolicyConf* policy,
+                                const Decision** decision = nullptr);
 
 }  // namespace ai_limit

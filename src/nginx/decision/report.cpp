@@ -16,18 +16,15 @@ enum class Which { kFirm, kAll, kRefusingOnDryRun };
 
 void add_to_report(const Decision* one, Which which, Report* report) {
     for (ngx_uint_t i = 0; i < one->count && report->count < 2 * kMaxSetPolicies; ++i) {
-        const Charge& charge = one->charges[i];
+        const Charge& charge = one->charges[i].use;
         bool dry_run = charge.dry_run || one->dry_run;
-        if (one->parts[i].policy == nullptr) {
-            continue;
-        }
         if (which == Which::kFirm ? dry_run
                                   : which == Which::kRefusingOnDryRun &&
                                         !(dry_run && charge.verdict == Verdict::kRefused)) {
             continue;
         }
         Description* said = new (&report->all[report->count])
-            Description(describe_charge(charge, *one->parts[i].policy, one->now));
+            Description(describe_charge(one->charges[i], *one->parts[i].policy, one->now));
         if (report->count == 0 || speaks_rather(*said, report->all[report->reported])) {
             report->reported = report->count;
             report->part = &one->parts[i];
@@ -38,9 +35,10 @@ void add_to_report(const Decision* one, Which which, Report* report) {
 
 }  // namespace
 
-Description describe_charge(const Charge& charge, const PolicyConf& policy, Now now) {
+Description describe_charge(const PolicyCharge& policy_charge, const PolicyConf& policy, Now now) {
+    const Charge& charge = policy_charge.use;
     // A charge that takes nothing now still needs something to be left.
-    Amount requested = charge.settled_later && charge.cost == 0 ? 1 : charge.cost;
+    Amount requested = policy_charge.reservation != nullptr && charge.cost == 0 ? 1 : charge.cost;
     if (in_redis(charge)) {
         now = redis_time(charge.access->journal.zone(), now);
     }
@@ -85,7 +83,7 @@ bool make_report(const Decision* latest, bool with_dry_run, Report* report) {
 
 bool describe_policy(const Decision* latest, const PolicyConf* policy, Description* said) {
     const Decision* one = nullptr;
-    const Charge* charge = find_charge(latest, policy, &one);
+    const PolicyCharge* charge = find_charge(latest, policy, &one);
     if (charge == nullptr) {
         return false;
     }

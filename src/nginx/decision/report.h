@@ -30,7 +30,7 @@ struct Report {
 bool make_report(const Decision* latest, bool with_dry_run, Report* report);
 
 /** Describes the charge of a policy after the decision at the time `now`. */
-Description describe_charge(const Charge& charge, const PolicyConf& policy, Now now);
+Description describe_charge(const PolicyCharge& charge, const PolicyConf& policy, Now now);
 
 /** Describes one policy of the request. Returns false if it did not take part. */
 bool describe_policy(const Decision* latest, const PolicyConf* policy, Description* said);

@@ -40,7 +40,7 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
     }
     for (Decision* one = context->latest; one != nullptr; one = one->earlier) {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
-            Charge* charge = &one->charges[i];
+            Charge* charge = &one->charges[i].use;
             bool slot = charge->limit->algorithm == Algorithm::kConcurrency;
             bool in_redis = one->flights != nullptr && one->flights[i] != nullptr;
             // A worker that ends has given back everything already.
@@ -55,6 +55,9 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
                 }
             }
             charge->flight = nullptr;
+            if (one->charges[i].reservation != nullptr) {
+                one->charges[i].reservation->flight = nullptr;
+            }
             if (in_redis) {
                 settle_flight(one->flights[i], 0);
             }
@@ -67,7 +70,8 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
 namespace {
 
 size_t bytes_of_decision(ngx_uint_t count) {
-    return sizeof(Decision) - (kMaxCharges - count) * sizeof(Charge) + count * sizeof(Part);
+    return sizeof(Decision) - (kMaxSetPolicies - count) * sizeof(PolicyCharge) +
+           count * sizeof(Part);
 }
 
 Decision* begin_decision(void* memory, Decision* earlier, ngx_uint_t count) {
@@ -77,6 +81,7 @@ Decision* begin_decision(void* memory, Decision* earlier, ngx_uint_t count) {
     one->spared = nullptr;
     one->flights = nullptr;
     one->parts = reinterpret_cast<Part*>(one->charges + count);
+    one->more = reinterpret_cast<Charge*>(one->parts + count);
     return one;
 }
 
@@ -115,8 +120,9 @@ __attribute__((hot)) Decision* make_context(ngx_http_request_t* r, ngx_uint_t co
     return begin_decision(made + 1, nullptr, count);
 }
 
-Decision* add_decision(ngx_http_request_t* r, RequestContext* context, ngx_uint_t count) {
-    void* memory = ngx_palloc(r->pool, bytes_of_decision(count));
+Decision* add_decision(ngx_http_request_t* r, RequestContext* context, ngx_uint_t count,
+                       ngx_uint_t more) {
+    void* memory = ngx_palloc(r->pool, bytes_of_decision(count) + more * sizeof(Charge));
     return memory != nullptr ? begin_decision(memory, context->latest, count) : nullptr;
 }
 

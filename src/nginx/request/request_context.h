@@ -38,10 +38,12 @@ inline RequestContext* find_context(ngx_http_request_t* r) {
 Decision* make_context(ngx_http_request_t* r, ngx_uint_t count, RequestContext** context);
 
 /**
- * Memory for another decision, on `count` charges at most; none is filled in, and it is not the
- * context's latest yet. nullptr without memory.
+ * Memory for another decision, on the charges of `count` policies at most, with `more` reservations
+ * and ledgers at most. None is filled in, and it is not the context's latest yet. nullptr without
+ * memory.
  */
-Decision* add_decision(ngx_http_request_t* r, RequestContext* context, ngx_uint_t count);
+Decision* add_decision(ngx_http_request_t* r, RequestContext* context, ngx_uint_t count,
+                       ngx_uint_t more = 0);
 
 /**
  * True if the request was refused before any policy decided: its body cannot be read, or it asks

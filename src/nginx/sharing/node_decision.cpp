@@ -14,47 +14,27 @@ constexpr Millis kReportedBefore = 30'000;  // when Redis is back
 // may know better by now.
 constexpr long kRefusalsPerQuestion = 16;
 
-bool lacks_ledger(const Charge& charge, const Part& part) {
-    return part.policy != nullptr && part.policy->syncs && in_redis(charge) && !charge.has_ledger;
-}
-
 /**
  * Gives a ledger to each policy that reports its count to other nodes and has none, since Redis was
- * asked for it and lost meanwhile: this node must report what it decides alone. There is room for
+ * asked for it and lost meanwhile: this node must report what it decides alone. There is memory for
  * it.
  */
 void add_ledgers(Decision* one) {
-    ngx_uint_t missing = 0;
     for (ngx_uint_t i = 0; i < one->count; ++i) {
-        missing += lacks_ledger(one->charges[i], one->parts[i]) ? 1 : 0;
-    }
-    ngx_uint_t from = one->count;
-    one->count += missing;
-    for (ngx_uint_t to = one->count; to != from;) {
-        Charge charge = one->charges[--from];
-        const Part part = one->parts[from];
-        const bool lacks = lacks_ledger(charge, part);
-        charge.has_ledger |= lacks;
-        one->charges[--to] = charge;
-        one->parts[to] = part;
-        if (!lacks) {
-            continue;
+        PolicyCharge* charge = &one->charges[i];
+        const PolicyConf& policy = *one->parts[i].policy;
+        if (policy.syncs && in_redis(charge->use) && charge->ledger == nullptr) {
+            charge->ledger = one->more++;
+            begin_charge(charge->ledger, policy.live->ledger, hash_of(charge->use));
         }
-        if (charge.settled_later) {  // behind the ledger comes what is held
-            --from;
-            one->charges[--to] = one->charges[from];
-            one->parts[to] = one->parts[from];
-        }
-        begin_charge(&one->charges[--to], part.policy->live->ledger, hash_of(charge));
-        one->parts[to] = {nullptr, part.key};
     }
 }
 
 /** Notes that this node has decided alone: it reports that before Redis decides on the same key. */
 void note_alone(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
-        if (one.charges[i].has_ledger) {
-            const Zone& zone = one.charges[i].access->journal.zone();
+        if (one.charges[i].ledger != nullptr) {
+            const Zone& zone = one.charges[i].use.access->journal.zone();
             zone.header()->alone_until.store(redis_time(zone, one.now).monotonic + kReportedBefore,
                                              std::memory_order_relaxed);
         }
@@ -65,8 +45,8 @@ void note_alone(const Decision& one) {
 bool refuse_undecided(Decision* one) {
     bool refuses = false;
     for (ngx_uint_t i = 0; i < one->count; ++i) {
-        Charge* charge = &one->charges[i];
-        bool undecided = in_redis(*charge) && one->parts[i].policy != nullptr && !charge->dry_run;
+        Charge* charge = &one->charges[i].use;
+        bool undecided = in_redis(*charge) && !charge->dry_run;
         charge->verdict = undecided ? Verdict::kUndecided : Verdict::kPassed;
         charge->state = {};
         refuses |= undecided;
@@ -77,36 +57,42 @@ bool refuse_undecided(Decision* one) {
 /** True if Redis need not be asked for any of the policies before the share is spent. */
 bool decides_by_share(LiveRedis* redis, const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
-        const Charge& charge = one.charges[i];
-        const PolicyConf* policy = one.parts[i].policy;
-        if (in_redis(charge) && policy != nullptr && !passes_by_share(*policy, charge)) {
+        const Charge& charge = one.charges[i].use;
+        if (in_redis(charge) && !passes_by_share(*one.parts[i].policy, charge)) {
             return false;  // and then it is asked for all
         }
     }
     return redis->conf->on_failure == OnFailure::kLocal || redis->router.are_all_there();
 }
 
+/** True if this node knows too little to decide, and refuses by no policy for another reason. */
 bool is_unknown(const Decision& one) {
+    bool unknown = false;
     for (ngx_uint_t i = 0; i < one.count; ++i) {
-        if (one.charges[i].verdict == Verdict::kRefused && !one.charges[i].dry_run) {
+        const Charge& charge = one.charges[i].use;
+        if (charge.verdict == Verdict::kRefused && !charge.dry_run) {
             return false;
         }
+        unknown |= charge.verdict == Verdict::kUnknown;
     }
-    for (ngx_uint_t i = 0; i < one.count; ++i) {
-        if (one.charges[i].verdict == Verdict::kUnknown) {
-            return true;
-        }
-    }
-    return false;
+    return unknown;
 }
 
 }  // namespace
 
+void set_decider(PolicyCharge* charge, Decider decider) {
+    for (Charge* one : {charge->ledger, charge->reservation, &charge->use}) {
+        if (one != nullptr) {
+            one->decider = decider;
+            one->verdict = Verdict::kPassed;
+        }
+    }
+}
+
 void set_decider(Decision* one, Decider decider) {
     for (ngx_uint_t i = 0; i < one->count; ++i) {
-        if (in_redis(one->charges[i])) {
-            one->charges[i].decider = decider;
-            one->charges[i].verdict = Verdict::kPassed;  // whatever a part of Redis has said
+        if (in_redis(one->charges[i].use)) {
+            set_decider(&one->charges[i], decider);
         }
     }
 }

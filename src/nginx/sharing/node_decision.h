@@ -17,8 +17,10 @@ bool passes_by_share(const PolicyConf& policy, const Ask& ask);
 /** True if this node may have to decide alone, or had to lately and has not reported all of it. */
 bool may_have_been_alone(ngx_http_request_t* r, const Zone& zone);
 
-/** Sets the decider of each charge of a shared policy, and of the reservation before it if it
- * counts tokens. */
+/** Sets the decider of a policy's charges, which then have passed as far as anybody has said. */
+void set_decider(PolicyCharge* charge, Decider decider);
+
+/** Sets the decider of each shared policy, whatever a part of Redis has said. */
 void set_decider(Decision* one, Decider decider);
 
 /** Decides as `on_failure=` says. NGX_OK with `passes`. */

@@ -38,7 +38,7 @@ bool on_answer(RedisCommand* command, const Reply* reply) {
     part->answered = !decision->abandoned && reply != nullptr &&
                      read_take(*reply, part->charges, part->count, &part->passes, &redis_now);
     for (size_t i = 0; part->answered && i < part->count; ++i) {
-        const Zone& zone = part->charges[i].charge->access->journal.zone();
+        const Zone& zone = part->charges[i].charge->use.access->journal.zone();
         set_redis_clock(zone, now_by_nginx(), redis_now);
     }
     // Once the charges are gone, nobody can tell whether the answer is the right one.
@@ -69,8 +69,8 @@ ngx_int_t ask(ngx_http_request_t* r, RedisDecision* decision) {
     size_t parts = decision->part_count;
     for (size_t i = 0; i < decision->count; ++i) {
         const RedisCharge& redis_charge = decision->charges[i];
-        if (redis_charge.charge->has_ledger) {
-            sync_before(decision->redis, redis_charge.charge, redis_charge.key);
+        if (redis_charge.charge->ledger != nullptr) {
+            sync_before(decision->redis, *redis_charge.charge, redis_charge.key);
         }
     }
     for (size_t i = 0; i < parts; ++i) {
@@ -121,7 +121,7 @@ ngx_int_t begin_decision(ngx_http_request_t* r, LiveRedis* redis, Decision* one,
 
 bool uses_redis(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
-        if (in_redis(one.charges[i])) {
+        if (in_redis(one.charges[i].use)) {
             return true;
         }
     }

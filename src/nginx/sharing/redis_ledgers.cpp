@@ -352,8 +352,9 @@ KeyDelta* make_delta(LiveRedis* redis, const LedgerEntry& entry, std::string_vie
     return delta;
 }
 
-void see_to(LiveRedis* redis, Charge* charge, const Part& part) {
-    Charge* ledger = ledger_of(charge);
+void see_to(LiveRedis* redis, PolicyCharge* policy_charge, const Part& part) {
+    const Charge* charge = &policy_charge->use;
+    Charge* ledger = policy_charge->ledger;
     DeltaDue what = ledger->delta_due;
     ledger->delta_due = DeltaDue::kNone;
     KeyHash hash;
@@ -408,18 +409,18 @@ void stop_sync(LiveRedis* redis) {
 
 void schedule_deltas(LiveRedis* redis, Decision* one) {
     for (ngx_uint_t i = 0; i < one->count; ++i) {
-        if (one->charges[i].has_ledger) {
+        if (one->charges[i].ledger != nullptr) {
             see_to(redis, &one->charges[i], one->parts[i]);
         }
     }
 }
 
-void sync_before(LiveRedis* redis, Charge* charge, std::string_view key) {
-    KeyDelta* delta = make_delta(redis, entry_of(*ledger_of(charge), *charge), key);
+void sync_before(LiveRedis* redis, const PolicyCharge& charge, std::string_view key) {
+    KeyDelta* delta = make_delta(redis, entry_of(*charge.ledger, charge.use), key);
     if (delta != nullptr) {
         send_one(
             redis, delta,
-            ask_beside(delta->entry, least_left(*charge), now_by_nginx(), &delta->ledger_delta));
+            ask_beside(delta->entry, least_left(charge.use), now_by_nginx(), &delta->ledger_delta));
     }
 }
 

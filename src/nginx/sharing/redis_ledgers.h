@@ -18,6 +18,6 @@ void schedule_deltas(LiveRedis* redis, Decision* one);
 
 /** Reports at once the deltas of a charge's key, which is `key` in Redis, before Redis decides on
  * it. */
-void sync_before(LiveRedis* redis, Charge* charge, std::string_view key);
+void sync_before(LiveRedis* redis, const PolicyCharge& charge, std::string_view key);
 
 }  // namespace ai_limit

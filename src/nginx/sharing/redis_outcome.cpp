@@ -1,6 +1,7 @@
 #include "nginx/sharing/redis_outcome.h"
 
 #include "core/policies/redis_clock.h"
+#include "nginx/sharing/node_decision.h"
 #include "nginx/sharing/redis_flights.h"
 
 namespace ai_limit {
@@ -8,26 +9,24 @@ namespace ai_limit {
 namespace {
 
 void describe_as_said(const RedisCharge& shared, Now here) {
-    Charge* charge = shared.charge;
+    Charge* charge = &shared.charge->use;
     charge->state = shared.state;
-    if (charge->settled_later) {
+    if (shared.charge->reservation != nullptr) {
         charge_any(*charge->limit, &charge->state, shared.reserved,
                    redis_time(charge->access->journal.zone(), here));
     }
 }
 
 /** Takes over what Redis said; what it let pass counts here as well. */
-void take_over(RedisDecision* decision, Decider decider) {
+void take_over(RedisDecision* decision) {
     for (size_t i = 0; i < decision->count; ++i) {
-        Charge* charge = decision->charges[i].charge;
-        charge->state = decision->charges[i].state;
-        charge->decider = decider;
-        if (charge->has_ledger) {
-            ledger_of(charge)->decider = decider;
-        }
-        if (charge->settled_later) {
-            charge[-1].decider = decider;
-            charge[-1].verdict = charge->verdict;
+        PolicyCharge* charge = decision->charges[i].charge;
+        const Verdict verdict = charge->use.verdict;
+        set_decider(charge, Decider::kDecided);
+        charge->use.state = decision->charges[i].state;
+        charge->use.verdict = verdict;
+        if (charge->reservation != nullptr) {
+            charge->reservation->verdict = verdict;
         }
     }
 }
@@ -40,8 +39,8 @@ void hand_over_flights(RedisDecision* decision, Decision* one) {
             continue;
         }
         decision->flights[i] = nullptr;
-        const Charge* charge = decision->charges[i].charge;
-        if (charge->verdict != Verdict::kPassed) {
+        const PolicyCharge* charge = decision->charges[i].charge;
+        if (charge->use.verdict != Verdict::kPassed) {
             forget_flight(flight);  // on a dry run, and left out
             continue;
         }
@@ -50,25 +49,41 @@ void hand_over_flights(RedisDecision* decision, Decision* one) {
     }
 }
 
-/** Keeps the states that Redis tells in a refusal: for when Redis is away, or has lost its data. */
+/** Copies a charge as one that Redis has decided on and let pass. */
+Charge decided_copy(const Charge& charge) {
+    Charge copy = charge;
+    copy.decider = Decider::kDecided;
+    copy.verdict = Verdict::kPassed;
+    copy.cost = has_flights(charge.limit->algorithm) ? 0 : charge.cost;
+    return copy;
+}
+
+/** Keeps the states that Redis reports in a refusal, for when Redis is away or has lost its data.
+ */
 void remember(const RedisDecision& decision, Now now) {
-    Charge known[kMaxCharges];
+    PolicyCharge known[kMaxSetPolicies];
+    Charge reservations[kMaxSetPolicies];
+    Charge ledgers[kMaxSetPolicies];
     size_t count = 0;
     for (size_t i = 0; i < decision.count; ++i) {
         const RedisCharge& shared = decision.charges[i];
-        Charge* charge = shared.charge;
-        if (has_flights(charge->limit->algorithm)) {
+        const PolicyCharge& charge = *shared.charge;
+        if (has_flights(charge.use.limit->algorithm)) {
             continue;
         }
+        PolicyCharge* copy = &known[count];
+        *copy = {decided_copy(charge.use), nullptr, nullptr};
+        copy->use.state = shared.state;
         // Redis's reply does not include what a ledger has not reported.
-        for (Charge* one = charge->has_ledger ? ledger_of(charge) : charge; one <= charge; ++one) {
-            known[count] = *one;
-            known[count].decider = Decider::kDecided;
-            known[count].verdict = Verdict::kPassed;
-            known[count].cost = has_flights(one->limit->algorithm) ? 0 : one->cost;
-            ++count;
+        if (charge.ledger != nullptr) {
+            ledgers[count] = decided_copy(*charge.ledger);
+            copy->ledger = &ledgers[count];
         }
-        known[count - 1].state = shared.state;
+        if (charge.reservation != nullptr) {
+            reservations[count] = decided_copy(*charge.reservation);
+            copy->reservation = &reservations[count];
+        }
+        ++count;
     }
     if (count != 0) {
         admit_step_by_step(known, count, now);
@@ -82,7 +97,7 @@ void give_back(RedisDecision* decision, Now now) {
         const RedisPart& part = decision->parts[i];
         for (size_t j = 0; part.answered && part.passes && j < part.count; ++j) {
             const RedisCharge& shared = part.charges[j];
-            const Charge& charge = *shared.charge;
+            const Charge& charge = shared.charge->use;
             if (!is_in_flight(*charge.limit) && charge.cost != 0 &&
                 charge.verdict == Verdict::kPassed) {
                 Command* command = empty_command();
@@ -107,7 +122,7 @@ bool has_answer(const RedisDecision& decision, bool* passes) {
 
 bool take_answer(RedisDecision* decision, Decision* one, bool passes) {
     if (passes) {
-        take_over(decision, Decider::kDecided);
+        take_over(decision);
         passes = admit_step_by_step(one->charges, one->count, one->now);
     }
     if (passes) {

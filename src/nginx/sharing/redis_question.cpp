@@ -17,7 +17,8 @@ bool hash_key(RedisDecision* decision, const Charge& charge, std::string_view ke
     return hash_key_for_redis(key, hash_of(charge), &decision->hash);
 }
 
-bool add_charge(RedisDecision* decision, Charge* charge, const Part& part) {
+bool add_charge(RedisDecision* decision, PolicyCharge* policy_charge, const Part& part) {
+    const Charge* charge = &policy_charge->use;
     if (!hash_key(decision, *charge, view(part.key))) {
         return false;
     }
@@ -27,7 +28,7 @@ bool add_charge(RedisDecision* decision, Charge* charge, const Part& part) {
     decision->flights[i] = nullptr;
     RedisCharge* shared = &decision->charges[i];
     *shared = {};
-    shared->charge = charge;
+    shared->charge = policy_charge;
     if (is_in_flight(*charge->limit)) {
         Flight* flight = make_flight(redis, *charge);
         if (flight == nullptr) {
@@ -144,7 +145,7 @@ RedisDecision* make_decision(LiveRedis* redis, Decision* one,
     decision->part_count = 0;
     bool made = true;
     for (ngx_uint_t i = 0; made && i < one->count; ++i) {
-        if (in_redis(one->charges[i]) && one->parts[i].policy != nullptr) {
+        if (in_redis(one->charges[i].use)) {
             made = add_charge(decision, &one->charges[i], one->parts[i]);
         }
     }

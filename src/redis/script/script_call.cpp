@@ -71,7 +71,7 @@ MessagePack* empty_arguments() {
 }
 
 const Limit& limit_of_charge(const RedisCharge& charge) {
-    return *charge.charge->limit;
+    return *charge.charge->use.limit;
 }
 
 const Limit& limit_of_flight(const RedisFlight& flight) {
@@ -120,7 +120,7 @@ void write_take(const RedisCharge* charges, size_t n, Now now, Command* command)
     arguments->number(kLease);
     arguments->number(static_cast<int64_t>(n));
     for (size_t i = 0; i < n; ++i) {
-        const Charge& charge = *charges[i].charge;
+        const Charge& charge = charges[i].charge->use;
         const Limit& limit = *charge.limit;
         add_limit(limit, redis_time(charge.access->journal.zone(), now).wall, arguments);
         add_seed(limit, charge.state, charge.access->journal.zone(), arguments);
@@ -142,7 +142,7 @@ bool read_take(const Reply& reply, RedisCharge* charges, size_t n, bool* passes,
     Millis now = static_cast<Millis>(numbers.next(kAnyTime));
     ChargeReply charge_reply[kMaxSetPolicies];
     for (size_t i = 0; i < n; ++i) {
-        read_charge_reply(counted_by(*charges[i].charge), &numbers, &charge_reply[i]);
+        read_charge_reply(counted_by(charges[i].charge->use), &numbers, &charge_reply[i]);
     }
     if (!numbers.are_fine_and_all()) {
         return false;
@@ -150,7 +150,8 @@ bool read_take(const Reply& reply, RedisCharge* charges, size_t n, bool* passes,
     *passes = all_pass;
     *redis_now = now;
     for (size_t i = 0; i < n; ++i) {
-        charges[i].charge->verdict = charge_reply[i].fits ? Verdict::kPassed : Verdict::kRefused;
+        charges[i].charge->use.verdict =
+            charge_reply[i].fits ? Verdict::kPassed : Verdict::kRefused;
         charges[i].reserved = charge_reply[i].reserved;
         charges[i].state = charge_reply[i].state;
     }
@@ -170,7 +171,7 @@ void write_settle(const RedisFlight& flight, Amount tokens, const State& known, 
 }
 
 void write_give_back(const RedisCharge& redis_charge, Now now, Command* command) {
-    const Charge& charge = *redis_charge.charge;
+    const Charge& charge = redis_charge.charge->use;
     begin_call(&redis_charge, 1, limit_of_charge, "settle", command);
     MessagePack* arguments = empty_arguments();
     arguments->number(1);

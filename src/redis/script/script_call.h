@@ -18,7 +18,7 @@ struct MemberId {
 
 /** A policy's part in a request, as Redis decides on it. */
 struct RedisCharge {
-    Charge* charge;        // the one that speaks for the policy: of tokens, the second of its two
+    PolicyCharge* charge;
     std::string_view key;  // of Redis
     MemberId member;
 

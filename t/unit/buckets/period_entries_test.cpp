@@ -195,7 +195,7 @@ TEST_P(Periods, SettleTokensInAllPeriods) {
     for (const TokenPolicy* by : {&tokens, &minute, &tokens}) {
         Request request(user);
         ASSERT_TRUE(request.charge_tokens(*by, kKey, 50).admit(at(kHour)));
-        request.settle(1, 100, at(kHour));
+        request.settle(0, 100, at(kHour));
     }
     EXPECT_EQ(look(user, tokens.used, kKey, at(kHour)), 300u);
     EXPECT_EQ(look(user, minute.used, kKey, at(kHour)), 300u);
@@ -220,7 +220,7 @@ protected:
     void use(const TokenPolicy& by, Amount tokens) {
         Request request(mortal);
         ASSERT_TRUE(request.charge_tokens(by, kKey, 10).admit(at(kHour)));
-        request.settle(1, tokens, at(kHour));
+        request.settle(0, tokens, at(kHour));
     }
 
     /** Whenever it died, both periods have counted the same: one of these amounts. */
@@ -253,7 +253,7 @@ TEST_P(PeriodsAtEveryInstruction, SettlesInAllPeriodsOrInNone) {
     use(by_minute, 20);
     Request request(mortal);
     ASSERT_TRUE(request.charge_tokens(by_minute, kKey, 10).admit(at(kHour)));
-    Deaths deaths(memory, [&] { request.settle(1, 30, at(kHour)); });
+    Deaths deaths(memory, [&] { request.settle(0, 30, at(kHour)); });
     expect_either(&deaths, 130, 150);
 }
 
@@ -262,7 +262,7 @@ TEST_P(PeriodsAtEveryInstruction, MakesTheFirstSettlementOfAPeriodInAllPeriodsOr
     TokenPolicy by_minute = this->by_minute();
     Request request(mortal);
     ASSERT_TRUE(request.charge_tokens(by_minute, kKey, 10).admit(at(kHour)));
-    Deaths deaths(memory, [&] { request.settle(1, 30, at(kHour)); });
+    Deaths deaths(memory, [&] { request.settle(0, 30, at(kHour)); });
     expect_either(&deaths, 110, 130);
 }
 

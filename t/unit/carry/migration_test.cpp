@@ -52,7 +52,7 @@ TEST_P(TokenMigration, KeepsReservationsUntilTheOldProcessEndsAndChargesThemThen
     std::vector<uint64_t> keys;
     for (int i = 0; i < 40; ++i) {
         keys.push_back(random.below(UINT64_MAX));
-        held(worker, keys.back(), 1000).settle(1, 100, kNow);
+        held(worker, keys.back(), 1000).settle(0, 100, kNow);
         held(worker, keys.back(), 2000);
         held(worker, keys.back(), 30);
     }

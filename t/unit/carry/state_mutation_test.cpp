@@ -65,7 +65,7 @@ struct Policies {
             Request request(user);
             request.charge_tokens(windowed, hash, 100);
             if (request.admit(now)) {
-                request.settle(1, 70, now);
+                request.settle(0, 70, now);
             }
         }
     }

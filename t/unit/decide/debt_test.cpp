@@ -26,7 +26,7 @@ protected:
             EXPECT_TRUE(requests.back().charge_tokens(policy, kKey, 1).admit(kNow));
         }
         for (size_t i = 0; i < answers.size(); ++i) {
-            requests[i].settle(1, answers.begin()[i], kNow);
+            requests[i].settle(0, answers.begin()[i], kNow);
         }
         EXPECT_TRUE(is_at_rest(memory.zone()));
         return look(user, policy.used, kKey, kNow);

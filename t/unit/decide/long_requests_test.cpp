@@ -64,7 +64,7 @@ protected:
                 const size_t i = random.below(held.size());
                 // A refund of all, or of nothing.
                 const Amount tokens = random.one_in(3) ? 0 : held[i].reserve;
-                ASSERT_EQ(held[i].request.settle(1, tokens, now), 0u);
+                ASSERT_EQ(held[i].request.settle(0, tokens, now), 0u);
                 begun[held[i].begun].second = tokens;
                 ended.emplace_back(time, tokens);
                 held[i] = held.back();
@@ -108,7 +108,7 @@ TEST_P(LongRequests, KeepTheirReservationWhileTheyLast) {
     const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
     Request request = f.admitted(policy, 42, 1000);
     EXPECT_FALSE(f.admits(policy, 42, 0, later(100 * kHour)));
-    EXPECT_EQ(request.settle(1, 0, later(100 * kHour)), 0u);
+    EXPECT_EQ(request.settle(0, 0, later(100 * kHour)), 0u);
     EXPECT_TRUE(f.admits(policy, 42, 1000, later(100 * kHour)));
 }
 

@@ -24,19 +24,19 @@ struct Fixture {
         start_redis_clock(zone, kNow);
     }
 
-    Charge asked(const ZonePolicy& policy, Decider decider, Amount cost = 1) const {
+    PolicyCharge asked(const ZonePolicy& policy, Decider decider, Amount cost = 1) const {
         Ask ask{&policy.limit, user.access(), cost, policy.number, false};
         ask.decider = decider;
-        Charge charge;
+        PolicyCharge charge;
         begin_charge(&charge, ask, tag_base(77));
         return charge;
     }
 
     /** Returns what is used of the policy here, by the shared clock. */
     Amount used_here(const ZonePolicy& policy, Now now) const {
-        Charge charge = asked(policy, Decider::kAlone, 0);
+        PolicyCharge charge = asked(policy, Decider::kAlone, 0);
         would_admit(&charge, 1, now);
-        return used(policy.limit, charge.state);
+        return used(policy.limit, charge.use.state);
     }
 
     ZoneMemory memory;
@@ -77,7 +77,7 @@ TEST(RedisDecidedAdmission, CountsByTheClockOfRedis) {
     Fixture f;
     ZonePolicy policy = add_policy(f.zone, "p", limit_of_rate(Algorithm::kTokenBucket, "10r/s"));
     for (int i = 0; i < 10; ++i) {
-        Charge charge = f.asked(policy, Decider::kAlone);
+        PolicyCharge charge = f.asked(policy, Decider::kAlone);
         EXPECT_TRUE(admit_step_by_step(&charge, 1, kNow));
     }
     EXPECT_EQ(f.used_here(policy, kNow), 10u);
@@ -90,19 +90,19 @@ TEST(RedisDecidedAdmission, TakesOverTheDecisionOfRedis) {
         Fixture f;
         ZonePolicy policy = add_policy(f.zone, "p", hourly(algorithm, 10));
         // A full limit, by what is known here, does not matter.
-        Charge first = f.asked(policy, Decider::kAlone, 10);
+        PolicyCharge first = f.asked(policy, Decider::kAlone, 10);
         ASSERT_TRUE(admit_step_by_step(&first, 1, kNow));
-        Charge charge = f.asked(policy, Decider::kDecided);
-        charge.state = first.state;
+        PolicyCharge charge = f.asked(policy, Decider::kDecided);
+        charge.use.state = first.use.state;
         if (algorithm == Algorithm::kSlidingWindow) {
-            for (uint32_t& count : charge.state.sliding_window.used) {
+            for (uint32_t& count : charge.use.state.sliding_window.used) {
                 count = count == 10 ? 4 : 0;
             }
         } else {
-            charge.state.token_bucket.used = 4;
+            charge.use.state.token_bucket.used = 4;
         }
         EXPECT_TRUE(admit_step_by_step(&charge, 1, kNow));
-        EXPECT_EQ(charge.verdict, Verdict::kPassed);
+        EXPECT_EQ(charge.use.verdict, Verdict::kPassed);
         EXPECT_EQ(f.used_here(policy, kNow), 4u) << name_of(algorithm);
     }
 }
@@ -110,26 +110,26 @@ TEST(RedisDecidedAdmission, TakesOverTheDecisionOfRedis) {
 TEST(RedisDecidedAdmission, ShowsWhatThisNodeKnowsBeforeRedisHasDecided) {
     Fixture f;
     ZonePolicy policy = add_policy(f.zone, "p", hourly(Algorithm::kTokenBucket, 10));
-    Charge first = f.asked(policy, Decider::kAlone, 10);
+    PolicyCharge first = f.asked(policy, Decider::kAlone, 10);
     ASSERT_TRUE(admit_step_by_step(&first, 1, kNow));
-    Charge charge = f.asked(policy, Decider::kElsewhere);
+    PolicyCharge charge = f.asked(policy, Decider::kElsewhere);
     EXPECT_TRUE(would_admit(&charge, 1, kNow));
-    EXPECT_EQ(used(policy.limit, charge.state), 10u);
+    EXPECT_EQ(used(policy.limit, charge.use.state), 10u);
     EXPECT_EQ(f.used_here(policy, kNow), 10u);
 }
 
 TEST(RedisDecidedAdmission, CountsRequestsInFlightOnThisNode) {
     Fixture f;
     ZonePolicy policy = add_policy(f.zone, "p", concurrency_limit(1));
-    Charge charges[3];
-    for (Charge& charge : charges) {
+    PolicyCharge charges[3];
+    for (PolicyCharge& charge : charges) {
         charge = f.asked(policy, Decider::kDecided);
         EXPECT_TRUE(admit_step_by_step(&charge, 1, kNow));
-        EXPECT_NE(charge.flight, nullptr);
+        EXPECT_NE(charge.use.flight, nullptr);
     }
     EXPECT_EQ(f.used_here(policy, kNow), 3u);
-    for (Charge& charge : charges) {
-        end_flight(f.user.access(), charge.flight);
+    for (PolicyCharge& charge : charges) {
+        end_flight(f.user.access(), charge.use.flight);
     }
     EXPECT_EQ(f.used_here(policy, kNow), 0u);
 }
@@ -138,10 +138,10 @@ TEST(RedisDecidedAdmission, KeepsTheDecisionOfRedisIfThisZoneIsFull) {
     Fixture f({8, 8, 1}, OnFull::kReject);
     ZonePolicy policy = add_policy(f.zone, "p", concurrency_limit(5));
     for (uint32_t i = 0; i < kFlightsPerChunk + 5; ++i) {
-        Charge charge = f.asked(policy, Decider::kDecided);
+        PolicyCharge charge = f.asked(policy, Decider::kDecided);
         EXPECT_TRUE(admit_step_by_step(&charge, 1, kNow));
-        EXPECT_EQ(charge.verdict, Verdict::kPassed);
-        EXPECT_EQ(charge.flight != nullptr, i < kFlightsPerChunk) << i;
+        EXPECT_EQ(charge.use.verdict, Verdict::kPassed);
+        EXPECT_EQ(charge.use.flight != nullptr, i < kFlightsPerChunk) << i;
     }
     EXPECT_TRUE(is_at_rest(f.zone));
 }
@@ -150,10 +150,10 @@ TEST(RedisDecidedAdmission, ChangesNothingIfThisNodeRefuses) {
     Fixture f;
     ZonePolicy shared = add_policy(f.zone, "shared", hourly(Algorithm::kTokenBucket, 10));
     ZonePolicy local = add_policy(f.zone, "local", hourly(Algorithm::kTokenBucket, 1));
-    Charge taken = f.asked(local, Decider::kHere);
+    PolicyCharge taken = f.asked(local, Decider::kHere);
     ASSERT_TRUE(admit_step_by_step(&taken, 1, kNow));
-    Charge charges[2] = {f.asked(shared, Decider::kDecided), f.asked(local, Decider::kHere)};
-    charges[0].state.token_bucket.used = 3;
+    PolicyCharge charges[2] = {f.asked(shared, Decider::kDecided), f.asked(local, Decider::kHere)};
+    charges[0].use.state.token_bucket.used = 3;
     EXPECT_FALSE(admit_step_by_step(charges, 2, kNow));
     EXPECT_EQ(f.used_here(shared, kNow), 0u);
 }
@@ -163,9 +163,9 @@ TEST(RedisDecidedAdmission, AlignsSlidingWindowsToTheWallClock) {
     Limit limit = hourly(Algorithm::kSlidingWindow, 10);
     limit.by_wall = true;
     ZonePolicy policy = add_policy(f.zone, "p", limit);
-    Charge charge = f.asked(policy, Decider::kAlone, 4);
+    PolicyCharge charge = f.asked(policy, Decider::kAlone, 4);
     ASSERT_TRUE(admit_step_by_step(&charge, 1, kNow));
-    EXPECT_EQ(charge.state.sliding_window.last_charge, static_cast<uint64_t>(kNow.wall));
+    EXPECT_EQ(charge.use.state.sliding_window.last_charge, static_cast<uint64_t>(kNow.wall));
     EXPECT_EQ(f.used_here(policy, later(kHour - 1)), 4u);
     EXPECT_EQ(f.used_here(policy, later(kHour)), 0u);
     // The same policy without Redis counts by another clock, and begins anew.

@@ -36,7 +36,7 @@ protected:
         return request;
     }
 
-    void use(uint64_t key, Amount tokens) const { hold(other, key, 1).settle(1, tokens, kNow); }
+    void use(uint64_t key, Amount tokens) const { hold(other, key, 1).settle(0, tokens, kNow); }
 
     /**
      * Returns what the key has used once all that died was reclaimed; nothing else may be left of
@@ -74,7 +74,7 @@ protected:
             use(kKey, before);
         }
         Request request = hold(mortal, kKey, reserve);
-        Deaths deaths(memory, [&] { request.settle(1, tokens, kNow); });
+        Deaths deaths(memory, [&] { request.settle(0, tokens, kNow); });
         expect_either(&deaths, before + reserve, before + tokens);
     }
 
@@ -170,13 +170,13 @@ TEST_P(SettlementAtEveryInstruction, ChargesExactlyWhatWasReserved) {
 
 TEST_P(SettlementAtEveryInstruction, SettlesWithoutAReservationOrNotAtAll) {
     Request request = hold(mortal, kKey, 0);
-    Deaths deaths(memory, [&] { request.settle(1, 70, kNow); });
+    Deaths deaths(memory, [&] { request.settle(0, 70, kNow); });
     expect_either(&deaths, 0, 70);
 }
 
 TEST_P(SettlementAtEveryInstruction, LetsAWaiterForTheLocksContinue) {
     Request request = hold(mortal, kKey, 300);
-    Deaths deaths(memory, [&] { request.settle(1, 70, kNow); });
+    Deaths deaths(memory, [&] { request.settle(0, 70, kNow); });
     g_is_dead[1] = true;
     for (size_t i = 0; i < deaths.count(); ++i) {
         ZoneMemory* left = deaths.state(i);
@@ -184,9 +184,9 @@ TEST_P(SettlementAtEveryInstruction, LetsAWaiterForTheLocksContinue) {
             ZoneUser survivor(left->zone(), &kStepHost, 2);
             Request next(survivor);
             ASSERT_TRUE(next.charge_tokens(policy, kKey, 1000).admit(kNow)) << "state " << i;
-            const Amount taken = next.used(1);
+            const Amount taken = next.used(0);
             ASSERT_TRUE(taken == 1050 + 70 || taken == 1050 + 300) << taken << " in state " << i;
-            ASSERT_EQ(next.settle(1, 11, kNow), 0u);
+            ASSERT_EQ(next.settle(0, 11, kNow), 0u);
         }
         const Amount used = used_after(*left, 4);
         ASSERT_TRUE(used == 81 || used == 311) << used << " in state " << i;
@@ -224,7 +224,7 @@ protected:
 
     /** Adds reservations until one comes whose settlement changes the place of another's entry. */
     void crowd(Change wanted) {
-        hold(mortal, kKey, 1).settle(1, 0, kNow);
+        hold(mortal, kKey, 1).settle(0, 0, kNow);
         const std::vector<char> empty = snapshot();
         for (uint64_t seed = 1; seed < 100; ++seed) {
             restore(empty);
@@ -238,7 +238,7 @@ protected:
                     places.push_back(place_of(key));
                 }
                 const std::vector<char> before = snapshot();
-                Request(request).settle(1, 3, kNow);
+                Request(request).settle(0, 3, kNow);
                 if (has_changed(places, wanted)) {
                     restore(before);
                     newcomer = next;
@@ -309,13 +309,13 @@ INSTANTIATE_TEST_SUITE_P(Of, SettlementInACrowdAtEveryInstruction, testing::Valu
 
 TEST_P(SettlementInACrowdAtEveryInstruction, LosesNoEntryThatMoves) {
     ASSERT_NO_FATAL_FAILURE(crowd(Change::kMoved));
-    Deaths deaths(memory, [&] { last.settle(1, 3, kNow); });
+    Deaths deaths(memory, [&] { last.settle(0, 3, kNow); });
     check(&deaths, 0);
 }
 
 TEST_P(SettlementInACrowdAtEveryInstruction, LosesOnlyTheEvictedEntry) {
     ASSERT_NO_FATAL_FAILURE(crowd(Change::kPushedOut));
-    Deaths deaths(memory, [&] { last.settle(1, 3, kNow); });
+    Deaths deaths(memory, [&] { last.settle(0, 3, kNow); });
     g_is_dead[1] = true;
     // A process that repairs makes its own choice; each forgets one at most.
     for (size_t i = 0; i < deaths.count(); ++i) {
@@ -335,7 +335,9 @@ TEST_P(SettlementAtEveryInstruction, ChargesADeadProcesssReservationOnceIfItsRep
     g_is_dead[1] = true;
     ZoneUser repairer(zone, &kStepHost, 2);
     ASSERT_TRUE(repairer.journal()->begin_repair(mortal.journal()->number()));
-    Deaths deaths(memory, [&] { settle_as_reserved(repairer.journal(), request[0].flight, kNow); });
+    Deaths deaths(memory, [&] {
+        settle_as_reserved(repairer.journal(), request.reservation(0).flight, kNow);
+    });
     g_is_dead[2] = true;
     ASSERT_GT(deaths.count(), 20u);
     for (size_t i = 0; i < deaths.count(); ++i) {
@@ -362,7 +364,7 @@ TEST_P(WholeRepairAtEveryInstruction, ChargesReservationsOfADeadProcessOnce) {
     hold(mortal, kKey, 300);
     hold(mortal, kOtherKey, 40);
     Request request = hold(mortal, kKey, 8);
-    Deaths deaths(memory, [&] { request.settle(1, 1, kNow); });
+    Deaths deaths(memory, [&] { request.settle(0, 1, kNow); });
     g_is_dead[1] = true;
     // In the middle every lock is taken, and something is written.
     ZoneMemory* then = deaths.state(deaths.count() / 2);

@@ -197,7 +197,7 @@ private:
         Amount reserve;
         bool dry_run;
         bool fits;
-        size_t charge;  // its second one's place in the request
+        size_t charge;  // its place in the request
     };
 
     struct UnderWay {
@@ -301,12 +301,12 @@ private:
     }
 
     void look_at(const Request& request, const Part& part, bool passed) const {
-        const Charge& hold = request[part.charge - 1];
+        const Charge& reservation = request.reservation(part.charge);
         const Charge& use = request[part.charge];
         ASSERT_EQ(use.verdict, part.fits ? Verdict::kPassed : Verdict::kRefused);
-        ASSERT_EQ(hold.verdict, use.verdict);
+        ASSERT_EQ(reservation.verdict, use.verdict);
         ASSERT_EQ(use.flight, nullptr);
-        ASSERT_EQ(hold.flight != nullptr, passed && part.fits && part.reserve != 0);
+        ASSERT_EQ(reservation.flight != nullptr, passed && part.fits && part.reserve != 0);
         const Layer& layer = layers_[part.layer];
         const Limit& limit = policy_of(part).used.limit;
         const Amount taken = layer.use[part.key]->used(limit, now_) + layer.held[part.key] +
@@ -358,7 +358,7 @@ private:
         const Amount above =
             std::min(tokens, used > limit.capacity ? used - limit.capacity : Amount{0});
         ASSERT_EQ(request->settle(part.charge, tokens, now_), above);
-        ASSERT_EQ((*request)[part.charge - 1].flight, nullptr);
+        ASSERT_EQ(request->reservation(part.charge).flight, nullptr);
         layer->overshoot += above;
     }
 

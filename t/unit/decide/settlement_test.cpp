@@ -35,7 +35,7 @@ TEST_P(TokenSettlement, ChargesWhatWasUsedAndRefundsTheRest) {
     EXPECT_EQ(f.used(policy, 42), 0u);
     EXPECT_FALSE(f.admits(policy, 42, 301));
     EXPECT_TRUE(f.admits(policy, 42, 300));
-    EXPECT_EQ(request.settle(1, 50, kNow), 0u);
+    EXPECT_EQ(request.settle(0, 50, kNow), 0u);
     EXPECT_EQ(f.held(policy, 42), 0u);
     EXPECT_EQ(f.used(policy, 42), 50u);
     EXPECT_FALSE(f.admits(policy, 42, 951));
@@ -46,7 +46,7 @@ TEST_P(TokenSettlement, TurnsUseBeyondTheLimitIntoADebtThatTimePaysOff) {
     Fixture f;
     const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
     Request request = f.admitted(policy, 42, 400);
-    EXPECT_EQ(request.settle(1, 2500, kNow), 1500u);
+    EXPECT_EQ(request.settle(0, 2500, kNow), 1500u);
     EXPECT_EQ(f.used(policy, 42), 2500u);
     EXPECT_EQ(f.zone.policy(policy.used.number)->overshoot.load(), 1500u);
     EXPECT_FALSE(f.admits(policy, 42, 0));
@@ -62,8 +62,8 @@ TEST_P(TokenSettlement, ReportsTheOvershootOfEachAnswerOnItsOwn) {
     const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
     Request first = f.admitted(policy, 42, 500);
     Request second = f.admitted(policy, 42, 500);
-    EXPECT_EQ(first.settle(1, 1200, kNow), 200u);
-    EXPECT_EQ(second.settle(1, 30, kNow), 30u);
+    EXPECT_EQ(first.settle(0, 1200, kNow), 200u);
+    EXPECT_EQ(second.settle(0, 30, kNow), 30u);
     EXPECT_EQ(f.zone.policy(policy.used.number)->overshoot.load(), 230u);
 }
 
@@ -73,16 +73,16 @@ TEST_P(TokenSettlement, PassesAReservationOfZeroWhileOneTokenRemains) {
     Request all_but_one = f.admitted(policy, 42, 999);
     ASSERT_EQ(flights_in(f.zone), 1u);
     Request nothing = f.admitted(policy, 42, 0);
-    EXPECT_EQ(nothing[0].flight, nullptr);
+    EXPECT_EQ(nothing.reservation(0).flight, nullptr);
     EXPECT_EQ(flights_in(f.zone), 1u);
     EXPECT_EQ(f.held(policy, 42), 999u);
     Request last = f.admitted(policy, 42, 1);
     EXPECT_FALSE(f.admits(policy, 42, 0)) << "none remains";
-    EXPECT_EQ(nothing.settle(1, 7, kNow), 0u);
+    EXPECT_EQ(nothing.settle(0, 7, kNow), 0u);
     EXPECT_EQ(f.used(policy, 42), 7u);
     EXPECT_EQ(f.held(policy, 42), 1000u);
-    EXPECT_EQ(all_but_one.settle(1, 999, kNow), 6u);
-    EXPECT_EQ(last.settle(1, 0, kNow), 0u);
+    EXPECT_EQ(all_but_one.settle(0, 999, kNow), 6u);
+    EXPECT_EQ(last.settle(0, 0, kNow), 0u);
     EXPECT_EQ(f.used(policy, 42), 1006u);
     EXPECT_EQ(flights_in(f.zone), 0u);
     EXPECT_EQ(entries_of(f.zone, policy.held), 0u);
@@ -92,16 +92,16 @@ TEST_P(TokenSettlement, LetsARefusedReservationOfZeroWaitUntilOneTokenRemains) {
     Fixture f;
     const TokenPolicy policy = f.tokens(GetParam(), "1000t/h");
     Request all = f.admitted(policy, 42, 1000);
-    EXPECT_EQ(all.settle(1, 1000, kNow), 0u);
+    EXPECT_EQ(all.settle(0, 1000, kNow), 0u);
     Request request(f.user);
     ASSERT_FALSE(request.charge_tokens(policy, 42, 0).admit(kNow));
-    const Millis wait = describe(policy.used.limit, request[1].state, 0, true, kNow).wait;
+    const Millis wait = describe(policy.used.limit, request[0].state, 0, true, kNow).wait;
     EXPECT_FALSE(f.admits(policy, 42, 0, later(wait - 1)));
     EXPECT_TRUE(f.admits(policy, 42, 0, later(wait)));
     const TokenPolicy none = f.tokens(GetParam(), "0t/h", "none");
     Request never(f.user);
     ASSERT_FALSE(never.charge_tokens(none, 42, 0).admit(kNow));
-    EXPECT_EQ(describe(none.used.limit, never[1].state, 0, true, kNow).wait, kNever);
+    EXPECT_EQ(describe(none.used.limit, never[0].state, 0, true, kNow).wait, kNever);
 }
 
 TEST_P(TokenSettlement, ReservesNothingIfTheRequestIsRefused) {
@@ -113,7 +113,7 @@ TEST_P(TokenSettlement, ReservesNothingIfTheRequestIsRefused) {
     request.charge(slots, 42).charge_tokens(other, 42, 600).charge_tokens(policy, 42, 1001);
     EXPECT_FALSE(request.admit(kNow));
     EXPECT_EQ(request[0].flight, nullptr);
-    EXPECT_EQ(request[1].flight, nullptr);
+    EXPECT_EQ(request.reservation(1).flight, nullptr);
     EXPECT_EQ(f.held(other, 42), 0u);
     EXPECT_EQ(look(f.user, slots, 42, kNow), 0u);
     EXPECT_EQ(flights_in(f.zone), 0u);
@@ -127,8 +127,8 @@ TEST_P(TokenSettlement, ReservesNothingForADryRunThatDoesNotFit) {
     f.admitted(policy, 42, 800);
     Request request(f.user);
     ASSERT_TRUE(request.charge_tokens(policy, 42, 300, true).admit(kNow));
-    EXPECT_EQ(request[1].verdict, Verdict::kRefused);
-    EXPECT_EQ(request[0].flight, nullptr);
+    EXPECT_EQ(request[0].verdict, Verdict::kRefused);
+    EXPECT_EQ(request.reservation(0).flight, nullptr);
     EXPECT_EQ(f.held(policy, 42), 800u);
     EXPECT_EQ(flights_in(f.zone), 1u);
 }
@@ -144,7 +144,7 @@ TEST_P(TokenSettlement, ReservesNothingByLookingAhead) {
     EXPECT_EQ(f.held(policy, 42), 0u);
     Request other = f.admitted(policy, 42, 500);
     EXPECT_FALSE(request.admit(kNow)) << "which another took meanwhile";
-    EXPECT_EQ(other.settle(1, 0, kNow), 0u);
+    EXPECT_EQ(other.settle(0, 0, kNow), 0u);
     EXPECT_TRUE(request.admit(kNow));
     EXPECT_EQ(f.held(policy, 42), 600u);
 }
@@ -160,7 +160,7 @@ TEST_P(TokenSettlement, ChargesEverythingUsedOnce) {
         const auto end_one = [&] {
             const size_t i = random.below(held.size());
             const Amount tokens = random.one_in(4) ? 0 : random.scaled(50'000);
-            held[i].first.settle(1, tokens, kNow);
+            held[i].first.settle(0, tokens, kNow);
             expected[held[i].second] += tokens;
             held[i] = held.back();
             held.pop_back();
@@ -188,29 +188,30 @@ TEST_P(TokenSettlement, ReservesInTwoZonesOrInNone) {
     Fixture b;
     const TokenPolicy in_a = a.tokens(GetParam(), "1000t/h");
     const TokenPolicy in_b = b.tokens(GetParam(), "500t/h");
-    Charge charges[4];
+    PolicyCharge charges[2];
+    Charge reservations[2];
     const auto begin = [&](Amount reserve) {
         size_t n = 0;
         for (const auto& [user, policy] : {std::pair{&a.user, &in_a}, std::pair{&b.user, &in_b}}) {
-            begin_charge(
-                &charges[n++],
-                {&policy->held.limit, user->access(), reserve, policy->held.number, false, false},
-                tag_base(42));
-            begin_charge(
-                &charges[n++],
-                {&policy->used.limit, user->access(), reserve, policy->used.number, false, true},
-                tag_base(42));
+            begin_charge(&reservations[n],
+                         {&policy->held.limit, user->access(), reserve, policy->held.number, false},
+                         tag_base(42));
+            begin_charge(&charges[n],
+                         {&policy->used.limit, user->access(), reserve, policy->used.number, false},
+                         tag_base(42));
+            charges[n].reservation = &reservations[n];
+            ++n;
         }
     };
     begin(501);
-    EXPECT_FALSE(admit(charges, 4, kNow));
+    EXPECT_FALSE(admit(charges, 2, kNow));
     EXPECT_EQ(a.held(in_a, 42), 0u);
     begin(500);
-    ASSERT_TRUE(admit(charges, 4, kNow));
+    ASSERT_TRUE(admit(charges, 2, kNow));
     EXPECT_EQ(a.held(in_a, 42), 500u);
     EXPECT_EQ(b.held(in_b, 42), 500u);
-    settle_charge(&charges[3], 20, kNow);
-    settle_charge(&charges[1], 30, kNow);
+    settle_charge(&charges[1], 20, kNow);
+    settle_charge(&charges[0], 30, kNow);
     EXPECT_EQ(a.used(in_a, 42), 30u);
     EXPECT_EQ(b.used(in_b, 42), 20u);
     EXPECT_EQ(flights_in(a.zone) + flights_in(b.zone), 0u);
@@ -240,10 +241,10 @@ TEST(ThreadsThatHoldAndSettle, CountEverythingUsedAndLeaveNoReservation) {
                 const Amount tokens = random.below(8);
                 for (size_t p = 0; p < 3; ++p) {
                     // Each thread has another order.
-                    EXPECT_EQ(held[i].settle(2 * p + 1, tokens, kNow), 0u);
+                    EXPECT_EQ(held[i].settle(p, tokens, kNow), 0u);
                     used[(p + t) % 3] += tokens;
                 }
-                end_flight(user.access(), held[i][6].flight);
+                end_flight(user.access(), held[i][3].flight);
                 held[i] = held.back();
                 held.pop_back();
             };

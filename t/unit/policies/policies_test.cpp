@@ -212,7 +212,7 @@ TEST_F(Reload, KeepsReservedAndUsedTokensForEachAlgorithm) {
         ASSERT_TRUE(request.charge_tokens(policy, 42, 400).admit(kNow));
         Request ended(user);
         ASSERT_TRUE(ended.charge_tokens(policy, 42, 400).admit(kNow));
-        ended.settle(1, 250, kNow);
+        ended.settle(0, 250, kNow);
         const TokenPolicy next =
             add_token_policy(memory.zone(), name.c_str(), limit_of_rate(algorithm, "700t/h"));
         EXPECT_EQ(next.held.number, policy.held.number) << name;
@@ -222,7 +222,7 @@ TEST_F(Reload, KeepsReservedAndUsedTokensForEachAlgorithm) {
         Request fits(user);
         EXPECT_TRUE(fits.charge_tokens(next, 42, 50).would_admit(kNow)) << name;
         // The request settles by its old limit, which nothing exceeds.
-        EXPECT_EQ(request.settle(1, 700, kNow), 0u) << name;
+        EXPECT_EQ(request.settle(0, 700, kNow), 0u) << name;
         EXPECT_EQ(look(user, next.used, 42, kNow), 950u) << name;
     }
 }
@@ -294,7 +294,7 @@ TEST_F(Reload, ResetsTheCountersOfAPolicyThatTakesOverANumber) {
     const TokenPolicy first = add_token_policy(memory.zone(), "first", bucket("10t/m"));
     Request request(user);
     ASSERT_TRUE(request.charge_tokens(first, 42, 1).admit(kNow));
-    ASSERT_EQ(request.settle(1, 15, kNow), 5u);
+    ASSERT_EQ(request.settle(0, 15, kNow), 5u);
     memory.zone().policy(first.used.number)->usage_missing = 3;
     ZonePolicy last{};
     for (uint32_t i = 0; i < kMaxPolicies; ++i) {

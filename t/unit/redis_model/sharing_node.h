@@ -83,24 +83,24 @@ public:
      */
     Answer decide(uint64_t key, Amount cost, Now now, DeltaDue* news = nullptr) {
         Parts parts = parts_of(key, cost, Decider::kByShare);
-        const bool passes = admit_step_by_step(parts.charges, parts.count, now);
+        const bool passes = admit_step_by_step(parts.charge(), 1, now);
         if (news != nullptr) {
-            *news = parts.charges[0].delta_due;
+            *news = parts.ledger.delta_due;
         }
-        const bool unknown = parts.speaker()->verdict == Verdict::kUnknown;
+        const bool unknown = parts.use().verdict == Verdict::kUnknown;
         return passes ? Answer::kPassed : unknown ? Answer::kUnknown : Answer::kRefused;
     }
 
     /** Decides on a request in tokens that reserves nothing, and settles it if it passes. */
     Answer use_tokens(uint64_t key, Amount tokens, Now now, DeltaDue* news = nullptr) {
         Parts parts = parts_of(key, 0, Decider::kByShare);
-        if (!admit_step_by_step(parts.charges, parts.count, now)) {
-            const bool unknown = parts.speaker()->verdict == Verdict::kUnknown;
+        if (!admit_step_by_step(parts.charge(), 1, now)) {
+            const bool unknown = parts.use().verdict == Verdict::kUnknown;
             return unknown ? Answer::kUnknown : Answer::kRefused;
         }
-        settle_charge(parts.speaker(), tokens, now);
+        settle_charge(parts.charge(), tokens, now);
         if (news != nullptr) {
-            *news = parts.charges[0].delta_due;
+            *news = parts.ledger.delta_due;
         }
         return Answer::kPassed;
     }
@@ -108,8 +108,8 @@ public:
     /** Returns what is used of the key, as far as this node knows. */
     Amount used_here(uint64_t key, Now now) {
         Parts parts = parts_of(key, 0, Decider::kAlone);
-        would_admit(parts.charges, parts.count, now);
-        return used(used_.limit, parts.speaker()->state);
+        would_admit(parts.charge(), 1, now);
+        return used(used_.limit, parts.use().state);
     }
 
     /** Returns the key's ledger as far as this node knows; all zeros if it has none. */
@@ -134,7 +134,7 @@ public:
 
     void write_take(uint64_t key, Amount cost, Now now, Command* command) {
         Parts parts = parts_of(key, cost, Decider::kElsewhere);
-        would_admit(parts.charges, parts.count, now);
+        would_admit(parts.charge(), 1, now);
         RedisCharge redis_charge = redis_charge_of(&parts);
         const std::string text = text_of(key);
         redis_charge.key = text;
@@ -151,12 +151,12 @@ public:
             abort();
         }
         set_redis_clock(zone(), now, redis_now);
-        for (size_t i = 0; i < parts.count; ++i) {
-            parts.charges[i].decider = Decider::kDecided;
-            parts.charges[i].verdict = Verdict::kPassed;
+        for (Charge* charge : {&parts.ledger, &parts.reservation, &parts.use()}) {
+            charge->decider = Decider::kDecided;
+            charge->verdict = Verdict::kPassed;
         }
-        parts.speaker()->state = redis_charge.state;
-        admit_step_by_step(parts.charges, parts.count, now);
+        parts.use().state = redis_charge.state;
+        admit_step_by_step(parts.charge(), 1, now);
         return passes;
     }
 
@@ -201,12 +201,19 @@ public:
     }
 
 private:
-    /** The parts of a decision: the key's ledger, what it reserves in tokens, what is used. */
+    /** A policy's charge with its reservation and its ledger. */
     struct Parts {
-        Charge charges[3];
-        size_t count;
+        PolicyCharge all;
+        Charge ledger;
+        Charge reservation;
+        bool has_reservation;
 
-        Charge* speaker() { return &charges[count - 1]; }
+        PolicyCharge* charge() {
+            all.ledger = &ledger;
+            all.reservation = has_reservation ? &reservation : nullptr;
+            return &all;
+        }
+        Charge& use() { return all.use; }
     };
 
     /** Tellings as the calls want them. */
@@ -231,28 +238,27 @@ private:
         return x ^ x >> 33;
     }
 
-    void add(Parts* parts, const ZonePolicy& policy, uint64_t key, Amount cost, Decider decider,
-             bool speaks) const {
+    Ask ask_of(const ZonePolicy& policy, Amount cost, Decider decider) const {
         Ask ask{&policy.limit, user_.access(), cost, policy.number, dry_run_};
         ask.decider = decider;
-        ask.has_ledger = speaks;
-        ask.settled_later = speaks && counts_tokens_;
-        begin_charge(&parts->charges[parts->count++], ask, tag_base(mixed(key)));
+        return ask;
     }
 
     Parts parts_of(uint64_t key, Amount cost, Decider decider) const {
+        const uint64_t hash = tag_base(mixed(key));
         Parts parts{};
-        add(&parts, ledger_, key, 0, decider, false);
+        parts.has_reservation = counts_tokens_;
+        begin_charge(&parts.ledger, ask_of(ledger_, 0, decider), hash);
         if (counts_tokens_) {
-            add(&parts, kept_, key, cost, decider, false);
+            begin_charge(&parts.reservation, ask_of(kept_, cost, decider), hash);
         }
-        add(&parts, used_, key, cost, decider, true);
+        begin_charge(&parts.all, ask_of(used_, cost, decider), hash);
         return parts;
     }
 
     RedisCharge redis_charge_of(Parts* parts) const {
         RedisCharge redis_charge{};
-        redis_charge.charge = parts->speaker();
+        redis_charge.charge = parts->charge();
         redis_charge.key = "k";
         return redis_charge;
     }

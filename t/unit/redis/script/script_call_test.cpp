@@ -39,7 +39,7 @@ public:
             const ZonePolicy policy =
                 add_policy(memory_.zone(), std::to_string(i).c_str(), limits_[i]);
             begin_charge(&charge_[i], {&limits_[i], user_.access(), 1, policy.number, false}, i);
-            charge_[i].verdict = Verdict::kZoneFull;
+            charge_[i].use.verdict = Verdict::kZoneFull;
             redis_charges_[i] = {};
             redis_charges_[i].charge = &charge_[i];
             redis_charges_[i].key = "ai_limit:{key}:policy";
@@ -64,14 +64,14 @@ public:
     bool is_untouched() const {
         bool untouched = !passes && now == 0;
         for (size_t i = 0; i < limits_.size(); ++i) {
-            untouched = untouched && charge_[i].verdict == Verdict::kZoneFull &&
+            untouched = untouched && charge_[i].use.verdict == Verdict::kZoneFull &&
                         redis_charges_[i].reserved == 0 &&
                         used(limits_[i], redis_charges_[i].state) == 0;
         }
         return untouched;
     }
 
-    Verdict verdict(size_t i) const { return charge_[i].verdict; }
+    Verdict verdict(size_t i) const { return charge_[i].use.verdict; }
     Amount held(size_t i) const { return redis_charges_[i].reserved; }
     Amount used_of(size_t i) const { return used(limits_[i], redis_charges_[i].state); }
 
@@ -82,7 +82,7 @@ private:
     ZoneMemory memory_;
     ZoneUser user_;
     std::vector<Limit> limits_;
-    Charge charge_[kMaxSetPolicies];
+    PolicyCharge charge_[kMaxSetPolicies];
     RedisCharge redis_charges_[kMaxSetPolicies];
 };
 

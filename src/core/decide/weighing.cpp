@@ -1,0 +1,166 @@
+#include "core/decide/weighing.h"
+
+#include "core/limits/token_bucket.h"
+
+namespace ai_limit {
+
+namespace {
+
+/** Marks the charge as passed or refused. */
+bool decide(Charge* charge, bool passes) {
+    charge->verdict = passes ? Verdict::kPassed : Verdict::kRefused;
+    return passes;
+}
+
+inline __attribute__((always_inline)) bool weigh_token_bucket(ChargeEntry* entry, Now now) {
+    Charge* charge = entry->charge;
+    const Limit& limit = *charge->limit;
+    token_bucket::Level level{};
+    if (entry->present) {
+        load_state(entry->cell, kSmall, &charge->state);
+        level = token_bucket::unpack(charge->state.pair);
+    }
+    level = token_bucket::advance(limit, level, now_of(*charge, now).monotonic);
+    entry->taken = level.used;
+    charge->state.pair = token_bucket::pack(level, charge->policy, false);
+    return decide(charge, fits(limit, level.used, charge->cost));
+}
+
+/** Finds the key's entries for other periods. A first entry for this period begins with what those
+ * have counted. */
+__attribute__((noinline)) void find_others(ChargeEntry* entry, Now now) {
+    Charge* charge = entry->charge;
+    const Limit& limit = *charge->limit;
+    Bucket* second = entry->both ? entry->second() : charge->first;
+    BucketPair pair = {&entry->geometry(), charge->tag, charge->first, second};
+    entry->others = find_other_periods(pair, limit.variant);
+    if (!entry->present) {
+        charge_any(limit, &charge->state, most_used(entry->others, limit, now), now);
+    }
+}
+
+__attribute__((noinline)) bool weigh_other(ChargeEntry* entry, Now now) {
+    Charge* charge = entry->charge;
+    const Limit& limit = *charge->limit;
+    charge->state = State{};
+    if (entry->present) {
+        load_state(entry->cell, entry->geometry(), &charge->state);
+    }
+    advance(limit, &charge->state, now_of(*charge, now));
+    charge->state.head.policy = charge->policy & 0xff;
+    charge->state.head.spent = 0;
+    charge->state.head.refused = 0;
+    if (may_have_others(*charge)) {
+        find_others(entry, now);
+    }
+    entry->taken = used(limit, charge->state);
+    return decide(charge, fits(limit, entry->taken, charge->cost));
+}
+
+/** Weighs a charge for use whose policy has reserved tokens, which count as used. */
+__attribute__((noinline)) bool weigh_use(ChargeEntry* entry, Now now) {
+    Charge* charge = entry->charge;
+    weigh_other(entry, now);
+    charge_any(*charge->limit, &charge->state, entry->reservation->taken, now_of(*charge, now));
+    Amount taken = used(*charge->limit, charge->state);
+    bool passes = decide(charge, fits(*charge->limit, taken, least_left(*charge)));
+    entry->reservation->charge->verdict = charge->verdict;
+    return passes;
+}
+
+inline __attribute__((always_inline)) bool weigh_here(ChargeEntry* entry, Now now) {
+    if (entry->reservation != nullptr) {
+        return weigh_use(entry, now);
+    }
+    if (entry->limit().algorithm == Algorithm::kTokenBucket) {
+        return weigh_token_bucket(entry, now);
+    }
+    return weigh_other(entry, now);
+}
+
+/**
+ * Weighs a charge that is decided elsewhere and keeps its verdict: the local count decides nothing.
+ * Requests in flight and reserved tokens are counted all the same.
+ */
+bool weigh_elsewhere(ChargeEntry* entry, Now now) {
+    Charge* charge = entry->charge;
+    if (!is_taken_over(*charge)) {
+        Verdict verdict = charge->verdict;
+        weigh_other(entry, now);
+        charge->verdict = verdict;
+    }
+    return true;
+}
+
+void open_ledger(ChargeEntry* entry) {
+    Charge* charge = entry->charge;
+    charge->state = State{};
+    charge->delta_due = DeltaDue::kNone;
+    charge->cost = 0;
+    entry->taken = 0;
+    entry->is_unknown = false;
+    if (entry->present) {
+        load_state(entry->cell, kWide, &charge->state);
+    } else {
+        begin_ledger(entry->zone(), charge->policy, &charge->state.ledger);
+    }
+}
+
+/** True if the calendar window of the ledger's unreported count is over. */
+bool has_new_window(const ChargeEntry& entry) {
+    const Charge& charge = *entry.charge;
+    if (charge.limit->algorithm != Algorithm::kFixedWindow || !entry.present) {
+        return false;
+    }
+    State before{};
+    load_state(entry.cell, kSmall, &before);
+    return is_of_older_window(*charge.limit, before, charge.state);
+}
+
+/** True if the charge is within this node's share. `passes` is the decision by the local count. */
+bool weigh_by_ledger(ChargeEntry* entry, bool passes, Now now) {
+    Charge* charge = entry->charge;
+    Charge* opened = entry->ledger->charge;
+    LedgerState* ledger = &opened->state.ledger;
+    if (has_new_window(*entry)) {
+        ledger->acknowledged = ledger->counted;
+    }
+    if (charge->decider == Decider::kDecided) {
+        note_answered(ledger, least_left(*charge));
+    }
+    if (!is_weighed(*charge)) {
+        return passes;
+    }
+    if (unreported(*ledger) == 0) {
+        Millis shared = now_of(*charge, now).monotonic;
+        Amount left = remaining_of(*charge->limit, entry->taken + asked_of_redis(*ledger, shared));
+        set_share(entry->zone(), left, ledger);
+    }
+    Amount wanted = unreported(*ledger) + least_left(*charge);
+    bool asks = passes && charge->decider == Decider::kByShare && !charge->dry_run &&
+                wanted > ledger->share;
+    if (asks) {
+        charge->verdict = Verdict::kUnknown;
+    }
+    entry->ledger->is_unknown = unreported(*ledger) == 0 && entry->taken == 0;
+    opened->verdict = charge->verdict;
+    opened->cost = entry->reservation != nullptr ? 0 : charge->cost;
+    return passes && !asks;
+}
+
+__attribute__((noinline)) bool weigh_in_redis(ChargeEntry* entry, Now now) {
+    if (is_ledger(*entry)) {
+        open_ledger(entry);
+        return true;
+    }
+    bool passes = is_weighed(*entry->charge) ? weigh_here(entry, now) : weigh_elsewhere(entry, now);
+    return entry->ledger != nullptr ? weigh_by_ledger(entry, passes, now) : passes;
+}
+
+}  // namespace
+
+bool weigh(ChargeEntry* entry, Now now) {
+    return in_redis(*entry->charge) ? weigh_in_redis(entry, now) : weigh_here(entry, now);
+}
+
+}  // namespace ai_limit

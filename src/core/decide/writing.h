@@ -1,0 +1,13 @@
+#pragma once
+
+#include "core/decide/charge_entry.h"
+
+namespace ai_limit {
+
+/** Writes a charge that counts() and was weighed into its cell, through the journal. */
+void write_charge(ChargeEntry* entry, Now now);
+
+/** Marks the entry as one that refuses: it is kept longer than others (eviction.h). */
+void mark_as_refusing(const ChargeEntry& entry);
+
+}  // namespace ai_limit
