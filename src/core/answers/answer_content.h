@@ -58,7 +58,7 @@ public:
     /** The answer says that an error has ended it. */
     bool has_failed() const { return failed_; }
 
-    /** No text has come behind the last number that tells of the output; if the answer has not
+    /** No text has come behind the last number that counts output; if the answer has not
      * ended, neither was any in the same document. */
     bool has_all_output() const;
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// The places where answers tell counts, for answer_paths.cpp.
+// The places where answers report counts, for answer_paths.cpp.
 
 #include <string_view>
 

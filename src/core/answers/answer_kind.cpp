@@ -97,7 +97,7 @@ bool AnswerKindFinder::take(std::string_view* rest) {
     return false;
 }
 
-/** True if the first bytes tell the kind, or tell nothing. */
+/** True if the first bytes show this kind, or none. */
 bool AnswerKindFinder::decide() {
     const char c = front_[0];
     if (c == '{' || c == '[') {

@@ -8,7 +8,7 @@ namespace ai_limit {
 
 /** The structure of an answer's body. */
 enum class AnswerKind : uint8_t {
-    kOther,       // cannot be read: only headers can tell something
+    kOther,       // cannot be read: only headers can say something
     kJson,        // one document
     kSse,         // server-sent events, each with a document
     kLines,       // a document on each line (NDJSON)

@@ -6,7 +6,7 @@
 
 namespace ai_limit {
 
-/** A part of a count that an answer tells by its name, such as
+/** A part of a count that an answer names, such as
  * `{"modality":"AUDIO","tokenCount":5}`. */
 struct AnswerPart {
     std::string_view name;

@@ -8,7 +8,7 @@ namespace ai_limit {
  * Makes room in one of two locked buckets, both full, by moving an entry into its other bucket, one
  * step as in cuckoo hashing (Pagh and Rodler, 2004): so the table can be three quarters full before
  * the first entry must be forgotten. Other buckets are only tried, never waited for: their
- * addresses may be lower than those of locks that are held. They are opened when the journal is
+ * addresses may be lower than those of locks that are taken. They are opened when the journal is
  * finished. Cells for which `pinned` says so stay. Returns the cell that is free now, or index
  * kNoCell.
  */

@@ -61,7 +61,7 @@ Appraisal appraise_state(const Zone& zone, State state, Now now) {
         return {Worth::kInFlight, 0};
     }
     if (limit.algorithm == Algorithm::kLedger) {
-        return {Worth::kSpent, state.ledger.touched_at};  // other nodes do not hear of it
+        return {Worth::kSpent, state.ledger.touched_at};  // it is not reported to other nodes
     }
     Millis until_idle = until_back(limit, state, left, now);
     if (refused || spent) {

@@ -47,7 +47,7 @@ struct OtherPeriods {
     }
 };
 
-/** Finds the entries beside that of `home`, whose limit has this variant. Both buckets of the home
+/** Finds the entries beside that of `pair`, whose limit has this variant. Both buckets of the pair
  * must be locked; the second need not be if the first has not overflowed. */
 OtherPeriods find_other_periods(const BucketPair& pair, uint32_t variant);
 

@@ -1,7 +1,7 @@
 #pragma once
 
 // Keys of which a request was served lately. When records of requests in flight become scarce, the
-// last quarter is left to these (flights.h): somebody who makes up keys, and lets their uploads
+// last quarter is left to these (flights.h): a client that makes up keys, and lets their uploads
 // idle, cannot take the records of all others. A fingerprint of each lies in a table that is as
 // long as there are records; a newer key takes the place of an older one. Nothing is exact here, so
 // it is written without locks.

@@ -83,7 +83,7 @@ void move_state(const Zone& zone, const Clocks& clocks, State* state) {
     Limit limit = likely_limit(zone, policy, *state);
     uint64_t refused = state->head.refused;
     uint64_t spent = state->head.spent;
-    // The shared clock is the wall's, and goes on.
+    // The Redis clock is the wall's, and goes on.
     Now then = in_redis ? redis_time(zone, clocks.now) : clocks.then;
     advance(limit, state, then);
     if (limit.algorithm == Algorithm::kTokenBucket && !in_redis) {

@@ -12,7 +12,7 @@ constexpr uint64_t kPerToken = 4;
 /** The approximate speed of a large model. */
 constexpr Amount kTokensPerSecond = 50;
 
-/** Parts that were told stay parts, if the whole is another one now. */
+/** Parts that were reported stay parts if the whole changes. */
 void set_input(Amount input, TokenCounts* counts) {
     counts->input = std::min(input, kMaxAmount);
     for (Amount* part : {&counts->cached_input, &counts->cache_write, &counts->cache_write_1h,

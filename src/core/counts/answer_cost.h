@@ -23,13 +23,13 @@ struct AnswerFacts {
 
 struct AnswerCost {
     TokenCounts counts;      // no more than kMaxAmount each
-    bool estimated = false;  // the input or the output may be another than what the answer told
+    bool estimated = false;  // the input or the output may differ from what the answer reported
 };
 
 /**
- * A finished answer that tells 0 for both costs nothing. Otherwise the input is what was told. If
+ * A finished answer that reports 0 for both costs nothing. Otherwise the input is as reported. If
  * that is nothing, or 0 beside some output or in an answer that is not finished, it is the estimate
- * of the prompt. The output is what was told, if the answer is finished and that is no 0 beside
+ * of the prompt. The output is as reported, if the answer is finished and that is no 0 beside
  * text. Otherwise it is at least a token for each four characters of text, rounded up, and for each
  * four unreadable bytes; fewer of these alone are a token, too.
  */

@@ -8,7 +8,7 @@ namespace ai_limit {
  * The usage of a request, actual or expected, by kind. If an API reports only the total, all of it
  * counts as input. A fraction is rounded up when it is read, so half a second is one.
  *
- * The parts of a whole are disjoint. An answer may tell more parts than there is of the whole;
+ * The parts of a whole are disjoint. An answer may report more parts than the whole has;
  * weigh() then takes them in the order below, up to the whole.
  */
 struct TokenCounts {

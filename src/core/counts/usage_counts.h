@@ -49,7 +49,7 @@ constexpr size_t kUsageFields = 19;
 
 /** The whole report of an answer. */
 struct ReportedUsage {
-    TokenCounts counts;  // what is not told is 0; no more than kMaxAmount each
+    TokenCounts counts;  // 0 if not reported; no more than kMaxAmount each
     bool has_input = false;
     bool has_output = false;  // also where the input is a total that holds the output
     bool is_total = false;    // it is, and nothing else is known of the output

@@ -19,7 +19,7 @@ bool admit_step_by_step(PolicyCharge* charges, size_t n, const Now& now);
  * Decides on all charges as one: either each is charged, or none is. A dry-run charge that does not
  * fit is left out. Returns true if the request passes. Takes at most kMaxSetPolicies charges. It is
  * exact over all processes: the buckets of all charges are locked, in the order of their addresses.
- * Charges with a reservation, and those of shared policies, must be admitted step by step.
+ * Charges with a reservation, and those of policies in Redis, must be admitted step by step.
  */
 inline bool admit(PolicyCharge* charges, size_t n, const Now& now) {
     bool at_once = n == 1 ? admit_one_at_once(charges, now.monotonic)

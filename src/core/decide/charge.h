@@ -81,7 +81,7 @@ struct PolicyCharge {
     // (reservation_limit()). `use` has the same cost, but settle_charge() decides what it takes.
     Charge* reservation;
 
-    // For a shared policy whose requests this node may pass by itself, else nullptr: counts what
+    // For a policy in Redis whose requests this node may pass by itself, else nullptr: counts what
     // the other nodes must learn (ledger_limit()).
     Charge* ledger;
 };

@@ -47,7 +47,7 @@ uint32_t variants_of(const KeyQuestion& question) {
     return !question.in_redis && has_several_periods(zone, question.use) ? kMaxVariants : 1;
 }
 
-/** The home of the entry with this variant. */
+/** The two buckets of the entry with this variant. */
 BucketPair bucket_pair_of_variant(const KeyQuestion& question, Algorithm algorithm,
                                   uint32_t variant) {
     BucketPair pair = bucket_pair_in(question, algorithm, question.use);

@@ -17,7 +17,7 @@ constexpr uint64_t kAskedMask = (uint64_t{1} << 24) - 1;
 constexpr Millis kAskedUnit = 256;
 constexpr uint64_t kAskedLasts = 8;  // of these: no answer is awaited for longer
 
-// By then all others have heard of this node.
+// By then all others know of this node.
 constexpr Millis kBeforeNodesAreKnown = 1'100;
 
 /** A key's two entries, their buckets being locked from its begin to its end. */

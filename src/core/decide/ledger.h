@@ -1,6 +1,6 @@
 #pragma once
 
-// Counts the usage of a shared policy that a node has passed and has not yet reported to the
+// Counts the usage of a policy in Redis that a node has passed and has not yet reported to the
 // others.
 //
 // Each node decides by what it knows: the key's state as Redis last reported it, and its own count
@@ -23,7 +23,7 @@ struct ZoneAccess;
 
 /** The action that the caller must take so that the other nodes learn of a count. */
 enum class DeltaDue : uint8_t {
-    kNone,     // somebody will report it
+    kNone,     // a worker will report it
     kSoon,     // report it soon: the usage of the other nodes is not known here
     kLater,    // report it after the interval
     kOverdue,  // the same; the process that was due to report it did not
@@ -59,13 +59,13 @@ void set_share(const Zone& zone, Amount left, LedgerState* ledger);
 
 /**
  * Returns the amount that Redis has been asked for and may still pass, which is no part of a share.
- * Redis answers within two seconds or not at all. `now` is the shared clock's.
+ * Redis answers within two seconds or not at all. `now` is the Redis clock's.
  */
 Amount asked_of_redis(const LedgerState& ledger, Millis now);
 void note_asked(LedgerState* ledger, Amount amount, Millis now);
 void note_answered(LedgerState* ledger, Amount amount);
 
-/** Counts what was let through. `now` is the shared clock's, `interval` of ledger_limit(). */
+/** Counts what was let through. `now` is the Redis clock's, `interval` of ledger_limit(). */
 DeltaDue count_in_ledger(LedgerState* ledger, Amount amount, Millis now, Millis interval);
 
 /** A key's two entries. */
@@ -105,9 +105,9 @@ bool ask_beside(const LedgerEntry& entry, Amount amount, Now now, LedgerDelta* l
 bool must_send_again(const LedgerEntry& entry, Now now);
 
 /**
- * Notes that the report has arrived. `theirs` is the usage of all nodes by then, and `held` their
- * reservations. From now on, the key has this state here, plus the usage that was counted since the
- * report.
+ * Notes that the report has arrived. `theirs` is the usage of all nodes by then, and `reserved`
+ * their reservations. From now on, the key has this state here, plus the usage that was counted
+ * since the report.
  */
 void acknowledge(const LedgerEntry& entry, const LedgerDelta& ledger_delta, const State& theirs,
                  Amount reserved, Now now);

@@ -18,7 +18,7 @@ bool may_have_others(const Zone& zone, const Settlement& settlement) {
            has_several_periods(zone, settlement.policy);
 }
 
-/** Charges the tokens; the home's buckets are locked. Returns what of them is above the limit. */
+/** Charges the tokens; both buckets are locked. Returns what of them is above the limit. */
 Amount charge_tokens(Journal* journal, const Settlement& settlement, const BucketPair& pair,
                      Now now) {
     const Limit& limit = *settlement.limit;

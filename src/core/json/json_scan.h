@@ -8,7 +8,7 @@
 // and not even that deeper than kMaxJsonStrictDepth.
 //
 // The grammar is RFC 8259's. More lenient on purpose, because clients can read such answers too, or
-// because it would cost memory to tell:
+// because it would cost memory to see:
 // - bytes in strings need not be UTF-8, and half a surrogate pair (\ud83d) may stand alone;
 // - deeper than kMaxJsonStrictDepth only strings and the number of brackets count;
 // - the exponent of a number may have any size.

@@ -11,7 +11,7 @@ enum class TextEncoding : uint8_t { kUtf8, kUtf16Le, kUtf16Be, kUtf32Le, kUtf32B
 
 /**
  * Turns a JSON text in any encoding of Unicode into UTF-8, in pieces cut anywhere. A byte order
- * mark is skipped. Without one, the zero bytes among the first four tell the encoding, by the rules
+ * mark is skipped. Without one, the zero bytes among the first four show the encoding, by the rules
  * of Python's json.detect_encoding(), since a JSON text begins with two ASCII characters (RFC 4627,
  * 3). UTF-8 is passed on as it is, also where it is malformed. Half a surrogate pair is written as
  * three bytes, as Python's "surrogatepass" reads it. Trivially copyable.

@@ -36,7 +36,7 @@ struct Limit {
 
     // token_bucket: refill_amount come back every refill_millis; an empty bucket is full after
     // `fills_in`.
-    // `rate_number` tells which refill_millis of the policy's an entry was counted by
+    // `rate_number` says by which of the policy's refill_millis an entry was counted
     // (likely_limit.h), 0 before it is known.
     uint64_t refill_amount;
     uint64_t refill_millis;

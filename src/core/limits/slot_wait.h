@@ -12,11 +12,11 @@ namespace ai_limit {
 /** Shorter waits are not worth a retry. */
 constexpr Millis kShortestSlotWait = 1'000;
 
-/** Widely used SDKs give up if they are told a minute or more. */
+/** Widely used SDKs give up if a refusal names a minute or more. */
 constexpr Millis kLongestSlotWait = 59'999;
 
 /**
- * How long a policy's requests held their slots: a moving average in 16ths of a millisecond, in
+ * How long a policy's requests used their slots: a moving average in 16ths of a millisecond, in
  * which each request weighs an eighth. 0: none has ended yet. Processes write it without a lock; if
  * two do at once, one of their requests does not count.
  */

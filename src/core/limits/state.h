@@ -12,7 +12,7 @@ namespace ai_limit {
 // The head: which policy (its number in the zone), whether nothing more was to be had when this was
 // last written, whether the last request was refused.
 
-/** A token bucket, packed; token_bucket.h tells what its fields mean. */
+/** A token bucket, packed; token_bucket.h explains its fields. */
 struct TokenBucketState {
     uint64_t policy : 8, spent : 1, refused : 1, used : 40, rate : 4, at_high : 10;
     uint64_t fraction : 36, at_low : 28;
@@ -57,7 +57,7 @@ struct LedgerState {
     uint64_t counted;
     uint64_t acknowledged;
     uint64_t share : 40, asked_at : 24;  // when Redis was asked last, in 256 milliseconds
-    uint64_t due_at;  // milliseconds of the shared clock: somebody reports it then; 0: nobody will
+    uint64_t due_at;  // milliseconds of the Redis clock: a worker reports it then; 0: none will
     uint64_t is_urgent : 1;    // it is being reported before that
     uint64_t asked : 40;       // of Redis, which has not answered
     uint64_t touched_at : 23;  // when it last counted, in seconds

@@ -141,7 +141,7 @@ const PolicyMetric kPolicyMetrics[] = {
      counts_tokens,
      write_units},
     {{"ai_limit_reserved_tokens", "gauge",
-      "LLM tokens that are held for requests that have not ended."},
+      "LLM tokens that are reserved for requests that have not ended."},
      counts_tokens,
      write_reserved},
     {{"ai_limit_overshoot_tokens_total", "counter", "LLM tokens that were used above the limit."},

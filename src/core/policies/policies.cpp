@@ -126,7 +126,7 @@ uint64_t period_word(const Limit& limit) {
            uint64_t{limit.period.unit == PeriodUnit::kMonth};
 }
 
-/** True if two such periods are equally long, so that their entries cannot be told apart. */
+/** True if two such periods are equally long, so that their entries cannot be distinguished. */
 bool is_as_long(uint64_t one, uint64_t other) {
     return one >> 1 == other >> 1;
 }

@@ -20,8 +20,8 @@ uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, 
 const Limit& find_limit(const Zone& zone, uint32_t policy, uint32_t number);
 
 /**
- * Tells the zone of a limit that a variable holds, for what is worth keeping (eviction.h), and
- * gives the limit its numbers.
+ * Notes in the zone a limit that a variable holds, to decide what is worth keeping (eviction.h),
+ * and gives the limit its numbers.
  */
 void note_limit(const Zone& zone, uint32_t policy, Limit* limit);
 

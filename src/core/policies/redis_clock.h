@@ -8,7 +8,7 @@
 
 namespace ai_limit {
 
-/** Starts the zone's shared clock with the wall clock, unless it is started already. */
+/** Starts the zone's Redis clock with the wall clock, unless it is started already. */
 void start_redis_clock(const Zone& zone, Now here);
 
 /**

@@ -1,6 +1,6 @@
 #pragma once
 
-// Which API a client speaks, as far as the path of its request tells. A refusal answers in the same
+// Which API a client speaks, as far as the path of its request says. A refusal answers in the same
 // dialect, since each SDK reads only its own API's errors and headers.
 // A new dialect is one row of the table of answers in dialect.cpp, and the rows of its paths.
 

@@ -1,7 +1,7 @@
 #pragma once
 
 // Why a request is refused, and what the APIs call that. SDKs and agents decide by these words
-// whether they wait, try again or tell their user.
+// whether they wait, try again or inform their user.
 
 #include <cstdint>
 #include <string_view>
@@ -20,7 +20,7 @@ enum class ErrorKind : uint8_t {
     kUnavailable,      // nobody can decide at the moment
 };
 
-/** Agents wait for as long as they are told up to this, and hang if it is longer. */
+/** Agents wait up to this long, and hang if the wait is longer. */
 constexpr Millis kLongestWait = 300'000;
 
 /** Why `refused` refuses; kInvalid and kUpgradeRequired never. */

@@ -7,7 +7,7 @@ namespace ai_limit {
 
 namespace {
 
-/** Clients that are told a longer wait come back at once, unless they are told to stay away. */
+/** Clients come back at once if the wait is longer, unless a header forbids it. */
 constexpr Millis kLongWait = 60'000;
 
 /** Digits of an Amount and of kMaxSeconds. */
@@ -64,7 +64,7 @@ const Description* most_restrictive(const Shown& shown, Measure measure) {
     return found;
 }
 
-/** The styles that tell requests and tokens apart: the first three names, and the last three. */
+/** The styles that distinguish requests and tokens: the first three names, and the last three. */
 template <ResetWriter write_reset>
 bool put_by_measure(const ResponseHeaderName* names, const Shown& shown) {
     const Description* requests = most_restrictive(shown, Measure::kRequests);
@@ -266,7 +266,7 @@ constexpr ResponseHeaderName kCacheControl = {"Cache-Control", "cache-control"};
 constexpr ResponseHeaderName kRefusalNames[] = {kRetryAfter, kRetryAfterMs, kShouldRetry,
                                                 kCacheControl};
 
-/** The one wait that clients honour. Those that cap it are told not to retry where it is long. */
+/** The one wait that clients honour. Clients that cap it are asked not to retry if it is long. */
 bool write_wait(Millis wait, HeaderSink& sink) {
     if (wait == kNever) {
         return put(sink, kShouldRetry, "false");

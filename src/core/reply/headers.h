@@ -99,13 +99,13 @@ inline void format_x_ratelimit(const Standing& reported, char* space, const Put&
  */
 bool is_rate_limit_header(std::string_view name, HeaderStyles styles, bool refused);
 
-/** True for the headers by which a refusal tells its wait, in any case. */
+/** True for the headers by which a refusal names its wait, in any case. */
 bool is_wait_header(std::string_view name);
 
 /** True if less is left in `a` than in `b`, each in proportion to its limit. Exact. */
 bool is_more_restrictive(const Standing& a, const Standing& b);
 
-/** The wait that a refusal tells: never 0, which clients take for "at once". kNever stays kNever.
+/** The wait that a refusal names: never 0, which clients take for "at once". kNever stays kNever.
  */
 constexpr Millis stated_wait(const Description& refused) {
     return refused.wait > 0 ? refused.wait : 1;

@@ -21,7 +21,7 @@ public:
 
     /**
      * The value of an `Authorization` header: the token of `Bearer`, or the access key id of an AWS
-     * signature (`AWS4-HMAC-SHA256 Credential=ID/…`). Other schemes tell no key.
+     * signature (`AWS4-HMAC-SHA256 Credential=ID/…`). Other schemes have no key.
      */
     void add_authorization(std::string_view value);
 

@@ -52,7 +52,7 @@ public:
      */
     void set_form() { form_ = true; }
 
-    /** Keys that somebody else has read say different things. */
+    /** Keys that another reader has found differ. */
     void set_disagreeing() { ambiguous_ = true; }
 
     /** The body is a batch with several values for one of these. */
@@ -85,7 +85,7 @@ public:
      */
     std::string_view usage_field() const { return usage_field_; }
 
-    /** By its path, it is one whose stream can tell its usage if it is asked to. */
+    /** By its path, its stream can report usage if it is asked to. */
     bool is_for_completions() const { return path_completions_; }
 
     /** The client itself asks for the usage at the end of an OpenAI-style stream, by a `true` that
@@ -127,7 +127,7 @@ public:
     bool edit_to_include_usage(BodyEdit* edit) const;
 
     /**
-     * Why an OpenAI-style stream may leave its usage out although somebody wants to ask for it: the
+     * Why an OpenAI-style stream may leave its usage out although it could be asked for: the
      * client did not, and no edit is certain to help. A sentence for the client; empty if the
      * usage will come, and where the request is no complete one for such a stream. Static.
      */

@@ -4,9 +4,9 @@
 
 namespace ai_limit {
 
-/** The facts that the path of a request tells. */
+/** The facts that the path of a request states. */
 struct RequestPath {
-    /** The way to tell if the answer is a stream. */
+    /** The way to see if the answer is a stream. */
     enum Stream : unsigned char {
         kByBody,         // the body's `stream` decides, and without it there is none
         kUnlessRefused,  // Ollama: there is one unless the body's `stream` is false
@@ -17,7 +17,7 @@ struct RequestPath {
     Stream stream = kByBody;
     bool completions = false;  // OpenAI's `chat/completions` or `completions`
 
-    /** Google: the field of the answer that tells its usage, `*` where no single one does; empty
+    /** Google: the field of the answer that reports its usage, `*` where no single one does; empty
      * where the answer has none that a mask of fields could leave out. */
     std::string_view usage_field;  // static
 };

@@ -10,8 +10,8 @@
 //     4 bytes  CRC-32 of all before
 //
 // (https://docs.aws.amazon.com/lexv2/latest/dg/event-stream-encoding.html). The first checksum is
-// verified: it tells a message from what is none. The last is not: it would cost a pass over every
-// byte, to find what TCP and TLS have looked for already.
+// verified: it distinguishes a message from anything else. The last is not: it would cost a pass
+// over every byte, to find what TCP and TLS have looked for already.
 
 #include <cstddef>
 #include <cstdint>

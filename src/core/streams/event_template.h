@@ -152,7 +152,7 @@ private:
 
 /**
  * Skips known events, also where they are cut: the front of one that a piece ends with is kept
- * until the next piece tells what it is. Trivially copyable.
+ * until the next piece shows what it is. Trivially copyable.
  */
 class KnownEvents {
 public:

@@ -52,7 +52,7 @@ public:
     /** The body has ended, and entirely: for one that was cut short, call stop(). */
     void finish();
 
-    /** The body goes on no more. Before, what is told may leave out an event that is not whole. */
+    /** The body goes on no more. Before, the usage may leave out an event that is not whole. */
     void stop();
 
     /**

@@ -54,7 +54,7 @@ bool is_space(char c) {
     return c == ' ' || c == '\t';
 }
 
-/** Walks over a sound JSON object, and looks for a member that tells something. */
+/** Walks over a sound JSON object, and looks for a member that says something. */
 class MemberWalk {
 public:
     void take(std::string_view data) {

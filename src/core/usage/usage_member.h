@@ -1,6 +1,6 @@
 #pragma once
 
-// Finds the usage in an event of an OpenAI-style stream, and tells if the event has nothing else.
+// Finds the usage in an event of an OpenAI-style stream, and says if the event has nothing else.
 
 #include <cstddef>
 #include <cstdint>
@@ -67,7 +67,7 @@ public:
     bool find_begin(const EventBytes& bytes, uint64_t* begin) const;
 
     /**
-     * The usage is an object without a cost and all that the event tells: `choices` is empty, and
+     * The usage is an object without a cost and all that the event has: `choices` is empty, and
      * so is what else it has besides the names and numbers that each event repeats. `bytes` is the
      * whole event.
      */

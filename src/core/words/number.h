@@ -25,7 +25,7 @@ bool read_digits(std::string_view* text, uint64_t* value, unsigned* digits);
 bool read_json_count(std::string_view number, Amount* value);
 
 /**
- * Reads a number of JSON's grammar as a count that an answer tells: a fraction is rounded up, and
+ * Reads a number of JSON's grammar as a count that an answer reports: a fraction is rounded up, and
  * what is above kMaxAmount is read as kMaxAmount. False, and `value` untouched, for a negative
  * number and for what is no number.
  */

@@ -50,7 +50,7 @@ inline constexpr uint64_t kPowersOfTen[] = {
 
 /** Returns the number of decimal digits of a number; 0 has one. */
 constexpr size_t decimal_digits(uint64_t value) {
-    // bits * log10(2) is the number of digits or one less; the power tells which
+    // bits * log10(2) is the number of digits or one less; the power shows which
     const unsigned bits = 64 - static_cast<unsigned>(__builtin_clzll(value | 1));
     const unsigned digits = (bits * 1233) >> 12;
     return digits + (value >= kPowersOfTen[digits] ? 1 : 0);
@@ -216,7 +216,7 @@ private:
                 return 0;
             }
         }
-        // the second byte tells overlong forms, surrogates and what is beyond U+10FFFF (RFC 3629,
+        // the second byte shows overlong forms, surrogates and what is beyond U+10FFFF (RFC 3629,
         // 4)
         const auto second = static_cast<unsigned char>(piece[1]);
         const bool wrong = (lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) ||

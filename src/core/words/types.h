@@ -30,7 +30,7 @@ struct Now {
 
 /**
  * The algorithms. Two are no policy's own: kReservation counts a token policy's reservations for
- * requests in flight, and kLedger counts what this node has passed of a shared policy (ledger.h).
+ * requests in flight, and kLedger counts what this node has passed of a policy in Redis (ledger.h).
  */
 enum class Algorithm : uint8_t {
     kTokenBucket,

@@ -1,13 +1,13 @@
 #pragma once
 
 // Which stored answers a client has been charged for: OpenAI's Responses and Gemini's Interactions
-// can be fetched again by their ids, and tell their usage every time.
+// can be fetched again by their ids, and report their usage every time.
 //
 // A part of the zone, so it is the same for all workers and over reloads. It has one word for each
 // answer and client, in sets of eight. An answer takes the place of one that is forgotten,
 // otherwise of the oldest in its set: the memory is constant, and no limit loses its entry to an
-// answer. Answers that were charged by estimate, because they told nothing yet, have a second word
-// with the estimate, in sets of their own.
+// answer. Answers that were charged by estimate, because they reported nothing yet, have a second
+// word with the estimate, in sets of their own.
 
 #include <atomic>
 #include <cstddef>

@@ -38,7 +38,7 @@ public:
     const Zone& zone() const { return zone_; }
     uint32_t number() const { return number_; }
 
-    /** Waits for a bucket's lock that is noted already, and taken by somebody else. */
+    /** Waits for a bucket's lock that is noted already, and taken by another process. */
     void wait_for(Bucket* bucket);
 
     /** Waits for the bucket's lock. Several must be taken in the order of their addresses. */

@@ -26,7 +26,7 @@ public:
         Journal::keep_order();
     }
 
-    /** False if somebody has it, this process included. */
+    /** False if it is taken, also by this process. */
     bool try_lock(Bucket* bucket) {
         uint32_t free = 0;
         return bucket->lock.compare_exchange_strong(free, number_, std::memory_order_acquire,

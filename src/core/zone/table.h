@@ -62,7 +62,7 @@ inline Bucket* second_bucket(const Zone& zone, const Geometry& geometry, uint64_
 }
 
 /**
- * Prefetches only the part of a bucket that tells if the rest is needed. It is always inline: the
+ * Prefetches only the part of a bucket that shows if the rest is needed. It is always inline: the
  * compiler would leave out a call that does nothing else.
  */
 inline __attribute__((always_inline)) void prefetch_tags(const Bucket* bucket) {

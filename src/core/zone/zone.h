@@ -80,7 +80,7 @@ struct PolicyRecord {
     std::atomic<uint64_t> refill_millis[kNoRateNumber - 1];  // by rate_number, from 1
     KnownLimit limits[kMaxKnownLimits];                      // by their number, from 1
     std::atomic<uint64_t> periods[kMaxVariants];             // by variant; 0: none (policies.cpp)
-    std::atomic<uint32_t> has_too_many_periods;              // once some shared a variant
+    std::atomic<uint32_t> has_too_many_periods;              // once some had the same variant
     uint32_t varies;                                         // a variable holds its limit
     uint32_t in_redis;                  // nodes share it: its entries are by redis_clock.h
     std::atomic<uint32_t> other_units;  // what other nodes count by this name: one bit per Measure
@@ -135,7 +135,7 @@ struct ZoneSizes {
     uint32_t flight_chunks;
 };
 
-/** The processes' common knowledge of a server that makes shared decisions
+/** The processes' common knowledge of a server that makes decisions for all nodes
  * (redis/network/client.h). */
 struct RemoteHealth {
     // kOnTrial: it has been found again, but has not decided on anything yet. kReplaced: by another
@@ -176,13 +176,13 @@ struct ZoneHeader {
     std::atomic<uint64_t> node;        // names this zone to other nodes; 0 before that is drawn
     std::atomic<uint64_t> ledgers;     // how many there have been (ledger.h)
     std::atomic<uint32_t> nodes;       // that share policies, this one included; 0: not known
-    std::atomic<int64_t> nodes_since;  // of the shared clock: that there are some
+    std::atomic<int64_t> nodes_since;  // of the Redis clock: since when there are some
     std::atomic<int64_t>
-        alone_until;  // of the shared clock: decisions made alone are reported by then
+        alone_until;  // of the Redis clock: decisions made alone are reported by then
     std::atomic<int64_t>
-        fewer_since;  // of the shared clock: since when they are fewer; 0: they are not
+        fewer_since;  // of the Redis clock: since when they are fewer; 0: they are not
     std::atomic<int64_t>
-        next_heartbeat_at;  // of the shared clock: when this node must send a heartbeat
+        next_heartbeat_at;  // of the Redis clock: when this node must send a heartbeat
     std::atomic<int64_t> next_announcement_at;  // monotonic: of what the policies count
     std::atomic<uint64_t> idle_evictions;       // entries that had come back completely
     std::atomic<uint64_t> live_evictions;       // entries that still counted

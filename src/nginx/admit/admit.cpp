@@ -73,8 +73,8 @@ bool has_fixed_reserve(const PolicyConf& policy) {
     return policy.reserve == Reserve::kOff || policy.reserve == Reserve::kAmount;
 }
 
-/** Adds a policy's charges to `look`, as if nothing were reserved. Leaves out shared policies: this
- * node does not know what other nodes give back, so only Redis refuses by these. */
+/** Adds a policy's charges to `look`, as if nothing were reserved. Leaves out policies in Redis:
+ * this node does not know what other nodes give back, so only Redis refuses by these. */
 void add_look(const PolicyConf* policy, Ask ask, const Key& key, Decision* look) {
     if (look == nullptr || policy->in_redis) {
         return;

@@ -140,7 +140,7 @@ void log_estimate(ngx_http_request_t* r, const TokenContext& tokens, const Token
     ngx_uint_t level = whole ? NGX_LOG_WARN : NGX_LOG_INFO;
     const char* why = !whole                       ? "the answer was cut short"
                       : tokens.reader->malformed() ? "the answer is malformed"
-                      : tokens.reader->has_usage() ? "the answer tells only a part of its usage"
+                      : tokens.reader->has_usage() ? "the answer reports only a part of its usage"
                                                    : "no usage in the answer";
     ngx_log_error(level, r->connection->log, 0,
                   "%s: %uL tokens of input and %uL of output are charged by estimate; "

@@ -7,7 +7,7 @@
 namespace ai_limit {
 
 /**
- * Finds out whether the answer's body tells what the request used, before its header is sent.
+ * Finds out whether the answer's body reports what the request used, before its header is sent.
  * Settles if there is nothing to wait for. NGX_ERROR without memory.
  */
 ngx_int_t begin_answer(ngx_http_request_t* r, TokenContext* tokens);

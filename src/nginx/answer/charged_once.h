@@ -25,7 +25,7 @@ public:
 
     /**
      * Returns what the client with this key was charged before. Only an answer that is fetched can
-     * have been charged. Notes what the client has been charged now: all, if the answer tells its
+     * have been charged. Notes what the client has been charged now: all, if the answer reports its
      * usage, otherwise the estimate.
      */
     Before charge(const ZoneConf& zone, std::string_view key);

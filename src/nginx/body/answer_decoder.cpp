@@ -31,7 +31,7 @@ struct AnswerDecoder {
     bool broken;  // by a mistake, or something stands behind the end
     bool whole;   // what came so far is complete
     uint8_t head_size;
-    u_char head[2];  // of a deflated answer: tells which of two formats it has
+    u_char head[2];  // of a deflated answer: shows which of two formats it has
     z_stream stream;
 #if (NGX_AI_LIMIT_BROTLI)
     BrotliDecoderState* brotli;

@@ -48,7 +48,7 @@ struct PolicyConf {
     bool dry_run;
     Syncing syncing;
     bool in_redis;  // with other nodes, by Redis:
-    bool syncs;     // what this node lets through by itself is told to them
+    bool syncs;     // it reports to them what this node lets through by itself
     bool by_share;  // which it does as far as its share goes, not only while Redis is away
     Amount burst;   // 0: the number in the rate
     Millis time_zone;
@@ -108,8 +108,8 @@ struct MainConf {
     Position redis_position;
     bool preaccess, access;           // phases that have something to do
     BodyFieldsConf* body_fields;      // nullptr: there are none
-    bool body_variables;              // somebody uses $ai_limit_model, a field or the like
-    bool usage_variables;             // somebody uses what an answer says that it used
+    bool body_variables;              // the configuration uses $ai_limit_model, a field or the like
+    bool usage_variables;             // the configuration uses what an answer says that it used
     bool api;                         // there is an ai_limit_api
     bool tokens;                      // answers are of interest, to whomever
     ngx_int_t plain_header_variable;  // an $http_ variable that nobody defines

@@ -7,7 +7,7 @@
 
 namespace ai_limit {
 
-/** How a policy is shared with other nodes. */
+/** How a policy counts together with other nodes. */
 enum class Sync : uint8_t { kUnset, kOff, kStrict, kEvery };
 
 /** The value of a sync= parameter. */

@@ -19,7 +19,7 @@ struct Decision {
     Decision* earlier;
     ngx_uint_t count;
     const PolicyList* spared;  // after a refusal: what is not asked any more; else nullptr
-    Flight** flights;  // by charge, what is in flight in Redis; nullptr where nothing is shared
+    Flight** flights;  // by charge, what is in flight in Redis; nullptr if no policy is in Redis
     Charge* more;      // memory for the next reservation or ledger of a charge
     bool dry_run;      // by ai_limit_dry_run: refuses nothing
     bool refused;      // or would have, on a dry run

@@ -32,7 +32,7 @@ struct TokenContext {
     const PolicySet* pending_set;  // of these policies,
     uint32_t later;                // and those that it has not asked yet, by bit
     RedisDecision* asked;          // of Redis, while it decides
-    Amount reserved;               // the most that a policy held
+    Amount reserved;               // the most that a policy reserved
     uint32_t count_mistakes;       // by number of policy: its malformed count= has been logged
 
     // the answer; `reader` is nullptr where its body is not read

@@ -41,7 +41,7 @@ void note_alone(const Decision& one) {
     }
 }
 
-/** Refuses for each shared policy; false if all of them are on a dry run, which never refuse. */
+/** Refuses in each policy that is in Redis. False if all of them are on a dry run. */
 bool refuse_undecided(Decision* one) {
     bool refuses = false;
     for (ngx_uint_t i = 0; i < one->count; ++i) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// Decisions on shared policies that this node makes by itself: while Redis is away, and as far as
+// Decisions on policies in Redis that this node makes by itself: while Redis is away, and as far as
 // its share goes.
 
 #include "nginx/conf/live_redis.h"
@@ -20,7 +20,7 @@ bool may_have_been_alone(ngx_http_request_t* r, const Zone& zone);
 /** Sets the decider of a policy's charges, which then have passed as far as anybody has said. */
 void set_decider(PolicyCharge* charge, Decider decider);
 
-/** Sets the decider of each shared policy, whatever a part of Redis has said. */
+/** Sets the decider of each policy in Redis, whatever a part of Redis has said. */
 void set_decider(Decision* one, Decider decider);
 
 /** Decides as `on_failure=` says. NGX_OK with `passes`. */

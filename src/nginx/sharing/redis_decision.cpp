@@ -41,7 +41,7 @@ bool on_answer(RedisCommand* command, const Reply* reply) {
         const Zone& zone = part->charges[i].charge->use.access->journal.zone();
         set_redis_clock(zone, now_by_nginx(), redis_now);
     }
-    // Once the charges are gone, nobody can tell whether the answer is the right one.
+    // Once the charges are gone, the answer cannot be checked against them.
     bool fits = part->answered || reply == nullptr ||
                 (decision->abandoned && reply->kind() == ReplyKind::kText);
     if (--decision->awaited == 0) {
@@ -146,7 +146,7 @@ ngx_int_t decide_in_redis(ngx_http_request_t* r, LiveRedis* redis, Decision* one
     if (answered) {
         *passes = take_answer(decision, one, passes_there);
     } else {
-        give_back(decision, one->now);  // Redis may have heard of it
+        give_back(decision, one->now);  // Redis may have received it
     }
     free_decision(decision);
     return answered ? NGX_OK : decide_without_redis(redis, one, passes);

@@ -9,11 +9,11 @@ namespace ai_limit {
 
 struct RedisDecision;
 
-/** True if policies of this decision are shared. */
+/** True if policies of this decision are in Redis. */
 bool uses_redis(const Decision& one);
 
 /**
- * Decides where some of the policies are shared. NGX_AGAIN while Redis is asked: the phase's
+ * Decides if some of the policies are in Redis. NGX_AGAIN while Redis is asked: the phase's
  * handler runs again when it has answered, and calls this again with the same `decision`, which is
  * the request's own and nullptr at first. NGX_OK with `passes`; else a status to answer with.
  */

@@ -15,7 +15,7 @@ struct KeyDelta {
     ngx_rbtree_node_t place;  // its key: when it is due
     LedgerEntry entry;
     LedgerDelta ledger_delta;
-    uint8_t losses;  // how often it was told in vain
+    uint8_t losses;  // how often its report was lost
     uint16_t slot;
     size_t key_size;
     char key[kMaxRedisKey];
@@ -93,7 +93,7 @@ void put_off(LiveRedis* redis, KeyDelta* delta, ngx_msec_t delay) {
         drop(delta);
         return;
     }
-    delay = ngx_exiting ? 0 : delay;  // a worker that ends tells what it can at once
+    delay = ngx_exiting ? 0 : delay;  // a worker that ends reports at once what it can
     delta->place.key = msec_now() + delay;
     ngx_rbtree_insert(&redis->deltas, &delta->place);
     ++redis->delta_count;
@@ -169,7 +169,7 @@ void send(SyncCommand* command) {
     client->send(command);
 }
 
-/** Reads a delta into a command that has room; drops `news` if there is nothing to report. */
+/** Reads a delta into a command that has room; drops `delta` if there is nothing to report. */
 void add_delta(SyncCommand* command, KeyDelta* delta) {
     if (delta->entry.access->journal.is_open() &&
         read_ledger(delta->entry, command->is_due, &delta->ledger_delta)) {
@@ -370,7 +370,7 @@ void see_to(LiveRedis* redis, PolicyCharge* policy_charge, const Part& part) {
     }
     bool there = is_there(redis, delta->slot);
     if (what == DeltaDue::kOverdue && !there) {
-        drop(delta);  // somebody has it, and waits for Redis as well
+        drop(delta);  // another one has it, and waits for Redis as well
     } else if (what == DeltaDue::kNow && there) {
         send_one(redis, delta, read_ledger(delta->entry, false, &delta->ledger_delta));
     } else {

@@ -46,7 +46,7 @@ inline bool is_in_flight(const Limit& limit) {
     return limit.measure != Measure::kRequests;
 }
 
-/** Makes the calls for the shared policies of a decision; `done` is called for each part's answer.
+/** Makes the calls for a decision's policies in Redis; `done` is called for each part's answer.
  * nullptr without memory. */
 RedisDecision* make_decision(LiveRedis* redis, Decision* one,
                              bool (*done)(RedisCommand*, const Reply*));

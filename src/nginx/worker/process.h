@@ -4,7 +4,7 @@
 
 namespace ai_limit {
 
-/** Return when the process began, in the kernel's own unit; 0 if the system does not tell. */
+/** Return when the process began, in the kernel's own unit; 0 if the system does not say. */
 uint64_t birth_of_process(uint32_t pid);
 uint64_t birth_of_this_process();
 

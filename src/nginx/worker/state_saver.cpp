@@ -75,7 +75,8 @@ bool is_left_to_another(const ZoneConf& zone, const StateOrigin& own) {
     ssize_t size = read(fd, head, sizeof(head));
     close(fd);
     StateOrigin other;
-    // If /proc does not tell a worker about its master, no other nginx can be told apart from it.
+    // If /proc hides the master from a worker, it cannot distinguish its own master from another
+    // nginx.
     return own.birth != 0 && size == sizeof(head) &&
            read_state_origin({head, sizeof(head)}, &other) && other.pid != own.pid &&
            (other.birth > own.birth || (other.birth == own.birth && other.pid > own.pid)) &&

@@ -17,7 +17,7 @@ struct RedisCommand {
     bool may_fail;       // an error as its answer does not matter
     bool is_secret;      // an error may quote what nobody shall see
     bool is_greeting;    // the connection's own, one of its first
-    bool is_probe;       // no request waits for it, and its answer tells nothing of others
+    bool is_probe;       // no request waits for it, and its answer says nothing about others
     bool is_background;  // no request waits for it: it ends with the worker
     uint8_t redirects;   // from server to server so far
     /**

@@ -26,8 +26,8 @@ uint64_t hash_server(const Zone& zone, const RedisEndpoint& endpoint, const Redi
     return hash != 0 ? hash : 1;
 }
 
-/** Returns the place where the node's workers tell each other whether that server is there. If all
- * places are taken, servers share one. */
+/** Returns the place where the node's workers note for each other whether that server is there. If
+ * all places are taken, servers share one. */
 RemoteHealth* place_of(const Zone& zone, uint64_t hash) {
     RemoteHealth* places = zone.header()->remotes;
     for (size_t i = 0; i < kMaxRemotes; ++i) {

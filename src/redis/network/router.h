@@ -32,7 +32,7 @@ struct RedisServers {
 
 class RedisRouter {
 public:
-    /** The arguments must outlive it. The workers tell each other in the zone which servers are
+    /** The arguments must outlive it. The workers note in the zone which servers are
      * there; `what_then` ends the line that says that one is lost. */
     void init(const RedisAccess* access, const RedisServers* servers, const Zone& zone,
               const char* what_then);
@@ -110,7 +110,7 @@ private:
     bool prefers_names_;     // the cluster wants its nodes to be called by their names
     Node* master_;           // that a sentinel has named
     uint8_t slots_[kSlots];  // by index in nodes_
-    bool knows_slots_;       // a server has told them
+    bool knows_slots_;       // a server has reported them
     Question question_;
     Timer retry_;  // while no master is known
     bool asking_;

@@ -11,7 +11,8 @@ namespace {
 // Kept: looking the algorithm up costs more than a key's digest.
 EVP_MD_CTX* sha256_context;
 
-/** The digest of a key, found again by its hash in the zone, which tells keys apart there, too. */
+/** The digest of a key, found again by its hash in the zone, which identifies the key there as
+ * well. */
 struct KnownHash {
     uint64_t hash_in_zone;  // 0 where there is none
     KeyHash hash;
