@@ -34,6 +34,12 @@ inline std::ostream& operator<<(std::ostream& out, const AnswerFields& reported)
                << ", text " << reported.text << (reported.malformed ? ", malformed}" : "}");
 }
 
+/** Expects that a well-formed answer has reported these. */
+inline void expect(const AnswerFields& reported, Amount input, Amount output, Amount cached,
+                   uint64_t text) {
+    EXPECT_EQ(reported, (AnswerFields{input, output, cached, text, false}));
+}
+
 inline AnswerFields reported(const UsageReader& reader) {
     AnswerFields result;
     if (reader.has_usage()) {

@@ -19,11 +19,6 @@ AnswerFields lines(std::string_view body) {
     return read_answer(AnswerKind::kLines, body);
 }
 
-void expect(const AnswerFields& reported, Amount input, Amount output, Amount cached,
-            uint64_t text) {
-    EXPECT_EQ(reported, (AnswerFields{input, output, cached, text, false}));
-}
-
 TEST(UsageStream, ReadsOpenAiChat) {
     expect(
         sse("data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"

@@ -17,11 +17,6 @@ AnswerFields json(std::string_view body) {
     return read_answer(AnswerKind::kJson, body);
 }
 
-void expect(const AnswerFields& reported, Amount input, Amount output, Amount cached,
-            uint64_t text) {
-    EXPECT_EQ(reported, (AnswerFields{input, output, cached, text, false}));
-}
-
 TEST(Usage, ReadsOpenAiChat) {
     expect(json(R"({"id":"c1","object":"chat.completion","choices":[{"index":0,"message":{"role":
         "assistant","content":"Hello!","refusal":null,"tool_calls":[{"id":"t","type":"function",
