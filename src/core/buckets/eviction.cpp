@@ -50,7 +50,7 @@ Appraisal appraise_state(const Zone& zone, State state, Now now) {
     const Limit& limit = zone.policy(state.head.policy)->slowest;
     bool spent = state.head.spent;
     bool refused = state.head.refused;
-    bool calendar = limit.algorithm == Algorithm::kFixedWindow;
+    bool calendar = is_calendar(limit.algorithm);
     Millis used_last = calendar ? fixed_window::last_use(state.fixed_window) : 0;
     advance(limit, &state, now);
     Amount left = used(limit, state);

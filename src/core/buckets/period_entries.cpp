@@ -7,7 +7,7 @@ namespace ai_limit {
 namespace {
 
 bool is_of(const Limit& limit, const State& state) {
-    if (limit.algorithm == Algorithm::kSlidingWindow) {
+    if (!is_calendar(limit.algorithm)) {
         return limit.period_length == Millis{state.sliding_window.period_seconds} * 1000;
     }
     fixed_window::Window window = fixed_window::window_at(limit.period, limit.time_zone,
@@ -40,7 +40,7 @@ Limit with_own_period(const Limit& limit, const SlidingWindowState& state) {
  * own.
  */
 Amount may_have_counted(const Limit& limit, State state, Now now) {
-    if (limit.algorithm == Algorithm::kSlidingWindow) {
+    if (!is_calendar(limit.algorithm)) {
         Limit by = limit.capacity != 0 ? limit : with_own_period(limit, state.sliding_window);
         advance(by, &state, now);
         return used(by, state);
@@ -60,7 +60,7 @@ bool keep(const Zone& zone, const Limit& limit, State* state, Now now) {
         advance(*own, state, now);
         return used(*own, *state) != 0 || own->period_length < limit.period_length;
     }
-    if (limit.algorithm == Algorithm::kFixedWindow) {
+    if (is_calendar(limit.algorithm)) {
         fixed_window::note_use(&state->fixed_window, now.wall);
         return now.wall < Millis{state->fixed_window.end} * 1000;
     }

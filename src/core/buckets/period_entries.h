@@ -23,10 +23,6 @@ namespace ai_limit {
 /** The most entries that are there beside the one of the limit itself. */
 constexpr uint32_t kMaxOthers = kMaxVariants - 1;
 
-constexpr bool has_window(Algorithm algorithm) {
-    return algorithm == Algorithm::kSlidingWindow || algorithm == Algorithm::kFixedWindow;
-}
-
 /** True if limits of the policy with this number have had several periods. */
 inline bool has_several_periods(const Zone& zone, uint32_t policy) {
     return zone.policy(policy)->periods[1].load(std::memory_order_relaxed) != 0;

@@ -5,7 +5,6 @@
 
 #include "core/carry/state_format.h"
 #include "core/limits/algorithm.h"
-#include "core/limits/token_bucket.h"
 #include "core/zone/table.h"
 
 #define XXH_INLINE_ALL
@@ -17,7 +16,6 @@ namespace {
 
 constexpr Millis kMaxTime = Millis{1} << 52;
 constexpr Millis kMaxMonotonic = Millis{1} << 38;  // what a token bucket's state has room for
-constexpr int64_t kMaxWindowSeconds = int64_t{372} * 24 * 3600;  // twelve months of 31 days
 
 constexpr uint64_t kMaxSlotDuration = uint64_t{1} << 40;  // more than a day in 16ths of a ms
 
@@ -127,29 +125,6 @@ bool check_reservations(const KnownPolicies& policies, StateParts* in) {
     return false;
 }
 
-bool is_sound(const SlidingWindowState& state) {
-    return state.period_seconds != 0 && state.period_seconds <= kMaxPeriod / 1000 &&
-           state.last_charge <= kMaxTime;
-}
-
-bool is_sound(Algorithm algorithm, const State& state) {
-    switch (algorithm) {
-        case Algorithm::kTokenBucket:
-            return token_bucket::unpack(state.pair).used <= kMaxAmount;
-        case Algorithm::kSlidingWindow:
-            return is_sound(state.sliding_window);
-        case Algorithm::kFixedWindow:
-            return state.fixed_window.used <= kMaxAmount &&
-                   state.fixed_window.start < state.fixed_window.end &&
-                   int64_t{state.fixed_window.end} - state.fixed_window.start <= kMaxWindowSeconds;
-        case Algorithm::kConcurrency:
-        case Algorithm::kReservation:
-        case Algorithm::kLedger:
-            break;
-    }
-    return false;
-}
-
 /** Entries of policies that the file does not know are left out when it is read. */
 template <typename Part>
 bool check_entries(const KnownPolicies& policies, const Geometry& geometry, StateParts* in) {
@@ -163,8 +138,8 @@ bool check_entries(const KnownPolicies& policies, const Geometry& geometry, Stat
         uint32_t policy = state.head.policy;
         Algorithm algorithm = policies.algorithms[policy];
         if (!is_tag(part.tag) ||
-            (policies.is_known[policy] &&
-             (geometry_of(algorithm).cells != geometry.cells || !is_sound(algorithm, state)))) {
+            (policies.is_known[policy] && (geometry_of(algorithm).cells != geometry.cells ||
+                                           !row_of(algorithm).is_sound_state(state)))) {
             return false;
         }
     }

@@ -86,14 +86,9 @@ void move_state(const Zone& zone, const Clocks& clocks, State* state) {
     // The Redis clock is the wall's, and goes on.
     Now then = in_redis ? redis_time(zone, clocks.now) : clocks.then;
     advance(limit, state, then);
-    if (limit.algorithm == Algorithm::kTokenBucket && !in_redis) {
-        token_bucket::Level level = token_bucket::unpack(state->pair);
-        level.at = clocks.now.monotonic;
-        state->pair = token_bucket::pack(level, policy, false);
-    }
-    if (limit.algorithm == Algorithm::kSlidingWindow && !limit.by_wall) {
-        sliding_window::move_clock(&state->sliding_window, clocks.then.monotonic,
-                                   clocks.now.monotonic);
+    if (!in_redis) {
+        row_of(limit.algorithm)
+            .move_clock(limit, state, clocks.then.monotonic, clocks.now.monotonic);
     }
     state->head.refused = refused != 0;
     state->head.spent = spent != 0;

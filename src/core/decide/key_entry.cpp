@@ -56,9 +56,8 @@ BucketPair bucket_pair_of_variant(const KeyQuestion& question, Algorithm algorit
 }
 
 Millis length_of_window(Algorithm algorithm, const State& state) {
-    return algorithm == Algorithm::kFixedWindow
-               ? Millis{state.fixed_window.end - state.fixed_window.start}
-               : Millis{state.sliding_window.period_seconds};
+    return is_calendar(algorithm) ? Millis{state.fixed_window.end - state.fixed_window.start}
+                                  : Millis{state.sliding_window.period_seconds};
 }
 
 /**

@@ -129,8 +129,7 @@ bool is_current(const LedgerEntry& entry) {
 }  // namespace
 
 bool is_of_older_window(const Limit& limit, const State& state, const State& other) {
-    return limit.algorithm == Algorithm::kFixedWindow &&
-           state.fixed_window.end <= other.fixed_window.start;
+    return is_calendar(limit.algorithm) && state.fixed_window.end <= other.fixed_window.start;
 }
 
 Amount share_of(const Zone& zone, Amount left) {

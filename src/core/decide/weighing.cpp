@@ -109,11 +109,11 @@ void open_ledger(ChargeEntry* entry) {
 /** True if the calendar window of the ledger's unreported count is over. */
 bool has_new_window(const ChargeEntry& entry) {
     const Charge& charge = *entry.charge;
-    if (charge.limit->algorithm != Algorithm::kFixedWindow || !entry.present) {
+    if (!is_calendar(charge.limit->algorithm) || !entry.present) {
         return false;
     }
     State before{};
-    load_state(entry.cell, kSmall, &before);
+    load_state(entry.cell, entry.geometry(), &before);
     return is_of_older_window(*charge.limit, before, charge.state);
 }
 

@@ -8,54 +8,77 @@ namespace ai_limit {
 
 namespace {
 
+// Of requests and tokens in flight, and of ledgers, time gives nothing back, and no policy can
+// choose them by a rate.
+
+const char* make_no_limit(const Rate&, Amount, Millis, Limit*) {
+    return "this algorithm has no rate";
+}
+
+bool is_sound_count(const Limit&) {
+    return true;
+}
+
+bool is_sound_ledger(const Limit& limit) {
+    return limit.period_length >= 0 && limit.period_length <= kMaxPeriod;
+}
+
+/** Files hold no such states. */
+bool is_in_no_file(const State&) {
+    return false;
+}
+
+void stay(const Limit&, State*, Now) {}
+
 /** Nobody knows when a request in flight will end: what is likely, where that is known. */
-Millis slot_wait(const ConcurrencyState& state) {
-    return state.likely_wait != 0 ? static_cast<Millis>(state.likely_wait) : kShortestSlotWait;
-}
-
-void advance_token_bucket(const Limit& limit, State* state, Millis now) {
-    StateHead head = state->head;
-    token_bucket::Level level = token_bucket::unpack(state->pair);
-    state->pair =
-        token_bucket::pack(token_bucket::advance(limit, level, now), head.policy, head.spent);
-    state->head.refused = head.refused;
-}
-
-/** In which the whole capacity comes back. */
-Millis window_of(const Limit& limit, const State& state) {
-    switch (limit.algorithm) {
-        case Algorithm::kTokenBucket:
-            return limit.fills_in;
-        case Algorithm::kSlidingWindow:
-            return limit.period_length;
-        case Algorithm::kFixedWindow:
-            return (Millis{state.fixed_window.end} - state.fixed_window.start) * 1000;
-        case Algorithm::kConcurrency:
-        case Algorithm::kReservation:
-        case Algorithm::kLedger:
-            break;
+Millis until_slot(const Limit&, const State& state, Amount amount, Now) {
+    if (amount == 0) {
+        return 0;
     }
+    return state.concurrency.likely_wait != 0 ? static_cast<Millis>(state.concurrency.likely_wait)
+                                              : kShortestSlotWait;
+}
+
+Millis until_end(const Limit&, const State&, Amount amount, Now) {
+    return amount == 0 ? 0 : kShortestSlotWait;
+}
+
+Millis no_window(const Limit&, const State&) {
     return 0;
 }
 
+bool fits_any(const Limit&, const State&) {
+    return true;
+}
+
+void have_no_clock(const Limit&, State*, Millis, Millis) {}
+
+constexpr AlgorithmRow kSlots = {make_no_limit, is_sound_count, is_in_no_file, stay,
+                                 until_slot,    no_window,      fits_any,      have_no_clock};
+constexpr AlgorithmRow kReservations = {make_no_limit, is_sound_count, is_in_no_file,
+                                        stay,          until_end,      no_window,
+                                        fits_any,      have_no_clock};
+constexpr AlgorithmRow kLedgers = {make_no_limit, is_sound_ledger, is_in_no_file, stay,
+                                   until_end,     no_window,       fits_any,      have_no_clock};
+
 }  // namespace
 
-void advance(const Limit& limit, State* state, Now now) {
-    switch (limit.algorithm) {
+const AlgorithmRow& row_of(Algorithm algorithm) {
+    switch (algorithm) {
         case Algorithm::kTokenBucket:
-            advance_token_bucket(limit, state, now.monotonic);
-            break;
+            return token_bucket::kRow;
         case Algorithm::kSlidingWindow:
-            sliding_window::advance(limit, &state->sliding_window, clock_of(limit, now));
-            break;
+            return sliding_window::kRow;
         case Algorithm::kFixedWindow:
-            fixed_window::advance(limit, &state->fixed_window, now.wall);
-            break;
+            return fixed_window::kRow;
         case Algorithm::kConcurrency:
+            return kSlots;
         case Algorithm::kReservation:
+            return kReservations;
         case Algorithm::kLedger:
             break;
     }
+    return kLedgers;
 }
 
 void charge_any(const Limit& limit, State* state, Amount amount, Now now) {
@@ -76,23 +99,6 @@ void charge_used(const Limit& limit, State* state, Amount amount, Now now) {
     charge_any(limit, state, amount < room ? amount : room, now);
 }
 
-Millis until_back_other(const Limit& limit, const State& state, Amount amount, Now now) {
-    switch (limit.algorithm) {
-        case Algorithm::kTokenBucket:
-            break;
-        case Algorithm::kSlidingWindow:
-            return sliding_window::until_back(state.sliding_window, amount, clock_of(limit, now));
-        case Algorithm::kFixedWindow:
-            return fixed_window::until_back(state.fixed_window, amount, now.wall);
-        case Algorithm::kConcurrency:
-            return amount == 0 ? 0 : slot_wait(state.concurrency);
-        case Algorithm::kReservation:
-        case Algorithm::kLedger:
-            return amount == 0 ? 0 : kShortestSlotWait;
-    }
-    return 0;
-}
-
 Description describe(const Limit& limit, const State& state, Amount requested, bool refused,
                      Now now) {
     const auto until = [&](Amount amount) { return until_back(limit, state, amount, now); };
@@ -104,7 +110,7 @@ Description describe(const Limit& limit, const State& state, Amount requested, b
     said.limit = limit.capacity;
     said.remaining = remaining_of(limit, taken);
     said.requested = requested;
-    said.window = window_of(limit, state);
+    said.window = row_of(limit.algorithm).window(limit, state);
     said.reset = until(taken);
     said.next = taken == 0 ? 0 : until(above + 1);
     said.refused = refused;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/limits/algorithm_row.h"
 #include "core/limits/limit.h"
 #include "core/limits/sliding_window.h"
 #include "core/limits/state.h"
@@ -7,16 +8,13 @@
 
 namespace ai_limit {
 
-// The one switch over the algorithms. A decision is: advance the state to now, ask whether it fits,
-// charge. A state of zeros is that of a key that was never seen.
-
-/** True if each request that counts has a record until it ends (flights.h). */
-constexpr bool has_flights(Algorithm algorithm) {
-    return algorithm == Algorithm::kConcurrency || algorithm == Algorithm::kReservation;
-}
+// The steps of a decision, for states of any algorithm: advance the state to now, ask whether the
+// cost fits, charge. A state of zeros is that of a key that was never seen.
 
 /** Gives back what time has given back. */
-void advance(const Limit& limit, State* state, Now now);
+inline void advance(const Limit& limit, State* state, Now now) {
+    row_of(limit.algorithm).advance(limit, state, now);
+}
 
 /**
  * Returns the used part of the limit, after an advance. It exceeds the capacity if the limit has
@@ -61,9 +59,6 @@ constexpr Amount kMaxDebt = 100;
  * the limit, so that one absurd count does not block a key for years. */
 void charge_used(const Limit& limit, State* state, Amount amount, Now now);
 
-/** until_back() of the windows and of requests in flight. */
-Millis until_back_other(const Limit& limit, const State& state, Amount amount, Now now);
-
 /** Milliseconds until `amount` of what is used have come back; for requests in flight the state's
  * likely_wait, or a second. */
 inline Millis until_back(const Limit& limit, const State& state, Amount amount, Now now) {
@@ -71,7 +66,7 @@ inline Millis until_back(const Limit& limit, const State& state, Amount amount, 
         return token_bucket::until_back(limit, token_bucket::unpack(state.pair), amount,
                                         now.monotonic);
     }
-    return until_back_other(limit, state, amount, now);
+    return row_of(limit.algorithm).until_back(limit, state, amount, now);
 }
 
 /**

@@ -101,4 +101,52 @@ Millis until_back(const FixedWindowState& state, Amount amount, Millis wall) {
     return amount == 0 || left < 0 ? 0 : left;
 }
 
+namespace {
+
+const char* make_limit(const Rate& rate, Amount, Millis time_zone, Limit* limit) {
+    if (!rate.whole) {
+        return kNotWhole;
+    }
+    *limit = fixed_window_limit(rate, time_zone);
+    return nullptr;
+}
+
+bool is_sound_state(const State& state) {
+    constexpr int64_t kMaxSeconds = int64_t{372} * 24 * 3600;  // twelve months of 31 days
+    const FixedWindowState& fixed = state.fixed_window;
+    return fixed.used <= kMaxAmount && fixed.start < fixed.end &&
+           int64_t{fixed.end} - fixed.start <= kMaxSeconds;
+}
+
+void advance_state(const Limit& limit, State* state, Now now) {
+    advance(limit, &state->fixed_window, now.wall);
+}
+
+Millis until_state_is_back(const Limit&, const State& state, Amount amount, Now now) {
+    return until_back(state.fixed_window, amount, now.wall);
+}
+
+Millis length_of(const State& state) {
+    return (Millis{state.fixed_window.end} - Millis{state.fixed_window.start}) * 1000;
+}
+
+Millis window(const Limit&, const State& state) {
+    return length_of(state);
+}
+
+bool fits_entry(const Limit& limit, const State& state) {
+    // A month is not always as long.
+    Millis length = length_of(state);
+    Millis shortest = limit.period.unit == PeriodUnit::kMonth ? limit.period_length / 30 * 28
+                                                              : limit.period_length;
+    return length >= shortest && length <= limit.period_length / 30 * 32;
+}
+
+void move_clock(const Limit&, State*, Millis, Millis) {}  // it counts by the wall clock
+
+}  // namespace
+
+const AlgorithmRow kRow = {make_limit,          has_sound_period, is_sound_state, advance_state,
+                           until_state_is_back, window,           fits_entry,     move_clock};
+
 }  // namespace ai_limit::fixed_window

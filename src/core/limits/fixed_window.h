@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/limits/algorithm_row.h"
 #include "core/limits/limit.h"
 #include "core/limits/state.h"
 
@@ -32,5 +33,7 @@ Millis last_use(const FixedWindowState& state);
 
 /** Milliseconds from `wall` until the window ends; 0 for an `amount` of 0. */
 Millis until_back(const FixedWindowState& state, Amount amount, Millis wall);
+
+extern const AlgorithmRow kRow;
 
 }  // namespace ai_limit::fixed_window

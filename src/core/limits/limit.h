@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/limits/rate.h"
+#include "core/limits/state.h"
 #include "core/words/types.h"
 
 namespace ai_limit {
@@ -13,16 +14,6 @@ constexpr uint32_t kMaxVariants = 4;
 
 /** The largest quota of a sliding window: its sub-windows count in 32 bits. */
 constexpr Amount kMaxSlidingQuota = 4'294'967'295;
-
-/** True if states of this algorithm take kWideStateBytes, else kSmallStateBytes. */
-constexpr bool is_wide(Algorithm algorithm) {
-    return algorithm == Algorithm::kSlidingWindow || algorithm == Algorithm::kLedger;
-}
-
-/** True if a policy's other charges speak for it. */
-constexpr bool is_auxiliary(Algorithm algorithm) {
-    return algorithm == Algorithm::kReservation || algorithm == Algorithm::kLedger;
-}
 
 /**
  * A policy's limit as it applies to one request, which the algorithms work with. It has only plain
@@ -72,6 +63,19 @@ Limit reservation_limit();
 
 /** The limit of the counts to report to other nodes, which is none either. */
 Limit ledger_limit();
+
+/** A limit with what all algorithms take of a rate. */
+Limit basic_limit(Algorithm algorithm, const Rate& rate, Amount capacity);
+
+/** True if the limit's period and time zone are in their ranges, and agree with its length. */
+bool has_sound_period(const Limit& limit);
+
+/** True if the numbers by which the limit refills are in their ranges, and agree. */
+bool has_sound_refill(const Limit& limit);
+
+/** The reason why windows refuse a rate such as 0.5r/s. */
+constexpr const char* kNotWhole =
+    "a window counts a whole number: name a longer period, such as 1r/2s for 0.5r/s";
 
 /**
  * The limit for a rate and an algorithm other than concurrency.

@@ -153,4 +153,58 @@ Millis until_back(const SlidingWindowState& state, Amount amount, Millis now) {
     return wait < period ? wait : period;
 }
 
+namespace {
+
+/** The clock by which the limit counts. */
+Millis clock_of(const Limit& limit, Now now) {
+    return limit.by_wall ? now.wall : now.monotonic;
+}
+
+const char* make_limit(const Rate& rate, Amount, Millis, Limit* limit) {
+    if (!rate.whole) {
+        return kNotWhole;
+    }
+    if (rate.quota > kMaxSlidingQuota) {
+        return "a sliding_window holds at most 4294967295: use fixed_window or token_bucket";
+    }
+    *limit = sliding_window_limit(rate);
+    return nullptr;
+}
+
+bool is_sound_limit(const Limit& limit) {
+    return has_sound_period(limit) && limit.capacity <= kMaxSlidingQuota;
+}
+
+bool is_sound_state(const State& state) {
+    constexpr uint64_t kMaxTime = uint64_t{1} << 52;
+    const SlidingWindowState& sliding = state.sliding_window;
+    return sliding.period_seconds != 0 && sliding.period_seconds <= kMaxPeriod / 1000 &&
+           sliding.last_charge <= kMaxTime;
+}
+
+void advance_state(const Limit& limit, State* state, Now now) {
+    advance(limit, &state->sliding_window, clock_of(limit, now));
+}
+
+Millis until_state_is_back(const Limit& limit, const State& state, Amount amount, Now now) {
+    return until_back(state.sliding_window, amount, clock_of(limit, now));
+}
+
+Millis window(const Limit& limit, const State&) {
+    return limit.period_length;
+}
+
+bool fits_entry(const Limit& limit, const State& state) {
+    return Millis{state.sliding_window.period_seconds} * 1000 == limit.period_length;
+}
+
+void move_state_clock(const Limit&, State* state, Millis from, Millis to) {
+    move_clock(&state->sliding_window, from, to);
+}
+
+}  // namespace
+
+const AlgorithmRow kRow = {make_limit,          is_sound_limit, is_sound_state, advance_state,
+                           until_state_is_back, window,         fits_entry,     move_state_clock};
+
 }  // namespace ai_limit::sliding_window

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/limits/algorithm_row.h"
 #include "core/limits/limit.h"
 #include "core/limits/state.h"
 
@@ -39,5 +40,7 @@ void move_clock(SlidingWindowState* state, Millis from, Millis to);
  * may have made it by its own reading of the clock.
  */
 Millis until_back(const SlidingWindowState& state, Amount amount, Millis now);
+
+extern const AlgorithmRow kRow;
 
 }  // namespace ai_limit::sliding_window

@@ -1,13 +1,111 @@
 #pragma once
 
-// The entry in shared memory for one key of one policy. All states begin with the same head, so
-// that each entry names its policy. They use fixed-width integers only. Another layout needs
-// another kLayoutVersion (zone.h).
+// The algorithms, and the entry in shared memory for one key of one policy. All states begin with
+// the same head, so that each entry names its policy. They use fixed-width integers only. Another
+// layout needs another kLayoutVersion (zone.h).
 
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <string_view>
 #include <type_traits>
 
 namespace ai_limit {
+
+/**
+ * The algorithms. Two are no policy's own: kReservation counts a token policy's reservations for
+ * requests in flight, and kLedger counts what this node has passed of a policy in Redis (ledger.h).
+ */
+enum class Algorithm : uint8_t {
+    kTokenBucket,
+    kSlidingWindow,
+    kFixedWindow,
+    kConcurrency,
+    kReservation,
+    kLedger,  // zones and state files hold these numbers: the next one stands behind it
+    kLast = kLedger
+};
+
+/** The constants of an algorithm. Its functions are an AlgorithmRow (algorithm_row.h). */
+struct AlgorithmFacts {
+    Algorithm algorithm;
+    std::string_view name;  // in the API; empty if no policy can have it
+    bool is_chosen;         // by algorithm= and its name
+    bool is_wide;           // its states take kWideStateBytes, else kSmallStateBytes
+    bool has_flights;       // each request that counts has a record until it ends (flights.h)
+    bool has_window;        // it counts in windows of the limit's period (period_entries.h)
+    bool is_calendar;       // these begin by the calendar; its state is a FixedWindowState
+};
+
+constexpr AlgorithmFacts kAlgorithmFacts[] = {
+    // algorithm, name, is_chosen, is_wide, has_flights, has_window, is_calendar
+    {Algorithm::kTokenBucket, "token_bucket", true, false, false, false, false},
+    {Algorithm::kSlidingWindow, "sliding_window", true, true, false, true, false},
+    {Algorithm::kFixedWindow, "fixed_window", true, false, false, true, true},
+    {Algorithm::kConcurrency, "concurrency", false, false, true, false, false},
+    {Algorithm::kReservation, "", false, false, true, false, false},
+    {Algorithm::kLedger, "", false, true, false, false, false},
+};
+
+constexpr size_t kAlgorithms = std::size(kAlgorithmFacts);
+
+/** The algorithms of which a fact is true, as bits. */
+constexpr uint32_t algorithms_with(bool AlgorithmFacts::*fact) {
+    uint32_t bits = 0;
+    for (const AlgorithmFacts& facts : kAlgorithmFacts) {
+        bits |= uint32_t{facts.*fact} << static_cast<unsigned>(facts.algorithm);
+    }
+    return bits;
+}
+
+constexpr bool is_in_order() {
+    for (size_t i = 0; i < kAlgorithms; ++i) {
+        if (static_cast<size_t>(kAlgorithmFacts[i].algorithm) != i) {
+            return false;
+        }
+    }
+    return kAlgorithmFacts[kAlgorithms - 1].algorithm == Algorithm::kLast;
+}
+static_assert(is_in_order(), "each algorithm has its row, in the order of their numbers");
+
+/** Returns whether the fact is true of the algorithm, without a look into memory. */
+template <bool AlgorithmFacts::*kFact>
+constexpr bool has_fact(Algorithm algorithm) {
+    constexpr uint32_t kWith = algorithms_with(kFact);
+    return (kWith >> static_cast<unsigned>(algorithm) & 1) != 0;
+}
+
+/** The same as the fact. Every request asks this, and a comparison costs less than the bits. */
+constexpr bool is_wide(Algorithm algorithm) {
+    return algorithm == Algorithm::kSlidingWindow || algorithm == Algorithm::kLedger;
+}
+
+constexpr bool has_right_widths() {
+    for (const AlgorithmFacts& facts : kAlgorithmFacts) {
+        if (is_wide(facts.algorithm) != facts.is_wide) {
+            return false;
+        }
+    }
+    return true;
+}
+static_assert(has_right_widths());
+
+constexpr bool has_flights(Algorithm algorithm) {
+    return has_fact<&AlgorithmFacts::has_flights>(algorithm);
+}
+
+constexpr bool has_window(Algorithm algorithm) {
+    return has_fact<&AlgorithmFacts::has_window>(algorithm);
+}
+
+constexpr bool is_calendar(Algorithm algorithm) {
+    return has_fact<&AlgorithmFacts::is_calendar>(algorithm);
+}
+
+/** Returns the algorithm's name in the API. */
+constexpr std::string_view name_of_algorithm(Algorithm algorithm) {
+    return kAlgorithmFacts[static_cast<size_t>(algorithm)].name;
+}
 
 // The head: which policy (its number in the zone), whether nothing more was to be had when this was
 // last written, whether the last request was refused.

@@ -28,4 +28,48 @@ Millis until_back_long(const Limit& limit, Level level, Amount amount, Millis no
     return level.at > now ? from_level + (level.at - now) : from_level;
 }
 
+namespace {
+
+const char* make_limit(const Rate& rate, Amount burst, Millis, Limit* limit) {
+    *limit = token_bucket_limit(rate, burst);
+    return nullptr;
+}
+
+bool is_sound_limit(const Limit& limit) {
+    return has_sound_period(limit) && has_sound_refill(limit);
+}
+
+bool is_sound_state(const State& state) {
+    return unpack(state.pair).used <= kMaxAmount;
+}
+
+void advance_state(const Limit& limit, State* state, Now now) {
+    StateHead head = state->head;
+    state->pair = pack(advance(limit, unpack(state->pair), now.monotonic), head.policy, head.spent);
+    state->head.refused = head.refused;
+}
+
+Millis until_state_is_back(const Limit& limit, const State& state, Amount amount, Now now) {
+    return until_back(limit, unpack(state.pair), amount, now.monotonic);
+}
+
+Millis window(const Limit& limit, const State&) {
+    return limit.fills_in;
+}
+
+bool fits_entry(const Limit& limit, const State& state) {
+    return state.token_bucket.rate == limit.rate_number;
+}
+
+void move_clock(const Limit&, State* state, Millis, Millis to) {
+    Level level = unpack(state->pair);
+    level.at = to;
+    state->pair = pack(level, state->head.policy, false);
+}
+
+}  // namespace
+
+const AlgorithmRow kRow = {make_limit,          is_sound_limit, is_sound_state, advance_state,
+                           until_state_is_back, window,         fits_entry,     move_clock};
+
 }  // namespace ai_limit::token_bucket

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/limits/algorithm_row.h"
 #include "core/limits/limit.h"
 #include "core/limits/state.h"
 
@@ -115,5 +116,7 @@ inline Millis until_back(const Limit& limit, Level level, Amount amount, Millis 
     return static_cast<Millis>((parts - parts_of(limit, level) + limit.refill_amount - 1) /
                                limit.refill_amount);
 }
+
+extern const AlgorithmRow kRow;
 
 }  // namespace ai_limit::token_bucket

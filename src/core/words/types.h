@@ -28,19 +28,6 @@ struct Now {
     Millis wall;
 };
 
-/**
- * The algorithms. Two are no policy's own: kReservation counts a token policy's reservations for
- * requests in flight, and kLedger counts what this node has passed of a policy in Redis (ledger.h).
- */
-enum class Algorithm : uint8_t {
-    kTokenBucket,
-    kSlidingWindow,
-    kFixedWindow,
-    kConcurrency,
-    kReservation,
-    kLedger
-};
-
 /** The unit that a policy counts. */
 enum class Measure : uint8_t { kRequests, kTokens, kInFlight };
 

@@ -7,19 +7,6 @@ namespace ai_limit {
 
 namespace {
 
-std::string_view name_of(Algorithm algorithm) {
-    switch (algorithm) {
-        case Algorithm::kSlidingWindow:
-            return "sliding_window";
-        case Algorithm::kFixedWindow:
-            return "fixed_window";
-        case Algorithm::kConcurrency:
-            return "concurrency";
-        default:
-            return "token_bucket";
-    }
-}
-
 Syncing syncing_of(const PolicyConf& policy) {
     return {!policy.in_redis   ? Sync::kOff
             : !policy.by_share ? Sync::kStrict
@@ -35,9 +22,10 @@ std::string_view name_of(Measure measure) {
             return "tokens";
         case Measure::kInFlight:
             return "in_flight";
-        default:
-            return "requests";
+        case Measure::kRequests:
+            break;
     }
+    return "requests";
 }
 
 std::string_view name_of(const Syncing& syncing, char* buffer) {
@@ -64,7 +52,7 @@ PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* s
     seen.zone = view(policy.zone->name);
     seen.key = view(policy.key.source);
     seen.phase = policy.preaccess ? "preaccess" : "access";
-    seen.algorithm = name_of(policy.algorithm);
+    seen.algorithm = name_of_algorithm(policy.algorithm);
     seen.sync = name_of(syncing_of(policy), sync);
     seen.limit = view(policy.limit_text);
     // If a variable holds the limit, this is its last measure.

@@ -69,19 +69,34 @@ char* read_concurrency(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyRe
     return NGX_CONF_OK;
 }
 
-char* read_algorithm(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
-    Algorithm* algorithm = &reader->policy->algorithm;
-    if (view(value) == "token_bucket") {
-        *algorithm = Algorithm::kTokenBucket;
-    } else if (view(value) == "sliding_window") {
-        *algorithm = Algorithm::kSlidingWindow;
-    } else if (view(value) == "fixed_window") {
-        *algorithm = Algorithm::kFixedWindow;
-    } else {
-        return mistake(cf, "unknown algorithm", word,
-                       ", expected token_bucket, sliding_window or fixed_window");
+/** Writes ", expected a, b or c" with the names that algorithm= can have. */
+void write_expected_algorithms(TextWriter& text) {
+    size_t left = 0;
+    for (const AlgorithmFacts& facts : kAlgorithmFacts) {
+        left += facts.is_chosen ? 1 : 0;
     }
-    return NGX_CONF_OK;
+    text.text(", expected ");
+    for (const AlgorithmFacts& facts : kAlgorithmFacts) {
+        if (facts.is_chosen) {
+            --left;
+            text.text(facts.name);
+            text.text(left > 1 ? ", " : left == 1 ? " or " : "");
+        }
+    }
+}
+
+char* read_algorithm(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    for (const AlgorithmFacts& facts : kAlgorithmFacts) {
+        if (facts.is_chosen && facts.name == view(value)) {
+            reader->policy->algorithm = facts.algorithm;
+            return NGX_CONF_OK;
+        }
+    }
+    char buffer[256];
+    TextWriter expected(buffer, sizeof(buffer) - 1);
+    write_expected_algorithms(expected);
+    buffer[expected.view().size()] = '\0';
+    return mistake(cf, "unknown algorithm", word, buffer);
 }
 
 char* read_burst(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
@@ -294,7 +309,7 @@ char* check_combination(ngx_conf_t* cf, const PolicyReader& reader,
         return mistake(cf, "only a token_bucket can have", word);
     }
     word = written.first_for(For::kFixedWindows);
-    if (policy.algorithm != Algorithm::kFixedWindow && word.len != 0) {
+    if (!is_calendar(policy.algorithm) && word.len != 0) {
         return mistake(cf, "only a fixed_window can have", word);
     }
     return NGX_CONF_OK;
