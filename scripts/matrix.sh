@@ -73,16 +73,31 @@ table() {
 }
 
 # Runs the script of a target. It writes one line, the columns of the table, into its result file. A script that
-# ends without one has failed.
+# ends without one has failed. The script has a process group, which ends with this script.
 try() {
     local name kind argument result=$cache/results/$1 log=$cache/$1.log
     IFS='|' read -r name kind argument _ < <(targets | grep "^$1|")
     printf '%-16s' "$name"
     rm -f "$result" "$log"
-    MATRIX_RESULT=$result nice "$root/scripts/matrix/$kind.sh" "$name" $argument >>"$log" 2>&1 </dev/null || true
+    MATRIX_RESULT=$result setsid nice "$root/scripts/matrix/$kind.sh" "$name" $argument >>"$log" 2>&1 </dev/null &
+    group=$!
+    wait "$group" || true
+    group=''
     [ -s "$result" ] || printf 'failed; see %s | | |\n' "${log#"$root/"}" >"$result"
     tail -n 1 "$result"
 }
+
+# Ends the target that is being tried.
+group=''
+end() {
+    [ -n "$group" ] || return 0
+    kill -TERM -- "-$group" || true
+    wait "$group" || true
+}
+trap end EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
+trap 'exit 129' HUP
 
 mode=try
 case ${1:-} in

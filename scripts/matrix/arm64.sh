@@ -22,9 +22,9 @@ if [ ! -e "$binfmt/qemu-aarch64" ]; then
     registered=1
 fi
 end() {
+    remove_chroot
     [ -z "$registered" ] || echo -1 >"$binfmt/qemu-aarch64"
     [ -z "$mounted" ] || umount "$binfmt"
-    [ -n "${MATRIX_KEEP:-}" ] || rm -rf --one-file-system "$chroot"
 }
 
 find_source nginx-1.30 nginx release-1.30

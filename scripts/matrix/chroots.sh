@@ -1,5 +1,11 @@
 # Debian systems in folders. To be read by the scripts of this folder.
 
+unshare_pid=''
+# The signals that end a script run its EXIT trap.
+trap 'exit 143' TERM
+trap 'exit 130' INT
+trap 'exit 129' HUP
+
 # Debian's mirror as apt has it here.
 mirror() {
     if [ -n "${MATRIX_MIRROR:-}" ]; then
@@ -38,14 +44,35 @@ make_chroot() {
     printf '#!/bin/sh\nexit 101\n' >"$chroot/usr/sbin/policy-rc.d"
     chmod +x "$chroot/usr/sbin/policy-rc.d"
     copy_project "$chroot/project"
-    [ -n "${MATRIX_KEEP:-}" ] || trap 'rm -rf --one-file-system "$chroot"' EXIT
+    trap remove_chroot EXIT
 }
 
-# Runs a command in $chroot. Its mounts and processes are its own, and end with it.
+# Runs a command in $chroot. Its mounts and processes are its own, and end with it. unshare ignores SIGTERM and
+# SIGINT, so end_chroot ends it. setpriv ends it if this shell is killed without warning.
 in_chroot() {
     mkdir -p "$chroot/dev/shm" "$chroot/dev/pts"
-    unshare --mount --pid --fork --kill-child --mount-proc="$chroot/proc" \
+    setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc="$chroot/proc" \
         sh -c 'mount -t tmpfs tmpfs "$1/dev/shm" && mount -t devpts -o newinstance,ptmxmode=0666 devpts "$1/dev/pts" &&
             chroot=$1 && shift && exec chroot "$chroot" "$@"' sh "$chroot" \
-        env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"
+        env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@" &
+    unshare_pid=$!
+    local status=0
+    wait "$unshare_pid" || status=$?
+    unshare_pid=''
+    return $status
+}
+
+# Ends what still runs in $chroot, and returns when nothing runs there. unshare's child is the first process of its
+# namespace: the kernel kills all others with it, and unshare ends after the last.
+end_chroot() {
+    [ -n "$unshare_pid" ] || return 0
+    pkill -KILL -P "$unshare_pid" || kill -KILL "$unshare_pid" || true
+    wait "$unshare_pid" || true
+    unshare_pid=''
+}
+
+# Removes $chroot unless it is to be kept.
+remove_chroot() {
+    end_chroot
+    [ -n "${MATRIX_KEEP:-}" ] || rm -rf --one-file-system "$chroot"
 }
