@@ -17,8 +17,9 @@ work=$cache/trees/source
 copy_project "$work"
 export DEPS=no NGINX_SRC=$tree
 make -C "$work" module || { result "$version" failed; exit 1; }
+# Angie calls its program angie.
 NGINX_BIN=$work/build/nginx-src/objs/nginx
-[ -x "$NGINX_BIN" ] || NGINX_BIN=$(ls "$work"/build/nginx-src/objs/{angie,tengine} 2>/dev/null | head -n 1)
+[ -x "$NGINX_BIN" ] || NGINX_BIN=$work/build/nginx-src/objs/angie
 export NGINX_BIN
 "$NGINX_BIN" -V
 result "$version" passed "$(smoke "$work")"
