@@ -42,6 +42,9 @@ nginx_binary() { PATH=$PATH:/usr/sbin:/usr/local/sbin nginx "$@"; }
 # Prints the version of the nginx at $1, such as 1.22.1, or openresty/1.27.1.1.
 version_of() { "$1" -v 2>&1 | sed -n 's|^nginx version: \(nginx/\)\{0,1\}\([^ ]*\).*|\2|p'; }
 
+# Prints the version of nginx that the server at $1 is made from: 1.27.1 for openresty/1.27.1.1. Angie says it with -V only.
+nginx_version_of() { "$1" -V 2>&1 | sed -nE 's,^nginx version: ([a-z]+/)?([0-9]+\.[0-9]+\.[0-9]+).*,\2,p'; }
+
 tree_version() { sed -n 's/^#define NGINX_VERSION *"\(.*\)"/\1/p' "$1/src/core/nginx.h"; }
 
 # Copies what a build needs, and nothing of what an earlier one left there.
@@ -57,7 +60,7 @@ copy_tree() {
 # Configures only when something that configure looks at has changed.
 configure() {
     local stamp
-    stamp=$(printf '%s\n' "$@" "${AI_LIMIT_WERROR:-}"; cat "$root/config" "$root/config.make"; find "$root/src" | sort)
+    stamp=$(printf '%s\n' ${CC:+"$CC"} "$@" "${AI_LIMIT_WERROR:-}"; cat "$root/config" "$root/config.make"; find "$root/src" | sort)
     if [ -f objs/Makefile ] && [ "$(cat objs/.configured 2>/dev/null)" = "$stamp" ]; then
         return
     fi
@@ -100,8 +103,8 @@ prepare_tree() {
     [ -z "${NGINX_LD_OPT:-}" ] || flags+=(--with-ld-opt="$NGINX_LD_OPT")
     if [ -n "${NGINX_BIN:-}" ] && [ "$NGINX_BIN" != "$build/nginx-src/objs/nginx" ]; then
         targets=(modules)
-        if [ "$(version_of "$NGINX_BIN")" != "$version" ]; then
-            echo "$NGINX_BIN is $(version_of "$NGINX_BIN"), but NGINX_SRC=$NGINX_SRC is $version:" \
+        if [ "$(nginx_version_of "$NGINX_BIN")" != "$version" ]; then
+            echo "$NGINX_BIN is $(nginx_version_of "$NGINX_BIN"), but NGINX_SRC=$NGINX_SRC is $version:" \
                 "nginx loads modules of its own version only" >&2
             exit 1
         fi

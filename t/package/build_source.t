@@ -87,6 +87,24 @@ subtest 'a source for an nginx that is of another version' => sub {
     like $output, qr/is 1\.99\.7, but NGINX_SRC=\S+ is 1\.22\.1/, 'with both versions';
 };
 
+subtest 'a fork of nginx and its source' => sub {
+    my $tree = "$dir/fork";
+    make_path("$tree/src/core");
+    write_file('fork/src/core/nginx.h', '#define NGINX_VERSION "1.27.1"');
+    my %says = (
+        OpenResty => q(echo 'nginx version: openresty/1.27.1.1'),
+        freenginx => q(echo 'nginx version: freenginx/1.27.1'),
+        Angie     => q(echo 'Angie version: Angie/1.9.0'; [ "$1" = -v ] || echo 'nginx version: nginx/1.27.1'),
+    );
+    for my $fork (sort keys %says) {
+        remove_tree("$dir/tree/build/nginx-src");
+        program('fork', "{ $says{$fork}; } >&2");
+        my ($status, $output) = build(NGINX_SRC => $tree, NGINX_BIN => "$dir/bin/fork");
+        unlike $output, qr/but NGINX_SRC/, "$fork: the source fits";
+        like slurp("$dir/tree/build/nginx-src/.from"), qr{^\Q$tree\E 1\.27\.1$}, 'and is built';
+    }
+};
+
 # nginx's configure runs `config` between its own lists and auto/module.
 subtest 'a part of nginx (--add-module)' => sub {
     make_path("$dir/nginx/auto");
