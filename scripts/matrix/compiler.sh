@@ -11,7 +11,7 @@ compiler=$2
 command -v "$compiler" >/dev/null || not_tried "$compiler is missing"
 find_source nginx-1.30 nginx release-1.30
 version="$("$compiler" --version | head -n 1), $(tree_version "$tree")"
-work=$cache/trees/compiler
+work=$cache/trees/$compiler
 copy_project "$work"
 export DEPS=no NGINX_SRC=$tree CC=$compiler AI_LIMIT_WERROR=1
 make -C "$work" module || { result "$version" failed; exit 1; }
