@@ -23,6 +23,8 @@ angie|source|angie|Angie, the newest release
 static|static|nginx release-1.30|nginx 1.30 with the module built in (--add-module)
 clang|compiler|clang|nginx 1.30, compiled with Clang
 gcc-11|compiler|gcc-11|nginx 1.30, compiled with GCC 11
+gcc-13|chroot|trixie gcc-13|Debian 13, compiled with GCC 13
+gcc-15|chroot|sid gcc-15|Debian unstable, compiled with GCC 15
 lto|flags|lto|link-time optimization
 ubuntu-flags|flags|ubuntu|the compiler's flags of Ubuntu's nginx
 fedora-flags|flags|fedora|the compiler's flags of Fedora's nginx

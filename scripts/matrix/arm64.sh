@@ -32,6 +32,7 @@ make_chroot "$2" arm64
 trap end EXIT
 mkdir -p "$chroot/nginx-source"
 cp -a "$tree/." "$chroot/nginx-source/"
+rm -f "$chroot/project/build/matrix-row"
 in_chroot bash /project/scripts/matrix/inside-arm64.sh || echo 'inside-arm64.sh failed'
 line=$(cat "$chroot/project/build/matrix-row" 2>/dev/null || true)
 [ -z "$line" ] || printf '%s\n' "$line" >"$MATRIX_RESULT"
