@@ -78,6 +78,8 @@ my @mistakes = (
     [http => "$policy rate=1r/s Burst=2;", 'Burst=2'],
     # Parameters of limit_req, and quotes inside of a word.
     [http => "$policy rate=1r/s nodelay;", q("nodelay", which is limit_req's: nothing is delayed here, burst=)],
+    [http => "$policy rat=1r/s;", q(invalid parameter "rat=1r/s", expected key=, rate=, )],
+    [http => 'ai_limit_zone 1m;', q(invalid parameter "1m", expected zone=name:size)],
     [http => "$policy rate=1r/s delay=5;", q("delay=5", which is limit_req's)],
     (map { [location => "ai_limit $_;", qq("@{[(split)[0]]}", which is limit_req's: ai_limit takes the names of policies)] }
         'zone=one', 'zone=one burst=5 nodelay', 'burst=5', 'delay=5'),

@@ -31,7 +31,7 @@ void check_rate(std::string_view text) {
         return;
     }
     require(rate.measure == Measure::kRequests || rate.measure == Measure::kTokens);
-    require(rate.period.count > 0 && rate.period.unit <= PeriodUnit::kMonth);
+    require(rate.period.count > 0 && rate.period.unit <= PeriodUnit::kLast);
     require(rate.period_length == length_of(rate.period));
     require(rate.period_length >= 1000 && rate.period_length <= kMaxPeriod);
     require(rate.refill_millis > 0 && rate.refill_millis < uint64_t{1} << 36);

@@ -39,7 +39,7 @@ Limit basic_limit(Algorithm algorithm, const Rate& rate, Amount capacity) {
 
 bool has_sound_period(const Limit& limit) {
     constexpr Millis kMaxTimeZone = Millis{14} * 3600 * 1000;
-    return limit.period.count != 0 && limit.period.unit <= PeriodUnit::kMonth &&
+    return limit.period.count != 0 && limit.period.unit <= PeriodUnit::kLast &&
            limit.period_length == length_of(limit.period) && limit.period_length <= kMaxPeriod &&
            limit.time_zone >= -kMaxTimeZone && limit.time_zone <= kMaxTimeZone;
 }
@@ -99,7 +99,7 @@ const char* make_limit(Algorithm algorithm, const Rate& rate, Amount burst, Mill
 }
 
 bool is_sound(const Limit& limit) {
-    return limit.algorithm <= Algorithm::kLast && limit.measure <= Measure::kInFlight &&
+    return limit.algorithm <= Algorithm::kLast && limit.measure <= Measure::kLast &&
            limit.capacity <= kMaxAmount && limit.rate_number <= kNoRateNumber &&
            limit.variant < kMaxVariants && has_sound_flag(limit) &&
            row_of(limit.algorithm).is_sound_limit(limit);

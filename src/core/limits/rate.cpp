@@ -8,20 +8,7 @@ namespace {
 
 __extension__ typedef unsigned __int128 Wide;
 
-constexpr Millis kDay = Millis{24} * 3600 * 1000;
 constexpr unsigned kMaxDecimals = 9;
-
-struct PeriodName {
-    std::string_view name;
-    PeriodUnit unit;
-    Millis length;
-};
-
-constexpr PeriodName kPeriods[] = {
-    {"s", PeriodUnit::kSecond, 1000},      {"m", PeriodUnit::kMinute, 60 * 1000},
-    {"h", PeriodUnit::kHour, 3600 * 1000}, {"d", PeriodUnit::kDay, kDay},
-    {"w", PeriodUnit::kWeek, 7 * kDay},    {"month", PeriodUnit::kMonth, 30 * kDay},
-};
 
 Wide greatest_common_divisor(Wide a, Wide b) {
     while (b != 0) {
@@ -81,6 +68,18 @@ const char* parse_number(std::string_view* text, Number* number) {
     return nullptr;
 }
 
+bool read_measure(std::string_view* text, Measure* measure) {
+    for (const MeasureFacts& row : kMeasureFacts) {
+        if (row.letter != 0 && text->size() >= 2 && text->front() == row.letter &&
+            (*text)[1] == '/') {
+            *measure = row.measure;
+            text->remove_prefix(2);
+            return true;
+        }
+    }
+    return false;
+}
+
 const char* parse_period(std::string_view text, Period* period, Millis* length) {
     uint64_t count = 1;
     unsigned digits = 0;
@@ -88,8 +87,8 @@ const char* parse_period(std::string_view text, Period* period, Millis* length) 
         (!read_digits(&text, &count, &digits) || count == 0)) {
         return "the number of periods is out of range";
     }
-    for (const PeriodName& row : kPeriods) {
-        if (text == row.name) {
+    for (const PeriodFacts& row : kPeriodFacts) {
+        if (text == row.word) {
             if (count > static_cast<uint64_t>(kMaxPeriod / row.length)) {
                 return "the period is longer than 366 days";
             }
@@ -108,12 +107,10 @@ const char* parse_rate(std::string_view text, Rate* rate) {
     if (const char* error = parse_number(&text, &number)) {
         return error;
     }
-    if (text.size() < 2 || (text[0] != 'r' && text[0] != 't') || text[1] != '/') {
+    Rate result{};
+    if (!read_measure(&text, &result.measure)) {
         return "the unit is r (requests) or t (LLM tokens) and a slash, such as 60r/m";
     }
-    Rate result{};
-    result.measure = text[0] == 'r' ? Measure::kRequests : Measure::kTokens;
-    text.remove_prefix(2);
     if (const char* error = parse_period(text, &result.period, &result.period_length)) {
         return error;
     }
@@ -133,7 +130,7 @@ const char* parse_rate(std::string_view text, Rate* rate) {
 }
 
 Millis length_of(Period period) {
-    return static_cast<Millis>(period.count) * kPeriods[static_cast<size_t>(period.unit)].length;
+    return static_cast<Millis>(period.count) * facts_of(period.unit).length;
 }
 
 bool parse_time_zone(std::string_view text, Millis* offset) {

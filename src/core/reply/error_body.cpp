@@ -29,14 +29,7 @@ void write_counted(uint64_t count, std::string_view thing, TextWriter& out) {
 
 /** `60 requests`, `1 token`, `4 concurrent requests`. */
 void write_amount(Amount amount, Measure measure, TextWriter& out) {
-    switch (measure) {
-        case Measure::kRequests:
-            return write_counted(amount, "request", out);
-        case Measure::kTokens:
-            return write_counted(amount, "token", out);
-        case Measure::kInFlight:
-            return write_counted(amount, "concurrent request", out);
-    }
+    write_counted(amount, facts_of(measure).one, out);
 }
 
 /** The sentence for a request that no limit has refused for a while; false for others. */
@@ -110,17 +103,10 @@ void write_json(const Refusal& refusal, TextWriter& out) {
 
 // openai: Codex reads the wait out of the message, and only in seconds
 
-struct PeriodName {
-    std::string_view one;
-    std::string_view many;
-    char letter;  // of RPM or TPM; 0 if the letter says something else
-};
-
-/** In the order of PeriodUnit. */
-constexpr PeriodName kPeriodNames[] = {
-    {"second", "seconds", 'S'}, {"min", "min", 'M'},    {"hour", "hours", 'H'},
-    {"day", "days", 'D'},       {"week", "weeks", 'W'}, {"month", "months", 0},
-};
+/** The upper case of a letter. */
+constexpr char capital(char letter) {
+    return static_cast<char>(letter - 'a' + 'A');
+}
 
 /** `requests per min (RPM)`, `tokens per 15 min`, `concurrent requests`. */
 void write_openai_quota(const Description& policy, TextWriter& out) {
@@ -128,9 +114,10 @@ void write_openai_quota(const Description& policy, TextWriter& out) {
         out.text("concurrent requests");
         return;
     }
-    const bool tokens = policy.measure == Measure::kTokens;
-    const PeriodName& period = kPeriodNames[static_cast<size_t>(policy.period.unit)];
-    out.text(tokens ? "tokens per " : "requests per ");
+    const MeasureFacts& measure = facts_of(policy.measure);
+    const PeriodFacts& period = facts_of(policy.period.unit);
+    out.text(measure.quota);
+    out.text(" per ");
     if (policy.period.count != 1) {
         out.number(policy.period.count);
         out.text(" ");
@@ -139,7 +126,7 @@ void write_openai_quota(const Description& policy, TextWriter& out) {
     }
     out.text(period.one);
     if (period.letter != 0) {
-        const char name[] = {' ', '(', tokens ? 'T' : 'R', 'P', period.letter, ')'};
+        const char name[] = {' ', '(', capital(measure.letter), 'P', period.letter, ')'};
         out.text({name, sizeof name});
     }
 }
@@ -201,8 +188,7 @@ std::string_view openai_type(const Refusal& refusal) {
     if (!refusal.names().openai_type.empty()) {
         return refusal.names().openai_type;
     }
-    const bool tokens = refusal.policy != nullptr && refusal.policy->measure == Measure::kTokens;
-    return tokens ? "tokens" : "requests";
+    return facts_of(refusal.policy != nullptr ? refusal.policy->measure : Measure::kRequests).quota;
 }
 
 void write_openai(const Refusal& refusal, TextWriter& out) {
@@ -241,12 +227,15 @@ void write_anthropic(const Refusal& refusal, TextWriter& out) {
 // other however long that takes.
 
 void write_quota_failure(const Description& policy, TextWriter& out) {
-    const bool tokens = policy.measure == Measure::kTokens;
+    const std::string_view quota = facts_of(policy.measure).quota;
     out.text(R"({"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[)"
              R"({"quotaMetric":")");
     out.json(policy.policy);
-    out.text(tokens ? R"(","quotaId":"TokensPerDay","quotaValue":")"
-                    : R"(","quotaId":"RequestsPerDay","quotaValue":")");
+    out.text(R"(","quotaId":")");
+    const char first = capital(quota.front());
+    out.text({&first, 1});
+    out.text(quota.substr(1));
+    out.text(R"(PerDay","quotaValue":")");
     out.number(policy.limit);
     out.text(R"("}]},)");
 }

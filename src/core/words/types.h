@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/words/units.h"
+
 namespace ai_limit {
 
 /** Milliseconds: a point in time or a length, as the name of the variable says. */
@@ -26,17 +28,6 @@ constexpr Millis kNever = INT64_MAX;
 struct Now {
     Millis monotonic;
     Millis wall;
-};
-
-/** The unit that a policy counts. */
-enum class Measure : uint8_t { kRequests, kTokens, kInFlight };
-
-enum class PeriodUnit : uint8_t { kSecond, kMinute, kHour, kDay, kWeek, kMonth };
-
-/** `15m` is {15, kMinute}. */
-struct Period {
-    uint32_t count;
-    PeriodUnit unit;
 };
 
 /** The state of one policy after a decision, in short; see Description. */

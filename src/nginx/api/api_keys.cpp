@@ -80,7 +80,7 @@ ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked, const RedisLook* lo
     TextWriter out = output.begin(kMaxKeyJson);
     JsonWriter json(out);
     write_head(*asked, json);
-    json.text("measure", name_of(answer.limit.measure));
+    json.text("measure", facts_of(answer.limit.measure).name);
     json.number("limit", answer.said.limit);
     json.number("remaining", answer.said.remaining);
     json.number("reset", seconds_rounded_up(answer.said.reset));

@@ -16,18 +16,6 @@ Syncing syncing_of(const PolicyConf& policy) {
 
 }  // namespace
 
-std::string_view name_of(Measure measure) {
-    switch (measure) {
-        case Measure::kTokens:
-            return "tokens";
-        case Measure::kInFlight:
-            return "in_flight";
-        case Measure::kRequests:
-            break;
-    }
-    return "requests";
-}
-
 std::string_view name_of(const Syncing& syncing, char* buffer) {
     if (syncing.sync != Sync::kEvery) {
         return syncing.sync == Sync::kStrict ? "strict" : "off";
@@ -56,7 +44,7 @@ PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* s
     seen.sync = name_of(syncing_of(policy), sync);
     seen.limit = view(policy.limit_text);
     // If a variable holds the limit, this is its last measure.
-    seen.measure = name_of(zone.policy(policy.live->ask.policy)->slowest.measure);
+    seen.measure = facts_of(zone.policy(policy.live->ask.policy)->slowest.measure).name;
     seen.dry_run = policy.dry_run;
     seen.counts_tokens = policy.may_count_tokens;
     seen.counts_in_flight = policy.has_concurrency;

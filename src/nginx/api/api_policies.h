@@ -15,9 +15,6 @@ using ZoneLoads = PolicyLoad[kMaxPolicies + 1];
  * `loads` are the zone's; `sync` has kMaxSyncText bytes and outlives the snapshot. */
 PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* sync);
 
-/** Returns the API's name of the measure. */
-std::string_view name_of(Measure measure);
-
 /** Returns the text as in sync=; `buffer` has kMaxSyncText bytes. */
 std::string_view name_of(const Syncing& syncing, char* buffer);
 

@@ -5,6 +5,24 @@
 
 namespace ai_limit {
 
+namespace {
+
+// A flag has the same bytes as a number, and the same value where it is not set.
+static_assert(sizeof(ngx_flag_t) == sizeof(ngx_uint_t) &&
+              static_cast<ngx_uint_t>(NGX_CONF_UNSET) == NGX_CONF_UNSET_UINT);
+
+ngx_uint_t load(const LocConf& conf, const LocSetting& setting) {
+    ngx_uint_t value = 0;
+    ngx_memcpy(&value, reinterpret_cast<const char*>(&conf) + setting.offset, sizeof(value));
+    return value;
+}
+
+void store(LocConf* conf, const LocSetting& setting, ngx_uint_t value) {
+    ngx_memcpy(reinterpret_cast<char*>(conf) + setting.offset, &value, sizeof(value));
+}
+
+}  // namespace
+
 // A variable named after a policy, $ai_limit_remaining_NAME, does not distinguish upper from lower
 // case.
 PolicyConf* find_policy(MainConf* conf, std::string_view name) {
@@ -45,17 +63,10 @@ void* ngx_http_ai_limit_create_loc_conf(ngx_conf_t* cf) {
         return nullptr;
     }
     conf->list = static_cast<PolicyList*>(NGX_CONF_UNSET_PTR);
-    conf->headers = NGX_CONF_UNSET_UINT;
-    conf->error_format = NGX_CONF_UNSET_UINT;
-    conf->status = NGX_CONF_UNSET_UINT;
-    conf->never_status = NGX_CONF_UNSET_UINT;
-    conf->blocked_status = NGX_CONF_UNSET_UINT;
-    conf->websocket = NGX_CONF_UNSET_UINT;
-    conf->dry_run = NGX_CONF_UNSET;
-    conf->log_level = NGX_CONF_UNSET_UINT;
     conf->usage = static_cast<UsagePaths*>(NGX_CONF_UNSET_PTR);
-    conf->include_usage = NGX_CONF_UNSET;
-    conf->unreadable_body = NGX_CONF_UNSET_UINT;
+    for (const LocSetting& setting : kLocSettings) {
+        store(conf, setting, NGX_CONF_UNSET_UINT);
+    }
     return conf;
 }
 
@@ -65,21 +76,13 @@ char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child
     if (conf->list == NGX_CONF_UNSET_PTR) {
         conf->list = prev->list == NGX_CONF_UNSET_PTR ? nullptr : prev->list;
     }
-    ngx_conf_merge_uint_value(conf->headers, prev->headers,
-                              header_styles(HeaderStyle::kXRateLimit));
-    ngx_conf_merge_uint_value(conf->error_format, prev->error_format,
-                              static_cast<ngx_uint_t>(ErrorFormat::kAuto));
-    ngx_conf_merge_uint_value(conf->status, prev->status, NGX_HTTP_TOO_MANY_REQUESTS);
-    ngx_conf_merge_uint_value(conf->never_status, prev->never_status, kDefaultNeverStatus);
-    ngx_conf_merge_uint_value(conf->blocked_status, prev->blocked_status, kDefaultBlockedStatus);
-    ngx_conf_merge_uint_value(conf->websocket, prev->websocket,
-                              static_cast<ngx_uint_t>(WebSocket::kByPolicies));
-    ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);
-    ngx_conf_merge_uint_value(conf->log_level, prev->log_level, NGX_LOG_ERR);
     ngx_conf_merge_ptr_value(conf->usage, prev->usage, nullptr);
-    ngx_conf_merge_value(conf->include_usage, prev->include_usage, 0);
-    ngx_conf_merge_uint_value(conf->unreadable_body, prev->unreadable_body,
-                              static_cast<ngx_uint_t>(UnreadableBody::kReject));
+    for (const LocSetting& setting : kLocSettings) {
+        if (load(*conf, setting) == NGX_CONF_UNSET_UINT) {
+            ngx_uint_t outer = load(*prev, setting);
+            store(conf, setting, outer == NGX_CONF_UNSET_UINT ? setting.preset : outer);
+        }
+    }
     if (conf->api_writes && !is_access_limited(cf)) {
         warn_at(cf, conf->api_position, "ai_limit_api:", ngx_string("write=on"),
                 " without allow and deny or auth_basic lets everybody change limits,");

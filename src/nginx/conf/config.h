@@ -149,6 +149,26 @@ constexpr ngx_uint_t kHeadersAuto = 1 << 9;
 constexpr ngx_uint_t kDefaultNeverStatus = NGX_HTTP_BAD_REQUEST;
 constexpr ngx_uint_t kDefaultBlockedStatus = NGX_HTTP_FORBIDDEN;
 
+/** A field of LocConf, and its value where no block around a location sets it. All have a word. */
+struct LocSetting {
+    size_t offset;
+    ngx_uint_t preset;
+};
+
+/** The numbers and flags that a location takes over from the block around it. */
+constexpr LocSetting kLocSettings[] = {
+    {offsetof(LocConf, headers), header_styles(HeaderStyle::kXRateLimit)},
+    {offsetof(LocConf, error_format), static_cast<ngx_uint_t>(ErrorFormat::kAuto)},
+    {offsetof(LocConf, status), NGX_HTTP_TOO_MANY_REQUESTS},
+    {offsetof(LocConf, never_status), kDefaultNeverStatus},
+    {offsetof(LocConf, blocked_status), kDefaultBlockedStatus},
+    {offsetof(LocConf, websocket), static_cast<ngx_uint_t>(WebSocket::kByPolicies)},
+    {offsetof(LocConf, dry_run), 0},
+    {offsetof(LocConf, log_level), NGX_LOG_ERR},
+    {offsetof(LocConf, include_usage), 0},
+    {offsetof(LocConf, unreadable_body), static_cast<ngx_uint_t>(UnreadableBody::kReject)},
+};
+
 inline const MainConf* main_conf(ngx_http_request_t* r) {
     return static_cast<MainConf*>(ngx_http_get_module_main_conf(r, ngx_http_ai_limit_module));
 }

@@ -120,7 +120,9 @@ char* ngx_http_ai_limit_zone(ngx_conf_t* cf, ngx_command_t*, void* conf) {
             static constexpr char kOfPolicy[] = ", the key and the rate belong to ai_limit_policy";
             static constexpr ForeignWord kForeign[] = {
                 {"$", kOfPolicy}, {"key=", kOfPolicy}, {"rate=", kOfPolicy}};
-            result = mistake(cf, "invalid parameter", word, hint_for(kForeign, word));
+            result = mistake(
+                cf, "invalid parameter", word,
+                hint_for(kForeign, word, ", expected zone=name:size, state=file or on_full="));
         }
         if (result != NGX_CONF_OK) {
             return result;

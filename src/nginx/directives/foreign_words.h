@@ -13,16 +13,18 @@ struct ForeignWord {
 };
 
 /**
- * Returns a hint for the error message about a word; "" if nobody is known to write it by habit.
+ * Returns a hint for the error message about a word: what to write in place of one that people
+ * write out of habit, else `expected`.
  */
 template <size_t N>
-const char* hint_for(const ForeignWord (&words)[N], const ngx_str_t& word) {
+const char* hint_for(const ForeignWord (&words)[N], const ngx_str_t& word,
+                     const char* expected = "") {
     for (const ForeignWord& row : words) {
         if (view(word).substr(0, row.begin.size()) == row.begin) {
             return row.instead;
         }
     }
-    return "";
+    return expected;
 }
 
 /**

@@ -260,6 +260,16 @@ bool is_written(const ParameterRow& row, ngx_str_t word, ngx_str_t* value) {
     return row.name.back() == '=' ? value_of(word, row.name, value) : view(word) == row.name;
 }
 
+/** Writes `, expected key=, rate= or dry_run` with all parameters, and a 0 at its end. */
+void list_parameters(char* buffer, size_t size) {
+    TextWriter out(buffer, size - 1);
+    for (size_t row = 0; row < kParameterCount; ++row) {
+        out.text(row == 0 ? ", expected " : row + 1 == kParameterCount ? " or " : ", ");
+        out.text(kParameters[row].name);
+    }
+    buffer[out.view().size()] = '\0';
+}
+
 char* read_parameter(ngx_conf_t* cf, ngx_str_t word, PolicyReader* reader,
                      WrittenParameters* written) {
     for (size_t row = 0; row < kParameterCount; ++row) {
@@ -272,7 +282,9 @@ char* read_parameter(ngx_conf_t* cf, ngx_str_t word, PolicyReader* reader,
     static constexpr char kNoDelay[] =
         ", which is limit_req's: nothing is delayed here, burst= says how many may come at once";
     static constexpr ForeignWord kForeign[] = {{"nodelay", kNoDelay}, {"delay=", kNoDelay}};
-    return mistake(cf, "invalid parameter", word, hint_for(kForeign, word));
+    char names[512];
+    list_parameters(names, sizeof(names));
+    return mistake(cf, "invalid parameter", word, hint_for(kForeign, word, names));
 }
 
 char* check_combination(ngx_conf_t* cf, const PolicyReader& reader,

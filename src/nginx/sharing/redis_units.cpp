@@ -21,22 +21,10 @@ struct Announcement : RedisCommand {
     PolicyUnit units[kMaxAnnounced];
 };
 
-const char* name_of_unit(Measure measure) {
-    switch (measure) {
-        case Measure::kRequests:
-            return "requests";
-        case Measure::kTokens:
-            return "tokens";
-        case Measure::kInFlight:
-            return "requests in flight";
-    }
-    return "";
-}
-
 /** Once for all workers when it begins, and when it is over. */
 void note_others(const PolicyConf& policy, const PolicyUnit& unit) {
     PolicyRecord* record = policy.live->ask.access->journal.zone().policy(policy.live->ask.policy);
-    for (size_t i = 0; i < 2; ++i) {
+    for (size_t i = 0; i < kOtherMeasures; ++i) {
         uint32_t bit = uint32_t{1} << static_cast<uint32_t>(unit.measures[i]);
         bool differs = unit.others[i] != 0;
         uint32_t before =
@@ -44,19 +32,19 @@ void note_others(const PolicyConf& policy, const PolicyUnit& unit) {
         if (((before & bit) != 0) == differs) {
             continue;
         }
-        const char* here = name_of_unit(unit.measure);
-        const char* there = name_of_unit(unit.measures[i]);
+        ngx_str_t here = to_ngx(facts_of(unit.measure).log_words);
+        ngx_str_t there = to_ngx(facts_of(unit.measures[i]).log_words);
         if (differs) {
             ngx_log_error(kHealthLevel, ngx_cycle->log, 0,
-                          "ai_limit policy \"%V\" counts %s here and %s on another nginx that "
+                          "ai_limit policy \"%V\" counts %V here and %V on another nginx that "
                           "shares this Redis: they"
                           " do not limit together, rename one of them",
-                          &policy.name, here, there);
+                          &policy.name, &here, &there);
         } else {
             ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                          "ai_limit policy \"%V\", which counts %s here, counts %s on no other "
+                          "ai_limit policy \"%V\", which counts %V here, counts %V on no other "
                           "nginx any more",
-                          &policy.name, here, there);
+                          &policy.name, &here, &there);
         }
     }
 }

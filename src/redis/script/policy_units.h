@@ -17,18 +17,21 @@ namespace ai_limit {
 /** The most policies that one call announces. */
 constexpr size_t kMaxAnnounced = 16;
 
+/** The things that a policy may count beside what it counts here. */
+constexpr size_t kOtherMeasures = kMeasures - 1;
+
 /** How long Redis remembers an announcement. */
 constexpr Millis kAnnouncementLease = 10'000;
 
 /** A policy, as it is announced and answered. */
 struct PolicyUnit {
     std::string_view policy;
-    Measure measure;      // what it counts on this node
-    uint64_t others[2];   // the answer: how many other nodes count something else,
-    Measure measures[2];  // which is this
+    Measure measure;                   // what it counts on this node
+    uint64_t others[kOtherMeasures];   // the answer: how many nodes count something else,
+    Measure measures[kOtherMeasures];  // which is this
 };
 
-/** The other two things that a policy may count. */
+/** Fills in the other things that a policy may count. */
 void set_other_measures(PolicyUnit* unit);
 
 /** The key whose slot all of these keys have. */

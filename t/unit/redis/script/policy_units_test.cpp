@@ -37,7 +37,7 @@ TEST(RedisPolicyUnits, NamesOwnKeyBeforeThoseOfOtherUnits) {
     size_t at = 0;
     for (const char* word :
          {"p:units:{all}:a:t", "p:units:{all}:a:r", "p:units:{all}:a:c", "p:units:{all}:b:c",
-          "p:units:{all}:b:r", "p:units:{all}:b:t", "\r\nab\r\n", "\r\n10000\r\n"}) {
+          "p:units:{all}:b:r", "p:units:{all}:b:t", "\r\nab\r\n", "\r\n10000\r\n", "\r\n3\r\n"}) {
         const size_t found = text.find(word, at);
         EXPECT_NE(found, std::string::npos) << word;
         at = found;

@@ -1,0 +1,87 @@
+#pragma once
+
+// The units of a rate: what is counted, and in which period. A new unit is a row here; the compiler
+// names the tables that are not in the order of their numbers.
+
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <string_view>
+
+namespace ai_limit {
+
+/** What a policy counts. Zones, state files and Redis hold these numbers. */
+enum class Measure : uint8_t { kRequests, kTokens, kInFlight, kLast = kInFlight };
+
+struct MeasureFacts {
+    Measure measure;
+    char letter;                 // in rates, such as 60r/m; 0: no rate counts it
+    std::string_view name;       // in the API
+    std::string_view one;        // in sentences; more of it have an "s" at the end
+    std::string_view quota;      // in names of quotas: OpenAI's type, Gemini's RequestsPerDay
+    std::string_view log_words;  // in the log
+    std::string_view redis;      // in the key that announces what a policy counts
+};
+
+constexpr MeasureFacts kMeasureFacts[] = {
+    {Measure::kRequests, 'r', "requests", "request", "requests", "requests", ":r"},
+    {Measure::kTokens, 't', "tokens", "token", "tokens", "tokens", ":t"},
+    {Measure::kInFlight, 0, "in_flight", "concurrent request", "requests", "requests in flight",
+     ":c"},
+};
+
+constexpr size_t kMeasures = std::size(kMeasureFacts);
+
+constexpr const MeasureFacts& facts_of(Measure measure) {
+    return kMeasureFacts[static_cast<size_t>(measure)];
+}
+
+enum class PeriodUnit : uint8_t { kSecond, kMinute, kHour, kDay, kWeek, kMonth, kLast = kMonth };
+
+/** `15m` is {15, kMinute}. */
+struct Period {
+    uint32_t count;
+    PeriodUnit unit;
+};
+
+struct PeriodFacts {
+    PeriodUnit unit;
+    std::string_view word;  // in rates
+    int64_t length;         // in milliseconds, a month being 30 days
+    std::string_view one;   // in sentences,
+    std::string_view many;  // of several
+    char letter;            // of RPM or TPM; 0 if the letter says something else
+};
+
+constexpr int64_t kDayMillis = int64_t{24} * 3600 * 1000;
+
+constexpr PeriodFacts kPeriodFacts[] = {
+    {PeriodUnit::kSecond, "s", 1000, "second", "seconds", 'S'},
+    {PeriodUnit::kMinute, "m", 60 * 1000, "min", "min", 'M'},
+    {PeriodUnit::kHour, "h", 3600 * 1000, "hour", "hours", 'H'},
+    {PeriodUnit::kDay, "d", kDayMillis, "day", "days", 'D'},
+    {PeriodUnit::kWeek, "w", 7 * kDayMillis, "week", "weeks", 'W'},
+    {PeriodUnit::kMonth, "month", 30 * kDayMillis, "month", "months", 0},
+};
+
+constexpr const PeriodFacts& facts_of(PeriodUnit unit) {
+    return kPeriodFacts[static_cast<size_t>(unit)];
+}
+
+constexpr bool are_units_in_order() {
+    for (size_t i = 0; i < kMeasures; ++i) {
+        if (static_cast<size_t>(kMeasureFacts[i].measure) != i) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < std::size(kPeriodFacts); ++i) {
+        if (static_cast<size_t>(kPeriodFacts[i].unit) != i) {
+            return false;
+        }
+    }
+    return kMeasureFacts[kMeasures - 1].measure == Measure::kLast &&
+           kPeriodFacts[std::size(kPeriodFacts) - 1].unit == PeriodUnit::kLast;
+}
+static_assert(are_units_in_order(), "each unit has its row, in the order of their numbers");
+
+}  // namespace ai_limit
