@@ -34,7 +34,9 @@ find_source nginx-1.30 nginx release-1.30
 version="$(gcc --version | head -n 1), $(tree_version "$tree")"
 work=$cache/trees/flags
 copy_project "$work"
-export DEPS=no NGINX_SRC=$tree NGINX_CC_OPT=$cc NGINX_LD_OPT=$ld
+# Only the linker sees two types of one name.
+odr='-Werror=odr -Werror=lto-type-mismatch'
+export DEPS=no NGINX_SRC=$tree NGINX_CC_OPT="$cc $odr" NGINX_LD_OPT="$ld $odr" AI_LIMIT_WERROR=1
 make -C "$work" module || { result "$version" failed; exit 1; }
 export NGINX_BIN=$work/build/nginx-src/objs/nginx
 result "$version" passed "$(smoke "$work")"

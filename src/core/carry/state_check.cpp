@@ -95,7 +95,7 @@ bool check_overrides(const KnownPolicies& policies, StateParts* in) {
 }
 
 bool check_answers(StateParts* in) {
-    AnswerPart part;
+    ChargedAnswerPart part;
     while (in->take(&part)) {
         if (part.way == 0) {
             return true;

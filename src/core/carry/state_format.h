@@ -1,9 +1,9 @@
 #pragma once
 
 // The format of a state file (state_file.h). First comes the head. Then come a PolicyPart for each
-// policy, an OverridePart for each override, an AnswerPart for each charged answer, a FlightRecord
-// for each record of reserved tokens, the small entries and the wide ones. Each list ends with an
-// item of zeros. A checksum of everything before it ends the file.
+// policy, an OverridePart for each override, a ChargedAnswerPart for each charged answer, a
+// FlightRecord for each record of reserved tokens, the small entries and the wide ones. Each list
+// ends with an item of zeros. A checksum of everything before it ends the file.
 
 #include <cstring>
 
@@ -45,7 +45,7 @@ struct OverridePart {
 
 /** An answer that was charged, and the set that it stands in. Those that were charged by estimate
  * come last, and their sets have the numbers from kAnswerSets on. */
-struct AnswerPart {
+struct ChargedAnswerPart {
     uint64_t way;  // 0 ends the list
     uint64_t set;
     uint64_t amounts;  // of an estimate (PartSet)

@@ -59,7 +59,7 @@ void read_overrides(const Zone& zone, const Clocks& clocks, StateParts* in) {
 }
 
 void read_answers(const Zone& zone, StateParts* in) {
-    AnswerPart part;
+    ChargedAnswerPart part;
     uint64_t last_set = kAnswerSets + kPartSets;
     uint32_t place = 0;
     while (in->take(&part) && part.way != 0) {

@@ -110,7 +110,7 @@ void write_answers(const Zone& zone, Now now, Output* out) {
         for (const std::atomic<uint64_t>& place : zone.answers(set)->ways) {
             uint64_t way = place.load(std::memory_order_relaxed);
             if (way != 0 && is_answer_kept(way, now.wall)) {
-                out->add(AnswerPart{way, set, 0});
+                out->add(ChargedAnswerPart{way, set, 0});
             }
         }
     }
@@ -120,11 +120,11 @@ void write_answers(const Zone& zone, Now now, Output* out) {
             const uint64_t amounts = place.amounts.load(std::memory_order_acquire);
             const bool is_same = place.way.load(std::memory_order_relaxed) == way;
             if (way != 0 && is_same && is_answer_kept(way, now.wall)) {
-                out->add(AnswerPart{way, kAnswerSets + set, amounts});
+                out->add(ChargedAnswerPart{way, kAnswerSets + set, amounts});
             }
         }
     }
-    out->add(AnswerPart{});
+    out->add(ChargedAnswerPart{});
 }
 
 /** Writes the reserved tokens. Their requests may not come to their end. */

@@ -131,7 +131,7 @@ std::vector<Region> regions_of(const std::string& file) {
     size_t begin = sizeof(StateFileHead);
     regions.push_back(region_of_list<PolicyPart>(file, begin));
     regions.push_back(region_of_list<OverridePart>(file, regions.back().end));
-    regions.push_back(region_of_list<AnswerPart>(file, regions.back().end));
+    regions.push_back(region_of_list<ChargedAnswerPart>(file, regions.back().end));
     regions.push_back(region_of_list<FlightRecord>(file, regions.back().end));
     regions.push_back(region_of_list<SmallPart>(file, regions.back().end));
     regions.push_back(region_of_list<WidePart>(file, regions.back().end));
