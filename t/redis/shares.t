@@ -87,6 +87,7 @@ subtest 'tokens that are counted when they are used' => \&test_counted;
 subtest 'rates and costs from variables' => \&test_variables;
 subtest 'a dry run' => \&test_dry_run;
 subtest 'intervals' => \&test_intervals;
+subtest 'a client that goes away while Redis is asked' => \&test_gone;
 subtest 'a repeated report' => \&test_told_twice;
 subtest 'SCRIPT FLUSH' => \&test_script_flush;
 subtest "FLUSHALL: $_" => sub { test_flush($_) } for qw(bucket sliding fixed layered);
@@ -292,6 +293,27 @@ sub test_intervals {
 }
 
 # It does not know how many there are.
+# While Redis may pass what it is asked for, that is in no share.
+sub test_gone {
+    my $key = new_key();
+    $proxy->when('EVALSHA', hold => 1);
+    $proxy->forget;
+    my $seen = length $one->error_log;
+    my $request = start_request($one->port, path => "/bucket?k=$key&cost=60");
+    $proxy->wait_for_commands('EVALSHA', 1, 'take');
+    $request->abort;
+    $one->wait_for_log(qr/client .*?closed connection/, $seen);
+    $proxy->clear;
+    $proxy->release;
+    is wait_for_used($redis, 'bucket', $key, 60), 60, 'Redis has let it pass';
+    is passes($one, 'bucket', $key, 1), 1, 'the next one passes';
+    $redis->wait_for(sub { left($one, $key) == LIMIT - 61 }, 'this node to hear of both');
+    $proxy->forget;
+    is get($one->port, "/bucket?k=$key&cost=15")->{status}, 200, 'and then one that costs less than the share of the rest';
+    is takes(), 0, 'without Redis, which is not asked any more for the one that is gone';
+    return;
+}
+
 sub test_new_node {
     my $key = new_key();
     my $other = AiLimit::FakeRedis->start(upstream => $redis);

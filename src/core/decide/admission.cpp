@@ -165,7 +165,7 @@ Amount settle_charge(PolicyCharge* charge, Amount tokens, const Now& now, State*
         Charge* ledger = charge->ledger;
         ledger->delta_due = DeltaDue::kNone;
         settlement.ledger = {ledger->tag, ledger->policy, ledger->limit->period_length,
-                             &ledger->delta_due};
+                             &ledger->delta_due, now.monotonic};
     }
     Amount above = settle(&access->journal, settlement, now_of(use, now));
     if (reservation->flight != nullptr) {

@@ -1,5 +1,7 @@
 #include "core/decide/ledger.h"
 
+#include <algorithm>
+
 #include "core/buckets/free_cell.h"
 #include "core/decide/admission.h"
 #include "core/policies/redis_clock.h"
@@ -15,7 +17,20 @@ constexpr uint64_t kAmountMask = (uint64_t{1} << 40) - 1;
 constexpr uint64_t kTouchedMask = (uint64_t{1} << 23) - 1;
 constexpr uint64_t kAskedMask = (uint64_t{1} << 24) - 1;
 constexpr Millis kAskedUnit = 256;
-constexpr uint64_t kAskedLasts = 8;  // of these: no answer is awaited for longer
+
+// A busy worker reads an answer late, and takes it all the same.
+constexpr Millis kShortestQuestion = 2'048;
+// Far from the 50 days after which `asked_until` begins again.
+constexpr Millis kLongestQuestion = 3'600'000;
+
+uint64_t in_asked_units(Millis time) {
+    return static_cast<uint64_t>(time / kAskedUnit);
+}
+
+/** The units until no answer is awaited; 0 or far more than the longest question if none is. */
+uint64_t awaited_for(const LedgerState& ledger, Millis now) {
+    return (ledger.asked_until - in_asked_units(now)) & kAskedMask;
+}
 
 // By then all others know of this node.
 constexpr Millis kBeforeNodesAreKnown = 1'100;
@@ -142,14 +157,22 @@ void set_share(const Zone& zone, Amount left, LedgerState* ledger) {
 }
 
 Amount asked_of_redis(const LedgerState& ledger, Millis now) {
-    uint64_t ago = (static_cast<uint64_t>(now / kAskedUnit) - ledger.asked_at) & kAskedMask;
-    return ago <= kAskedLasts ? Amount{ledger.asked} : 0;
+    uint64_t left = awaited_for(ledger, now);
+    // Twice as long, since workers read the clock at different moments.
+    bool waits = left != 0 && left <= in_asked_units(2 * kLongestQuestion);
+    return waits ? Amount{ledger.asked} : 0;
 }
 
-void note_asked(LedgerState* ledger, Amount amount, Millis now) {
-    Amount sum = asked_of_redis(*ledger, now) + amount;
+void note_asked(LedgerState* ledger, Amount amount, Millis now, Millis lasts) {
+    lasts = std::clamp(lasts, kShortestQuestion, kLongestQuestion);
+    uint64_t until = in_asked_units(now + lasts) + 1;
+    Amount before = asked_of_redis(*ledger, now);
+    // Other questions may last longer: their worker has read another configuration.
+    if (before == 0 || awaited_for(*ledger, now) < until - in_asked_units(now)) {
+        ledger->asked_until = until & kAskedMask;
+    }
+    Amount sum = before + amount;
     ledger->asked = (sum < kMaxAmount ? sum : kMaxAmount) & kAmountMask;
-    ledger->asked_at = static_cast<uint64_t>(now / kAskedUnit) & kAskedMask;
 }
 
 void note_answered(LedgerState* ledger, Amount amount) {
@@ -183,17 +206,25 @@ DeltaDue count_in_ledger(LedgerState* ledger, Amount amount, Millis now, Millis 
     return due_at == 0 ? DeltaDue::kLater : DeltaDue::kOverdue;
 }
 
-bool ask_beside(const LedgerEntry& entry, Amount amount, Now now, LedgerDelta* ledger_delta) {
+bool ask_beside(const LedgerEntry& entry, Amount amount, Millis lasts, Now now,
+                LedgerDelta* ledger_delta) {
     LockedEntry locked(entry);
     LedgerState* ledger = locked.ledger();
-    const Zone& zone = entry.access->journal.zone();
     if (!is_current(entry) || !locked.open_ledger(now)) {
         return false;
     }
     *ledger_delta = {ledger->life, ledger->counted, ledger->acknowledged, *locked.used()};
-    note_asked(ledger, amount, redis_time(zone, now).monotonic);
+    note_asked(ledger, amount, now.monotonic, lasts);
     locked.store_ledger();
     return unreported(*ledger) != 0;
+}
+
+void end_question(const LedgerEntry& entry, Amount amount) {
+    LockedEntry locked(entry);
+    if (locked.has_ledger() && is_current(entry)) {
+        note_answered(locked.ledger(), amount);
+        locked.store_ledger();
+    }
 }
 
 bool read_ledger(const LedgerEntry& entry, bool is_due, LedgerDelta* ledger_delta) {
@@ -244,7 +275,8 @@ void acknowledge(const LedgerEntry& entry, const LedgerDelta& ledger_delta, cons
     Amount later = unreported(*ledger);
     Amount taken = used(entry.limit, theirs) + reserved;
     Now here = redis_time(entry.access->journal.zone(), now);
-    taken += asked_of_redis(*ledger, here.monotonic);
+    ledger->asked = asked_of_redis(*ledger, now.monotonic) & kAmountMask;
+    taken += ledger->asked;
     set_share(entry.access->journal.zone(), remaining_of(entry.limit, taken), ledger);
     ledger->is_urgent = 0;
     locked.store_ledger();

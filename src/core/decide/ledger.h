@@ -59,10 +59,17 @@ void set_share(const Zone& zone, Amount left, LedgerState* ledger);
 
 /**
  * Returns the amount that Redis has been asked for and may still pass, which is no part of a share.
- * Redis answers within two seconds or not at all. `now` is the Redis clock's.
+ * `now` is the node's own monotonic time: a late answer sets the Redis clock back, the next one
+ * forward.
  */
 Amount asked_of_redis(const LedgerState& ledger, Millis now);
-void note_asked(LedgerState* ledger, Amount amount, Millis now);
+
+/**
+ * Notes that Redis is asked for an amount, and that `lasts` milliseconds later no answer is awaited
+ * any more. From then on, unless Redis is asked again, nothing counts as asked: a worker that was
+ * killed notes no answer. It lasts for two seconds at least and for an hour at most.
+ */
+void note_asked(LedgerState* ledger, Amount amount, Millis now, Millis lasts);
 void note_answered(LedgerState* ledger, Amount amount);
 
 /** Counts what was let through. `now` is the Redis clock's, `interval` of ledger_limit(). */
@@ -93,10 +100,17 @@ struct LedgerDelta {
 bool read_ledger(const LedgerEntry& entry, bool is_due, LedgerDelta* ledger_delta);
 
 /**
- * Notes that Redis is asked for an amount, and reads the report that must go before it. Returns
- * false if there is nothing to report.
+ * Notes that Redis is asked for an amount, with an answer in at most `lasts` milliseconds, and
+ * reads the report that must go before it. Returns false if there is nothing to report.
  */
-bool ask_beside(const LedgerEntry& entry, Amount amount, Now now, LedgerDelta* ledger_delta);
+bool ask_beside(const LedgerEntry& entry, Amount amount, Millis lasts, Now now,
+                LedgerDelta* ledger_delta);
+
+/**
+ * Notes that a question for an amount passes nothing any more: its answer was lost, or its request
+ * is gone.
+ */
+void end_question(const LedgerEntry& entry, Amount amount);
 
 /**
  * Notes that the report was lost. Returns true if the caller must report again, since nobody else

@@ -104,7 +104,8 @@ void count_for_others(Journal* journal, const Settlement& settlement, const Buck
     }
     bool all_reported = unreported(*ledger) == 0;
     if (all_reported) {
-        set_share(journal->zone(), remaining_of(*settlement.limit, before.taken), ledger);
+        Amount taken = before.taken + asked_of_redis(*ledger, settlement.ledger.now);
+        set_share(journal->zone(), remaining_of(*settlement.limit, taken), ledger);
     }
     DeltaDue delta_due =
         count_in_ledger(ledger, settlement.tokens, now.monotonic, settlement.ledger.interval);

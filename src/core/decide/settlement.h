@@ -11,6 +11,7 @@ struct LedgerPart {
     uint32_t policy;      // its number, 0 for none
     Millis interval;      // in milliseconds, from one report to the next
     DeltaDue* delta_due;  // the action that the caller must take
+    Millis now;           // the node's own monotonic time
 };
 
 /** The settlement of a policy's part in a request that has ended. */

@@ -132,9 +132,8 @@ bool weigh_by_ledger(ChargeEntry* entry, bool passes, Now now) {
         return passes;
     }
     if (unreported(*ledger) == 0) {
-        Millis shared = now_of(*charge, now).monotonic;
-        Amount left = remaining_of(*charge->limit, entry->taken + asked_of_redis(*ledger, shared));
-        set_share(entry->zone(), left, ledger);
+        Amount asked = asked_of_redis(*ledger, now.monotonic);
+        set_share(entry->zone(), remaining_of(*charge->limit, entry->taken + asked), ledger);
     }
     Amount wanted = unreported(*ledger) + least_left(*charge);
     bool asks = passes && charge->decider == Decider::kByShare && !charge->dry_run &&

@@ -154,7 +154,8 @@ struct LedgerState {
     uint64_t policy : 8, spent : 1, refused : 1, life : 54;
     uint64_t counted;
     uint64_t acknowledged;
-    uint64_t share : 40, asked_at : 24;  // when Redis was asked last, in 256 milliseconds
+    // `asked_until` is in 256 milliseconds of the node's clock: by then no answer is awaited.
+    uint64_t share : 40, asked_until : 24;
     uint64_t due_at;  // milliseconds of the Redis clock: a worker reports it then; 0: none will
     uint64_t is_urgent : 1;    // it is being reported before that
     uint64_t asked : 40;       // of Redis, which has not answered

@@ -15,6 +15,15 @@ namespace {
 // Each command to Redis has a deadline, so the wait needs none.
 constexpr WaitReason kWaitForRedis = {"Redis to decide", nullptr, nullptr};
 
+/** Gives what Redis was asked for back to the node's shares: nothing of it passes by an answer. */
+void end_questions(const RedisDecision& decision) {
+    for (size_t i = 0; i < decision.count; ++i) {
+        if (decision.charges[i].charge->ledger != nullptr) {
+            end_question(*decision.charges[i].charge);
+        }
+    }
+}
+
 /** Ends the question once all parts are answered or lost. */
 void all_done(RedisDecision* decision) {
     if (decision->abandoned) {
@@ -147,6 +156,7 @@ ngx_int_t decide_in_redis(ngx_http_request_t* r, LiveRedis* redis, Decision* one
         *passes = take_answer(decision, one, passes_there);
     } else {
         give_back(decision, one->now);  // Redis may have received it
+        end_questions(*decision);
     }
     free_decision(decision);
     return answered ? NGX_OK : decide_without_redis(redis, one, passes);
@@ -154,6 +164,7 @@ ngx_int_t decide_in_redis(ngx_http_request_t* r, LiveRedis* redis, Decision* one
 
 void abandon(RedisDecision* decision) {
     decision->abandoned = true;
+    end_questions(*decision);
     if (decision->stage == RedisDecision::kDone) {
         all_done(decision);
     }

@@ -418,9 +418,16 @@ void schedule_deltas(LiveRedis* redis, Decision* one) {
 void sync_before(LiveRedis* redis, const PolicyCharge& charge, std::string_view key) {
     KeyDelta* delta = make_delta(redis, entry_of(*charge.ledger, charge.use), key);
     if (delta != nullptr) {
-        send_one(
-            redis, delta,
-            ask_beside(delta->entry, least_left(charge.use), now_by_nginx(), &delta->ledger_delta));
+        Millis lasts = static_cast<Millis>(longest_wait(redis->access));
+        send_one(redis, delta,
+                 ask_beside(delta->entry, least_left(charge.use), lasts, now_by_nginx(),
+                            &delta->ledger_delta));
+    }
+}
+
+void end_question(const PolicyCharge& charge) {
+    if (charge.use.access->journal.is_open()) {
+        end_question(entry_of(*charge.ledger, charge.use), least_left(charge.use));
     }
 }
 

@@ -20,4 +20,7 @@ void schedule_deltas(LiveRedis* redis, Decision* one);
  * it. */
 void sync_before(LiveRedis* redis, const PolicyCharge& charge, std::string_view key);
 
+/** Notes that Redis passes nothing for a charge that it was asked about after sync_before(). */
+void end_question(const PolicyCharge& charge);
+
 }  // namespace ai_limit

@@ -17,4 +17,12 @@ struct RedisAccess {
     RemoteTraffic* traffic;  // a worker's own: where all workers count what they send
 };
 
+/**
+ * Returns how many milliseconds a command may wait for its answer. It may be sent twice: Redis may
+ * need the script with it, and in a cluster another server may have to answer.
+ */
+inline ngx_msec_t longest_wait(const RedisAccess& access) {
+    return 2 * (access.connect_timeout + access.timeout);
+}
+
 }  // namespace ai_limit

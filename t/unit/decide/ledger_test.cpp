@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -236,6 +237,97 @@ TEST_P(Ledger, CountsARequestThatRedisDecidesOnlyInRedis) {
     EXPECT_FALSE(nodes.ask(1, kKey));
     EXPECT_EQ(nodes.used_in_redis(kKey), 10u);
     EXPECT_EQ(nodes[1].decide(kKey, 1, nodes.now()), Answer::kRefused);
+}
+
+/** The first of four nodes passes its share of 40, which is 10, and asks for the other 30. */
+void ask_for_the_rest(SharingNodes* nodes, Millis lasts) {
+    ASSERT_EQ(passed_of(10, nodes, 0), 10u);
+    (*nodes)[0].note_ask(kKey, 30, nodes->now(), lasts);
+    nodes->exchange(0, kKey);
+}
+
+TEST_P(Ledger, HasNoShareInWhatRedisMayPassAsLongAsTheAnswerIsAwaited) {
+    constexpr Millis kTimeout = 60'000;
+    SharingNodes nodes(4, limit(40));
+    ask_for_the_rest(&nodes, kTimeout);
+    for (Millis passed = 0; passed < kTimeout; passed += 1'000) {
+        EXPECT_EQ(nodes[0].decide(kKey, 1, nodes.now()), Answer::kUnknown) << passed;
+        nodes.pass_time(1'000);
+    }
+    EXPECT_EQ(nodes[0].decide(kKey, 1, nodes.now()), Answer::kUnknown);
+}
+
+TEST_P(Ledger, HasNoShareInItAlsoIfALateAnswerSetsTheRedisClockBack) {
+    SharingNodes nodes(4, limit(40));
+    ASSERT_EQ(passed_of(10, &nodes, 0), 10u);
+    KeyTelling ledger_delta;
+    ASSERT_TRUE(nodes[0].read(kKey, &ledger_delta));
+    const std::vector<int64_t> answer = nodes.tell(0, ledger_delta);
+    nodes.pass_time(1'000);
+    nodes[0].note_ask(kKey, 30, nodes.now(), 60'000);
+    nodes.hear(0, ledger_delta, answer);
+    EXPECT_EQ(nodes[0].decide(kKey, 1, nodes.now()), Answer::kUnknown);
+}
+
+TEST_P(Ledger, HasNoShareInItAlsoIfTheRedisClockIsSetForward) {
+    SharingNodes nodes(4, limit(40));
+    ask_for_the_rest(&nodes, 10'000);
+    set_redis_clock(nodes[0].zone(), nodes.now(), nodes.now().wall + 20'000);
+    EXPECT_EQ(nodes[0].decide(kKey, 1, nodes.now()), Answer::kUnknown);
+}
+
+TEST_P(Ledger, HasNoShareInItWhenTokensAreSettled) {
+    Limit tokens = limit(40);
+    tokens.measure = Measure::kTokens;
+    SharingNodes nodes(4, tokens);
+    nodes[0].note_ask(kKey, 30, nodes.now());
+    EXPECT_EQ(nodes[0].use_tokens(kKey, 6, nodes.now()), Answer::kPassed);
+    EXPECT_EQ(nodes[0].ledger_of(kKey).share, 2u);
+}
+
+/** The worker was killed. */
+TEST_P(Ledger, HasAShareAgainWhenNobodyHasNotedAnAnswer) {
+    SharingNodes nodes(4, limit(40));
+    ask_for_the_rest(&nodes, 60'000);
+    nodes.pass_time(60'000 + 256);
+    EXPECT_EQ(passed_of(30, &nodes, 0), 7u);
+    nodes.exchange(0, kKey);
+    EXPECT_EQ(entries_of(nodes[0].zone(), nodes[0].ledger_policy()), 0u);
+}
+
+/** The client has left, or Redis was lost. */
+TEST_P(Ledger, HasAShareAgainWhenTheQuestionEnds) {
+    SharingNodes nodes(4, limit(40));
+    ask_for_the_rest(&nodes, 60'000);
+    end_question(nodes[0].entry_of(kKey), 30);
+    EXPECT_EQ(entries_of(nodes[0].zone(), nodes[0].ledger_policy()), 0u);
+    EXPECT_EQ(passed_of(30, &nodes, 0), 7u);
+}
+
+TEST(AskedOfRedis, CountsForAtLeastTwoSecondsAndAtMostAnHour) {
+    constexpr Millis kAgain = Millis{256} << 24;  // when the ledger's field begins again
+    for (Millis now : {Millis{0}, Millis{255}, Millis{1'000'001}, kAgain - 1, kAgain - 50'000}) {
+        for (Millis lasts : {1, 2'048, 2'303, 60'000, 3'600'000, 36'000'000}) {
+            LedgerState ledger{};
+            note_asked(&ledger, 5, now, lasts);
+            const Millis known = std::clamp<Millis>(lasts, 2'048, 3'600'000);
+            EXPECT_EQ(asked_of_redis(ledger, now), 5u) << now << ' ' << lasts;
+            EXPECT_EQ(asked_of_redis(ledger, now + known), 5u) << now << ' ' << lasts;
+            EXPECT_EQ(asked_of_redis(ledger, now + known + 256), 0u) << now << ' ' << lasts;
+            EXPECT_EQ(asked_of_redis(ledger, now + kHour * 24 * 49), 0u) << now << ' ' << lasts;
+        }
+    }
+}
+
+TEST(AskedOfRedis, LastsAsLongAsTheQuestionThatLastsLongest) {
+    LedgerState ledger{};
+    note_asked(&ledger, 5, 0, 60'000);
+    note_asked(&ledger, 7, 1'000, 50);
+    EXPECT_EQ(asked_of_redis(ledger, 60'000), 12u);
+    note_answered(&ledger, 5);
+    note_asked(&ledger, 1, 60'000, 60'000);
+    EXPECT_EQ(asked_of_redis(ledger, 120'000), 8u);
+    EXPECT_EQ(asked_of_redis(ledger, 120'256), 0u);
 }
 
 TEST_P(Ledger, CountsADryRunWithoutAskingRedis) {

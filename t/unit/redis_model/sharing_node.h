@@ -160,10 +160,10 @@ public:
         return passes;
     }
 
-    /** Redis is about to be asked. */
-    void note_ask(uint64_t key, Amount cost, Now now) const {
+    /** Redis is about to be asked, and answers within `lasts` milliseconds. */
+    void note_ask(uint64_t key, Amount cost, Now now, Millis lasts = 2'000) const {
         LedgerDelta ledger_delta;
-        ask_beside(entry_of(key), cost != 0 ? cost : 1, now, &ledger_delta);
+        ask_beside(entry_of(key), cost != 0 ? cost : 1, lasts, now, &ledger_delta);
     }
 
     /** False where there is nothing to tell. */
