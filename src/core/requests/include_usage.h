@@ -5,14 +5,9 @@
 #include <cstdint>
 #include <string_view>
 
-namespace ai_limit {
+#include "core/requests/body_edit.h"
 
-/** A change to a body: replaces `remove` bytes at `offset` by `insert`, a static text. */
-struct BodyEdit {
-    uint64_t offset;
-    uint64_t remove;
-    std::string_view insert;
-};
+namespace ai_limit {
 
 /**
  * The position of `stream_options` in a body, in bytes from its start. If the key comes twice, the

@@ -357,6 +357,13 @@ bool RequestInfo::most_output(Amount* tokens) const {
     return true;
 }
 
+void RequestInfo::set_most_output(Amount tokens) {
+    limited_ = true;
+    endless_ = false;
+    most_output_ = at_most(tokens);
+    answers_ = 1;
+}
+
 Amount RequestInfo::prompt_estimate() const {
     if (unreadable()) {
         return at_most((finished_ ? body_size_ : offset_) / kBytesPerToken);

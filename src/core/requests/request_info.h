@@ -101,6 +101,12 @@ public:
      */
     bool most_output(Amount* tokens) const;
 
+    /** The number of answers that the request asks for to each prompt; at least 1. */
+    Amount answers() const { return answers_; }
+
+    /** The body has been changed so that it asks for at most so many tokens of output in all. */
+    void set_most_output(Amount tokens);
+
     /**
      * Estimates the tokens of the prompt: a quarter of the characters of its text, and for messages
      * one for each and two more, as OpenAI's own limiter does. Prompts that are tokens already are
