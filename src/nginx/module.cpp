@@ -61,6 +61,9 @@ ngx_command_t commands[] = {
      ngx_http_ai_limit_include_usage, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocConf, include_usage),
      nullptr},
 
+    {ngx_string("ai_limit_max_output"), kEverywhere | NGX_CONF_TAKE12, ngx_http_ai_limit_max_output,
+     NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
+
     {ngx_string("ai_limit_api"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1,
      ngx_http_ai_limit_api, NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
 

@@ -57,6 +57,16 @@ my @mistakes = (
     [http => 'ai_limit_include_usage maybe;', 'maybe'],
     [http => 'ai_limit_include_usage on off;', 'number of arguments'],
     [http => 'ai_limit_include_usage on; ai_limit_include_usage on;', 'duplicate'],
+    [http => 'ai_limit_max_output;', 'number of arguments'],
+    [http => 'ai_limit_max_output 1 2 3;', 'number of arguments'],
+    (map { [http => "ai_limit_max_output $_;", $_] } 'on', 'rest', '4k', '-1', '1.5', '0', '$arg_m', 'Remaining'),
+    [http => 'ai_limit_max_output 5; ai_limit_max_output 6;', 'duplicate'],
+    [http => 'ai_limit_max_output off field=/max_tokens;', 'field=/max_tokens'],
+    [http => 'ai_limit_max_output 5 path=/max_tokens;', 'path=/max_tokens'],
+    (map { [http => "ai_limit_max_output 5 field=$_;", "field=$_"] } '', 'max_tokens', '/', '/a//b', '/a~2', '/a/b/c/d/e'),
+    [http => 'ai_limit_max_output remaining;', 'remaining'],
+    [http => "ai_limit_max_output remaining; $requests; server { ai_limit p; }", 'remaining'],
+    [http => "ai_limit_max_output remaining; $tokens; server { location / { ai_limit p; ai_limit_max_output 5; } }", 'remaining'],
     (map { my $place = $_; map { [$place => $_->[0], $_->[1]] } (
         ['ai_limit_usage input=usage output=/b;', 'input=usage'],
         ['ai_limit_usage auto; ai_limit_usage auto;', 'duplicate'],
@@ -65,6 +75,7 @@ my @mistakes = (
     ) } qw(server location)),
     [if => 'ai_limit_usage auto;', 'not allowed'],
     [if => 'ai_limit_include_usage on;', 'not allowed'],
+    [if => 'ai_limit_max_output 5;', 'not allowed'],
 );
 
 my %correct = (
@@ -81,6 +92,9 @@ my %correct = (
     'a rate from a variable' => 'ai_limit_policy a key=$arg_k rate=$arg_r reserve=5 count=output;',
     'the model in a key' => 'ai_limit_policy a key=$ai_limit_client:$ai_limit_model rate=1t/m; ai_limit_policy b key=$ai_limit_model concurrency=1;',
     'the directives on every level' => join(' ', map { "$_ server { $_ location / { $_ } }" } 'ai_limit_usage auto; ai_limit_include_usage on;'),
+    'every ai_limit_max_output' => 'ai_limit_policy m key=$arg_k rate=1kt/m; ai_limit_max_output remaining;'
+        . ' server { ai_limit m; location /a { ai_limit off; } location /b { ai_limit_max_output 4000; }'
+        . ' location /c { ai_limit_max_output off; } location /d { ai_limit_max_output 1 field=/a/b~1c; } }',
     'pointers' => 'ai_limit_usage input=/usage/in output=/usage/out; server { ai_limit_usage input=/a~1b/0 output=/~0 total=/t; }',
     'every variable' => 'log_format a "$ai_limit_model $ai_limit_stream $ai_limit_input_tokens $ai_limit_output_tokens'
         . ' $ai_limit_cached_tokens $ai_limit_total_tokens $ai_limit_reserved_tokens $ai_limit_usage_source";',

@@ -33,6 +33,7 @@
 #   size=N           a stream of chat completions of at least N bytes
 #   prompt_tokens=N  all of the input, cached_tokens=N and written_tokens=N (into a cache) included
 #   completion_tokens=N  all of the output, reasoning_tokens=N included
+#   obeys=N          output of N tokens, or as many as the request's limit of output allows if that is lower
 #   usage=0          leaves usage out; usage=always tells it at the end of each stream of chat completions,
 #                    usage=last in the last piece that has a choice
 #   tool=NAME        calls this tool after its text, if the request offers tools and does not end with the result

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "core/requests/body_edit.h"
+#include "core/edits/body_edit.h"
 
 namespace ai_limit {
 

@@ -226,7 +226,7 @@ inline __attribute__((always_inline)) ngx_int_t conclude(ngx_http_request_t* r,
 
 __attribute__((hot)) ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf& conf,
                                             const PolicySet& set) {
-    if (set.may_wait || includes_usage(conf, set)) {
+    if (set.may_wait || may_change_body(conf, set)) {
         return evaluate_with_body(r, conf, set);
     }
     RequestContext* context = find_context(r);
@@ -308,7 +308,7 @@ __attribute__((hot)) ngx_int_t access_handler(ngx_http_request_t* r) noexcept {
     if (conf->list == nullptr || !is_of_client(r)) {
         return NGX_DECLINED;
     }
-    if (conf->list->access.count == 0 && !conf->include_usage) {
+    if (conf->list->access.count == 0 && !may_change_body(*conf, conf->list->access)) {
         return NGX_DECLINED;
     }
     return evaluate_set(r, *conf, conf->list->access);

@@ -2,15 +2,16 @@
 
 #include "clock.h"
 #include "nginx/admit/admit.h"
+#include "nginx/admit/remaining_output.h"
 #include "nginx/admit/websocket.h"
 #include "nginx/answer/answer.h"
 #include "nginx/answer/refusal.h"
 #include "nginx/body/accepted_codings.h"
 #include "nginx/decision/count_requests.h"
 #include "nginx/request/hidden_usage.h"
+#include "nginx/request/max_output.h"
 #include "nginx/request/policy_values.h"
 #include "nginx/request/request_body.h"
-#include "nginx/request/usage_request.h"
 #include "nginx/sharing/redis_decision.h"
 #include "nginx/waiting/waiting.h"
 
@@ -82,6 +83,20 @@ ngx_int_t decide(ngx_http_request_t* r, const PolicySet& set, Decision* one, boo
     return rc;
 }
 
+bool may_want_body(const PolicySet& set) {
+    for (ngx_uint_t i = 0; i < set.count; ++i) {
+        if (set.policies[i]->may_count_tokens || set.policies[i]->after_body) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** True if the output of a request may be limited before the set's decision. */
+bool may_limit_output(const LocConf& conf, const PolicySet& set) {
+    return conf.max_output != nullptr && (&set == &conf.list->access || may_want_body(set));
+}
+
 bool wants_body(const PolicyConf& policy, const PolicyCharge& charge) {
     return charge.reservation != nullptr || policy.after_body;
 }
@@ -106,6 +121,10 @@ bool must_read_body(const PolicySet& set, const Decision& one) {
     return false;
 }
 
+bool rejects_unreadable(const LocConf& conf) {
+    return conf.unreadable_body == ngx_uint_t(UnreadableBody::kReject);
+}
+
 /** Why a request cannot be counted, and how the log says so; both empty if it can be. */
 struct Uncounted {
     const char* what;
@@ -114,7 +133,7 @@ struct Uncounted {
 
 Uncounted find_uncounted(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
                          const Decision& one) {
-    if (conf.unreadable_body == ngx_uint_t(UnreadableBody::kReject) && must_read_body(set, one)) {
+    if (rejects_unreadable(conf) && (may_limit_output(conf, set) || must_read_body(set, one))) {
         const RequestInfo* info = read_request_info(r);
         if (info != nullptr && info->unreadable()) {
             return {"whose body cannot be read", info->why_unreadable()};
@@ -128,15 +147,6 @@ Uncounted find_uncounted(ngx_http_request_t* r, const LocConf& conf, const Polic
         return {"that leaves the usage out of its answer", kHiddenUsage};
     }
     return {nullptr, {}};
-}
-
-bool may_want_body(const PolicySet& set) {
-    for (ngx_uint_t i = 0; i < set.count; ++i) {
-        if (set.policies[i]->may_count_tokens || set.policies[i]->after_body) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /**
@@ -163,6 +173,50 @@ ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncoun
     return refuse_uncounted(r, uncounted.what, uncounted.why);
 }
 
+/** Refuses a request whose output should be limited, and whose body cannot be changed so. */
+ngx_int_t refuse_unlimited(ngx_http_request_t* r, const LocConf& conf, Decision* one) {
+    const TokenContext* tokens = find_token_context(r);
+    return refuse_unread(
+        r, conf, {"whose output cannot be limited", tokens->output->limits.why_fixed()}, one);
+}
+
+/** Limits the output to the number of ai_limit_max_output; false if the body cannot be changed. */
+bool limit_to_number(const LocConf& conf, const PolicySet& set, TokenContext* tokens) {
+    return !may_limit_output(conf, set) || conf.max_output->number == 0 ||
+           limit_output(tokens, conf.max_output->number);
+}
+
+/**
+ * Decides. If `ai_limit_max_output remaining` says so, first lowers the output to what remains; if
+ * others were faster, or Redis says that less remains, lowers it once more. NGX_DECLINED if the
+ * body cannot be changed so.
+ */
+ngx_int_t decide_on_output(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
+                           Decision* one, bool* passes) {
+    TokenContext* tokens = find_token_context(r);
+    if (!limits_to_remaining(conf, *one, *tokens)) {
+        return decide(r, set, one, passes);
+    }
+    Lowering lowering =
+        tokens->asked == nullptr ? lower_at_first(r, tokens, one) : Lowering::kUnchanged;
+    for (;;) {
+        if (lowering == Lowering::kFailed) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+        if (lowering == Lowering::kImpossible && rejects_unreadable(conf)) {
+            return NGX_DECLINED;
+        }
+        ngx_int_t rc = decide(r, set, one, passes);
+        if (rc != NGX_OK || *passes) {
+            return rc;
+        }
+        lowering = lower_again(r, tokens, one);
+        if (lowering == Lowering::kUnchanged) {
+            return NGX_OK;
+        }
+    }
+}
+
 /** Spares no policy: where error_page leads to an upstream, the same request goes on over HTTP. */
 ngx_int_t refuse_uncounted_websocket(ngx_http_request_t* r, Decision* one) {
     note_undecided(r, kUpgradeRequired, one, [](const PolicyConf&, const PolicyCharge& charge) {
@@ -187,9 +241,9 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
     ngx_int_t rc = NGX_DECLINED;
     if (one->count != 0) {
         bool passes = false;
-        rc = decide(r, set, one, &passes);
+        rc = decide_on_output(r, conf, set, one, &passes);
         if (rc != NGX_OK) {
-            return rc;
+            return rc == NGX_DECLINED ? refuse_unlimited(r, conf, one) : rc;
         }
         tokens->reserved = ngx_max(tokens->reserved, most_reserved(*one));
         rc = conclude_with_body(r, conf, set, one, passes);
@@ -201,7 +255,7 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
         want_whole_answer(r);
     }
     if ((has_tokens(*one) && limit_accepted_codings(r, AcceptedCodings::kReadable) != NGX_OK) ||
-        (asks && ask_for_usage(r, tokens) != NGX_OK)) {
+        (may_change_body(conf, set) && change_body(r, tokens, asks) != NGX_OK)) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     return NGX_DECLINED;
@@ -242,7 +296,7 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
     if (one != nullptr && tokens->asked != nullptr) {
         return decide_with_body(r, conf, set, one);  // all was collected before Redis was asked
     }
-    if (!waits && (one != nullptr || may_want_body(set) || includes_usage(conf, set))) {
+    if (!waits && (one != nullptr || may_want_body(set) || may_change_body(conf, set))) {
         ngx_int_t rc = read_request_info_in_turns(r);
         if (rc != NGX_OK) {
             tokens->pending = one;
@@ -254,6 +308,7 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
         one = add_decision(r, context, set.count,
                            (main_conf(r)->redis != nullptr ? 2 : 1) * set.count);
     }
+    const bool is_limited = waits || limit_to_number(conf, set, tokens);
     Awaiting awaiting{};
     if (waits && !has_arrived(r)) {
         awaiting.look = add_decision(r, context, set.count, set.count);
@@ -263,12 +318,15 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     one->dry_run = conf.dry_run;
-    bool needs_body = tokens->later != 0 || has_tokens(*one) ||
+    bool needs_body = tokens->later != 0 || has_tokens(*one) || may_limit_output(conf, set) ||
                       (includes_usage(conf, set) && is_for_completions(r));
     if (!waits && !one->dry_run) {
         const Uncounted uncounted = find_uncounted(r, conf, set, *one);
         if (uncounted.what != nullptr) {
             return refuse_unread(r, conf, uncounted, one);
+        }
+        if (!is_limited && rejects_unreadable(conf)) {
+            return refuse_unlimited(r, conf, one);
         }
     }
     if (!waits || !needs_body) {

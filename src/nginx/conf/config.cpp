@@ -51,7 +51,8 @@ void* ngx_http_ai_limit_create_main_conf(ngx_conf_t* cf) {
     MainConf* conf = static_cast<MainConf*>(ngx_pcalloc(cf->pool, sizeof(MainConf)));
     if (conf == nullptr || ngx_array_init(&conf->zones, cf->pool, 2, sizeof(ZoneConf*)) != NGX_OK ||
         ngx_array_init(&conf->policies, cf->pool, 8, sizeof(PolicyConf*)) != NGX_OK ||
-        ngx_array_init(&conf->lists, cf->pool, 8, sizeof(PolicyList*)) != NGX_OK) {
+        ngx_array_init(&conf->lists, cf->pool, 8, sizeof(PolicyList*)) != NGX_OK ||
+        ngx_array_init(&conf->max_outputs, cf->pool, 4, sizeof(MaxOutputUse)) != NGX_OK) {
         return nullptr;
     }
     return conf;
@@ -64,17 +65,45 @@ void* ngx_http_ai_limit_create_loc_conf(ngx_conf_t* cf) {
     }
     conf->list = static_cast<PolicyList*>(NGX_CONF_UNSET_PTR);
     conf->usage = static_cast<UsagePaths*>(NGX_CONF_UNSET_PTR);
+    conf->max_output = static_cast<MaxOutputConf*>(NGX_CONF_UNSET_PTR);
     for (const LocSetting& setting : kLocSettings) {
         store(conf, setting, NGX_CONF_UNSET_UINT);
     }
     return conf;
 }
 
+namespace {
+
+/**
+ * Inherits ai_limit_max_output. A location that has it needs a list of policies, be it an empty
+ * one: without a list no phase looks at its requests.
+ */
+ngx_int_t merge_max_output(ngx_conf_t* cf, const LocConf& prev, LocConf* conf) {
+    if (conf->max_output == NGX_CONF_UNSET_PTR) {
+        conf->max_output = prev.max_output == NGX_CONF_UNSET_PTR ? nullptr : prev.max_output;
+    }
+    if (conf->max_output == nullptr) {
+        return NGX_OK;
+    }
+    if (append(&main_conf(cf)->max_outputs, MaxOutputUse{conf->max_output, conf->list}) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    if (conf->list == nullptr) {
+        conf->list = allocate<PolicyList>(cf);
+    }
+    return conf->list != nullptr ? NGX_OK : NGX_ERROR;
+}
+
+}  // namespace
+
 char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child) {
     LocConf* prev = static_cast<LocConf*>(parent);
     LocConf* conf = static_cast<LocConf*>(child);
     if (conf->list == NGX_CONF_UNSET_PTR) {
         conf->list = prev->list == NGX_CONF_UNSET_PTR ? nullptr : prev->list;
+    }
+    if (merge_max_output(cf, *prev, conf) != NGX_OK) {
+        return error_result();
     }
     ngx_conf_merge_ptr_value(conf->usage, prev->usage, nullptr);
     for (const LocSetting& setting : kLocSettings) {

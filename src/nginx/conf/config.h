@@ -8,6 +8,7 @@
 #include "core/counts/reservation.h"
 #include "core/counts/token_weights.h"
 #include "core/decide/admission.h"
+#include "core/edits/output_fields.h"
 #include "core/limits/limit.h"
 #include "core/reply/error_body.h"
 #include "core/reply/headers.h"
@@ -101,10 +102,11 @@ struct PolicyList {
 struct BodyFieldsConf;  // body_field_names.h
 
 struct MainConf {
-    ngx_array_t zones;     // of ZoneConf*
-    ngx_array_t policies;  // of PolicyConf*
-    ngx_array_t lists;     // of PolicyList*
-    RedisConf* redis;      // nullptr: there is none
+    ngx_array_t zones;        // of ZoneConf*
+    ngx_array_t policies;     // of PolicyConf*
+    ngx_array_t lists;        // of PolicyList*
+    ngx_array_t max_outputs;  // of MaxOutputUse
+    RedisConf* redis;         // nullptr: there is none
     Position redis_position;
     bool preaccess, access;           // phases that have something to do
     BodyFieldsConf* body_fields;      // nullptr: there are none
@@ -113,6 +115,20 @@ struct MainConf {
     bool api;                         // there is an ai_limit_api
     bool tokens;                      // answers are of interest, to whomever
     ngx_int_t plain_header_variable;  // an $http_ variable that nobody defines
+};
+
+/** An ai_limit_max_output. Locations that inherit it share it. */
+struct MaxOutputConf {
+    Amount number;                // 0: what remains
+    const OwnOutputField* field;  // nullptr: that of the request's API
+    Position position;
+    bool has_policies;  // in some location a policy in tokens applies with it
+};
+
+/** A location's ai_limit_max_output and its policies, which are resolved later. */
+struct MaxOutputUse {
+    MaxOutputConf* max_output;
+    const PolicyList* list;  // nullptr: none
 };
 
 /** How the module handles an upgrade to WebSocket. */
@@ -137,6 +153,7 @@ struct LocConf {
     ngx_uint_t log_level;
     const UsagePaths* usage;  // null: automatic
     ngx_flag_t include_usage;
+    MaxOutputConf* max_output;   // null: off
     ngx_uint_t unreadable_body;  // an UnreadableBody
     bool api_writes;  // ai_limit_api write=on; not inherited, like the handler that it sets
     Position api_position;

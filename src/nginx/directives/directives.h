@@ -16,6 +16,7 @@ char* ngx_http_ai_limit_status(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 char* ngx_http_ai_limit_websocket(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 char* ngx_http_ai_limit_log_level(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 char* ngx_http_ai_limit_usage(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
+char* ngx_http_ai_limit_max_output(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 char* ngx_http_ai_limit_include_usage(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 }
 

@@ -161,6 +161,36 @@ void warn_of_unused_policies(ngx_conf_t* cf, const MainConf& main) {
     }
 }
 
+/** True if a policy of the list may count tokens. */
+bool has_token_policies(const PolicyList& list) {
+    for (const PolicySet* set : {&list.preaccess, &list.access}) {
+        for (ngx_uint_t i = 0; i < set->count; ++i) {
+            if (set->policies[i]->may_count_tokens) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/** Refuses `ai_limit_max_output remaining` if nothing is counted of which something remains. */
+ngx_int_t check_max_outputs(ngx_conf_t* cf, MainConf* main) {
+    MaxOutputUse* uses = static_cast<MaxOutputUse*>(main->max_outputs.elts);
+    for (ngx_uint_t i = 0; i < main->max_outputs.nelts; ++i) {
+        uses[i].max_output->has_policies |=
+            uses[i].list != nullptr && has_token_policies(*uses[i].list);
+    }
+    for (ngx_uint_t i = 0; i < main->max_outputs.nelts; ++i) {
+        const MaxOutputConf& conf = *uses[i].max_output;
+        if (conf.number == 0 && !conf.has_policies) {
+            return mistake_at(cf, conf.position, "ai_limit_max_output: no policy in tokens for",
+                              ngx_string("remaining"),
+                              ", name one in ai_limit, or write a number,");
+        }
+    }
+    return NGX_OK;
+}
+
 }  // namespace
 
 ngx_int_t resolve_names(ngx_conf_t* cf) {
@@ -192,7 +222,7 @@ ngx_int_t resolve_names(ngx_conf_t* cf) {
         }
     }
     warn_of_unused_policies(cf, *main);
-    return NGX_OK;
+    return check_max_outputs(cf, main);
 }
 
 ngx_int_t ngx_http_ai_limit_init_module(ngx_cycle_t* cycle) {

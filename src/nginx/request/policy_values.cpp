@@ -183,6 +183,17 @@ ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, cons
     return NGX_OK;
 }
 
+ngx_int_t prompt_cost(ngx_http_request_t* r, const PolicyConf* policy, Amount* cost) {
+    const RequestInfo* info = read_request_info(r);
+    if (info == nullptr) {
+        return NGX_ERROR;
+    }
+    TokenCounts counts;
+    counts.input = info->prompt_estimate();
+    *cost = weigh(counts, *read_weights(r, policy));
+    return NGX_OK;
+}
+
 const TokenWeights* read_weights(ngx_http_request_t* r, const PolicyConf* policy) {
     static constexpr TokenWeights kTotal;
     ngx_str_t value;

@@ -5,6 +5,7 @@
 #include "core/requests/form_text.h"
 #include "nginx/body/body_text.h"
 #include "nginx/request/body_fields.h"
+#include "nginx/request/max_output.h"
 #include "nginx/waiting/waiting.h"
 
 namespace ai_limit {
@@ -30,22 +31,26 @@ void set_form(RequestInfo* info, BodyFields* fields) {
     }
 }
 
-void feed(std::string_view text, RequestInfo* info, BodyFields* fields) {
-    info->feed(text);
-    if (fields != nullptr) {
-        fields->feed(text);
-    }
-}
-
 /** How far the body has been read. Trivially copyable. */
 struct BodyReading {
-    BodyReading(ngx_http_request_t* r, BodyFields* wanted)
-        : text(r), form(form_type(r)), fields(wanted) {}
+    BodyReading(ngx_http_request_t* r, BodyFields* wanted, OutputLimits* limited)
+        : text(r), form(form_type(r)), fields(wanted), limits(limited) {}
 
     BodyText text;
     FormText form;
-    BodyFields* fields;  // nullptr: none are wanted
+    BodyFields* fields;    // nullptr: none are wanted
+    OutputLimits* limits;  // the same
 };
+
+void feed(std::string_view text, RequestInfo* info, BodyReading* reading) {
+    info->feed(text);
+    if (reading->fields != nullptr) {
+        reading->fields->feed(text);
+    }
+    if (reading->limits != nullptr) {
+        reading->limits->feed(text);
+    }
+}
 
 /** About how many bytes of the text, and of a coded body, are read at a time. */
 struct Portion {
@@ -65,7 +70,7 @@ bool read_on(BodyReading* reading, RequestInfo* info, const Portion& most) {
             if (reading->form.is_form()) {
                 set_form(info, reading->fields);
             }
-            feed(json, info, reading->fields);
+            feed(json, info, reading);
         }
         if (text.has_ended()) {
             return true;
@@ -78,7 +83,7 @@ bool read_on(BodyReading* reading, RequestInfo* info, const Portion& most) {
 void finish_reading(ngx_http_request_t* r, BodyReading* reading, TokenContext* tokens) {
     RequestInfo* info = &tokens->info;
     const BodyText& text = reading->text;
-    feed(reading->form.end(), info, reading->fields);
+    feed(reading->form.end(), info, reading);
     if (reading->fields != nullptr && reading->fields->disagree()) {
         info->set_disagreeing();
     }
@@ -87,6 +92,9 @@ void finish_reading(ngx_http_request_t* r, BodyReading* reading, TokenContext* t
     }
     if (text.is_plain() && !reading->form.is_form()) {
         info->set_offset_in_body(text.mark_size());
+        if (reading->limits != nullptr) {
+            reading->limits->set_offset_in_body(text.mark_size());
+        }
     }
     if (!text.is_readable()) {
         info->fail();
@@ -95,6 +103,9 @@ void finish_reading(ngx_http_request_t* r, BodyReading* reading, TokenContext* t
     info->finish(text.is_coded() ? ngx_max(body_size(r), text.size()) : body_size(r));
     tokens->info_is_whole = true;
     tokens->info_is_cut = false;
+    if (reading->limits != nullptr) {
+        end_output_limits(tokens);
+    }
 }
 
 /** Starts with what the path says; the body comes next. */
@@ -109,10 +120,12 @@ void begin_info(ngx_http_request_t* r, TokenContext* tokens) {
 ngx_int_t begin_reading(ngx_http_request_t* r, TokenContext* tokens, const Portion& most,
                         BodyReading** reading) {
     BodyFields* fields = nullptr;
-    if (begin_body_fields(r, tokens, &fields) != NGX_OK) {
+    OutputLimits* limits = nullptr;
+    if (begin_body_fields(r, tokens, &fields) != NGX_OK ||
+        begin_output_limits(r, tokens, &limits) != NGX_OK) {
         return NGX_ERROR;
     }
-    BodyReading begun(r, fields);
+    BodyReading begun(r, fields, limits);
     if (read_on(&begun, &tokens->info, most)) {
         finish_reading(r, &begun, tokens);
         return NGX_OK;
@@ -268,7 +281,8 @@ ngx_int_t read_request_info_in_turns(ngx_http_request_t* r) {
     if (tokens == nullptr) {
         return NGX_ERROR;
     }
-    const bool known = tokens->info_is_whole && !tokens->info_is_cut;
+    const bool known =
+        tokens->info_is_whole && !tokens->info_is_cut && !must_read_output(r, *tokens);
     if (known || r->request_body == nullptr || awaits_body(r) || r->reading_body) {
         return NGX_OK;
     }

@@ -13,6 +13,7 @@ class AnswerIdReader;  // core/usage/stored_answer.h
 struct AnswerDecoder;  // answer_decoder.h
 struct ChunkHiding;    // chunk_hiding.h
 struct RedisDecision;  // redis_question.h
+struct RequestOutput;  // max_output.h
 
 /** The source of the figures on what a request used. */
 enum class UsageBasis : uint8_t {
@@ -28,6 +29,7 @@ struct TokenContext {
     bool info_is_cut;              // of a long body only the front is in `info`
     bool reads_body;               // into `info`, in turns of the event loop
     BodyField* fields;             // those that the configuration names, once the body is read
+    RequestOutput* output;         // limits of its output; nullptr where nobody lowers them
     Decision* pending;             // a decision that waits for the body,
     const PolicySet* pending_set;  // of these policies,
     uint32_t later;                // and those that it has not asked yet, by bit

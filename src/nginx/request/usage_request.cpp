@@ -1,179 +1,19 @@
 #include "nginx/request/usage_request.h"
 
 #include "nginx/body/accepted_codings.h"
-#include "nginx/body/body_pieces.h"
 
 namespace ai_limit {
 
-namespace {
-
-/** Takes the changed body: in memory, or in a file if the one before lay in one. */
-class NewBody {
-public:
-    NewBody(ngx_http_request_t* r, off_t size) : r_(r), size_(size) {}
-
-    ngx_int_t begin(bool in_file) {
-        buf_ = static_cast<ngx_buf_t*>(ngx_calloc_buf(r_->pool));
-        if (buf_ == nullptr) {
-            return NGX_ERROR;
-        }
-        return in_file ? begin_file() : begin_memory();
-    }
-
-    ngx_int_t write(std::string_view text) {
-        if (text.empty()) {
-            return NGX_OK;
-        }
-        if (file_ == nullptr) {
-            if (text.size() > static_cast<size_t>(buf_->end - buf_->last)) {
-                return NGX_ERROR;
-            }
-            buf_->last = ngx_cpymem(buf_->last, text.data(), text.size());
-            return NGX_OK;
-        }
-        ngx_buf_t piece{};
-        piece.pos = piece.start = to_ngx(text).data;
-        piece.last = piece.end = piece.pos + text.size();
-        piece.memory = 1;
-        ngx_chain_t chain = {&piece, nullptr};
-        ssize_t written = ngx_write_chain_to_temp_file(file_, &chain);
-        if (written != static_cast<ssize_t>(text.size())) {
-            return NGX_ERROR;
-        }
-        file_->offset += written;
-        return NGX_OK;
-    }
-
-    /** Puts it in the place of the request's body. */
-    ngx_int_t finish() {
-        ngx_chain_t* link = ngx_alloc_chain_link(r_->pool);
-        if (link == nullptr) {
-            return NGX_ERROR;
-        }
-        if (file_ != nullptr) {
-            buf_->in_file = 1;
-            buf_->file = &file_->file;
-            buf_->file_last = file_->offset;
-            ngx_fd_t former = r_->request_body->temp_file->file.fd;
-            r_->request_body->temp_file = file_;
-            ngx_pool_run_cleanup_file(r_->pool, former);
-        }
-        *link = {buf_, nullptr};
-        r_->request_body->bufs = link;
-        return set_length();
-    }
-
-private:
-    ngx_int_t begin_memory() {
-        buf_->start = static_cast<u_char*>(ngx_palloc(r_->pool, static_cast<size_t>(size_)));
-        if (buf_->start == nullptr) {
-            return NGX_ERROR;
-        }
-        buf_->pos = buf_->last = buf_->start;
-        buf_->end = buf_->start + size_;
-        buf_->temporary = 1;
-        return NGX_OK;
-    }
-
-    ngx_int_t begin_file() {
-        file_ = static_cast<ngx_temp_file_t*>(ngx_pcalloc(r_->pool, sizeof(ngx_temp_file_t)));
-        if (file_ == nullptr) {
-            return NGX_ERROR;
-        }
-        *file_ = *r_->request_body->temp_file;
-        file_->file = {};
-        file_->file.fd = NGX_INVALID_FILE;
-        file_->file.log = r_->connection->log;
-        file_->log_level = 0;  // the first one was noted in the log already
-        file_->pool = r_->pool;
-        file_->offset = 0;
-        return NGX_OK;
-    }
-
-    ngx_int_t set_length() {
-        r_->headers_in.content_length_n = size_;
-        ngx_table_elt_t* header = r_->headers_in.content_length;
-        if (header == nullptr) {
-            return NGX_OK;
-        }
-        u_char* text = static_cast<u_char*>(ngx_pnalloc(r_->pool, NGX_OFF_T_LEN));
-        if (text == nullptr) {
-            return NGX_ERROR;
-        }
-        header->value.data = text;
-        header->value.len = static_cast<size_t>(ngx_sprintf(text, "%O", size_) - text);
-        return NGX_OK;
-    }
-
-    ngx_http_request_t* r_;
-    off_t size_;
-    ngx_buf_t* buf_ = nullptr;
-    ngx_temp_file_t* file_ = nullptr;
-};
-
-/** Writes all of the body but what is removed, and what is inserted in its place. */
-ngx_int_t write_edited(ngx_http_request_t* r, const BodyEdit& edit, NewBody* body) {
-    uint64_t offset = 0;
-    uint64_t resume = edit.offset + edit.remove;
-    bool inserted = false;
-    BodyPieces pieces(r);
-    for (std::string_view piece = pieces.next(); !piece.empty(); piece = pieces.next()) {
-        uint64_t end = offset + piece.size();
-        std::string_view before = piece.substr(0, edit.offset > offset ? edit.offset - offset : 0);
-        if (body->write(before) != NGX_OK) {
-            return NGX_ERROR;
-        }
-        if (!inserted && end >= edit.offset) {
-            inserted = true;
-            if (body->write(edit.insert) != NGX_OK) {
-                return NGX_ERROR;
-            }
-        }
-        if (end > resume) {
-            std::string_view after = piece.substr(resume > offset ? resume - offset : 0);
-            if (body->write(after) != NGX_OK) {
-                return NGX_ERROR;
-            }
-        }
-        offset = end;
-    }
-    return inserted ? NGX_OK : NGX_ERROR;
-}
-
-/** `set` or `map` may have read it before. */
-void forget_content_length_variable(ngx_http_request_t* r) {
-    static constexpr std::string_view kName = "content_length";
-    ngx_http_core_main_conf_t* core = static_cast<ngx_http_core_main_conf_t*>(
-        ngx_http_get_module_main_conf(r, ngx_http_core_module));
-    ngx_http_variable_t* variables = static_cast<ngx_http_variable_t*>(core->variables.elts);
-    for (ngx_uint_t i = 0; i < core->variables.nelts; ++i) {
-        if (view(variables[i].name) == kName) {
-            r->variables[i].valid = 0;
-            r->variables[i].not_found = 0;
-        }
-    }
-}
-
-}  // namespace
-
-ngx_int_t ask_for_usage(ngx_http_request_t* r, TokenContext* tokens) {
+bool add_usage_edit(ngx_http_request_t* r, const TokenContext& tokens, BodyEdits* edits) {
     BodyEdit edit;
-    if (tokens->asked_for_usage || !tokens->info_is_whole || r->request_body == nullptr ||
-        !tokens->info.edit_to_include_usage(&edit)) {
-        return NGX_OK;
-    }
-    off_t size = r->headers_in.content_length_n + static_cast<off_t>(edit.insert.size()) -
-                 static_cast<off_t>(edit.remove);
-    NewBody body(r, size);
-    if (body.begin(has_body_file(r)) != NGX_OK || write_edited(r, edit, &body) != NGX_OK ||
-        body.finish() != NGX_OK ||
-        // An event cannot be taken out of a compressed stream.
-        limit_accepted_codings(r, AcceptedCodings::kNone) != NGX_OK) {
-        return NGX_ERROR;
-    }
-    forget_content_length_variable(r);
+    return !tokens.asked_for_usage && tokens.info_is_whole && r->request_body != nullptr &&
+           tokens.info.edit_to_include_usage(&edit) && edits->add(edit);
+}
+
+ngx_int_t expect_usage(ngx_http_request_t* r, TokenContext* tokens) {
     tokens->asked_for_usage = true;
-    return NGX_OK;
+    // An event cannot be taken out of a compressed stream.
+    return limit_accepted_codings(r, AcceptedCodings::kNone);
 }
 
 }  // namespace ai_limit

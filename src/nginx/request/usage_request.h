@@ -8,9 +8,12 @@
 namespace ai_limit {
 
 /**
- * Changes the body of such a request, which nginx has read; leaves any other alone. NGX_ERROR
- * without memory or where its file cannot be written.
+ * Adds the edit of the body, which nginx has read, that asks for the usage. False if none is
+ * needed, or none can be made.
  */
-ngx_int_t ask_for_usage(ngx_http_request_t* r, TokenContext* tokens);
+bool add_usage_edit(ngx_http_request_t* r, const TokenContext& tokens, BodyEdits* edits);
+
+/** Prepares the request for the answer with the usage. NGX_ERROR without memory. */
+ngx_int_t expect_usage(ngx_http_request_t* r, TokenContext* tokens);
 
 }  // namespace ai_limit

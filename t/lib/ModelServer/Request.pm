@@ -74,7 +74,20 @@ sub prompt_tokens {
 # All of the output, reasoning included.
 sub completion_tokens {
     my ($request) = @_;
+    return obedient_tokens($request) if defined $request->{wishes}{obeys};
     return wished($request, 'completion_tokens', scalar(() = text_pieces($request)));
+}
+
+# The output of a server that obeys the limits of output in a request: n answers, or one for each prompt.
+sub obedient_tokens {
+    my ($request) = @_;
+    my $asked = asked($request);
+    my @limits = (@$asked{qw(max_tokens max_completion_tokens max_output_tokens)},
+        ($asked->{generationConfig} // {})->{maxOutputTokens}, ($asked->{options} // {})->{num_predict},
+        ($asked->{inferenceConfig} // {})->{maxTokens});
+    my ($least) = sort { $a <=> $b } $request->{wishes}{obeys}, grep { defined } @limits;
+    my $prompts = ref $asked->{prompt} eq 'ARRAY' ? @{$asked->{prompt}} : 1;
+    return $least * $prompts * ($asked->{n} // 1);
 }
 
 sub cached_tokens    { return wished($_[0], 'cached_tokens', 0) }

@@ -1,4 +1,4 @@
-#include "core/requests/output_limits.h"
+#include "core/edits/output_limits.h"
 
 #include "core/json/lax_values.h"
 #include "core/words/json_bytes.h"

@@ -1,4 +1,4 @@
-#include "core/requests/output_fields.h"
+#include "core/edits/output_fields.h"
 
 #include <iterator>
 

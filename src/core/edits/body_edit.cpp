@@ -1,4 +1,4 @@
-#include "core/requests/body_edit.h"
+#include "core/edits/body_edit.h"
 
 namespace ai_limit {
 

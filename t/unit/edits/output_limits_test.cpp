@@ -1,6 +1,6 @@
 // Tests the edits of a request's body that limit its output.
 
-#include "core/requests/output_limits.h"
+#include "core/edits/output_limits.h"
 
 #include <gtest/gtest.h>
 

@@ -11,10 +11,10 @@
 #include <string_view>
 #include <type_traits>
 
+#include "core/edits/body_edit.h"
+#include "core/edits/output_fields.h"
 #include "core/json/json_scan.h"
 #include "core/json/json_text.h"
-#include "core/requests/body_edit.h"
-#include "core/requests/output_fields.h"
 #include "core/words/types.h"
 
 namespace ai_limit {
