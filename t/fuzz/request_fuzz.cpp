@@ -1,6 +1,6 @@
 // Reads a request from arbitrary bytes in any encoding. The result is the same however the body is
 // cut. The edit that asks for the usage makes a body that needs no edit and asks for the same
-// otherwise.
+// otherwise. The edits that limit the output make a body that is limited.
 
 #include <cstdint>
 #include <cstdlib>
@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/edits/output_limits.h"
 #include "core/json/text_decoder.h"
 #include "core/requests/request_info.h"
 
@@ -110,9 +111,73 @@ ChargeReply read(std::string_view path, std::string_view body, std::string_view 
     return reported;
 }
 
+constexpr Amount kLimit = 500;
+
+/** The limits of output in a body, and the body once it is limited. */
+struct Limited {
+    bool edits = false;
+    bool edited = false;
+    bool knows_most = false;
+    Amount most = 0;
+    Amount prompts = 0;
+    std::string body;
+
+    bool operator==(const Limited& other) const {
+        return edits == other.edits && edited == other.edited && knows_most == other.knows_most &&
+               most == other.most && prompts == other.prompts && body == other.body;
+    }
+};
+
+Limited limit_output(std::string_view path, std::string_view body, std::string_view cuts) {
+    OutputLimits limits(path, nullptr);
+    Pieces pieces(body, cuts);
+    for (std::string_view piece; pieces.next(&piece);) {
+        limits.feed(piece);
+    }
+    limits.set_offset_in_body(0);
+    limits.finish();
+    Limited limited;
+    limited.edits = limits.must_edit(kLimit);
+    limited.knows_most = limits.most_output(kLimit, &limited.most);
+    limited.prompts = limits.prompts();
+    OutputEdits edits;
+    limited.edited = limits.edit(kLimit, &edits);
+    require(limited.edited || !limits.why_fixed().empty());
+    uint64_t at = 0;
+    for (const BodyEdit& edit : edits.edits) {
+        require(at <= edit.offset && edit.offset + edit.remove <= body.size());
+        limited.body += body.substr(at, edit.offset - at);
+        limited.body += edit.insert;
+        at = edit.offset + edit.remove;
+    }
+    limited.body += body.substr(at);
+    return limited;
+}
+
+/** The edits leave a body of JSON one of JSON, and do all that there is to do. */
+void check_output(std::string_view path, std::string_view body, std::string_view cuts,
+                  bool unreadable) {
+    const Limited whole = limit_output(path, body, {});
+    const std::string every_byte(body.size(), '\1');
+    for (const std::string_view some : {cuts, std::string_view(every_byte)}) {
+        require(limit_output(path, body, some) == whole || unreadable);
+    }
+    if (unreadable || !whole.edited) {
+        return;
+    }
+    const Limited again = limit_output(path, whole.body, {});
+    require(!again.edits && again.body == whole.body && again.knows_most == whole.knows_most &&
+            again.most == whole.most && (!again.knows_most || again.most <= kLimit));
+    JsonScanner scanner(output_paths(), {true, true, kNoJsonPath});
+    for (std::string_view rest = whole.body; !rest.empty();) {
+        scanner.next(&rest);
+    }
+    require(scanner.is_complete() || scanner.is_blank());
+}
+
 constexpr std::string_view kEdited = "/v1/chat/completions";
 constexpr std::string_view kPaths[] = {kEdited, "/v1/messages", "/api/chat",
-                                       "/v1/models/m:predict"};
+                                       "/v1/models/m:generateContent"};
 
 }  // namespace
 
@@ -143,6 +208,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                 (cut.edit.offset == whole.edit.offset && cut.edit.remove == whole.edit.remove &&
                  cut.edit.insert == whole.edit.insert));
     }
+    check_output(path, body, cuts, whole.unreadable);
     if (whole.edits) {
         std::string edited(body);
         require(whole.edit.offset + whole.edit.remove <= edited.size());

@@ -99,7 +99,7 @@ void OutputLimits::take_object(const JsonToken& token, uint64_t end, uint8_t dep
         return;
     }
     const bool is_object = token.kind == JsonToken::kBegin && token.text == "{";
-    const bool is_null = token.kind == JsonToken::kNull;
+    const bool is_null = token.kind == JsonToken::kNull && depth != 0;  // no body is null
     const uint8_t parent = depth == 0 ? kNoObject : innermost_[depth - 1];
     const bool in_exact = parent == kNoObject || objects_[parent].exact;
     Object* object = &objects_[object_count_];

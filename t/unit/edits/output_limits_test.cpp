@@ -312,8 +312,8 @@ TEST(OutputLimits, SaysWhyABodyCannotBeEdited) {
     const std::string_view body = R"({"max_tokens":501})";
     EXPECT_NE(limit(kChat, body, 500, nullptr, false).why, "");
     EXPECT_FALSE(limit(kChat, body, 501, nullptr, false).edits);
-    for (const std::string_view fixed :
-         {R"([])", R"("x")", R"({"max_tokens":NaN})", R"({"max_tokens":-Infinity})"}) {
+    for (const std::string_view fixed : {R"([])", R"("x")", "null ", "true ",
+                                         R"({"max_tokens":NaN})", R"({"max_tokens":-Infinity})"}) {
         EXPECT_NE(limit(kChat, fixed, 500).why, "") << fixed;
     }
     EXPECT_NE(limit("/api/chat", R"({"options":[]})", 500).why, "");
