@@ -68,6 +68,15 @@ try_recipe 'output-only' => sub {
     }
 };
 
+try_recipe 'clients-without-a-limit' => sub {
+    my ($recipe) = @_;
+    my $nginx = $recipe->start;
+    $recipe->commands;
+    my $job = post($nginx->port, "/jobs$CHAT?prompt_tokens=3&obeys=50000", chat(max_tokens => undef), 'x-api-key' => 'bob');
+    is decode_json($job->{body})->{usage}{total_tokens}, 20_000, 'a job has what the budget has, beside its prompt';
+    is post($nginx->port, "/jobs$CHAT", chat(max_tokens => 5000), 'x-api-key' => 'bob')->{status}, 429, 'and the budget is used up';
+};
+
 try_recipe 'exempt-a-key' => sub {
     my ($recipe) = @_;
     my $nginx = $recipe->start;

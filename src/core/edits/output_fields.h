@@ -66,7 +66,7 @@ bool is_output_api_of(const OutputApi& api, std::string_view path);
 /** How many keys name a field of the table; 0 of one in the elements of an array. */
 uint8_t output_field_depth(JsonPathId field);
 
-/** True if 0 in the field sets no limit. */
+/** True if 0 in the field sets no limit: in Ollama only numbers above 0 end an answer. */
 bool is_endless_if_zero(JsonPathId field);
 
 /** Returns the tree of all fields. It is constant and lives as long as the process. */
