@@ -45,23 +45,23 @@ struct Period {
 };
 
 struct PeriodFacts {
-    PeriodUnit unit;
     std::string_view word;  // in rates
-    int64_t length;         // in milliseconds, a month being 30 days
     std::string_view one;   // in sentences,
     std::string_view many;  // of several
-    char letter;            // of RPM or TPM; 0 if the letter says something else
+    int64_t length;         // in milliseconds, a month being 30 days
+    PeriodUnit unit;
+    char letter;  // of RPM or TPM; 0 if the letter says something else
 };
 
 constexpr int64_t kDayMillis = int64_t{24} * 3600 * 1000;
 
 constexpr PeriodFacts kPeriodFacts[] = {
-    {PeriodUnit::kSecond, "s", 1000, "second", "seconds", 'S'},
-    {PeriodUnit::kMinute, "m", 60 * 1000, "min", "min", 'M'},
-    {PeriodUnit::kHour, "h", 3600 * 1000, "hour", "hours", 'H'},
-    {PeriodUnit::kDay, "d", kDayMillis, "day", "days", 'D'},
-    {PeriodUnit::kWeek, "w", 7 * kDayMillis, "week", "weeks", 'W'},
-    {PeriodUnit::kMonth, "month", 30 * kDayMillis, "month", "months", 0},
+    {"s", "second", "seconds", 1000, PeriodUnit::kSecond, 'S'},
+    {"m", "min", "min", 60 * 1000, PeriodUnit::kMinute, 'M'},
+    {"h", "hour", "hours", 3600 * 1000, PeriodUnit::kHour, 'H'},
+    {"d", "day", "days", kDayMillis, PeriodUnit::kDay, 'D'},
+    {"w", "week", "weeks", 7 * kDayMillis, PeriodUnit::kWeek, 'W'},
+    {"month", "month", "months", 30 * kDayMillis, PeriodUnit::kMonth, 0},
 };
 
 constexpr const PeriodFacts& facts_of(PeriodUnit unit) {
