@@ -138,6 +138,23 @@ Wide weigh_part(Amount part, uint64_t weight, Amount* rest) {
     return Wide{taken} * weight;
 }
 
+/** Returns what the counts amount to, in billionths. */
+Wide weigh_exactly(const TokenCounts& counts, const TokenWeights& weights) {
+    Amount input = counts.input;
+    Wide sum = weigh_part(counts.cached_input, weights.cached_input, &input);
+    sum += weigh_part(counts.cache_write, weights.cache_write, &input);
+    sum += weigh_part(counts.cache_write_1h, weights.cache_write_1h, &input);
+    sum += weigh_part(counts.audio_input, weights.audio_input, &input);
+    sum += Wide{input} * weights.input;
+    Amount output = counts.output;
+    sum += weigh_part(counts.reasoning, weights.reasoning, &output);
+    sum += weigh_part(counts.audio_output, weights.audio_output, &output);
+    sum += Wide{output} * weights.output;
+    sum += Wide{counts.images} * weights.images + Wide{counts.searches} * weights.searches +
+           Wide{counts.seconds} * weights.seconds;
+    return sum;
+}
+
 }  // namespace
 
 const char* parse_token_weights(std::string_view text, TokenWeights* weights) {
@@ -157,20 +174,18 @@ const char* parse_token_weights(std::string_view text, TokenWeights* weights) {
 }
 
 Amount weigh(const TokenCounts& counts, const TokenWeights& weights) {
-    Amount input = counts.input;
-    Wide sum = weigh_part(counts.cached_input, weights.cached_input, &input);
-    sum += weigh_part(counts.cache_write, weights.cache_write, &input);
-    sum += weigh_part(counts.cache_write_1h, weights.cache_write_1h, &input);
-    sum += weigh_part(counts.audio_input, weights.audio_input, &input);
-    sum += Wide{input} * weights.input;
-    Amount output = counts.output;
-    sum += weigh_part(counts.reasoning, weights.reasoning, &output);
-    sum += weigh_part(counts.audio_output, weights.audio_output, &output);
-    sum += Wide{output} * weights.output;
-    sum += Wide{counts.images} * weights.images + Wide{counts.searches} * weights.searches +
-           Wide{counts.seconds} * weights.seconds;
-    const Wide whole = (sum + kWholeWeight - 1) / kWholeWeight;
+    const Wide whole = (weigh_exactly(counts, weights) + kWholeWeight - 1) / kWholeWeight;
     return whole < kMaxAmount ? static_cast<Amount>(whole) : kMaxAmount;
+}
+
+Amount output_left(const TokenCounts& counts, const TokenWeights& weights, Amount most) {
+    if (weights.output == 0) {
+        return kMaxAmount;
+    }
+    const Wide sum = weigh_exactly(counts, weights);
+    const Wide room = Wide{most} * kWholeWeight;
+    const Wide left = sum < room ? (room - sum) / weights.output : 0;
+    return left < kMaxAmount ? static_cast<Amount>(left) : kMaxAmount;
 }
 
 }  // namespace ai_limit

@@ -46,4 +46,10 @@ const char* parse_token_weights(std::string_view text, TokenWeights* weights);
  */
 Amount weigh(const TokenCounts& counts, const TokenWeights& weights);
 
+/**
+ * Returns how many more tokens of output these counts can have before they amount to more than
+ * `most`: 0 if they do already, kMaxAmount if output counts nothing. At most kMaxAmount.
+ */
+Amount output_left(const TokenCounts& counts, const TokenWeights& weights, Amount most);
+
 }  // namespace ai_limit

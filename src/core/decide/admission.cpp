@@ -3,6 +3,7 @@
 #include "core/buckets/free_cell.h"
 #include "core/buckets/served_keys.h"
 #include "core/decide/charge_entries.h"
+#include "core/decide/growth.h"
 #include "core/decide/settlement.h"
 #include "core/decide/weighing.h"
 #include "core/decide/writing.h"
@@ -137,6 +138,23 @@ private:
     Now now_;
 };
 
+/** Reserves for a charge that has reserved nothing yet: all of `more` or nothing. The copy of its
+ * use says what is left. */
+bool begin_reservation(const PolicyCharge& charge, Amount more, const Now& now, Charge* use) {
+    PolicyCharge copy = {charge.use, charge.reservation, nullptr};
+    // A state that was taken over once is old.
+    const Decider decider = in_redis(charge.use) ? Decider::kAlone : Decider::kHere;
+    for (Charge* one : {&copy.use, copy.reservation}) {
+        one->decider = decider;
+        one->cost = more;
+        one->dry_run = false;
+        one->verdict = Verdict::kPassed;
+    }
+    const bool passes = admit_step_by_step(&copy, 1, now);
+    *use = copy.use;
+    return passes;
+}
+
 }  // namespace
 
 bool admit_step_by_step(PolicyCharge* charges, size_t n, const Now& now) {
@@ -150,6 +168,25 @@ bool would_admit(PolicyCharge* charges, size_t n, const Now& now) {
 void end_flight(ZoneAccess* access, FlightRecord* flight) {
     end_flight(&access->journal, flight);
     access->flights.give_back(access->journal, flight);
+}
+
+Amount grow_charge(PolicyCharge* charge, Amount more, bool is_decided, const Now& now) {
+    const Charge& use = charge->use;
+    Charge* reservation = charge->reservation;
+    if (reservation->flight != nullptr) {
+        return grow_reservation(
+            &use.access->journal,
+            {use.limit, use.tag, use.policy, more, reservation->flight, is_decided},
+            now_of(use, now));
+    }
+    Charge weighed;
+    if (begin_reservation(*charge, more, now, &weighed)) {
+        return more;
+    }
+    const Amount left = weighed.verdict == Verdict::kRefused
+                            ? remaining_of(*use.limit, ai_limit::used(*use.limit, weighed.state))
+                            : 0;
+    return left != 0 && left < more && begin_reservation(*charge, left, now, &weighed) ? left : 0;
 }
 
 Amount settle_charge(PolicyCharge* charge, Amount tokens, const Now& now, State* after) {

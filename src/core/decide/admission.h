@@ -38,6 +38,14 @@ bool would_admit(PolicyCharge* charges, size_t n, const Now& now);
 void end_flight(ZoneAccess* access, FlightRecord* flight);
 
 /**
+ * Reserves more for a charge with a reservation that passed, until it is settled: as much of `more`
+ * as fits, or all of it if others have decided that it does. Returns how much has been reserved. A
+ * charge without a reservation gets one. If the zone has no room for that, it is granted without
+ * being counted, unless `on_full` is kReject.
+ */
+Amount grow_charge(PolicyCharge* charge, Amount more, bool is_decided, const Now& now);
+
+/**
  * Charges what a request truly used, at most kMaxAmount, in place of its reservation. Call this
  * once, for a charge with a reservation that passed. Returns how much of it is above the limit.
  * Leaves the key's new state in `after`, if it is counted.

@@ -8,6 +8,7 @@
 #include "core/usage/stored_answer.h"
 #include "nginx/answer/charged_once.h"
 #include "nginx/answer/chunk_hiding.h"
+#include "nginx/answer/growth.h"
 #include "nginx/body/answer_decoder.h"
 #include "nginx/decision/count_requests.h"
 #include "nginx/request/policy_values.h"
@@ -34,11 +35,6 @@ bool has_request_body(ngx_http_request_t* r) {
     return r->headers_in.content_length_n > 0 || r->headers_in.chunked;
 }
 
-Amount estimated_prompt(ngx_http_request_t* r) {
-    const RequestInfo* info = read_request_info(r);
-    return info != nullptr ? info->prompt_estimate() : 0;
-}
-
 /** Returns the bytes that may be text. Sound and pictures have none, and no model works for a
  * request without a body, such as one for a page or a file. */
 uint64_t unreadable_bytes(ngx_http_request_t* r, const TokenContext& tokens) {
@@ -56,11 +52,6 @@ AnswerCost cost_of_answer(ngx_http_request_t* r, const TokenContext& tokens) {
     facts.unreadable = unreadable_bytes(r, tokens);
     facts.prompt = estimated_prompt(r);
     return answer_cost(facts);
-}
-
-bool is_to_be_settled(const Decision& one, const PolicyCharge& charge) {
-    return charge.reservation != nullptr && charge.use.verdict == Verdict::kPassed &&
-           !one.refused && charge.use.access->journal.is_open();
 }
 
 /** Charges each policy in tokens that took part, and leaves in `tokens` the most that one of them
@@ -340,6 +331,7 @@ ngx_int_t make_reader(ngx_http_request_t* r, TokenContext* tokens, const Form& f
     }
     tokens->reader = new (memory) UsageReader(form.kind, loc_conf(r)->usage);
     read_headers(r, tokens->reader);
+    begin_growth(r, tokens, is_from_upstream(r));
     return watch_answer_id(r, tokens);
 }
 
@@ -418,6 +410,9 @@ void watch_answer(ngx_http_request_t* r, TokenContext* tokens, ngx_buf_t* buf, K
     if (is_in_memory(buf) && buf->last != buf->pos) {
         feed(tokens, {reinterpret_cast<char*>(buf->pos), static_cast<size_t>(buf->last - buf->pos)},
              run);
+        if (wants_growth(*tokens)) {
+            grow(r, tokens);
+        }
     }
     if (buf->last_buf) {
         end_answer(r, tokens, true);

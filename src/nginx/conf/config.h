@@ -40,6 +40,12 @@ struct ZoneConf {
 /** How many tokens a policy reserves for a request that has no usage yet. */
 enum class Reserve : uint8_t { kAuto, kOff, kAmount, kVariable };
 
+/** What becomes of a running answer that has used its reservation, if no more can be reserved. */
+enum class Overrun : uint8_t {
+    kDebt,  // it goes on, and what it uses beyond the limit is a debt
+    kCut    // a stream ends there
+};
+
 struct PolicyConf {
     ngx_str_t name;
     Text key;
@@ -66,6 +72,7 @@ struct PolicyConf {
     Reserve reserve;
     Amount reserve_amount;
     Text* reserve_variable;
+    Overrun overrun;
     bool used;  // some ai_limit names it
     ngx_str_t zone_name;
     ZoneConf* zone;

@@ -2,6 +2,11 @@
 
 namespace ai_limit {
 
+bool is_to_be_settled(const Decision& one, const PolicyCharge& charge) {
+    return charge.reservation != nullptr && charge.use.verdict == Verdict::kPassed &&
+           !one.refused && charge.use.access->journal.is_open();
+}
+
 bool would_refuse(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         const Charge& charge = one.charges[i].use;

@@ -28,6 +28,10 @@ struct Decision {
     PolicyCharge charges[kMaxSetPolicies];  // only as many as were asked for, before the parts
 };
 
+/** True if the charge reserves tokens, or could, until the request has ended: it is to be settled.
+ */
+bool is_to_be_settled(const Decision& one, const PolicyCharge& charge);
+
 /** True if a dry run alone kept the decision from refusing. */
 bool would_refuse(const Decision& one);
 

@@ -129,6 +129,14 @@ char* read_reserve(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader
     return NGX_CONF_OK;
 }
 
+char* read_overrun(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    if (view(value) != "debt" && view(value) != "cut") {
+        return mistake(cf, "invalid value", word, ", expected overrun=debt or overrun=cut");
+    }
+    reader->policy->overrun = view(value) == "cut" ? Overrun::kCut : Overrun::kDebt;
+    return NGX_CONF_OK;
+}
+
 char* read_count(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
     if (has_variables(value)) {
         return read_variable(cf, value, &reader->policy->weights_variable);
@@ -203,6 +211,7 @@ constexpr ParameterRow kParameters[] = {
     {"cost=", For::kNoTokenRates, read_cost},
     {"tz=", For::kFixedWindows, read_time_zone},
     {"reserve=", For::kTokenRates, read_reserve},
+    {"overrun=", For::kTokenRates, read_overrun},
     {"count=", For::kTokenRates, read_count},
     {"phase=", For::kAll, read_phase},
     {"zone=", For::kAll, read_zone_of_policy},

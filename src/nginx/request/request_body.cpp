@@ -292,4 +292,9 @@ ngx_int_t read_request_info_in_turns(ngx_http_request_t* r) {
     return rc == NGX_AGAIN ? begin_turns(r, tokens, reading) : rc;
 }
 
+Amount estimated_prompt(ngx_http_request_t* r) {
+    const RequestInfo* info = read_request_info(r);
+    return info != nullptr ? info->prompt_estimate() : 0;
+}
+
 }  // namespace ai_limit

@@ -26,4 +26,7 @@ ngx_int_t read_request_info_in_turns(ngx_http_request_t* r);
  */
 const RequestInfo* read_request_info(ngx_http_request_t* r);
 
+/** Returns the estimated tokens of the request's prompt; 0 without memory. */
+Amount estimated_prompt(ngx_http_request_t* r);
+
 }  // namespace ai_limit

@@ -23,6 +23,12 @@ enum class UsageBasis : uint8_t {
     kResponse
 };
 
+/** How far an answer's text may go; in characters since its beginning. */
+struct TextBounds {
+    uint64_t next;  // beyond this, policies look whether they must reserve more
+    uint64_t cut;   // beyond this, a policy with overrun=cut has used its reservation
+};
+
 struct TokenContext {
     RequestInfo info;
     bool info_is_whole;            // the body has been read into `info`, or there is none
@@ -47,6 +53,7 @@ struct TokenContext {
     bool ends_noted;            // the request's end will be noticed
     bool coding_unknown;        // upstream sent what nobody accepted
     uint64_t undecoded_bytes;   // of the answer: then all, else those behind a mistake
+    TextBounds bounds;          // growth.h
     TokenCounts used;
     UsageBasis basis;
 };
