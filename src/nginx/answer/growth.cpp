@@ -3,24 +3,39 @@
 #include "clock.h"
 #include "nginx/request/policy_values.h"
 #include "nginx/request/request_body.h"
+#include "nginx/sharing/redis_growth.h"
 
 namespace ai_limit {
 
 namespace {
 
+// Redis is asked so many characters before a reservation is used up, so that it has answered by
+// then, and again so many characters after it has refused.
+constexpr uint64_t kAskAhead = kGrowthText;
+constexpr uint64_t kAskAgain = kGrowthText / 4;
+
 /** A policy's part in a request, while its answer is followed. */
 struct Followed {
     const PolicyConf* policy;
     PolicyCharge* charge;
+    Flight* flight;  // in Redis; nullptr if it is not there
     bool may_cut;
 
+    Amount reserved_here() const {
+        const FlightRecord* record = charge->reservation->flight;
+        return record != nullptr ? record->amount : 0;
+    }
     Amount reserved() const {
-        const FlightRecord* flight = charge->reservation->flight;
-        return flight != nullptr ? flight->amount : 0;
+        const Amount here = reserved_here();
+        return flight != nullptr ? ngx_max(flight->reserved, here) : here;
     }
 
-    /** A policy that has reserved nothing, and lets answers go on, reserves nothing. */
-    bool is_followed() const { return policy->overrun == Overrun::kCut || reserved() != 0; }
+    /** A policy that has reserved nothing and lets answers go on follows none. Neither does one in
+     * Redis that nobody decides on. */
+    bool follows() const {
+        const bool is_undecided = flight == nullptr && charge->use.decider == Decider::kElsewhere;
+        return (policy->overrun == Overrun::kCut || reserved() != 0) && !is_undecided;
+    }
 };
 
 /** Calls `follow` for each policy that follows the answer. */
@@ -37,22 +52,129 @@ void for_each(ngx_http_request_t* r, const Follow& follow) {
             const PolicyConf* policy = one->parts[i].policy;
             const bool is_dry_run = charge->use.dry_run || one->dry_run;
             const Followed followed = {policy, charge,
+                                       one->flights != nullptr ? one->flights[i] : nullptr,
                                        policy->overrun == Overrun::kCut && !is_dry_run};
-            if (followed.is_followed()) {
+            if (followed.follows()) {
                 follow(followed);
             }
         }
     }
 }
 
-TokenCounts used_by_now(ngx_http_request_t* r, const TokenContext& tokens, uint64_t text) {
-    return used_so_far(tokens.reader->reported(), text, estimated_prompt(r));
+/** An answer that goes on, at the moment. */
+struct Answer {
+    TokenContext* tokens;
+    uint64_t text;
+    TokenCounts used;
+    Now now;
+};
+
+Answer look_at(ngx_http_request_t* r, TokenContext* tokens) {
+    const uint64_t text = tokens->reader->text_characters();
+    return {tokens, text, used_so_far(tokens->reader->reported(), text, estimated_prompt(r)),
+            now_by_nginx()};
 }
 
-void lower(uint64_t* bound, uint64_t text, uint64_t allowed) {
+/** Lowers a bound to so many characters behind the answer's text. */
+void lower(uint64_t* bound, const Answer& answer, uint64_t allowed) {
     if (allowed != kUnlimitedText) {
-        *bound = ngx_min(*bound, text + allowed);
+        *bound = ngx_min(*bound, answer.text + allowed);
     }
+}
+
+/** Reserves a step more, as this node's zone decides, if the reservation is used up. */
+Amount reserve_here(const Followed& followed, const Answer& answer, const TokenWeights& weights) {
+    const Amount reserved = followed.reserved();
+    if (text_allowed(reserved, answer.used, weights) != 0) {
+        return reserved;
+    }
+    const Amount wanted = growth_wanted(reserved, answer.used, kGrowthStep, weights);
+    return reserved + grow_charge(followed.charge, wanted, false, answer.now);
+}
+
+/** True if Redis is to be asked for more; `allowed` is the text that it has reserved for. */
+bool is_to_be_asked(const Followed& followed, const Answer& answer, uint64_t allowed) {
+    const FlightGrowth& growing = followed.flight->growing;
+    if (is_asked(*followed.flight) || allowed > kAskAhead) {
+        return false;
+    }
+    if (!growing.is_refused || growing.left != 0) {
+        return true;
+    }
+    // A stream that is to be cut does not wait for another answer.
+    return answer.text >= growing.asked_at + kAskAgain && (!followed.may_cut || allowed != 0);
+}
+
+void ask_redis(const Followed& followed, const Answer& answer, const TokenWeights& weights) {
+    Flight* flight = followed.flight;
+    Amount wanted = growth_wanted(flight->reserved, answer.used, 2 * kGrowthStep, weights);
+    if (flight->growing.is_refused && flight->growing.left != 0) {
+        wanted = ngx_min(wanted, flight->growing.left);
+    }
+    flight->growing.asked_at = answer.text;
+    if (wanted != 0) {
+        ask_growth(flight, wanted, &answer.tokens->bounds.next);
+    }
+}
+
+/** Reserves more as Redis decides. While its answer is not there, this node decides. */
+Amount reserve_in_redis(const Followed& followed, const Answer& answer,
+                        const TokenWeights& weights) {
+    Flight* flight = followed.flight;
+    const Amount here = followed.reserved_here();
+    if (here != 0 && flight->reserved > here) {
+        grow_charge(followed.charge, flight->reserved - here, true, answer.now);
+    }
+    if (is_to_be_asked(followed, answer, text_allowed(flight->reserved, answer.used, weights))) {
+        ask_redis(followed, answer, weights);
+    }
+    if (is_asked(*flight)) {
+        return reserve_here(followed, answer, weights);
+    }
+    if (!flight->growing.is_unknown) {
+        return followed.reserved();
+    }
+    switch (flight->redis->conf->on_failure) {
+        case OnFailure::kLocal:
+            return reserve_here(followed, answer, weights);
+        case OnFailure::kAllow:
+            return followed.reserved() +
+                   growth_wanted(followed.reserved(), answer.used, kGrowthStep, weights);
+        case OnFailure::kReject:
+            break;
+    }
+    return followed.reserved();
+}
+
+/** Returns after how many of the characters that are allowed a policy looks again. */
+uint64_t next_look(const Followed& followed, uint64_t allowed) {
+    const Flight* flight = followed.flight;
+    if (flight == nullptr || is_asked(*flight) || allowed == kUnlimitedText) {
+        return allowed;
+    }
+    if (flight->growing.is_refused) {
+        return ngx_min(allowed, kAskAgain);
+    }
+    return allowed > kAskAhead ? allowed - kAskAhead : allowed;
+}
+
+/** Reserves more for an answer in one policy, and lowers the bounds to its own. */
+GrowthResult grow_in(const Followed& followed, const Answer& answer, const TokenWeights& weights,
+                     TextBounds* bounds) {
+    const Amount reserved = followed.flight != nullptr ? reserve_in_redis(followed, answer, weights)
+                                                       : reserve_here(followed, answer, weights);
+    if (growth_wanted(reserved, answer.used, 0, weights) != 0) {
+        if (followed.may_cut) {
+            lower(&bounds->cut, answer, 0);
+        }
+        return followed.may_cut ? GrowthResult::kCut : GrowthResult::kNoRoom;
+    }
+    const uint64_t allowed = text_allowed(reserved, answer.used, weights);
+    lower(&bounds->next, answer, next_look(followed, allowed));
+    if (followed.may_cut) {
+        lower(&bounds->cut, answer, allowed);
+    }
+    return GrowthResult::kGrown;
 }
 
 }  // namespace
@@ -62,40 +184,25 @@ void begin_growth(ngx_http_request_t* r, TokenContext* tokens, bool is_from_mode
     if (!is_from_model) {
         return;
     }
-    const TokenCounts used = used_by_now(r, *tokens, 0);
-    TextBounds* bounds = &tokens->bounds;
-    for_each(r, [r, &used, bounds](const Followed& followed) {
-        bounds->next = 0;  // with its first text, an answer may report what its input was
+    for_each(r, [r, tokens](const Followed& followed) {
+        tokens->bounds.next = 0;  // with its first text, an answer may report what its input was
         if (followed.may_cut) {
+            const Answer answer = look_at(r, tokens);
             const TokenWeights& weights = *read_weights(r, followed.policy);
-            lower(&bounds->cut, 0, text_allowed(followed.reserved(), used, weights));
+            lower(&tokens->bounds.cut, answer,
+                  text_allowed(followed.reserved(), answer.used, weights));
         }
     });
 }
 
 GrowthResult grow(ngx_http_request_t* r, TokenContext* tokens) {
-    const uint64_t text = tokens->reader->text_characters();
-    const TokenCounts used = used_by_now(r, *tokens, text);
-    const Now now = now_by_nginx();
-    TextBounds bounds = {text + kGrowthText, kUnlimitedText};
+    const Answer answer = look_at(r, tokens);
+    TextBounds bounds = {answer.text + kGrowthText, kUnlimitedText};
     GrowthResult result = GrowthResult::kGrown;
-    for_each(r, [&](const Followed& followed) {
+    for_each(r, [r, &answer, &bounds, &result](const Followed& followed) {
         const TokenWeights& weights = *read_weights(r, followed.policy);
-        Amount reserved = followed.reserved();
-        uint64_t allowed = text_allowed(reserved, used, weights);
-        if (allowed == 0) {
-            const Amount wanted = growth_wanted(reserved, used, kGrowthStep, weights);
-            reserved += grow_charge(followed.charge, wanted, false, now);
-            allowed = text_allowed(reserved, used, weights);
-        }
-        const bool is_over = growth_wanted(reserved, used, 0, weights) != 0;
-        if (is_over) {
-            result = followed.may_cut ? GrowthResult::kCut : ngx_max(result, GrowthResult::kNoRoom);
-        } else {
-            lower(&bounds.next, text, allowed);
-        }
-        if (followed.may_cut) {
-            lower(&bounds.cut, text, is_over ? 0 : allowed);
+        if (text_allowed(0, answer.used, weights) != kUnlimitedText) {
+            result = ngx_max(result, grow_in(followed, answer, weights, &bounds));
         }
     });
     tokens->bounds = bounds;

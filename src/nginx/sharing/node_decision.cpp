@@ -126,8 +126,8 @@ bool decide_by_share(LiveRedis* redis, Decision* one, bool* passes) {
 }
 
 bool passes_by_share(const PolicyConf& policy, const Ask& ask) {
-    return policy.by_share &&
-           (ask.limit->measure != Measure::kTokens || policy.reserve == Reserve::kOff);
+    const bool reserves = policy.reserve != Reserve::kOff || policy.overrun == Overrun::kCut;
+    return policy.by_share && (ask.limit->measure != Measure::kTokens || !reserves);
 }
 
 bool may_have_been_alone(ngx_http_request_t* r, const Zone& zone) {

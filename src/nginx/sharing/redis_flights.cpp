@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "core/policies/redis_clock.h"
 #include "nginx/conf/live.h"
+#include "nginx/sharing/redis_growth.h"
 
 namespace ai_limit {
 
@@ -44,6 +45,10 @@ void renew_flights(LiveRedis* redis) {
         }
         ngx_queue_remove(&link->queue);
         put_last(link, flights);
+        if (link->flight->growth != 0) {
+            ask_again(link->flight);  // which renews it, whichever name it has
+            continue;
+        }
         Command* command = empty_command();
         write_renew(*link->flight, command);
         send_once(redis, link->flight->key, *command);
@@ -111,6 +116,7 @@ Flight* make_flight(LiveRedis* redis, const Charge& charge) {
         flight->limit = *charge.limit;
         flight->redis = redis;
         flight->access = charge.access;
+        flight->policy = charge.policy;
     }
     return flight;
 }
@@ -133,6 +139,7 @@ void settle_flight(Flight* flight, Amount tokens, const State& known) {
     Zone zone = flight->access->journal.zone();
     write_settle(*flight, tokens, known, zone, now_by_nginx(), command);
     deliver(flight->redis, flight->key, *command);
+    forget_question(flight);
     std::free(flight);
 }
 

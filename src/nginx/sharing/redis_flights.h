@@ -9,6 +9,7 @@
 namespace ai_limit {
 
 struct Flight;
+struct GrowthQuestion;  // redis_growth.cpp
 
 /** A flight's place among those that are to be renewed, in order of time. */
 struct FlightLink {
@@ -17,11 +18,23 @@ struct FlightLink {
     ngx_msec_t renew_at;
 };
 
+/** What Redis has said about more tokens for a flight (redis_growth.h). */
+struct FlightGrowth {
+    bool is_refused;      // the last time that it was asked
+    bool is_unknown;      // Redis does not know the flight, or has not answered
+    Amount left;          // of the limit, where it refused
+    uint64_t asked_at;    // characters of the answer's text then
+    uint64_t* next_text;  // of the request's TextBounds: set to 0 when Redis has answered
+};
+
 /** A flight is in memory that outlives the request. */
 struct Flight : RedisFlight {
     FlightLink link;
     LiveRedis* redis;
     const ZoneAccess* access;  // of the zone that counts it here
+    uint32_t policy;           // its number there
+    GrowthQuestion* question;  // on its growth, while Redis is asked
+    FlightGrowth growing;
     char key_text[kMaxRedisKey];
 };
 

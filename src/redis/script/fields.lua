@@ -36,6 +36,8 @@ local MEMBER = 8
 -- take
 local COST = 9
 local DRY_RUN = 10
+-- grow
+local FORMER = 10           -- the member's name until now
 -- settle
 local RELEASED = 9          -- what the member had reserved
 local AMOUNT = 10           -- what it has used; given back if negative

@@ -11,6 +11,10 @@
 //
 //   "take", lease, n, then for each policy POLICY, member, cost, dry
 //       Charges all or none. Answers passes, now, then for each policy verdict, reserved, fields.
+//   "grow", lease, POLICY, member, more, former
+//       Replaces the member `former`, which is in flight, by one that has reserved `more` more, if
+//       that fits. The same call again changes nothing. Answers whether the member is in flight
+//       under either name, then as "take" from now on; the verdict is 1 if it has grown.
 //   "settle", n, then for each policy POLICY, member, reserved, amount
 //       Ends a member that is still in flight: its reservation goes, `amount` is used. The seed
 //       says what the node knows, that included; it is taken over from the last member that ends.

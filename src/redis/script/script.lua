@@ -101,6 +101,29 @@ if ARGV[1] == 'take' then
     return cmsgpack.pack(take())
 end
 
+local function grow()
+    local lease, flights, member = args[1], KEYS[2], args[1 + MEMBER]
+    local charge = {
+        key = KEYS[1], member = member, flights = flights, algorithm = algorithm_of(args[1 + KIND]),
+        cost = args[1 + COST], fits = nil, state = nil, is_there = nil, is_changed = nil, p1 = nil, p2 = nil,
+    }
+    local capacity = args[1 + CAPACITY]
+    local taken, wanted = weigh_state(charge, 1, capacity)
+    -- The same call again only renews the lease.
+    ask('ZADD', flights, 'XX', now + lease, member)
+    local has_grown = call('ZSCORE', flights, member)
+    local is_known = has_grown or call('ZSCORE', flights, args[1 + FORMER])
+    local grows = is_known and not has_grown and wanted <= capacity and taken <= capacity - wanted
+    charge.fits = has_grown or grows
+    if grows then
+        call('ZREM', flights, args[1 + FORMER])
+    end
+    conclude(charge, grows, lease)
+    local reply = {is_known and 1 or 0, now}
+    append_state(charge, reply, 2)
+    return reply
+end
+
 -- Returns what a node knows of a key that Redis has lost, if that has the amount of the member that ends.
 -- It is not used while other members are in flight: the node may have counted already what they will use.
 local function known_with(seed, algorithm, amount, flights, key)
@@ -260,6 +283,8 @@ end
 local reply
 if ARGV[1] == 'settle' then
     reply = settle()
+elseif ARGV[1] == 'grow' then
+    reply = grow()
 elseif ARGV[1] == 'sync' then
     reply = sync()
 elseif ARGV[1] == 'heartbeat' then

@@ -86,6 +86,17 @@ bool is_tokens(const Limit& limit) {
     return limit.measure == Measure::kTokens;
 }
 
+void add_flight(const RedisFlight& flight, MessagePack* arguments) {
+    add_member(flight.member, is_tokens(flight.limit), flight.reserved, arguments);
+}
+
+/** Returns the member as it is once it has grown. */
+RedisFlight grown(RedisFlight flight) {
+    flight.reserved += flight.growth;
+    flight.growth = 0;
+    return flight;
+}
+
 /** Returns the script's answer, which is a text; any other reply has no numbers. */
 std::string_view packed_in(const Reply& reply) {
     return reply.kind() == ReplyKind::kText ? reply.text() : std::string_view();
@@ -160,14 +171,44 @@ bool read_take(const Reply& reply, RedisCharge* charges, size_t n, bool* passes,
 
 void write_settle(const RedisFlight& flight, Amount tokens, const State& known, const Zone& zone,
                   Now now, Command* command) {
-    begin_call(&flight, 1, limit_of_flight, "settle", command);
+    // If it is not known whether the member has grown, it is there under one of two names.
+    const RedisFlight names[] = {flight, grown(flight)};
+    const size_t n = flight.growth != 0 ? 2 : 1;
+    begin_call(names, n, limit_of_flight, "settle", command);
     MessagePack* arguments = empty_arguments();
-    arguments->number(1);
-    add_limit(flight.limit, redis_time(zone, now).wall, arguments);
-    add_seed(flight.limit, known, zone, arguments);
-    add_member(flight.member, is_tokens(flight.limit), flight.reserved, arguments);
-    arguments->numbers({flight.reserved, std::min(tokens, kMaxAmount)});
+    arguments->number(static_cast<int64_t>(n));
+    for (size_t i = 0; i < n; ++i) {
+        add_limit(flight.limit, redis_time(zone, now).wall, arguments);
+        add_seed(flight.limit, known, zone, arguments);
+        add_flight(names[i], arguments);
+        arguments->numbers({names[i].reserved, std::min(tokens, kMaxAmount)});
+    }
     command->packed_word(*arguments);
+}
+
+void write_grow(const RedisFlight& flight, const Zone& zone, Now now, Command* command) {
+    begin_call(&flight, 1, limit_of_flight, "grow", command);
+    MessagePack* arguments = empty_arguments();
+    arguments->number(kLease);
+    add_limit(flight.limit, redis_time(zone, now).wall, arguments);
+    arguments->text({});  // no seed
+    add_flight(grown(flight), arguments);
+    arguments->number(static_cast<int64_t>(flight.growth));
+    add_flight(flight, arguments);
+    command->packed_word(*arguments);
+}
+
+bool read_grow(const Reply& reply, const RedisFlight& flight, const Zone& zone, uint32_t policy,
+               RedisGrowth* growth) {
+    PackedNumbers numbers(packed_in(reply));
+    growth->is_known = numbers.next(1) != 0;
+    growth->redis_now = static_cast<Millis>(numbers.next(kAnyTime));
+    ChargeReply charge_reply;
+    read_charge_reply({&flight.limit, &zone, policy}, &numbers, &charge_reply);
+    growth->grows = charge_reply.fits;
+    growth->left =
+        remaining_of(flight.limit, used(flight.limit, charge_reply.state) + charge_reply.reserved);
+    return numbers.are_fine_and_all();
 }
 
 void write_give_back(const RedisCharge& redis_charge, Now now, Command* command) {
@@ -210,7 +251,7 @@ void write_renew(const RedisFlight& flight, Command* command) {
     arguments->number(1);
     add_kind(flight.limit, arguments);
     arguments->number(1);
-    add_member(flight.member, is_tokens(flight.limit), flight.reserved, arguments);
+    add_flight(flight, arguments);
     command->packed_word(*arguments);
 }
 

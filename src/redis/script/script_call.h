@@ -33,6 +33,9 @@ struct RedisFlight {
     MemberId member;
     Amount reserved;
     Limit limit;
+    // Redis has been asked to reserve so much more, and has not answered: the member is there with
+    // this or without; 0 for nothing.
+    Amount growth;
 };
 
 /** How long Redis keeps a member in flight without a renewal. */
@@ -80,6 +83,21 @@ struct RedisLook {
 
 /** False if that is no answer to write_look(). */
 bool read_look(const Reply& reply, const RedisKey& asked, RedisLook* look);
+
+/** Asks Redis to reserve `flight.growth` more for a member. Asking again does no harm. */
+void write_grow(const RedisFlight& flight, const Zone& zone, Now now, Command* command);
+
+/** Redis's answer about the growth of a member. */
+struct RedisGrowth {
+    bool is_known;  // the member is in flight
+    bool grows;
+    Amount left;  // of the limit now, beside what is used and reserved
+    Millis redis_now;
+};
+
+/** False if that is no answer to write_grow(). `policy` is the policy's number in the zone. */
+bool read_grow(const Reply& reply, const RedisFlight& flight, const Zone& zone, uint32_t policy,
+               RedisGrowth* growth);
 
 /** Says that it is still in flight. */
 void write_renew(const RedisFlight& flight, Command* command);

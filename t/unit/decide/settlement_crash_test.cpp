@@ -174,6 +174,39 @@ TEST_P(SettlementAtEveryInstruction, SettlesWithoutAReservationOrNotAtAll) {
     expect_either(&deaths, 0, 70);
 }
 
+TEST_P(SettlementAtEveryInstruction, GrowsAReservationOrLeavesItAsItWas) {
+    use(kKey, 20);
+    Request request = hold(mortal, kKey, 300);
+    Amount granted = 0;
+    Deaths deaths(memory, [&] { granted = request.grow(0, 70, kNow); });
+    ASSERT_EQ(granted, 70u);
+    expect_either(&deaths, 320, 390);
+}
+
+TEST_P(SettlementAtEveryInstruction, GrowsAReservationByThePartThatFits) {
+    use(kKey, 99'000);
+    Request request = hold(mortal, kKey, 300);
+    Amount granted = 0;
+    Deaths deaths(memory, [&] { granted = request.grow(0, 900, kNow); });
+    ASSERT_EQ(granted, 650u);
+    expect_either(&deaths, 99'300, 99'950);
+}
+
+TEST_P(SettlementAtEveryInstruction, BeginsAReservationOrReservesNothing) {
+    Request request = hold(mortal, kKey, 0);
+    Amount granted = 0;
+    Deaths deaths(memory, [&] { granted = request.grow(0, 70, kNow); });
+    ASSERT_EQ(granted, 70u);
+    expect_either(&deaths, 0, 70);
+}
+
+TEST_P(SettlementAtEveryInstruction, SettlesAGrownReservation) {
+    Request request = hold(mortal, kKey, 300);
+    ASSERT_EQ(request.grow(0, 70, kNow), 70u);
+    Deaths deaths(memory, [&] { request.settle(0, 15, kNow); });
+    expect_either(&deaths, 370, 15);
+}
+
 TEST_P(SettlementAtEveryInstruction, LetsAWaiterForTheLocksContinue) {
     Request request = hold(mortal, kKey, 300);
     Deaths deaths(memory, [&] { request.settle(0, 70, kNow); });

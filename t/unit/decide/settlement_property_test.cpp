@@ -1,5 +1,5 @@
-// Any history of requests that hold tokens and are settled, against a slow reference that counts
-// exactly.
+// Any history of requests that reserve tokens, reserve more, and are settled, against a slow
+// reference that counts exactly.
 
 #include <gtest/gtest.h>
 
@@ -162,6 +162,8 @@ public:
         }
         if (!under_way_.empty() && random_.below(10) < 4) {
             end_one();
+        } else if (!under_way_.empty() && random_.one_in(4)) {
+            grow_one();
         } else {
             ask();
         }
@@ -314,6 +316,25 @@ private:
         ASSERT_EQ(request.used(part.charge), taken);
         if (passed && part.fits) {
             ASSERT_LE(taken, limit.capacity);
+        }
+    }
+
+    void grow_one() {
+        UnderWay* one = &under_way_[random_.below(under_way_.size())];
+        for (Part& part : one->parts) {
+            if (!part.fits || random_.one_in(3)) {
+                continue;
+            }
+            Layer* layer = &layers_[part.layer];
+            const Limit& limit = policy_of(part).used.limit;
+            const Amount more = random_.scaled(limit.capacity / 2);
+            const Amount taken = layer->use[part.key]->used(limit, now_) + layer->held[part.key];
+            const Amount room = taken < limit.capacity ? limit.capacity - taken : 0;
+            ASSERT_EQ(one->request.grow(part.charge, more, now_), std::min(more, room));
+            part.reserve += std::min(more, room);
+            layer->held[part.key] += std::min(more, room);
+            const FlightRecord* flight = one->request.reservation(part.charge).flight;
+            ASSERT_EQ(flight != nullptr ? flight->amount : 0, part.reserve);
         }
     }
 

@@ -147,6 +147,19 @@ inline RedisCall settle_call(const std::vector<RedisSettlement>& settlements, Mi
     return call;
 }
 
+/** `member` is to take the place of `former`, with `more` reserved. */
+inline RedisCall grow_call(const Limit& limit, const std::string& key, const std::string& member,
+                           Amount more, const std::string& former, Millis lease, Millis wall) {
+    RedisCall call("grow");
+    add_keys(&call, key, true);
+    call.add(lease);
+    add_policy(&call, limit, wall, "");
+    call.add_text(member);
+    call.add(more);
+    call.add_text(former);
+    return call;
+}
+
 inline RedisCall renew_call(const Limit& limit, const std::string& key,
                             const std::vector<std::string>& members, Millis lease) {
     RedisCall call("renew");

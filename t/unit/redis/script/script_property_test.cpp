@@ -101,8 +101,10 @@ public:
             take();
         } else if (what < 16) {
             settle();
-        } else if (what < 18) {
+        } else if (what < 17) {
             renew();
+        } else if (what < 19) {
+            grow();
         } else {
             change();
         }
@@ -284,6 +286,44 @@ private:
         ASSERT_EQ(run(call), std::vector<int64_t>{now_});
         if (random_.one_in(2)) {
             ASSERT_EQ(run(call), std::vector<int64_t>{now_});
+        }
+    }
+
+    /** One member reserves more, under another name. */
+    void grow() {
+        if (in_flight_.empty()) {
+            return;
+        }
+        InFlight* flight = &in_flight_[random_.below(in_flight_.size())];
+        Reference* key = &keys_[flight->key];
+        if (key->limit.algorithm == Algorithm::kConcurrency) {
+            return;
+        }
+        const Amount more = 1 + random_.scaled(key->limit.capacity + 1);
+        const std::string former = flight->member;
+        const std::string member =
+            former.substr(0, former.find(':') + 1) + std::to_string(flight->amount + more);
+        Reference::Weighed weighed = key->weigh(more, true, now_);
+        const bool is_known = key->flights.count(former) != 0;
+        weighed.fits = weighed.fits && is_known;
+        if (weighed.fits) {
+            key->flights.erase(former);
+            key->flights[member] = {flight->amount + more, now_ + kLease};
+            weighed.held += more;
+            flight->member = member;
+            flight->amount += more;
+        }
+        if (weighed.fits || weighed.changed) {
+            key->keep(weighed);
+        }
+        std::vector<int64_t> expected = {is_known ? 1 : 0, now_};
+        const std::vector<int64_t> part = reported(*key, weighed);
+        expected.insert(expected.end(), part.begin(), part.end());
+        const RedisCall call = grow_call(key->limit, name_of(flight->key), member, more, former,
+                                         kLease, now_ + skew());
+        ASSERT_EQ(run(call), expected);
+        if (weighed.fits && random_.one_in(2)) {
+            ASSERT_EQ(run(call), expected) << "the same call again";
         }
     }
 
