@@ -98,19 +98,14 @@ bool is_to_be_asked(const Followed& followed, const Answer& answer, uint64_t all
     if (is_asked(*followed.flight) || allowed > kAskAhead) {
         return false;
     }
-    if (!growing.is_refused || growing.left != 0) {
-        return true;
-    }
     // A stream that is to be cut does not wait for another answer.
-    return answer.text >= growing.asked_at + kAskAgain && (!followed.may_cut || allowed != 0);
+    return !growing.is_refused ||
+           (answer.text >= growing.asked_at + kAskAgain && (!followed.may_cut || allowed != 0));
 }
 
 void ask_redis(const Followed& followed, const Answer& answer, const TokenWeights& weights) {
     Flight* flight = followed.flight;
-    Amount wanted = growth_wanted(flight->reserved, answer.used, 2 * kGrowthStep, weights);
-    if (flight->growing.is_refused && flight->growing.left != 0) {
-        wanted = ngx_min(wanted, flight->growing.left);
-    }
+    const Amount wanted = growth_wanted(flight->reserved, answer.used, 2 * kGrowthStep, weights);
     flight->growing.asked_at = answer.text;
     if (wanted != 0) {
         ask_growth(flight, wanted, &answer.tokens->bounds.next);

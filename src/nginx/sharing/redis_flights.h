@@ -22,7 +22,6 @@ struct FlightLink {
 struct FlightGrowth {
     bool is_refused;      // the last time that it was asked
     bool is_unknown;      // Redis does not know the flight, or has not answered
-    Amount left;          // of the limit, where it refused
     uint64_t asked_at;    // characters of the answer's text then
     uint64_t* next_text;  // of the request's TextBounds: set to 0 when Redis has answered
 };

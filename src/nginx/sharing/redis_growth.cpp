@@ -19,15 +19,18 @@ void wake(Flight* flight) {
     }
 }
 
-/** Takes over what Redis says. */
+/** Takes over what Redis says. If a part of what was wanted fits, asks for that. */
 void take_over(Flight* flight, const RedisGrowth& growth) {
-    if (growth.grows) {
-        flight->reserved += flight->growth;
+    const bool is_refused = growth.is_known && !growth.grows;
+    if (is_refused && growth.left != 0 && growth.left < flight->growth) {
+        flight->growth = growth.left;
+        ask_again(flight);
+        return;
     }
+    flight->reserved += growth.grows ? flight->growth : 0;
     flight->growth = 0;
-    flight->growing.is_refused = growth.is_known && !growth.grows;
+    flight->growing.is_refused = is_refused;
     flight->growing.is_unknown = !growth.is_known;
-    flight->growing.left = growth.left;
 }
 
 bool on_answer(RedisCommand* command, const Reply* reply) {

@@ -13,7 +13,8 @@
 //       Charges all or none. Answers passes, now, then for each policy verdict, reserved, fields.
 //   "grow", lease, POLICY, member, more, former
 //       Replaces the member `former`, which is in flight, by one that has reserved `more` more, if
-//       that fits. The same call again changes nothing. Answers whether the member is in flight
+//       that fits. The member is renewed in any case. The same call again only renews it. Answers
+//       whether the member is in flight
 //       under either name, then as "take" from now on; the verdict is 1 if it has grown.
 //   "settle", n, then for each policy POLICY, member, reserved, amount
 //       Ends a member that is still in flight: its reservation goes, `amount` is used. The seed

@@ -102,7 +102,7 @@ if ARGV[1] == 'take' then
 end
 
 local function grow()
-    local lease, flights, member = args[1], KEYS[2], args[1 + MEMBER]
+    local lease, flights, member, former = args[1], KEYS[2], args[1 + MEMBER], args[1 + FORMER]
     local charge = {
         key = KEYS[1], member = member, flights = flights, algorithm = algorithm_of(args[1 + KIND]),
         cost = args[1 + COST], fits = nil, state = nil, is_there = nil, is_changed = nil, p1 = nil, p2 = nil,
@@ -110,13 +110,13 @@ local function grow()
     local capacity = args[1 + CAPACITY]
     local taken, wanted = weigh_state(charge, 1, capacity)
     -- The same call again only renews the lease.
-    ask('ZADD', flights, 'XX', now + lease, member)
-    local has_grown = call('ZSCORE', flights, member)
-    local is_known = has_grown or call('ZSCORE', flights, args[1 + FORMER])
+    local has_grown = ask('ZREM', flights, member) == 1
+    local is_known = has_grown or call('ZREM', flights, former) == 1
     local grows = is_known and not has_grown and wanted <= capacity and taken <= capacity - wanted
     charge.fits = has_grown or grows
-    if grows then
-        call('ZREM', flights, args[1 + FORMER])
+    if is_known and not grows then
+        call('ZADD', flights, now + lease, has_grown and member or former)
+        call('PEXPIRE', flights, 2 * lease)
     end
     conclude(charge, grows, lease)
     local reply = {is_known and 1 or 0, now}

@@ -323,12 +323,6 @@ RedisModel::Reply RedisModel::execute_on_set(const Arguments& arguments, Value* 
         reply.integer = static_cast<int64_t>(value->members.erase(arguments.at(2)));
         return reply;
     }
-    if (command == "ZSCORE") {
-        const auto member = value->members.find(arguments.at(2));
-        reply.kind = member != value->members.end() ? Reply::kText : Reply::kNil;
-        reply.text = member != value->members.end() ? text_of(member->second) : "";
-        return reply;
-    }
     if (command == "ZCARD") {
         reply.integer = static_cast<int64_t>(value->members.size());
         return reply;

@@ -67,6 +67,14 @@ protected:
         run(settle_call({{&kTokens, "k", id + ":" + std::to_string(cost), cost, amount}}, wall));
     }
 
+    /** Grows the reservation of a member. Returns whether it is in flight, the verdict, and what
+     * is reserved. */
+    Numbers grow_tokens(const std::string& id, Amount cost, Amount more) {
+        const Numbers reply = run(grow_call(kTokens, "k", id + ":" + std::to_string(cost + more),
+                                            more, id + ":" + std::to_string(cost), kLease, wall));
+        return {reply.at(0), reply.at(2), reply.at(3)};
+    }
+
     void renew(const Limit& limit, const std::vector<std::string>& members) {
         run(renew_call(limit, "k", members, kLease));
     }

@@ -313,6 +313,9 @@ private:
             flight->member = member;
             flight->amount += more;
         }
+        if (is_known && !weighed.fits) {
+            key->flights[former].lease_ends = now_ + kLease;
+        }
         if (weighed.fits || weighed.changed) {
             key->keep(weighed);
         }

@@ -112,6 +112,48 @@ TEST_F(RedisScript, KeepsAReservationUntilItIsSettled) {
     EXPECT_EQ(ask_tokens("d", 0), (Numbers{0, 0, 1030}));
 }
 
+TEST_F(RedisScript, GrowsAReservationOnce) {
+    ask_tokens("a", 60);
+    EXPECT_EQ(grow_tokens("a", 60, 30), (Numbers{1, 1, 90}));
+    EXPECT_EQ(grow_tokens("a", 60, 30), (Numbers{1, 1, 90})) << "the same call again";
+    EXPECT_EQ(grow_tokens("a", 90, 11), (Numbers{1, 0, 90})) << "there is no room";
+    EXPECT_EQ(grow_tokens("a", 90, 10), (Numbers{1, 1, 100}));
+    EXPECT_EQ(grow_tokens("b", 10, 1), (Numbers{0, 0, 100})) << "it is not in flight";
+    settle_tokens("a", 100, 70);
+    EXPECT_EQ(ask_tokens("c", 0), (Numbers{1, 0, 70}));
+}
+
+TEST_F(RedisScript, SettlesAReservationOfTwoNamesOnce) {
+    for (const bool grows : {false, true}) {
+        redis.remove_all();
+        ask_tokens("a", 60);
+        if (grows) {
+            grow_tokens("a", 60, 30);
+        }
+        for (int i = 0; i < 2; ++i) {
+            run(settle_call({{&kTokens, "k", "a:60", 60, 70}, {&kTokens, "k", "a:90", 90, 70}},
+                            wall));
+        }
+        EXPECT_EQ(ask_tokens("c", 0), (Numbers{1, 0, 70}));
+        EXPECT_EQ(grow_tokens("a", 60, 10), (Numbers{0, 0, 0})) << "it came too late";
+        EXPECT_EQ(ask_tokens("c", 0), (Numbers{1, 0, 70}));
+    }
+}
+
+TEST_F(RedisScript, RenewsAReservationThatIsToGrow) {
+    ask_tokens("a", 60);
+    ask_tokens("b", 30);
+    redis.set_clock(kNow + kLease - 1);
+    EXPECT_EQ(grow_tokens("a", 60, 30), (Numbers{1, 0, 90}));
+    EXPECT_EQ(grow_tokens("b", 30, 10), (Numbers{1, 1, 100}));
+    redis.set_clock(kNow + 2 * kLease - 2);
+    EXPECT_EQ(ask_tokens("c", 0), (Numbers{0, 100, 0}));
+    EXPECT_EQ(grow_tokens("b", 40, 0), (Numbers{1, 1, 100}));
+    redis.set_clock(kNow + 2 * kLease - 1);
+    EXPECT_EQ(grow_tokens("a", 60, 30), (Numbers{0, 0, 40})) << "its lease was over";
+    EXPECT_EQ(ask_tokens("c", 0), (Numbers{0, 40, 60}));
+}
+
 TEST_F(RedisScript, SettlesOnce) {
     ask_tokens("a", 60);
     ask_tokens("b", 20);

@@ -1,0 +1,150 @@
+# Tests reservations that grow in Redis while their streams run: nodes know of each other's, nobody waits for Redis, and
+# each is settled once whatever became of a question.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+
+use AiLimit::Api;
+use AiLimit::FakeRedis;
+use AiLimit::Http;
+use AiLimit::Patience qw(wait_until);
+use AiLimit::Redis;
+use AiLimit::Tokens;
+
+use constant {LIMIT => 3000, STEP => 256, PIECES => 6, PIECE => 1000};
+
+my $redis = AiLimit::Redis->start;
+my $proxy = AiLimit::FakeRedis->start(upstream => $redis);
+my %algorithms = (
+    bucket  => 'rate=1t/month burst=' . LIMIT,
+    sliding => 'rate=' . LIMIT . 't/month algorithm=sliding_window',
+    fixed   => 'rate=' . LIMIT . 't/12month algorithm=fixed_window',
+);
+my @names = sort keys %algorithms;
+
+sub start_node {
+    my ($url, %o) = @_;
+    my $sync = $o{sync} // 'strict';
+    return AiLimit::Tokens->start(
+        workers => 1,
+        left => [@names],
+        policies => "ai_limit_redis $url sync=$sync timeout=@{[$o{timeout} // '30s']} connect_timeout=30s;"
+            . join('', map { "ai_limit_policy $_ key=\$http_x_key $algorithms{$_} reserve=100;\n" } @names),
+        server => 'large_client_header_buffers 4 32k;',
+        locations => "location / { ai_limit @names; proxy_pass http://model; }"
+            . 'location /ai_limit/ { ai_limit_api; }',
+    );
+}
+
+# What a node says of its client.
+sub everywhere {
+    my ($node, $what) = @_;
+    my $api = AiLimit::Api->new($node->port);
+    return [map { ($api->key(GET => "policy=$_&key=" . $node->key))[1]{$what} // 0 } @names];
+}
+
+# Waits for the same on each policy: a question may be on its way.
+sub is_everywhere {
+    my ($node, $what, $expected, $name) = @_;
+    my $seen;
+    wait_until(sub { $seen = everywhere($node, $what); return "@$seen" eq join ' ', ($expected) x @names });
+    is_deeply $seen, [($expected) x @names], $name;
+    return;
+}
+
+my $gates = 0;
+
+sub start_stream {
+    my ($node) = @_;
+    my $gate = 'gate-' . ++$gates;
+    my $stream = $node->begin("/v1/chat/completions?gate=$gate&chunks=" . PIECES, chat(stream => 1),
+        headers => ['X-Model-text' => 'x' x (PIECES * PIECE)], deadline => 60);
+    my $one = {node => $node, stream => $stream, gate => $gate, pieces => 1};
+    return wait_for_piece($one);
+}
+
+sub wait_for_piece {
+    my ($one) = @_;
+    $one->{stream}->wait_for_body(qr/(?:x{@{[PIECE]}}.*){$one->{pieces}}/s) or die "piece $one->{pieces} does not come";
+    return $one;
+}
+
+sub go_to_piece {
+    my ($one, $piece) = @_;
+    while ($one->{pieces} < $piece) {
+        get($one->{node}->model->port, "/next?gate=$one->{gate}");
+        $one->{pieces}++;
+        wait_for_piece($one);
+    }
+    return;
+}
+
+sub finish {
+    my ($one) = @_;
+    go_to_piece($one, PIECES);
+    get($one->{node}->model->port, "/next?gate=$one->{gate}") for 1 .. 5;
+    return $one->{stream}->finish;
+}
+
+sub used { my ($pieces) = @_; return estimate() + $pieces * PIECE / 4 }
+
+sub in_flight { return scalar map { @{$redis->command('ZRANGE', $_, 0, -1)} } @{$redis->command('KEYS', '*flights*')} }
+
+for my $sync ('strict', '100ms') {
+    $redis->command('FLUSHALL');
+    my @nodes = map { start_node($redis->url, sync => $sync) } 1, 2;
+    subtest "sync=$sync: two nodes" => sub {
+        $_->new_client for @nodes;
+        my $stream = start_stream($nodes[0]);
+        is_everywhere($_, 'reserved', used(1) + 2 * STEP, 'a stream has asked a step ahead') for @nodes;
+        is in_flight(), 3, 'and is in flight once in each policy';
+        go_to_piece($stream, 3);
+        is_everywhere($nodes[1], 'reserved', used(3) + 2 * STEP, 'the other node sees it grow');
+        my $other = start_stream($nodes[1]);
+        go_to_piece($other, 5);
+        is_everywhere($_, 'reserved', LIMIT, 'together they take all that there is') for @nodes;
+        is $_->ask('/v1/chat/completions', chat())->{status}, 429, 'no other request passes' for @nodes;
+        ok finish($_)->{complete}, 'a stream ends' for $stream, $other;
+        is_everywhere($_, 'used', 2 * used(PIECES), 'and is charged') for @nodes;
+        is_everywhere($_, 'reserved', 0, 'in place of its reservation') for @nodes;
+        is in_flight(), 0, 'nothing is in flight any more';
+    };
+    $_->stop for @nodes;
+}
+
+my $node = start_node($proxy->url, timeout => '200ms');
+for my $arrives (0, 1) {
+    subtest $arrives ? 'a lost answer' : 'a lost question' => sub {
+        $node->new_client;
+        $redis->command('FLUSHALL');
+        $proxy->when('EVALSHA', word => 'grow', silent => 1, $arrives ? (pass => 1) : ());
+        my $stream = start_stream($node);
+        go_to_piece($stream, 4);
+        $proxy->clear;
+        ok finish($stream)->{complete}, 'nobody waits';
+        is_everywhere($node, 'used', used(PIECES), 'it is charged once');
+        is_everywhere($node, 'reserved', 0, 'and nothing stays reserved');
+        ok wait_until(sub { in_flight() == 0 }), 'nor in flight';
+    };
+}
+
+subtest 'Redis goes away and comes back' => sub {
+    $node->new_client;
+    $redis->command('FLUSHALL');
+    my $stream = start_stream($node);
+    $proxy->refuse;
+    $proxy->close_all;
+    go_to_piece($stream, 4);
+    $proxy->welcome;
+    ok wait_until(sub { $node->nginx->error_log =~ /is back.*\z/s }), 'Redis is back';
+    ok finish($stream)->{complete}, 'the stream went on';
+    is_everywhere($node, 'used', used(PIECES), 'it is charged once');
+    is_everywhere($node, 'reserved', 0, 'and nothing stays reserved');
+    ok wait_until(sub { in_flight() == 0 }), 'nor in flight';
+};
+$node->nginx->stop;
+done_testing;
