@@ -26,11 +26,13 @@ my $slots = 'ai_limit_policy p key=$arg_k concurrency=4';
 my @mistakes = (
     [http => "$tokens cost=1;", 'cost=1'],
     [http => "ai_limit_policy p key=\$arg_k cost=\$arg_c rate=100t/m;", 'cost=$arg_c'],
-    (map { my $policy = $_; map { [http => "$policy $_;", $_] } 'reserve=auto', 'reserve=off', 'reserve=100', 'count=total', 'count=input:1' }
+    (map { my $policy = $_; map { [http => "$policy $_;", $_] } 'reserve=auto', 'reserve=off', 'reserve=100', 'overrun=cut', 'count=total', 'count=input:1' }
         $requests, $slots),
     [http => 'ai_limit_policy p key=$arg_k reserve=5 rate=100r/m;', 'reserve=5'],
     (map { [http => "$tokens reserve=$_;", "reserve=$_"] } '', 'on', '-1', '1.5', '5k', 'Auto', 'auto,off'),
     [http => "$tokens reserve=5 reserve=6;", 'reserve=6'],
+    (map { [http => "$tokens overrun=$_;", "overrun=$_"] } '', 'on', 'Cut', '$arg_o'),
+    [http => "$tokens overrun=maybe;", 'expected overrun=debt or overrun=cut'],
     (map { [http => "$tokens count=$_;", "count=$_"] } (
         '', 'all', 'Total', 'input,output', 'input:', 'input:x', ':1', 'input:-1', 'input:1,', ',input:1', 'input:1,,output:2',
         'input:1,input:2', 'prompt:1', 'cached:1', 'reasoning_tokens:1', 'input:1e3', 'input:.5', 'input:1.', 'total:1', 'input:1,total',
@@ -89,7 +91,7 @@ my %correct = (
         '$arg_c', 'input:$arg_c'),
     'every algorithm' => 'ai_limit_policy a key=$arg_k rate=1kt/m burst=5000; ai_limit_policy b key=$arg_k rate=1kt/m algorithm=sliding_window;'
         . ' ai_limit_policy c key=$arg_k rate=1kt/d algorithm=fixed_window tz=+09:00 dry_run phase=preaccess;',
-    'a rate from a variable' => 'ai_limit_policy a key=$arg_k rate=$arg_r reserve=5 count=output;',
+    'a rate from a variable' => 'ai_limit_policy a key=$arg_k rate=$arg_r reserve=5 overrun=cut count=output;',
     'the model in a key' => 'ai_limit_policy a key=$ai_limit_client:$ai_limit_model rate=1t/m; ai_limit_policy b key=$ai_limit_model concurrency=1;',
     'the directives on every level' => join(' ', map { "$_ server { $_ location / { $_ } }" } 'ai_limit_usage auto; ai_limit_include_usage on;'),
     'every ai_limit_max_output' => 'ai_limit_policy m key=$arg_k rate=1kt/m; ai_limit_max_output remaining;'

@@ -104,7 +104,11 @@ for my $sync ('strict', '100ms') {
         is in_flight(), 3, 'and is in flight once in each policy';
         go_to_piece($stream, 3);
         is_everywhere($nodes[1], 'reserved', used(3) + 2 * STEP, 'the other node sees it grow');
+        # A question is asked when some text comes and the one before is answered.
         my $other = start_stream($nodes[1]);
+        is_everywhere($nodes[0], 'reserved', used(3) + used(1) + 4 * STEP, 'another stream reserves a part');
+        go_to_piece($other, 3);
+        is_everywhere($nodes[0], 'reserved', 2 * used(3) + 4 * STEP, 'and more');
         go_to_piece($other, 5);
         is_everywhere($_, 'reserved', LIMIT, 'together they take all that there is') for @nodes;
         is $_->ask('/v1/chat/completions', chat())->{status}, 429, 'no other request passes' for @nodes;
@@ -117,6 +121,25 @@ for my $sync ('strict', '100ms') {
 }
 
 my $node = start_node($proxy->url, timeout => '200ms');
+subtest 'answers that end anywhere' => sub {
+    $node->new_client;
+    $redis->command('FLUSHALL');
+    my @running = map {
+        my $at = $_ * 61;    # bytes
+        my $how = $_ % 2 ? 'cut_at' : 'hold_at';
+        my $stream = $node->begin("/v1/chat/completions?$how=$at&chunks=5", chat(stream => 1), headers => ['X-Model-text' => 'x' x 600]);
+        $stream->wait_for_size($at / 2, 0.05) if $_ % 3;
+        $stream;
+    } 1 .. 30;
+    $_->abort for @running;
+    my $used = 0;
+    for my $log (map { $node->logged($_) } @running) { $used += $log->{total} =~ s/^-$/0/r }
+    cmp_ok $used, '>', 5 * estimate(), 'some was used';
+    is_everywhere($node, 'used', $used, 'all of that is charged');
+    is_everywhere($node, 'reserved', 0, 'and nothing stays reserved');
+    ok wait_until(sub { in_flight() == 0 }), 'nor in flight';
+};
+
 for my $arrives (0, 1) {
     subtest $arrives ? 'a lost answer' : 'a lost question' => sub {
         $node->new_client;

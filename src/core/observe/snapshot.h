@@ -26,6 +26,7 @@ struct PolicySnapshot {
     std::string_view name, zone, key, phase, algorithm, sync;
     std::string_view limit;    // as configured: a rate, a number of slots, or a variable
     std::string_view measure;  // "requests", "tokens", "in_flight"
+    std::string_view overrun;  // "debt", "cut"
     bool dry_run;
     bool counts_tokens;
     bool counts_in_flight;

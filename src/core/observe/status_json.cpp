@@ -23,6 +23,7 @@ void write_tokens(const PolicySnapshot& policy, JsonWriter& json) {
         [&](const UsageMeter& meter) { json.number(meter.name, policy.totals.*meter.sum); });
     json.number("reserved", policy.load.reserved_tokens);
     json.number("overshoot", policy.totals.overshoot_tokens);
+    json.text("overrun", policy.overrun);
     json.number("usage_missing", policy.totals.usage_missing);
     json.close('}');
 }

@@ -45,6 +45,7 @@ PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* s
     seen.limit = view(policy.limit_text);
     // If a variable holds the limit, this is its last measure.
     seen.measure = facts_of(zone.policy(policy.live->ask.policy)->slowest.measure).name;
+    seen.overrun = policy.overrun == Overrun::kCut ? "cut" : "debt";
     seen.dry_run = policy.dry_run;
     seen.counts_tokens = policy.may_count_tokens;
     seen.counts_in_flight = policy.has_concurrency;
