@@ -12,10 +12,13 @@ use List::Util qw(sum0);
 use Test::More;
 
 use AiLimit::Http;
+use AiLimit::Nginx;
 use AiLimit::Tokens;
 use ModelServer::Encoding qw(encoder);
 
 my $LIMIT = 2000;
+# `http2` moved from `listen` to a directive of its own in 1.25.1.
+my ($listen, $http2) = AiLimit::Nginx::version_number() >= 1_025_001 ? ('', 'http2 on;') : (' http2', '');
 my $t = AiLimit::Tokens->start(
     workers => 2,
     left => [qw(tokens outputs weighed early)],
@@ -27,7 +30,14 @@ my $t = AiLimit::Tokens->start(
         ai_limit_policy early   key=\$http_x_key rate=1t/month burst=900 phase=preaccess;
         ai_limit_policy plan    key=\$http_x_key rate=3r/month;
 CONF
-    server => 'client_max_body_size 4m; client_body_buffer_size 1m;',
+    http => <<"CONF",
+        server {
+            listen 127.0.0.1:%%PORT_1%%$listen;
+            $http2
+            location / { ai_limit_max_output 500; proxy_pass http://model; }
+        }
+CONF
+    server => 'add_header X-Max-Output $ai_limit_max_output; client_max_body_size 4m; client_body_buffer_size 1m;',
     locations => <<'CONF',
         location / { ai_limit_max_output 500; proxy_pass http://model; }
         location /file/ { ai_limit_max_output 500; client_body_buffer_size 16; proxy_pass http://model/; }
@@ -89,6 +99,24 @@ subtest 'bodies in chunks' => sub {
     my $chunked = join('', map { sprintf "%x\r\n%s\r\n", length, $_ } unpack '(a10)*', $body) . "0\r\n\r\n";
     is sent($chat, $chunked, 'Transfer-Encoding' => 'chunked'), $body =~ s/9999/500/r, 'chunks';
     is length_told(), 'right', 'have a length then';
+};
+
+subtest 'HTTP/2' => sub {
+    plan skip_all => 'curl without HTTP/2' if qx(curl --version) !~ /\bHTTP2\b/;
+    my $url = 'http://127.0.0.1:' . $t->port(1) . "$chat?prompt_tokens=1&obeys=9999";
+    my $body = chat(max_tokens => 9999);
+    for my $how (['a body with a length', '-d @-'], ['a body without a length', '-X POST -T -']) {
+        my ($name, $arguments) = @$how;
+        open my $pipe, '-|', "echo '$body' | curl -s --max-time 20 --http2-prior-knowledge $arguments '$url'" or die "curl: $!";
+        like join('', <$pipe>), qr/"completion_tokens":500\b/, $name;
+        like last_seen()->{body}, qr/^\Q@{[$body =~ s{9999}{500}r]}\E\n?$/, 'is limited';
+        is length_told(), 'right', 'with the right length';
+    }
+};
+
+subtest 'the variable' => sub {
+    is $t->ask($chat, chat(max_tokens => 9999))->{headers}{'x-max-output'}, 500, 'is the limit that the request got';
+    is $t->ask($chat, chat(max_tokens => 99))->{headers}{'x-max-output'}, undef, 'and empty if the client\'s own stands';
 };
 
 subtest 'several answers' => sub {

@@ -2,6 +2,7 @@
 
 #include "nginx/decision/report.h"
 #include "nginx/request/client_identity.h"
+#include "nginx/request/max_output.h"
 #include "nginx/request/request_body.h"
 
 namespace ai_limit {
@@ -208,6 +209,17 @@ ngx_int_t used_tokens_variable(ngx_http_request_t* r, ngx_http_variable_value_t*
     return set_number(r, v, used_tokens(tokens->used, which));
 }
 
+/** Empty where the client's own limit of output stands. */
+ngx_int_t max_output_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
+                              uintptr_t) noexcept {
+    const TokenContext* tokens = find_token_context(r->main);
+    if (tokens == nullptr || tokens->output == nullptr || tokens->output->each == 0) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+    return set_number(r, v, tokens->output->each);
+}
+
 ngx_int_t reserved_tokens_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
                                    uintptr_t) noexcept {
     const TokenContext* tokens = find_token_context(r);
@@ -295,6 +307,7 @@ ngx_http_variable_t variables[] = {
     {ngx_string("ai_limit_response_model"), nullptr, response_model_variable, 0, kVolatile, 0},
     {ngx_string("ai_limit_service_tier"), nullptr, service_tier_variable, 0, kVolatile, 0},
     {ngx_string("ai_limit_total_tokens"), nullptr, used_tokens_variable, kTotal, kVolatile, 0},
+    {ngx_string("ai_limit_max_output"), nullptr, max_output_variable, 0, kVolatile, 0},
     {ngx_string("ai_limit_reserved_tokens"), nullptr, reserved_tokens_variable, 0, kVolatile, 0},
     {ngx_string("ai_limit_usage_source"), nullptr, usage_source_variable, 0, kVolatile, 0},
     {ngx_string("ai_limit_remaining_"), nullptr, remaining_of_policy_variable, 0,

@@ -30,28 +30,18 @@ bool is_known(const TokenContext& tokens) {
 
 }  // namespace
 
-bool must_read_output(ngx_http_request_t* r, const TokenContext& tokens) {
-    const MaxOutputConf* conf = loc_conf(r)->max_output;
-    return conf != nullptr && (tokens.output == nullptr || tokens.output->conf != conf);
-}
-
-ngx_int_t begin_output_limits(ngx_http_request_t* r, TokenContext* tokens, OutputLimits** limits) {
-    *limits = nullptr;
-    const MaxOutputConf* conf = loc_conf(r)->max_output;
-    if (conf == nullptr) {
-        return NGX_OK;
-    }
+OutputLimits* read_output_limits(ngx_http_request_t* r, const MaxOutputConf& conf,
+                                 TokenContext* tokens) {
     void* memory = ngx_palloc(r->pool, sizeof(RequestOutput));
     if (memory == nullptr) {
-        return NGX_ERROR;
+        return nullptr;
     }
-    RequestOutput* output = new (memory) RequestOutput(*conf, view(r->uri));
+    RequestOutput* output = new (memory) RequestOutput(conf, view(r->uri));
     if (tokens->output != nullptr) {
         output->each = tokens->output->each;  // by policies that have decided
     }
     tokens->output = output;
-    *limits = &output->limits;
-    return NGX_OK;
+    return &output->limits;
 }
 
 void end_output_limits(TokenContext* tokens) {

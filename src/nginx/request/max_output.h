@@ -21,13 +21,25 @@ struct RequestOutput {
 };
 
 /** True if the body must be read for ai_limit_max_output of the request's location. */
-bool must_read_output(ngx_http_request_t* r, const TokenContext& tokens);
+inline bool must_read_output(ngx_http_request_t* r, const TokenContext& tokens) {
+    const MaxOutputConf* conf = loc_conf(r)->max_output;
+    return conf != nullptr && (tokens.output == nullptr || tokens.output->conf != conf);
+}
+
+/** Begins to read the limits. Returns nullptr without memory. */
+OutputLimits* read_output_limits(ngx_http_request_t* r, const MaxOutputConf& conf,
+                                 TokenContext* tokens);
 
 /**
- * Begins to read the limits if the location has ai_limit_max_output. `limits` is nullptr if not.
- * NGX_ERROR without memory.
+ * The same if the location has ai_limit_max_output. `limits` is nullptr if not. NGX_ERROR without
+ * memory.
  */
-ngx_int_t begin_output_limits(ngx_http_request_t* r, TokenContext* tokens, OutputLimits** limits);
+inline ngx_int_t begin_output_limits(ngx_http_request_t* r, TokenContext* tokens,
+                                     OutputLimits** limits) {
+    const MaxOutputConf* conf = loc_conf(r)->max_output;
+    *limits = conf != nullptr ? read_output_limits(r, *conf, tokens) : nullptr;
+    return conf == nullptr || *limits != nullptr ? NGX_OK : NGX_ERROR;
+}
 
 /** The body has been read: tells the request's info how much it asks for. */
 void end_output_limits(TokenContext* tokens);
