@@ -150,13 +150,13 @@ sub reload {
 # Process ids of the workers that live, old generations too.
 sub workers {
     my ($self) = @_;
-    return grep { _command($_) =~ /^nginx: worker process/ } _children($self->{pid});
+    return grep { _command($_) =~ /^(?:nginx|angie): worker process/ } _children($self->{pid});
 }
 
-# The same without those that only finish what they have begun.
+# The same without those that only finish what they have begun. Angie adds the number of the configuration.
 sub serving_workers {
     my ($self) = @_;
-    return grep { _command($_) eq 'nginx: worker process' } _children($self->{pid});
+    return grep { _command($_) =~ /^(?:nginx|angie): worker process(?: #\d+)?\z/ } _children($self->{pid});
 }
 
 # Kills one worker as the kernel would; back when another has taken its place.
@@ -235,10 +235,10 @@ sub module_path {
     return -e $path ? abs_path($path) : undef;
 }
 
-# (major, minor, patch) as one comparable number: 1022001 for 1.22.1.
+# (major, minor, patch) as one comparable number: 1022001 for 1.22.1. Angie's -v leaves out nginx's version.
 sub version_number {
     my $binary = _binary();
-    my ($major, $minor, $patch) = `$binary -v 2>&1` =~ m{nginx/(\d+)\.(\d+)\.(\d+)};
+    my ($major, $minor, $patch) = `$binary -V 2>&1` =~ m{nginx/(\d+)\.(\d+)\.(\d+)};
     return $major * 1_000_000 + $minor * 1000 + $patch;
 }
 
