@@ -351,9 +351,9 @@ bool AnswerContent::is_sound() const {
            type.substr(type.size() - kSuffix.size()) == kSuffix;
 }
 
-uint64_t AnswerContent::text_characters() const {
-    const uint64_t written =
-        text_ + std::max(reasoning_, reasoning_content_) + (is_sound() ? 0 : delta_);
+/** Returns the text so far, in an answer with an event's delta or with text that is repeated. */
+__attribute__((noinline)) uint64_t AnswerContent::most_written(uint64_t written) const {
+    written += is_sound() ? 0 : delta_;
     return std::max(written, std::max(most_repeated_, repeated_));
 }
 

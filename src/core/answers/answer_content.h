@@ -65,8 +65,12 @@ public:
     bool has_usage() const { return counts_.has_any(); }
     ReportedUsage reported() const { return counts_.reported(); }
 
-    /** See UsageReader::text_characters(). */
-    uint64_t text_characters() const;
+    /** See UsageReader::text_characters(). Each event of a stream asks this. */
+    uint64_t text_characters() const {
+        const uint64_t written =
+            text_ + (reasoning_ > reasoning_content_ ? reasoning_ : reasoning_content_);
+        return (delta_ | most_repeated_ | repeated_) == 0 ? written : most_written(written);
+    }
 
     /** Returns how many of them are in the document that is being read. */
     uint64_t text_here() const { return text_characters() - text_before_; }
@@ -94,6 +98,8 @@ public:
     void add_known_text(uint64_t characters) { this->*known_text_ += characters; }
 
 private:
+    uint64_t most_written(uint64_t written) const;
+
     using Counter = uint64_t AnswerContent::*;
 
     void take_detail(const JsonToken& token);
