@@ -4,6 +4,7 @@
 
 #include "core/buckets/eviction.h"
 #include "core/buckets/insert_entry.h"
+#include "core/learn/habits.h"
 #include "core/observe/meters.h"
 #include "core/policies/overrides.h"
 #include "core/zone/charged_answers.h"
@@ -19,6 +20,7 @@ void copy_policies(const Zone& from, const Zone& to) {
     copy_counts(from, to);
     copy_overrides(from, to);
     copy_charged_answers(from, to);
+    copy_habits(from, to);
 }
 
 /** A record that its process may be changing at this moment, with the policy that belongs to the

@@ -37,8 +37,9 @@ ZoneLayout layout_of(const ZoneSizes& sizes) {
     layout.flights = layout.chunk_owners + round_up(sizeof(uint32_t) * sizes.flight_chunks);
     layout.served_keys =
         layout.flights + round_up(sizeof(FlightRecord) * kFlightsPerChunk * sizes.flight_chunks);
-    layout.small =
+    layout.habits =
         layout.served_keys + round_up(sizeof(uint32_t) * kFlightsPerChunk * sizes.flight_chunks);
+    layout.small = layout.habits + sizeof(HabitSet) * sizes.habit_sets;
     // Buckets do not straddle more lines, nor pages, than they must.
     layout.small = (layout.small + 1023) / 1024 * 1024;
     layout.wide = layout.small + sizes.small_buckets * kSmall.bucket_bytes;
@@ -54,6 +55,7 @@ ZoneSizes sizes_for(size_t bytes, bool small, bool wide, bool ledgers) {
     // One request in flight for every 128 bytes of the zone, and never fewer than 16,384.
     size_t chunks = bytes / 128 / kFlightsPerChunk;
     sizes.flight_chunks = static_cast<uint32_t>(chunks > 256 ? chunks : 256);
+    sizes.habit_sets = habit_sets_for(bytes);
     return sizes;
 }
 
@@ -77,7 +79,8 @@ bool Zone::is_valid(const void* memory, const ZoneSizes& sizes) {
     return header->version == kLayoutVersion &&
            header->sizes.small_buckets == sizes.small_buckets &&
            header->sizes.wide_buckets == sizes.wide_buckets &&
-           header->sizes.flight_chunks == sizes.flight_chunks;
+           header->sizes.flight_chunks == sizes.flight_chunks &&
+           header->sizes.habit_sets == sizes.habit_sets;
 }
 
 }  // namespace ai_limit

@@ -3,9 +3,9 @@
 // The shared memory of one zone, in this order: the header, the policies, what was counted and seen
 // of them (meters.h, top_keys.h, history.h), limits of single keys (overrides.h), the answers that
 // were charged (charged_answers.h), the processes that use the zone with a journal each, the
-// records of requests in flight, the buckets of small entries, the buckets of wide ones. It has no
-// pointers: everything is found by its offset, so that each process may map the zone where it
-// likes. Everything is valid when it is zero.
+// records of requests in flight, what requests usually use (habit_set.h), the buckets of small
+// entries, the buckets of wide ones. It has no pointers: everything is found by its offset, so that
+// each process may map the zone where it likes. Everything is valid when it is zero.
 
 #include <atomic>
 #include <cstddef>
@@ -15,12 +15,13 @@
 #include "core/limits/slot_wait.h"
 #include "core/limits/state.h"
 #include "core/zone/charged_answers.h"
+#include "core/zone/habit_set.h"
 #include "core/zone/remote_traffic.h"
 #include "core/zone/statistics.h"
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 11 + kCountsLayout;
+constexpr uint32_t kLayoutVersion = 12 + kCountsLayout;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
@@ -133,6 +134,7 @@ struct ZoneSizes {
     uint64_t small_buckets;  // multiples of 8
     uint64_t wide_buckets;
     uint32_t flight_chunks;
+    uint32_t habit_sets = 0;
 };
 
 /** The processes' common knowledge of a server that makes decisions for all nodes
@@ -211,6 +213,7 @@ struct ZoneLayout {
     size_t chunk_owners;  // uint32_t each: number of the process that has the chunk, or 0
     size_t flights;
     size_t served_keys;  // uint32_t each: as many as there are records (served_keys.h)
+    size_t habits;
     size_t small;
     size_t wide;
     size_t total;
@@ -278,6 +281,7 @@ public:
     std::atomic<uint32_t>* served_key(uint64_t place) const {
         return at<std::atomic<uint32_t>>(layout_.served_keys) + place;
     }
+    HabitSet* habits(uint32_t set) const { return at<HabitSet>(layout_.habits) + set; }
     Bucket* bucket(const Geometry& geometry, uint64_t index) const {
         char* base = is_small(geometry) ? small_ : wide_;
         return reinterpret_cast<Bucket*>(base + index * geometry.bucket_bytes);

@@ -1,0 +1,115 @@
+#include "core/learn/habit.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace ai_limit {
+
+namespace {
+
+constexpr uint32_t kOne = 256;  // a token, in the unit of Habit::output
+constexpr uint32_t kMostOutput = static_cast<uint32_t>(kMostUsualOutput) * kOne;
+
+// The steps, relative to the estimate. They are in the ratio of 19 to 1, as the 95th percentile
+// wants it: 1/8.5 up, 1/160 down.
+constexpr uint64_t kUp = 30;       // 256ths
+constexpr uint64_t kDown = 26;     // 4096ths
+constexpr uint64_t kMoreDown = 6;  // for each answer of a long run
+constexpr uint32_t kLongRun = 32;
+constexpr uint32_t kMostRun = 127;
+
+/** The answers that are too few for a percentile. */
+constexpr uint32_t kFewAnswers = 16;
+
+/** The margin by the number of answers, in 16ths: from 4 to 1.2. */
+constexpr uint32_t kMargins[kFewAnswers + 1] = {64, 64, 42, 34, 30, 28, 26, 25, 24,
+                                                24, 23, 23, 22, 22, 21, 20, 19};
+
+// A prompt of 1024 tokens moves the ratio by a quarter of the distance; shorter ones less, since
+// what an API adds to each of them (tools, roles) is no ratio.
+constexpr Amount kFullPrompt = 1024;
+constexpr uint32_t kFullWeight = 64;  // 256ths
+
+void learn_first_output(const HabitSample& sample, uint32_t output, Habit* habit) {
+    habit->output = std::max(habit->output, output);
+    habit->answers += sample.is_least_output ? 0 : 1;
+}
+
+void raise_output(uint32_t output, Habit* habit) {
+    const uint64_t step =
+        std::max<uint64_t>(habit->output * kUp >> 8, (output - habit->output) >> 3);
+    habit->output = static_cast<uint32_t>(std::min<uint64_t>(habit->output + step, kMostOutput));
+    habit->run = 0;
+}
+
+void lower_output(Habit* habit) {
+    const uint64_t more = habit->run > kLongRun ? (habit->run - kLongRun) * kMoreDown : 0;
+    habit->output -= static_cast<uint32_t>(habit->output * (kDown + more) >> 12);
+    habit->run = std::min(habit->run + 1, kMostRun);
+}
+
+void learn_output(const HabitSample& sample, Habit* habit) {
+    const auto output = static_cast<uint32_t>(std::min(sample.output, kMostUsualOutput)) * kOne;
+    if (sample.is_least_output && (habit->answers == 0 || output <= habit->output)) {
+        return;
+    }
+    if (habit->answers < kFewAnswers) {
+        learn_first_output(sample, output, habit);
+        return;
+    }
+    habit->answers = std::min(habit->answers + 1, kManyAnswers);
+    if (output > habit->output) {
+        raise_output(output, habit);
+    } else {
+        lower_output(habit);
+    }
+}
+
+void learn_ratio(const HabitSample& sample, Habit* habit) {
+    const Amount input = std::min(sample.input, kMaxAmount);
+    const auto ratio = static_cast<int32_t>(
+        std::clamp<Amount>(input * kWholeRatio / sample.prompt, kLeastRatio, kMostRatio));
+    const auto before = static_cast<int32_t>(habit->ratio != 0 ? habit->ratio : kWholeRatio);
+    const auto weight =
+        static_cast<int32_t>(std::min(sample.prompt, kFullPrompt) * kFullWeight / kFullPrompt);
+    habit->ratio = static_cast<uint32_t>(before + (ratio - before) * weight / 256);
+}
+
+}  // namespace
+
+void learn(const HabitSample& sample, Habit* habit) {
+    if (sample.has_output) {
+        learn_output(sample, habit);
+    }
+    if (sample.prompt != 0) {
+        learn_ratio(sample, habit);
+    }
+}
+
+Amount usual_output(const Habit& habit) {
+    constexpr uint32_t kMarginUnit = 16;
+    const uint32_t margin = kMargins[std::min(habit.answers, kFewAnswers)];
+    return (uint64_t{habit.output} * margin + kOne * kMarginUnit - 1) / (kOne * kMarginUnit);
+}
+
+Amount corrected_prompt(Amount estimate, uint32_t ratio) {
+    const Amount prompt = std::min(estimate, kMaxAmount);
+    return std::min((prompt * ratio + kWholeRatio - 1) / kWholeRatio, kMaxAmount);
+}
+
+Habit habit_of(uint64_t word) {
+    Habit habit{};
+    habit.output = static_cast<uint32_t>(word & 0x3fffffff);
+    const auto ratio = static_cast<uint32_t>(word >> 30 & 0x1fff);
+    habit.ratio = ratio == 0 ? 0 : std::clamp(ratio, kLeastRatio, kMostRatio);
+    habit.answers = static_cast<uint32_t>(word >> 43 & 0x3f);
+    habit.run = static_cast<uint32_t>(word >> 49 & 0x7f);
+    return habit;
+}
+
+uint64_t word_of(const Habit& habit) {
+    return habit.output | uint64_t{habit.ratio} << 30 | uint64_t{habit.answers} << 43 |
+           uint64_t{habit.run} << 49;
+}
+
+}  // namespace ai_limit

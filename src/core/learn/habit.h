@@ -1,0 +1,72 @@
+#pragma once
+
+// What such requests usually use: the output, as the 95th percentile, and how far the estimate of
+// the prompt is off. A habit is learned from one answer after another and takes one word. Its
+// numbers stay within their bounds whatever the word holds.
+//
+// The percentile is found by stochastic approximation (Robbins and Monro, 1951): an answer above
+// the estimate raises it by 95 parts, an answer below lowers it by 5, relative to the estimate. It
+// needs no memory of former answers, and follows when habits change. Three additions make it
+// useful from the first answer on, and quicker:
+// - The first 16 answers are too few for a percentile. The estimate is their maximum, and
+//   usual_output() adds a margin that shrinks with each of them.
+// - An answer far above the estimate raises it by an eighth of the distance at least.
+// - If many answers in a row are below the estimate, each lowers it more than the one before: of
+//   32 answers, one is above a right estimate nearly always.
+
+#include <cstdint>
+
+#include "core/words/types.h"
+
+namespace ai_limit {
+
+/** The largest output that is learned, in tokens. */
+constexpr Amount kMostUsualOutput = (Amount{1} << 22) - 1;
+
+/** A ratio of 1. */
+constexpr uint32_t kWholeRatio = 1024;
+
+/** The reported input is between a quarter of its estimate and four times as much. */
+constexpr uint32_t kLeastRatio = kWholeRatio / 4;
+constexpr uint32_t kMostRatio = kWholeRatio * 4;
+
+/** What one answer teaches. Tokens, without weights. */
+struct HabitSample {
+    Amount output;
+    bool has_output;       // `output` is known,
+    bool is_least_output;  // and the model would have written more: the answer was cut
+    Amount prompt;         // estimated input; 0 if the reported one is unknown
+    Amount input;          // reported
+};
+
+struct Habit {
+    uint32_t output;   // in 256ths of a token
+    uint32_t ratio;    // of the reported to the estimated input; 0 if that is unknown
+    uint32_t answers;  // that taught the output, at most kManyAnswers
+    uint32_t run;      // the last of them that were not above the estimate
+};
+
+constexpr uint32_t kManyAnswers = 63;
+
+/** Adds one answer. One that was cut only raises the output, and only if some is known. */
+void learn(const HabitSample& sample, Habit* habit);
+
+/** True if learn() would change nothing: the sample has neither an output nor an input. */
+inline bool teaches(const HabitSample& sample) {
+    return sample.has_output || sample.prompt != 0;
+}
+
+/** Returns the output that such a request uses at most, 19 of 20 times, in tokens rounded up.
+ * `habit` must know some answers. */
+Amount usual_output(const Habit& habit);
+
+/** Returns the estimate of a prompt, corrected by the ratio; at most kMaxAmount. */
+Amount corrected_prompt(Amount estimate, uint32_t ratio);
+
+/** Every word is some habit. Zeros are one that knows nothing. The upper 8 bits of the word are
+ * not the habit's. */
+Habit habit_of(uint64_t word);
+uint64_t word_of(const Habit& habit);
+constexpr unsigned kHabitBits = 56;
+
+}  // namespace ai_limit

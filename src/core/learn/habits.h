@@ -1,0 +1,53 @@
+#pragma once
+
+// The habits (habit.h) of each key with each model, of each model, and of each key: what requests
+// usually use.
+//
+// They lie in a part of the zone of their own, so they are the same for all workers and over
+// reloads, and no limit loses its entry to a habit. Each takes 16 bytes. There is no lock and no
+// journal: if two workers learn at the same time, one of two answers is lost; if a worker is
+// killed, a habit is lost at most. A habit that meets another's hash by its check bits is never
+// read.
+//
+// A new habit takes the place of the weakest of its set: the one that fewest answers have taught,
+// and among equals the oldest. It begins as weak as can be. Therefore a client that makes up keys
+// or models displaces little but its own inventions.
+
+#include <cstdint>
+#include <string_view>
+
+#include "core/learn/habit.h"
+#include "core/zone/zone.h"
+
+namespace ai_limit {
+
+/** The requests that a habit is about. Each hash is by hash_key(), of the policy's key or of the
+ * model; 0 stands for all keys, or all models. */
+struct HabitOwner {
+    uint64_t key;
+    uint64_t model;
+};
+
+/** The expected use of a request. */
+struct UsualUse {
+    bool knows_output;
+    Amount output;          // usual_output()
+    uint32_t prompt_ratio;  // for corrected_prompt(); kWholeRatio if nothing is known
+};
+
+/** Returns what requests of the owner, a key and a model, usually use: by the habit of both if it
+ * knows, otherwise by that of the model. */
+UsualUse find_usual_use(const Zone& zone, const HabitOwner& owner);
+
+/** Learns from an answer to a request of the owner, a key and a model. `wall`: of the wall clock,
+ * in milliseconds. */
+void note_use(const Zone& zone, const HabitOwner& owner, const HabitSample& sample, Millis wall);
+
+/** Reads one habit; false if there is none. */
+bool read_habit(const Zone& zone, const HabitOwner& owner, Habit* habit);
+
+/** For a zone that is copied to another size. If there is too little room, the weakest are left
+ * out. */
+void copy_habits(const Zone& from, const Zone& to);
+
+}  // namespace ai_limit

@@ -1,0 +1,190 @@
+#include "core/learn/habits.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/zone/table.h"
+#include "random.h"
+#include "zone_memory.h"
+
+namespace ai_limit {
+namespace {
+
+constexpr Millis kHour = 3'600'000;
+constexpr Millis kStart = Millis{1'790'000'000} * 1000;
+
+ZoneSizes small_sizes() {
+    return sizes_for(64 * 1024, true, false);
+}
+
+HabitOwner owner_of(const Zone& zone, const std::string& key, const std::string& model) {
+    return {hash_key(zone, key), hash_key(zone, model)};
+}
+
+void note_output(const Zone& zone, const HabitOwner& owner, Amount output, int times = 1,
+                 Millis wall = kStart) {
+    for (int i = 0; i < times; ++i) {
+        note_use(zone, owner, {output, true, false, 1000, 1000}, wall);
+    }
+}
+
+TEST(Habits, KnowNothingAtFirst) {
+    ZoneMemory memory(small_sizes());
+    const UsualUse use = find_usual_use(memory.zone(), owner_of(memory.zone(), "key", "model"));
+    EXPECT_FALSE(use.knows_output);
+    EXPECT_EQ(use.prompt_ratio, kWholeRatio);
+}
+
+TEST(Habits, AreThoseOfTheKeyAndTheModel) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    note_output(zone, owner_of(zone, "one", "a"), 100, 16);
+    note_output(zone, owner_of(zone, "one", "b"), 1000, 16);
+    note_output(zone, owner_of(zone, "two", "a"), 5000, 16);
+    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "one", "a")).output, 119U);
+    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "one", "b")).output, 1188U);
+    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "two", "a")).output, 5938U);
+}
+
+TEST(Habits, AreThoseOfTheModelForANewKey) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    note_output(zone, owner_of(zone, "one", "a"), 100, 16);
+    const UsualUse use = find_usual_use(zone, owner_of(zone, "new", "a"));
+    EXPECT_TRUE(use.knows_output);
+    EXPECT_EQ(use.output, 119U);
+    EXPECT_FALSE(find_usual_use(zone, owner_of(zone, "new", "b")).knows_output);
+    EXPECT_FALSE(find_usual_use(zone, owner_of(zone, "one", "b")).knows_output);
+}
+
+TEST(Habits, AKeyOfTheNameOfAModelIsNotThatModel) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    note_output(zone, owner_of(zone, "same", "same"), 100, 16);
+    Habit habit{};
+    EXPECT_TRUE(read_habit(zone, {hash_key(zone, "same"), 0}, &habit));
+    EXPECT_TRUE(read_habit(zone, {0, hash_key(zone, "same")}, &habit));
+    EXPECT_FALSE(read_habit(zone, owner_of(zone, "same", ""), &habit));
+    EXPECT_FALSE(read_habit(zone, owner_of(zone, "", "same"), &habit));
+}
+
+TEST(Habits, CorrectThePromptOfANewKeyByTheModel) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    for (int i = 0; i < 20; ++i) {
+        note_use(zone, owner_of(zone, "one", "a"), {0, false, false, 2000, 4000}, kStart);
+    }
+    const UsualUse use = find_usual_use(zone, owner_of(zone, "new", "a"));
+    EXPECT_FALSE(use.knows_output);
+    EXPECT_NEAR(use.prompt_ratio, 2 * kWholeRatio, 16);
+}
+
+TEST(Habits, AnswersOfManyKeysTeachTheModel) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    for (int i = 0; i < 100; ++i) {
+        note_output(zone, owner_of(zone, std::to_string(i), "a"), 400);
+    }
+    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "new", "a")).output, 501U);
+}
+
+TEST(Habits, InventedKeysAndModelsDisplaceFewThatAreWellKnown) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    constexpr int kKnown = 500;
+    for (int i = 0; i < kKnown; ++i) {
+        note_output(zone, owner_of(zone, "known " + std::to_string(i), "a"), 100, 16);
+    }
+    for (int i = 0; i < 100'000; ++i) {
+        note_output(zone, owner_of(zone, "made up", std::to_string(i)), 1);
+        note_output(zone, owner_of(zone, std::to_string(i), "made up"), 1);
+    }
+    int kept = 0;
+    for (int i = 0; i < kKnown; ++i) {
+        Habit habit{};
+        kept += read_habit(zone, owner_of(zone, "known " + std::to_string(i), "a"), &habit);
+    }
+    EXPECT_GE(kept, kKnown * 95 / 100);  // a few share a set with too many others
+    EXPECT_TRUE(find_usual_use(zone, owner_of(zone, "new", "a")).knows_output);
+}
+
+TEST(Habits, MakeRoomWhenTheyAreForgotten) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    for (int i = 0; i < 50'000; ++i) {
+        note_output(zone, owner_of(zone, "old " + std::to_string(i), "a"), 100, 16);
+    }
+    const Millis later = kStart + 24 * 6 * kHour;
+    int kept = 0;
+    for (int i = 0; i < 500; ++i) {
+        note_output(zone, owner_of(zone, "new " + std::to_string(i), "b"), 7, 2, later);
+    }
+    for (int i = 0; i < 500; ++i) {
+        Habit habit{};
+        kept += read_habit(zone, owner_of(zone, "new " + std::to_string(i), "b"), &habit);
+    }
+    EXPECT_GE(kept, 490);  // a few share a set with too many others
+}
+
+TEST(Habits, AreKeptInAZoneOfAnotherSize) {
+    ZoneMemory from(small_sizes());
+    ZoneMemory larger(sizes_for(16 << 20, true, true));
+    ZoneMemory smaller(small_sizes());
+    constexpr int kKnown = 300;
+    for (int i = 0; i < kKnown; ++i) {
+        note_output(from.zone(), owner_of(from.zone(), std::to_string(i), "a"), 100, 16);
+    }
+    copy_habits(from.zone(), larger.zone());
+    copy_habits(larger.zone(), smaller.zone());
+    for (const Zone& zone : {larger.zone(), smaller.zone()}) {
+        for (int i = 0; i < kKnown; ++i) {
+            Habit habit{};
+            EXPECT_TRUE(read_habit(zone, owner_of(zone, std::to_string(i), "a"), &habit)) << i;
+            EXPECT_EQ(usual_output(habit), 119U);
+        }
+    }
+}
+
+TEST(Habits, OfAZoneWithoutRoomAreUnknown) {
+    ZoneMemory memory({8, 8, 2});
+    const Zone& zone = memory.zone();
+    note_output(zone, owner_of(zone, "key", "a"), 100, 16);
+    EXPECT_FALSE(find_usual_use(zone, owner_of(zone, "key", "a")).knows_output);
+}
+
+// Whatever interleaving: nobody sees the habit of another key, nor a number out of its bounds.
+TEST(Habits, WorkersLearnAtTheSameTime) {
+    ZoneSizes sizes{8, 0, 2};
+    sizes.habit_sets = 8;  // all workers replace the same few
+    const auto memory = ZoneMemory::shared(sizes);
+    const Zone& zone = memory->zone();
+    constexpr int kWorkers = 4;
+    std::vector<int> wrong(kWorkers);
+    std::vector<std::thread> workers;
+    for (int worker = 0; worker < kWorkers; ++worker) {
+        workers.emplace_back([&zone, &wrong, worker] {
+            Random random(static_cast<uint64_t>(worker));
+            for (int i = 0; i < 50'000; ++i) {
+                const uint64_t n = random.below(200);
+                const HabitOwner owner = owner_of(zone, std::to_string(n), std::to_string(n));
+                note_output(zone, owner, n, 1, kStart + i);
+                const UsualUse use = find_usual_use(zone, owner);
+                wrong[static_cast<size_t>(worker)] += use.knows_output && use.output > 4 * n;
+            }
+        });
+    }
+    for (std::thread& worker : workers) {
+        worker.join();
+    }
+    // A torn pair of words is believed once in 256 times that it occurs.
+    for (const int count : wrong) {
+        EXPECT_LE(count, 16);
+    }
+}
+
+}  // namespace
+}  // namespace ai_limit
