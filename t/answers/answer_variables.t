@@ -17,7 +17,7 @@ my $nginx = AiLimit::Nginx->start(
     access_log => 'id=$http_x_id written=$ai_limit_cache_write_tokens reasoning=$ai_limit_reasoning_tokens'
         . ' model=$ai_limit_model response_model=$ai_limit_response_model tier=$ai_limit_service_tier',
     http => <<"CONF");
-    ai_limit_policy tokens key=all rate=1t/month burst=1000000;
+    ai_limit_policy tokens key=all rate=1t/month burst=1000000 reserve=max;
     ai_limit_policy tiers  key=\$ai_limit_service_tier rate=1r/month burst=1;
     server {
         listen 127.0.0.1:%%PORT_0%%;

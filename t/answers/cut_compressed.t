@@ -15,7 +15,7 @@ use AiLimit::Tokens;
 # The number of requests that are in flight at a time.
 use constant AT_A_TIME => 32;
 
-my $t = AiLimit::Tokens->start(policies => 'ai_limit_policy tokens key=$http_x_key rate=1t/month burst=1000000000;');
+my $t = AiLimit::Tokens->start(policies => 'ai_limit_policy tokens key=$http_x_key rate=1t/month burst=1000000000 reserve=max;');
 
 # The model writes the letter Q, which stands nowhere else.
 my $wishes = 'prompt_tokens=4321&completion_tokens=987&chunks=3&text=' . 'Q' x 120;

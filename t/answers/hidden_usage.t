@@ -15,9 +15,9 @@ use AiLimit::Tokens;
 my $LIMIT = 100_000;
 my $t = AiLimit::Tokens->start(
     policies => <<"CONF",
-    ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;
+    ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT reserve=max;
     ai_limit_policy count  key=\$http_x_key rate=1r/month burst=100;
-    ai_limit_policy trial  key=\$http_x_key rate=1t/month burst=$LIMIT dry_run;
+    ai_limit_policy trial  key=\$http_x_key rate=1t/month burst=$LIMIT dry_run reserve=max;
 CONF
     locations => <<'CONF',
         location / { ai_limit tokens; proxy_pass http://model; }

@@ -15,7 +15,7 @@ use AiLimit::Tokens;
 
 my $LIMIT = 1_000_000;
 my $t = AiLimit::Tokens->start(
-    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;"
+    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT reserve=max;"
         . 'ai_limit_policy early key=$http_x_key rate=100r/month phase=preaccess;'
         . 'proxy_cache_path %%DIR%%/cache keys_zone=answers:1m;',
     server => 'ai_limit_include_usage on; ai_limit_unreadable_body estimate;',

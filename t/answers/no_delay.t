@@ -13,7 +13,7 @@ use AiLimit::Tokens;
 
 my $LIMIT = 1_000_000;
 my $t = AiLimit::Tokens->start(
-    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;",
+    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT reserve=max;",
     locations => <<'CONF',
         ai_limit tokens;
         location / { proxy_pass http://model; }

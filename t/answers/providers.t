@@ -11,7 +11,7 @@ use Test::More;
 use AiLimit::Tokens;
 
 my $LIMIT = 1_000_000;
-my $t = AiLimit::Tokens->start(policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;");
+my $t = AiLimit::Tokens->start(policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT reserve=max;");
 
 my $contents = '{"contents":[{"role":"user","parts":[{"text":"Hi"}]}]}';
 my $converse = '{"messages":[{"role":"user","content":[{"text":"Hi"}]}]}';

@@ -19,7 +19,7 @@ my $threads = qx($nginx -V 2>&1) =~ /--with-threads/ ? 'aio threads;' : '';
 my $t = AiLimit::Tokens->start(
     files => {'file.txt' => $file},
     policies => <<"CONF",
-    ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;
+    ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT reserve=max;
     proxy_cache_path %%DIR%%/cache keys_zone=answers:1m;
 CONF
     locations => <<'CONF' =~ s/THREADS/$threads/r,

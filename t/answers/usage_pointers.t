@@ -11,7 +11,7 @@ use AiLimit::Tokens;
 
 my $LIMIT = 1_000_000;
 my $t = AiLimit::Tokens->start(
-    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;",
+    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT reserve=max;",
     server => 'ai_limit_unreadable_body estimate; ai_limit_usage input=/meta/in output=/meta/out;',
     locations => <<'CONF',
         ai_limit tokens;

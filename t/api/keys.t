@@ -22,7 +22,7 @@ my $nginx = AiLimit::Nginx->start(workers => 2, log_level => 'notice', http => <
     ai_limit_policy sliding key=\$http_x_key rate=3r/h algorithm=sliding_window;
     ai_limit_policy fixed   key=\$http_x_key rate=3r/12month algorithm=fixed_window;
     ai_limit_policy slots   key=\$http_x_key concurrency=2;
-    ai_limit_policy tokens  key=\$http_x_key rate=1000t/h;
+    ai_limit_policy tokens  key=\$http_x_key rate=1000t/h reserve=max;
     ai_limit_policy plan    key=\$http_x_key rate=\$http_x_plan;
     server {
         listen 127.0.0.1:%%PORT_0%%;

@@ -212,7 +212,7 @@ sub conf {
     ai_limit_policy large  key=\$http_x_key rate=1000000r/h $large;
     ai_limit_policy tried  key=\$http_x_key rate=1r/h dry_run;
     ai_limit_policy slots  key=\$http_x_key concurrency=2;
-    ai_limit_policy tokens key=\$http_x_key rate=1Mt/h;
+    ai_limit_policy tokens key=\$http_x_key rate=1Mt/h reserve=max;
     ai_limit_policy plan   key=\$http_x_key rate=\$http_x_plan;
     ai_limit_policy plan_tokens key=\$http_x_key rate=\$http_x_plan;
     upstream model { server 127.0.0.1:@{[$model->port]}; }

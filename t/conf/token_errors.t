@@ -29,7 +29,7 @@ my @mistakes = (
     (map { my $policy = $_; map { [http => "$policy $_;", $_] } 'reserve=auto', 'reserve=off', 'reserve=100', 'overrun=cut', 'count=total', 'count=input:1' }
         $requests, $slots),
     [http => 'ai_limit_policy p key=$arg_k reserve=5 rate=100r/m;', 'reserve=5'],
-    (map { [http => "$tokens reserve=$_;", "reserve=$_"] } '', 'on', '-1', '1.5', '5k', 'Auto', 'auto,off'),
+    (map { [http => "$tokens reserve=$_;", "reserve=$_"] } '', 'on', '-1', '1.5', '5k', 'Auto', 'auto,off', 'auto:', 'auto:-1', 'auto:x', 'auto:1:2', 'max:5', 'Max'),
     [http => "$tokens reserve=5 reserve=6;", 'reserve=6'],
     (map { [http => "$tokens overrun=$_;", "overrun=$_"] } '', 'on', 'Cut', '$arg_o'),
     [http => "$tokens overrun=maybe;", 'expected overrun=debt or overrun=cut'],
@@ -84,7 +84,7 @@ my %correct = (
     'every rate' => join(' ', map { my $name = 'p' . $_ =~ s/\W//gr; "ai_limit_policy $name key=\$arg_k rate=$_;" }
         qw(1t/s 100kt/m 2Mt/d 1.5Mt/h 10Gt/month 100t/15m 0.5t/s)),
     'every reserve=' => join(' ', map { my $n = s/\W//gr; "ai_limit_policy r$n key=\$arg_k rate=100t/m reserve=$_;" }
-        'auto', 'off', '0', '500', '$arg_r'),
+        'auto', 'auto:500', 'auto:0', 'max', 'off', '0', '500', '$arg_r'),
     'every count=' => join(' ', map { my $n = substr s/\W//gr, 0, 60; "ai_limit_policy c$n key=\$arg_k rate=100t/m count=$_;" }
         'total', 'input', 'output', 'input:1,output:4', 'output:0.000000001', 'input:2.5,output:10,cached_input:1.25', 'cached_input:1', 'seconds:1',
         'input:1,cached_input:0.1,cache_write:1.25,cache_write_1h:2,audio_input:3,output:5,reasoning:6,audio_output:7,images:8,searches:9,seconds:10',

@@ -15,7 +15,7 @@ use AiLimit::Nginx;
 my $model = AiLimit::ModelServer->start;
 my $nginx = AiLimit::Nginx->start(http => <<"CONF");
     ai_limit_body_field \$user /user;
-    ai_limit_policy tokens key=all rate=1t/month burst=1000000000;
+    ai_limit_policy tokens key=all rate=1t/month burst=1000000000 reserve=max;
     ai_limit_policy user key=\$user rate=1r/h burst=1;
     client_body_buffer_size 1k;
     client_max_body_size 20m;

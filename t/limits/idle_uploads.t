@@ -23,8 +23,8 @@ my $nginx = AiLimit::Nginx->start(log_level => 'warn', http => <<"CONF");
     ai_limit_zone zone=slots:1m;
     ai_limit_zone zone=tokens:1m;
     ai_limit_policy slots key=\$http_x_key concurrency=2 zone=slots;
-    ai_limit_policy tokens key=\$http_x_key rate=1000t/h zone=tokens;
-    ai_limit_policy spent key=one rate=1t/month burst=1 zone=tokens;
+    ai_limit_policy tokens key=\$http_x_key rate=1000t/h zone=tokens reserve=max;
+    ai_limit_policy spent key=one rate=1t/month burst=1 zone=tokens reserve=max;
     client_body_timeout 600s;
 
     server {

@@ -19,7 +19,7 @@ use ModelServer::Encoding qw(encoder);
 my ($listen, $http2) = AiLimit::Nginx::version_number() >= 1_025_001 ? ('', 'http2 on;') : (' http2', '');
 my $LIMIT = 100_000_000;
 my $t = AiLimit::Tokens->start(
-    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;",
+    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT reserve=max;",
     server => "listen 127.0.0.1:%%PORT_1%%$listen; $http2 client_max_body_size 64m; client_body_buffer_size 1m;",
     locations => <<'CONF',
         ai_limit tokens;

@@ -17,12 +17,12 @@ my $LIMIT = 1_000_000;
 local $ENV{MALLOC_PERTURB_} = 90;
 my $t = AiLimit::Tokens->start(
     policies => <<"CONF",
-    ai_limit_policy tokens   key=\$http_x_key rate=1t/month burst=$LIMIT;
+    ai_limit_policy tokens   key=\$http_x_key rate=1t/month burst=$LIMIT reserve=max;
     ai_limit_policy fixed    key=\$http_x_key rate=1t/month burst=$LIMIT reserve=10;
     ai_limit_policy by_model key=\$ai_limit_model rate=1r/month burst=100;
     ai_limit_policy count    key=\$http_x_key rate=1r/month burst=100;
-    ai_limit_policy early    key=\$http_x_key rate=1t/month burst=$LIMIT phase=preaccess;
-    ai_limit_policy trial    key=\$http_x_key rate=1t/month burst=$LIMIT dry_run;
+    ai_limit_policy early    key=\$http_x_key rate=1t/month burst=$LIMIT phase=preaccess reserve=max;
+    ai_limit_policy trial    key=\$http_x_key rate=1t/month burst=$LIMIT dry_run reserve=max;
 CONF
     server => 'client_max_body_size 4m; client_body_buffer_size 16k;',
     locations => <<'CONF',

@@ -89,7 +89,7 @@ try_recipe 'fallback-provider' => sub {
     unlike $stream->{body}, qr/prompt_tokens/, 'without the usage that the client did not ask for';
     is $ask->('eve')->{status}, 429, 'and is charged for it';
     $recipe->model(0)->stop;
-    my @answers = map { $ask->('cid', 'prompt_tokens=30000&completion_tokens=20000') } 1 .. 3;
+    my @answers = map { $ask->('cid', 'prompt_tokens=30000&completion_tokens=20000', $BODY =~ s/\{/{"max_tokens":100,/r) } 1 .. 3;
     is_deeply [map { $_->{status} } @answers], [200, 200, 429], 'the first provider is gone: the second one answers';
     is $by->($answers[1]), 'second', 'which says so';
     is decode_json($answers[0]{body})->{choices}[0]{message}{content}, 'Hello from the model server.', 'to the whole request';

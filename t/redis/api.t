@@ -25,7 +25,7 @@ my $http = <<"CONF";
     ai_limit_policy sliding key=\$http_x_key rate=6r/h algorithm=sliding_window;
     ai_limit_policy fixed   key=\$http_x_key rate=6r/12month algorithm=fixed_window;
     ai_limit_policy shares  key=\$http_x_key rate=6r/h sync=50ms;
-    ai_limit_policy tokens  key=\$http_x_key rate=1000t/h;
+    ai_limit_policy tokens  key=\$http_x_key rate=1000t/h reserve=max;
     ai_limit_policy slots   key=\$http_x_key concurrency=2;
     ai_limit_policy own     key=\$http_x_key rate=6r/h sync=off;
     server {

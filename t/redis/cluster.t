@@ -25,7 +25,7 @@ my $http  = sprintf <<'CONF', $nodes[0]->url, $nodes[1]->url, $model->port;
     ai_limit_policy fixed   key=$arg_k rate=1000r/d algorithm=fixed_window;
     ai_limit_policy slots   key=$arg_k concurrency=100;
     ai_limit_policy other   key=$arg_o rate=1r/h burst=50;
-    ai_limit_policy tokens  key=$arg_k rate=1000t/d algorithm=sliding_window;
+    ai_limit_policy tokens  key=$arg_k rate=1000t/d algorithm=sliding_window reserve=max;
 
     server {
         listen 127.0.0.1:%%%%PORT_0%%%%;

@@ -29,7 +29,7 @@ my $conf = join '', <<"CONF";
     ai_limit_policy sliding key=\$arg_k rate=60r/month algorithm=sliding_window;
     ai_limit_policy fixed   key=\$arg_k rate=60r/d algorithm=fixed_window tz=$noon;
     ai_limit_policy slots   key=\$arg_k concurrency=3;
-    ai_limit_policy tokens  key=\$arg_k rate=1t/month burst=1000;
+    ai_limit_policy tokens  key=\$arg_k rate=1t/month burst=1000 reserve=max;
     ai_limit_log_level info;
     server {
         listen 127.0.0.1:%%PORT_0%%;

@@ -18,10 +18,10 @@ use constant LIMIT => 2000;
 
 my $redis = AiLimit::Redis->start;
 my $policies = 'ai_limit_redis ' . $redis->url . " timeout=30s connect_timeout=30s on_failure=local;\n"
-    . 'ai_limit_policy bucket key=$http_x_key rate=1t/month burst=' . LIMIT . " sync=strict;\n"
-    . 'ai_limit_policy fixed  key=$http_x_key rate=' . LIMIT . "t/12month algorithm=fixed_window sync=strict;\n"
-    . 'ai_limit_policy shared key=$http_x_key rate=1t/month burst=' . LIMIT . " sync=1s;\n"
-    . 'ai_limit_policy here   key=$http_x_key rate=1t/month burst=' . LIMIT . " sync=off;\n";
+    . 'ai_limit_policy bucket key=$http_x_key rate=1t/month burst=' . LIMIT . " sync=strict reserve=max;\n"
+    . 'ai_limit_policy fixed  key=$http_x_key rate=' . LIMIT . "t/12month algorithm=fixed_window sync=strict reserve=max;\n"
+    . 'ai_limit_policy shared key=$http_x_key rate=1t/month burst=' . LIMIT . " sync=1s reserve=max;\n"
+    . 'ai_limit_policy here   key=$http_x_key rate=1t/month burst=' . LIMIT . " sync=off reserve=max;\n";
 my @names = qw(bucket fixed shared here);
 my @nodes = map { AiLimit::Tokens->start(
     workers => 2,

@@ -36,7 +36,7 @@ my $conf = <<"CONF";
     ai_limit_policy few    key=\$arg_k rate=1r/month burst=@{[LIMIT]};
     ai_limit_policy many   key=\$arg_k rate=1r/month burst=1000000;
     ai_limit_policy slots  key=\$arg_k concurrency=20;
-    ai_limit_policy tokens key=\$arg_k rate=1t/month burst=100000;
+    ai_limit_policy tokens key=\$arg_k rate=1t/month burst=100000 reserve=max;
     ai_limit_log_level info;
     server {
         listen 127.0.0.1:%%PORT_0%%;

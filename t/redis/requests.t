@@ -41,7 +41,7 @@ my $nginx = AiLimit::Nginx->start(
     ai_limit_policy first      key=\$http_x_key rate=1r/h burst=1;
     ai_limit_policy first_soon key=\$http_x_key rate=1r/h burst=1 phase=preaccess;
 
-    ai_limit_policy tokens key=\$http_x_key rate=1Mt/month;
+    ai_limit_policy tokens key=\$http_x_key rate=1Mt/month reserve=max;
     ai_limit_policy slots  key=\$http_x_key concurrency=50;
     ai_limit_policy model  key=\$http_x_key:\$ai_limit_model rate=1r/h burst=2;
 

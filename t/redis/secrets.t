@@ -33,8 +33,8 @@ my $policies = <<'CONF';
     ai_limit_policy raw     key=$http_authorization             rate=100r/d algorithm=fixed_window;
     ai_limit_policy model   key=$http_x_api_key:$ai_limit_model rate=1kr/m;
     ai_limit_policy slots   key=$http_x_api_key                 concurrency=5;
-    ai_limit_policy tokens  key=$http_x_api_key                 rate=1Mt/month;
-    ai_limit_policy windows key=$http_x_api_key                 rate=1Mt/d algorithm=sliding_window;
+    ai_limit_policy tokens  key=$http_x_api_key                 rate=1Mt/month reserve=max;
+    ai_limit_policy windows key=$http_x_api_key                 rate=1Mt/d algorithm=sliding_window reserve=max;
     ai_limit_policy refuses key=$http_x_api_key                 rate=1r/h burst=1;
     ai_limit_policy nothing key=$http_x_api_key                 rate=100r/h cost=0;
 CONF

@@ -54,7 +54,7 @@ $policies
     ai_limit_policy later  key=\$arg_k rate=1r/month burst=100 sync=1s;
     ai_limit_policy slow   key=\$arg_k rate=1r/month burst=100 sync=10s;
     ai_limit_policy slots  key=\$arg_k concurrency=5;
-    ai_limit_policy held   key=\$arg_k rate=1t/month burst=1000;
+    ai_limit_policy held   key=\$arg_k rate=1t/month burst=1000 reserve=max;
     ai_limit_policy counted key=\$arg_k rate=1t/month burst=1000 reserve=off;
     server {
 $locations

@@ -36,10 +36,10 @@ my $policies = 'ai_limit_redis ' . $redis->url . " sync=strict timeout=30s conne
 my $locations = '';
 for my $name (@names) {
     my ($rate, $large) = map { sprintf $rates{$name}, $_ } LIMIT, LARGE;
-    $policies .= "ai_limit_policy $name key=\$http_x_key $rate;\n"
+    $policies .= "ai_limit_policy $name key=\$http_x_key $rate reserve=max;\n"
         . "ai_limit_policy number_$name key=\$http_x_key $rate reserve=\$most;\n"
         . "ai_limit_policy loose_$name key=\$http_x_key $rate reserve=off;\n"
-        . "ai_limit_policy large_$name key=\$http_x_key $large" . ($name eq 'fixed' ? " reserve=5000;\n" : ";\n");
+        . "ai_limit_policy large_$name key=\$http_x_key $large" . ($name eq 'fixed' ? " reserve=5000;\n" : " reserve=max;\n");
     $locations .= "location /$_/ { ai_limit $_; proxy_pass http://model/; }\n" for $name, "number_$name", "loose_$name";
 }
 $locations .= "location /all/ { ai_limit @names output slots; proxy_pass http://model/; }\n"

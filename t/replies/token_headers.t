@@ -14,9 +14,9 @@ my $t = AiLimit::Tokens->start(
     left => [qw(tokens wide)],
     policies => <<'CONF',
     ai_limit_policy requests key=$http_x_key rate=1r/h burst=60;
-    ai_limit_policy tokens   key=$http_x_key rate=1kt/d;
-    ai_limit_policy wide     key=$http_x_key rate=1Mt/d algorithm=sliding_window;
-    ai_limit_policy minute   key=$http_x_key rate=100t/m;
+    ai_limit_policy tokens   key=$http_x_key rate=1kt/d reserve=max;
+    ai_limit_policy wide     key=$http_x_key rate=1Mt/d algorithm=sliding_window reserve=max;
+    ai_limit_policy minute   key=$http_x_key rate=100t/m reserve=max;
 CONF
     locations => join('', map { "location /$_/ { ai_limit_headers $_; ai_limit requests tokens wide; proxy_pass http://model/; }\n" }
         qw(openai anthropic ietf x-ratelimit off)) . join('', map { <<"CONF" } qw(json openai anthropic gemini problem)),

@@ -26,8 +26,8 @@ END { kill TERM => $upstream_pid if $upstream_pid }
 my $nginx = AiLimit::Nginx->start(http => <<"CONF");
     map \$http_x_plan \$plan { default \$http_x_plan; }
     ai_limit_policy requests key=\$http_x_key rate=5r/h;
-    ai_limit_policy tokens   key=\$http_x_key rate=1kt/h;
-    ai_limit_policy tried    key=\$http_x_key rate=1kt/h dry_run;
+    ai_limit_policy tokens   key=\$http_x_key rate=1kt/h reserve=max;
+    ai_limit_policy tried    key=\$http_x_key rate=1kt/h dry_run reserve=max;
     ai_limit_policy planned  key=\$http_x_key rate=\$plan;
 
     server {

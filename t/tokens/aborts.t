@@ -22,7 +22,7 @@ my $t = AiLimit::Tokens->start(
     log_level => 'warn',
     left => [qw(tokens fixed sliding)],
     policies => sprintf(<<'CONF', (LIMIT) x 3),
-    ai_limit_policy tokens  key=$http_x_key rate=1t/month burst=%d;
+    ai_limit_policy tokens  key=$http_x_key rate=1t/month burst=%d reserve=max;
     ai_limit_policy fixed   key=$http_x_key rate=%dt/12month algorithm=fixed_window reserve=1;
     ai_limit_policy sliding key=$http_x_key rate=%dt/month algorithm=sliding_window reserve=5000;
     ai_limit_policy slots   key=$http_x_key concurrency=1000;

@@ -19,7 +19,7 @@ my %algorithms = (
 my @names = sort keys %algorithms;
 my ($policies, $locations) = ('', "location /all/ { ai_limit @names; proxy_pass http://model/; }\n");
 for my $name (@names) {
-    $policies .= "ai_limit_policy $name key=\$http_x_key $algorithms{$name};\n"
+    $policies .= "ai_limit_policy $name key=\$http_x_key $algorithms{$name} reserve=max;\n"
         . "ai_limit_policy loose_$name key=\$http_x_key $algorithms{$name} reserve=off;\n";
     $locations .= "location /$name/ { ai_limit $name; proxy_pass http://model/; }\n"
         . "location /loose/$name/ { ai_limit loose_$name; proxy_pass http://model/; }\n";

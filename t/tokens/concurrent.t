@@ -1,4 +1,4 @@
-# Requests at once: with reserve=auto and honest max_tokens a limit is never passed, however many there are; with
+# Requests at once: with reserve=max and honest max_tokens a limit is never passed, however many there are; with
 # reserve=off by no more than what was in flight.
 
 use strict;
@@ -22,7 +22,7 @@ my %algorithms = (
 my @names = sort keys %algorithms;
 my ($policies, $locations) = ('ai_limit_policy slots key=$http_x_key concurrency=50;', '');
 for my $name (@names) {
-    $policies .= "ai_limit_policy $name key=\$http_x_key $algorithms{$name};\n"
+    $policies .= "ai_limit_policy $name key=\$http_x_key $algorithms{$name} reserve=max;\n"
         . "ai_limit_policy loose_$name key=\$http_x_key $algorithms{$name} reserve=off;\n";
     $locations .= "location /$name/ { ai_limit $name; proxy_pass http://model/; }\n"
         . "location /loose/$name/ { ai_limit loose_$name; proxy_pass http://model/; }\n";
@@ -51,7 +51,7 @@ sub all_at_once {
 
 for my $name ('bucket', 'all') {
     my @policies = $name eq 'all' ? @names : $name;
-    subtest "$name: reserve=auto" => sub {
+    subtest "$name: reserve=max" => sub {
         $t->new_client;
         my $total = 0;
         my $rounds = 0;

@@ -33,7 +33,7 @@ my @names = sort keys %counted;
 
 my $t = AiLimit::Tokens->start(
     left => \@names,
-    policies => join('', map { "ai_limit_policy $_ key=\$http_x_key rate=1t/month burst=$LIMIT $counted{$_}[0];\n" } @names),
+    policies => join('', map { "ai_limit_policy $_ key=\$http_x_key rate=1t/month burst=$LIMIT $counted{$_}[0] reserve=max;\n" } @names),
     locations => join('', map { "location /$_/ { ai_limit $_; proxy_pass http://model/; }\n" } @names)
         . 'location /all/ { ai_limit ' . join(' ', @names) . '; proxy_pass http://model/; }',
 );

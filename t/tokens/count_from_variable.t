@@ -30,12 +30,12 @@ my $t = AiLimit::Tokens->start(
         default   total;
     }
     map \$uri \$fifty { default 50; /left 0; }   # who only looks reserves nothing
-    ai_limit_policy here    $rate count=\$prices;
+    ai_limit_policy here    $rate count=\$prices reserve=max;
     ai_limit_policy fixed   $rate count=\$prices reserve=\$fifty;
     ai_limit_policy unheld  $rate count=\$prices reserve=off;
-    ai_limit_policy strict  $rate count=\$prices sync=strict;
-    ai_limit_policy share   $rate count=\$prices sync=50ms;
-    ai_limit_policy answer  $rate count=\$by_answer;
+    ai_limit_policy strict  $rate count=\$prices sync=strict reserve=max;
+    ai_limit_policy share   $rate count=\$prices sync=50ms reserve=max;
+    ai_limit_policy answer  $rate count=\$by_answer reserve=max;
 CONF
     server => 'add_header X-Held $ai_limit_reserved_tokens always;',
     locations => join '', map { "location /$_/ { ai_limit $_; proxy_pass http://model/; }\n" } @names,

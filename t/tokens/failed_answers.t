@@ -16,7 +16,7 @@ my $LIMIT = 10_000;
 # A port at which nobody listens.
 my $nobody = AiLimit::Nginx->prepare(http => '')->release_port(0);
 my $t = AiLimit::Tokens->start(
-    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;"
+    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT reserve=max;"
         . "ai_limit_policy unheld key=\$http_x_key rate=1t/month burst=$LIMIT reserve=off;",
     files => {'sorry.json' => '{"sorry":true}', 'large.json' => '{"text":"' . 'x' x 10_000_000 . '"}'},
     http => 'proxy_cache_path %%DIR%%/cache keys_zone=answers:1m;' . "upstream two { server 127.0.0.1:$nobody max_fails=0; server 127.0.0.1:%%PORT_1%% max_fails=0; }",

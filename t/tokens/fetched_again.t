@@ -15,8 +15,8 @@ my $t = AiLimit::Tokens->start(
     workers => 2,
     left => [qw(tokens team)],
     policies => 'ai_limit_zone zone=ai:1m state=%%DIR%%/state;' . "\n" . <<"CONF",
-    ai_limit_policy tokens key=\$http_x_key  rate=1t/month burst=$LIMIT;
-    ai_limit_policy team   key=\$http_x_team rate=1t/month burst=$LIMIT;
+    ai_limit_policy tokens key=\$http_x_key  rate=1t/month burst=$LIMIT reserve=max;
+    ai_limit_policy team   key=\$http_x_team rate=1t/month burst=$LIMIT reserve=max;
 CONF
     locations => <<'CONF',
         location / { ai_limit tokens; proxy_pass http://model; }

@@ -22,8 +22,8 @@ my @names = sort keys %algorithms;
 my $t = AiLimit::Tokens->start(
     workers => 2,
     left => [@names, 'fast'],
-    policies => 'ai_limit_policy fast key=$http_x_key rate=2000t/s burst=1000;'
-        . join('', map { "ai_limit_policy $_ key=\$http_x_key $algorithms{$_};\n" } @names),
+    policies => 'ai_limit_policy fast key=$http_x_key rate=2000t/s burst=1000 reserve=max;'
+        . join('', map { "ai_limit_policy $_ key=\$http_x_key $algorithms{$_} reserve=max;\n" } @names),
     server => 'add_header X-Worker $pid always;',
     locations => "location / { ai_limit @names; proxy_pass http://model; }"
         . 'location /fast/ { ai_limit fast; proxy_pass http://model/; }',

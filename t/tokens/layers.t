@@ -16,11 +16,11 @@ my $t = AiLimit::Tokens->start(
     log_level => 'error',
     policies => <<'CONF',
     ai_limit_policy requests key=$http_x_key rate=1r/month burst=5;
-    ai_limit_policy tokens   key=$http_x_key rate=1t/month burst=1000;
-    ai_limit_policy dear     key=$http_x_key rate=1t/month burst=500 count=output;
+    ai_limit_policy tokens   key=$http_x_key rate=1t/month burst=1000 reserve=max;
+    ai_limit_policy dear     key=$http_x_key rate=1t/month burst=500 count=output reserve=max;
     ai_limit_policy slots    key=$http_x_key concurrency=2;
-    ai_limit_policy tried    key=$http_x_key rate=1t/month burst=100 dry_run;
-    ai_limit_policy spare    key=$http_x_key rate=1t/month burst=10000;
+    ai_limit_policy tried    key=$http_x_key rate=1t/month burst=100 dry_run reserve=max;
+    ai_limit_policy spare    key=$http_x_key rate=1t/month burst=10000 reserve=max;
 CONF
     server => 'add_header X-Layers "$ai_limit_remaining_requests $ai_limit_remaining_tokens'
         . ' $ai_limit_remaining_dear $ai_limit_remaining_slots" always;',

@@ -23,11 +23,11 @@ my $t = AiLimit::Tokens->start(
     workers => 2,
     left => [qw(tokens outputs weighed early)],
     policies => <<"CONF",
-        ai_limit_policy tokens  key=\$http_x_key rate=1t/month burst=$LIMIT;
-        ai_limit_policy outputs key=\$http_x_key rate=1t/month burst=300 count=output;
-        ai_limit_policy weighed key=\$http_x_key rate=1t/month burst=$LIMIT count=input:1,output:2,reasoning:4;
-        ai_limit_policy trial   key=\$http_x_key rate=1t/month burst=20 dry_run;
-        ai_limit_policy early   key=\$http_x_key rate=1t/month burst=900 phase=preaccess;
+        ai_limit_policy tokens  key=\$http_x_key rate=1t/month burst=$LIMIT reserve=max;
+        ai_limit_policy outputs key=\$http_x_key rate=1t/month burst=300 count=output reserve=max;
+        ai_limit_policy weighed key=\$http_x_key rate=1t/month burst=$LIMIT count=input:1,output:2,reasoning:4 reserve=max;
+        ai_limit_policy trial   key=\$http_x_key rate=1t/month burst=20 dry_run reserve=max;
+        ai_limit_policy early   key=\$http_x_key rate=1t/month burst=900 phase=preaccess reserve=max;
         ai_limit_policy plan    key=\$http_x_key rate=3r/month;
 CONF
     http => <<"CONF",

@@ -13,7 +13,7 @@ my $LIMIT = 100_000;
 my $t = AiLimit::Tokens->start(
     left => [qw(tokens early other)],
     files => {'ssi.shtml' => '<!--# include virtual="/part" --><!--# include virtual="/part" -->'},
-    policies => join('', map { "ai_limit_policy $$_[0] key=\$http_x_key rate=1t/month burst=$LIMIT $$_[1];\n" }
+    policies => join('', map { "ai_limit_policy $$_[0] key=\$http_x_key rate=1t/month burst=$LIMIT $$_[1] reserve=max;\n" }
         ['tokens', ''], ['early', 'phase=preaccess'], ['other', ''])
         . 'ai_limit_policy once key=$http_x_key rate=100r/month; ai_limit_policy again key=$http_x_key rate=100r/month;',
     locations => <<'CONF',

@@ -19,7 +19,7 @@ my $t = AiLimit::Tokens->start(
         ~^gpt-          1000t/month;
         gemini-2        1000t/month;
     }
-    ai_limit_policy model  key=$ai_limit_client:$ai_limit_model rate=1t/month burst=1000;
+    ai_limit_policy model  key=$ai_limit_client:$ai_limit_model rate=1t/month burst=1000 reserve=max;
     ai_limit_policy rates  key=$ai_limit_client:$ai_limit_model rate=$rate;
     ai_limit_policy counts key=$ai_limit_client:$ai_limit_model rate=1r/month burst=2;
     ai_limit_policy streams key=$ai_limit_client:$ai_limit_stream rate=1r/month burst=1;

@@ -17,9 +17,9 @@ sub policies {
     my (%o) = @_;
     my $burst = $o{burst} // 1000;
     return 'ai_limit_zone zone=ai:' . ($o{zone} // '1m') . ";\n" . ($o{more} // '') . <<"CONF";
-    ai_limit_policy tokens  key=\$http_x_key rate=1t/month burst=$burst;
-    ai_limit_policy fixed   key=\$http_x_key rate=${burst}t/12month algorithm=fixed_window;
-    ai_limit_policy sliding key=\$http_x_key rate=${burst}t/month algorithm=sliding_window;
+    ai_limit_policy tokens  key=\$http_x_key rate=1t/month burst=$burst reserve=max;
+    ai_limit_policy fixed   key=\$http_x_key rate=${burst}t/12month algorithm=fixed_window reserve=max;
+    ai_limit_policy sliding key=\$http_x_key rate=${burst}t/month algorithm=sliding_window reserve=max;
 CONF
 }
 
@@ -40,7 +40,7 @@ my @changes = (
     ['nothing', {}],
     ['a larger limit', {burst => 2000}],
     ['a smaller limit', {burst => 400}],
-    ['another policy', {more => "ai_limit_policy first key=\$http_x_key rate=5t/s;\n"}],
+    ['another policy', {more => "ai_limit_policy first key=\$http_x_key rate=5t/s reserve=max;\n"}],
 );
 for my $change (@changes) {
     my ($name, $changed) = @$change;

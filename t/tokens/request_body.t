@@ -21,11 +21,11 @@ my ($listen, $http2) =
 my $LIMIT = 1_000_000;
 my $t = AiLimit::Tokens->start(
     policies => <<"CONF",
-    ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;
+    ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT reserve=max;
     ai_limit_policy early  key=\$http_x_key rate=1r/month burst=1 phase=preaccess;
     ai_limit_policy count  key=\$http_x_key rate=1r/month burst=1;
     ai_limit_policy slots  key=\$http_x_key concurrency=1;
-    ai_limit_policy spent  key=\$http_x_key rate=1t/month burst=100;
+    ai_limit_policy spent  key=\$http_x_key rate=1t/month burst=100 reserve=max;
     ai_limit_policy static key=\$http_x_key rate=1t/month burst=100 reserve=off;
 CONF
     server => "listen 127.0.0.1:%%PORT_1%%$listen; $http2 client_max_body_size 2m;",

@@ -14,7 +14,7 @@ use ModelServer::Encoding qw(encoder);
 
 my $LIMIT = 10_000_000;
 my $t = AiLimit::Tokens->start(
-    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;",
+    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT reserve=max;",
     server => 'client_max_body_size 4m; client_body_buffer_size 1m;',
     locations => <<'CONF',
         ai_limit tokens;

@@ -13,13 +13,14 @@ use AiLimit::Tokens;
 
 my $LIMIT = 10_000;
 my %policies = (
-    tokens  => '',
+    tokens  => 'reserve=max',
     fixed   => 'reserve=500',
     none    => 'reserve=off',
-    named   => 'reserve=auto',
     by_name => 'reserve=$http_x_reserve',
-    outputs => 'count=output',
-    weighed => 'count=input:1,output:4',
+    outputs => 'count=output reserve=max',
+    weighed => 'count=input:1,output:4 reserve=max',
+    learned => 'count=input:1,output:4',
+    at_most => 'reserve=auto:250',
 );
 my @names = sort keys %policies;
 my $t = AiLimit::Tokens->start(
@@ -132,11 +133,11 @@ subtest 'a prompt that can never fit' => sub {
 subtest 'reserve=' => sub {
     my $wishes = 'prompt_tokens=30&completion_tokens=12';
     my $body = chat(max_tokens => 700);
-    my %held = (fixed => 500, none => 0, named => 700 + estimate(), outputs => 700, weighed => 4 * 700 + estimate());
+    my %held = (fixed => 500, none => 0, tokens => 700 + estimate(), outputs => 700, weighed => 4 * 700 + estimate());
     my %used = (outputs => 12, weighed => 30 + 4 * 12);
     for my $name (sort keys %held) {
         $t->new_client;
-        is $t->ask("/$name/v1/chat/completions?$wishes", $body)->{log}{reserved}, $held{$name}, "$name $policies{$name}";
+        is $t->ask("/$name/v1/chat/completions?$wishes", $body)->{log}{reserved}, $held{$name}, $policies{$name};
         # The request that looks reserves as well.
         my $looks = $name eq 'fixed' ? 500 : 0;
         is $t->left($name), $LIMIT - $looks - ($used{$name} // 42), 'then what was used';
@@ -145,12 +146,54 @@ subtest 'reserve=' => sub {
     my $by_name = sub { $t->ask("/by_name/v1/chat/completions?$wishes", $body, headers => ['X-Reserve' => $_[0]])->{log} };
     is $by_name->('250')->{reserved}, 250, 'a variable with a number';
     is $by_name->('0')->{reserved}, 0, 'or nothing';
-    is $by_name->('auto')->{reserved}, 700 + estimate(), 'or auto';
+    is $by_name->('max')->{reserved}, 700 + estimate(), 'or max';
     is $by_name->('off')->{reserved}, 0, 'or off';
-    is $by_name->('')->{reserved}, 700 + estimate(), 'an empty one is as without';
-    is $by_name->('lots')->{reserved}, 700 + estimate(), 'a malformed one too';
+    my $is_learned = sub { ok $_[0] > 12 + 13 && $_[0] < 4 * 12 + 26, "$_[1]: $_[0]" };
+    $is_learned->($by_name->('auto')->{reserved}, 'or auto, which has learned');
+    $is_learned->($by_name->('')->{reserved}, 'an empty one is as without');
+    $is_learned->($by_name->('lots')->{reserved}, 'a malformed one too');
+    $is_learned->($by_name->('auto:lots')->{reserved}, 'a malformed number too');
+    my $little = $by_name->('auto:1')->{reserved};
+    ok $little > 13 && $little < 26, "or auto with a number: $little";
     like $t->nginx->error_log, qr/invalid reserve "lots" of policy "by_name"/, 'and is logged';
-    is $t->left('by_name'), $LIMIT - 6 * 42, 'what was used does not depend on it';
+    is $t->left('by_name'), $LIMIT - 9 * 42, 'what was used does not depend on it';
+};
+
+subtest 'reserve=auto' => sub {
+    my $asks = sub {
+        my ($policy, $model, $output, @more) = @_;
+        my $path = "/$policy/v1/chat/completions?prompt_tokens=13&completion_tokens=$output";
+        return $t->ask($path, chat(model => "learned-$model", max_tokens => 2000, @more))->{log}{reserved};
+    };
+    $t->new_client;
+    is $asks->('learned', 1, 100), 4 * 2000 + estimate(), 'the first request of a model reserves what it asks for';
+    is $asks->('learned', 1, 100), 4 * 400 + estimate(), 'the next four times what was used, by the weights of the policy';
+    my $last;
+    $last = $asks->('learned', 1, 100, text => 'x' x 40) for 1 .. 20;
+    ok $last > 4 * 100 && $last < 4 * 140 + estimate(), "then little more: $last";
+    is $asks->('learned', 1, 100, max_tokens => 50), 4 * 50 + estimate(), 'never more than the request asks for';
+    $t->new_client;
+    is $asks->('learned', 2, 7), 4 * 2000 + estimate(), 'another model has a habit of its own';
+    $t->new_client;
+    my $other = $asks->('learned', 1, 3000);
+    ok $other > 4 * 100 && $other < 4 * 140 + estimate(), "another key begins with the habit of the model: $other";
+    is $asks->('at_most', 1, 100), 250 + estimate(), 'auto:N reserves no more than N for the output';
+    is $asks->('at_most', 3, 100), 250 + estimate(), 'nor if nothing is known';
+    $t->new_client;
+    my %silent = (model => 'silent', messages => [{role => 'user', content => 'x' x 40}]);
+    my $path = '/learned/v1/chat/completions?prompt_tokens=13&completion_tokens=';
+    is $t->ask("${path}20", chat(%silent))->{log}{reserved}, 4 * 1000 + estimate(), '1,000 if the request names no limit';
+    is $t->ask("${path}20", chat(%silent))->{log}{reserved}, 4 * 80 + estimate(), 'until it is known';
+};
+
+subtest 'failures teach nothing' => sub {
+    $t->new_client;
+    my $body = chat(model => 'failing', max_tokens => 2000);
+    for my $how ('status=500', 'status=429', 'status=400') {
+        $t->ask("/learned/v1/chat/completions?completion_tokens=1&$how", $body);
+    }
+    is $t->ask('/learned/v1/chat/completions?completion_tokens=1', $body)->{log}{reserved}, 4 * 2000 + estimate(),
+        'an answer with another status is none';
 };
 
 subtest 'several policies' => sub {

@@ -15,7 +15,7 @@ use AiLimit::Tokens;
 my $t = AiLimit::Tokens->start(
     left => [qw(tokens small)],
     policies => <<'CONF',
-    ai_limit_policy tokens key=$http_x_key rate=1t/h burst=1000;
+    ai_limit_policy tokens key=$http_x_key rate=1t/h burst=1000 reserve=max;
     ai_limit_policy small  key=$http_x_key rate=1t/h burst=100 reserve=off;
     ai_limit_policy fast   key=$http_x_key rate=2kt/s burst=1000 reserve=off;
 CONF

@@ -14,7 +14,7 @@ use AiLimit::Tokens;
 my $LIMIT = 10_000;
 my $t = AiLimit::Tokens->start(
     files => {'page.json' => '{"choices":[{"message":{"content":"' . 'x' x 400 . '"}}]}'},
-    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT;",
+    policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT reserve=max;",
     locations => <<'CONF',
         ai_limit tokens;
         location / { proxy_pass http://model; }

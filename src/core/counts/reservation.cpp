@@ -9,7 +9,8 @@ Amount reservation(const Expectation& expected, const TokenWeights& weights, Amo
     if (prompt > capacity) {
         return prompt;
     }
-    counts.output = expected.limits_output ? expected.most_output : 0;
+    counts.input = expected.input;
+    counts.output = expected.output;
     Amount all = weigh(counts, weights);
     return all < capacity ? all : capacity;
 }

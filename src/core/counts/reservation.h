@@ -4,17 +4,27 @@
 
 namespace ai_limit {
 
-/** The expected usage of a request, before it is answered. */
-struct Expectation {
-    Amount prompt;       // estimated input tokens
-    bool limits_output;  // the request says how much output it wants at most:
-    Amount most_output;
+/** The most output that a request asks for. */
+struct AskedOutput {
+    bool is_limited;
+    Amount most;  // where it is
 };
 
+/** The expected usage of a request, before it is answered. */
+struct Expectation {
+    Amount prompt;  // estimated input tokens
+    Amount input;   // the same, corrected by what was learned
+    Amount output;
+};
+
+/** The output that `reserve=auto` expects of a request that names no limit, as long as nothing was
+ * learned. */
+constexpr Amount kUnknownOutput = 1000;
+
 /**
- * Returns the reservation for a request with `reserve=auto`, in the policy's unit, at most
- * `capacity`. If the prompt alone counts more than that, returns what the prompt counts: the
- * request can then never fit.
+ * Returns the reservation for a request in the policy's unit, at most `capacity`. If the estimate
+ * of the prompt alone counts more than that, returns what the prompt counts: the request can then
+ * never fit. What was learned never decides that, since other requests taught it.
  */
 Amount reservation(const Expectation& expected, const TokenWeights& weights, Amount capacity);
 

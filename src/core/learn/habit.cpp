@@ -1,7 +1,6 @@
 #include "core/learn/habit.h"
 
 #include <algorithm>
-#include <iterator>
 
 namespace ai_limit {
 
@@ -11,19 +10,21 @@ constexpr uint32_t kOne = 256;  // a token, in the unit of Habit::output
 constexpr uint32_t kMostOutput = static_cast<uint32_t>(kMostUsualOutput) * kOne;
 
 // The steps, relative to the estimate. They are in the ratio of 19 to 1, as the 95th percentile
-// wants it: 1/8.5 up, 1/160 down.
-constexpr uint64_t kUp = 30;       // 256ths
-constexpr uint64_t kDown = 26;     // 4096ths
-constexpr uint64_t kMoreDown = 6;  // for each answer of a long run
+// wants it, and somewhat more, since long runs lower the estimate further: 1/7 up, 1/170 down.
+constexpr uint64_t kUp = 36;       // 256ths
+constexpr uint64_t kDown = 24;     // 4096ths
+constexpr uint64_t kMoreDown = 5;  // for each answer of a long run
 constexpr uint32_t kLongRun = 32;
 constexpr uint32_t kMostRun = 127;
 
 /** The answers that are too few for a percentile. */
-constexpr uint32_t kFewAnswers = 16;
+constexpr uint32_t kFewAnswers = 10;
 
-/** The margin by the number of answers, in 16ths: from 4 to 1.2. */
-constexpr uint32_t kMargins[kFewAnswers + 1] = {64, 64, 42, 34, 30, 28, 26, 25, 24,
-                                                24, 23, 23, 22, 22, 21, 20, 19};
+/** The margin above the estimate in 16ths: 4 after one answer, 2 after three, 1.2 after 16. */
+constexpr uint32_t kMarginUnit = 16;
+constexpr uint32_t margin_after(uint32_t answers) {
+    return kMarginUnit + 48 / (answers != 0 ? answers : 1);
+}
 
 // A prompt of 1024 tokens moves the ratio by a quarter of the distance; shorter ones less, since
 // what an API adds to each of them (tools, roles) is no ratio.
@@ -37,7 +38,7 @@ void learn_first_output(const HabitSample& sample, uint32_t output, Habit* habit
 
 void raise_output(uint32_t output, Habit* habit) {
     const uint64_t step =
-        std::max<uint64_t>(habit->output * kUp >> 8, (output - habit->output) >> 3);
+        std::max<uint64_t>(habit->output * kUp >> 8, (output - habit->output) >> 4);
     habit->output = static_cast<uint32_t>(std::min<uint64_t>(habit->output + step, kMostOutput));
     habit->run = 0;
 }
@@ -87,8 +88,7 @@ void learn(const HabitSample& sample, Habit* habit) {
 }
 
 Amount usual_output(const Habit& habit) {
-    constexpr uint32_t kMarginUnit = 16;
-    const uint32_t margin = kMargins[std::min(habit.answers, kFewAnswers)];
+    const uint32_t margin = margin_after(habit.answers);
     return (uint64_t{habit.output} * margin + kOne * kMarginUnit - 1) / (kOne * kMarginUnit);
 }
 

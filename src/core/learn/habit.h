@@ -8,9 +8,9 @@
 // the estimate raises it by 95 parts, an answer below lowers it by 5, relative to the estimate. It
 // needs no memory of former answers, and follows when habits change. Three additions make it
 // useful from the first answer on, and quicker:
-// - The first 16 answers are too few for a percentile. The estimate is their maximum, and
+// - The first 10 answers are too few for a percentile. The estimate is their maximum, and
 //   usual_output() adds a margin that shrinks with each of them.
-// - An answer far above the estimate raises it by an eighth of the distance at least.
+// - An answer far above the estimate raises it by a sixteenth of the distance at least.
 // - If many answers in a row are below the estimate, each lowers it more than the one before: of
 //   32 answers, one is above a right estimate nearly always.
 

@@ -133,6 +133,20 @@ UsualUse find_usual_use(const Zone& zone, const HabitOwner& owner) {
     return {knows, knows ? usual_output(habit) : 0, habit.ratio != 0 ? habit.ratio : kWholeRatio};
 }
 
+Expectation expected_use(const UsualUse& usual, Amount prompt, const AskedOutput& asked,
+                         Amount most_output) {
+    if (prompt == 0 && !asked.is_limited) {
+        return {};
+    }
+    Amount output = usual.knows_output ? usual.output
+                    : asked.is_limited ? asked.most
+                                       : kUnknownOutput;
+    if (asked.is_limited) {
+        output = std::min(output, asked.most);
+    }
+    return {prompt, corrected_prompt(prompt, usual.prompt_ratio), std::min(output, most_output)};
+}
+
 void note_use(const Zone& zone, const HabitOwner& owner, const HabitSample& sample, Millis wall) {
     if (!teaches(sample)) {
         return;

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/counts/reservation.h"
 #include "core/learn/habit.h"
 #include "core/zone/zone.h"
 
@@ -38,6 +39,15 @@ struct UsualUse {
 /** Returns what requests of the owner, a key and a model, usually use: by the habit of both if it
  * knows, otherwise by that of the model. */
 UsualUse find_usual_use(const Zone& zone, const HabitOwner& owner);
+
+/**
+ * Returns the expected usage of a request for `reserve=auto`. The output is the usual one,
+ * otherwise the most that the request asks for, otherwise kUnknownOutput. It is never more than the
+ * request asks for, nor than `most_output`. It is 0 for a request, such as one for a list of
+ * models, that has no prompt and asks for no output. `prompt`: estimated.
+ */
+Expectation expected_use(const UsualUse& usual, Amount prompt, const AskedOutput& asked,
+                         Amount most_output);
 
 /** Learns from an answer to a request of the owner, a key and a model. `wall`: of the wall clock,
  * in milliseconds. */

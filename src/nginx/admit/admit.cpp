@@ -105,7 +105,7 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r,
         add_look(policy, ask, key, awaiting->look);
         return NGX_AGAIN;
     }
-    if (tokens && read_reservation(r, policy, *ask.limit, &ask.cost) != NGX_OK) {
+    if (tokens && read_reservation(r, policy, key.hash, *ask.limit, &ask.cost) != NGX_OK) {
         return NGX_ERROR;
     }
     PolicyCharge* charge = add_charge(one, ask, key, policy);

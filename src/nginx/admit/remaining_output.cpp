@@ -61,7 +61,8 @@ ngx_int_t set_reservations(ngx_http_request_t* r, const TokenContext& tokens, De
         if (charge->reservation == nullptr) {
             continue;
         }
-        if (read_reservation(r, policy, *charge->use.limit, &cost) != NGX_OK) {
+        if (read_reservation(r, policy, hash_of(charge->use), *charge->use.limit, &cost) !=
+            NGX_OK) {
             return NGX_ERROR;
         }
         if (limits_output(*charge) && rooms[i].output < least) {

@@ -9,6 +9,7 @@
 #include "nginx/answer/charged_once.h"
 #include "nginx/answer/chunk_hiding.h"
 #include "nginx/answer/growth.h"
+#include "nginx/answer/learning.h"
 #include "nginx/body/answer_decoder.h"
 #include "nginx/decision/count_requests.h"
 #include "nginx/request/policy_values.h"
@@ -43,15 +44,18 @@ uint64_t unreadable_bytes(ngx_http_request_t* r, const TokenContext& tokens) {
     return may_be_text ? ngx_max(tokens.reader->unreadable_bytes(), tokens.undecoded_bytes) : 0;
 }
 
-AnswerCost cost_of_answer(ngx_http_request_t* r, const TokenContext& tokens) {
+/** Leaves in `tokens` what the answer teaches. */
+AnswerCost cost_of_answer(ngx_http_request_t* r, TokenContext* tokens) {
     AnswerFacts facts;
-    facts.reported = tokens.reader->reported();
-    facts.finished = tokens.reader->is_finished();
-    facts.reports_all_output = tokens.reader->reports_all_output();
-    facts.text = tokens.reader->text_characters();
-    facts.unreadable = unreadable_bytes(r, tokens);
+    facts.reported = tokens->reader->reported();
+    facts.finished = tokens->reader->is_finished();
+    facts.reports_all_output = tokens->reader->reports_all_output();
+    facts.text = tokens->reader->text_characters();
+    facts.unreadable = unreadable_bytes(r, *tokens);
     facts.prompt = estimated_prompt(r);
-    return answer_cost(facts);
+    AnswerCost cost = answer_cost(facts);
+    note_sample(r, tokens, facts, cost);
+    return cost;
 }
 
 /** Charges each policy in tokens that took part, and leaves in `tokens` the most that one of them
@@ -59,6 +63,7 @@ AnswerCost cost_of_answer(ngx_http_request_t* r, const TokenContext& tokens) {
 void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContext* tokens) {
     Now now = now_by_nginx();
     ChargedOnce earlier(*tokens);
+    Learning learning(tokens);
     bool charged = false;
     bool charged_before = false;
     ChargedPart least = {kMaxAmount, kMaxAmount};
@@ -79,6 +84,7 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContex
             Amount amount = before.all ? 0 : weigh(used, *read_weights(r, part.policy));
             State after{};
             settle_charge(&one->charges[i], amount, now, &after);
+            learning.teach(*part.policy, one->charges[i].use, now);
             note_if_served(*r, one->charges[i].use);
             count_used(one->charges[i].use, part, used, amount, now);
             if (one->flights != nullptr && one->flights[i] != nullptr) {
@@ -183,6 +189,9 @@ bool is_abandoned(ngx_http_request_t* r, bool whole) {
 
 /** The most output that the policies have reserved tokens for. */
 Amount reserved_output(ngx_http_request_t* r, const TokenContext& tokens, Amount prompt) {
+    if (tokens.reserves_by_body) {
+        return ngx_min(tokens.reserved_output, tokens.reserved);
+    }
     const RequestInfo* info = read_request_info(r);
     Amount most = 0;
     if (info != nullptr && info->most_output(&most)) {
@@ -227,7 +236,7 @@ __attribute__((noinline)) void end_answer(ngx_http_request_t* r, TokenContext* t
         settle(r, tokens, UsageBasis::kNone, {});  // nginx's own answer
         return;
     }
-    AnswerCost cost = cost_of_answer(r, *tokens);
+    AnswerCost cost = cost_of_answer(r, tokens);
     if (cost.estimated) {
         settle_by_estimate(r, tokens, cost.counts, whole);
     } else {

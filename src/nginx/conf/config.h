@@ -38,7 +38,13 @@ struct ZoneConf {
 };
 
 /** How many tokens a policy reserves for a request that has no usage yet. */
-enum class Reserve : uint8_t { kAuto, kOff, kAmount, kVariable };
+enum class Reserve : uint8_t {
+    kAuto,  // what such requests use, at most an amount for the output
+    kMax,   // the most that the request asks for
+    kOff,
+    kAmount,
+    kVariable  // holds one of the others
+};
 
 /** What becomes of a running answer that has used its reservation, if no more can be reserved. */
 enum class Overrun : uint8_t {
@@ -70,7 +76,7 @@ struct PolicyConf {
     TokenWeights weights;    // where `weights_variable` is null
     Text* weights_variable;  // holds a count=
     Reserve reserve;
-    Amount reserve_amount;
+    Amount reserve_amount;  // for the output (kAuto), or for all (kAmount)
     Text* reserve_variable;
     Overrun overrun;
     bool used;  // some ai_limit names it

@@ -24,8 +24,15 @@ const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* 
 }
 
 bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount) {
+    constexpr std::string_view kAutoUpTo = "auto:";
     if (text == "auto") {
         *reserve = Reserve::kAuto;
+        *amount = kMaxAmount;
+    } else if (text.substr(0, kAutoUpTo.size()) == kAutoUpTo) {
+        *reserve = Reserve::kAuto;
+        return read_whole(text.substr(kAutoUpTo.size()), kMaxAmount, amount);
+    } else if (text == "max") {
+        *reserve = Reserve::kMax;
     } else if (text == "off") {
         *reserve = Reserve::kOff;
     } else if (read_whole(text, kMaxAmount, amount)) {

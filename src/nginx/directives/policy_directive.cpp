@@ -124,7 +124,8 @@ char* read_reserve(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader
         return read_variable(cf, value, &policy->reserve_variable);
     }
     if (!parse_reserve(view(value), &policy->reserve, &policy->reserve_amount)) {
-        return mistake(cf, "invalid value", word, ", expected auto, off or a whole number");
+        return mistake(cf, "invalid value", word,
+                       ", expected auto, auto:N, max, off or a whole number");
     }
     return NGX_CONF_OK;
 }
@@ -370,6 +371,7 @@ char* ngx_http_ai_limit_policy(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     policy->name = arguments(cf)[0];
     policy->cost = 1;
     policy->weights = TokenWeights();
+    policy->reserve_amount = kMaxAmount;
     policy->position = position_of(cf);
     if (!is_name(policy->name)) {
         return mistake(cf, "invalid policy name", policy->name,

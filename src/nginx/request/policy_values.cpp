@@ -1,6 +1,7 @@
 #include "nginx/request/policy_values.h"
 
 #include "clock.h"
+#include "core/learn/habits.h"
 #include "core/policies/overrides.h"
 #include "core/policies/policies.h"
 #include "core/words/number.h"
@@ -101,9 +102,12 @@ ngx_int_t read_reserve_variable(ngx_http_request_t* r, const PolicyConf* policy,
         return NGX_ERROR;
     }
     *reserve = Reserve::kAuto;
+    *amount = kMaxAmount;
     if (value.len != 0 && !parse_reserve(view(value), reserve, amount)) {
         log_mistake(r, *policy, "reserve", value,
-                    "expected auto, off or a whole number, auto is taken");
+                    "expected auto, auto:N, max, off or a whole number, auto is taken");
+        *reserve = Reserve::kAuto;
+        *amount = kMaxAmount;
     }
     return NGX_OK;
 }
@@ -119,15 +123,31 @@ bool note_mistake_in_count(ngx_http_request_t* r, const PolicyConf& policy) {
     return true;
 }
 
-ngx_int_t reserve_by_body(ngx_http_request_t* r, const PolicyConf* policy, const Limit& limit,
-                          Amount* reserved) {
+/** The key that a policy counts by, and how it reserves for the output. */
+struct Reserving {
+    uint64_t hash;  // of the key
+    Reserve reserve;
+    Amount most_output;
+};
+
+ngx_int_t reserve_by_body(ngx_http_request_t* r, const PolicyConf* policy,
+                          const Reserving& reserving, const Limit& limit, Amount* reserved) {
     const RequestInfo* info = read_request_info(r);
-    if (info == nullptr) {
+    TokenContext* tokens = find_token_context(r);
+    if (info == nullptr || tokens == nullptr) {
         return NGX_ERROR;
     }
-    Expectation expected{};
-    expected.prompt = info->prompt_estimate();
-    expected.limits_output = info->most_output(&expected.most_output);
+    const Amount prompt = info->prompt_estimate();
+    AskedOutput asked{};
+    asked.is_limited = info->most_output(&asked.most);
+    Expectation expected = {prompt, prompt, asked.is_limited ? asked.most : 0};
+    if (reserving.reserve == Reserve::kAuto) {
+        const Zone& zone = policy->live->ask.access->journal.zone();
+        const HabitOwner owner = {reserving.hash, model_hash(tokens, zone)};
+        expected = expected_use(find_usual_use(zone, owner), prompt, asked, reserving.most_output);
+    }
+    tokens->reserves_by_body = true;
+    tokens->reserved_output = ngx_max(tokens->reserved_output, expected.output);
     *reserved = reservation(expected, *read_weights(r, policy), limit.capacity);
     return NGX_OK;
 }
@@ -162,8 +182,8 @@ void log_too_many_periods(const PolicyConf& policy, ngx_log_t* log) {
     }
 }
 
-ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, const Limit& limit,
-                           Amount* reserved) {
+ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash,
+                           const Limit& limit, Amount* reserved) {
     Reserve reserve = policy->reserve;
     Amount amount = policy->reserve_amount;
     if (reserve == Reserve::kVariable &&
@@ -178,7 +198,7 @@ ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, cons
             *reserved = ngx_min(amount, limit.capacity);
             break;
         default:
-            return reserve_by_body(r, policy, limit, reserved);
+            return reserve_by_body(r, policy, {hash, reserve, amount}, limit, reserved);
     }
     return NGX_OK;
 }

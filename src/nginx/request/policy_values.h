@@ -23,10 +23,13 @@ void log_too_many_periods(const PolicyConf& policy, ngx_log_t* log);
  */
 const TokenWeights* read_weights(ngx_http_request_t* r, const PolicyConf* policy);
 
-/** Computes how many tokens a policy reserves for a request, under the limit that the request has:
- * by what its body asks for, unless `reserve=` says a number or off. NGX_ERROR without memory. */
-ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, const Limit& limit,
-                           Amount* reserved);
+/**
+ * Computes how many tokens a policy reserves for a request, under the limit that the request has:
+ * by what its body asks for and by what was learned for its key, unless `reserve=` says a number or
+ * off. `hash`: by hash_key(). NGX_ERROR without memory.
+ */
+ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash,
+                           const Limit& limit, Amount* reserved);
 
 /** Computes what the prompt of a request costs in a policy in tokens, as reservations estimate it.
  * NGX_ERROR without memory. */

@@ -2,6 +2,8 @@
 
 #include <new>
 
+#include "core/zone/table.h"
+
 namespace ai_limit {
 
 TokenContext* token_context(ngx_http_request_t* r) {
@@ -16,6 +18,14 @@ TokenContext* token_context(ngx_http_request_t* r) {
         }
     }
     return context->tokens;
+}
+
+uint64_t model_hash(TokenContext* tokens, const Zone& zone) {
+    if (tokens->model_zone != zone.header()) {
+        tokens->model_zone = zone.header();
+        tokens->model_hash = hash_key(zone, tokens->info.model());
+    }
+    return tokens->model_hash;
 }
 
 }  // namespace ai_limit

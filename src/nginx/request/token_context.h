@@ -2,6 +2,7 @@
 
 // The module's knowledge of a request, from its body and from its answer.
 
+#include "core/learn/habit.h"
 #include "core/requests/body_fields.h"
 #include "core/requests/request_info.h"
 #include "core/usage/usage.h"
@@ -41,6 +42,10 @@ struct TokenContext {
     uint32_t later;                // and those that it has not asked yet, by bit
     RedisDecision* asked;          // of Redis, while it decides
     Amount reserved;               // the most that a policy reserved
+    Amount reserved_output;        // the same for the output, in tokens without weights, of those
+    bool reserves_by_body;         // that reserve by what the body asks for; there are some
+    uint64_t model_hash;           // of the model, 0: not known yet,
+    const void* model_zone;        // in the zone that lies here
     uint32_t count_mistakes;       // by number of policy: its malformed count= has been logged
 
     // the answer; `reader` is nullptr where its body is not read
@@ -56,6 +61,7 @@ struct TokenContext {
     TextBounds bounds;          // growth.h
     TokenCounts used;
     UsageBasis basis;
+    HabitSample sample;  // what the answer teaches about such requests
 };
 
 /** Returns the request's; makes it if there is none yet, without a decision if need be. nullptr
@@ -67,5 +73,8 @@ inline TokenContext* find_token_context(ngx_http_request_t* r) {
     RequestContext* context = find_context(r);
     return context != nullptr ? context->tokens : nullptr;
 }
+
+/** Returns the hash of the request's model in a zone. `info` must have been read. */
+uint64_t model_hash(TokenContext* tokens, const Zone& zone);
 
 }  // namespace ai_limit

@@ -56,15 +56,14 @@ TEST(Habit, ExpectsFourTimesTheOnlyAnswer) {
 TEST(Habit, ExpectsLessAboveTheLargestWithEachAnswer) {
     Habit habit{};
     Amount before = 0;
-    for (int i = 1; i <= 16; ++i) {
+    for (int i = 1; i <= 10; ++i) {
         learn(output_of(300), &habit);
         const Amount usual = usual_output(habit);
         EXPECT_TRUE(before == 0 || usual <= before);
-        EXPECT_GT(usual, 300U);
+        EXPECT_TRUE(i != 3 || usual == 600U);
         before = usual;
-        EXPECT_TRUE(i != 3 || usual <= 640U);
     }
-    EXPECT_EQ(before, 357U);
+    EXPECT_EQ(before, 375U);
 }
 
 TEST(Habit, ExpectsNothingOfModelsThatWriteNothing) {
@@ -84,14 +83,14 @@ TEST(Habit, FindsTheNinetyFifthPercentile) {
         constexpr int kAnswers = 20'000;
         for (int i = 0; i < kAnswers; ++i) {
             const Amount output = outputs.draw();
-            above += habit.answers >= 16 && output > usual_output(habit) ? 1 : 0;
+            above += habit.answers >= 10 && output > usual_output(habit) ? 1 : 0;
             learn(output_of(output), &habit);
             sum += habit.output / 256.0;
         }
         const double percentile = 300 * std::exp(1.645 * sigma);
         EXPECT_NEAR(sum / kAnswers, percentile, 0.25 * percentile) << sigma;
-        EXPECT_LT(above, kAnswers * 0.05) << sigma;
-        EXPECT_GT(above, kAnswers * 0.01) << sigma;
+        EXPECT_LT(above, kAnswers * 0.06) << sigma;
+        EXPECT_GT(above, kAnswers * 0.04) << sigma;
     }
 }
 

@@ -42,21 +42,21 @@ TEST(Habits, KnowNothingAtFirst) {
 TEST(Habits, AreThoseOfTheKeyAndTheModel) {
     ZoneMemory memory(small_sizes());
     const Zone& zone = memory.zone();
-    note_output(zone, owner_of(zone, "one", "a"), 100, 16);
-    note_output(zone, owner_of(zone, "one", "b"), 1000, 16);
-    note_output(zone, owner_of(zone, "two", "a"), 5000, 16);
-    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "one", "a")).output, 119U);
-    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "one", "b")).output, 1188U);
-    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "two", "a")).output, 5938U);
+    note_output(zone, owner_of(zone, "one", "a"), 100, 10);
+    note_output(zone, owner_of(zone, "one", "b"), 1000, 10);
+    note_output(zone, owner_of(zone, "two", "a"), 5000, 10);
+    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "one", "a")).output, 125U);
+    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "one", "b")).output, 1250U);
+    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "two", "a")).output, 6250U);
 }
 
 TEST(Habits, AreThoseOfTheModelForANewKey) {
     ZoneMemory memory(small_sizes());
     const Zone& zone = memory.zone();
-    note_output(zone, owner_of(zone, "one", "a"), 100, 16);
+    note_output(zone, owner_of(zone, "one", "a"), 100, 10);
     const UsualUse use = find_usual_use(zone, owner_of(zone, "new", "a"));
     EXPECT_TRUE(use.knows_output);
-    EXPECT_EQ(use.output, 119U);
+    EXPECT_EQ(use.output, 125U);
     EXPECT_FALSE(find_usual_use(zone, owner_of(zone, "new", "b")).knows_output);
     EXPECT_FALSE(find_usual_use(zone, owner_of(zone, "one", "b")).knows_output);
 }
@@ -64,7 +64,7 @@ TEST(Habits, AreThoseOfTheModelForANewKey) {
 TEST(Habits, AKeyOfTheNameOfAModelIsNotThatModel) {
     ZoneMemory memory(small_sizes());
     const Zone& zone = memory.zone();
-    note_output(zone, owner_of(zone, "same", "same"), 100, 16);
+    note_output(zone, owner_of(zone, "same", "same"), 100, 10);
     Habit habit{};
     EXPECT_TRUE(read_habit(zone, {hash_key(zone, "same"), 0}, &habit));
     EXPECT_TRUE(read_habit(zone, {0, hash_key(zone, "same")}, &habit));
@@ -80,7 +80,7 @@ TEST(Habits, CorrectThePromptOfANewKeyByTheModel) {
     }
     const UsualUse use = find_usual_use(zone, owner_of(zone, "new", "a"));
     EXPECT_FALSE(use.knows_output);
-    EXPECT_NEAR(use.prompt_ratio, 2 * kWholeRatio, 16);
+    EXPECT_NEAR(use.prompt_ratio, 2 * kWholeRatio, 10);
 }
 
 TEST(Habits, AnswersOfManyKeysTeachTheModel) {
@@ -89,7 +89,43 @@ TEST(Habits, AnswersOfManyKeysTeachTheModel) {
     for (int i = 0; i < 100; ++i) {
         note_output(zone, owner_of(zone, std::to_string(i), "a"), 400);
     }
-    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "new", "a")).output, 501U);
+    const Amount usual = find_usual_use(zone, owner_of(zone, "new", "a")).output;
+    EXPECT_GT(usual, 390U);
+    EXPECT_LT(usual, 560U);
+}
+
+Expectation expect(bool knows, Amount usual, const AskedOutput& asked,
+                   Amount most_output = kMaxAmount, Amount prompt = 100) {
+    return expected_use({knows, usual, kWholeRatio}, prompt, asked, most_output);
+}
+
+TEST(ExpectedUse, IsWhatWasLearned) {
+    EXPECT_EQ(expect(true, 300, {true, 32'000}).output, 300U);
+    EXPECT_EQ(expect(true, 3000, {false, 0}).output, 3000U);
+}
+
+TEST(ExpectedUse, IsNeverMoreThanTheRequestAsksFor) {
+    EXPECT_EQ(expect(true, 300, {true, 200}).output, 200U);
+    EXPECT_EQ(expect(true, 300, {true, 200}, 100).output, 100U);
+    EXPECT_EQ(expect(false, 0, {true, 200}, 100).output, 100U);
+}
+
+TEST(ExpectedUse, IsWhatTheRequestAsksForAtFirst) {
+    EXPECT_EQ(expect(false, 0, {true, 32'000}).output, 32'000U);
+    EXPECT_EQ(expect(false, 0, {false, 0}).output, 1000U);
+}
+
+TEST(ExpectedUse, IsNothingForARequestWithoutAPrompt) {
+    EXPECT_EQ(expect(false, 0, {false, 0}, kMaxAmount, 0).output, 0U);
+    EXPECT_EQ(expect(true, 300, {false, 0}, kMaxAmount, 0).output, 0U);
+    EXPECT_EQ(expect(true, 300, {true, 500}, kMaxAmount, 0).output, 300U);
+}
+
+TEST(ExpectedUse, HasTheCorrectedPrompt) {
+    const Expectation expected =
+        expected_use({true, 300, 2 * kWholeRatio}, 100, {false, 0}, kMaxAmount);
+    EXPECT_EQ(expected.prompt, 100U);
+    EXPECT_EQ(expected.input, 200U);
 }
 
 TEST(Habits, InventedKeysAndModelsDisplaceFewThatAreWellKnown) {
@@ -97,7 +133,7 @@ TEST(Habits, InventedKeysAndModelsDisplaceFewThatAreWellKnown) {
     const Zone& zone = memory.zone();
     constexpr int kKnown = 500;
     for (int i = 0; i < kKnown; ++i) {
-        note_output(zone, owner_of(zone, "known " + std::to_string(i), "a"), 100, 16);
+        note_output(zone, owner_of(zone, "known " + std::to_string(i), "a"), 100, 10);
     }
     for (int i = 0; i < 100'000; ++i) {
         note_output(zone, owner_of(zone, "made up", std::to_string(i)), 1);
@@ -116,7 +152,7 @@ TEST(Habits, MakeRoomWhenTheyAreForgotten) {
     ZoneMemory memory(small_sizes());
     const Zone& zone = memory.zone();
     for (int i = 0; i < 50'000; ++i) {
-        note_output(zone, owner_of(zone, "old " + std::to_string(i), "a"), 100, 16);
+        note_output(zone, owner_of(zone, "old " + std::to_string(i), "a"), 100, 10);
     }
     const Millis later = kStart + 24 * 6 * kHour;
     int kept = 0;
@@ -136,7 +172,7 @@ TEST(Habits, AreKeptInAZoneOfAnotherSize) {
     ZoneMemory smaller(small_sizes());
     constexpr int kKnown = 300;
     for (int i = 0; i < kKnown; ++i) {
-        note_output(from.zone(), owner_of(from.zone(), std::to_string(i), "a"), 100, 16);
+        note_output(from.zone(), owner_of(from.zone(), std::to_string(i), "a"), 100, 10);
     }
     copy_habits(from.zone(), larger.zone());
     copy_habits(larger.zone(), smaller.zone());
@@ -144,7 +180,7 @@ TEST(Habits, AreKeptInAZoneOfAnotherSize) {
         for (int i = 0; i < kKnown; ++i) {
             Habit habit{};
             EXPECT_TRUE(read_habit(zone, owner_of(zone, std::to_string(i), "a"), &habit)) << i;
-            EXPECT_EQ(usual_output(habit), 119U);
+            EXPECT_EQ(usual_output(habit), 125U);
         }
     }
 }
@@ -152,7 +188,7 @@ TEST(Habits, AreKeptInAZoneOfAnotherSize) {
 TEST(Habits, OfAZoneWithoutRoomAreUnknown) {
     ZoneMemory memory({8, 8, 2});
     const Zone& zone = memory.zone();
-    note_output(zone, owner_of(zone, "key", "a"), 100, 16);
+    note_output(zone, owner_of(zone, "key", "a"), 100, 10);
     EXPECT_FALSE(find_usual_use(zone, owner_of(zone, "key", "a")).knows_output);
 }
 
@@ -182,7 +218,7 @@ TEST(Habits, WorkersLearnAtTheSameTime) {
     }
     // A torn pair of words is believed once in 256 times that it occurs.
     for (const int count : wrong) {
-        EXPECT_LE(count, 16);
+        EXPECT_LE(count, 10);
     }
 }
 

@@ -1,0 +1,36 @@
+#include "nginx/answer/learning.h"
+
+#include "core/learn/habit_sample.h"
+#include "core/learn/habits.h"
+#include "nginx/request/request_body.h"
+
+namespace ai_limit {
+
+void note_sample(ngx_http_request_t* r, TokenContext* tokens, const AnswerFacts& facts,
+                 const AnswerCost& cost) {
+    const RequestInfo* info = read_request_info(r);
+    if (info == nullptr || info->unreadable() || tokens->fetches_answer) {
+        return;
+    }
+    AskedOutput asked{};
+    asked.is_limited = info->most_output(&asked.most);
+    tokens->sample = habit_sample(facts, cost, asked);
+}
+
+void Learning::teach(const PolicyConf& policy, const Charge& use, Now now) {
+    const bool learns = policy.reserve == Reserve::kAuto || policy.reserve == Reserve::kVariable;
+    if (!learns || !teaches(tokens_->sample)) {
+        return;
+    }
+    const Zone& zone = use.access->journal.zone();
+    const uint64_t key = hash_of(use);
+    // Policies with the same key are mostly neighbours.
+    if (key == last_key_ && zone.header() == last_zone_) {
+        return;
+    }
+    last_key_ = key;
+    last_zone_ = zone.header();
+    note_use(zone, {key, model_hash(tokens_, zone)}, tokens_->sample, now.wall);
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,29 @@
+#pragma once
+
+// Learns from answers what requests usually use (core/learn/habits.h).
+
+#include "core/counts/answer_cost.h"
+#include "nginx/conf/live.h"
+#include "nginx/request/token_context.h"
+
+namespace ai_limit {
+
+/** Notes what the answer teaches, before it is settled. */
+void note_sample(ngx_http_request_t* r, TokenContext* tokens, const AnswerFacts& facts,
+                 const AnswerCost& cost);
+
+/** Teaches the keys of one request, each once. */
+class Learning {
+public:
+    explicit Learning(TokenContext* tokens) : tokens_(tokens) {}
+
+    /** Teaches the key of a charge, if the policy reserves by what was learned. */
+    void teach(const PolicyConf& policy, const Charge& use, Now now);
+
+private:
+    TokenContext* tokens_;
+    uint64_t last_key_ = 0;
+    const void* last_zone_ = nullptr;
+};
+
+}  // namespace ai_limit

@@ -1,0 +1,34 @@
+#include "core/counts/reservation.h"
+
+#include <gtest/gtest.h>
+
+namespace ai_limit {
+namespace {
+
+constexpr TokenWeights kTotal;
+
+TEST(Reservation, IsTheInputAndTheOutputByTheirWeights) {
+    TokenWeights weights;
+    ASSERT_EQ(parse_token_weights("input:1,output:4", &weights), nullptr);
+    EXPECT_EQ(reservation({100, 150, 300}, weights, 10'000), 150U + 4 * 300);
+    EXPECT_EQ(reservation({100, 150, 300}, kTotal, 10'000), 450U);
+}
+
+TEST(Reservation, IsAtMostTheLimit) {
+    EXPECT_EQ(reservation({100, 150, 300}, kTotal, 200), 200U);
+}
+
+TEST(Reservation, NeverFitsIfThePromptAloneIsAboveTheLimit) {
+    EXPECT_EQ(reservation({201, 150, 300}, kTotal, 200), 201U);
+}
+
+TEST(Reservation, WhatWasLearnedNeverMakesARequestTooLarge) {
+    EXPECT_EQ(reservation({100, 400, 0}, kTotal, 200), 200U);
+}
+
+TEST(Reservation, WhatWasLearnedNeverLetsATooLargeRequestPass) {
+    EXPECT_EQ(reservation({400, 100, 0}, kTotal, 200), 400U);
+}
+
+}  // namespace
+}  // namespace ai_limit
