@@ -29,6 +29,14 @@ try_recipe 'tokens-a-day' => sub {
     is post($nginx->port, $CHAT, chat(), 'x-api-key' => 'ann')->{status}, 429, 'a restart forgets nothing';
 };
 
+try_recipe 'hard-budget' => sub {
+    my ($recipe) = @_;
+    my $nginx = $recipe->start;
+    $recipe->commands;
+    my $whole = post($nginx->port, "$CHAT?prompt_tokens=3&completion_tokens=4000", chat(), 'x-api-key' => 'bob');
+    is decode_json($whole->{body})->{choices}[0]{finish_reason}, 'stop', 'an answer that is no stream is not cut';
+};
+
 try_recipe 'plans' => sub {
     my ($recipe) = @_;
     my %plan_of = (demo => 'pro', trial => 'free', (map {; "key-$_" => (qw(free pro staff))[$_ % 3] } 1 .. 4998));

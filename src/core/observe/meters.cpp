@@ -18,6 +18,7 @@ uint64_t read(const std::atomic<uint64_t>& count) {
 void add_record(const PolicyRecord& record, PolicyTotals* totals) {
     totals->overshoot_tokens += read(record.overshoot);
     totals->usage_missing += read(record.usage_missing);
+    totals->cut += read(record.cut);
     totals->errors += read(record.errors);
 }
 

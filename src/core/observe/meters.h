@@ -71,6 +71,7 @@ CountSums sum_counts(const Zone& zone, uint32_t policy);
 struct PolicyTotals : CountSums {
     uint64_t overshoot_tokens;  // used above the limit
     uint64_t usage_missing;     // answers that did not say what they used
+    uint64_t cut;               // streams that were ended before their time
     uint64_t errors;            // malformed variables
 };
 

@@ -74,6 +74,10 @@ void write_missing(std::string_view metric, const PolicySnapshot& policy, TextWr
     write_sample(metric, {"policy", policy.name}, {}, policy.totals.usage_missing, out);
 }
 
+void write_cut(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+    write_sample(metric, {"policy", policy.name}, {}, policy.totals.cut, out);
+}
+
 void write_in_flight(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
     write_sample(metric, {"policy", policy.name}, {}, policy.load.in_flight, out);
 }
@@ -151,6 +155,10 @@ const PolicyMetric kPolicyMetrics[] = {
       "Answers that did not say what they used, and were charged by estimate."},
      counts_tokens,
      write_missing},
+    {{"ai_limit_cut_total", "counter",
+      "Streams that were ended because the policy had no more room for them."},
+     counts_tokens,
+     write_cut},
     {{"ai_limit_in_flight", "gauge", "Requests in flight."}, counts_in_flight, write_in_flight},
 };
 const size_t kPolicyMetricCount = sizeof(kPolicyMetrics) / sizeof(kPolicyMetrics[0]);

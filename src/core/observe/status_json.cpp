@@ -25,6 +25,7 @@ void write_tokens(const PolicySnapshot& policy, JsonWriter& json) {
     json.number("overshoot", policy.totals.overshoot_tokens);
     json.text("overrun", policy.overrun);
     json.number("usage_missing", policy.totals.usage_missing);
+    json.number("cut", policy.totals.cut);
     json.close('}');
 }
 

@@ -263,7 +263,8 @@ uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, 
     record->last_use = use;
     record->varies = varies;
     for (std::atomic<uint64_t>* count :
-         {&record->errors, &record->overshoot, &record->usage_missing, &record->slot_duration}) {
+         {&record->errors, &record->overshoot, &record->usage_missing, &record->cut,
+          &record->slot_duration}) {
         count->store(0, std::memory_order_relaxed);
     }
     for (std::atomic<uint64_t>& refill : record->refill_millis) {
@@ -316,6 +317,10 @@ uint64_t count_error(const Zone& zone, uint32_t policy) {
 
 uint64_t count_missing_usage(const Zone& zone, uint32_t policy) {
     return zone.policy(policy)->usage_missing.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+void count_cut(const Zone& zone, uint32_t policy) {
+    zone.policy(policy)->cut.fetch_add(1, std::memory_order_relaxed);
 }
 
 }  // namespace ai_limit

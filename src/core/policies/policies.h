@@ -38,4 +38,7 @@ uint64_t count_error(const Zone& zone, uint32_t policy);
 /** Counts an answer that did not say what it used; returns how many there were. */
 uint64_t count_missing_usage(const Zone& zone, uint32_t policy);
 
+/** Counts a stream that was ended since its reservation was used up and could not grow. */
+void count_cut(const Zone& zone, uint32_t policy);
+
 }  // namespace ai_limit

@@ -49,6 +49,10 @@ public:
         kind_is_known_ ? read_piece(piece, run) : find_kind(piece, run);
     }
 
+    /** The first bytes have shown the kind of the body, or it has ended. */
+    bool knows_kind() const { return kind_is_known_; }
+    AnswerKind kind() const { return kind_; }
+
     /** The body has ended, and entirely: for one that was cut short, call stop(). */
     void finish();
 

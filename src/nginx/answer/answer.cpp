@@ -10,6 +10,7 @@
 #include "nginx/answer/chunk_hiding.h"
 #include "nginx/answer/growth.h"
 #include "nginx/answer/learning.h"
+#include "nginx/answer/stream_cutting.h"
 #include "nginx/body/answer_decoder.h"
 #include "nginx/decision/count_requests.h"
 #include "nginx/request/policy_values.h"
@@ -44,15 +45,19 @@ uint64_t unreadable_bytes(ngx_http_request_t* r, const TokenContext& tokens) {
     return may_be_text ? ngx_max(tokens.reader->unreadable_bytes(), tokens.undecoded_bytes) : 0;
 }
 
-/** Leaves in `tokens` what the answer teaches. */
-AnswerCost cost_of_answer(ngx_http_request_t* r, TokenContext* tokens) {
+AnswerFacts facts_of_answer(ngx_http_request_t* r, const TokenContext& tokens) {
     AnswerFacts facts;
-    facts.reported = tokens->reader->reported();
-    facts.finished = tokens->reader->is_finished();
-    facts.reports_all_output = tokens->reader->reports_all_output();
-    facts.text = tokens->reader->text_characters();
-    facts.unreadable = unreadable_bytes(r, *tokens);
+    facts.reported = tokens.reader->reported();
+    facts.finished = tokens.reader->is_finished();
+    facts.reports_all_output = tokens.reader->reports_all_output();
+    facts.text = tokens.reader->text_characters();
+    facts.unreadable = unreadable_bytes(r, tokens);
     facts.prompt = estimated_prompt(r);
+    return facts;
+}
+
+/** Leaves in `tokens` what the answer teaches. */
+AnswerCost cost_of_answer(ngx_http_request_t* r, TokenContext* tokens, const AnswerFacts& facts) {
     AnswerCost cost = answer_cost(facts);
     note_sample(r, tokens, facts, cost);
     return cost;
@@ -158,6 +163,15 @@ void settle_by_estimate(ngx_http_request_t* r, TokenContext* tokens, const Token
     settle(r, tokens, UsageBasis::kEstimate, used);
 }
 
+void note_cut(ngx_http_request_t* r, const TokenContext* tokens, uint64_t text) {
+    const PolicyConf* policy = tokens->used_up;
+    ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0,
+                  "the stream is ended after %uL characters of text: policy \"%V\" has no more "
+                  "room",
+                  text, &policy->name);
+    count_cut(policy->zone->live->access.journal.zone(), policy->live->ask.policy);
+}
+
 bool is_success(ngx_uint_t status) {
     return status >= NGX_HTTP_OK && status < NGX_HTTP_SPECIAL_RESPONSE;
 }
@@ -236,7 +250,7 @@ __attribute__((noinline)) void end_answer(ngx_http_request_t* r, TokenContext* t
         settle(r, tokens, UsageBasis::kNone, {});  // nginx's own answer
         return;
     }
-    AnswerCost cost = cost_of_answer(r, tokens);
+    AnswerCost cost = cost_of_answer(r, tokens, facts_of_answer(r, *tokens));
     if (cost.estimated) {
         settle_by_estimate(r, tokens, cost.counts, whole);
     } else {
@@ -321,6 +335,24 @@ ngx_int_t begin_hiding(ngx_http_request_t* r, TokenContext* tokens) {
     return NGX_OK;
 }
 
+/** True if the answer is a stream, and a policy with overrun=cut limits it. */
+bool may_be_cut(ngx_http_request_t* r, const TokenContext& tokens, const Form& form) {
+    if (text_allowed(tokens) == kUnlimitedText || tokens.coding_unknown || !has_body(r)) {
+        return false;
+    }
+    switch (form.kind) {
+        case AnswerKind::kSse:
+        case AnswerKind::kLines:
+        case AnswerKind::kEventStream:
+            return true;
+        case AnswerKind::kJson:
+        case AnswerKind::kOther:
+            break;
+    }
+    const RequestInfo* info = read_request_info(r);
+    return info != nullptr && info->streams() && !is_media_type(view(r->headers_out.content_type));
+}
+
 ngx_int_t make_reader(ngx_http_request_t* r, TokenContext* tokens, const Form& form) {
     if (is_from_upstream(r)) {
         r->filter_need_in_memory = 1;
@@ -341,7 +373,16 @@ ngx_int_t make_reader(ngx_http_request_t* r, TokenContext* tokens, const Form& f
     tokens->reader = new (memory) UsageReader(form.kind, loc_conf(r)->usage);
     read_headers(r, tokens->reader);
     begin_growth(r, tokens, is_from_upstream(r));
+    if (may_be_cut(r, *tokens, form) && begin_cutting(r, tokens) != NGX_OK) {
+        return NGX_ERROR;
+    }
     return watch_answer_id(r, tokens);
+}
+
+/** The client gets the text that the reader gets, without a coding. */
+bool is_read_as_sent(const TokenContext* tokens, const Form& form) {
+    return form.coding == ContentCoding::kNone ||
+           (tokens->cutting != nullptr && tokens->decoder != nullptr);
 }
 
 inline void feed_text(TokenContext* tokens, std::string_view text, KnownRun* run) {
@@ -353,15 +394,8 @@ inline void feed_text(TokenContext* tokens, std::string_view text, KnownRun* run
 
 /** Not part of feed(), which does little for an event that is like the one before. */
 __attribute__((noinline)) void feed_decoded(TokenContext* tokens, std::string_view piece) {
-    size_t size = piece.size();
-    std::string_view text;
-    do {
-        text = decode(tokens->decoder, &piece);
-        if (!text.empty()) {
-            feed_text(tokens, text, nullptr);
-        }
-    } while (!text.empty());
-    tokens->undecoded_bytes += is_broken(tokens->decoder) ? size : 0;
+    decode_answer(tokens, piece,
+                  [tokens](std::string_view text) { feed_text(tokens, text, nullptr); });
 }
 
 inline void feed(TokenContext* tokens, std::string_view piece, KnownRun* run) {
@@ -393,19 +427,17 @@ ngx_int_t begin_answer(ngx_http_request_t* r, TokenContext* tokens) {
     }
     if (has_succeeded(r)) {
         Form form = form_of_answer(r);
+        bool reads = !is_from_cache(r);
+        if (reads && make_reader(r, tokens, form) != NGX_OK) {
+            return NGX_ERROR;
+        }
         // Also hides in an answer of a cache, which keeps answers as they came.
-        bool hides =
-            tokens->asked_for_usage && form.may_be_events && form.coding == ContentCoding::kNone;
+        bool hides = tokens->asked_for_usage && form.may_be_events && is_read_as_sent(tokens, form);
         if (hides && begin_hiding(r, tokens) != NGX_OK) {
             return NGX_ERROR;
         }
-        if (!is_from_cache(r)) {
-            if (make_reader(r, tokens, form) != NGX_OK) {
-                return NGX_ERROR;
-            }
-            if (has_body(r)) {
-                return NGX_OK;
-            }
+        if (reads && has_body(r)) {
+            return NGX_OK;
         }
     }
     end_answer(r, tokens, true);
@@ -426,6 +458,24 @@ void watch_answer(ngx_http_request_t* r, TokenContext* tokens, ngx_buf_t* buf, K
     if (buf->last_buf) {
         end_answer(r, tokens, true);
     }
+}
+
+void read_answer(TokenContext* tokens, std::string_view text, KnownRun* run) {
+    feed_text(tokens, text, run);
+}
+
+void settle_answer(ngx_http_request_t* r, TokenContext* tokens) {
+    end_answer(r, tokens, true);
+}
+
+void settle_cut_answer(ngx_http_request_t* r, TokenContext* tokens, uint64_t text) {
+    tokens->reader->stop();
+    AnswerFacts facts = facts_of_answer(r, *tokens);
+    facts.finished = false;
+    facts.reports_all_output = false;
+    facts.text = ngx_min(facts.text, text);
+    note_cut(r, tokens, text);
+    settle(r, tokens, UsageBasis::kEstimate, cost_of_answer(r, tokens, facts).counts);
 }
 
 void want_whole_answer(ngx_http_request_t* r) {

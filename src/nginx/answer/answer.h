@@ -2,6 +2,7 @@
 
 // Watches a request's answer for what it used, and settles with the policies in tokens.
 
+#include "nginx/body/answer_decoder.h"
 #include "nginx/request/token_context.h"
 
 namespace ai_limit {
@@ -15,6 +16,29 @@ ngx_int_t begin_answer(ngx_http_request_t* r, TokenContext* tokens);
 /** Reads more of the answer's body and changes nothing of it. Settles if it ends here. For `run`
  * see UsageReader. */
 void watch_answer(ngx_http_request_t* r, TokenContext* tokens, ngx_buf_t* buf, KnownRun* run);
+
+/** Reads a part of the body that has no content coding. For `run` see UsageReader. */
+void read_answer(TokenContext* tokens, std::string_view text, KnownRun* run);
+
+/** Undoes the compression of a part of the body: hands texts to `take(std::string_view)`. */
+template <typename Take>
+void decode_answer(TokenContext* tokens, std::string_view piece, const Take& take) {
+    size_t size = piece.size();
+    std::string_view text;
+    do {
+        text = decode(tokens->decoder, &piece);
+        if (!text.empty()) {
+            take(text);
+        }
+    } while (!text.empty());
+    tokens->undecoded_bytes += is_broken(tokens->decoder) ? size : 0;
+}
+
+/** Settles an answer of which all has been read. */
+void settle_answer(ngx_http_request_t* r, TokenContext* tokens);
+
+/** Settles a stream that ends here, after so many characters of text. */
+void settle_cut_answer(ngx_http_request_t* r, TokenContext* tokens, uint64_t text);
 
 /**
  * Has nginx send the whole answer to a request with a body, not a 304 or a 412 that it finds by

@@ -4,6 +4,7 @@
 
 #include "nginx/answer/answer.h"
 #include "nginx/answer/chunk_hiding.h"
+#include "nginx/answer/stream_cutting.h"
 
 namespace ai_limit {
 
@@ -37,6 +38,9 @@ __attribute__((noinline)) ngx_int_t pass_without_chunk(ngx_http_request_t* r, To
 __attribute__((noinline)) ngx_int_t pass_watched(ngx_http_request_t* r, TokenContext* tokens,
                                                  ngx_chain_t* in) {
     if (r == r->main) {
+        if (tokens->cutting != nullptr) {
+            return pass_cuttable(r, tokens, in, next_body_filter);
+        }
         if (tokens->hiding != nullptr) {
             return pass_without_chunk(r, tokens, in);
         }

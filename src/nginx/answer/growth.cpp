@@ -194,11 +194,16 @@ GrowthResult grow(ngx_http_request_t* r, TokenContext* tokens) {
     const Answer answer = look_at(r, tokens);
     TextBounds bounds = {answer.text + kGrowthText, kUnlimitedText};
     GrowthResult result = GrowthResult::kGrown;
-    for_each(r, [r, &answer, &bounds, &result](const Followed& followed) {
+    for_each(r, [r, tokens, &answer, &bounds, &result](const Followed& followed) {
         const TokenWeights& weights = *read_weights(r, followed.policy);
-        if (text_allowed(0, answer.used, weights) != kUnlimitedText) {
-            result = ngx_max(result, grow_in(followed, answer, weights, &bounds));
+        if (text_allowed(0, answer.used, weights) == kUnlimitedText) {
+            return;
         }
+        const GrowthResult grown = grow_in(followed, answer, weights, &bounds);
+        if (grown == GrowthResult::kCut) {
+            tokens->used_up = followed.policy;
+        }
+        result = ngx_max(result, grown);
     });
     tokens->bounds = bounds;
     return result;

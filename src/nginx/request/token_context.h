@@ -15,6 +15,7 @@ struct AnswerDecoder;  // answer_decoder.h
 struct ChunkHiding;    // chunk_hiding.h
 struct RedisDecision;  // redis_question.h
 struct RequestOutput;  // max_output.h
+struct StreamCutting;  // stream_cutting.h
 
 /** The source of the figures on what a request used. */
 enum class UsageBasis : uint8_t {
@@ -59,6 +60,8 @@ struct TokenContext {
     bool coding_unknown;        // upstream sent what nobody accepted
     uint64_t undecoded_bytes;   // of the answer: then all, else those behind a mistake
     TextBounds bounds;          // growth.h
+    const PolicyConf* used_up;  // the last policy for which the answer must end
+    StreamCutting* cutting;     // where the stream may be ended
     TokenCounts used;
     UsageBasis basis;
     HabitSample sample;  // what the answer teaches about such requests

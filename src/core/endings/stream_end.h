@@ -1,0 +1,31 @@
+#pragma once
+
+// Writes the events that end a stream as its API ends one that has reached its token limit.
+
+#include "core/counts/token_counts.h"
+#include "core/endings/event_ends.h"
+#include "core/endings/stream_facts.h"
+#include "core/words/text_writer.h"
+
+namespace ai_limit {
+
+/** The answer that a stream's end reports. */
+struct StreamEnding {
+    const StreamFacts* facts;
+    StreamForm form;
+    TokenCounts used;
+    bool reports_usage;       // OpenAI's chat and completions: the client has asked for it
+    bool follows_an_element;  // kArray: the client has had one
+};
+
+/**
+ * Writes what follows the events that the client has had. Writes nothing if the stream's API is not
+ * known, or has no such end in this form: the stream then ends by itself. False if `out` is too
+ * small; what stands there is of no use then. kMaxStreamEnd bytes and the size of `response` are
+ * enough.
+ */
+bool write_stream_end(const StreamEnding& end, TextWriter* out);
+
+constexpr size_t kMaxStreamEnd = 16384;
+
+}  // namespace ai_limit

@@ -1,0 +1,91 @@
+#pragma once
+
+// Cuts a stream as nginx does: after so many characters of text.
+
+#include <algorithm>
+#include <string>
+
+#include "core/counts/answer_cost.h"
+#include "core/endings/stream_copy.h"
+#include "core/endings/stream_cut.h"
+#include "core/usage/usage.h"
+
+namespace ai_limit {
+
+struct CutStream {
+    std::string body;   // what the client gets, with its end
+    std::string front;  // what it gets of the server's
+    std::string end;
+    uint64_t text = 0;
+    bool is_cut = false;
+};
+
+class CuttingReader {
+public:
+    CuttingReader(AnswerKind kind, uint64_t most) : reader_(kind, nullptr), most_(most) {}
+
+    uint64_t allowed() const { return most_ - std::min(most_, text()); }
+    uint64_t text() const { return reader_.text_characters(); }
+    void feed(std::string_view bytes) { reader_.feed(bytes); }
+    bool must_end() const { return true; }
+
+    UsageReader& reader() { return reader_; }
+
+private:
+    UsageReader reader_;
+    uint64_t most_;
+};
+
+/** Ends a stream that comes in pieces of `size` bytes after `most` characters of text. */
+inline CutStream cut_stream(std::string_view stream, AnswerKind kind, uint64_t most, size_t size,
+                            bool reports_usage = true) {
+    CuttingReader reader(kind, most);
+    StreamCopy copy;
+    CutStream result;
+    bool must_end = false;
+    while (!stream.empty()) {
+        // A copy of its own shows reads beyond it.
+        const std::string piece(stream.substr(0, size));
+        stream.remove_prefix(piece.size());
+        if (!copy.has_begun()) {
+            UsageReader probe = reader.reader();
+            probe.feed(piece);
+            if (probe.knows_kind()) {
+                copy.begin(probe.kind(), piece);
+            } else {
+                reader.feed(piece);
+                copy.pass(piece);
+                result.front += piece;
+                continue;
+            }
+        }
+        const StreamCut cut = read_piece(piece, &copy.ends(), &must_end, &reader);
+        if (!cut.found) {
+            copy.pass(piece);
+            result.front += piece;
+            continue;
+        }
+        const std::string_view view = piece;
+        result.is_cut = true;
+        result.text = cut.text;
+        result.front += view.substr(0, cut.passed);
+        AnswerFacts facts;
+        facts.reported = reader.reader().reported();
+        facts.text = cut.text;
+        facts.prompt = 7;
+        std::string scratch(StreamCopy::kScratch, '\0');
+        std::string room(kMaxStreamEnd + StreamCopy::kMaxHead, '\0');
+        TextWriter out(room.data(), room.size());
+        const StreamCutPlace place = {view.substr(0, cut.passed),
+                                      view.substr(cut.passed, cut.dropped), cut.continued,
+                                      answer_cost(facts).counts, reports_usage};
+        if (copy.write_end(place, scratch.data(), &out)) {
+            result.end = out.view();
+        }
+        break;
+    }
+    result.body = result.front + result.end;
+    return result;
+}
+
+}  // namespace ai_limit
