@@ -28,23 +28,23 @@ enum class Algorithm : uint8_t {
 
 /** The constants of an algorithm. Its functions are an AlgorithmRow (algorithm_row.h). */
 struct AlgorithmFacts {
-    Algorithm algorithm;
     std::string_view name;  // in the API; empty if no policy can have it
-    bool is_chosen;         // by algorithm= and its name
-    bool is_wide;           // its states take kWideStateBytes, else kSmallStateBytes
-    bool has_flights;       // each request that counts has a record until it ends (flights.h)
-    bool has_window;        // it counts in windows of the limit's period (period_entries.h)
-    bool is_calendar;       // these begin by the calendar; its state is a FixedWindowState
+    Algorithm algorithm;
+    bool is_chosen;    // by algorithm= and its name
+    bool is_wide;      // its states take kWideStateBytes, else kSmallStateBytes
+    bool has_flights;  // each request that counts has a record until it ends (flights.h)
+    bool has_window;   // it counts in windows of the limit's period (period_entries.h)
+    bool is_calendar;  // these begin by the calendar; its state is a FixedWindowState
 };
 
 constexpr AlgorithmFacts kAlgorithmFacts[] = {
-    // algorithm, name, is_chosen, is_wide, has_flights, has_window, is_calendar
-    {Algorithm::kTokenBucket, "token_bucket", true, false, false, false, false},
-    {Algorithm::kSlidingWindow, "sliding_window", true, true, false, true, false},
-    {Algorithm::kFixedWindow, "fixed_window", true, false, false, true, true},
-    {Algorithm::kConcurrency, "concurrency", false, false, true, false, false},
-    {Algorithm::kReservation, "", false, false, true, false, false},
-    {Algorithm::kLedger, "", false, true, false, false, false},
+    // name, algorithm, is_chosen, is_wide, has_flights, has_window, is_calendar
+    {"token_bucket", Algorithm::kTokenBucket, true, false, false, false, false},
+    {"sliding_window", Algorithm::kSlidingWindow, true, true, false, true, false},
+    {"fixed_window", Algorithm::kFixedWindow, true, false, false, true, true},
+    {"concurrency", Algorithm::kConcurrency, false, false, true, false, false},
+    {"", Algorithm::kReservation, false, false, true, false, false},
+    {"", Algorithm::kLedger, false, true, false, false, false},
 };
 
 constexpr size_t kAlgorithms = std::size(kAlgorithmFacts);
