@@ -38,6 +38,7 @@ my $nginx = AiLimit::Nginx->start(access_log => $counts, http => sprintf <<'CONF
     # One request, the next one after 5 seconds.
     ai_limit_policy one key=$ai_limit_client rate=12r/m burst=1;
     ai_limit_policy tokens key=$ai_limit_client rate=1Mt/month;
+    ai_limit_policy budget key=$ai_limit_client rate=1t/month burst=100 reserve=10 overrun=cut;
     map $host $nothing { default 0r/m; }
     %s
 
@@ -52,6 +53,11 @@ my $nginx = AiLimit::Nginx->start(access_log => $counts, http => sprintf <<'CONF
         location /anthropic/ { proxy_pass http://model/; }
         location /tokens/ {
             ai_limit tokens;
+            ai_limit_include_usage on;
+            proxy_pass http://model/;
+        }
+        location /cut/ {
+            ai_limit budget;
             ai_limit_include_usage on;
             proxy_pass http://model/;
         }

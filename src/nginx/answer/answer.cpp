@@ -163,15 +163,6 @@ void settle_by_estimate(ngx_http_request_t* r, TokenContext* tokens, const Token
     settle(r, tokens, UsageBasis::kEstimate, used);
 }
 
-void note_cut(ngx_http_request_t* r, const TokenContext* tokens, uint64_t text) {
-    const PolicyConf* policy = tokens->used_up;
-    ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0,
-                  "the stream is ended after %uL characters of text: policy \"%V\" has no more "
-                  "room",
-                  text, &policy->name);
-    count_cut(policy->zone->live->access.journal.zone(), policy->live->ask.policy);
-}
-
 bool is_success(ngx_uint_t status) {
     return status >= NGX_HTTP_OK && status < NGX_HTTP_SPECIAL_RESPONSE;
 }
@@ -474,7 +465,6 @@ void settle_cut_answer(ngx_http_request_t* r, TokenContext* tokens, uint64_t tex
     facts.finished = false;
     facts.reports_all_output = false;
     facts.text = ngx_min(facts.text, text);
-    note_cut(r, tokens, text);
     settle(r, tokens, UsageBasis::kEstimate, cost_of_answer(r, tokens, facts).counts);
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/endings/stream_copy.h"
 #include "core/endings/stream_cut.h"
+#include "core/policies/policies.h"
 #include "nginx/answer/answer.h"
 #include "nginx/answer/chunk_hiding.h"
 #include "nginx/answer/growth.h"
@@ -161,12 +162,23 @@ void consume(ngx_chain_t* link) {
     }
 }
 
+/** Logs and counts a stream that ends after so many characters of text. */
+void note_cut(ngx_http_request_t* r, const TokenContext* tokens, uint64_t text) {
+    const PolicyConf* policy = tokens->used_up;
+    ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0,
+                  "the stream is ended after %uL characters of text: policy \"%V\" has no more "
+                  "room",
+                  text, &policy->name);
+    count_cut(policy->zone->live->access.journal.zone(), policy->live->ask.policy);
+}
+
 /** Ends the stream in the piece that `link` has. */
 ngx_chain_t** end_stream(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* link,
                          const StreamCut& cut, ngx_chain_t** end) {
     ngx_buf_t* buf = link->buf;
     const std::string_view piece(reinterpret_cast<char*>(buf->pos),
                                  static_cast<size_t>(buf->last - buf->pos));
+    note_cut(r, tokens, cut.text);
     settle_cut_answer(r, tokens, cut.text);
     const bool hides = tokens->hiding != nullptr;
     ngx_buf_t* last = make_end(r, tokens, piece, cut, !hides);
