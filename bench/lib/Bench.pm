@@ -71,6 +71,7 @@ my %more_sources = (
         (sort map { glob "src/redis/$_/*.cpp" } qw(protocol script)),
         (map {"t/unit/redis_model/$_.cpp"} qw(redis_model lua_message_pack)),
     ],
+    reserve_simulator => [],
 );
 
 # Compiles bench/NAME.cpp, with the named parts of src/, unless the program is newer than all it may
