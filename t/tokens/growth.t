@@ -33,10 +33,12 @@ my $t = AiLimit::Tokens->start(
         . 'ai_limit_policy weighted key=$http_x_key rate=1t/month burst=9000 reserve=100 count=input:1,output:3;'
         . 'ai_limit_policy none     key=$http_x_key rate=1t/month burst=3000 reserve=off;'
         . 'ai_limit_policy none_cut key=$http_x_key rate=1t/month burst=3000 reserve=off overrun=cut;'
-        . 'ai_limit_policy tried    key=$http_x_key rate=1t/month burst=3000 reserve=100 dry_run overrun=cut;',
+        . 'ai_limit_policy tried    key=$http_x_key rate=1t/month burst=3000 reserve=100 dry_run overrun=cut;'
+        . 'ai_limit_policy learned  key=$http_x_key rate=1t/month burst=20000;',
     server => 'large_client_header_buffers 4 32k; add_header X-Worker $pid always;',
     locations => "location / { ai_limit @names; proxy_pass http://model; }"
         . 'location /all/ { ai_limit weighted none none_cut tried; proxy_pass http://model/; }'
+        . 'location /learned/ { ai_limit learned; proxy_pass http://model/; }'
         . 'location /ai_limit/ { ai_limit_api write=on; }',
 );
 $t->nginx->{killed} = 1;
@@ -55,10 +57,9 @@ my $gate;
 
 # A stream that waits for next_piece() before each piece but the first one.
 sub start_stream {
-    my ($path, %arguments) = @_;
+    my ($path, %prompt) = @_;
     $gate = 'gate-' . ++$gates;
-    my $wishes = join '&', "gate=$gate", 'chunks=' . PIECES, map { "$_=$arguments{$_}" } sort keys %arguments;
-    my $stream = $t->begin("$path/v1/chat/completions?$wishes", chat(stream => 1),
+    my $stream = $t->begin("$path/v1/chat/completions?gate=$gate&chunks=" . PIECES, chat(stream => 1, %prompt),
         headers => ['X-Model-text' => 'x' x (PIECES * PIECE)], deadline => 60);
     $stream->{pieces} = 0;
     return wait_for_piece($stream);
@@ -124,6 +125,18 @@ subtest 'weights, and policies that reserve nothing' => sub {
     $stream->abort;
     ok wait_until(sub { of_key('weighted', 'used') == used(3, 3) }), 'a client that leaves is charged what was written';
     is of_key($_, 'reserved'), 0, "and nothing stays reserved in $_" for qw(weighted none none_cut tried);
+};
+
+subtest 'the prompt counts as it was learned' => sub {
+    $t->new_client;
+    my $text = 'x' x 4000;
+    my $learned = '/learned/v1/chat/completions?prompt_tokens=500&completion_tokens=10';
+    $t->ask($learned, chat(text => $text)) for 1 .. 20;
+    my $stream = start_stream('/learned', text => $text);
+    my $reserved = of_key('learned', 'reserved');
+    cmp_ok $reserved, '<', 500 + PIECE / 4 + STEP + 200, 'the stream has grown by what such prompts really have';
+    cmp_ok $reserved, '>=', 500 + PIECE / 4 + STEP - 1, 'and not by less';
+    $stream->abort;
 };
 
 subtest 'over a reload' => sub {

@@ -69,9 +69,14 @@ struct Answer {
     Now now;
 };
 
+/** Returns the input that was reserved for, as far as the body says it. */
+Amount expected_input(ngx_http_request_t* r, const TokenContext& tokens) {
+    return tokens.reserves_by_body ? tokens.reserved_input : estimated_prompt(r);
+}
+
 Answer look_at(ngx_http_request_t* r, TokenContext* tokens) {
     const uint64_t text = tokens->reader->text_characters();
-    return {tokens, text, used_so_far(tokens->reader->reported(), text, estimated_prompt(r)),
+    return {tokens, text, used_so_far(tokens->reader->reported(), text, expected_input(r, *tokens)),
             now_by_nginx()};
 }
 

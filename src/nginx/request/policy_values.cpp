@@ -148,6 +148,7 @@ ngx_int_t reserve_by_body(ngx_http_request_t* r, const PolicyConf* policy,
     }
     tokens->reserves_by_body = true;
     tokens->reserved_output = ngx_max(tokens->reserved_output, expected.output);
+    tokens->reserved_input = ngx_max(tokens->reserved_input, expected.input);
     *reserved = reservation(expected, *read_weights(r, policy), limit.capacity);
     return NGX_OK;
 }

@@ -43,11 +43,13 @@ struct TokenContext {
     uint32_t later;                // and those that it has not asked yet, by bit
     RedisDecision* asked;          // of Redis, while it decides
     Amount reserved;               // the most that a policy reserved
-    Amount reserved_output;        // the same for the output, in tokens without weights, of those
-    bool reserves_by_body;         // that reserve by what the body asks for; there are some
-    uint64_t model_hash;           // of the model, 0: not known yet,
-    const void* model_zone;        // in the zone that lies here
-    uint32_t count_mistakes;       // by number of policy: its malformed count= has been logged
+    // The same in tokens without weights, of the policies that reserve by what the body asks for.
+    Amount reserved_output;
+    Amount reserved_input;    // the prompt's estimate, corrected by what was learned
+    bool reserves_by_body;    // there are such policies
+    uint64_t model_hash;      // of the model, 0: not known yet,
+    const void* model_zone;   // in the zone that lies here
+    uint32_t count_mistakes;  // by number of policy: its malformed count= has been logged
 
     // the answer; `reader` is nullptr where its body is not read
     UsageReader* reader;
