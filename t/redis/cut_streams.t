@@ -52,7 +52,7 @@ for my $case (['sync=strict timeout=30s', 'reserve=100'], ['sync=100ms timeout=3
         $redis->command('FLUSHALL');
         my @nodes = map { start_node($redis->url, $parameters, $policy) } 1, 2;
         # No faster than Redis answers.
-        my @streams = map { start_stream($nodes[$_ % 2], 'chunk_delay=10') } 1 .. STREAMS;
+        my @streams = map { start_stream($nodes[$_ % 2], 'chunk_delay=20') } 1 .. STREAMS;
         my @answers = map { $_->finish } @streams;
         is scalar(grep { !$_->{complete} } @answers), 0, 'each stream comes to an end';
         is scalar(grep { $_->{body} !~ /"finish_reason":"(?:length|stop)".*\[DONE\]/s } @answers), 0, 'that is one of its API';

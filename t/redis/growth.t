@@ -100,15 +100,17 @@ for my $sync ('strict', '100ms') {
     subtest "sync=$sync: two nodes" => sub {
         $_->new_client for @nodes;
         my $stream = start_stream($nodes[0]);
-        is_everywhere($_, 'reserved', used(1) + 2 * STEP, 'a stream has asked a step ahead') for @nodes;
+        is_everywhere($_, 'reserved', used(1) + STEP, 'a stream has grown') for @nodes;
         is in_flight(), 3, 'and is in flight once in each policy';
         go_to_piece($stream, 3);
-        is_everywhere($nodes[1], 'reserved', used(3) + 2 * STEP, 'the other node sees it grow');
+        is_everywhere($nodes[1], 'reserved', used(3) + STEP, 'the other node sees it grow');
+        go_to_piece($stream, 5);
+        is_everywhere($nodes[1], 'reserved', used(5) + STEP, 'and grow');
         # A question is asked when some text comes and the one before is answered.
         my $other = start_stream($nodes[1]);
-        is_everywhere($nodes[0], 'reserved', used(3) + used(1) + 4 * STEP, 'another stream reserves a part');
+        is_everywhere($nodes[0], 'reserved', used(5) + used(1) + 2 * STEP, 'another stream reserves a part');
         go_to_piece($other, 3);
-        is_everywhere($nodes[0], 'reserved', 2 * used(3) + 4 * STEP, 'and more');
+        is_everywhere($nodes[0], 'reserved', used(5) + used(3) + 2 * STEP, 'and more');
         go_to_piece($other, 5);
         is_everywhere($_, 'reserved', LIMIT, 'together they take all that there is') for @nodes;
         is $_->ask('/v1/chat/completions', chat())->{status}, 429, 'no other request passes' for @nodes;

@@ -9,10 +9,10 @@ namespace ai_limit {
 
 namespace {
 
-// Redis is asked so many characters before a reservation is used up, so that it has answered by
-// then, and again so many characters after it has refused.
-constexpr uint64_t kAskAhead = kGrowthText;
-constexpr uint64_t kAskAgain = kGrowthText / 4;
+// Where a stream would be cut, Redis is asked so many tokens before a reservation is used up, so
+// that it has answered by then, and again so many characters of text after it has refused.
+constexpr Amount kAskAhead = kGrowthStep / 4;
+constexpr uint64_t kAskAgain = kGrowthText / 16;
 
 /** A policy's part in a request, while its answer is followed. */
 struct Followed {
@@ -29,6 +29,10 @@ struct Followed {
         const Amount here = reserved_here();
         return flight != nullptr ? ngx_max(flight->reserved, here) : here;
     }
+
+    /** Returns how many tokens before a reservation is used up Redis is asked for more. */
+    Amount ahead() const { return may_cut ? kAskAhead : 0; }
+    uint64_t text_ahead() const { return ahead() * (kGrowthText / kGrowthStep); }
 
     /** A policy that has reserved nothing and lets answers go on follows none. Neither does one in
      * Redis that nobody decides on. */
@@ -87,20 +91,23 @@ void lower(uint64_t* bound, const Answer& answer, uint64_t allowed) {
     }
 }
 
-/** Reserves a step more, as this node's zone decides, if the reservation is used up. */
-Amount reserve_here(const Followed& followed, const Answer& answer, const TokenWeights& weights) {
+/** Reserves for so many more tokens, as this node's zone decides, if the reservation is used up.
+ * Returns what is reserved then. */
+Amount reserve_here(const Followed& followed, const Answer& answer, Amount step,
+                    const TokenWeights& weights) {
     const Amount reserved = followed.reserved();
     if (text_allowed(reserved, answer.used, weights) != 0) {
         return reserved;
     }
-    const Amount wanted = growth_wanted(reserved, answer.used, kGrowthStep, weights);
-    return reserved + grow_charge(followed.charge, wanted, false, answer.now);
+    const Amount wanted = growth_wanted(reserved, answer.used, step, weights);
+    return wanted != 0 ? reserved + grow_charge(followed.charge, wanted, false, answer.now)
+                       : reserved;
 }
 
 /** True if Redis is to be asked for more; `allowed` is the text that it has reserved for. */
 bool is_to_be_asked(const Followed& followed, const Answer& answer, uint64_t allowed) {
     const FlightGrowth& growing = followed.flight->growing;
-    if (is_asked(*followed.flight) || allowed > kAskAhead) {
+    if (is_asked(*followed.flight) || allowed > followed.text_ahead()) {
         return false;
     }
     // A stream that is to be cut does not wait for another answer.
@@ -110,14 +117,16 @@ bool is_to_be_asked(const Followed& followed, const Answer& answer, uint64_t all
 
 void ask_redis(const Followed& followed, const Answer& answer, const TokenWeights& weights) {
     Flight* flight = followed.flight;
-    const Amount wanted = growth_wanted(flight->reserved, answer.used, 2 * kGrowthStep, weights);
+    const Amount wanted =
+        growth_wanted(flight->reserved, answer.used, kGrowthStep + followed.ahead(), weights);
     flight->growing.asked_at = answer.text;
     if (wanted != 0) {
         ask_growth(flight, wanted, &answer.tokens->bounds.next);
     }
 }
 
-/** Reserves more as Redis decides. While its answer is not there, this node decides. */
+/** Reserves more as Redis decides. A stream that could be cut before Redis has answered goes on as
+ * far as this node knows of room, and reserves no more than it has used. */
 Amount reserve_in_redis(const Followed& followed, const Answer& answer,
                         const TokenWeights& weights) {
     Flight* flight = followed.flight;
@@ -129,14 +138,14 @@ Amount reserve_in_redis(const Followed& followed, const Answer& answer,
         ask_redis(followed, answer, weights);
     }
     if (is_asked(*flight)) {
-        return reserve_here(followed, answer, weights);
+        return followed.may_cut ? reserve_here(followed, answer, 0, weights) : followed.reserved();
     }
     if (!flight->growing.is_unknown) {
         return followed.reserved();
     }
     switch (flight->redis->conf->on_failure) {
         case OnFailure::kLocal:
-            return reserve_here(followed, answer, weights);
+            return reserve_here(followed, answer, kGrowthStep, weights);
         case OnFailure::kAllow:
             return followed.reserved() +
                    growth_wanted(followed.reserved(), answer.used, kGrowthStep, weights);
@@ -155,14 +164,16 @@ uint64_t next_look(const Followed& followed, uint64_t allowed) {
     if (flight->growing.is_refused) {
         return ngx_min(allowed, kAskAgain);
     }
-    return allowed > kAskAhead ? allowed - kAskAhead : allowed;
+    const uint64_t ahead = followed.text_ahead();
+    return allowed > ahead ? allowed - ahead : allowed;
 }
 
 /** Reserves more for an answer in one policy, and lowers the bounds to its own. */
 GrowthResult grow_in(const Followed& followed, const Answer& answer, const TokenWeights& weights,
                      TextBounds* bounds) {
-    const Amount reserved = followed.flight != nullptr ? reserve_in_redis(followed, answer, weights)
-                                                       : reserve_here(followed, answer, weights);
+    const Amount reserved = followed.flight != nullptr
+                                ? reserve_in_redis(followed, answer, weights)
+                                : reserve_here(followed, answer, kGrowthStep, weights);
     if (growth_wanted(reserved, answer.used, 0, weights) != 0) {
         if (followed.may_cut) {
             lower(&bounds->cut, answer, 0);
