@@ -59,6 +59,7 @@ CONF
         location /first/ {
             ai_limit_max_output 900; error_page 500 = @second; proxy_intercept_errors on; proxy_pass http://model/;
         }
+        location /full/ { ai_limit tokens; ai_limit_max_output remaining; error_page 429 = @second; proxy_pass http://model/; }
         location @second { ai_limit_max_output 300; rewrite ^ /v1/messages break; proxy_pass http://model; }
 CONF
 );
@@ -174,6 +175,14 @@ subtest 'another location after an error' => sub {
     my $answer = $t->ask("/first/v1/chat/completions?status=500", chat(max_tokens => 5000));
     is decode_json(last_seen()->{body})->{max_tokens}, 300, 'lowers it once more';
     is length_told(), 'right', 'with the right length';
+};
+
+subtest 'another location after a refusal' => sub {
+    $t->new_client;
+    $t->ask("/full$chat?prompt_tokens=13&obeys=99999", chat());
+    is $t->left, 0, 'a budget is used up';
+    $t->ask("/full$chat", chat(max_tokens => 5000));
+    is decode_json(last_seen()->{body})->{max_tokens}, 300, 'the next request gets what the other location allows';
 };
 
 subtest 'remaining' => sub {

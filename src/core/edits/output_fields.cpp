@@ -193,8 +193,8 @@ constexpr OutputApi api(std::string_view path_end, const OutputMember& member,
                         std::string_view path_part = {}, JsonPathId root_key = kNoJsonPath,
                         OutputFieldSet more = 0) {
     const OutputFieldSet fields = field_of(member) | more;
-    return {path_end, path_part,         root_key, member, field_number(member),
-            fields,   objects_of(fields)};
+    return {path_end, path_part, fields, objects_of(fields), member, field_number(member),
+            root_key};
 }
 
 // Of several rows for a request the first one counts. Sources: the OpenAPI descriptions and SDKs of

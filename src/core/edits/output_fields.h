@@ -44,11 +44,11 @@ struct OutputMember {
 struct OutputApi {
     std::string_view path_end;
     std::string_view path_part;  // is also somewhere in the path, in lower case
-    JsonPathId root_key;         // is also a key of the body; kNoJsonPath: any body
-    OutputMember member;         // limits a request that has no limit; without keys: nothing does
-    JsonPathId field;            // that it sets
     OutputFieldSet fields;       // limit a request if they are spelled as they are here
     uint64_t objects;            // that the fields are in, by bit
+    OutputMember member;         // limits a request that has no limit; without keys: nothing does
+    JsonPathId field;            // that it sets
+    JsonPathId root_key;         // is also a key of the body; kNoJsonPath: any body
 };
 
 /**

@@ -170,6 +170,7 @@ ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncoun
                         Decision* one) {
     one->spared = conf.list;
     note_undecided(r, NGX_HTTP_BAD_REQUEST, one, wants_body);
+    drop_output_limit(find_token_context(r));
     return refuse_uncounted(r, uncounted.what, uncounted.why);
 }
 
@@ -246,6 +247,7 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
             return rc == NGX_DECLINED ? refuse_unlimited(r, conf, one) : rc;
         }
         tokens->reserved = ngx_max(tokens->reserved, most_reserved(*one));
+        passes || one->dry_run ? keep_output_limit(tokens) : drop_output_limit(tokens);
         rc = conclude_with_body(r, conf, set, one, passes);
     }
     if (rc != NGX_DECLINED) {

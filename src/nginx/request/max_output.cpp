@@ -38,7 +38,8 @@ OutputLimits* read_output_limits(ngx_http_request_t* r, const MaxOutputConf& con
     }
     RequestOutput* output = new (memory) RequestOutput(conf, view(r->uri));
     if (tokens->output != nullptr) {
-        output->each = tokens->output->each;  // by policies that have decided
+        output->each = tokens->output->admitted_each;
+        output->admitted_each = output->each;
     }
     tokens->output = output;
     return &output->limits;
@@ -79,6 +80,19 @@ bool limit_output(TokenContext* tokens, Amount most) {
         tell_info(tokens);
     }
     return true;
+}
+
+void keep_output_limit(TokenContext* tokens) {
+    if (tokens->output != nullptr) {
+        tokens->output->admitted_each = tokens->output->each;
+    }
+}
+
+void drop_output_limit(TokenContext* tokens) {
+    if (tokens->output != nullptr) {
+        tokens->output->each = tokens->output->admitted_each;
+        tokens->output->conf = nullptr;  // the body is read again, also for the request's info
+    }
 }
 
 ngx_int_t change_body(ngx_http_request_t* r, TokenContext* tokens, bool asks) {

@@ -15,9 +15,10 @@ struct RequestOutput {
 
     const MaxOutputConf* conf;  // by which they were read; nullptr once the body has been changed
     OutputLimits limits;
-    Amount answers = 1;    // to the request, over all of its prompts
-    Amount each = 0;       // the most that each of them may have from now on; 0: as the client says
-    uint8_t attempts = 0;  // to be admitted with what remains
+    Amount answers = 1;  // to the request, over all of its prompts
+    Amount each = 0;     // the most that each of them may have from now on; 0: as the client says
+    Amount admitted_each = 0;  // the same when the request was admitted last
+    uint8_t attempts = 0;      // to be admitted with what remains
 };
 
 /** True if the body must be read for ai_limit_max_output of the request's location. */
@@ -53,6 +54,12 @@ Amount most_output(const TokenContext& tokens);
  * have to be changed and cannot be: RequestOutput::limits says why.
  */
 bool limit_output(TokenContext* tokens, Amount most);
+
+/** The request has been admitted: other locations do not raise its limit. */
+void keep_output_limit(TokenContext* tokens);
+
+/** The request has been refused: error_page may lead to a location that allows it more. */
+void drop_output_limit(TokenContext* tokens);
 
 /**
  * Changes the body, which nginx has read, by all that is wanted: the limit of output, and, if
