@@ -21,11 +21,12 @@ my $LIMIT = 2000;
 my ($listen, $http2) = AiLimit::Nginx::version_number() >= 1_025_001 ? ('', 'http2 on;') : (' http2', '');
 my $t = AiLimit::Tokens->start(
     workers => 2,
-    left => [qw(tokens outputs weighed early)],
+    left => [qw(tokens outputs weighed early usual)],
     policies => <<"CONF",
         ai_limit_policy tokens  key=\$http_x_key rate=1t/month burst=$LIMIT reserve=max;
         ai_limit_policy outputs key=\$http_x_key rate=1t/month burst=300 count=output reserve=max;
         ai_limit_policy weighed key=\$http_x_key rate=1t/month burst=$LIMIT count=input:1,output:2,reasoning:4 reserve=max;
+        ai_limit_policy usual   key=\$http_x_key rate=1t/month burst=$LIMIT;
         ai_limit_policy trial   key=\$http_x_key rate=1t/month burst=20 dry_run reserve=max;
         ai_limit_policy early   key=\$http_x_key rate=1t/month burst=900 phase=preaccess reserve=max;
         ai_limit_policy plan    key=\$http_x_key rate=3r/month;
@@ -54,6 +55,7 @@ CONF
         location /rest/ { ai_limit tokens; ai_limit_max_output remaining; proxy_pass http://model/; }
         location /two/ { ai_limit tokens outputs trial; ai_limit_max_output remaining; proxy_pass http://model/; }
         location /weighed/ { ai_limit weighed; ai_limit_max_output remaining; proxy_pass http://model/; }
+        location /usual/ { ai_limit usual; ai_limit_max_output remaining; proxy_pass http://model/; }
         location /early/ { ai_limit early tokens; ai_limit_max_output remaining; proxy_pass http://model/; }
         location /plan/ { ai_limit plan tokens; ai_limit_max_output remaining; proxy_pass http://model/; }
         location /first/ {
@@ -220,6 +222,9 @@ subtest 'the tightest of several policies' => sub {
     $t->ask("/weighed$chat?prompt_tokens=13&obeys=1", chat());
     is limit_sent(), int(($LIMIT - estimate()) / 4), 'a weight divides it, the largest that output can have';
     $t->new_client;
+    is $t->ask("/weighed$chat?prompt_tokens=13&obeys=1", chat())->{log}{reserved}, 4 * int(($LIMIT - estimate()) / 4) + estimate(),
+        'and reserve=max reserves for it';
+    $t->new_client;
     $t->ask("/early$chat?prompt_tokens=13&obeys=99999", chat());
     is limit_sent(), 900 - estimate(), 'also one of an earlier phase';
     is $t->left('early'), 0, 'is used up';
@@ -230,6 +235,18 @@ subtest 'a refusal by another policy' => sub {
     my @status = map { $t->ask("/plan$chat?prompt_tokens=13&obeys=7", chat())->{status} } 1 .. 4;
     is "@status", '200 200 200 429', 'stays one';
     is $t->left, $LIMIT - 60, 'and charges nothing';
+};
+
+subtest 'a policy that learns' => sub {
+    $t->new_client;
+    # Its prompts have twice the tokens of their estimates.
+    $t->ask("/usual$chat?prompt_tokens=26&obeys=50", chat(model => 'usual')) for 1 .. 12;
+    is $t->left('usual'), $LIMIT - 12 * 76, 'has learned what requests use';
+    my $answer = $t->ask("/usual$chat?prompt_tokens=26&obeys=99999", chat(model => 'usual'));
+    is $answer->{status}, 200, 'a request without a limit passes';
+    cmp_ok limit_sent(), '<=', $LIMIT - 12 * 76 - estimate(), 'with no more than what remains';
+    cmp_ok limit_sent(), '>=', $LIMIT - 12 * 76 - 2 * 26, 'which is all but the prompt';
+    cmp_ok $answer->{log}{reserved}, '<', 500, 'and reserves what such requests use';
 };
 
 subtest 'a dry run' => sub {

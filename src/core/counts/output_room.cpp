@@ -6,6 +6,12 @@ namespace {
 
 __extension__ typedef unsigned __int128 Wide;
 
+Amount at_most(Wide amount) {
+    return amount < kMaxAmount ? static_cast<Amount>(amount) : kMaxAmount;
+}
+
+}  // namespace
+
 uint64_t heaviest_output(const TokenWeights& weights) {
     uint64_t heaviest = weights.output;
     for (const uint64_t weight : {weights.reasoning, weights.audio_output}) {
@@ -13,12 +19,6 @@ uint64_t heaviest_output(const TokenWeights& weights) {
     }
     return heaviest;
 }
-
-Amount at_most(Wide amount) {
-    return amount < kMaxAmount ? static_cast<Amount>(amount) : kMaxAmount;
-}
-
-}  // namespace
 
 Amount output_room(Amount left, const TokenWeights& weights) {
     const uint64_t weight = heaviest_output(weights);

@@ -6,6 +6,10 @@
 
 namespace ai_limit {
 
+/** Returns the weight of the kind of output that weighs most: reasoning may weigh more than text.
+ */
+uint64_t heaviest_output(const TokenWeights& weights);
+
 /**
  * Returns the most tokens of output that cost no more than `left`, whatever kind of output they
  * are: reasoning may weigh more than text. kMaxAmount if output costs nothing.

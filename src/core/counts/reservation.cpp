@@ -1,6 +1,18 @@
 #include "core/counts/reservation.h"
 
+#include "core/counts/output_room.h"
+
 namespace ai_limit {
+
+namespace {
+
+/** The same as weigh(), if all of the output is of the kind that weighs most. */
+Amount weigh_at_most(const TokenCounts& counts, TokenWeights weights) {
+    weights.output = heaviest_output(weights);
+    return weigh(counts, weights);
+}
+
+}  // namespace
 
 Amount reservation(const Expectation& expected, const TokenWeights& weights, Amount capacity) {
     TokenCounts counts;
@@ -11,7 +23,7 @@ Amount reservation(const Expectation& expected, const TokenWeights& weights, Amo
     }
     counts.input = expected.input;
     counts.output = expected.output;
-    Amount all = weigh(counts, weights);
+    Amount all = expected.is_most ? weigh_at_most(counts, weights) : weigh(counts, weights);
     return all < capacity ? all : capacity;
 }
 

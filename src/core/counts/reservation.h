@@ -15,6 +15,7 @@ struct Expectation {
     Amount prompt;  // estimated input tokens
     Amount input;   // the same, corrected by what was learned
     Amount output;
+    bool is_most = false;  // the output is the most there can be, of whatever kind it is
 };
 
 /** The output that `reserve=auto` expects of a request that names no limit, as long as nothing was

@@ -36,7 +36,7 @@ ngx_int_t find_room(ngx_http_request_t* r, const Decision& one, ngx_uint_t i, bo
                     Room* room) {
     const PolicyCharge& charge = one.charges[i];
     const PolicyConf& policy = *one.parts[i].policy;
-    if (prompt_cost(r, &policy, &room->prompt) != NGX_OK) {
+    if (prompt_cost(r, &policy, hash_of(charge.use), &room->prompt) != NGX_OK) {
         return NGX_ERROR;
     }
     Amount left = describe_charge(charge, policy, one.now).remaining;
@@ -51,9 +51,10 @@ ngx_int_t find_room(ngx_http_request_t* r, const Decision& one, ngx_uint_t i, bo
  * Sets the reservations by the output that is left. A policy that has no room for one token of each
  * answer gets a cost that cannot fit, so that it refuses.
  */
-ngx_int_t set_reservations(ngx_http_request_t* r, const TokenContext& tokens, Decision* one,
+ngx_int_t set_reservations(ngx_http_request_t* r, TokenContext* tokens, Decision* one,
                            const Room* rooms) {
-    const Amount least = ngx_min(tokens.output->answers, most_output(tokens));
+    const Amount least = ngx_min(tokens->output->answers, most_output(*tokens));
+    tokens->reserved_output = 0;  // of the reservations before
     for (ngx_uint_t i = 0; i < one->count; ++i) {
         PolicyCharge* charge = &one->charges[i];
         const PolicyConf* policy = one->parts[i].policy;
@@ -87,7 +88,7 @@ Lowering lower(ngx_http_request_t* r, TokenContext* tokens, Decision* one, bool 
     const Amount before = most_output(*tokens);
     const bool possible = least == kMaxAmount || limit_output(tokens, least);
     const bool lowered = most_output(*tokens) < before;
-    if ((at_first || lowered) && set_reservations(r, *tokens, one, rooms) != NGX_OK) {
+    if ((at_first || lowered) && set_reservations(r, tokens, one, rooms) != NGX_OK) {
         return Lowering::kFailed;
     }
     return !possible ? Lowering::kImpossible : lowered ? Lowering::kLowered : Lowering::kUnchanged;

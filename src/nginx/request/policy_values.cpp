@@ -127,11 +127,21 @@ bool note_mistake_in_count(ngx_http_request_t* r, const PolicyConf& policy) {
 struct Reserving {
     uint64_t hash;  // of the key
     Reserve reserve;
-    Amount most_output;
+    Amount most_output;  // of a fixed reservation, all of it
 };
 
-ngx_int_t reserve_by_body(ngx_http_request_t* r, const PolicyConf* policy,
-                          const Reserving& reserving, const Limit& limit, Amount* reserved) {
+/** Finds how a policy reserves for this request. */
+ngx_int_t read_reserving(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash,
+                         Reserving* reserving) {
+    *reserving = {hash, policy->reserve, policy->reserve_amount};
+    return reserving->reserve == Reserve::kVariable
+               ? read_reserve_variable(r, policy, &reserving->reserve, &reserving->most_output)
+               : NGX_OK;
+}
+
+/** Finds what the request will probably use, by its body and by what was learned. */
+ngx_int_t expect(ngx_http_request_t* r, const PolicyConf* policy, const Reserving& reserving,
+                 Expectation* expected) {
     const RequestInfo* info = read_request_info(r);
     TokenContext* tokens = find_token_context(r);
     if (info == nullptr || tokens == nullptr) {
@@ -140,12 +150,23 @@ ngx_int_t reserve_by_body(ngx_http_request_t* r, const PolicyConf* policy,
     const Amount prompt = info->prompt_estimate();
     AskedOutput asked{};
     asked.is_limited = info->most_output(&asked.most);
-    Expectation expected = {prompt, prompt, asked.is_limited ? asked.most : 0};
+    *expected = {prompt, prompt, asked.is_limited ? asked.most : 0};
+    expected->is_most = reserving.reserve == Reserve::kMax;
     if (reserving.reserve == Reserve::kAuto) {
         const Zone& zone = policy->live->ask.access->journal.zone();
         const HabitOwner owner = {reserving.hash, model_hash(tokens, zone)};
-        expected = expected_use(find_usual_use(zone, owner), prompt, asked, reserving.most_output);
+        *expected = expected_use(find_usual_use(zone, owner), prompt, asked, reserving.most_output);
     }
+    return NGX_OK;
+}
+
+ngx_int_t reserve_by_body(ngx_http_request_t* r, const PolicyConf* policy,
+                          const Reserving& reserving, const Limit& limit, Amount* reserved) {
+    Expectation expected{};
+    if (expect(r, policy, reserving, &expected) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    TokenContext* tokens = find_token_context(r);
     tokens->reserves_by_body = true;
     tokens->reserved_output = ngx_max(tokens->reserved_output, expected.output);
     tokens->reserved_input = ngx_max(tokens->reserved_input, expected.input);
@@ -185,32 +206,33 @@ void log_too_many_periods(const PolicyConf& policy, ngx_log_t* log) {
 
 ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash,
                            const Limit& limit, Amount* reserved) {
-    Reserve reserve = policy->reserve;
-    Amount amount = policy->reserve_amount;
-    if (reserve == Reserve::kVariable &&
-        read_reserve_variable(r, policy, &reserve, &amount) != NGX_OK) {
+    Reserving reserving{};
+    if (read_reserving(r, policy, hash, &reserving) != NGX_OK) {
         return NGX_ERROR;
     }
-    switch (reserve) {
+    switch (reserving.reserve) {
         case Reserve::kOff:
             *reserved = 0;
             break;
         case Reserve::kAmount:
-            *reserved = ngx_min(amount, limit.capacity);
+            *reserved = ngx_min(reserving.most_output, limit.capacity);
             break;
         default:
-            return reserve_by_body(r, policy, {hash, reserve, amount}, limit, reserved);
+            return reserve_by_body(r, policy, reserving, limit, reserved);
     }
     return NGX_OK;
 }
 
-ngx_int_t prompt_cost(ngx_http_request_t* r, const PolicyConf* policy, Amount* cost) {
-    const RequestInfo* info = read_request_info(r);
-    if (info == nullptr) {
+ngx_int_t prompt_cost(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash,
+                      Amount* cost) {
+    Reserving reserving{};
+    Expectation expected{};
+    if (read_reserving(r, policy, hash, &reserving) != NGX_OK ||
+        expect(r, policy, reserving, &expected) != NGX_OK) {
         return NGX_ERROR;
     }
     TokenCounts counts;
-    counts.input = info->prompt_estimate();
+    counts.input = ngx_max(expected.prompt, expected.input);
     *cost = weigh(counts, *read_weights(r, policy));
     return NGX_OK;
 }

@@ -31,8 +31,8 @@ const TokenWeights* read_weights(ngx_http_request_t* r, const PolicyConf* policy
 ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash,
                            const Limit& limit, Amount* reserved);
 
-/** Computes what the prompt of a request costs in a policy in tokens, as reservations estimate it.
- * NGX_ERROR without memory. */
-ngx_int_t prompt_cost(ngx_http_request_t* r, const PolicyConf* policy, Amount* cost);
+/** Computes what the prompt of a request costs in a policy in tokens, by the estimate or by what
+ * was learned, if that is more. `hash`: of the key. NGX_ERROR without memory. */
+ngx_int_t prompt_cost(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash, Amount* cost);
 
 }  // namespace ai_limit

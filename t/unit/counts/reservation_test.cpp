@@ -14,6 +14,13 @@ TEST(Reservation, IsTheInputAndTheOutputByTheirWeights) {
     EXPECT_EQ(reservation({100, 150, 300}, kTotal, 10'000), 450U);
 }
 
+TEST(Reservation, IsTheMostThatAnyKindOfOutputCosts) {
+    TokenWeights weights;
+    ASSERT_EQ(parse_token_weights("input:1,output:4,reasoning:6", &weights), nullptr);
+    EXPECT_EQ(reservation({100, 100, 300, true}, weights, 10'000), 100U + 6 * 300);
+    EXPECT_EQ(reservation({100, 100, 300, false}, weights, 10'000), 100U + 4 * 300);
+}
+
 TEST(Reservation, IsAtMostTheLimit) {
     EXPECT_EQ(reservation({100, 150, 300}, kTotal, 200), 200U);
 }
