@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/decide/charge_entry.h"
+#include "core/decide/charge_entries.h"
 
 namespace ai_limit {
 

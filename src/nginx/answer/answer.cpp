@@ -6,10 +6,7 @@
 #include "core/counts/answer_cost.h"
 #include "core/policies/policies.h"
 #include "core/usage/stored_answer.h"
-#include "nginx/answer/charged_once.h"
 #include "nginx/answer/chunk_hiding.h"
-#include "nginx/answer/growth.h"
-#include "nginx/answer/learning.h"
 #include "nginx/answer/stream_cutting.h"
 #include "nginx/body/answer_decoder.h"
 #include "nginx/decision/count_requests.h"
@@ -18,6 +15,9 @@
 #include "nginx/sharing/node_decision.h"
 #include "nginx/sharing/redis_flights.h"
 #include "nginx/sharing/redis_ledgers.h"
+#include "nginx/usage/charged_once.h"
+#include "nginx/usage/growth.h"
+#include "nginx/usage/learning.h"
 
 namespace ai_limit {
 

@@ -7,11 +7,11 @@
 #include "core/policies/policies.h"
 #include "nginx/answer/answer.h"
 #include "nginx/answer/chunk_hiding.h"
-#include "nginx/answer/growth.h"
 #include "nginx/body/answer_decoder.h"
 #include "nginx/body/shown_body.h"
 #include "nginx/decision/count_requests.h"
 #include "nginx/request/request_body.h"
+#include "nginx/usage/growth.h"
 
 namespace ai_limit {
 

@@ -1,4 +1,4 @@
-#include "nginx/answer/learning.h"
+#include "nginx/usage/learning.h"
 
 #include "core/learn/habit_sample.h"
 #include "core/learn/habits.h"

@@ -1,4 +1,4 @@
-#include "nginx/answer/growth.h"
+#include "nginx/usage/growth.h"
 
 #include "clock.h"
 #include "nginx/request/policy_values.h"

@@ -1,4 +1,4 @@
-#include "nginx/answer/charged_once.h"
+#include "nginx/usage/charged_once.h"
 
 #include <new>
 
