@@ -106,6 +106,15 @@ Each API key has 5 requests and 30 LLM tokens a minute, and 2000 tokens a day. I
 4. A restart forgets nothing: Ctrl-C here, \`$again\`, and see what is used of that day's 2000 tokens.
   curl 'http://127.0.0.1:$port/ai_limit/keys?policy=day&key=key:$(client_of streamer)'
 
+5. An agent asks for 32,000 tokens each time and uses 300. Its first request teaches that; then eight run side by side, on 20,000
+   tokens a minute.
+  ask() { curl -s -o /dev/null -w '%{http_code}\n' -H 'x-api-key: agent' -H 'X-Model-Completion-Tokens: 300' -H 'X-Model-Delay: 1000' http://127.0.0.1:$port/agents/v1/chat/completions -d '{"model":"test-model","max_tokens":32000,"messages":[{"role":"user","content":"Hi"}]}'; }; ask; for i in 1 2 3 4 5 6 7 8; do ask & done; wait
+   The end of each line says what was reserved:
+  tail -n 9 $folder/logs/access.log
+
+6. A stream without a limit ends where the budget ends, as one that has reached its token limit ("length"):
+  curl -sN -H 'x-api-key: writer' -H 'X-Model-Size: 30000000' http://127.0.0.1:$port/agents/v1/chat/completions -d '{"model":"test-model","stream":true,"messages":[{"role":"user","content":"Write on."}]}' | tail -n 4
+
 The counts are kept in $folder/state/; remove it to begin anew.
 END
 }

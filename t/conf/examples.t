@@ -283,6 +283,10 @@ sub config_of {
     $text =~ s/127\.0\.0\.1:8082\b/'127.0.0.1:' . $models[1]->port/ge;
     # However busy the machine: that Redis is slow is no part of what is shown.
     $text =~ s/^(\s*ai_limit_redis [^;]*)/$1 timeout=10s connect_timeout=10s/m;
+    # Nor does a token come back while a busy machine takes its time. A wait of more than five minutes is told in
+    # other words, which the quickstart does not show.
+    my $minute = $path =~ /quickstart/ ? '8m' : 'd';
+    $text =~ s{(\d[rt])/m\b}{$1/$minute}g;
     $text =~ s/127\.0\.0\.1:6379\b/'127.0.0.1:' . ($redis \/\/= AiLimit::Redis->start)->port/ge;
     $text =~ s/127\.0\.0\.1:700(\d)\b/'127.0.0.1:' . cluster_node($1)->port/ge;
     $text =~ s{\blogs/(error|access)\.log\b}{%%DIR%%/$1.log}g;

@@ -32,9 +32,9 @@ is $page, "http://127.0.0.1:$port/ai_limit/", 'the first line says where the pag
 like get($port, '/ai_limit/')->{body}, qr/<!doctype html>/, 'which is there';
 
 my @commands = grep { s/^  (?=\S)// } my @copies = @lines;
-is @commands, 5, 'there are some things to try';
+is @commands, 8, 'there are some things to try';
 my $at_limit = qr/\A(?:200\n){5,6}(?:429\n){1,2}\z/;    # one comes back in 12 seconds
-my ($traffic, $limit, $told, $streams, $used) = @commands;
+my ($traffic, $limit, $told, $streams, $used, $agent, $log, $writer) = @commands;
 
 like shell($limit), $at_limit, 'a client meets its limit';
 like shell($told), qr/^HTTP\/1\.1 429 .*Retry-After: \d+.*"error":"rate_limit_exceeded"/s, 'and learns so';
@@ -58,6 +58,12 @@ kill 'TERM', -$shell;
 waitpid $shell, 0;
 
 like shell($used), qr/"used":28,/, 'a client has used some of its day';
+
+is shell($agent), "200\n" x 9, 'an agent that asks for 32,000 tokens runs eight requests side by side on 20,000';
+my @reserved = shell($log) =~ /agents in=\d+ out=300 reserved=(\d+)$/mg;
+cmp_ok 8 * $reserved[-1], '<', 20_000, 'since what it uses is reserved, and no more';
+like shell($writer), qr/"finish_reason":"length".*\[DONE\]/s, 'a stream without a limit ends where the budget ends';
+like shell($log), qr/agents in=5 out=(?:199[5-9]\d|20[01]\d\d) reserved=\d+$/m, 'and not before or after';
 end_run();
 ok -s "$folder/state/ai_limit.state", 'which is kept';
 start_run();
