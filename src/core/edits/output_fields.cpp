@@ -265,13 +265,27 @@ constexpr bool has_fields() {
 }
 static_assert(has_fields(), "the field of each member is in kFields");
 
-bool ends_with(std::string_view text, std::string_view end) {
-    return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+/** Paths match in any case, as servers on ASP.NET and Express match them. */
+bool equals_in_any_case(std::string_view a, std::string_view b) {
+    if (a.size() != b.size()) {
+        return false;
+    }
+    for (size_t i = 0; i < b.size(); ++i) {
+        if (lower(a[i]) != lower(b[i])) {
+            return false;
+        }
+    }
+    return true;
 }
 
-bool contains_in_any_case(std::string_view text, std::string_view lower) {
-    for (size_t at = 0; at + lower.size() <= text.size(); ++at) {
-        if (is_same(text.substr(at, lower.size()), lower)) {
+bool ends_with(std::string_view text, std::string_view end) {
+    return text.size() >= end.size() &&
+           equals_in_any_case(text.substr(text.size() - end.size()), end);
+}
+
+bool contains(std::string_view text, std::string_view part) {
+    for (size_t at = 0; at + part.size() <= text.size(); ++at) {
+        if (equals_in_any_case(text.substr(at, part.size()), part)) {
             return true;
         }
     }
@@ -287,7 +301,7 @@ bool is_output_api_of(const OutputApi& api, std::string_view path) {
     if (ends_with(path, kStreamedInvoke)) {  // as without the stream
         path.remove_suffix(kStreamedInvoke.size() - kInvoke.size());
     }
-    return ends_with(path, api.path_end) && contains_in_any_case(path, api.path_part);
+    return ends_with(path, api.path_end) && contains(path, api.path_part);
 }
 
 size_t first_output_api(std::string_view path) {

@@ -43,7 +43,7 @@ struct OutputMember {
 /** An API whose requests can be limited. */
 struct OutputApi {
     std::string_view path_end;
-    std::string_view path_part;  // is also somewhere in the path, in lower case
+    std::string_view path_part;  // is also somewhere in the path
     OutputFieldSet fields;       // limit a request if they are spelled as they are here
     uint64_t objects;            // that the fields are in, by bit
     OutputMember member;         // limits a request that has no limit; without keys: nothing does

@@ -11,7 +11,7 @@ namespace ai_limit {
 
 namespace {
 
-/** What one policy leaves to a request. */
+/** The part of a policy's limit that is left to a request. */
 struct Room {
     Amount prompt;  // what the prompt costs
     Amount output;  // tokens; kMaxAmount: this policy limits none
@@ -26,8 +26,8 @@ void set_cost(PolicyCharge* charge, Amount cost) {
     charge->reservation->cost = cost;
 }
 
-/** What has been reserved in the entry that a look in this node's memory has found. It is not in
- * the count of a policy that Redis decides on. */
+/** Returns the reservations that a look in this node's memory has found. The count of a policy that
+ * Redis decides on does not include them. */
 Amount reserved_here(const PolicyCharge& charge) {
     return in_redis(charge.use) ? used(*charge.reservation->limit, charge.reservation->state) : 0;
 }

@@ -11,7 +11,7 @@ namespace ai_limit {
 /** True if the decision is one for which the output is to be limited so. */
 bool limits_to_remaining(const LocConf& conf, const Decision& one, const TokenContext& tokens);
 
-/** What became of it. */
+/** The outcome of lowering the output of a request. */
 enum class Lowering : uint8_t {
     kUnchanged,   // no policy has less left than before
     kLowered,     // the charges now have the lower reservations

@@ -176,6 +176,8 @@ constexpr Row kInserted[] = {
     {"/openai/deployments/d/chat/completions", R"({"n":1})",
      R"({"max_completion_tokens":500,"n":1})"},
     {"/v1/completions", R"({"prompt":""})", R"({"max_tokens":500,"prompt":""})"},
+    {"/V1/Chat/Completions", R"({"messages":[]})",
+     R"({"max_completion_tokens":500,"messages":[]})"},
     {"/v1/responses/", R"({"input":""})", R"({"max_output_tokens":500,"input":""})"},
     {"/v1/messages", R"({"messages":[]})", R"({"max_tokens":500,"messages":[]})"},
     {"/v1beta/models/g:generateContent", R"({"contents":[]})",
