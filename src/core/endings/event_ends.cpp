@@ -1,6 +1,7 @@
 #include "core/endings/event_ends.h"
 
 #include <algorithm>
+#include <cstring>
 #include <type_traits>
 
 namespace ai_limit {
@@ -31,6 +32,13 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 /** A line without bytes, or with the first half of its end. */
 bool is_blank(std::string_view line) {
     return line.empty() || line == "\r";
+}
+
+/** Returns the position of the last such byte, or npos. */
+size_t find_last(std::string_view text, char c) {
+    const void* at = text.empty() ? nullptr : memrchr(text.data(), c, text.size());
+    return at != nullptr ? static_cast<size_t>(static_cast<const char*>(at) - text.data())
+                         : text.npos;
 }
 
 }  // namespace
@@ -154,13 +162,13 @@ size_t EventEnds::take_whole(std::string_view rest) {
 /** Returns the position behind the last event that ends in `rest`, or npos. */
 size_t EventEnds::last_end(std::string_view rest) const {
     const char end = line_end();
-    size_t at = rest.rfind(end);
+    size_t at = find_last(rest, end);
     if (form_ == StreamForm::kLines || at == rest.npos) {
         return at == rest.npos ? at : at + 1;
     }
     for (;;) {
         const std::string_view before = rest.substr(0, at);
-        const size_t previous = before.rfind(end);
+        const size_t previous = find_last(before, end);
         if (previous == before.npos) {
             return line_is_blank_ && is_blank(before) ? at + 1 : rest.npos;
         }
@@ -179,7 +187,9 @@ void EventEnds::take_all(std::string_view rest) {
         }
         return;
     }
-    rest.remove_prefix(take_whole(rest));
+    const size_t whole = take_whole(rest);
+    is_plain_ = form_ == StreamForm::kSse && !cr_only_;
+    rest.remove_prefix(whole);
     if (rest.empty()) {
         return;
     }
@@ -193,7 +203,7 @@ void EventEnds::take_all(std::string_view rest) {
 
 /** Notes whether the line that is open at the end of `rest` is blank. */
 void EventEnds::note_open_line(std::string_view rest) {
-    const size_t last = rest.rfind(line_end());
+    const size_t last = find_last(rest, line_end());
     const bool is_new = last != rest.npos;
     line_is_blank_ = (is_new || line_is_blank_) && is_blank(is_new ? rest.substr(last + 1) : rest);
 }

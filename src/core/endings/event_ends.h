@@ -52,6 +52,20 @@ public:
     /** Takes all of `rest`. */
     void take_all(std::string_view rest);
 
+    /**
+     * Takes a piece of server-sent events that ends with a blank line, as most do, if no event was
+     * open. Otherwise takes nothing and returns false.
+     */
+    bool take_plain(std::string_view piece) {
+        const size_t size = piece.size();
+        if (!is_plain_ || !between_ || size < 2 || piece[size - 1] != '\n' ||
+            piece[size - 2] != '\n') {
+            return false;
+        }
+        position_ += size;
+        return true;
+    }
+
     /** No event is open: the stream can be ended here. True before the first byte. */
     bool is_between() const { return between_; }
 
@@ -87,6 +101,7 @@ private:
     bool line_is_blank_ = true;  // the bytes of the open line, or there are none
     bool cr_only_ = false;       // lines end with CR alone
     bool knows_lines_ = false;   // the first line has ended
+    bool is_plain_ = false;      // server-sent events, of which one has ended with two line feeds
     JsonScanner scanner_;
     EventStreamReader messages_;
 };

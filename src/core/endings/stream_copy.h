@@ -43,6 +43,14 @@ public:
     EventEnds& ends() { return ends_; }
     const EventEnds& ends() const { return ends_; }
 
+    /**
+     * Takes and passes a piece that needs no copy: whole events, and the front of the stream has
+     * been copied already. Otherwise does nothing and returns false.
+     */
+    bool pass_plain(std::string_view piece) {
+        return head_size_ == kMaxHead && ends_.take_plain(piece);
+    }
+
     /** The client gets a piece, all of which has been taken. */
     void pass(std::string_view piece);
 

@@ -5,6 +5,7 @@
 #include "core/endings/stream_copy.h"
 #include "core/endings/stream_cut.h"
 #include "core/policies/policies.h"
+#include "core/usage/stored_answer.h"
 #include "nginx/answer/answer.h"
 #include "nginx/answer/chunk_hiding.h"
 #include "nginx/body/answer_decoder.h"
@@ -17,13 +18,17 @@ namespace ai_limit {
 
 struct StreamCutting {
     StreamCopy copy;
-    ShownBody decoded;  // the body without its compression
+    UsageReader before;  // a piece that may be too much
+    ShownBody decoded;   // the body without its compression
     bool decodes;
     bool must_end;  // behind the event that is open
     bool is_cut;    // what comes is dropped
 };
 
 namespace {
+
+/** A piece that is read event by event costs more than a copy of the reader if it is longer. */
+constexpr size_t kWorthACopy = 1024;
 
 /** The reader of an answer, as read_piece() wants it. */
 class AnswerReader {
@@ -37,7 +42,7 @@ public:
     void feed(std::string_view bytes) {
         size_t skipped = ngx_min(has_read_, bytes.size());
         has_read_ -= skipped;
-        read_answer(tokens_, bytes.substr(skipped), nullptr);
+        tokens_->reader->feed(bytes.substr(skipped));
     }
     bool must_end() { return grow(r_, tokens_) == GrowthResult::kCut; }
 
@@ -63,19 +68,82 @@ size_t read_kind(TokenContext* tokens, std::string_view piece) {
     return size;
 }
 
+/** True if the text that has come since is no more than was allowed, or than is by now. */
+bool is_allowed(ngx_http_request_t* r, TokenContext* tokens, uint64_t before, uint64_t allowed) {
+    return tokens->reader->text_characters() - before <= allowed ||
+           grow(r, tokens) != GrowthResult::kCut;
+}
+
+/** Reads a piece that has too much text, or may have. */
+StreamCut read_closely(ngx_http_request_t* r, TokenContext* tokens, std::string_view piece,
+                       size_t has_read) {
+    StreamCutting* cutting = tokens->cutting;
+    const uint64_t allowed = text_allowed(*tokens);
+    if (!cutting->must_end && has_read == 0 && piece.size() > kWorthACopy) {
+        const TextBounds bounds = tokens->bounds;
+        cutting->before = *tokens->reader;
+        tokens->reader->feed(piece);
+        if (is_allowed(r, tokens, cutting->before.text_characters(), allowed)) {
+            cutting->copy.ends().take_all(piece);
+            return {};
+        }
+        *tokens->reader = cutting->before;
+        tokens->bounds = bounds;
+    }
+    AnswerReader reader(r, tokens, has_read);
+    return read_piece(piece, &cutting->copy.ends(), &cutting->must_end, &reader);
+}
+
+/** True if the piece, which ends with a blank line, is one server-sent event. */
+bool is_one_event(std::string_view piece) {
+    size_t end = piece.find('\n');
+    while (end != piece.npos && end + 1 < piece.size() && piece[end + 1] != '\n') {
+        end = piece.find('\n', end + 1);
+    }
+    return end + 2 == piece.size();
+}
+
+/**
+ * Reads a piece of whole events, most often one. Returns false if it is to be read in another way,
+ * and nothing has been read.
+ */
+inline __attribute__((always_inline)) bool read_plain(ngx_http_request_t* r, TokenContext* tokens,
+                                                      std::string_view piece, KnownRun* run,
+                                                      StreamCut* cut) {
+    StreamCutting* cutting = tokens->cutting;
+    const uint64_t allowed = text_allowed(*tokens);
+    const bool may_cross = piece.size() > allowed;
+    if (cutting->must_end || (may_cross && (piece.size() > kWorthACopy || !is_one_event(piece))) ||
+        !cutting->copy.pass_plain(piece)) {
+        return false;
+    }
+    const uint64_t before = tokens->reader->text_characters();
+    tokens->reader->feed(piece, run);
+    if (tokens->answer_id != nullptr) {
+        tokens->answer_id->feed(piece);
+    }
+    if (may_cross && !is_allowed(r, tokens, before, allowed)) {
+        *cut = {true, 0, 0, piece.size(), before};
+    }
+    return true;
+}
+
 /**
  * Reads a piece of the body. `run` is for a piece that is read at once: the other reader looks for
  * itself otherwise.
  */
-StreamCut read(ngx_http_request_t* r, TokenContext* tokens, std::string_view piece, KnownRun* run) {
+__attribute__((noinline)) StreamCut read(ngx_http_request_t* r, TokenContext* tokens,
+                                         std::string_view piece, KnownRun* run) {
     StreamCutting* cutting = tokens->cutting;
     StreamCopy* copy = &cutting->copy;
     StreamCut cut;
     size_t has_read = read_kind(tokens, piece);
     bool may_end = piece.size() > text_allowed(*tokens) || cutting->must_end;
     if (may_end && copy->has_begun() && copy->ends().form() != StreamForm::kNone) {
-        AnswerReader reader(r, tokens, has_read);
-        cut = read_piece(piece, &copy->ends(), &cutting->must_end, &reader);
+        cut = read_closely(r, tokens, piece, has_read);
+        if (tokens->answer_id != nullptr) {
+            tokens->answer_id->feed(piece.substr(has_read));
+        }
     } else {
         read_answer(tokens, piece.substr(has_read), has_read == 0 ? run : nullptr);
         if (copy->has_begun()) {
@@ -84,11 +152,13 @@ StreamCut read(ngx_http_request_t* r, TokenContext* tokens, std::string_view pie
     }
     if (!cut.found) {
         copy->pass(piece);
-        if (wants_growth(*tokens)) {
-            grow(r, tokens);
-        }
     }
     return cut;
+}
+
+/** The bytes of a buffer that is in memory. */
+std::string_view bytes_of(const ngx_buf_t* buf) {
+    return {reinterpret_cast<char*>(buf->pos), static_cast<size_t>(buf->last - buf->pos)};
 }
 
 /** The client asked for the usage of an OpenAI-style stream. */
@@ -175,9 +245,7 @@ void note_cut(ngx_http_request_t* r, const TokenContext* tokens, uint64_t text) 
 /** Ends the stream in the piece that `link` has. */
 ngx_chain_t** end_stream(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* link,
                          const StreamCut& cut, ngx_chain_t** end) {
-    ngx_buf_t* buf = link->buf;
-    const std::string_view piece(reinterpret_cast<char*>(buf->pos),
-                                 static_cast<size_t>(buf->last - buf->pos));
+    const std::string_view piece = bytes_of(link->buf);
     note_cut(r, tokens, cut.text);
     settle_cut_answer(r, tokens, cut.text);
     const bool hides = tokens->hiding != nullptr;
@@ -254,15 +322,19 @@ ngx_int_t pass_end(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in,
 }
 
 /** Reads a buffer; `cut` is where the stream is to end in it. */
-void watch(ngx_http_request_t* r, TokenContext* tokens, ngx_buf_t* buf, KnownRun* run,
-           StreamCut* cut) {
+__attribute__((noinline)) void watch(ngx_http_request_t* r, TokenContext* tokens, ngx_buf_t* buf,
+                                     KnownRun* run, StreamCut* cut) {
     if (tokens->basis != UsageBasis::kUnknown) {
         return;
     }
     if (is_in_memory(buf) && buf->last != buf->pos) {
-        *cut = read(r, tokens,
-                    {reinterpret_cast<char*>(buf->pos), static_cast<size_t>(buf->last - buf->pos)},
-                    run);
+        std::string_view piece = bytes_of(buf);
+        if (!read_plain(r, tokens, piece, run, cut)) {
+            *cut = read(r, tokens, piece, run);
+        }
+        if (!cut->found && wants_growth(*tokens)) {
+            grow(r, tokens);
+        }
     }
     if (buf->last_buf && !cut->found) {
         settle_answer(r, tokens);
@@ -312,6 +384,48 @@ ngx_int_t read_and_hide(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t
     return end != nullptr ? NGX_OK : NGX_ERROR;
 }
 
+/** Passes a part of the body as it came, as far as the stream goes. */
+ngx_int_t pass_unchanged(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in,
+                         ngx_http_output_body_filter_pt next) {
+    ngx_chain_t* out = nullptr;
+    if (read_chain(r, tokens, in, &out) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    // nginx takes it for a mistake if there is nothing to send.
+    return in != nullptr && out == nullptr ? NGX_OK : next(r, out);
+}
+
+/** Ends the stream in the first buffer of a part of the body. */
+ngx_int_t pass_cut(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in,
+                   const StreamCut& cut, ngx_http_output_body_filter_pt next) {
+    ngx_chain_t* out = nullptr;
+    if (end_stream(r, tokens, in, cut, &out) == nullptr) {
+        return NGX_ERROR;
+    }
+    return out == nullptr ? NGX_OK : next(r, out);
+}
+
+/** Passes a part of the body that does not go on as it came. */
+ngx_int_t pass_changed(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in,
+                       ngx_http_output_body_filter_pt next) {
+    StreamCutting* cutting = tokens->cutting;
+    ngx_chain_t* decoded = nullptr;
+    if (cutting->decodes && in != nullptr && decode(tokens, in, &decoded) == nullptr) {
+        return NGX_ERROR;
+    }
+    ngx_chain_t* plain = cutting->decodes ? decoded : in;
+    ngx_chain_t* out = nullptr;
+    const bool hides = tokens->hiding != nullptr;
+    if ((hides ? read_and_hide(r, tokens, plain, &out) : read_chain(r, tokens, plain, &out)) !=
+        NGX_OK) {
+        return NGX_ERROR;
+    }
+    // nginx takes it for a mistake if there is nothing to send.
+    ngx_int_t rc = in != nullptr && out == nullptr ? NGX_OK : next(r, out);
+    note_all_sent(tokens, hides ? out : nullptr, decoded);
+    return rc;
+}
+
 }  // namespace
 
 ngx_int_t begin_cutting(ngx_http_request_t* r, TokenContext* tokens) {
@@ -319,7 +433,8 @@ ngx_int_t begin_cutting(ngx_http_request_t* r, TokenContext* tokens) {
     if (memory == nullptr) {
         return NGX_ERROR;
     }
-    StreamCutting* cutting = new (memory) StreamCutting();
+    StreamCutting* cutting =
+        new (memory) StreamCutting{{}, *tokens->reader, {}, false, false, false};
     cutting->decoded.pool = r->pool;
     cutting->decodes = tokens->decoder != nullptr;
     if (cutting->decodes) {
@@ -339,23 +454,24 @@ ngx_int_t pass_cuttable(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t
     if (cutting->is_cut) {
         return pass_end(r, tokens, in, next);
     }
-    ngx_chain_t* decoded = nullptr;
-    if (cutting->decodes && in != nullptr) {
-        if (decode(tokens, in, &decoded) == nullptr) {
-            return NGX_ERROR;
+    if (cutting->decodes || tokens->hiding != nullptr) {
+        return pass_changed(r, tokens, in, next);
+    }
+    // Mostly one event comes, and passes.
+    if (in != nullptr && in->next == nullptr && is_in_memory(in->buf) && !in->buf->last_buf &&
+        tokens->basis == UsageBasis::kUnknown) {
+        StreamCut cut;
+        if (read_plain(r, tokens, bytes_of(in->buf), nullptr, &cut)) {
+            if (cut.found) {
+                return pass_cut(r, tokens, in, cut, next);
+            }
+            if (wants_growth(*tokens)) {
+                grow(r, tokens);
+            }
+            return next(r, in);
         }
     }
-    ngx_chain_t* plain = cutting->decodes ? decoded : in;
-    ngx_chain_t* out = nullptr;
-    const bool hides = tokens->hiding != nullptr;
-    if ((hides ? read_and_hide(r, tokens, plain, &out) : read_chain(r, tokens, plain, &out)) !=
-        NGX_OK) {
-        return NGX_ERROR;
-    }
-    // nginx takes it for a mistake if there is nothing to send.
-    ngx_int_t rc = in != nullptr && out == nullptr ? NGX_OK : next(r, out);
-    note_all_sent(tokens, hides ? out : nullptr, decoded);
-    return rc;
+    return pass_unchanged(r, tokens, in, next);
 }
 
 }  // namespace ai_limit
