@@ -20,6 +20,7 @@ struct StreamCutting {
     StreamCopy copy;
     UsageReader before;  // a piece that may be too much
     ShownBody decoded;   // the body without its compression
+    uint64_t text;       // characters that have been read, unless something is hidden or decoded
     bool decodes;
     bool must_end;  // behind the event that is open
     bool is_cut;    // what comes is dropped
@@ -103,29 +104,17 @@ bool is_one_event(std::string_view piece) {
     return end + 2 == piece.size();
 }
 
-/**
- * Reads a piece of whole events, most often one. Returns false if it is to be read in another way,
- * and nothing has been read.
- */
-inline __attribute__((always_inline)) bool read_plain(ngx_http_request_t* r, TokenContext* tokens,
-                                                      std::string_view piece, KnownRun* run,
-                                                      StreamCut* cut) {
-    StreamCutting* cutting = tokens->cutting;
-    const uint64_t allowed = text_allowed(*tokens);
-    const bool may_cross = piece.size() > allowed;
-    if (cutting->must_end || (may_cross && (piece.size() > kWorthACopy || !is_one_event(piece))) ||
-        !cutting->copy.pass_plain(piece)) {
-        return false;
-    }
-    const uint64_t before = tokens->reader->text_characters();
-    tokens->reader->feed(piece, run);
-    if (tokens->answer_id != nullptr) {
-        tokens->answer_id->feed(piece);
-    }
+/** What to do about text that has come beyond a bound. */
+__attribute__((noinline)) StreamCut look_at_bounds(ngx_http_request_t* r, TokenContext* tokens,
+                                                   size_t size, uint64_t before, bool may_cross) {
+    const uint64_t allowed = tokens->bounds.cut - ngx_min(tokens->bounds.cut, before);
     if (may_cross && !is_allowed(r, tokens, before, allowed)) {
-        *cut = {true, 0, 0, piece.size(), before};
+        return {true, 0, 0, size, before};
     }
-    return true;
+    if (wants_growth(*tokens)) {
+        grow(r, tokens);
+    }
+    return {};
 }
 
 /**
@@ -329,9 +318,7 @@ __attribute__((noinline)) void watch(ngx_http_request_t* r, TokenContext* tokens
     }
     if (is_in_memory(buf) && buf->last != buf->pos) {
         std::string_view piece = bytes_of(buf);
-        if (!read_plain(r, tokens, piece, run, cut)) {
-            *cut = read(r, tokens, piece, run);
-        }
+        *cut = read(r, tokens, piece, run);
         if (!cut->found && wants_growth(*tokens)) {
             grow(r, tokens);
         }
@@ -434,7 +421,7 @@ ngx_int_t begin_cutting(ngx_http_request_t* r, TokenContext* tokens) {
         return NGX_ERROR;
     }
     StreamCutting* cutting =
-        new (memory) StreamCutting{{}, *tokens->reader, {}, false, false, false};
+        new (memory) StreamCutting{{}, *tokens->reader, {}, 0, false, false, false};
     cutting->decoded.pool = r->pool;
     cutting->decodes = tokens->decoder != nullptr;
     if (cutting->decodes) {
@@ -457,21 +444,27 @@ ngx_int_t pass_cuttable(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t
     if (cutting->decodes || tokens->hiding != nullptr) {
         return pass_changed(r, tokens, in, next);
     }
-    // Mostly one event comes, and passes.
     if (in != nullptr && in->next == nullptr && is_in_memory(in->buf) && !in->buf->last_buf &&
-        tokens->basis == UsageBasis::kUnknown) {
-        StreamCut cut;
-        if (read_plain(r, tokens, bytes_of(in->buf), nullptr, &cut)) {
-            if (cut.found) {
-                return pass_cut(r, tokens, in, cut, next);
-            }
-            if (wants_growth(*tokens)) {
-                grow(r, tokens);
+        tokens->basis == UsageBasis::kUnknown && !cutting->must_end) {
+        // Mostly one event comes, and passes.
+        std::string_view piece = bytes_of(in->buf);
+        const uint64_t before = cutting->text;
+        const bool may_cross = piece.size() + before > tokens->bounds.cut;
+        if (!(may_cross && !is_one_event(piece)) && cutting->copy.pass_plain(piece)) {
+            read_answer(tokens, piece, nullptr);
+            cutting->text = tokens->reader->text_characters();
+            if (cutting->text > ngx_min(tokens->bounds.cut, tokens->bounds.next)) {
+                const StreamCut cut = look_at_bounds(r, tokens, piece.size(), before, may_cross);
+                if (cut.found) {
+                    return pass_cut(r, tokens, in, cut, next);
+                }
             }
             return next(r, in);
         }
     }
-    return pass_unchanged(r, tokens, in, next);
+    ngx_int_t rc = pass_unchanged(r, tokens, in, next);
+    cutting->text = tokens->reader->text_characters();
+    return rc;
 }
 
 }  // namespace ai_limit
