@@ -187,7 +187,8 @@ private:
         if (scenario_.keeping == Keeping::kMax || scenario_.keeping == Keeping::kMaxRemaining) {
             return {kPrompt, kPrompt, asked.is_limited ? asked.most : 0};
         }
-        const UsualUse usual = find_usual_use(memory_.zone(), {key_, models_[asking.model]});
+        const UsualUse usual =
+            find_usual_use(memory_.zone(), {key_, models_[asking.model]}, grows());
         return expected_use(usual, kPrompt, asked, kMaxAmount);
     }
 

@@ -33,7 +33,7 @@ struct Column {
 
 constexpr Column kColumns[] = {
     {Keeping::kMax, "max"},
-    {Keeping::kAutoSettled, "auto without growth"},
+    {Keeping::kAutoSettled, "auto, not streamed"},
     {Keeping::kAuto, "auto"},
     {Keeping::kAutoCut, "auto, cut"},
     {Keeping::kMaxRemaining, "max, remaining"},
@@ -42,6 +42,7 @@ constexpr Column kColumns[] = {
 /** The goals: 95 % of the budget, 3 % above it; none with `remaining`. */
 bool holds(Keeping keeping, const ReserveOutcome& outcome) {
     switch (keeping) {
+        case Keeping::kAutoSettled:
         case Keeping::kAuto:
             return outcome.used >= 0.95 && outcome.excess <= 0.03;
         case Keeping::kAutoCut:
@@ -49,7 +50,6 @@ bool holds(Keeping keeping, const ReserveOutcome& outcome) {
         case Keeping::kMaxRemaining:
             return outcome.excess <= 0;
         case Keeping::kMax:
-        case Keeping::kAutoSettled:
             break;
     }
     return true;

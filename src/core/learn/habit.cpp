@@ -20,12 +20,6 @@ constexpr uint32_t kMostRun = 127;
 /** The answers that are too few for a percentile. */
 constexpr uint32_t kFewAnswers = 10;
 
-/** The margin above the estimate in 16ths: 4 after one answer, 2 after three, 1.2 after 16. */
-constexpr uint32_t kMarginUnit = 16;
-constexpr uint32_t margin_after(uint32_t answers) {
-    return kMarginUnit + 48 / (answers != 0 ? answers : 1);
-}
-
 // A prompt of 1024 tokens moves the ratio by a quarter of the distance; shorter ones less, since
 // what an API adds to each of them (tools, roles) is no ratio.
 constexpr Amount kFullPrompt = 1024;
@@ -85,31 +79,6 @@ void learn(const HabitSample& sample, Habit* habit) {
     if (sample.prompt != 0) {
         learn_ratio(sample, habit);
     }
-}
-
-Amount usual_output(const Habit& habit) {
-    const uint32_t margin = margin_after(habit.answers);
-    return (uint64_t{habit.output} * margin + kOne * kMarginUnit - 1) / (kOne * kMarginUnit);
-}
-
-Amount corrected_prompt(Amount estimate, uint32_t ratio) {
-    const Amount prompt = std::min(estimate, kMaxAmount);
-    return std::min((prompt * ratio + kWholeRatio - 1) / kWholeRatio, kMaxAmount);
-}
-
-Habit habit_of(uint64_t word) {
-    Habit habit{};
-    habit.output = static_cast<uint32_t>(word & 0x3fffffff);
-    const auto ratio = static_cast<uint32_t>(word >> 30 & 0x1fff);
-    habit.ratio = ratio == 0 ? 0 : std::clamp(ratio, kLeastRatio, kMostRatio);
-    habit.answers = static_cast<uint32_t>(word >> 43 & 0x3f);
-    habit.run = static_cast<uint32_t>(word >> 49 & 0x7f);
-    return habit;
-}
-
-uint64_t word_of(const Habit& habit) {
-    return habit.output | uint64_t{habit.ratio} << 30 | uint64_t{habit.answers} << 43 |
-           uint64_t{habit.run} << 49;
 }
 
 }  // namespace ai_limit

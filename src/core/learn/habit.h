@@ -14,6 +14,7 @@
 // - If many answers in a row are below the estimate, each lowers it more than the one before: of
 //   32 answers, one is above a right estimate nearly always.
 
+#include <algorithm>
 #include <cstdint>
 
 #include "core/words/types.h"
@@ -56,17 +57,46 @@ inline bool teaches(const HabitSample& sample) {
     return sample.has_output || sample.prompt != 0;
 }
 
-/** Returns the output that such a request uses at most, 19 of 20 times, in tokens rounded up.
- * `habit` must know some answers. */
-Amount usual_output(const Habit& habit);
+/** The margin above the estimate in 16ths: 4 after one answer, 2 after three, 1.2 after 16. */
+constexpr uint32_t kMarginUnit = 16;
+constexpr uint32_t kFirmMargin = 21;  // the least one of answers whose reservation does not grow
+constexpr uint32_t margin_after(uint32_t answers) {
+    return kMarginUnit + 48 / (answers != 0 ? answers : 1);
+}
+
+/**
+ * Returns the output that such a request uses at most, 19 of 20 times, in tokens rounded up. The
+ * reservation of a stream grows while it runs (`grows`); other answers get more from the start.
+ * `habit` must know some answers.
+ */
+inline Amount usual_output(const Habit& habit, bool grows) {
+    constexpr uint32_t kOne = 256 * kMarginUnit;
+    const uint32_t least = grows ? kMarginUnit : kFirmMargin;
+    const uint32_t margin = std::max(margin_after(habit.answers), least);
+    return (uint64_t{habit.output} * margin + kOne - 1) / kOne;
+}
 
 /** Returns the estimate of a prompt, corrected by the ratio; at most kMaxAmount. */
-Amount corrected_prompt(Amount estimate, uint32_t ratio);
+inline Amount corrected_prompt(Amount estimate, uint32_t ratio) {
+    const Amount prompt = std::min(estimate, kMaxAmount);
+    return std::min((prompt * ratio + kWholeRatio - 1) / kWholeRatio, kMaxAmount);
+}
 
 /** Every word is some habit. Zeros are one that knows nothing. The upper 8 bits of the word are
  * not the habit's. */
-Habit habit_of(uint64_t word);
-uint64_t word_of(const Habit& habit);
+inline Habit habit_of(uint64_t word) {
+    Habit habit{};
+    habit.output = static_cast<uint32_t>(word & 0x3fffffff);
+    const auto ratio = static_cast<uint32_t>(word >> 30 & 0x1fff);
+    habit.ratio = ratio == 0 ? 0 : std::clamp(ratio, kLeastRatio, kMostRatio);
+    habit.answers = static_cast<uint32_t>(word >> 43 & 0x3f);
+    habit.run = static_cast<uint32_t>(word >> 49 & 0x7f);
+    return habit;
+}
+inline uint64_t word_of(const Habit& habit) {
+    return habit.output | uint64_t{habit.ratio} << 30 | uint64_t{habit.answers} << 43 |
+           uint64_t{habit.run} << 49;
+}
 constexpr unsigned kHabitBits = 56;
 
 }  // namespace ai_limit

@@ -13,8 +13,8 @@ constexpr Millis kHour = 3'600'000;
 /** In each half a day without an answer, a habit becomes half as strong. */
 constexpr uint64_t kFadingHours = 12;
 
-/** Answers that teach a model and a key as well. Of the later ones a quarter does, which costs less
- * and is enough. */
+/** So many answers teach the model and the key as well. Of the later ones one in 16 does, which
+ * costs less and is enough. */
 constexpr uint32_t kTeachesAll = 16;
 
 uint64_t hash_of(const HabitOwner& owner) {
@@ -119,7 +119,8 @@ uint32_t note_in_habit(const Zone& zone, uint64_t hash, const HabitSample& sampl
 
 }  // namespace
 
-UsualUse find_usual_use(const Zone& zone, const HabitOwner& owner) {
+__attribute__((flatten)) UsualUse find_usual_use(const Zone& zone, const HabitOwner& owner,
+                                                 bool grows) {
     Habit habit = find_habit(zone, hash_of(owner));
     if (habit.answers == 0 || habit.ratio == 0) {
         const Habit of_model = find_habit(zone, hash_of({0, owner.model}));
@@ -130,7 +131,8 @@ UsualUse find_usual_use(const Zone& zone, const HabitOwner& owner) {
         habit.ratio = habit.ratio != 0 ? habit.ratio : of_model.ratio;
     }
     const bool knows = habit.answers != 0;
-    return {knows, knows ? usual_output(habit) : 0, habit.ratio != 0 ? habit.ratio : kWholeRatio};
+    return {knows, knows ? usual_output(habit, grows) : 0,
+            habit.ratio != 0 ? habit.ratio : kWholeRatio};
 }
 
 Expectation expected_use(const UsualUse& usual, Amount prompt, const AskedOutput& asked,
@@ -147,13 +149,14 @@ Expectation expected_use(const UsualUse& usual, Amount prompt, const AskedOutput
     return {prompt, corrected_prompt(prompt, usual.prompt_ratio), std::min(output, most_output)};
 }
 
-void note_use(const Zone& zone, const HabitOwner& owner, const HabitSample& sample, Millis wall) {
+__attribute__((flatten)) void note_use(const Zone& zone, const HabitOwner& owner,
+                                       const HabitSample& sample, Millis wall) {
     if (!teaches(sample)) {
         return;
     }
     const uint64_t hour = hour_of(wall);
     const uint32_t answers = note_in_habit(zone, hash_of(owner), sample, hour);
-    if (answers < kTeachesAll || wall % 4 == 0) {
+    if (answers < kTeachesAll || wall % 16 == 0) {
         note_in_habit(zone, hash_of({0, owner.model}), sample, hour);
         note_in_habit(zone, hash_of({owner.key, 0}), sample, hour);
     }

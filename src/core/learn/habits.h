@@ -37,8 +37,8 @@ struct UsualUse {
 };
 
 /** Returns what requests of the owner, a key and a model, usually use: by the habit of both if it
- * knows, otherwise by that of the model. */
-UsualUse find_usual_use(const Zone& zone, const HabitOwner& owner);
+ * knows, otherwise by that of the model. `grows`: for usual_output(). */
+UsualUse find_usual_use(const Zone& zone, const HabitOwner& owner, bool grows);
 
 /**
  * Returns the expected usage of a request for `reserve=auto`. The output is the usual one,

@@ -45,20 +45,20 @@ TEST(Habits, AreThoseOfTheKeyAndTheModel) {
     note_output(zone, owner_of(zone, "one", "a"), 100, 10);
     note_output(zone, owner_of(zone, "one", "b"), 1000, 10);
     note_output(zone, owner_of(zone, "two", "a"), 5000, 10);
-    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "one", "a")).output, 125U);
-    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "one", "b")).output, 1250U);
-    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "two", "a")).output, 6250U);
+    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "one", "a"), true).output, 125U);
+    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "one", "b"), true).output, 1250U);
+    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "two", "a"), true).output, 6250U);
 }
 
 TEST(Habits, AreThoseOfTheModelForANewKey) {
     ZoneMemory memory(small_sizes());
     const Zone& zone = memory.zone();
     note_output(zone, owner_of(zone, "one", "a"), 100, 10);
-    const UsualUse use = find_usual_use(zone, owner_of(zone, "new", "a"));
+    const UsualUse use = find_usual_use(zone, owner_of(zone, "new", "a"), true);
     EXPECT_TRUE(use.knows_output);
     EXPECT_EQ(use.output, 125U);
-    EXPECT_FALSE(find_usual_use(zone, owner_of(zone, "new", "b")).knows_output);
-    EXPECT_FALSE(find_usual_use(zone, owner_of(zone, "one", "b")).knows_output);
+    EXPECT_FALSE(find_usual_use(zone, owner_of(zone, "new", "b"), true).knows_output);
+    EXPECT_FALSE(find_usual_use(zone, owner_of(zone, "one", "b"), true).knows_output);
 }
 
 TEST(Habits, AKeyOfTheNameOfAModelIsNotThatModel) {
@@ -78,7 +78,7 @@ TEST(Habits, CorrectThePromptOfANewKeyByTheModel) {
     for (int i = 0; i < 20; ++i) {
         note_use(zone, owner_of(zone, "one", "a"), {0, false, false, 2000, 4000}, kStart);
     }
-    const UsualUse use = find_usual_use(zone, owner_of(zone, "new", "a"));
+    const UsualUse use = find_usual_use(zone, owner_of(zone, "new", "a"), true);
     EXPECT_FALSE(use.knows_output);
     EXPECT_NEAR(use.prompt_ratio, 2 * kWholeRatio, 10);
 }
@@ -89,7 +89,7 @@ TEST(Habits, AnswersOfManyKeysTeachTheModel) {
     for (int i = 0; i < 100; ++i) {
         note_output(zone, owner_of(zone, std::to_string(i), "a"), 400);
     }
-    const Amount usual = find_usual_use(zone, owner_of(zone, "new", "a")).output;
+    const Amount usual = find_usual_use(zone, owner_of(zone, "new", "a"), true).output;
     EXPECT_GT(usual, 390U);
     EXPECT_LT(usual, 560U);
 }
@@ -145,7 +145,7 @@ TEST(Habits, InventedKeysAndModelsDisplaceFewThatAreWellKnown) {
         kept += read_habit(zone, owner_of(zone, "known " + std::to_string(i), "a"), &habit);
     }
     EXPECT_GE(kept, kKnown * 95 / 100);  // a few share a set with too many others
-    EXPECT_TRUE(find_usual_use(zone, owner_of(zone, "new", "a")).knows_output);
+    EXPECT_TRUE(find_usual_use(zone, owner_of(zone, "new", "a"), true).knows_output);
 }
 
 TEST(Habits, MakeRoomWhenTheyAreForgotten) {
@@ -180,7 +180,7 @@ TEST(Habits, AreKeptInAZoneOfAnotherSize) {
         for (int i = 0; i < kKnown; ++i) {
             Habit habit{};
             EXPECT_TRUE(read_habit(zone, owner_of(zone, std::to_string(i), "a"), &habit)) << i;
-            EXPECT_EQ(usual_output(habit), 125U);
+            EXPECT_EQ(usual_output(habit, true), 125U);
         }
     }
 }
@@ -189,7 +189,7 @@ TEST(Habits, OfAZoneWithoutRoomAreUnknown) {
     ZoneMemory memory({8, 8, 2});
     const Zone& zone = memory.zone();
     note_output(zone, owner_of(zone, "key", "a"), 100, 10);
-    EXPECT_FALSE(find_usual_use(zone, owner_of(zone, "key", "a")).knows_output);
+    EXPECT_FALSE(find_usual_use(zone, owner_of(zone, "key", "a"), true).knows_output);
 }
 
 // Whatever interleaving: nobody sees the habit of another key, nor a number out of its bounds.
@@ -208,7 +208,7 @@ TEST(Habits, WorkersLearnAtTheSameTime) {
                 const uint64_t n = random.below(200);
                 const HabitOwner owner = owner_of(zone, std::to_string(n), std::to_string(n));
                 note_output(zone, owner, n, 1, kStart + i);
-                const UsualUse use = find_usual_use(zone, owner);
+                const UsualUse use = find_usual_use(zone, owner, true);
                 wrong[static_cast<size_t>(worker)] += use.knows_output && use.output > 4 * n;
             }
         });

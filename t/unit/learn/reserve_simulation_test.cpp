@@ -119,7 +119,7 @@ private:
         const uint64_t model = hash_key(memory_.zone(), std::to_string(name));
         const Amount prompt = random_.scaled(2'000);
         const Amount most = random_.one_in(4) ? random_.scaled(32'000) : 32'000;
-        const UsualUse usual = find_usual_use(memory_.zone(), {client->key, model});
+        const UsualUse usual = find_usual_use(memory_.zone(), {client->key, model}, grows_);
         const Expectation expected = expected_use(usual, prompt, {true, most}, kMaxAmount);
         const Amount reserved = reservation(expected, TokenWeights(), limit_.capacity);
         auto request = std::make_unique<Request>(user_);
