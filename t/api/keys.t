@@ -23,6 +23,7 @@ my $nginx = AiLimit::Nginx->start(workers => 2, log_level => 'notice', http => <
     ai_limit_policy fixed   key=\$http_x_key rate=3r/12month algorithm=fixed_window;
     ai_limit_policy slots   key=\$http_x_key concurrency=2;
     ai_limit_policy tokens  key=\$http_x_key rate=1000t/h reserve=max;
+    ai_limit_policy learns  key=\$http_x_key rate=1Mt/h;
     ai_limit_policy plan    key=\$http_x_key rate=\$http_x_plan;
     server {
         listen 127.0.0.1:%%PORT_0%%;
@@ -33,6 +34,7 @@ my $nginx = AiLimit::Nginx->start(workers => 2, log_level => 'notice', http => <
         location /plan    { ai_limit plan; empty_gif; }
         location /v1/     { ai_limit tokens slots; proxy_pass http://127.0.0.1:@{[$model->port]}; }
         location /ai_limit/ { ai_limit_api write=on; }
+        location /learns/ { ai_limit learns; proxy_pass http://127.0.0.1:@{[$model->port]}/; }
         location /look/   { ai_limit_api; }
     }
 CONF
@@ -88,6 +90,19 @@ subtest 'beside another policy' => sub {
     is_answer([$api->key(GET => 'policy=bucket&key=two')], 200, {limit => 100, used => 3}, 'each by its own');
 };
 
+subtest 'what was learned' => sub {
+    for (1 .. 12) {
+        post($nginx->port, '/learns/v1/chat/completions?prompt_tokens=2000&completion_tokens=300', '{"model":"m","messages":[{"role":"user","content":"'
+            . 'x' x 4000 . '"}]}', 'Content-Type' => 'application/json', 'X-Key' => 'learner');
+    }
+    my ($code, $said) = $api->key(GET => 'policy=learns&key=learner');
+    my ($output, $ratio) = @{$said->{learned}}{qw(output input_ratio)};
+    ok $output >= 300 && $output <= 450, "the usual output is shown: $output";
+    ok $ratio > 1.5 && $ratio <= 2, "and how far the estimate of the prompt is off: $ratio";
+    my ($metric) = get($nginx->port, '/ai_limit/metrics')->{body} =~ /^ai_limit_reserve_ratio\{policy="learns"\} (\S+)$/m;
+    ok $metric > 0.4 && $metric < 3, "what was reserved for each token is a metric: $metric";
+};
+
 subtest 'tokens' => sub {
     my $chat = '{"messages":[]}';
     my $query = 'policy=tokens&key=talks';
@@ -115,6 +130,7 @@ subtest 'tokens' => sub {
     ($code, $said) = $api->key(GET => $query);
     is $said->{reserved}, 0, 'and has no reservation any more';
     cmp_ok $said->{used}, '>', 0, 'what it used is charged';
+    ok !exists $said->{learned}, 'a policy with reserve=max learns nothing';
     is_answer([$api->key(PUT => "$query&rate=5000t/h&ttl=1h")], 200, {limit => 5000}, 'another rate');
 };
 

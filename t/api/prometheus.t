@@ -74,6 +74,8 @@ subtest 'Prometheus has what /status says' => sub {
         is value("ai_limit_in_flight{policy='$name'}"), $policy->{in_flight} // -1, "$name: in flight";
         is value("ai_limit_reserved_tokens{policy='$name'}"), $tokens ? $tokens->{reserved} : -1, "$name: reserved";
         is value("ai_limit_overshoot_tokens_total{policy='$name'}"), $tokens ? $tokens->{overshoot} : -1, "$name: overshoot";
+        is value("ai_limit_reserve_ratio{policy='$name'}"), $tokens && $tokens->{reserve_ratio} ? $tokens->{reserve_ratio} : -1,
+            "$name: what was reserved for each token";
         is value("ai_limit_usage_missing_total{policy='$name'}"), $tokens ? $tokens->{usage_missing} : -1, "$name: without usage";
         is_deeply by('type', "ai_limit_tokens_total{policy='$name'}"),
             $tokens ? {map { $_ => $tokens->{$_} } qw(input output cached_input

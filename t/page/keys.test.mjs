@@ -24,13 +24,15 @@ test('looks up a key, and goes on to show how it does', async () => {
 });
 
 test('shows what is used and held of tokens', async () => {
-    const key = { policy: 'tokens', key: 'ip:192.0.2.1', measure: 'tokens', limit: 100000, remaining: 0, reset: 3700, used: 120000, reserved: 512 };
+    const key = { policy: 'tokens', key: 'ip:192.0.2.1', measure: 'tokens', limit: 100000, remaining: 0, reset: 3700, used: 120000, reserved: 512,
+        learned: { output: 1234, input_ratio: 1.25 } };
     await withPage(new MockApi(example(), { 'tokens ip:192.0.2.1': key }), {}, async page => {
         await page.selectOption('#find-policy', 'tokens');
         await lookUp(page, '192.0.2.1');
         await shows(page.locator('#found-of'), 'of 100\u202fk tokens left');
         assert.equal(await exact(fact(page.locator('#found'), 'Used')), 120000);
         assert.equal(await exact(fact(page.locator('#found'), 'Reserved')), 512);
+        assert.equal(await exact(fact(page.locator('#found'), 'Usual output')), 1234);
     });
 });
 

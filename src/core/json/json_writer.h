@@ -52,6 +52,11 @@ public:
         name(of);
         number(value);
     }
+    void thousandths(std::string_view of, uint64_t count) {
+        name(of);
+        separate();
+        out_.thousandths(count);
+    }
     void text(std::string_view of, std::string_view value) {
         name(of);
         text(value);

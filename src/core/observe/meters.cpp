@@ -19,6 +19,8 @@ void add_record(const PolicyRecord& record, PolicyTotals* totals) {
     totals->overshoot_tokens += read(record.overshoot);
     totals->usage_missing += read(record.usage_missing);
     totals->cut += read(record.cut);
+    totals->settled_tokens += read(record.settled);
+    totals->released_tokens += read(record.released);
     totals->errors += read(record.errors);
 }
 

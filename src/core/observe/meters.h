@@ -72,7 +72,16 @@ struct PolicyTotals : CountSums {
     uint64_t overshoot_tokens;  // used above the limit
     uint64_t usage_missing;     // answers that did not say what they used
     uint64_t cut;               // streams that were ended before their time
+    uint64_t settled_tokens;    // that ended requests were charged
+    uint64_t released_tokens;   // that had been reserved for these
     uint64_t errors;            // malformed variables
+
+    /** The reserved tokens for each that was charged, in thousandths; 0 if none was. */
+    uint64_t reserve_ratio() const {
+        const double ratio = static_cast<double>(released_tokens) /
+                             static_cast<double>(settled_tokens != 0 ? settled_tokens : 1);
+        return settled_tokens != 0 ? static_cast<uint64_t>(ratio * 1000) : 0;
+    }
 };
 
 /** The requests and reserved tokens in flight at this moment. */

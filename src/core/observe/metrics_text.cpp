@@ -66,6 +66,18 @@ void write_reserved(std::string_view metric, const PolicySnapshot& policy, TextW
     write_sample(metric, {"policy", policy.name}, {}, policy.load.reserved_tokens, out);
 }
 
+/** A policy that has charged nothing yet has no ratio. */
+void write_reserve_ratio(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+    if (policy.totals.settled_tokens != 0) {
+        out.text(metric);
+        out.text("{");
+        write_label({"policy", policy.name}, out);
+        out.text("} ");
+        out.thousandths(policy.totals.reserve_ratio());
+        out.text("\n");
+    }
+}
+
 void write_overshoot(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
     write_sample(metric, {"policy", policy.name}, {}, policy.totals.overshoot_tokens, out);
 }
@@ -148,6 +160,10 @@ const PolicyMetric kPolicyMetrics[] = {
       "LLM tokens that are reserved for requests that have not ended."},
      counts_tokens,
      write_reserved},
+    {{"ai_limit_reserve_ratio", "gauge",
+      "What ended requests had reserved for each token that they were charged."},
+     counts_tokens,
+     write_reserve_ratio},
     {{"ai_limit_overshoot_tokens_total", "counter", "LLM tokens that were used above the limit."},
      counts_tokens,
      write_overshoot},

@@ -22,6 +22,7 @@ void write_tokens(const PolicySnapshot& policy, JsonWriter& json) {
     each_usage_meter(
         [&](const UsageMeter& meter) { json.number(meter.name, policy.totals.*meter.sum); });
     json.number("reserved", policy.load.reserved_tokens);
+    json.thousandths("reserve_ratio", policy.totals.reserve_ratio());
     json.number("overshoot", policy.totals.overshoot_tokens);
     json.text("overrun", policy.overrun);
     json.number("usage_missing", policy.totals.usage_missing);

@@ -264,7 +264,7 @@ uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, 
     record->varies = varies;
     for (std::atomic<uint64_t>* count :
          {&record->errors, &record->overshoot, &record->usage_missing, &record->cut,
-          &record->slot_duration}) {
+          &record->settled, &record->released, &record->slot_duration}) {
         count->store(0, std::memory_order_relaxed);
     }
     for (std::atomic<uint64_t>& refill : record->refill_millis) {
@@ -317,6 +317,12 @@ uint64_t count_error(const Zone& zone, uint32_t policy) {
 
 uint64_t count_missing_usage(const Zone& zone, uint32_t policy) {
     return zone.policy(policy)->usage_missing.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+void count_settled(const Zone& zone, uint32_t policy, Amount charged, Amount reserved) {
+    PolicyRecord* record = zone.policy(policy);
+    record->settled.fetch_add(charged, std::memory_order_relaxed);
+    record->released.fetch_add(reserved, std::memory_order_relaxed);
 }
 
 void count_cut(const Zone& zone, uint32_t policy) {

@@ -38,6 +38,9 @@ uint64_t count_error(const Zone& zone, uint32_t policy);
 /** Counts an answer that did not say what it used; returns how many there were. */
 uint64_t count_missing_usage(const Zone& zone, uint32_t policy);
 
+/** Counts what a request was charged in the end, and what had been reserved for it. */
+void count_settled(const Zone& zone, uint32_t policy, Amount charged, Amount reserved);
+
 /** Counts a stream that was ended since its reservation was used up and could not grow. */
 void count_cut(const Zone& zone, uint32_t policy);
 

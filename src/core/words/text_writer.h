@@ -119,10 +119,12 @@ public:
     void whole_seconds(Millis length) { number(seconds_rounded_up(length)); }
 
     /** Seconds with as many decimals as it takes, three at most: `1.234`, `1.5`, `60`. */
-    void seconds(Millis length) {
-        const uint64_t millis = length > 0 ? static_cast<uint64_t>(length) : 0;
-        const auto fraction = static_cast<unsigned>(millis % 1000);
-        number(millis / 1000);
+    void seconds(Millis length) { thousandths(length > 0 ? static_cast<uint64_t>(length) : 0); }
+
+    /** The same for a number of thousandths. */
+    void thousandths(uint64_t count) {
+        const auto fraction = static_cast<unsigned>(count % 1000);
+        number(count / 1000);
         if (fraction == 0) {
             return;
         }

@@ -21,7 +21,7 @@
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 13 + kCountsLayout;
+constexpr uint32_t kLayoutVersion = 14 + kCountsLayout;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
@@ -78,6 +78,8 @@ struct PolicyRecord {
     std::atomic<uint64_t> overshoot;      // tokens that were used above the limit
     std::atomic<uint64_t> usage_missing;  // answers that did not say what they used
     std::atomic<uint64_t> cut;            // streams that were ended where their reservation was
+    std::atomic<uint64_t> settled;        // tokens that ended requests were charged
+    std::atomic<uint64_t> released;       // what had been reserved for these
     SlotDuration slot_duration;           // of concurrency=
     std::atomic<uint64_t> refill_millis[kNoRateNumber - 1];  // by rate_number, from 1
     KnownLimit limits[kMaxKnownLimits];                      // by their number, from 1

@@ -87,11 +87,14 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContex
             }
             TokenCounts used = before.all ? TokenCounts() : remaining(tokens->used, before.part);
             Amount amount = before.all ? 0 : weigh(used, *read_weights(r, part.policy));
+            const Amount reserved = reserved_until_now(*one, i);
             State after{};
             settle_charge(&one->charges[i], amount, now, &after);
             learning.teach(*part.policy, one->charges[i].use, now);
             note_if_served(*r, one->charges[i].use);
             count_used(one->charges[i].use, part, used, amount, now);
+            count_settled(one->charges[i].use.access->journal.zone(), one->charges[i].use.policy,
+                          amount, reserved);
             if (one->flights != nullptr && one->flights[i] != nullptr) {
                 // A delta that Redis has yet to receive would count twice if the state included it.
                 const Zone& zone = one->charges[i].use.access->journal.zone();

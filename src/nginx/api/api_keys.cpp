@@ -4,6 +4,7 @@
 #include "core/buckets/period_entries.h"
 #include "core/decide/key_entry.h"
 #include "core/json/json_writer.h"
+#include "core/learn/habits.h"
 #include "core/policies/overrides.h"
 #include "core/policies/policies.h"
 #include "core/words/query.h"
@@ -66,6 +67,22 @@ bool find_answer(const KeyRequest& asked, const RedisLook* look, KeyAnswer* answ
     return answer->used != 0 || answer->reserved != 0;
 }
 
+/** Writes what was learned for the key, over all models. */
+void write_learned(const KeyRequest& asked, JsonWriter& json) {
+    Habit habit{};
+    if (!read_habit(asked.zone(), {asked.question.hash, 0}, &habit)) {
+        return;
+    }
+    json.open("learned", '{');
+    if (habit.answers != 0) {
+        json.number("output", usual_output(habit, true));
+    }
+    if (habit.ratio != 0) {
+        json.thousandths("input_ratio", uint64_t{habit.ratio} * 1000 / kWholeRatio);
+    }
+    json.close('}');
+}
+
 ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked, const RedisLook* look = nullptr) {
     OverrideView found;
     bool overridden = find_override(asked->zone(), asked->tag(), now_by_nginx().monotonic, &found);
@@ -87,6 +104,7 @@ ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked, const RedisLook* lo
     json.number("used", answer.used);
     if (asked->question.reservation != 0) {
         json.number("reserved", answer.reserved);
+        write_learned(*asked, json);
     }
     if (overridden) {
         write_override(found, json);

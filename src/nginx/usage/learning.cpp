@@ -3,6 +3,7 @@
 #include "core/learn/habit_sample.h"
 #include "core/learn/habits.h"
 #include "nginx/request/request_body.h"
+#include "nginx/sharing/redis_flights.h"
 
 namespace ai_limit {
 
@@ -15,6 +16,13 @@ void note_sample(ngx_http_request_t* r, TokenContext* tokens, const AnswerFacts&
     AskedOutput asked{};
     asked.is_limited = info->most_output(&asked.most);
     tokens->sample = habit_sample(facts, cost, asked);
+}
+
+Amount reserved_until_now(const Decision& one, ngx_uint_t i) {
+    const FlightRecord* record = one.charges[i].reservation->flight;
+    const Flight* flight = one.flights != nullptr ? one.flights[i] : nullptr;
+    const Amount here = record != nullptr ? Amount{record->amount} : 0;
+    return flight != nullptr ? ngx_max(here, flight->reserved) : here;
 }
 
 void Learning::teach(const PolicyConf& policy, const Charge& use, Now now) {

@@ -12,6 +12,9 @@ namespace ai_limit {
 void note_sample(ngx_http_request_t* r, TokenContext* tokens, const AnswerFacts& facts,
                  const AnswerCost& cost);
 
+/** Returns what a policy has reserved for the request, with what that has grown by. */
+Amount reserved_until_now(const Decision& one, ngx_uint_t i);
+
 /** Teaches the keys of one request, each once. */
 class Learning {
 public:
