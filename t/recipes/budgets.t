@@ -76,6 +76,16 @@ try_recipe 'output-only' => sub {
     }
 };
 
+try_recipe 'agents' => sub {
+    my ($recipe) = @_;
+    my $nginx = $recipe->start;
+    $recipe->commands;
+    $nginx->reload;
+    my @requests = map { start_request($nginx->port, method => 'POST', path => "$CHAT?prompt_tokens=100&completion_tokens=300&delay=500",
+        headers => ['x-api-key' => 'other agent'], body => chat(max_tokens => 32_000)) } 1 .. 8;
+    is_deeply [map { $_->finish->{status} } @requests], [(200) x 8], 'another key begins with the habit of the model, also after a reload';
+};
+
 try_recipe 'clients-without-a-limit' => sub {
     my ($recipe) = @_;
     my $nginx = $recipe->start;
