@@ -82,8 +82,10 @@ void read_events(StreamForm form, std::string_view text, bool passes, Scratch* s
     }
 }
 
-bool opens_array(std::string_view text) {
-    return text.find('[') != text.npos;
+/** Returns the last byte that is no white space, or `before` if there is none. */
+char last_byte(std::string_view text, char before) {
+    const size_t at = text.find_last_not_of(" \t\r\n");
+    return at != text.npos ? text[at] : before;
 }
 
 }  // namespace
@@ -103,6 +105,9 @@ void StreamCopy::pass(std::string_view piece) {
         const size_t size = std::min(piece.size(), kMaxHead - head_size_);
         std::copy(piece.data(), piece.data() + size, head_ + head_size_);
         head_size_ = static_cast<uint16_t>(head_size_ + size);
+    }
+    if (ends_.form() == StreamForm::kArray) {
+        last_ = last_byte(piece, last_);
     }
     const uint64_t open = ends_.position() - ends_.open_at();
     if (open <= piece.size()) {
@@ -144,12 +149,11 @@ void StreamCopy::read(const StreamCutPlace& place, char* scratch, StreamFacts* f
 bool StreamCopy::write_end(const StreamCutPlace& place, char* scratch, TextWriter* out) const {
     StreamFacts facts;
     read(place, scratch, &facts);
-    const uint64_t at = ends_.position() - place.dropped.size();
-    const bool follows = ends_.first_end() != 0 && ends_.first_end() <= at;
-    if (ends_.form() == StreamForm::kArray && !opens_array({head_, head_size_}) &&
-        !opens_array(place.passed)) {
+    const char last = last_byte(place.passed, last_);
+    if (ends_.form() == StreamForm::kArray && last == '\0') {
         out->text("[");
     }
+    const bool follows = last != '\0' && last != '[' && last != ',';
     return write_stream_end({&facts, ends_.form(), place.used, place.reports_usage, follows}, out);
 }
 

@@ -71,6 +71,7 @@ private:
     uint16_t open_size_ = 0;
     bool open_is_whole_ = true;  // no byte of the open event is missing
     bool has_begun_ = false;
+    char last_ = '\0';  // kArray: the last byte that passed and is no white space
     char head_[kMaxHead];
     char open_[kMaxOpen];
 };

@@ -15,7 +15,7 @@ struct StreamEnding {
     StreamForm form;
     TokenCounts used;
     bool reports_usage;       // OpenAI's chat and completions: the client has asked for it
-    bool follows_an_element;  // kArray: the client has had one
+    bool follows_an_element;  // kArray: a comma is needed
 };
 
 /**

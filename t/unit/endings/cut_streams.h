@@ -18,6 +18,7 @@ struct CutStream {
     std::string end;
     uint64_t text = 0;
     bool is_cut = false;
+    StreamForm form = StreamForm::kNone;
 };
 
 class CuttingReader {
@@ -84,6 +85,7 @@ inline CutStream cut_stream(std::string_view stream, AnswerKind kind, uint64_t m
         }
         break;
     }
+    result.form = copy.ends().form();
     result.body = result.front + result.end;
     return result;
 }

@@ -278,6 +278,14 @@ TEST(StreamEnd, EndsGeminisArray) {
     }
 }
 
+TEST(StreamEnd, EndsAnArrayOfWhichAPieceEndsWithItsComma) {
+    const std::string front = "[" + gemini_document() + ",\r\n";
+    const std::string stream = front + gemini_document() + "]";
+    const CutStream cut = cut_stream(stream, AnswerKind::kJson, 4, front.size());
+    ASSERT_TRUE(cut.is_cut);
+    EXPECT_EQ(parsed(cut.body).as_array().size(), 2u);
+}
+
 TEST(StreamEnd, EndsAnArrayBeforeItsFirstElement) {
     const CutStream cut = cut_stream("[" + gemini_document() + "]", AnswerKind::kJson, 1, SIZE_MAX);
     ASSERT_TRUE(cut.is_cut);
