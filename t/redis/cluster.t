@@ -10,6 +10,7 @@ use MIME::Base64 ();
 use Test::More;
 use Time::HiRes qw(time);
 
+use AiLimit::Api;
 use AiLimit::Http;
 use AiLimit::ModelServer;
 use AiLimit::Nginx;
@@ -34,6 +35,7 @@ my $http  = sprintf <<'CONF', $nodes[0]->url, $nodes[1]->url, $model->port;
         location /other   { ai_limit other; empty_gif; }
         location /layered { ai_limit fixed bucket slots; empty_gif; }
         location /two     { ai_limit bucket other; empty_gif; }
+        location /ai_limit/ { ai_limit_api; }
         location /v1/     { ai_limit tokens slots; proxy_pass http://127.0.0.1:%d; }
     }
 CONF
@@ -63,6 +65,8 @@ subtest 'policies with keys in different slots' => sub {
     my $left = (split ' ', get($nginx[0]->port, '/bucket?k=fresh')->{headers}{'x-left'})[0];
     is $left, 19, '(a new key)';
     is get($nginx[1]->port, '/two?k=fresh&o=same')->{status}, 429, 'a refusal by one node';
+    my $api = AiLimit::Api->new($nginx[2]->port);
+    ok wait_until(sub { ($api->key(GET => 'policy=bucket&key=fresh'))[1]{used} == 1 }), 'gives back';
     $left = (split ' ', get($nginx[2]->port, '/bucket?k=fresh')->{headers}{'x-left'})[0];
     is $left, 18, 'takes nothing from the other';
 };
