@@ -174,13 +174,13 @@ GrowthResult grow_in(const Followed& followed, const Answer& answer, const Token
     const Amount reserved = followed.flight != nullptr
                                 ? reserve_in_redis(followed, answer, weights)
                                 : reserve_here(followed, answer, kGrowthStep, weights);
-    if (growth_wanted(reserved, answer.used, 0, weights) != 0) {
+    const uint64_t allowed = text_allowed(reserved, answer.used, weights);
+    if (allowed == 0 && growth_wanted(reserved, answer.used, 0, weights) != 0) {
         if (followed.may_cut) {
             lower(&bounds->cut, answer, 0);
         }
         return followed.may_cut ? GrowthResult::kCut : GrowthResult::kNoRoom;
     }
-    const uint64_t allowed = text_allowed(reserved, answer.used, weights);
     lower(&bounds->next, answer, next_look(followed, allowed));
     if (followed.may_cut) {
         lower(&bounds->cut, answer, allowed);
@@ -212,7 +212,7 @@ GrowthResult grow(ngx_http_request_t* r, TokenContext* tokens) {
     GrowthResult result = GrowthResult::kGrown;
     for_each(r, [r, tokens, &answer, &bounds, &result](const Followed& followed) {
         const TokenWeights& weights = *read_weights(r, followed.policy);
-        if (text_allowed(0, answer.used, weights) == kUnlimitedText) {
+        if (weights.output == 0) {
             return;
         }
         const GrowthResult grown = grow_in(followed, answer, weights, &bounds);
