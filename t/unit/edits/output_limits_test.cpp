@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
-#include <boost/json/src.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
