@@ -34,7 +34,8 @@ void note_output(const Zone& zone, const HabitOwner& owner, Amount output, int t
 
 TEST(Habits, KnowNothingAtFirst) {
     ZoneMemory memory(small_sizes());
-    const UsualUse use = find_usual_use(memory.zone(), owner_of(memory.zone(), "key", "model"));
+    const UsualUse use =
+        find_usual_use(memory.zone(), owner_of(memory.zone(), "key", "model"), true);
     EXPECT_FALSE(use.knows_output);
     EXPECT_EQ(use.prompt_ratio, kWholeRatio);
 }
