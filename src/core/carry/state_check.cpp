@@ -146,6 +146,17 @@ bool check_entries(const KnownPolicies& policies, const Geometry& geometry, Stat
     return false;
 }
 
+/** Any habit is within its bounds. */
+bool check_habits(StateParts* in) {
+    HabitPart part;
+    while (in->take(&part)) {
+        if (part.mark == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool is_sound(std::string_view file) {
     StateParts in(file);
     StateFileHead head;
@@ -153,7 +164,7 @@ bool is_sound(std::string_view file) {
     return in.take(&head) && is_sound(head) && check_policies(&in, &policies) &&
            check_overrides(policies, &in) && check_answers(&in) &&
            check_reservations(policies, &in) && check_entries<SmallPart>(policies, kSmall, &in) &&
-           check_entries<WidePart>(policies, kWide, &in) && in.is_at_end();
+           check_entries<WidePart>(policies, kWide, &in) && check_habits(&in) && in.is_at_end();
 }
 
 bool has_magic(std::string_view file) {

@@ -2,8 +2,9 @@
 
 // The format of a state file (state_file.h). First comes the head. Then come a PolicyPart for each
 // policy, an OverridePart for each override, a ChargedAnswerPart for each charged answer, a
-// FlightRecord for each record of reserved tokens, the small entries and the wide ones. Each list
-// ends with an item of zeros. A checksum of everything before it ends the file.
+// FlightRecord for each record of reserved tokens, the small entries, the wide ones, and a
+// HabitPart for each habit. Each list ends with an item of zeros. A checksum of everything before
+// it ends the file.
 
 #include <cstring>
 
@@ -15,7 +16,7 @@ namespace ai_limit {
 constexpr size_t kStateSumBytes = sizeof(uint64_t);
 
 constexpr char kStateMagic[8] = {'A', 'I', 'L', 'I', 'M', 'I', 'T', '\n'};
-constexpr uint32_t kStateFormat = 3;
+constexpr uint32_t kStateFormat = 4;
 
 struct StateFileHead {
     char magic[8];
@@ -49,6 +50,12 @@ struct ChargedAnswerPart {
     uint64_t way;  // 0 ends the list
     uint64_t set;
     uint64_t amounts;  // of an estimate (PartSet)
+};
+
+/** A habit, as a HabitWay has it. */
+struct HabitPart {
+    uint64_t mark;  // 0 ends the list
+    uint64_t habit;
 };
 
 struct SmallPart {

@@ -3,6 +3,7 @@
 #include "core/buckets/insert_entry.h"
 #include "core/carry/state_format.h"
 #include "core/decide/settlement.h"
+#include "core/learn/habits.h"
 #include "core/limits/algorithm.h"
 #include "core/policies/likely_limit.h"
 #include "core/policies/overrides.h"
@@ -123,6 +124,13 @@ void read_entries(const Zone& zone, const Geometry& geometry, const Clocks& cloc
     }
 }
 
+void read_habits(const Zone& zone, Now now, StateParts* in) {
+    HabitPart part;
+    while (in->take(&part) && part.mark != 0) {
+        keep_habit(zone, part.mark, part.habit, now.wall);
+    }
+}
+
 /**
  * Charges the tokens reserved for a request that has not ended, as for a worker that was killed.
  */
@@ -164,6 +172,7 @@ void read_state(std::string_view file, Journal* to, Now now) {
     }
     read_entries<SmallPart>(zone, kSmall, clocks, &in);
     read_entries<WidePart>(zone, kWide, clocks, &in);
+    read_habits(zone, now, &in);
     while (reserved.take(&record) && record.tag != 0) {
         charge_reserved(to, record, now);
     }

@@ -195,6 +195,19 @@ void write_entries(const Zone& zone, const Geometry& geometry, Now now, Output* 
     out->add(Part{});
 }
 
+void write_habits(const Zone& zone, Output* out) {
+    for (uint32_t set = 0; set < zone.sizes().habit_sets && out->is_fine(); ++set) {
+        for (const HabitWay& way : zone.habits(set)->ways) {
+            const HabitPart part = {way.mark.load(std::memory_order_acquire),
+                                    way.habit.load(std::memory_order_relaxed)};
+            if (part.mark != 0) {
+                out->add(part);
+            }
+        }
+    }
+    out->add(HabitPart{});
+}
+
 }  // namespace
 
 bool write_state(const Zone& zone, const StateOrigin& origin, Now now, const StateSink& sink) {
@@ -206,6 +219,7 @@ bool write_state(const Zone& zone, const StateOrigin& origin, Now now, const Sta
     write_reservations(zone, &out);
     write_entries<SmallPart>(zone, kSmall, now, &out);
     write_entries<WidePart>(zone, kWide, now, &out);
+    write_habits(zone, &out);
     return out.finish();
 }
 

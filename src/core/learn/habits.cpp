@@ -66,16 +66,20 @@ Habit find_habit(const Zone& zone, uint64_t hash) {
 }
 
 /** The strength of a way, and behind it its youth. A clock that was set back makes it young. */
-uint64_t rank_of(const HabitWay& way, uint64_t hour) {
-    const uint64_t mark = way.mark.load(std::memory_order_relaxed);
+uint64_t rank_of(uint64_t mark, uint64_t word, uint64_t hour) {
     if (mark == 0) {
         return 0;
     }
     uint64_t age = (hour - mark) & kHourMask;
     age = age > kHourMask / 2 ? 0 : age;
-    const uint64_t answers = habit_of(way.habit.load(std::memory_order_relaxed)).answers;
-    const uint64_t strength = answers >> std::min<uint64_t>(age / kFadingHours, 63);
+    const uint64_t strength =
+        uint64_t{habit_of(word).answers} >> std::min<uint64_t>(age / kFadingHours, 63);
     return 1 + (strength << 12 | (kHourMask - age));
+}
+
+uint64_t rank_of(const HabitWay& way, uint64_t hour) {
+    return rank_of(way.mark.load(std::memory_order_relaxed),
+                   way.habit.load(std::memory_order_relaxed), hour);
 }
 
 HabitWay* weakest_way(HabitSet* set, uint64_t hour) {
@@ -90,6 +94,18 @@ void replace(HabitWay* way, uint64_t mark, uint64_t word) {
     way->mark.store(0, std::memory_order_release);
     way->habit.store(word, std::memory_order_release);
     way->mark.store(mark, std::memory_order_release);
+}
+
+/** Puts a habit into its set, unless all others there are stronger. */
+void keep(const Zone& zone, uint64_t mark, uint64_t word, uint64_t hour) {
+    HabitSet* set = set_of(zone, mark & ~kHourMask);
+    if (set == nullptr) {
+        return;
+    }
+    HabitWay* place = weakest_way(set, hour);
+    if (rank_of(*place, hour) <= rank_of(mark, word, hour)) {
+        replace(place, mark, word);
+    }
 }
 
 /** Returns the answers that had taught the habit before. */
@@ -167,19 +183,18 @@ bool read_habit(const Zone& zone, const HabitOwner& owner, Habit* habit) {
     return habit->answers != 0 || habit->ratio != 0;
 }
 
+void keep_habit(const Zone& zone, uint64_t mark, uint64_t word, Millis wall) {
+    keep(zone, mark, word, hour_of(wall));
+}
+
 void copy_habits(const Zone& from, const Zone& to) {
     uint64_t hour = 0;
     for (uint32_t i = 0; i < from.sizes().habit_sets; ++i) {
         for (const HabitWay& way : from.habits(i)->ways) {
             const uint64_t mark = way.mark.load(std::memory_order_acquire);
-            HabitSet* set = mark != 0 ? set_of(to, mark & ~kHourMask) : nullptr;
-            if (set == nullptr) {
-                continue;
-            }
-            hour = std::max(hour, mark & kHourMask);
-            HabitWay* place = weakest_way(set, hour);
-            if (rank_of(*place, hour) <= rank_of(way, hour)) {
-                replace(place, mark, way.habit.load(std::memory_order_relaxed));
+            if (mark != 0) {
+                hour = std::max(hour, mark & kHourMask);
+                keep(to, mark, way.habit.load(std::memory_order_relaxed), hour);
             }
         }
     }

@@ -56,6 +56,10 @@ void note_use(const Zone& zone, const HabitOwner& owner, const HabitSample& samp
 /** Reads one habit; false if there is none. */
 bool read_habit(const Zone& zone, const HabitOwner& owner, Habit* habit);
 
+/** Puts a habit of another zone with the same secret into its set, as a HabitWay has it. It is left
+ * out if all others there are stronger. `wall`: of the wall clock, in milliseconds. */
+void keep_habit(const Zone& zone, uint64_t mark, uint64_t word, Millis wall);
+
 /** For a zone that is copied to another size. If there is too little room, the weakest are left
  * out. */
 void copy_habits(const Zone& from, const Zone& to);

@@ -9,6 +9,7 @@
 
 #include "core/carry/state_format.h"
 #include "core/decide/key_entry.h"
+#include "core/learn/habits.h"
 #include "core/observe/meters.h"
 #include "core/policies/overrides.h"
 #include "random.h"
@@ -89,6 +90,24 @@ TEST_P(StoredState, ReleasesWhatWasRefilledMeanwhile) {
     ASSERT_TRUE(Request(user).charge(policy, 1 << 20, 20).admit(kNow));
     Restored then(state_of(memory.zone()), at(5'000, 3 * kDay));
     EXPECT_EQ(count_entries(then.zone), 0u);
+}
+
+TEST(State, KeepsWhatWasLearned) {
+    ZoneMemory memory(small_sizes());
+    const HabitOwner owner = {1 << 20, 2 << 20};
+    for (int i = 0; i < 10; ++i) {
+        note_use(memory.zone(), owner, {300, true, false, 2000, 4000}, kNow.wall);
+    }
+    const UsualUse before = find_usual_use(memory.zone(), owner, true);
+    Restored then(state_of(memory.zone()), at(5'000, 3 * kDay));
+    const UsualUse after = find_usual_use(then.zone, owner, true);
+    EXPECT_TRUE(after.knows_output);
+    EXPECT_EQ(after.output, before.output);
+    EXPECT_EQ(after.prompt_ratio, before.prompt_ratio);
+    Habit habit{};
+    EXPECT_TRUE(read_habit(then.zone, {owner.key, 0}, &habit));
+    Restored larger(state_of(then.zone), at(5'000, 3 * kDay), sizes_for(16 << 20, true, true));
+    EXPECT_EQ(find_usual_use(larger.zone, owner, true).output, before.output);
 }
 
 TEST(State, CountsNoTimeIfTheWallClockWasSetBack) {
