@@ -17,7 +17,8 @@ my $LIMIT = 10_000;
 my $nobody = AiLimit::Nginx->prepare(http => '')->release_port(0);
 my $t = AiLimit::Tokens->start(
     policies => "ai_limit_policy tokens key=\$http_x_key rate=1t/month burst=$LIMIT reserve=max;"
-        . "ai_limit_policy unheld key=\$http_x_key rate=1t/month burst=$LIMIT reserve=off;",
+        . "ai_limit_policy unheld key=\$http_x_key rate=1t/month burst=$LIMIT reserve=off;"
+        . "ai_limit_policy usual key=\$http_x_key rate=1t/month burst=$LIMIT;",
     files => {'sorry.json' => '{"sorry":true}', 'large.json' => '{"text":"' . 'x' x 10_000_000 . '"}'},
     http => 'proxy_cache_path %%DIR%%/cache keys_zone=answers:1m;' . "upstream two { server 127.0.0.1:$nobody max_fails=0; server 127.0.0.1:%%PORT_1%% max_fails=0; }",
     locations => <<"CONF",
@@ -26,6 +27,7 @@ my $t = AiLimit::Tokens->start(
         location /late/    { proxy_read_timeout 200ms; proxy_pass http://model/; }
         location /late_page/ { proxy_read_timeout 200ms; error_page 504 =200 /sorry; proxy_pass http://model/; }
         location /late_free/ { ai_limit unheld; proxy_read_timeout 50ms; proxy_pass http://model/; }
+        location /usual/ { ai_limit usual; proxy_read_timeout 200ms; proxy_pass http://model/; }
         location /nobody/  { proxy_pass http://127.0.0.1:$nobody/; }
         location /page/    { proxy_intercept_errors on; error_page 500 502 \@page; proxy_pass http://model/; }
         location \@page    { return 200 "sorry"; }
@@ -107,6 +109,14 @@ subtest 'no answer in time' => sub {
     is "$page->{status} $page->{log}{in}", '200 ' . estimate(), 'whatever the client sees of it';
     my $free = $t->ask('/late_free/v1/chat/completions?delay=60000', $body);
     is "$free->{log}{in} $free->{log}{out}", estimate() . ' 0', 'without a reservation, the output is free';
+};
+
+subtest 'no answer in time to a client that has used little until now' => sub {
+    $t->new_client;
+    $t->ask('/usual/v1/chat/completions?completion_tokens=1', $body) for 1 .. 5;
+    my $answer = $t->ask('/usual/v1/chat/completions?delay=60000', $body);
+    is $answer->{status}, 504, 'is an error';
+    cmp_ok $answer->{log}{out}, '>=', 10, 'and costs the 200 ms, although less was reserved';
 };
 
 subtest 'the client leaves in the middle of an answer of nginx itself' => sub {

@@ -202,7 +202,11 @@ bool OutputLimits::is_field_of_api(const Place& place) const {
 }
 
 bool OutputLimits::is_object_of_api(const Object& object) const {
-    if (!object.exact || api_ == nullptr || api_->member.depth == 0) {
+    return object.exact && is_like_object_of_api(object);
+}
+
+bool OutputLimits::is_like_object_of_api(const Object& object) const {
+    if (api_ == nullptr || api_->member.depth == 0) {
         return false;
     }
     if (object.depth == 0) {
@@ -255,10 +259,13 @@ bool OutputLimits::has_child(uint8_t object) const {
     return false;
 }
 
-/** Null means no limit. Servers may take either of two values of a key. */
+/**
+ * Null means no limit. Servers may take either of two values of a key, and some, such as those in
+ * Go, match keys in any case: there a null in another spelling ends the limit that stands before.
+ */
 bool OutputLimits::replaces_null(const Place& place) const {
-    if (api_ == nullptr) {
-        return place.exact;
+    if (api_ == nullptr || (!place.exact && place.parent != kNoObject)) {
+        return true;
     }
     if (!is_field_of_api(place) || place.parent == kNoObject) {
         return false;
@@ -294,13 +301,28 @@ bool OutputLimits::inserts() const {
     return false;
 }
 
-/** True if nothing can be inserted where it would have to be. */
+/** True if some field, in any spelling, is in the object. */
+bool OutputLimits::has_field(uint8_t object) const {
+    for (uint8_t i = 0; i < place_count_; ++i) {
+        if (places_[i].parent == object) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/**
+ * True if nothing can be inserted where it would have to be. An object in another spelling, without
+ * a limit, may take the place of the one that has it.
+ */
 bool OutputLimits::is_broken() const {
     if (api_ == nullptr || api_->member.depth == 0) {
         return false;
     }
     for (uint8_t i = 0; i < object_count_; ++i) {
-        if (objects_[i].kind == Kind::kOther && is_object_of_api(objects_[i])) {
+        const Object& object = objects_[i];
+        if (object.exact ? object.kind == Kind::kOther && is_object_of_api(object)
+                         : is_like_object_of_api(object) && !has_field(i)) {
             return true;
         }
     }

@@ -106,6 +106,8 @@ private:
 
     bool is_field_of_api(const Place& place) const;
     bool is_object_of_api(const Object& object) const;
+    bool is_like_object_of_api(const Object& object) const;
+    bool has_field(uint8_t object) const;
     bool has_value(uint8_t object, JsonPathId field) const;
     bool is_limited(uint8_t object) const;
     JsonPathId null_to_replace(uint8_t object) const;

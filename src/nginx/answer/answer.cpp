@@ -195,14 +195,22 @@ bool is_abandoned(ngx_http_request_t* r, bool whole) {
     return (status == 0 || is_success(status)) && (!whole || has_timed_out(r));
 }
 
-/** The most output that the policies have reserved tokens for. */
+/**
+ * The most output that an answer may have had which nobody has seen. If the reservation follows
+ * from what is learned, it is less than the request asks for: a client that has used little until
+ * now could leave before each long answer.
+ */
 Amount reserved_output(ngx_http_request_t* r, const TokenContext& tokens, Amount prompt) {
-    if (tokens.reserves_by_body) {
-        return ngx_min(tokens.reserved_output, tokens.reserved);
-    }
     const RequestInfo* info = read_request_info(r);
     Amount most = 0;
-    if (info != nullptr && info->most_output(&most)) {
+    const bool is_limited = info != nullptr && info->most_output(&most);
+    if (tokens.reserves_by_body) {
+        const Amount reserved = ngx_min(tokens.reserved_output, tokens.reserved);
+        return reserved == 0 ? 0
+               : is_limited  ? ngx_max(most, reserved)
+                             : ngx_max(kUnknownOutput, reserved);
+    }
+    if (is_limited) {
         return ngx_min(most, tokens.reserved);
     }
     return tokens.reserved > prompt ? tokens.reserved - prompt : 0;

@@ -171,6 +171,12 @@ constexpr Row kInserted[] = {
     {kChat, R"({"max_tokens":7,"max_tokens":null})", R"({"max_tokens":7,"max_tokens":500})"},
     {kChat, R"({"max_output_tokens":7})", R"({"max_completion_tokens":500,"max_output_tokens":7})"},
     {kChat, R"({"MAX_TOKENS":7})", R"({"max_completion_tokens":500,"MAX_TOKENS":7})"},
+    {kChat, R"({"max_completion_tokens":7,"MAX_completion_TOKENS":null})",
+     R"({"max_completion_tokens":7,"MAX_completion_TOKENS":500})"},
+    {"/v1/completions", R"({"prompt":"x","Max_Tokens":null})",
+     R"({"max_tokens":500,"prompt":"x","Max_Tokens":500})"},
+    {"/api/chat", R"({"Options":{"num_predict":null}})",
+     R"({"options":{"num_predict":500},"Options":{"num_predict":500}})"},
     {kChat, R"({"MAX_TOKENS":700})", R"({"max_completion_tokens":500,"MAX_TOKENS":500})"},
     {"/openai/deployments/d/chat/completions", R"({"n":1})",
      R"({"max_completion_tokens":500,"n":1})"},
@@ -320,6 +326,12 @@ TEST(OutputLimits, SaysWhyABodyCannotBeEdited) {
     EXPECT_NE(limit("/api/chat", R"({"options":[]})", 500).why, "");
     EXPECT_NE(limit("/api/chat", R"({"options":"x"})", 500).why, "");
     EXPECT_EQ(limit(kChat, R"({"options":[]})", 500).why, "");
+    // Servers that match keys in any case take these in place of the options with the limit.
+    for (const std::string_view other :
+         {R"({"messages":[],"Options":null})", R"({"options":{"num_predict":5},"OPTIONS":null})",
+          R"({"options":{"num_predict":5},"Options":{"seed":1}})"}) {
+        EXPECT_NE(limit("/api/chat", other, 500).why, "") << other;
+    }
     const std::string long_number = R"({"max_tokens":1)" + std::string(100, '0') + "}";
     EXPECT_NE(limit(kChat, long_number, 500).why, "");
     std::string many = "{";
