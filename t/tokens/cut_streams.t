@@ -27,6 +27,7 @@ my $small = 'proxy_buffering on; proxy_buffer_size 1k; proxy_buffers 2 1k; proxy
 my $t = AiLimit::Tokens->start(
     policies => 'ai_limit_policy tokens key=$http_x_key rate=1t/month burst=' . LIMIT . ' reserve=10 overrun=cut;'
         . 'ai_limit_policy debt key=$http_x_key rate=1t/month burst=' . LIMIT . ' reserve=10;'
+        . 'ai_limit_policy large key=$http_x_key rate=1t/month burst=3300 reserve=10 overrun=cut;'
         . 'ai_limit_policy twenty key=$http_x_key rate=2kt/m overrun=cut;'
         . 'proxy_cache_path %%DIR%%/cache keys_zone=answers:1m;',
     server => 'large_client_header_buffers 4 32k;',
@@ -47,6 +48,7 @@ my $t = AiLimit::Tokens->start(
             proxy_pass http://model/;
         }
         location /stored/ { proxy_buffering on; proxy_store %%DIR%%/stored; proxy_store_access all:r; proxy_pass http://model/; }
+        location /slow/ { ai_limit large; limit_rate 300k; $small proxy_pass http://model/; }
         location /twenty/ { ai_limit twenty; proxy_pass http://model/; }
         location /debt/ { ai_limit debt; proxy_pass http://model/; }
         location /ai_limit/ { ai_limit off; ai_limit_api; }
@@ -262,5 +264,15 @@ subtest 'Twenty requests at once without a limit use no more than the budget.' =
 };
 
 unlike $t->nginx->error_log, qr/\[(?:alert|crit|emerg)\]/, 'nothing is wrong in the log';
+# nginx has all of the answer in its file long before the client has, so its own end of the body comes with the last bytes.
+subtest 'a client that is slower than the server' => sub {
+    $t->new_client;
+    my $answer = $t->ask('/slow/v1/chat/completions?size=300000', chat(stream => 1));
+    ok $answer->{complete}, 'gets all of it';
+    like $answer->{body}, qr/"finish_reason":"length".*\[DONE\]\s*\z/s, 'gets the end of a cut stream';
+    cmp_ok $answer->{log}{total}, '<=', 3302, 'which the budget pays for';
+    cmp_ok length($answer->{body}), '>', 300_000, 'and which lies in the last piece of the file';
+};
+
 $t->stop;
 done_testing;

@@ -199,7 +199,11 @@ void end_upstream(ngx_http_request_t* r) {
     if (upstream->buffering) {
         upstream->pipe->upstream_done = 1;
     } else {
+        // nginx neither waits until a slow client has taken what came before, nor reads on
+        // meanwhile: that lies in the request's memory, and stays there until it has been sent.
         upstream->length = 0;
+        upstream->busy_bufs = nullptr;
+        upstream->buffer.last = upstream->buffer.end;
     }
 }
 
@@ -219,6 +223,24 @@ void consume(ngx_chain_t* link) {
         link->buf->pos = link->buf->last;
         link->buf->file_pos = link->buf->file_last;
     }
+}
+
+/** True if nginx's own end of the body is in the chain. */
+bool has_last(const ngx_chain_t* link) {
+    while (link != nullptr && !link->buf->last_buf) {
+        link = link->next;
+    }
+    return link != nullptr;
+}
+
+/** Adds nginx's own end of the body; nullptr without memory. */
+ngx_chain_t** add_last(ngx_http_request_t* r, ngx_chain_t** end) {
+    ngx_buf_t* buf = static_cast<ngx_buf_t*>(ngx_calloc_buf(r->pool));
+    if (buf == nullptr) {
+        return nullptr;
+    }
+    buf->last_buf = 1;
+    return add_link(r, buf, end);
 }
 
 /** Logs and counts a stream that ends after so many characters of text. */
@@ -256,9 +278,12 @@ ngx_chain_t** end_stream(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_
                   : hide_chunk(tokens->hiding, front, KnownRun{known_events(tokens->hiding)}, end);
     }
     tokens->cutting->is_cut = true;
+    // If nginx had to wait for a file, its end of the body may come with the last bytes.
+    const bool is_last = has_last(link);
     consume(link);
     end_upstream(r);
-    return last->pos == last->last ? end : add_link(r, last, end);
+    end = last->pos == last->last ? end : add_link(r, last, end);
+    return is_last && end != nullptr ? add_last(r, end) : end;
 }
 
 /** Shows a part of the body without its compression; nullptr if there is a mistake in it, or no
@@ -288,20 +313,15 @@ void note_all_sent(TokenContext* tokens, ngx_chain_t* hidden, ngx_chain_t* decod
 /** What comes behind the end of a stream: nginx's own end of the body passes. */
 ngx_int_t pass_end(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in,
                    ngx_http_output_body_filter_pt next) {
-    bool ends = false;
-    for (ngx_chain_t* link = in; link != nullptr; link = link->next) {
-        ends = ends || link->buf->last_buf;
-    }
+    const bool ends = has_last(in);
     consume(in);
     end_upstream(r);
     ngx_int_t rc = NGX_OK;
     if (ends) {
-        ngx_buf_t* buf = static_cast<ngx_buf_t*>(ngx_calloc_buf(r->pool));
         ngx_chain_t* out = nullptr;
-        if (buf == nullptr || add_link(r, buf, &out) == nullptr) {
+        if (add_last(r, &out) == nullptr) {
             return NGX_ERROR;
         }
-        buf->last_buf = 1;
         rc = next(r, out);
     } else if (in == nullptr) {
         rc = next(r, in);

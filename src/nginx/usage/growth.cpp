@@ -110,9 +110,12 @@ bool is_to_be_asked(const Followed& followed, const Answer& answer, uint64_t all
     if (is_asked(*followed.flight) || allowed > followed.text_ahead()) {
         return false;
     }
+    if (!growing.is_refused && !growing.is_unknown) {
+        return true;
+    }
     // A stream that is to be cut does not wait for another answer.
-    return !growing.is_refused ||
-           (answer.text >= growing.asked_at + kAskAgain && (!followed.may_cut || allowed != 0));
+    const bool is_cut = growing.is_refused && followed.may_cut && allowed == 0;
+    return answer.text >= growing.asked_at + kAskAgain && !is_cut;
 }
 
 void ask_redis(const Followed& followed, const Answer& answer, const TokenWeights& weights) {
