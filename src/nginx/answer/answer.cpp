@@ -15,6 +15,7 @@
 #include "nginx/sharing/node_decision.h"
 #include "nginx/sharing/redis_flights.h"
 #include "nginx/sharing/redis_ledgers.h"
+#include "nginx/usage/abandoned.h"
 #include "nginx/usage/charged_once.h"
 #include "nginx/usage/growth.h"
 #include "nginx/usage/learning.h"
@@ -166,60 +167,8 @@ void settle_by_estimate(ngx_http_request_t* r, TokenContext* tokens, const Token
     settle(r, tokens, UsageBasis::kEstimate, used);
 }
 
-bool is_success(ngx_uint_t status) {
-    return status >= NGX_HTTP_OK && status < NGX_HTTP_SPECIAL_RESPONSE;
-}
-
-/** nginx has given up waiting for an answer. An error_page may show another status. */
-bool has_timed_out(ngx_http_request_t* r) {
-    ngx_array_t* states = r->upstream_states;
-    if (states == nullptr || states->nelts == 0) {
-        return false;
-    }
-    ngx_http_upstream_state_t* last =
-        static_cast<ngx_http_upstream_state_t*>(states->elts) + states->nelts - 1;
-    return last->status == NGX_HTTP_GATEWAY_TIME_OUT;
-}
-
-/**
- * The upstream has got all of the request, and the client has left, or nginx has given up (`whole`:
- * its own answer is there), before the upstream's answer began. The model may have worked all the
- * time. If the upstream itself answers 504, nobody gave up: `status_n` is set.
- */
-bool is_abandoned(ngx_http_request_t* r, bool whole) {
-    ngx_http_upstream_t* upstream = r->upstream;
-    if (upstream == nullptr || !upstream->request_body_sent) {
-        return false;
-    }
-    ngx_uint_t status = upstream->headers_in.status_n;
-    return (status == 0 || is_success(status)) && (!whole || has_timed_out(r));
-}
-
-/**
- * The most output that an answer may have had which nobody has seen. If the reservation follows
- * from what is learned, it is less than the request asks for: a client that has used little until
- * now could leave before each long answer.
- */
-Amount reserved_output(ngx_http_request_t* r, const TokenContext& tokens, Amount prompt) {
-    const RequestInfo* info = read_request_info(r);
-    Amount most = 0;
-    const bool is_limited = info != nullptr && info->most_output(&most);
-    if (tokens.reserves_by_body) {
-        const Amount reserved = ngx_min(tokens.reserved_output, tokens.reserved);
-        return reserved == 0 ? 0
-               : is_limited  ? ngx_max(most, reserved)
-                             : ngx_max(kUnknownOutput, reserved);
-    }
-    if (is_limited) {
-        return ngx_min(most, tokens.reserved);
-    }
-    return tokens.reserved > prompt ? tokens.reserved - prompt : 0;
-}
-
 void settle_abandoned(ngx_http_request_t* r, TokenContext* tokens) {
-    Amount prompt = estimated_prompt(r);
-    Millis waited = -static_cast<Millis>(msec_until(r->upstream->start_time));
-    AnswerCost cost = abandoned_cost(prompt, waited, reserved_output(r, *tokens, prompt));
+    AnswerCost cost = cost_of_abandoned(r, *tokens);
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "the request was abandoned before the answer began: %uL tokens of input and %uL "
                   "of output are charged by estimate",
