@@ -1,7 +1,6 @@
 #include "core/endings/stream_copy.h"
 
 #include <algorithm>
-#include <cstring>
 #include <type_traits>
 
 #include "core/streams/sse.h"
@@ -21,10 +20,7 @@ struct Scratch {
         if (text.size() > static_cast<size_t>(end - at)) {
             return false;
         }
-        if (!text.empty()) {
-            std::memcpy(at, text.data(), text.size());
-        }
-        at += text.size();
+        at = std::copy(text.begin(), text.end(), at);
         return true;
     }
 };

@@ -360,21 +360,21 @@ void end_cohere(const StreamEnding& end, Events* events, TextWriter*) {
 }
 
 struct EndRow {
-    StreamApi api;
     void (*write)(const StreamEnding&, Events*, TextWriter*);
+    StreamApi api;
     bool in_events;  // server-sent events; otherwise lines, documents or an array
     bool in_lines;
 };
 
 constexpr EndRow kEnds[] = {
-    {StreamApi::kChat, end_chat, true, false},
-    {StreamApi::kCompletions, end_completions, true, false},
-    {StreamApi::kResponses, end_responses, true, false},
-    {StreamApi::kAnthropic, end_anthropic, true, false},
-    {StreamApi::kGemini, end_gemini, true, true},
-    {StreamApi::kOllamaChat, end_ollama_chat, false, true},
-    {StreamApi::kOllamaGenerate, end_ollama_generate, false, true},
-    {StreamApi::kCohere, end_cohere, true, false},
+    {end_chat, StreamApi::kChat, true, false},
+    {end_completions, StreamApi::kCompletions, true, false},
+    {end_responses, StreamApi::kResponses, true, false},
+    {end_anthropic, StreamApi::kAnthropic, true, false},
+    {end_gemini, StreamApi::kGemini, true, true},
+    {end_ollama_chat, StreamApi::kOllamaChat, false, true},
+    {end_ollama_generate, StreamApi::kOllamaGenerate, false, true},
+    {end_cohere, StreamApi::kCohere, true, false},
 };
 
 }  // namespace
