@@ -33,12 +33,11 @@ bool read_policies(ngx_http_request_t* r, const MainConf& conf, Snapshots* all) 
     if (loads == nullptr || all->policies == nullptr) {
         return false;
     }
-    for (ngx_uint_t i = 0; i < conf.policies.nelts; ++i) {
-        const PolicyConf& policy = policies_of(conf)[i];
-        if (policy.live->usable) {
+    for (const PolicyConf* policy : policies_of(conf)) {
+        if (policy->live->usable) {
             char sync[kMaxSyncText];
             all->policies[all->policy_count++] =
-                look_at(policy, loads[index_of(conf, policy.zone)], sync);
+                look_at(*policy, loads[index_of(conf, policy->zone)], sync);
         }
     }
     return true;
@@ -50,13 +49,12 @@ bool read_zones(ngx_http_request_t* r, const MainConf& conf, Snapshots* all) {
     if (all->zones == nullptr) {
         return false;
     }
-    for (ngx_uint_t i = 0; i < conf.zones.nelts; ++i) {
-        const ZoneConf& zone = zones_of(conf)[i];
-        if (zone.live->access.journal.is_open()) {
+    for (const ZoneConf* zone : zones_of(conf)) {
+        if (zone->live->access.journal.is_open()) {
             ZoneSnapshot* seen = &all->zones[all->zone_count++];
-            *seen = look_at(zone.live->access.journal.zone());
-            seen->name = view(zone.name);
-            seen->has_state = zone.state_path.len != 0;
+            *seen = look_at(zone->live->access.journal.zone());
+            seen->name = view(zone->name);
+            seen->has_state = zone->state_path.len != 0;
         }
     }
     return true;

@@ -27,8 +27,8 @@ std::string_view name_of(const Syncing& syncing, char* buffer) {
 }
 
 RedisSnapshot look_at_redis(const MainConf& conf) {
-    const ZoneConf& first = zones_of(conf)[0];
-    RedisSnapshot seen = look_at_redis(Zone(first.live->memory));
+    const ZoneConf* first = &zones_of(conf)[0];
+    RedisSnapshot seen = look_at_redis(Zone(first->live->memory));
     seen.is_up = conf.redis->live->router.are_all_there();
     return seen;
 }
@@ -60,9 +60,9 @@ ZoneLoads* read_all_loads(ngx_http_request_t* r, const MainConf& conf) {
     ZoneLoads* loads = static_cast<ZoneLoads*>(
         ngx_pcalloc(r->pool, ngx_max(conf.zones.nelts, ngx_uint_t{1}) * sizeof(ZoneLoads)));
     for (ngx_uint_t i = 0; loads != nullptr && i < conf.zones.nelts; ++i) {
-        const Journal& journal = zones_of(conf)[i].live->access.journal;
-        if (journal.is_open()) {
-            read_loads(journal.zone(), loads[i]);
+        const Journal* journal = &zones_of(conf)[i].live->access.journal;
+        if (journal->is_open()) {
+            read_loads(journal->zone(), loads[i]);
         }
     }
     return loads;

@@ -52,17 +52,16 @@ void add_head(ngx_http_request_t* r, ApiOutput* output) {
 void add_zones(const MainConf& conf, ApiOutput* output) {
     add_text(output, ",\"zones\":[");
     bool is_first = true;
-    for (ngx_uint_t i = 0; i < conf.zones.nelts; ++i) {
-        const ZoneConf& zone = zones_of(conf)[i];
-        if (!is_in_use(zone)) {
+    for (const ZoneConf* zone : zones_of(conf)) {
+        if (!is_in_use(*zone)) {
             continue;
         }
-        sample_zone(zone);  // a single process has no timers for it
-        ZoneSnapshot seen = look_at(zone.live->access.journal.zone());
-        seen.name = view(zone.name);
-        seen.bytes = zone.size;
-        seen.has_state = zone.state_path.len != 0;
-        add_element(output, kMaxZoneJson + 6 * zone.name.len, &is_first,
+        sample_zone(*zone);  // a single process has no timers for it
+        ZoneSnapshot seen = look_at(zone->live->access.journal.zone());
+        seen.name = view(zone->name);
+        seen.bytes = zone->size;
+        seen.has_state = zone->state_path.len != 0;
+        add_element(output, kMaxZoneJson + 6 * zone->name.len, &is_first,
                     [&](JsonWriter& json) { write_zone_json(seen, json); });
     }
     add_text(output, "]");
@@ -71,16 +70,15 @@ void add_zones(const MainConf& conf, ApiOutput* output) {
 void add_policies(const MainConf& conf, const ZoneLoads* loads, ApiOutput* output) {
     add_text(output, ",\"policies\":[");
     bool is_first = true;
-    for (ngx_uint_t i = 0; i < conf.policies.nelts; ++i) {
-        const PolicyConf& policy = policies_of(conf)[i];
-        if (!policy.live->usable) {
+    for (const PolicyConf* policy : policies_of(conf)) {
+        if (!policy->live->usable) {
             continue;
         }
         char sync[kMaxSyncText];
-        PolicySnapshot seen = look_at(policy, loads[index_of(conf, policy.zone)], sync);
+        PolicySnapshot seen = look_at(*policy, loads[index_of(conf, policy->zone)], sync);
         size_t texts = seen.zone.size() + seen.key.size() + seen.limit.size();
         add_element(output, kMaxPolicyJson + 6 * texts, &is_first, [&](JsonWriter& json) {
-            write_policy_json(policy.zone->live->access.journal.zone(), seen,
+            write_policy_json(policy->zone->live->access.journal.zone(), seen,
                               now_by_nginx().monotonic, json);
         });
     }
@@ -120,10 +118,9 @@ void add_override(const MainConf& conf, const ZoneConf& zone, uint32_t place, bo
 void add_overrides(const MainConf& conf, ApiOutput* output) {
     add_text(output, ",\"overrides\":[");
     bool is_first = true;
-    for (ngx_uint_t i = 0; i < conf.zones.nelts; ++i) {
-        const ZoneConf& zone = zones_of(conf)[i];
-        for (uint32_t place = 0; is_in_use(zone) && place < kMaxOverrides; ++place) {
-            add_override(conf, zone, place, &is_first, output);
+    for (const ZoneConf* zone : zones_of(conf)) {
+        for (uint32_t place = 0; is_in_use(*zone) && place < kMaxOverrides; ++place) {
+            add_override(conf, *zone, place, &is_first, output);
         }
     }
     add_text(output, "]");
