@@ -163,7 +163,7 @@ private:
         }
     }
 
-    /** What is left of the limit for `ai_limit_max_output remaining`. */
+    /** Returns the rest of the limit, for `ai_limit_max_output remaining`. */
     Amount remaining_output() {
         Request look(user_);
         look.charge_tokens(policy_, key_, 0);
@@ -289,7 +289,8 @@ private:
                  {used.output, true, is_least, kPrompt, kPrompt}, clock().wall);
     }
 
-    /** What has been written, by the moment, against the burst and what has refilled. */
+    /** Compares the tokens that have been written until each moment with the burst and the refill.
+     */
     void watch() {
         worst_ = std::max(worst_, level_ - static_cast<double>(limit_.capacity));
         level_ = std::max(0.0, level_ - kRate * kStep / 1000);
