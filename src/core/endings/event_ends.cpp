@@ -244,7 +244,11 @@ size_t EventEnds::take_element(std::string_view rest, bool* ends) {
             between_ = true;
             return rest.size() - left.size();
         }
-        between_ = between_ && token.kind != JsonToken::kBegin;
+        between_ = false;
+        if (token.kind != JsonToken::kBegin || token.text != "{") {
+            form_ = StreamForm::kNone;  // no event is a string, a number or an array
+            return rest.size();
+        }
     }
     // Behind the array, or where it is malformed, nothing can be added.
     if (scanner_.is_complete() || scanner_.is_malformed()) {

@@ -23,7 +23,7 @@ enum class StreamForm : uint8_t {
     kSse,        // an event ends with a blank line
     kLines,      // an event is a line
     kDocuments,  // JSON documents one behind the other, with white space between them
-    kArray,      // an event is an element of one JSON array
+    kArray,      // an event is an object in one JSON array. Other elements make it kNone
     kMessages    // Amazon's
 };
 

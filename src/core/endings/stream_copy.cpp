@@ -150,7 +150,14 @@ bool StreamCopy::write_end(const StreamCutPlace& place, char* scratch, TextWrite
         out->text("[");
     }
     const bool follows = last != '\0' && last != '[' && last != ',';
-    return write_stream_end({&facts, ends_.form(), place.used, place.reports_usage, follows}, out);
+    StreamEnding end = {&facts, ends_.form(), place.used, place.reports_usage, follows, false};
+    const TextWriter before = *out;
+    if (!write_stream_end(end, out)) {
+        *out = before;
+        end.is_short = true;
+        return write_stream_end(end, out);
+    }
+    return true;
 }
 
 }  // namespace ai_limit

@@ -56,8 +56,8 @@ public:
 
     /**
      * Writes what ends the stream behind `place.passed`. All of what is passed and dropped has been
-     * taken. `scratch` has room for kScratch bytes, and `out` should have room for kMaxStreamEnd.
-     * If it is too small, writes nothing and returns false.
+     * taken. `scratch` has room for kScratch bytes, and `out` for kMaxStreamEnd at least. If that
+     * is too small for an end with all facts, writes a short one.
      */
     bool write_end(const StreamCutPlace& place, char* scratch, TextWriter* out) const;
 

@@ -53,7 +53,7 @@ StreamCut read_piece(std::string_view piece, EventEnds* ends, bool* must_end, Re
             return cut;
         }
         const bool was_between = ends->is_between();
-        const bool may_end_before = was_between && is_stream(*ends, rest);
+        bool may_end_before = was_between && is_stream(*ends, rest);
         if (*must_end && may_end_before) {
             cut.found = true;
             cut.passed = at;
@@ -75,6 +75,8 @@ StreamCut read_piece(std::string_view piece, EventEnds* ends, bool* must_end, Re
         }
         if (*must_end || (reader->text() - before > allowed && reader->must_end())) {
             *must_end = true;
+            // What has just been taken may show that this is no stream.
+            may_end_before = may_end_before && ends->form() != StreamForm::kNone;
             if (may_end_before || (is_whole && is_stream(*ends, {}))) {
                 cut.found = true;
                 cut.passed = may_end_before ? at : at + size;

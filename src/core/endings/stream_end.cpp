@@ -121,8 +121,6 @@ void begin_chunk(JsonWriter& json, const StreamFacts& facts, bool is_chat) {
 }
 
 void end_choice(JsonWriter& json, const StreamFacts& facts, uint64_t choice, bool is_chat) {
-    begin_chunk(json, facts, is_chat);
-    json.open("choices", '[');
     json.open('{');
     json.number("index", choice);
     if (!is_chat) {
@@ -139,16 +137,30 @@ void end_choice(JsonWriter& json, const StreamFacts& facts, uint64_t choice, boo
     json.literal("null");
     json.text("finish_reason", "length");
     json.close('}');
-    json.close(']');
+}
+
+/** Writes an event that ends the choices of these bits. */
+void end_choices(Events* events, const StreamFacts& facts, uint64_t choices, bool is_chat) {
+    events->event({}, [&](JsonWriter& json) {
+        begin_chunk(json, facts, is_chat);
+        json.open("choices", '[');
+        for (uint64_t choice = 0; choice < StreamFacts::kChoices; ++choice) {
+            if (choices >> choice & 1) {
+                end_choice(json, facts, choice, is_chat);
+            }
+        }
+        json.close(']');
+    });
 }
 
 void end_chunks(const StreamEnding& end, Events* events, bool is_chat) {
     const StreamFacts& facts = *end.facts;
-    const uint64_t seen = facts.choices != 0 ? facts.choices : 1;
-    for (uint64_t choice = 0; choice < StreamFacts::kChoices; ++choice) {
-        if ((seen & ~facts.ended) >> choice & 1) {
-            events->event({}, [&](JsonWriter& json) { end_choice(json, facts, choice, is_chat); });
-        }
+    uint64_t open = (facts.choices != 0 ? facts.choices : 1) & ~facts.ended;
+    while (open != 0) {
+        // OpenAI ends each choice in an event of its own, which repeats all facts.
+        const uint64_t ends = end.is_short ? open : open & (~open + 1);
+        end_choices(events, facts, ends, is_chat);
+        open &= ~ends;
     }
     if (end.reports_usage) {
         events->event({}, [&](JsonWriter& json) {
@@ -180,23 +192,24 @@ void write_sequence(JsonWriter& json, const StreamFacts& facts, uint64_t events)
 }
 
 /** Copies the members of the response that `response.created` showed, but for those that its end
- * changes. */
+ * changes. A short end has only those that clients know a response by. */
 void write_response(JsonWriter& json, TextWriter* out, const StreamEnding& end) {
     constexpr std::string_view kChanged[] = {"status", "incomplete_details", "output", "usage"};
     const StreamFacts& facts = *end.facts;
     json.open("response", '{');
     bool copied = false;
-    for_each_json_member(facts.response, [&](std::string_view key, JsonBytes value) {
-        for (const std::string_view changed : kChanged) {
-            if (key == changed) {
-                return;
-            }
-        }
-        json.name(key);
-        copy_on_one_line(*out, value);
-        json.literal({});
-        copied = true;
-    });
+    for_each_json_member(end.is_short ? JsonBytes() : facts.response,
+                         [&](std::string_view key, JsonBytes value) {
+                             for (const std::string_view changed : kChanged) {
+                                 if (key == changed) {
+                                     return;
+                                 }
+                             }
+                             json.name(key);
+                             copy_on_one_line(*out, value);
+                             json.literal({});
+                             copied = true;
+                         });
     if (!copied) {
         copy(json, "id", facts.id);
         json.text("object", "response");

@@ -16,16 +16,17 @@ struct StreamEnding {
     TokenCounts used;
     bool reports_usage;       // OpenAI's chat and completions: the client has asked for it
     bool follows_an_element;  // kArray: a comma is needed
+    bool is_short;            // leaves out what may be long and no client needs
 };
 
 /**
  * Writes what follows the events that the client has had. Writes nothing if the stream's API is not
  * known, or has no such end in this form: the stream then ends by itself. False if `out` is too
- * small; what stands there is of no use then. kMaxStreamEnd bytes and the size of `response` are
- * enough.
+ * small; what stands there is of no use then. kMaxStreamEnd bytes are enough for a short end.
  */
 bool write_stream_end(const StreamEnding& end, TextWriter* out);
 
+/** More than 64 choices and two events with five facts of kMaxFact bytes take. */
 constexpr size_t kMaxStreamEnd = 16384;
 
 }  // namespace ai_limit

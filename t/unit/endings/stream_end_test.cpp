@@ -138,6 +138,23 @@ TEST(StreamEnd, BeginsAChoiceOfWhichTheClientGotNothing) {
     EXPECT_EQ(end[0].at("choices").at(0).at("delta").at("role"), "assistant");
 }
 
+TEST(StreamEnd, EndsAllChoicesInOneEventIfTheirEventsWouldBeTooLong) {
+    std::string stream = chat_stream(64);
+    const std::string model = R"("model":")";
+    for (size_t at = 0; (at = stream.find(model, at)) != stream.npos; at += 500) {
+        stream.insert(at + model.size(), 400, 'm');
+    }
+    const auto end = end_of(stream, 640);
+    ASSERT_EQ(end.size(), 2u);
+    const json::array& choices = end[0].at("choices").as_array();
+    ASSERT_EQ(choices.size(), 64u);
+    for (size_t i = 0; i < choices.size(); ++i) {
+        EXPECT_EQ(choices[i].at("index"), i);
+        EXPECT_EQ(choices[i].at("finish_reason"), "length");
+    }
+    EXPECT_EQ(end[1].at("usage").at("completion_tokens"), 160);
+}
+
 TEST(StreamEnd, EndsCompletions) {
     std::string stream;
     for (int i = 0; i < 20; ++i) {
@@ -195,6 +212,17 @@ TEST(StreamEnd, EndsAResponseWhoseFirstEventIsLong) {
     EXPECT_EQ(response.at("model"), "m");
     EXPECT_EQ(response.at("status"), "incomplete");
     EXPECT_EQ(end[1].at("sequence_number"), 13);
+}
+
+TEST(StreamEnd, WritesAShortEndIfTheFirstEventIsLongAndComesWithTheCut) {
+    std::string stream = responses_stream();
+    const std::string tools = R"("tools":[)";
+    stream.insert(stream.find(tools) + tools.size(), "\"" + std::string(100000, 'x') + "\",");
+    const auto end = end_of(stream, 40);
+    ASSERT_EQ(end.size(), 2u);
+    EXPECT_EQ(end[1].at("response").at("id"), "r1");
+    EXPECT_EQ(end[1].at("response").at("status"), "incomplete");
+    EXPECT_EQ(end[1].at("response").as_object().if_contains("tools"), nullptr);
 }
 
 TEST(StreamEnd, LeavesTheArgumentsOfACallOpen) {
@@ -289,6 +317,21 @@ TEST(StreamEnd, EndsAnArrayBeforeItsFirstElement) {
     const CutStream cut = cut_stream("[" + gemini_document() + "]", AnswerKind::kJson, 1, SIZE_MAX);
     ASSERT_TRUE(cut.is_cut);
     EXPECT_EQ(parsed(cut.body).as_array().size(), 1u);
+}
+
+TEST(StreamEnd, NeverEndsAnArrayThatHoldsOtherThanObjects) {
+    for (const std::string element : {R"("QQQQ")", R"([{"text":"QQQQ"}])", "1234", "null"}) {
+        std::string answer = "[" + element;
+        for (int i = 0; i < 20; ++i) {
+            answer += ", " + gemini_document();
+        }
+        answer += "]";
+        for (const size_t size : {size_t{1}, size_t{30}, SIZE_MAX}) {
+            const CutStream cut = cut_stream(answer, AnswerKind::kJson, 2, size);
+            EXPECT_FALSE(cut.is_cut) << element;
+            EXPECT_EQ(cut.form, StreamForm::kNone) << element;
+        }
+    }
 }
 
 TEST(StreamEnd, EndsOllamasLines) {
