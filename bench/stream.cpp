@@ -8,7 +8,8 @@
 //
 // The answer is a file of pieces, each behind a line with its size in decimal. One by one, every
 // piece is a chunk of its own and the last one needs not arrive as it is; else chunks are large.
-// With --without, the proxy leaves a text out of each piece.
+// With --without, the proxy leaves a text out of each piece. With --keys, one client sends the keys
+// in turn, as if it were several.
 //
 // Prints one line: streams=N bytes=N seconds=S, the bytes being those of the bodies that the
 // clients got. Exits with 1 when a connection fails or an answer is not a whole one with status
@@ -48,6 +49,7 @@ struct Options {
     std::string_view without;  // a text that does not arrive
     unsigned connections = 1;
     uint64_t streams = 0;
+    uint64_t keys = 1;  // of each connection
     bool one_by_one = false;
 };
 
@@ -366,12 +368,13 @@ private:
         if (started_ == options_.streams) {
             return;
         }
+        const uint64_t key = started_ % options_.keys * clients_.size() + client.watched.index;
         char head[256];
         const int n = snprintf(head, sizeof head,
                                "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-                               "X-Api-Key: %040zu\r\n"
+                               "X-Api-Key: %040llu\r\n"
                                "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
-                               client.watched.index, kBody.size());
+                               static_cast<unsigned long long>(key), kBody.size());
         const std::string request = std::string(head, static_cast<size_t>(n)) + std::string(kBody);
         if (send(client.watched.fd, request.data(), request.size(), MSG_NOSIGNAL) !=
             static_cast<ssize_t>(request.size())) {
@@ -417,8 +420,11 @@ private:
         if (head == request.npos || request.back() != '}') {
             return false;
         }
-        const size_t index = strtoul(text + key + kKey.size(), nullptr, 10);
-        if (key == request.npos || index >= clients_.size() || clients_[index].server != nullptr) {
+        if (key == request.npos) {
+            fail("a request without a key");
+        }
+        const size_t index = strtoul(text + key + kKey.size(), nullptr, 10) % clients_.size();
+        if (clients_[index].server != nullptr) {
             fail("a request that no client of ours has made");
         }
         (void)!recv(server->fd, text, static_cast<size_t>(n), 0);
@@ -491,7 +497,7 @@ private:
 
 constexpr const char* kUsage =
     "usage: stream --port P --listen P --answer FILE --streams N [--connections C]\n"
-    "              [--encoding NAME] [--without TEXT] [--one-by-one]";
+    "              [--keys N] [--encoding NAME] [--without TEXT] [--one-by-one]";
 
 uint64_t whole_number(const char* name, const char* text, uint64_t max) {
     char* end = nullptr;
@@ -527,6 +533,8 @@ Options read_options(int argc, char** argv) {
             options.without = argv[i];
         } else if (name == "--connections") {
             options.connections = static_cast<unsigned>(number(500));
+        } else if (name == "--keys") {
+            options.keys = number(1'000'000);
         } else if (name == "--streams") {
             options.streams = number(UINT64_MAX);
         } else {
