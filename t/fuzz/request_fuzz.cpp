@@ -111,6 +111,35 @@ ChargeReply read(std::string_view path, std::string_view body, std::string_view 
     return reported;
 }
 
+/** Adds members to the end of a body that is an object with some; empty if it is none. */
+std::string with_members(std::string_view body, std::string_view members) {
+    const size_t end = body.find_last_not_of(" \t\r\n");
+    if (end == body.npos || body[end] != '}') {
+        return {};
+    }
+    const size_t before = body.find_last_not_of(" \t\r\n", end - 1);
+    const bool empty = before == body.npos || body[before] == '{';
+    return empty ? std::string()
+                 : std::string(body.substr(0, end)) + "," + std::string(members) + "}";
+}
+
+/** Null ends a limit of the same key, and no other. */
+void check_null(std::string_view path, std::string_view body) {
+    const std::string limited = with_members(body, R"("max_tokens":6)");
+    const std::string ended = with_members(body, R"("max_tokens":6,"max_tokens":null)");
+    const std::string again =
+        with_members(body, R"("max_tokens":6,"max_tokens":null,"max_tokens":6)");
+    const ChargeReply before = read(path, body, {});
+    const ChargeReply after = read(path, limited, {});
+    if (limited.empty() || before.unreadable || after.unreadable) {
+        return;
+    }
+    const ChargeReply without = read(path, ended, {});
+    require(!without.limits_output || (before.limits_output && after.limits_output &&
+                                       without.most_output == after.most_output));
+    require(read(path, again, {}) == after);
+}
+
 constexpr Amount kLimit = 500;
 
 /** The limits of output in a body, and the body once it is limited. */
@@ -209,6 +238,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                  cut.edit.insert == whole.edit.insert));
     }
     check_output(path, body, cuts, whole.unreadable);
+    check_null(path, body);
     if (whole.edits) {
         std::string edited(body);
         require(whole.edit.offset + whole.edit.remove <= edited.size());

@@ -1,12 +1,14 @@
 #include "core/requests/body_paths.h"
 
+#include <iterator>
+
 namespace ai_limit {
 
 namespace {
 
 struct Path {
     std::string_view path;
-    BodyValue wanted;
+    JsonPathId wanted;
 };
 
 // The commonest keys of each object first: they are looked for in this order.
@@ -158,7 +160,29 @@ constexpr Path kPaths[] = {
     {"/text_2/*", kBodyText},
 };
 
-constexpr JsonPathTable<250> kTree = make_json_path_table<250>(kPaths);
+constexpr size_t kPathCount = std::size(kPaths);
+
+struct Numbered {
+    Path paths[kPathCount];
+    size_t limits;
+};
+
+/** Gives each limit of the output the next id. */
+constexpr Numbered number_limits() {
+    Numbered numbered{};
+    for (size_t i = 0; i < kPathCount; ++i) {
+        numbered.paths[i] = kPaths[i];
+        if (kPaths[i].wanted == kBodyMostOutput) {
+            numbered.paths[i].wanted = static_cast<JsonPathId>(kBodyMostOutput + numbered.limits++);
+        }
+    }
+    return numbered;
+}
+
+constexpr Numbered kNumbered = number_limits();
+static_assert(kNumbered.limits <= kMostBodyLimits);
+
+constexpr JsonPathTable<250> kTree = make_json_path_table<250>(kNumbered.paths);
 static_assert(kTree.error == nullptr);
 
 }  // namespace

@@ -13,7 +13,6 @@ enum BodyValue : JsonPathId {
     kBodyStream,
     kBodyStreamOptions,
     kBodyIncludeUsage,
-    kBodyMostOutput,
     kBodyAnswers,
     kBodyMessages,  // OpenAI's
     kBodyMessage,
@@ -21,8 +20,12 @@ enum BodyValue : JsonPathId {
     kBodyText,
     kBodyInstructions,  // text that stands beside a prompt
     kBodyServiceTier,
-    kBodyOtherString  // a string that no path wants
+    kBodyOtherString,  // a string that no path wants
+    kBodyMostOutput    // the first limit of the output: each path of one has an id of its own
 };
+
+/** The most paths of limits there can be, so that a word has a bit for each. */
+constexpr size_t kMostBodyLimits = 64;
 
 /** Returns the tree of their paths. It is constant and lives as long as the process. */
 const JsonPathNode* body_paths();

@@ -14,6 +14,8 @@ namespace {
 constexpr uint64_t kCharactersPerToken = 4;
 constexpr uint64_t kBytesPerToken = 4;
 
+constexpr Amount kEndless = UINT64_MAX;
+
 bool is_object(const JsonToken& token) {
     return token.kind == JsonToken::kBegin && token.text == "{";
 }
@@ -92,11 +94,8 @@ void RequestInfo::take(const JsonToken& token, uint64_t end) {
         case kBodyIncludeUsage:
             take_include_usage(token, end);
             break;
-        case kBodyMostOutput:
-            take_count(token, &most_output_, &spelled_limit_);
-            break;
         case kBodyAnswers:
-            take_count(token, &answers_, &spelled_answers_);
+            take_answers(token);
             break;
         case kBodyMessages:
             has_prompt_ = true;
@@ -115,8 +114,12 @@ void RequestInfo::take(const JsonToken& token, uint64_t end) {
         case kBodyOtherString:
             take_other_string(token);
             break;
-        default:
+        case kBodyText:
+        case kBodyInstructions:
             take_text(token);
+            break;
+        default:
+            take_limit(token);
             break;
     }
 }
@@ -255,32 +258,53 @@ void RequestInfo::take_other_string(const JsonToken& token) {
 }
 
 /**
- * Takes a count. The largest of several numbers counts, since different keys may set the limit.
+ * Takes a limit of the output. The largest one counts, since different keys may set it. Null ends
+ * the limit that the same key has set before, in any spelling: some servers match keys without
+ * regard to case.
+ */
+void RequestInfo::take_limit(const JsonToken& token) {
+    const uint64_t bit = uint64_t{1} << (token.id - kBodyMostOutput);
+    Amount count = 0;
+    if (token.kind == JsonToken::kNull) {
+        limits_ &= ~bit;
+    } else if (take_count(token, &spelled_limit_, &count)) {
+        limits_ |= bit;
+        endless_ = endless_ || count == kEndless;
+        most_output_ = count != kEndless && count > most_output_ ? count : most_output_;
+    }
+}
+
+void RequestInfo::take_answers(const JsonToken& token) {
+    Amount count = 0;
+    if (take_count(token, &spelled_answers_, &count) && count != kEndless && count > answers_) {
+        answers_ = count;
+    }
+}
+
+/**
+ * Takes a count, and returns true if the token is the end of one; a negative one is kEndless.
  * Different spellings of a key must agree. For a form, in which each key may stand once, the
  * spellings are not compared.
  */
-void RequestInfo::take_count(const JsonToken& token, Amount* largest, Spelled* spelled) {
+bool RequestInfo::take_count(const JsonToken& token, Spelled* spelled, Amount* count) {
     std::string_view text = token.text;
     if (token.kind == JsonToken::kString) {
         if (!take_word(token, &text) || !is_lax_number(&text)) {
-            return;
+            return false;
         }
     } else if (token.kind != JsonToken::kNumber) {
-        return;
+        return false;
     }
-    const bool negative = !text.empty() && text.front() == '-';
-    Amount count = kMaxAmount;  // also of a number that is too large, or no count
-    if (!negative) {
-        read_json_count(text, &count);
-        *largest = count > *largest ? count : *largest;
+    *count = kMaxAmount;  // also of a number that is too large, or no count
+    if (!text.empty() && text.front() == '-') {
+        *count = kEndless;
+    } else {
+        read_json_count(text, count);
     }
     if (!form_) {
-        compare(spelled, count);
+        compare(spelled, *count);
     }
-    if (token.id == kBodyMostOutput) {
-        limited_ = true;
-        endless_ = endless_ || negative;
-    }
+    return true;
 }
 
 void RequestInfo::take_stream_options(const JsonToken& token, uint64_t end) {
@@ -349,7 +373,7 @@ bool RequestInfo::streams() const {
 }
 
 bool RequestInfo::most_output(Amount* tokens) const {
-    if (!limited_ || endless_) {
+    if (limits_ == 0 || endless_) {
         return false;
     }
     const bool fits = most_output_ <= kMaxAmount / answers_;
@@ -358,7 +382,7 @@ bool RequestInfo::most_output(Amount* tokens) const {
 }
 
 void RequestInfo::set_most_output(Amount tokens) {
-    limited_ = true;
+    limits_ = 1;
     endless_ = false;
     most_output_ = at_most(tokens);
     answers_ = 1;

@@ -97,7 +97,8 @@ public:
     /**
      * Finds the most output tokens that the request asks for, times the number of answers; at most
      * kMaxAmount. The largest of several limits counts. Returns false if the request names none, or
-     * says that there is none (-1).
+     * says that there is none (-1, or null behind each number: most readers take the last value of
+     * a key that comes twice).
      */
     bool most_output(Amount* tokens) const;
 
@@ -156,7 +157,9 @@ private:
     void take_other_string(const JsonToken& token);
     void take_stream(const JsonToken& token);
     void take_service_tier(const JsonToken& token);
-    void take_count(const JsonToken& token, Amount* largest, Spelled* spelled);
+    void take_limit(const JsonToken& token);
+    void take_answers(const JsonToken& token);
+    bool take_count(const JsonToken& token, Spelled* spelled, Amount* count);
     bool take_word(const JsonToken& token, std::string_view* word);
     void compare(Spelled* last, uint64_t value, bool same_text = true);
     void take_stream_options(const JsonToken& token, uint64_t end);
@@ -180,7 +183,6 @@ private:
     bool has_prompt_ = false;  // `messages` or `prompt` stands in the body
     bool stream_true_ = false;
     bool stream_false_ = false;
-    bool limited_ = false;
     bool endless_ = false;
     bool finished_ = false;
     bool failed_ = false;
@@ -191,6 +193,7 @@ private:
     bool is_plain_ = false;      // the text is that of the body,
     uint64_t text_at_ = 0;       // where it begins
     uint64_t body_size_ = 0;
+    uint64_t limits_ = 0;  // paths of limits, by bit, whose last value is a number
     Amount most_output_ = 0;
     Amount answers_ = 1;  // never 0
     uint64_t messages_ = 0;

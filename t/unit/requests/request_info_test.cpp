@@ -86,6 +86,25 @@ TEST(RequestInfo, TakesTheLargerOfTwoLimits) {
     EXPECT_EQ(most_output(R"({"max_tokens":3,"max_tokens":2})"), 3U);
 }
 
+TEST(RequestInfo, TakesNullBehindALimitOfTheSameKeyForNoLimit) {
+    EXPECT_EQ(most_output(R"({"max_tokens":5,"max_tokens":null})"), kUnknown);
+    EXPECT_EQ(most_output(R"({"max_tokens":5,"x":[],"max_tokens":null,"y":1})"), kUnknown);
+    EXPECT_EQ(most_output(R"({"max_tokens":"5","max_tokens":null})"), kUnknown);
+    EXPECT_EQ(most_output(R"({"max_tokens":5,"Max_Tokens":null})"), kUnknown);
+    EXPECT_EQ(most_output(R"({"options":{"num_predict":5,"num_predict":null}})"), kUnknown);
+    EXPECT_EQ(most_output(R"({"options":{"num_predict":5},"options":{"num_predict":null}})"),
+              kUnknown);
+    EXPECT_EQ(most_output(R"({"max_tokens":null,"max_tokens":5})"), 5U);
+    EXPECT_EQ(most_output(R"({"max_tokens":9,"max_tokens":null,"max_tokens":5})"), 9U);
+}
+
+TEST(RequestInfo, KeepsALimitBesideNullOfAnotherKey) {
+    EXPECT_EQ(most_output(R"({"max_tokens":5,"max_completion_tokens":null})"), 5U);
+    EXPECT_EQ(most_output(R"({"max_completion_tokens":5,"max_tokens":null})"), 5U);
+    EXPECT_EQ(most_output(R"({"max_tokens":5,"max_tokens":null,"max_completion_tokens":7})"), 7U);
+    EXPECT_EQ(most_output(R"({"max_tokens":5,"options":{"num_predict":null}})"), 5U);
+}
+
 TEST(RequestInfo, CountsALimitForEachAnswer) {
     EXPECT_EQ(most_output(R"({"max_tokens":100,"n":3})"), 300U);
     EXPECT_EQ(most_output(R"({"n":2,"best_of":5,"max_tokens":100})"), 500U);
