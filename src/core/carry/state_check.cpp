@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "core/carry/state_format.h"
+#include "core/carry/state_version.h"
 #include "core/limits/algorithm.h"
 #include "core/zone/table.h"
 
@@ -55,9 +55,9 @@ bool is_sound(const PolicyPart& part) {
     return true;
 }
 
-bool check_policies(StateParts* in, KnownPolicies* policies) {
+bool check_policies(const StateVersion& version, StateParts* in, KnownPolicies* policies) {
     PolicyPart part;
-    while (in->take(&part)) {
+    while (take_policy(version, in, &part)) {
         if (part.number == 0) {
             return true;
         }
@@ -157,14 +157,15 @@ bool check_habits(StateParts* in) {
     return false;
 }
 
-bool is_sound(std::string_view file) {
+bool is_sound(std::string_view file, const StateVersion& version) {
     StateParts in(file);
     StateFileHead head;
     KnownPolicies policies;
-    return in.take(&head) && is_sound(head) && check_policies(&in, &policies) &&
+    return in.take(&head) && is_sound(head) && check_policies(version, &in, &policies) &&
            check_overrides(policies, &in) && check_answers(&in) &&
            check_reservations(policies, &in) && check_entries<SmallPart>(policies, kSmall, &in) &&
-           check_entries<WidePart>(policies, kWide, &in) && check_habits(&in) && in.is_at_end();
+           check_entries<WidePart>(policies, kWide, &in) &&
+           (!version.has_habits || check_habits(&in)) && in.is_at_end();
 }
 
 bool has_magic(std::string_view file) {
@@ -189,14 +190,15 @@ StateFault check_state(std::string_view file) {
     uint32_t layout = 0;
     std::memcpy(&format, file.data() + offsetof(StateFileHead, format), sizeof(format));
     std::memcpy(&layout, file.data() + offsetof(StateFileHead, layout), sizeof(layout));
-    if (format != kStateFormat || layout != kLayoutVersion) {
+    StateVersion version;
+    if (!find_state_version(format, layout, &version)) {
         bool is_newer =
             format > kStateFormat || (format == kStateFormat && layout > kLayoutVersion);
         return is_newer ? StateFault::kNewer : StateFault::kOlder;
     }
     bool is_whole = file.size() >= sizeof(StateFileHead) + kStateSumBytes;
-    return is_whole && has_right_sum(file) && is_sound(file) ? StateFault::kNone
-                                                             : StateFault::kDamaged;
+    return is_whole && has_right_sum(file) && is_sound(file, version) ? StateFault::kNone
+                                                                      : StateFault::kDamaged;
 }
 
 bool read_state_origin(std::string_view head, StateOrigin* origin) {

@@ -4,7 +4,7 @@
 // policy, an OverridePart for each override, a ChargedAnswerPart for each charged answer, a
 // FlightRecord for each record of reserved tokens, the small entries, the wide ones, and a
 // HabitPart for each habit. Each list ends with an item of zeros. A checksum of everything before
-// it ends the file.
+// it ends the file. Files of earlier formats are read too (state_version.h).
 
 #include <cstring>
 
@@ -78,11 +78,16 @@ public:
     /** False if less than a part is left. */
     template <typename Part>
     bool take(Part* part) {
-        if (rest_.size() < sizeof(Part)) {
+        return take_bytes(part, sizeof(Part));
+    }
+
+    /** The same for a part of a part. */
+    bool take_bytes(void* to, size_t size) {
+        if (rest_.size() < size) {
             return false;
         }
-        std::memcpy(static_cast<void*>(part), rest_.data(), sizeof(Part));
-        rest_.remove_prefix(sizeof(Part));
+        std::memcpy(to, rest_.data(), size);
+        rest_.remove_prefix(size);
         return true;
     }
 

@@ -1,7 +1,7 @@
 #include <cstring>
 
 #include "core/buckets/insert_entry.h"
-#include "core/carry/state_format.h"
+#include "core/carry/state_version.h"
 #include "core/decide/settlement.h"
 #include "core/learn/habits.h"
 #include "core/limits/algorithm.h"
@@ -34,9 +34,9 @@ void read_policy(const Zone& zone, const PolicyPart& part) {
     }
 }
 
-void read_policies(const Zone& zone, StateParts* in) {
+void read_policies(const Zone& zone, const StateVersion& version, StateParts* in) {
     PolicyPart part;
-    while (in->take(&part) && part.number != 0) {
+    while (take_policy(version, in, &part) && part.number != 0) {
         read_policy(zone, part);
     }
 }
@@ -153,6 +153,8 @@ void read_state(std::string_view file, Journal* to, Now now) {
     StateParts in(file);
     StateFileHead head{};
     in.take(&head);
+    StateVersion version{};
+    find_state_version(head.format, head.layout, &version);
     ZoneHeader* header = zone.header();
     header->uses = head.uses;
     header->idle_evictions.store(head.idle_evictions);
@@ -163,7 +165,7 @@ void read_state(std::string_view file, Journal* to, Now now) {
         header->redis_clock_offset.store(now.wall - now.monotonic);
     }
     Clocks clocks = clocks_of(head, now);
-    read_policies(zone, &in);
+    read_policies(zone, version, &in);
     read_overrides(zone, clocks, &in);
     read_answers(zone, &in);
     StateParts reserved = in;
@@ -172,7 +174,9 @@ void read_state(std::string_view file, Journal* to, Now now) {
     }
     read_entries<SmallPart>(zone, kSmall, clocks, &in);
     read_entries<WidePart>(zone, kWide, clocks, &in);
-    read_habits(zone, now, &in);
+    if (version.has_habits) {
+        read_habits(zone, now, &in);
+    }
     while (reserved.take(&record) && record.tag != 0) {
         charge_reserved(to, record, now);
     }

@@ -64,7 +64,8 @@ struct alignas(64) PolicyCounts : CountFields<std::atomic<uint64_t>> {};
 static_assert(sizeof(std::atomic<uint64_t>) == sizeof(uint64_t));
 
 /** Raises kLayoutVersion (zone.h) if there are other counts than there were in version 11. */
-constexpr uint32_t kCountsLayout = (kCountFields - 16) << 16;
+constexpr uint32_t kCountsShift = 16;
+constexpr uint32_t kCountsLayout = (kCountFields - 16) << kCountsShift;
 
 constexpr uint32_t kTopSets = 8;
 constexpr uint32_t kTopWays = 4;

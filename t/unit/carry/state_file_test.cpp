@@ -7,13 +7,12 @@
 
 #include <string>
 
-#include "core/carry/state_format.h"
+#include "carry/stored_state.h"
 #include "core/decide/key_entry.h"
 #include "core/learn/habits.h"
 #include "core/observe/meters.h"
 #include "core/policies/overrides.h"
 #include "random.h"
-#include "zone_memory.h"
 
 namespace ai_limit {
 namespace {
@@ -21,37 +20,19 @@ namespace {
 constexpr Now kNow{1'000'000'000, 1'755'780'000'000};
 constexpr Millis kHour = 3'600'000;
 constexpr Millis kDay = 24 * kHour;
-constexpr StateOrigin kOrigin = {77, 4242, 0};
-
-bool append(void* data, const char* bytes, size_t size) {
-    static_cast<std::string*>(data)->append(bytes, size);
-    return true;
-}
-
-std::string state_of(const Zone& zone, Now now = kNow) {
-    std::string bytes;
-    EXPECT_TRUE(write_state(zone, kOrigin, now, {append, &bytes}));
-    return bytes;
-}
 
 ZoneSizes small_sizes() {
     return sizes_for(64 * 1024, true, true);
 }
 
-/** A zone that was read from bytes. */
-struct Restored {
-    Restored(const std::string& bytes, Now now, const ZoneSizes& sizes = small_sizes())
-        : memory(sizes) {
-        EXPECT_EQ(check_state(bytes), StateFault::kNone);
-        memory.clear();
-        zone = Zone::create(memory.data(), sizes, secret_of_state(bytes));
-        ZoneUser user(zone, &kAllAlive, 9);
-        read_state(bytes, user.journal(), now);
-        user.journal()->retire(user.journal()->number());
-    }
+std::string state_of(const Zone& zone) {
+    return state_of(zone, kNow);
+}
 
-    ZoneMemory memory;
-    Zone zone;
+/** A zone that was read from bytes. */
+struct RestoredZone : Restored {
+    RestoredZone(const std::string& bytes, Now now, const ZoneSizes& sizes = small_sizes())
+        : Restored(bytes, now, sizes) {}
 };
 
 Now at(Millis monotonic, Millis wall_passed) {
@@ -71,7 +52,7 @@ TEST_P(StoredState, KeepsWhatWasUsedAndRefillsItInTime) {
         ZonePolicy policy = add_policy(memory.zone(), "user", limit);
         ZoneUser user(memory.zone(), &kAllAlive, 1);
         ASSERT_TRUE(Request(user).charge(policy, 1 << 20, 20).admit(kNow));
-        Restored then(state_of(memory.zone()), at(uptime, 60'000));
+        RestoredZone then(state_of(memory.zone()), at(uptime, 60'000));
         ZoneUser reader(then.zone, &kAllAlive, 1);
         ZonePolicy known = add_policy(then.zone, "user", limit);
         EXPECT_EQ(known.number, policy.number);
@@ -88,7 +69,7 @@ TEST_P(StoredState, ReleasesWhatWasRefilledMeanwhile) {
     ZonePolicy policy = add_policy(memory.zone(), "user", limit);
     ZoneUser user(memory.zone(), &kAllAlive, 1);
     ASSERT_TRUE(Request(user).charge(policy, 1 << 20, 20).admit(kNow));
-    Restored then(state_of(memory.zone()), at(5'000, 3 * kDay));
+    RestoredZone then(state_of(memory.zone()), at(5'000, 3 * kDay));
     EXPECT_EQ(count_entries(then.zone), 0u);
 }
 
@@ -99,14 +80,14 @@ TEST(State, KeepsWhatWasLearned) {
         note_use(memory.zone(), owner, {300, true, false, 2000, 4000}, kNow.wall);
     }
     const UsualUse before = find_usual_use(memory.zone(), owner, true);
-    Restored then(state_of(memory.zone()), at(5'000, 3 * kDay));
+    RestoredZone then(state_of(memory.zone()), at(5'000, 3 * kDay));
     const UsualUse after = find_usual_use(then.zone, owner, true);
     EXPECT_TRUE(after.knows_output);
     EXPECT_EQ(after.output, before.output);
     EXPECT_EQ(after.prompt_ratio, before.prompt_ratio);
     Habit habit{};
     EXPECT_TRUE(read_habit(then.zone, {owner.key, 0}, &habit));
-    Restored larger(state_of(then.zone), at(5'000, 3 * kDay), sizes_for(16 << 20, true, true));
+    RestoredZone larger(state_of(then.zone), at(5'000, 3 * kDay), sizes_for(16 << 20, true, true));
     EXPECT_EQ(find_usual_use(larger.zone, owner, true).output, before.output);
 }
 
@@ -117,7 +98,7 @@ TEST(State, CountsNoTimeIfTheWallClockWasSetBack) {
     ZoneUser user(memory.zone(), &kAllAlive, 1);
     ASSERT_TRUE(Request(user).charge(policy, 1 << 20, 20).admit(kNow));
     Now back = at(7'000, -5 * kDay);
-    Restored then(state_of(memory.zone()), back);
+    RestoredZone then(state_of(memory.zone()), back);
     ZoneUser reader(then.zone, &kAllAlive, 1);
     EXPECT_EQ(peek(reader, policy, 1 << 20, back), 20u);
     EXPECT_EQ(peek(reader, policy, 1 << 20, {7'000 + kHour, back.wall + kHour}), 19u);
@@ -147,7 +128,7 @@ TEST(State, KeepsASlidingWindowExactOverARestart) {
         std::string bytes = state_of(memory.zone(), at(monotonic, wall));
         wall += random.between(0, 3'000);
         monotonic = random.between(0, 30'000);
-        Restored then(bytes, at(monotonic, wall));
+        RestoredZone then(bytes, at(monotonic, wall));
         ZoneUser user(then.zone, &kAllAlive, 1);
         for (int i = 0; i < 60; ++i) {
             if (Request(user).charge(policy, 1 << 20).admit(at(monotonic, wall))) {
@@ -173,7 +154,7 @@ TEST(State, ChargesReservedTokensWhenNginxHasEnded) {
     Request request(user);
     request.charge(slots, 1 << 20).charge_tokens(policy, 1 << 20, 300);
     ASSERT_TRUE(request.admit(kNow));
-    Restored then(state_of(memory.zone()), kNow);
+    RestoredZone then(state_of(memory.zone()), kNow);
     ZoneUser reader(then.zone, &kAllAlive, 1);
     EXPECT_EQ(peek(reader, policy.used, 1 << 20, kNow), 300u);
     EXPECT_EQ(peek(reader, policy.held, 1 << 20, kNow), 0u);
@@ -195,7 +176,7 @@ TEST(State, KeepsCountsAndOverrides) {
     ASSERT_TRUE(set_override(
         memory.zone(), {2 << 20, policy.number, &raised, "50r/h", "ip:b", kNow.monotonic + 60'000},
         kNow.monotonic));
-    Restored then(state_of(memory.zone()), at(5'000, 60'000));
+    RestoredZone then(state_of(memory.zone()), at(5'000, 60'000));
     PolicyTotals totals = read_totals(then.zone, "user");
     EXPECT_EQ(totals.passed, 11u);
     EXPECT_EQ(totals.input_tokens, 33u);
@@ -215,7 +196,7 @@ TEST(State, KeepsEveryCount) {
     for (auto count : PolicyCounts::kAll) {
         (counts->*count).store(++next);
     }
-    Restored then(state_of(memory.zone()), at(5'000, 60'000));
+    RestoredZone then(state_of(memory.zone()), at(5'000, 60'000));
     CountSums sums = sum_counts(then.zone, policy.number);
     uint64_t expected = 100;
     for (auto sum : CountSums::kAll) {
@@ -231,7 +212,7 @@ TEST(State, KeepsTheMostImportantEntriesInASmallerZone) {
     for (uint64_t i = 1; i <= kKeys; ++i) {
         Request(user).charge(policy, i * 0x9E3779B97F4A7C15, i % 100 == 0 ? 5 : 1).admit(kNow);
     }
-    Restored then(state_of(memory.zone()), kNow, sizes_for(64 * 1024, true, false));
+    RestoredZone then(state_of(memory.zone()), kNow, sizes_for(64 * 1024, true, false));
     EXPECT_LT(count_entries(then.zone), kKeys);
     EXPECT_GT(count_entries(then.zone), count_cells(then.zone) / 2);
     ZoneUser reader(then.zone, &kAllAlive, 1);

@@ -7,38 +7,17 @@
 #include <string>
 #include <vector>
 
-#include "core/carry/state_format.h"
+#include "carry/stored_state.h"
 #include "core/decide/key_entry.h"
 #include "core/learn/habits.h"
 #include "core/policies/overrides.h"
 #include "random.h"
-#include "zone_memory.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 namespace ai_limit {
 namespace {
 
 constexpr Now kThen{1'000'000'000, 1'755'780'000'000};
 constexpr Millis kHour = 3'600'000;
-
-bool append(void* data, const char* bytes, size_t size) {
-    static_cast<std::string*>(data)->append(bytes, size);
-    return true;
-}
-
-std::string state_of(const Zone& zone, Now now) {
-    std::string bytes;
-    EXPECT_TRUE(write_state(zone, {77, 4242, 0}, now, {append, &bytes}));
-    return bytes;
-}
-
-void mend_sum(std::string* file) {
-    size_t summed = file->size() - kStateSumBytes;
-    uint64_t sum = XXH3_64bits(file->data(), summed);
-    std::memcpy(file->data() + summed, &sum, sizeof(sum));
-}
 
 ZoneSizes small_sizes() {
     return sizes_for(16 * 1024, true, true);

@@ -1,0 +1,46 @@
+#include "core/carry/state_version.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr uint32_t kFirstCounts = 16;  // as many as there were when they were first written
+
+constexpr size_t kCutOffset = offsetof(PolicyRecord, cut);
+constexpr uint32_t kWithoutSettled = 24;  // `cut`, `settled` and `released` came together
+static_assert(kCutOffset + kWithoutSettled == offsetof(PolicyRecord, slot_duration));
+
+constexpr StateVersion kVersions[] = {
+    {kStateFormat, kLayoutVersion - kCountsLayout, 0, true, 0},
+    {3, 11, kWithoutSettled, false, 0},
+};
+
+uint32_t counts_of_layout(uint32_t layout) {
+    return kFirstCounts + (layout >> kCountsShift);
+}
+
+}  // namespace
+
+bool find_state_version(uint32_t format, uint32_t layout, StateVersion* version) {
+    for (const StateVersion& known : kVersions) {
+        const uint32_t counts = counts_of_layout(layout);
+        if (known.format == format && known.layout == layout % (1 << kCountsShift) &&
+            counts <= kCountFields) {
+            *version = known;
+            version->counts = counts;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool take_policy(const StateVersion& version, StateParts* from, PolicyPart* part) {
+    *part = {};
+    const size_t rest = kCutOffset + version.missing_record;
+    return from->take_bytes(part, offsetof(PolicyPart, counts)) &&
+           from->take_bytes(&part->counts, version.counts * sizeof(uint64_t)) &&
+           from->take_bytes(part->record, kCutOffset) &&
+           from->take_bytes(part->record + rest, sizeof(part->record) - rest);
+}
+
+}  // namespace ai_limit
