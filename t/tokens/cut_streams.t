@@ -49,6 +49,7 @@ my $t = AiLimit::Tokens->start(
         }
         location /stored/ { proxy_buffering on; proxy_store %%DIR%%/stored; proxy_store_access all:r; proxy_pass http://model/; }
         location /slow/ { ai_limit large; limit_rate 300k; $small proxy_pass http://model/; }
+        location /slower/ { limit_rate 4k; $small proxy_pass http://model/; }
         location /twenty/ { ai_limit twenty; proxy_pass http://model/; }
         location /debt/ { ai_limit debt; proxy_pass http://model/; }
         location /ai_limit/ { ai_limit off; ai_limit_api; }
@@ -59,6 +60,13 @@ my $t = AiLimit::Tokens->start(
         ai_limit tokens;
         location / { proxy_pass http://model; }
         location /small/ { $small proxy_pass http://model/; }
+    }
+    server {
+        listen 127.0.0.1:%%PORT_2%% sndbuf=8k;
+        proxy_buffering off;
+        proxy_buffer_size 1m;
+        proxy_buffers 4 1m;
+        location / { ai_limit large; proxy_pass http://model; }
 CONF
 );
 my $api = AiLimit::Api->new($t->port);
@@ -129,7 +137,13 @@ for my $api (sort keys %apis) {
         ok $answer->{complete}, "$api$place: the answer is whole";
         is_cut($answer, $api, "$api$place");
         next if $api =~ /gemini/;    # reports its usage as it goes on
-        is $answer->{log}{out}, tokens_of($answer->{body}), "$api$place: what the client got is charged";
+        if ($place eq '') {
+            is $answer->{log}{out}, tokens_of($answer->{body}), "$api: what the client got is charged";
+        } else {
+            # nginx may have read more of the answer by then, which the model has made.
+            cmp_ok $answer->{log}{out}, '>=', tokens_of($answer->{body}), "$api$place: what the client got is charged";
+            cmp_ok $answer->{log}{out}, '<=', 250, "$api$place: and at most what the model wrote";
+        }
         my $left = LIMIT - $answer->{log}{total};
         is $t->left, $left > 0 ? $left : 0, "$api$place: and nothing else";
     }
@@ -228,6 +242,31 @@ subtest 'The connection to upstream is closed.' => sub {
     }
 };
 
+subtest 'What nginx has read for a slow client is charged, also behind the end.' => sub {
+    my $answer = ask('/slower', 'chat with usage');
+    is_cut($answer, 'chat with usage', 'a slow client');
+    is $answer->{log}{out}, 250, 'the output that the model reported behind the end is charged';
+    is $t->left, 0, 'nothing is left';
+};
+
+subtest 'A client that takes nothing keeps no connection to upstream.' => sub {
+    $t->nginx->reload;
+    wait_until(sub { connections() == 0 }) or die 'connections are left';
+    $t->new_client;
+    # The model server holds the stream open, behind what is cut.
+    my $pending = $t->begin('/v1/chat/completions?size=600000&hold_at=500000', chat(stream => 1), port => $t->port(2));
+    ok wait_until(sub { $t->nginx->error_log =~ /the stream is ended .*policy "large"/ }), 'the stream is cut';
+    ok wait_until(sub { connections() == 0 }), 'and the connection is closed';
+    unlike $t->nginx->access_log, qr/^id=$pending->{id} /m, 'while the client still waits for what stands before the end';
+    my $answer = $pending->finish;
+    like $answer->{body}, qr/"finish_reason":"length".*\[DONE\]\s*\z/s, 'the client gets the end';
+    my $pieces = () = $answer->{body} =~ /"content":" server\."/g;
+    my $log = $t->logged($pending);
+    is $log->{out}, 2 * $pieces, 'what it got is charged';
+    cmp_ok $log->{total}, '<=', 3302, 'which the budget pays for';
+    cmp_ok $log->{total}, '>', 3298, 'all of it';
+};
+
 subtest 'HTTP/2 clients get the end of the stream.' => sub {
     plan skip_all => 'curl without HTTP/2' if qx(curl --version) !~ /\bHTTP2\b/;
     for my $place ('', '/small') {
@@ -270,7 +309,9 @@ subtest 'a client that is slower than the server' => sub {
     my $answer = $t->ask('/slow/v1/chat/completions?size=300000', chat(stream => 1));
     ok $answer->{complete}, 'gets all of it';
     like $answer->{body}, qr/"finish_reason":"length".*\[DONE\]\s*\z/s, 'gets the end of a cut stream';
-    cmp_ok $answer->{log}{total}, '<=', 3302, 'which the budget pays for';
+    my $pieces = () = $answer->{body} =~ /"content":" server\."/g;
+    cmp_ok $answer->{log}{in} + 2 * $pieces, '<=', 3302, 'which the budget pays for';
+    cmp_ok $answer->{log}{total}, '<=', 3340, 'and no more is charged than the model made';
     cmp_ok length($answer->{body}), '>', 300_000, 'and which lies in the last piece of the file';
 };
 

@@ -177,6 +177,15 @@ void settle_abandoned(ngx_http_request_t* r, TokenContext* tokens) {
     settle(r, tokens, UsageBasis::kEstimate, cost.counts);
 }
 
+/** Charges a cut stream for what nginx has read of it, which is at least what the client got. */
+void settle_dropped(ngx_http_request_t* r, TokenContext* tokens) {
+    const Amount least = tokens->used.output;
+    tokens->reader->stop();
+    TokenCounts used = cost_of_answer(r, tokens, facts_of_answer(r, *tokens)).counts;
+    used.output = ngx_max(used.output, least);
+    settle(r, tokens, UsageBasis::kEstimate, used);
+}
+
 /** `whole`: all of the answer has been seen. */
 __attribute__((noinline)) void end_answer(ngx_http_request_t* r, TokenContext* tokens, bool whole) {
     if (tokens->basis != UsageBasis::kUnknown) {
@@ -189,6 +198,10 @@ __attribute__((noinline)) void end_answer(ngx_http_request_t* r, TokenContext* t
         } else {
             settle(r, tokens, UsageBasis::kNone, {});
         }
+        return;
+    }
+    if (tokens->is_cut) {
+        settle_dropped(r, tokens);
         return;
     }
     if (whole) {
@@ -419,13 +432,17 @@ void settle_answer(ngx_http_request_t* r, TokenContext* tokens) {
     end_answer(r, tokens, true);
 }
 
-void settle_cut_answer(ngx_http_request_t* r, TokenContext* tokens, uint64_t text) {
-    tokens->reader->stop();
+void note_cut_answer(ngx_http_request_t* r, TokenContext* tokens, uint64_t text) {
     AnswerFacts facts = facts_of_answer(r, *tokens);
     facts.finished = false;
     facts.reports_all_output = false;
     facts.text = ngx_min(facts.text, text);
-    settle(r, tokens, UsageBasis::kEstimate, cost_of_answer(r, tokens, facts).counts);
+    tokens->used = cost_of_answer(r, tokens, facts).counts;
+    tokens->is_cut = true;
+}
+
+void settle_cut_answer(ngx_http_request_t* r, TokenContext* tokens) {
+    settle(r, tokens, UsageBasis::kEstimate, tokens->used);
 }
 
 void want_whole_answer(ngx_http_request_t* r) {

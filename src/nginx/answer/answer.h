@@ -34,11 +34,17 @@ void decode_answer(TokenContext* tokens, std::string_view piece, const Take& tak
     tokens->undecoded_bytes += is_broken(tokens->decoder) ? size : 0;
 }
 
-/** Settles an answer of which all has been read. */
+/** Settles an answer of which all has been read, or of a cut stream all that nginx has. */
 void settle_answer(ngx_http_request_t* r, TokenContext* tokens);
 
-/** Settles a stream that ends here, after so many characters of text. */
-void settle_cut_answer(ngx_http_request_t* r, TokenContext* tokens, uint64_t text);
+/**
+ * Notes in `tokens->used` what the client gets of a stream that ends for it here, after so many
+ * characters of text. Read on if nginx may have more of it; otherwise call settle_cut_answer().
+ */
+void note_cut_answer(ngx_http_request_t* r, TokenContext* tokens, uint64_t text);
+
+/** Settles a cut stream as it was noted. */
+void settle_cut_answer(ngx_http_request_t* r, TokenContext* tokens);
 
 /**
  * Has nginx send the whole answer to a request with a body, not a 304 or a 412 that it finds by

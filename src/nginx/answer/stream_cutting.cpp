@@ -2,29 +2,14 @@
 
 #include <new>
 
-#include "core/endings/stream_copy.h"
-#include "core/endings/stream_cut.h"
-#include "core/policies/policies.h"
 #include "core/usage/stored_answer.h"
 #include "nginx/answer/answer.h"
 #include "nginx/answer/chunk_hiding.h"
+#include "nginx/answer/stream_closing.h"
 #include "nginx/body/answer_decoder.h"
-#include "nginx/body/shown_body.h"
-#include "nginx/decision/count_requests.h"
-#include "nginx/request/request_body.h"
 #include "nginx/usage/growth.h"
 
 namespace ai_limit {
-
-struct StreamCutting {
-    StreamCopy copy;
-    UsageReader before;  // a piece that may be too much
-    ShownBody decoded;   // the body without its compression
-    uint64_t text;       // characters that have been read, unless something is hidden or decoded
-    bool decodes;
-    bool must_end;  // behind the event that is open
-    bool is_cut;    // what comes is dropped
-};
 
 namespace {
 
@@ -145,147 +130,6 @@ __attribute__((noinline)) StreamCut read(ngx_http_request_t* r, TokenContext* to
     return cut;
 }
 
-/** The bytes of a buffer that is in memory. */
-std::string_view bytes_of(const ngx_buf_t* buf) {
-    return {reinterpret_cast<char*>(buf->pos), static_cast<size_t>(buf->last - buf->pos)};
-}
-
-/** The client asked for the usage of an OpenAI-style stream. */
-bool wants_usage(ngx_http_request_t* r, const TokenContext& tokens) {
-    const RequestInfo* info = read_request_info(r);
-    return !tokens.asked_for_usage && info != nullptr && info->includes_usage();
-}
-
-/** Makes the last buffer of a stream: what passes of a piece, if `passes`, and the end. */
-ngx_buf_t* make_end(ngx_http_request_t* r, TokenContext* tokens, std::string_view piece,
-                    const StreamCut& cut, bool passes) {
-    const StreamCopy& copy = tokens->cutting->copy;
-    const size_t shown = passes ? cut.passed : 0;
-    const size_t room = StreamCopy::kMaxHead + kMaxStreamEnd;
-    char* scratch = static_cast<char*>(ngx_palloc(r->pool, StreamCopy::kScratch));
-    u_char* text = static_cast<u_char*>(ngx_palloc(r->pool, shown + room));
-    ngx_buf_t* buf = static_cast<ngx_buf_t*>(ngx_calloc_buf(r->pool));
-    if (scratch == nullptr || text == nullptr || buf == nullptr) {
-        return nullptr;
-    }
-    TextWriter out(reinterpret_cast<char*>(text) + shown, room);
-    const StreamCutPlace place = {piece.substr(0, cut.passed),
-                                  piece.substr(cut.passed, cut.dropped), cut.continued,
-                                  tokens->used, wants_usage(r, *tokens)};
-    const bool written = copy.write_end(place, scratch, &out);
-    ngx_memcpy(text, piece.data(), shown);
-    buf->start = buf->pos = text;
-    buf->last = text + shown + (written ? out.view().size() : 0);
-    buf->end = text + shown + room;
-    buf->temporary = 1;
-    buf->flush = 1;
-    return buf;
-}
-
-/**
- * Has nginx end the request and close the connection to upstream as soon as it comes back to it.
- * nginx sends the end of the body then, as if the answer had been whole, so nothing of an answer
- * that is cut may be kept.
- */
-void end_upstream(ngx_http_request_t* r) {
-    ngx_http_upstream_t* upstream = r->upstream;
-    upstream->keepalive = 0;
-#if (NGX_HTTP_CACHE)
-    upstream->cacheable = 0;
-#endif
-    if (upstream->store) {
-        upstream->headers_in.content_length_n = -2;  // no file has this size, so none is stored
-    }
-    if (upstream->buffering) {
-        upstream->pipe->upstream_done = 1;
-    } else {
-        // nginx neither waits until a slow client has taken what came before, nor reads on
-        // meanwhile: that lies in the request's memory, and stays there until it has been sent.
-        upstream->length = 0;
-        upstream->busy_bufs = nullptr;
-        upstream->buffer.last = upstream->buffer.end;
-    }
-}
-
-ngx_chain_t** add_link(ngx_http_request_t* r, ngx_buf_t* buf, ngx_chain_t** end) {
-    ngx_chain_t* link = ngx_alloc_chain_link(r->pool);
-    if (end == nullptr || link == nullptr) {
-        return nullptr;
-    }
-    link->buf = buf;
-    link->next = nullptr;
-    *end = link;
-    return &link->next;
-}
-
-void consume(ngx_chain_t* link) {
-    for (; link != nullptr; link = link->next) {
-        link->buf->pos = link->buf->last;
-        link->buf->file_pos = link->buf->file_last;
-    }
-}
-
-/** True if nginx's own end of the body is in the chain. */
-bool has_last(const ngx_chain_t* link) {
-    while (link != nullptr && !link->buf->last_buf) {
-        link = link->next;
-    }
-    return link != nullptr;
-}
-
-/** Adds nginx's own end of the body; nullptr without memory. */
-ngx_chain_t** add_last(ngx_http_request_t* r, ngx_chain_t** end) {
-    ngx_buf_t* buf = static_cast<ngx_buf_t*>(ngx_calloc_buf(r->pool));
-    if (buf == nullptr) {
-        return nullptr;
-    }
-    buf->last_buf = 1;
-    return add_link(r, buf, end);
-}
-
-/** Logs and counts a stream that ends after so many characters of text. */
-void note_cut(ngx_http_request_t* r, const TokenContext* tokens, uint64_t text) {
-    const PolicyConf* policy = tokens->used_up;
-    ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0,
-                  "the stream is ended after %uL characters of text: policy \"%V\" has no more "
-                  "room",
-                  text, &policy->name);
-    count_cut(policy->zone->live->access.journal.zone(), policy->live->ask.policy);
-}
-
-/** Ends the stream in the piece that `link` has. */
-ngx_chain_t** end_stream(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* link,
-                         const StreamCut& cut, ngx_chain_t** end) {
-    const std::string_view piece = bytes_of(link->buf);
-    note_cut(r, tokens, cut.text);
-    settle_cut_answer(r, tokens, cut.text);
-    const bool hides = tokens->hiding != nullptr;
-    ngx_buf_t* last = make_end(r, tokens, piece, cut, !hides);
-    if (last == nullptr) {
-        return nullptr;
-    }
-    if (hides) {
-        ngx_buf_t* front = static_cast<ngx_buf_t*>(ngx_calloc_buf(r->pool));
-        u_char* text = static_cast<u_char*>(ngx_palloc(r->pool, cut.passed));
-        if (front == nullptr || text == nullptr) {
-            return nullptr;
-        }
-        front->pos = text;
-        front->last = ngx_cpymem(text, piece.data(), cut.passed);
-        front->temporary = 1;
-        end = cut.passed == 0
-                  ? end
-                  : hide_chunk(tokens->hiding, front, KnownRun{known_events(tokens->hiding)}, end);
-    }
-    tokens->cutting->is_cut = true;
-    // If nginx had to wait for a file, its end of the body may come with the last bytes.
-    const bool is_last = has_last(link);
-    consume(link);
-    end_upstream(r);
-    end = last->pos == last->last ? end : add_link(r, last, end);
-    return is_last && end != nullptr ? add_last(r, end) : end;
-}
-
 /** Shows a part of the body without its compression; nullptr if there is a mistake in it, or no
  * memory. */
 ngx_chain_t** decode(TokenContext* tokens, ngx_chain_t* in, ngx_chain_t** end) {
@@ -298,36 +142,6 @@ ngx_chain_t** decode(TokenContext* tokens, ngx_chain_t* in, ngx_chain_t** end) {
         end = is_broken(tokens->decoder) ? nullptr : shown.finish();
     }
     return end;
-}
-
-/** Takes back the buffers that have been sent. `out` has just been passed on. */
-void note_all_sent(TokenContext* tokens, ngx_chain_t* hidden, ngx_chain_t* decoded) {
-    if (tokens->hiding != nullptr) {
-        note_sent(tokens->hiding, hidden);
-    }
-    if (tokens->cutting->decodes) {
-        note_shown(&tokens->cutting->decoded, decoded);
-    }
-}
-
-/** What comes behind the end of a stream: nginx's own end of the body passes. */
-ngx_int_t pass_end(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in,
-                   ngx_http_output_body_filter_pt next) {
-    const bool ends = has_last(in);
-    consume(in);
-    end_upstream(r);
-    ngx_int_t rc = NGX_OK;
-    if (ends) {
-        ngx_chain_t* out = nullptr;
-        if (add_last(r, &out) == nullptr) {
-            return NGX_ERROR;
-        }
-        rc = next(r, out);
-    } else if (in == nullptr) {
-        rc = next(r, in);
-    }
-    note_all_sent(tokens, nullptr, nullptr);
-    return rc;
 }
 
 /** Reads a buffer; `cut` is where the stream is to end in it. */

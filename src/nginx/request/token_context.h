@@ -64,7 +64,8 @@ struct TokenContext {
     TextBounds bounds;          // growth.h
     const PolicyConf* used_up;  // the last policy for which the answer must end
     StreamCutting* cutting;     // where the stream may be ended
-    TokenCounts used;
+    bool is_cut;                // for its client, the stream has ended before its time
+    TokenCounts used;           // of a cut stream at first what the client got
     UsageBasis basis;
     HabitSample sample;  // what the answer teaches about such requests
 };
