@@ -146,7 +146,7 @@ TEST(UnreadableBytes, CountNoTextInKnownEventsWithoutText) {
 
 TEST(UnreadableBytes, CountNoFilesInBase64IfTheAnswerIsCut) {
     for (
-        const std::string& document : {
+        const char* document : {
             R"({"type":"image_generation.partial_image","b64_json":")",
             R"({"type":"speech.audio.delta","audio":")",
             R"({"type":"response.image_generation_call.partial_image","partial_image_b64":")",
@@ -160,7 +160,7 @@ TEST(UnreadableBytes, CountNoFilesInBase64IfTheAnswerIsCut) {
         EXPECT_EQ(unreadable(AnswerKind::kSse, "data: " + std::string(document) + kLong), 0U)
             << document;
     }
-    for (const std::string& document : {
+    for (const char* document : {
              R"({"data":[{"b64_json":")",
              R"({"data":[{"embedding":")",
              R"({"output":[{"type":"","result":")",
@@ -170,7 +170,7 @@ TEST(UnreadableBytes, CountNoFilesInBase64IfTheAnswerIsCut) {
              R"({"outputs":[{"type":"","data":")",
              R"({"steps":[{"content":[{"data":")",
          }) {
-        EXPECT_EQ(unreadable(AnswerKind::kJson, document + kLong), 0U) << document;
+        EXPECT_EQ(unreadable(AnswerKind::kJson, std::string(document) + kLong), 0U) << document;
     }
 }
 
