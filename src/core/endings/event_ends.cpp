@@ -179,7 +179,28 @@ size_t EventEnds::last_end(std::string_view rest) const {
     }
 }
 
+/** Takes all of a piece of server-sent events if its last line end is that of a blank line, as
+ * mostly. Otherwise takes nothing and returns false. */
+bool EventEnds::take_all_plain(std::string_view rest) {
+    const size_t last = is_plain_ ? find_last(rest, '\n') : rest.npos;
+    if (last == rest.npos || last == 0 || rest[last - 1] != '\n') {
+        return false;
+    }
+    const std::string_view open = rest.substr(last + 1);
+    if (!open.empty() && open.front() == '\r') {
+        return false;
+    }
+    open_at_ = position_ + last + 1;
+    position_ += rest.size();
+    between_ = line_is_blank_ = open.empty();
+    first_end_ = first_end_ != 0 ? first_end_ : open_at_;
+    return true;
+}
+
 void EventEnds::take_all(std::string_view rest) {
+    if (take_all_plain(rest)) {
+        return;
+    }
     if (!shows_ends() || !knows_lines_) {
         while (!rest.empty()) {
             bool ends = false;

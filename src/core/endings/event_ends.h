@@ -49,22 +49,15 @@ public:
      */
     size_t take_whole(std::string_view rest);
 
-    /** Takes all of `rest`. */
+    /** Takes all of `rest`. What it costs hardly depends on its size. */
     void take_all(std::string_view rest);
 
-    /**
-     * Takes a piece of server-sent events that ends with a blank line, as most do, if no event was
-     * open. Otherwise takes nothing and returns false.
-     */
-    bool take_plain(std::string_view piece) {
-        const size_t size = piece.size();
-        if (!is_plain_ || !between_ || size < 2 || piece[size - 1] != '\n' ||
-            piece[size - 2] != '\n') {
-            return false;
-        }
-        position_ += size;
-        return true;
-    }
+    /** True if take_plain() can be called: server-sent events that end with two line feeds, and no
+     * event is open. */
+    bool takes_plain() const { return is_plain_ && between_; }
+
+    /** Takes a piece that ends with two line feeds, as most do. */
+    void take_plain(size_t size) { position_ += size; }
 
     /** No event is open: the stream can be ended here. True before the first byte. */
     bool is_between() const { return between_; }
@@ -89,6 +82,7 @@ private:
     size_t find_line_end(std::string_view rest, size_t from);
     size_t last_end(std::string_view rest) const;
     void note_open_line(std::string_view rest);
+    bool take_all_plain(std::string_view rest);
     void note_end(uint64_t position);
     bool shows_ends() const { return form_ == StreamForm::kSse || form_ == StreamForm::kLines; }
     char line_end() const { return cr_only_ ? '\r' : '\n'; }

@@ -96,11 +96,15 @@ void StreamCopy::begin(AnswerKind kind, std::string_view front) {
     pass(head);
 }
 
+void StreamCopy::add_head(std::string_view piece) {
+    const size_t size = std::min(piece.size(), kMaxHead - head_size_);
+    std::copy(piece.data(), piece.data() + size, head_ + head_size_);
+    head_size_ = static_cast<uint16_t>(head_size_ + size);
+}
+
 void StreamCopy::pass(std::string_view piece) {
     if (head_size_ < kMaxHead) {
-        const size_t size = std::min(piece.size(), kMaxHead - head_size_);
-        std::copy(piece.data(), piece.data() + size, head_ + head_size_);
-        head_size_ = static_cast<uint16_t>(head_size_ + size);
+        add_head(piece);
     }
     if (ends_.form() == StreamForm::kArray) {
         last_ = last_byte(piece, last_);

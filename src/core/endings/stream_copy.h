@@ -34,6 +34,9 @@ public:
     /** The memory that write_end() needs beside that for the text. */
     static constexpr size_t kScratch = 4 * kMaxOpen;
 
+    /** Leaves the memory for copies as it is. It would be long to fill with zeros. */
+    StreamCopy() {}  // NOLINT(modernize-use-equals-default, *-member-init)
+
     /** The kind of the body is known now. `front` are its first bytes. Call this once. */
     void begin(AnswerKind kind, std::string_view front);
 
@@ -43,12 +46,15 @@ public:
     EventEnds& ends() { return ends_; }
     const EventEnds& ends() const { return ends_; }
 
-    /**
-     * Takes and passes a piece that needs no copy: whole events, and the front of the stream has
-     * been copied already. Otherwise does nothing and returns false.
-     */
-    bool pass_plain(std::string_view piece) {
-        return head_size_ == kMaxHead && ends_.take_plain(piece);
+    /** True if pass_plain() can be called; see EventEnds::takes_plain(). */
+    bool passes_plain() const { return has_begun_ && ends_.takes_plain(); }
+
+    /** Takes and passes a piece that ends with two line feeds. */
+    void pass_plain(std::string_view piece) {
+        if (head_size_ < kMaxHead) {
+            add_head(piece);
+        }
+        ends_.take_plain(piece.size());
     }
 
     /** The client gets a piece, all of which has been taken. */
@@ -64,6 +70,7 @@ public:
 private:
     class Documents;
 
+    void add_head(std::string_view piece);
     void read(const StreamCutPlace& place, char* scratch, StreamFacts* facts) const;
 
     EventEnds ends_;

@@ -276,13 +276,14 @@ __attribute__((always_inline)) inline bool EventTemplate::take_back(Input* in) c
 }
 
 KnownFront EventTemplate::match(std::string_view rest, uint64_t* text, EventCuts* cuts) const {
-    return cuts != nullptr && cut_size_ != 0 ? match_each<true>(rest, text, cuts)
-                                             : match_each<false>(rest, text, nullptr);
+    return cuts != nullptr && cut_size_ != 0 ? match_each<true, false>(rest, text, cuts, 0)
+                                             : match_each<false, false>(rest, text, nullptr, 0);
 }
 
-/** Apart, so that an event costs nothing for cuts that nobody asks for. */
-template <bool has_cut>
-KnownFront EventTemplate::match_each(std::string_view rest, uint64_t* text, EventCuts* cuts) const {
+/** Apart, so that an event costs nothing for cuts or a limit that nobody asks for. */
+template <bool has_cut, bool has_limit>
+KnownFront EventTemplate::match_each(std::string_view rest, uint64_t* text, EventCuts* cuts,
+                                     uint64_t most) const {
     Input in{rest.data(), rest.data() + rest.size()};
     const char* whole = in.at;  // the end of the last one
     uint64_t characters = 0;
@@ -296,6 +297,9 @@ KnownFront EventTemplate::match_each(std::string_view rest, uint64_t* text, Even
         }
         if (has_cut && cut_part_ == holes_) {
             in.part = in.at;
+        }
+        if (has_limit && characters + found > most) {
+            break;
         }
         goes_on = in.take(bytes_ + back_, both);
         if (goes_on) {
@@ -322,22 +326,44 @@ KnownFront EventTemplate::match_each(std::string_view rest, uint64_t* text, Even
     return {static_cast<size_t>(whole - rest.data()), in.cut};
 }
 
-void KnownEvents::skip(SseReader* events, std::string_view* rest, uint64_t* text, EventCuts* cuts) {
+/** Ends where `is_full` says so. */
+template <typename Match, typename Full>
+__attribute__((always_inline)) inline void KnownEvents::skip_each(SseReader* events,
+                                                                  std::string_view* rest,
+                                                                  const Match& match,
+                                                                  const Full& is_full) {
     KnownFront found;
     do {
         events->skip_line_feed(rest);
-        found = template_.match(*rest, text, cuts);
+        found = match(*rest);
         if (found.size > 0) {
             events->skip_event(rest->substr(0, found.size));
             rest->remove_prefix(found.size);
         }
-        if (cuts != nullptr && cuts->is_full()) {
+        if (is_full()) {
             return;
         }
     } while (found.size > 0 && !rest->empty() && rest->front() == '\n');
     if (found.cut && !rest->empty() && rest->size() <= kMaxFront) {
         front_size_ = static_cast<uint16_t>(rest->copy(front_, kMaxFront));
         rest->remove_prefix(front_size_);
+    }
+}
+
+void KnownEvents::skip(SseReader* events, std::string_view* rest, uint64_t* text, EventCuts* cuts) {
+    skip_each(
+        events, rest,
+        [this, text, cuts](std::string_view part) { return template_.match(part, text, cuts); },
+        [cuts] { return cuts != nullptr && cuts->is_full(); });
+}
+
+void KnownEvents::skip_some(SseReader* events, std::string_view* rest, uint64_t* text,
+                            uint64_t most) {
+    const auto match = [this, text, most](std::string_view part) {
+        return template_.match_some(part, text, most - *text);
+    };
+    if ((front_size_ == 0 || go_on_each(events, rest, match)) && events->is_between_events()) {
+        skip_each(events, rest, match, [] { return false; });
     }
 }
 
@@ -355,8 +381,10 @@ void KnownEvents::skip_noting(SseReader* events, std::string_view* rest, uint64_
     skip(events, rest, text);
 }
 
-bool KnownEvents::go_on(SseReader* events, std::string_view* rest, uint64_t* text,
-                        EventCuts* cuts) {
+template <typename Match>
+__attribute__((always_inline)) inline bool KnownEvents::go_on_each(SseReader* events,
+                                                                   std::string_view* rest,
+                                                                   const Match& match) {
     // This many bytes are copied at once: most events are then whole, and little is copied in vain.
     constexpr size_t kStep = 256;
     const size_t kept = front_size_;
@@ -364,7 +392,7 @@ bool KnownEvents::go_on(SseReader* events, std::string_view* rest, uint64_t* tex
         const size_t room = kMaxFront - size;
         const std::string_view more = rest->substr(size - kept, room < kStep ? room : kStep);
         size += more.copy(front_ + size, room);
-        const KnownFront found = template_.match({front_, size}, text, cuts);
+        const KnownFront found = match({front_, size});
         if (found.size > 0) {
             events->skip_event({front_, found.size});
             rest->remove_prefix(found.size - kept);
@@ -381,6 +409,13 @@ bool KnownEvents::go_on(SseReader* events, std::string_view* rest, uint64_t* tex
             return false;
         }
     }
+}
+
+bool KnownEvents::go_on(SseReader* events, std::string_view* rest, uint64_t* text,
+                        EventCuts* cuts) {
+    return go_on_each(events, rest, [this, text, cuts](std::string_view part) {
+        return template_.match(part, text, cuts);
+    });
 }
 
 std::string_view KnownEvents::give_front() {

@@ -118,6 +118,11 @@ public:
      */
     KnownFront match(std::string_view rest, uint64_t* text, EventCuts* cuts = nullptr) const;
 
+    /** The same, up to an event with which the texts would have more than `most` characters. */
+    KnownFront match_some(std::string_view rest, uint64_t* text, uint64_t most) const {
+        return match_each<false, true>(rest, text, nullptr, most);
+    }
+
     /**
      * True if `other` has kept the same event. Its cut is then known here as well: it is the same
      * in all events that match, so this holds until another event is kept here.
@@ -129,8 +134,9 @@ private:
 
     bool set_cut(const EventDraft& draft);
     bool is_same(const EventTemplate& other) const;
-    template <bool has_cut>
-    KnownFront match_each(std::string_view rest, uint64_t* text, EventCuts* cuts) const;
+    template <bool has_cut, bool has_limit>
+    KnownFront match_each(std::string_view rest, uint64_t* text, EventCuts* cuts,
+                          uint64_t most) const;
     bool take_front(Input* in) const;
     template <bool has_cut>
     bool take_holes(Input* in, uint64_t* text) const;
@@ -173,6 +179,12 @@ public:
     void skip(SseReader* events, std::string_view* rest, uint64_t* text, EventCuts* cuts = nullptr);
 
     /**
+     * Skips known events whose texts have at most `most` characters, and goes on with the event of
+     * which front() is the front, if it is one of them. Otherwise changes nothing.
+     */
+    void skip_some(SseReader* events, std::string_view* rest, uint64_t* text, uint64_t most);
+
+    /**
      * Skips known events as skip() does, without the need for another call. The skipped events are
      * noted in `run`, if that has none yet and its other reader keeps the same event.
      */
@@ -196,6 +208,12 @@ public:
     std::string_view give_front();
 
 private:
+    template <typename Match, typename Full>
+    void skip_each(SseReader* events, std::string_view* rest, const Match& match,
+                   const Full& is_full);
+    template <typename Match>
+    bool go_on_each(SseReader* events, std::string_view* rest, const Match& match);
+
     EventTemplate template_;
     uint16_t front_size_ = 0;
     char front_[kMaxFront];

@@ -218,6 +218,18 @@ void UsageReader::feed_events(std::string_view piece, KnownRun* run) {
     } while (!piece.empty() && read_event(&piece));
 }
 
+size_t UsageReader::feed_known(std::string_view piece, uint64_t most) {
+    if (!kind_is_known_ || kind_ != AnswerKind::kSse) {
+        return 0;
+    }
+    content_.draft().give_up();
+    const size_t size = piece.size();
+    uint64_t text = 0;
+    known_.skip_some(&events_, &piece, &text, most);
+    content_.add_known_text(text);
+    return size - piece.size();
+}
+
 /** Goes on with an event that is not known; false if `rest` is used up. */
 bool UsageReader::read_event(std::string_view* rest) {
     const size_t before = rest->size();

@@ -49,6 +49,12 @@ public:
         kind_is_known_ ? read_piece(piece, run) : find_kind(piece, run);
     }
 
+    /**
+     * Reads the front of a piece of server-sent events, as long as they need no parsing and have at
+     * most `most` characters of text. Returns its size; 0 for another body. The rest follows.
+     */
+    size_t feed_known(std::string_view piece, uint64_t most);
+
     /** The first bytes have shown the kind of the body, or it has ended. */
     bool knows_kind() const { return kind_is_known_; }
     AnswerKind kind() const { return kind_; }

@@ -34,21 +34,25 @@ __attribute__((noinline)) ngx_int_t pass_without_chunk(ngx_http_request_t* r, To
     return rc;
 }
 
+__attribute__((noinline)) ngx_int_t pass_unchanged(ngx_http_request_t* r, TokenContext* tokens,
+                                                   ngx_chain_t* in) {
+    for (ngx_chain_t* link = in; link != nullptr; link = link->next) {
+        watch_answer(r, tokens, link->buf, nullptr);
+    }
+    return next_body_filter(r, in);
+}
+
 /** Not part of body_filter(), which costs little if nobody watches. */
 __attribute__((noinline)) ngx_int_t pass_watched(ngx_http_request_t* r, TokenContext* tokens,
                                                  ngx_chain_t* in) {
-    if (r == r->main) {
-        if (tokens->cutting != nullptr) {
-            return pass_cuttable(r, tokens, in, next_body_filter);
-        }
-        if (tokens->hiding != nullptr) {
-            return pass_without_chunk(r, tokens, in);
-        }
-        for (ngx_chain_t* link = in; link != nullptr; link = link->next) {
-            watch_answer(r, tokens, link->buf, nullptr);
-        }
+    if (r != r->main) {
+        return next_body_filter(r, in);
     }
-    return next_body_filter(r, in);
+    if (tokens->cutting != nullptr) {
+        return pass_cuttable(r, tokens, in, next_body_filter);
+    }
+    return tokens->hiding != nullptr ? pass_without_chunk(r, tokens, in)
+                                     : pass_unchanged(r, tokens, in);
 }
 
 __attribute__((hot)) ngx_int_t body_filter(ngx_http_request_t* r, ngx_chain_t* in) noexcept {

@@ -12,13 +12,16 @@
 namespace ai_limit {
 
 struct StreamCutting {
+    StreamCutting() {}  // not in braces, where the compiler would fill `copy` with zeros
+
     StreamCopy copy;
-    UsageReader before;  // a piece that may be too much
-    ShownBody decoded;   // the body without its compression
-    uint64_t text;       // characters that have been read, unless something is hidden or decoded
-    bool decodes;
-    bool must_end;  // behind the event that is open
-    bool is_cut;    // what comes is dropped
+    UsageReader* before = nullptr;  // a piece that may be too much, once there was one
+    ShownBody decoded{};            // the body without its compression
+    uint64_t text = 0;      // characters that have been read, unless something is hidden or decoded
+    bool is_plain = false;  // a part of the body that ends with two line feeds is whole events
+    bool decodes = false;
+    bool must_end = false;  // behind the event that is open
+    bool is_cut = false;    // what comes is dropped
 };
 
 /** The bytes of a buffer that is in memory. */

@@ -60,20 +60,32 @@ bool is_allowed(ngx_http_request_t* r, TokenContext* tokens, uint64_t before, ui
            grow(r, tokens) != GrowthResult::kCut;
 }
 
-/** Reads a piece that has too much text, or may have. */
+/** Copies the reader, so that a piece can be read a second time; false without memory. */
+bool remember_reader(ngx_http_request_t* r, TokenContext* tokens) {
+    StreamCutting* cutting = tokens->cutting;
+    if (cutting->before == nullptr) {
+        void* memory = ngx_palloc(r->pool, sizeof(UsageReader));
+        cutting->before = memory != nullptr ? new (memory) UsageReader(*tokens->reader) : nullptr;
+        return cutting->before != nullptr;
+    }
+    *cutting->before = *tokens->reader;
+    return true;
+}
+
+/** Reads a piece that has too much text, or may have, and is no known event. */
 StreamCut read_closely(ngx_http_request_t* r, TokenContext* tokens, std::string_view piece,
                        size_t has_read) {
     StreamCutting* cutting = tokens->cutting;
     const uint64_t allowed = text_allowed(*tokens);
-    if (!cutting->must_end && has_read == 0 && piece.size() > kWorthACopy) {
+    if (!cutting->must_end && has_read == 0 && piece.size() > kWorthACopy &&
+        remember_reader(r, tokens)) {
         const TextBounds bounds = tokens->bounds;
-        cutting->before = *tokens->reader;
         tokens->reader->feed(piece);
-        if (is_allowed(r, tokens, cutting->before.text_characters(), allowed)) {
+        if (is_allowed(r, tokens, cutting->before->text_characters(), allowed)) {
             cutting->copy.ends().take_all(piece);
             return {};
         }
-        *tokens->reader = cutting->before;
+        *tokens->reader = *cutting->before;
         tokens->bounds = bounds;
     }
     AnswerReader reader(r, tokens, has_read);
@@ -81,25 +93,12 @@ StreamCut read_closely(ngx_http_request_t* r, TokenContext* tokens, std::string_
 }
 
 /** True if the piece, which ends with a blank line, is one server-sent event. */
-bool is_one_event(std::string_view piece) {
+__attribute__((noinline)) bool is_one_event(std::string_view piece) {
     size_t end = piece.find('\n');
     while (end != piece.npos && end + 1 < piece.size() && piece[end + 1] != '\n') {
         end = piece.find('\n', end + 1);
     }
     return end + 2 == piece.size();
-}
-
-/** What to do about text that has come beyond a bound. */
-__attribute__((noinline)) StreamCut look_at_bounds(ngx_http_request_t* r, TokenContext* tokens,
-                                                   size_t size, uint64_t before, bool may_cross) {
-    const uint64_t allowed = tokens->bounds.cut - ngx_min(tokens->bounds.cut, before);
-    if (may_cross && !is_allowed(r, tokens, before, allowed)) {
-        return {true, 0, 0, size, before};
-    }
-    if (wants_growth(*tokens)) {
-        grow(r, tokens);
-    }
-    return {};
 }
 
 /**
@@ -114,7 +113,13 @@ __attribute__((noinline)) StreamCut read(ngx_http_request_t* r, TokenContext* to
     size_t has_read = read_kind(tokens, piece);
     bool may_end = piece.size() > text_allowed(*tokens) || cutting->must_end;
     if (may_end && copy->has_begun() && copy->ends().form() != StreamForm::kNone) {
-        cut = read_closely(r, tokens, piece, has_read);
+        const auto read_rest = [r, tokens, has_read](std::string_view rest) {
+            return read_closely(r, tokens, rest, has_read);
+        };
+        cut = has_read != 0 || cutting->must_end
+                  ? read_rest(piece)
+                  : read_known_first(piece, text_allowed(*tokens), &copy->ends(), tokens->reader,
+                                     read_rest);
         if (tokens->answer_id != nullptr) {
             tokens->answer_id->feed(piece.substr(has_read));
         }
@@ -205,6 +210,14 @@ ngx_int_t read_and_hide(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t
     return end != nullptr ? NGX_OK : NGX_ERROR;
 }
 
+/** Finds out whether the next part of the body may be one that pass_event() passes. */
+void note_shape(TokenContext* tokens) {
+    StreamCutting* cutting = tokens->cutting;
+    cutting->text = tokens->reader->text_characters();
+    cutting->is_plain = cutting->copy.passes_plain() && !cutting->must_end && !cutting->is_cut &&
+                        tokens->answer_id == nullptr && tokens->basis == UsageBasis::kUnknown;
+}
+
 /** Passes a part of the body as it came, as far as the stream goes. */
 ngx_int_t pass_unchanged(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in,
                          ngx_http_output_body_filter_pt next) {
@@ -212,18 +225,32 @@ ngx_int_t pass_unchanged(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_
     if (read_chain(r, tokens, in, &out) != NGX_OK) {
         return NGX_ERROR;
     }
+    note_shape(tokens);
     // nginx takes it for a mistake if there is nothing to send.
     return in != nullptr && out == nullptr ? NGX_OK : next(r, out);
 }
 
-/** Ends the stream in the first buffer of a part of the body. */
-ngx_int_t pass_cut(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in,
-                   const StreamCut& cut, ngx_http_output_body_filter_pt next) {
-    ngx_chain_t* out = nullptr;
-    if (end_stream(r, tokens, in, cut, &out) == nullptr) {
-        return NGX_ERROR;
+/** Passes a part of the body whose text has come beyond a bound, unless the stream must end in
+ * front of it. */
+__attribute__((noinline)) ngx_int_t pass_beyond(ngx_http_request_t* r, TokenContext* tokens,
+                                                ngx_chain_t* in,
+                                                ngx_http_output_body_filter_pt next) {
+    const uint64_t before = tokens->cutting->text;
+    const uint64_t allowed = tokens->bounds.cut - ngx_min(tokens->bounds.cut, before);
+    tokens->cutting->text = tokens->reader->text_characters();
+    if (!is_allowed(r, tokens, before, allowed)) {
+        ngx_chain_t* out = nullptr;
+        tokens->cutting->is_plain = false;
+        if (end_stream(r, tokens, in, {true, 0, 0, bytes_of(in->buf).size(), before}, &out) ==
+            nullptr) {
+            return NGX_ERROR;
+        }
+        return out == nullptr ? NGX_OK : next(r, out);
     }
-    return out == nullptr ? NGX_OK : next(r, out);
+    if (wants_growth(*tokens)) {
+        grow(r, tokens);
+    }
+    return next(r, in);
 }
 
 /** Passes a part of the body that does not go on as it came. */
@@ -247,6 +274,41 @@ ngx_int_t pass_changed(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t*
     return rc;
 }
 
+__attribute__((noinline)) ngx_int_t pass_any(ngx_http_request_t* r, TokenContext* tokens,
+                                             ngx_chain_t* in, ngx_http_output_body_filter_pt next) {
+    StreamCutting* cutting = tokens->cutting;
+    if (cutting->is_cut) {
+        return pass_end(r, tokens, in, next);
+    }
+    return cutting->decodes || tokens->hiding != nullptr ? pass_changed(r, tokens, in, next)
+                                                         : pass_unchanged(r, tokens, in, next);
+}
+
+/** True if the part of the body is one buffer in memory that ends with two line feeds. */
+inline bool is_plain_part(const ngx_chain_t& in) {
+    const ngx_buf_t* buf = in.buf;
+    return in.next == nullptr && is_in_memory(buf) && !buf->last_buf && buf->last - buf->pos >= 2 &&
+           buf->last[-1] == '\n' && buf->last[-2] == '\n';
+}
+
+/** Passes a plain part of the body. Mostly it is one event, which costs little here. */
+inline ngx_int_t pass_event(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in,
+                            ngx_http_output_body_filter_pt next) {
+    StreamCutting* cutting = tokens->cutting;
+    const std::string_view piece = bytes_of(in->buf);
+    if (cutting->text + piece.size() > tokens->bounds.cut && !is_one_event(piece)) {
+        return pass_any(r, tokens, in, next);
+    }
+    cutting->copy.pass_plain(piece);
+    tokens->reader->feed(piece);
+    const uint64_t text = tokens->reader->text_characters();
+    if (text > ngx_min(tokens->bounds.cut, tokens->bounds.next)) {
+        return pass_beyond(r, tokens, in, next);
+    }
+    cutting->text = text;
+    return next(r, in);
+}
+
 }  // namespace
 
 ngx_int_t begin_cutting(ngx_http_request_t* r, TokenContext* tokens) {
@@ -254,8 +316,7 @@ ngx_int_t begin_cutting(ngx_http_request_t* r, TokenContext* tokens) {
     if (memory == nullptr) {
         return NGX_ERROR;
     }
-    StreamCutting* cutting =
-        new (memory) StreamCutting{{}, *tokens->reader, {}, 0, false, false, false};
+    StreamCutting* cutting = new (memory) StreamCutting();
     cutting->decoded.pool = r->pool;
     cutting->decodes = tokens->decoder != nullptr;
     if (cutting->decodes) {
@@ -271,34 +332,9 @@ ngx_int_t begin_cutting(ngx_http_request_t* r, TokenContext* tokens) {
 
 ngx_int_t pass_cuttable(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in,
                         ngx_http_output_body_filter_pt next) {
-    StreamCutting* cutting = tokens->cutting;
-    if (cutting->is_cut) {
-        return pass_end(r, tokens, in, next);
-    }
-    if (cutting->decodes || tokens->hiding != nullptr) {
-        return pass_changed(r, tokens, in, next);
-    }
-    if (in != nullptr && in->next == nullptr && is_in_memory(in->buf) && !in->buf->last_buf &&
-        tokens->basis == UsageBasis::kUnknown && !cutting->must_end) {
-        // Mostly one event comes, and passes.
-        std::string_view piece = bytes_of(in->buf);
-        const uint64_t before = cutting->text;
-        const bool may_cross = piece.size() + before > tokens->bounds.cut;
-        if (!(may_cross && !is_one_event(piece)) && cutting->copy.pass_plain(piece)) {
-            read_answer(tokens, piece, nullptr);
-            cutting->text = tokens->reader->text_characters();
-            if (cutting->text > ngx_min(tokens->bounds.cut, tokens->bounds.next)) {
-                const StreamCut cut = look_at_bounds(r, tokens, piece.size(), before, may_cross);
-                if (cut.found) {
-                    return pass_cut(r, tokens, in, cut, next);
-                }
-            }
-            return next(r, in);
-        }
-    }
-    ngx_int_t rc = pass_unchanged(r, tokens, in, next);
-    cutting->text = tokens->reader->text_characters();
-    return rc;
+    return tokens->cutting->is_plain && in != nullptr && is_plain_part(*in)
+               ? pass_event(r, tokens, in, next)
+               : pass_any(r, tokens, in, next);
 }
 
 }  // namespace ai_limit

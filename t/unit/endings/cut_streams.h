@@ -60,7 +60,12 @@ inline CutStream cut_stream(std::string_view stream, AnswerKind kind, uint64_t m
                 continue;
             }
         }
-        const StreamCut cut = read_piece(piece, &copy.ends(), &must_end, &reader);
+        const auto read_rest = [&copy, &must_end, &reader](std::string_view rest) {
+            return read_piece(rest, &copy.ends(), &must_end, &reader);
+        };
+        const StreamCut cut = must_end ? read_rest(piece)
+                                       : read_known_first(piece, reader.allowed(), &copy.ends(),
+                                                          &reader.reader(), read_rest);
         if (!cut.found) {
             copy.pass(piece);
             result.front += piece;
