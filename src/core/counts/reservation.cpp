@@ -24,6 +24,12 @@ Amount reservation(const Expectation& expected, const TokenWeights& weights, Amo
     counts.input = expected.input;
     counts.output = expected.output;
     Amount all = expected.is_most ? weigh_at_most(counts, weights) : weigh(counts, weights);
+    const Amount part = capacity / kSparePart;
+    if (expected.spare != 0 && all < part) {
+        counts.output += expected.spare;
+        all = weigh(counts, weights);
+        return all < part ? all : part;
+    }
     return all < capacity ? all : capacity;
 }
 

@@ -16,11 +16,16 @@ struct Expectation {
     Amount input;   // the same, corrected by what was learned
     Amount output;
     bool is_most = false;  // the output is the most there can be, of whatever kind it is
+    Amount spare = 0;      // more output, to be reserved where the limit is large against it
 };
 
 /** The output that `reserve=auto` expects of a request that names no limit, as long as nothing was
  * learned. */
 constexpr Amount kUnknownOutput = 1000;
+
+/** With what is to spare, at most such a part of the limit is reserved. A larger part would leave
+ * a budget unused. */
+constexpr Amount kSparePart = 16;
 
 /**
  * Returns the reservation for a request in the policy's unit, at most `capacity`. If the estimate

@@ -59,21 +59,28 @@ inline bool teaches(const HabitSample& sample) {
 
 /** The margin above the estimate in 16ths: 4 after one answer, 2 after three, 1.2 after 16. */
 constexpr uint32_t kMarginUnit = 16;
-constexpr uint32_t kFirmMargin = 21;  // the least one of answers whose reservation does not grow
 constexpr uint32_t margin_after(uint32_t answers) {
     return kMarginUnit + 48 / (answers != 0 ? answers : 1);
 }
 
 /**
- * Returns the output that such a request uses at most, 19 of 20 times, in tokens rounded up. The
- * reservation of a stream grows while it runs (`grows`); other answers get more from the start.
+ * Returns the output that such a request uses at most, 19 of 20 times, in tokens rounded up.
  * `habit` must know some answers.
  */
-inline Amount usual_output(const Habit& habit, bool grows) {
+inline Amount usual_output(const Habit& habit) {
     constexpr uint32_t kOne = 256 * kMarginUnit;
-    const uint32_t least = grows ? kMarginUnit : kFirmMargin;
-    const uint32_t margin = std::max(margin_after(habit.answers), least);
-    return (uint64_t{habit.output} * margin + kOne - 1) / kOne;
+    return (uint64_t{habit.output} * margin_after(habit.answers) + kOne - 1) / kOne;
+}
+
+/**
+ * Returns how much more than usual_output() twice the percentile is; 0 as long as the margin makes
+ * more of it. An answer that is not streamed shows nothing until its end, so its reservation cannot
+ * grow, and one answer in twenty is larger than usual.
+ */
+inline Amount spare_output(const Habit& habit) {
+    constexpr Amount kOne = 256;
+    const Amount twice = (2 * Amount{habit.output} + kOne - 1) / kOne;
+    return twice - std::min(twice, usual_output(habit));
 }
 
 /** Returns the estimate of a prompt, corrected by the ratio; at most kMaxAmount. */

@@ -147,8 +147,8 @@ __attribute__((flatten)) UsualUse find_usual_use(const Zone& zone, const HabitOw
         habit.ratio = habit.ratio != 0 ? habit.ratio : of_model.ratio;
     }
     const bool knows = habit.answers != 0;
-    return {knows, knows ? usual_output(habit, grows) : 0,
-            habit.ratio != 0 ? habit.ratio : kWholeRatio};
+    return {knows, knows ? usual_output(habit) : 0, habit.ratio != 0 ? habit.ratio : kWholeRatio,
+            knows && !grows ? spare_output(habit) : 0};
 }
 
 Expectation expected_use(const UsualUse& usual, Amount prompt, const AskedOutput& asked,
@@ -162,7 +162,11 @@ Expectation expected_use(const UsualUse& usual, Amount prompt, const AskedOutput
     if (asked.is_limited) {
         output = std::min(output, asked.most);
     }
-    return {prompt, corrected_prompt(prompt, usual.prompt_ratio), std::min(output, most_output)};
+    Expectation expected{prompt, corrected_prompt(prompt, usual.prompt_ratio),
+                         std::min(output, most_output)};
+    const Amount most = asked.is_limited ? std::min(asked.most, most_output) : most_output;
+    expected.spare = std::min(usual.spare, most - expected.output);
+    return expected;
 }
 
 __attribute__((flatten)) void note_use(const Zone& zone, const HabitOwner& owner,

@@ -34,10 +34,11 @@ struct UsualUse {
     bool knows_output;
     Amount output;          // usual_output()
     uint32_t prompt_ratio;  // for corrected_prompt(); kWholeRatio if nothing is known
+    Amount spare = 0;       // spare_output() of an answer whose reservation does not grow
 };
 
 /** Returns what requests of the owner, a key and a model, usually use: by the habit of both if it
- * knows, otherwise by that of the model. `grows`: for usual_output(). */
+ * knows, otherwise by that of the model. `grows`: the reservation grows while the answer runs. */
 UsualUse find_usual_use(const Zone& zone, const HabitOwner& owner, bool grows);
 
 /**

@@ -75,7 +75,7 @@ void write_learned(const KeyRequest& asked, JsonWriter& json) {
     }
     json.open("learned", '{');
     if (habit.answers != 0) {
-        json.number("output", usual_output(habit, true));
+        json.number("output", usual_output(habit));
     }
     if (habit.ratio != 0) {
         json.thousandths("input_ratio", uint64_t{habit.ratio} * 1000 / kWholeRatio);

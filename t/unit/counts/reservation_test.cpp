@@ -25,6 +25,19 @@ TEST(Reservation, IsAtMostTheLimit) {
     EXPECT_EQ(reservation({100, 150, 300}, kTotal, 200), 200U);
 }
 
+Expectation with_spare(Amount output, Amount spare) {
+    Expectation expected{100, 100, output};
+    expected.spare = spare;
+    return expected;
+}
+
+TEST(Reservation, HasWhatIsToSpareUpToASixteenthOfTheLimit) {
+    EXPECT_EQ(reservation(with_spare(300, 300), kTotal, 16'000), 700U);
+    EXPECT_EQ(reservation(with_spare(800, 800), kTotal, 16'000), 1000U);
+    EXPECT_EQ(reservation(with_spare(1000, 1000), kTotal, 16'000), 1100U);
+    EXPECT_EQ(reservation(with_spare(1000, 1000), kTotal, 500), 500U);
+}
+
 TEST(Reservation, NeverFitsIfThePromptAloneIsAboveTheLimit) {
     EXPECT_EQ(reservation({201, 150, 300}, kTotal, 200), 201U);
 }

@@ -50,7 +50,7 @@ TEST(Habit, KnowsNothingAtFirst) {
 TEST(Habit, ExpectsFourTimesTheOnlyAnswer) {
     Habit habit{};
     learn(output_of(300), &habit);
-    EXPECT_EQ(usual_output(habit, true), 1200U);
+    EXPECT_EQ(usual_output(habit), 1200U);
 }
 
 TEST(Habit, ExpectsLessAboveTheLargestWithEachAnswer) {
@@ -58,7 +58,7 @@ TEST(Habit, ExpectsLessAboveTheLargestWithEachAnswer) {
     Amount before = 0;
     for (int i = 1; i <= 10; ++i) {
         learn(output_of(300), &habit);
-        const Amount usual = usual_output(habit, true);
+        const Amount usual = usual_output(habit);
         EXPECT_TRUE(before == 0 || usual <= before);
         EXPECT_TRUE(i != 3 || usual == 600U);
         before = usual;
@@ -66,19 +66,20 @@ TEST(Habit, ExpectsLessAboveTheLargestWithEachAnswer) {
     EXPECT_EQ(before, 375U);
 }
 
-TEST(Habit, ExpectsMoreOfAnswersWhoseReservationDoesNotGrow) {
+TEST(Habit, HasOutputToSpareUpToTwiceThePercentile) {
     Habit habit{};
+    learn(output_of(300), &habit);
+    EXPECT_EQ(spare_output(habit), 0U);
     learn_many(Outputs(300, 0.5), 200, &habit);
-    const Amount grows = usual_output(habit, true);
-    EXPECT_NEAR(static_cast<double>(usual_output(habit, false)), 1.3 * static_cast<double>(grows),
-                0.03 * static_cast<double>(grows));
+    EXPECT_NEAR(static_cast<double>(usual_output(habit) + spare_output(habit)),
+                habit.output / 128.0, 1);
 }
 
 TEST(Habit, ExpectsNothingOfModelsThatWriteNothing) {
     Habit habit{};
     learn(output_of(0), &habit);
     EXPECT_EQ(habit.answers, 1U);
-    EXPECT_EQ(usual_output(habit, true), 0U);
+    EXPECT_EQ(usual_output(habit), 0U);
 }
 
 // The 95th percentile of a lognormal distribution is exp(1.645 sigma) times its median.
@@ -91,7 +92,7 @@ TEST(Habit, FindsTheNinetyFifthPercentile) {
         constexpr int kAnswers = 20'000;
         for (int i = 0; i < kAnswers; ++i) {
             const Amount output = outputs.draw();
-            above += habit.answers >= 10 && output > usual_output(habit, true) ? 1 : 0;
+            above += habit.answers >= 10 && output > usual_output(habit) ? 1 : 0;
             learn(output_of(output), &habit);
             sum += habit.output / 256.0;
         }
@@ -106,23 +107,23 @@ TEST(Habit, FollowsWhenAnswersGrow) {
     Habit habit{};
     learn_many(Outputs(300, 0.5), 500, &habit);
     learn_many(Outputs(3000, 0.5), 30, &habit);
-    EXPECT_GT(usual_output(habit, true), 4000U);
-    EXPECT_LT(usual_output(habit, true), 12'000U);
+    EXPECT_GT(usual_output(habit), 4000U);
+    EXPECT_LT(usual_output(habit), 12'000U);
 }
 
 TEST(Habit, FollowsWhenAnswersShrink) {
     Habit habit{};
     learn_many(Outputs(3000, 0.5), 500, &habit);
     learn_many(Outputs(300, 0.5), 110, &habit);
-    EXPECT_LT(usual_output(habit, true), 1500U);
-    EXPECT_GT(usual_output(habit, true), 400U);
+    EXPECT_LT(usual_output(habit), 1500U);
+    EXPECT_GT(usual_output(habit), 400U);
 }
 
 TEST(Habit, OneHugeAnswerDoesNotStay) {
     Habit habit{};
     learn(output_of(30'000), &habit);
     learn_many(Outputs(300, 0.5), 140, &habit);
-    EXPECT_LT(usual_output(habit, true), 1500U);
+    EXPECT_LT(usual_output(habit), 1500U);
 }
 
 TEST(Habit, LearnsNothingSmallFromAnswersThatWereCut) {
@@ -131,13 +132,13 @@ TEST(Habit, LearnsNothingSmallFromAnswersThatWereCut) {
     EXPECT_EQ(habit.answers, 0U);
     for (const int answers : {1, 40}) {
         learn_many(Outputs(300, 0.1), answers, &habit);
-        const Amount before = usual_output(habit, true);
+        const Amount before = usual_output(habit);
         for (int i = 0; i < 1000; ++i) {
             learn(cut_after(10), &habit);
         }
-        EXPECT_EQ(usual_output(habit, true), before);
+        EXPECT_EQ(usual_output(habit), before);
         learn(cut_after(5000), &habit);
-        EXPECT_GT(usual_output(habit, true), before);
+        EXPECT_GT(usual_output(habit), before);
     }
 }
 
@@ -201,7 +202,7 @@ TEST(Habit, StaysWithinItsBoundsWhateverTheWord) {
     for (int i = 0; i < 100'000; ++i) {
         Habit habit = habit_of(random.scaled(UINT64_MAX) << random.below(8));
         for (int k = 0; k < 20; ++k) {
-            ASSERT_LE(usual_output(habit, true), 4 * kMostUsualOutput + 4);
+            ASSERT_LE(usual_output(habit), 4 * kMostUsualOutput + 4);
             ASSERT_TRUE(habit.ratio == 0 || habit.ratio >= kLeastRatio);
             ASSERT_LE(habit.ratio, kMostRatio);
             learn({random.scaled(kMaxAmount), !random.one_in(4), random.one_in(4),
@@ -221,7 +222,7 @@ TEST(Habit, NeverExpectsMoreThanFourTimesTheLargestAnswer) {
             const bool is_cut = random.one_in(8);
             largest = std::max(largest, output);
             learn(is_cut ? cut_after(output) : output_of(output), &habit);
-            ASSERT_LE(habit.answers == 0 ? 0 : usual_output(habit, true), 4 * largest);
+            ASSERT_LE(habit.answers == 0 ? 0 : usual_output(habit), 4 * largest);
         }
     }
 }

@@ -122,6 +122,30 @@ TEST(ExpectedUse, IsNothingForARequestWithoutAPrompt) {
     EXPECT_EQ(expect(true, 300, {true, 500}, kMaxAmount, 0).output, 300U);
 }
 
+TEST(Habits, HaveOutputToSpareForAnswersWhoseReservationDoesNotGrow) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    const HabitOwner owner = owner_of(zone, "one", "a");
+    note_output(zone, owner, 100, 10);
+    EXPECT_EQ(find_usual_use(zone, owner, false).output, 125U);
+    EXPECT_EQ(find_usual_use(zone, owner, false).spare, 75U);
+    EXPECT_EQ(find_usual_use(zone, owner, true).spare, 0U);
+    EXPECT_EQ(find_usual_use(zone, owner_of(zone, "one", "b"), false).spare, 0U);
+}
+
+Amount spare(const AskedOutput& asked, Amount most_output = kMaxAmount) {
+    return expected_use({true, 300, kWholeRatio, 200}, 100, asked, most_output).spare;
+}
+
+TEST(ExpectedUse, HasNoMoreToSpareThanTheRequestAsksFor) {
+    EXPECT_EQ(spare({false, 0}), 200U);
+    EXPECT_EQ(spare({true, 32'000}), 200U);
+    EXPECT_EQ(spare({true, 400}), 100U);
+    EXPECT_EQ(spare({true, 200}), 0U);
+    EXPECT_EQ(spare({true, 400}, 350), 50U);
+    EXPECT_EQ(spare({false, 0}, 100), 0U);
+}
+
 TEST(ExpectedUse, HasTheCorrectedPrompt) {
     const Expectation expected =
         expected_use({true, 300, 2 * kWholeRatio}, 100, {false, 0}, kMaxAmount);
@@ -181,7 +205,7 @@ TEST(Habits, AreKeptInAZoneOfAnotherSize) {
         for (int i = 0; i < kKnown; ++i) {
             Habit habit{};
             EXPECT_TRUE(read_habit(zone, owner_of(zone, std::to_string(i), "a"), &habit)) << i;
-            EXPECT_EQ(usual_output(habit, true), 125U);
+            EXPECT_EQ(usual_output(habit), 125U);
         }
     }
 }

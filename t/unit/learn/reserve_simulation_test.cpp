@@ -44,6 +44,21 @@ TEST(ReserveSimulation, ManyModelsAreLearned) {
     EXPECT_LE(outcome.excess, 0.03);
 }
 
+// The goals of bench/reserve_simulator.cpp, in the rows that come closest to missing them.
+TEST(ReserveSimulation, HoldsItsGoalsWithMoreThanOneSeed) {
+    for (const Keeping keeping : {Keeping::kAutoSettled, Keeping::kAuto, Keeping::kAutoCut}) {
+        for (const Amount max_tokens : {Amount{32'000}, kNoMaxTokens}) {
+            for (const uint64_t seed : {2, 5}) {
+                ReserveScenario scenario{keeping, max_tokens, 1, true};
+                scenario.seed = seed;
+                const ReserveOutcome outcome = ReserveSimulation(scenario).run();
+                EXPECT_GE(outcome.used, 0.95) << max_tokens << ", seed " << seed;
+                EXPECT_LE(outcome.excess, 0.03) << max_tokens << ", seed " << seed;
+            }
+        }
+    }
+}
+
 TEST(ReserveSimulation, CutStreamsWriteNoMoreThanOneEventTooMuch) {
     const ReserveOutcome outcome = simulate(Keeping::kAutoCut, kNoMaxTokens, 1, true);
     EXPECT_GT(outcome.cut, 0);
