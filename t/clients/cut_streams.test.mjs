@@ -62,8 +62,15 @@ test('openai completions end with length', async () => {
 test('an openai response is incomplete', async () => {
     const stream = openai('cut-responses').responses.stream({ model: 'test-model', input: question });
     let text = '';
+    const done = [];
     stream.on('response.output_text.delta', ({ delta }) => { text += delta; });
+    stream.on('response.output_text.done', (event) => done.push(event.text));
+    stream.on('response.content_part.done', ({ part }) => done.push(part.text));
+    stream.on('response.output_item.done', ({ item }) => done.push(item.content[0].text));
     const response = await stream.finalResponse();
+    assert.deepEqual(done, [text, text, text]);
+    assert.equal(response.output_text, text);
+    assert.equal(response.output[0].status, 'incomplete');
     assert.equal(response.status, 'incomplete');
     assert.equal(response.incomplete_details.reason, 'max_output_tokens');
     assert.equal(response.usage.output_tokens, tokensOf(text));

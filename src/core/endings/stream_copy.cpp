@@ -86,6 +86,15 @@ char last_byte(std::string_view text, char before) {
 
 }  // namespace
 
+size_t room_for_end(const StreamCutPlace& place) {
+    PassedOutput output;
+    const bool has_output = place.events != nullptr && place.events->output(&output);
+    const size_t repeated = has_output ? output.items.size() + kPartCopies * output.parts.size() +
+                                             kTextCopies * output.text.size()
+                                       : 0;
+    return StreamCopy::kMaxHead + kMaxStreamEnd + repeated;
+}
+
 void StreamCopy::begin(AnswerKind kind, std::string_view front) {
     has_begun_ = true;
     const std::string_view head(head_, head_size_);
@@ -149,12 +158,21 @@ void StreamCopy::read(const StreamCutPlace& place, char* scratch, StreamFacts* f
 bool StreamCopy::write_end(const StreamCutPlace& place, char* scratch, TextWriter* out) const {
     StreamFacts facts;
     read(place, scratch, &facts);
+    PassedOutput output;
+    const bool has_output = place.events != nullptr && place.events->output(&output);
+    facts.ended |= place.events != nullptr ? place.events->ended() : 0;
     const char last = last_byte(place.passed, last_);
     if (ends_.form() == StreamForm::kArray && last == '\0') {
         out->text("[");
     }
     const bool follows = last != '\0' && last != '[' && last != ',';
-    StreamEnding end = {&facts, ends_.form(), place.used, place.reports_usage, follows, false};
+    StreamEnding end = {&facts,
+                        has_output ? &output : nullptr,
+                        ends_.form(),
+                        place.used,
+                        place.reports_usage,
+                        follows,
+                        false};
     const TextWriter before = *out;
     if (!write_stream_end(end, out)) {
         *out = before;

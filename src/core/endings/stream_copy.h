@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "core/endings/event_ends.h"
+#include "core/endings/passed_events.h"
 #include "core/endings/stream_end.h"
 
 namespace ai_limit {
@@ -22,8 +23,13 @@ struct StreamCutPlace {
     std::string_view dropped;  // and the front of what it does not get; may be empty
     size_t continued;          // bytes of `passed` that belong to an event of an earlier piece
     TokenCounts used;
-    bool reports_usage;  // see StreamEnding
+    bool reports_usage;          // see StreamEnding
+    const PassedEvents* events;  // that the client gets; nullptr if nobody has followed them
 };
+
+/** Returns the room that the end of a stream needs to have all of its facts, but a longer response
+ * than StreamCopy keeps. */
+size_t room_for_end(const StreamCutPlace& place);
 
 /** One stream. Trivially copyable. */
 class StreamCopy {
@@ -47,7 +53,7 @@ public:
     const EventEnds& ends() const { return ends_; }
 
     /** True if pass_plain() can be called; see EventEnds::takes_plain(). */
-    bool passes_plain() const { return has_begun_ && ends_.takes_plain(); }
+    bool passes_plain() const { return has_begun_ && !passes_each_ && ends_.takes_plain(); }
 
     /** Takes and passes a piece that ends with two line feeds. */
     void pass_plain(std::string_view piece) {
@@ -56,6 +62,9 @@ public:
         }
         ends_.take_plain(piece.size());
     }
+
+    /** Each piece is to be passed by pass(). Call this before the first one. */
+    void pass_each() { passes_each_ = true; }
 
     /** The client gets a piece, all of which has been taken. */
     void pass(std::string_view piece);
@@ -78,6 +87,7 @@ private:
     uint16_t open_size_ = 0;
     bool open_is_whole_ = true;  // no byte of the open event is missing
     bool has_begun_ = false;
+    bool passes_each_ = false;
     char last_ = '\0';  // kArray: the last byte that passed and is no white space
     char head_[kMaxHead];
     char open_[kMaxOpen];

@@ -191,6 +191,105 @@ void write_sequence(JsonWriter& json, const StreamFacts& facts, uint64_t events)
     }
 }
 
+bool has_open_message(const StreamFacts& facts) {
+    return !facts.item.empty() && facts.item_is_message;
+}
+
+/** The text of the part that is open, as the part's kind names it. */
+void write_text(JsonWriter& json, TextWriter* out, const PassedOutput& output) {
+    json.name(output.is_refusal ? "refusal" : "text");
+    out->text("\"");
+    out->text(output.text);
+    out->text("\"");
+    json.literal({});
+}
+
+void write_part(JsonWriter& json, TextWriter* out, const PassedOutput& output) {
+    json.open('{');
+    json.text("type", output.is_refusal ? "refusal" : "output_text");
+    write_text(json, out, output);
+    if (!output.is_refusal) {
+        json.open("annotations", '[');
+        json.close(']');
+        json.open("logprobs", '[');
+        json.close(']');
+    }
+    json.close('}');
+}
+
+/** Writes values of an array that stand in other events. */
+void copy_elements(JsonWriter& json, TextWriter* out, JsonBytes elements) {
+    if (!elements.empty()) {
+        json.literal({});
+        copy_on_one_line(*out, elements);
+    }
+}
+
+/** The message that is open. */
+void write_message(JsonWriter& json, TextWriter* out, const StreamEnding& end) {
+    const PassedOutput* output = end.output;
+    json.open('{');
+    json.name("id");
+    json.literal(end.facts->item);
+    json.text("type", "message");
+    json.text("status", "incomplete");
+    json.text("role", "assistant");
+    json.open("content", '[');
+    if (output != nullptr) {
+        copy_elements(json, out, output->parts);
+        if (output->part_is_open || !output->text.empty()) {
+            write_part(json, out, *output);
+        }
+    }
+    json.close(']');
+    json.close('}');
+}
+
+void write_output(JsonWriter& json, TextWriter* out, const StreamEnding& end) {
+    json.open("output", '[');
+    if (end.output != nullptr) {
+        copy_elements(json, out, end.output->items);
+        if (has_open_message(*end.facts)) {
+            write_message(json, out, end);
+        }
+    }
+    json.close(']');
+}
+
+/** Ends the part of the open message that the client has had the beginning of. Returns the number
+ * of events. */
+uint64_t end_part(const StreamEnding& end, Events* events, TextWriter* out) {
+    const StreamFacts& facts = *end.facts;
+    const PassedOutput* output = end.output;
+    if (output == nullptr || !output->part_is_open) {
+        return 0;
+    }
+    uint64_t written = 0;
+    const auto write = [&](std::string_view type, const auto& write_rest) {
+        events->event(type, [&](JsonWriter& json) {
+            json.text("type", type);
+            copy(json, "item_id", facts.item);
+            json.number("output_index", facts.output_index);
+            json.number("content_index", output->content_index);
+            write_rest(json);
+            write_sequence(json, facts, written++);
+        });
+    };
+    write(output->is_refusal ? "response.refusal.done" : "response.output_text.done",
+          [&](JsonWriter& json) {
+              write_text(json, out, *output);
+              if (!output->is_refusal) {
+                  json.open("logprobs", '[');
+                  json.close(']');
+              }
+          });
+    write("response.content_part.done", [&](JsonWriter& json) {
+        json.name("part");
+        write_part(json, out, *output);
+    });
+    return written;
+}
+
 /** Copies the members of the response that `response.created` showed, but for those that its end
  * changes. A short end has only those that clients know a response by. */
 void write_response(JsonWriter& json, TextWriter* out, const StreamEnding& end) {
@@ -221,8 +320,7 @@ void write_response(JsonWriter& json, TextWriter* out, const StreamEnding& end) 
     json.open("incomplete_details", '{');
     json.text("reason", "max_output_tokens");
     json.close('}');
-    json.open("output", '[');
-    json.close(']');
+    write_output(json, out, end);
     write_usage(json, end.used,
                 {"input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details"});
     json.close('}');
@@ -231,19 +329,13 @@ void write_response(JsonWriter& json, TextWriter* out, const StreamEnding& end) 
 void end_responses(const StreamEnding& end, Events* events, TextWriter* out) {
     const StreamFacts& facts = *end.facts;
     uint64_t written = 0;
-    if (!facts.item.empty() && facts.item_is_message) {
+    if (has_open_message(facts)) {
+        written += end_part(end, events, out);
         events->event("response.output_item.done", [&](JsonWriter& json) {
             json.text("type", "response.output_item.done");
             json.number("output_index", facts.output_index);
-            json.open("item", '{');
-            json.name("id");
-            json.literal(facts.item);
-            json.text("type", "message");
-            json.text("status", "incomplete");
-            json.text("role", "assistant");
-            json.open("content", '[');
-            json.close(']');
-            json.close('}');
+            json.name("item");
+            write_message(json, out, end);
             write_sequence(json, facts, written);
         });
         ++written;

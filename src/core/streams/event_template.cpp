@@ -326,6 +326,30 @@ KnownFront EventTemplate::match_each(std::string_view rest, uint64_t* text, Even
     return {static_cast<size_t>(whole - rest.data()), in.cut};
 }
 
+size_t EventTemplate::take_one(std::string_view rest, std::string_view* text) const {
+    Input in{rest.data(), rest.data() + rest.size()};
+    if (holes_ == 0 || !take_front(&in)) {
+        return 0;
+    }
+    const char* part = bytes_;
+    for (size_t i = 0; i < holes_; ++i) {
+        if (i > 0 && !in.take(part, sizes_[i])) {
+            return 0;
+        }
+        part += i > 0 ? sizes_[i] : 0;
+        const char* begin = in.at;
+        uint64_t characters = 0;
+        if (!(kinds_[i] == EventHole::kDigits ? in.take_digits()
+                                              : in.take_string(false, &characters))) {
+            return 0;
+        }
+        if (kinds_[i] == EventHole::kText) {
+            *text = {begin, static_cast<size_t>(in.at - begin)};
+        }
+    }
+    return take_back(&in) ? static_cast<size_t>(in.at - rest.data()) : 0;
+}
+
 /** Ends where `is_full` says so. */
 template <typename Match, typename Full>
 __attribute__((always_inline)) inline void KnownEvents::skip_each(SseReader* events,

@@ -124,6 +124,12 @@ public:
     }
 
     /**
+     * Takes one such event, whole, from the front of `rest`: returns its size, and the bytes
+     * between the quotes of its text. 0 if none stands there.
+     */
+    size_t take_one(std::string_view rest, std::string_view* text) const;
+
+    /**
      * True if `other` has kept the same event. Its cut is then known here as well: it is the same
      * in all events that match, so this holds until another event is kept here.
      */

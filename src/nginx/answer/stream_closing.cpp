@@ -19,9 +19,18 @@ bool wants_usage(ngx_http_request_t* r, const TokenContext& tokens) {
 /** Makes the last buffer of a stream: what passes of a piece, if `passes`, and the end. */
 ngx_buf_t* make_end(ngx_http_request_t* r, TokenContext* tokens, std::string_view piece,
                     const StreamCut& cut, bool passes) {
-    const StreamCopy& copy = tokens->cutting->copy;
+    const StreamCutting& cutting = *tokens->cutting;
     const size_t shown = passes ? cut.passed : 0;
-    const size_t room = StreamCopy::kMaxHead + kMaxStreamEnd;
+    if (cutting.events != nullptr) {
+        cutting.events->pass(piece.substr(0, cut.passed));
+    }
+    const StreamCutPlace place = {piece.substr(0, cut.passed),
+                                  piece.substr(cut.passed, cut.dropped),
+                                  cut.continued,
+                                  tokens->used,
+                                  wants_usage(r, *tokens),
+                                  cutting.events};
+    const size_t room = room_for_end(place);
     char* scratch = static_cast<char*>(ngx_palloc(r->pool, StreamCopy::kScratch));
     u_char* text = static_cast<u_char*>(ngx_palloc(r->pool, shown + room));
     ngx_buf_t* buf = static_cast<ngx_buf_t*>(ngx_calloc_buf(r->pool));
@@ -29,10 +38,7 @@ ngx_buf_t* make_end(ngx_http_request_t* r, TokenContext* tokens, std::string_vie
         return nullptr;
     }
     TextWriter out(reinterpret_cast<char*>(text) + shown, room);
-    const StreamCutPlace place = {piece.substr(0, cut.passed),
-                                  piece.substr(cut.passed, cut.dropped), cut.continued,
-                                  tokens->used, wants_usage(r, *tokens)};
-    const bool written = copy.write_end(place, scratch, &out);
+    const bool written = cutting.copy.write_end(place, scratch, &out);
     ngx_memcpy(text, piece.data(), shown);
     buf->start = buf->pos = text;
     buf->last = text + shown + (written ? out.view().size() : 0);

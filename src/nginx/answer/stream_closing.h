@@ -15,8 +15,9 @@ struct StreamCutting {
     StreamCutting() {}  // not in braces, where the compiler would fill `copy` with zeros
 
     StreamCopy copy;
-    UsageReader* before = nullptr;  // a piece that may be too much, once there was one
-    ShownBody decoded{};            // the body without its compression
+    PassedEvents* events = nullptr;  // where the end needs them
+    UsageReader* before = nullptr;   // a piece that may be too much, once there was one
+    ShownBody decoded{};             // the body without its compression
     uint64_t text = 0;      // characters that have been read, unless something is hidden or decoded
     bool is_plain = false;  // a part of the body that ends with two line feeds is whole events
     bool decodes = false;

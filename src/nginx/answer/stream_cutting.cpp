@@ -7,6 +7,7 @@
 #include "nginx/answer/chunk_hiding.h"
 #include "nginx/answer/stream_closing.h"
 #include "nginx/body/answer_decoder.h"
+#include "nginx/request/request_body.h"
 #include "nginx/usage/growth.h"
 
 namespace ai_limit {
@@ -131,6 +132,9 @@ __attribute__((noinline)) StreamCut read(ngx_http_request_t* r, TokenContext* to
     }
     if (!cut.found) {
         copy->pass(piece);
+        if (cutting->events != nullptr) {
+            cutting->events->pass(piece);
+        }
     }
     return cut;
 }
@@ -309,6 +313,25 @@ inline ngx_int_t pass_event(ngx_http_request_t* r, TokenContext* tokens, ngx_cha
     return next(r, in);
 }
 
+/** True for a stream of Responses, which ends with its output, and for one of several choices, of
+ * which each must be ended once. */
+bool needs_events(ngx_http_request_t* r) {
+    const RequestInfo* info = read_request_info(r);
+    return stored_answer(view(r->uri)) != StoredAnswer::kNone ||
+           (info != nullptr && info->answers() > 1);
+}
+
+/** See PassedEvents::Grow; `pool` is nginx's. */
+char* grow_memory(void* pool, char* memory, size_t kept, size_t size) {
+    ngx_pool_t* owner = static_cast<ngx_pool_t*>(pool);
+    char* grown = static_cast<char*>(ngx_palloc(owner, size));
+    if (grown != nullptr && memory != nullptr) {
+        ngx_memcpy(grown, memory, kept);
+        ngx_pfree(owner, memory);
+    }
+    return grown;
+}
+
 }  // namespace
 
 ngx_int_t begin_cutting(ngx_http_request_t* r, TokenContext* tokens) {
@@ -318,6 +341,14 @@ ngx_int_t begin_cutting(ngx_http_request_t* r, TokenContext* tokens) {
     }
     StreamCutting* cutting = new (memory) StreamCutting();
     cutting->decoded.pool = r->pool;
+    if (needs_events(r)) {
+        void* events = ngx_palloc(r->pool, sizeof(PassedEvents));
+        if (events == nullptr) {
+            return NGX_ERROR;
+        }
+        cutting->events = new (events) PassedEvents(r->pool, grow_memory);
+        cutting->copy.pass_each();
+    }
     cutting->decodes = tokens->decoder != nullptr;
     if (cutting->decodes) {
         r->headers_out.content_encoding->hash = 0;

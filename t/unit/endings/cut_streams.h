@@ -42,6 +42,11 @@ inline CutStream cut_stream(std::string_view stream, AnswerKind kind, uint64_t m
                             bool reports_usage = true) {
     CuttingReader reader(kind, most);
     StreamCopy copy;
+    std::string memory;
+    PassedEvents events(&memory, [](void* owner, char*, size_t, size_t size) {
+        static_cast<std::string*>(owner)->resize(size);
+        return static_cast<std::string*>(owner)->data();
+    });
     CutStream result;
     bool must_end = false;
     while (!stream.empty()) {
@@ -56,6 +61,7 @@ inline CutStream cut_stream(std::string_view stream, AnswerKind kind, uint64_t m
             } else {
                 reader.feed(piece);
                 copy.pass(piece);
+                events.pass(piece);
                 result.front += piece;
                 continue;
             }
@@ -68,6 +74,7 @@ inline CutStream cut_stream(std::string_view stream, AnswerKind kind, uint64_t m
                                                           &reader.reader(), read_rest);
         if (!cut.found) {
             copy.pass(piece);
+            events.pass(piece);
             result.front += piece;
             continue;
         }
@@ -80,11 +87,15 @@ inline CutStream cut_stream(std::string_view stream, AnswerKind kind, uint64_t m
         facts.text = cut.text;
         facts.prompt = 7;
         std::string scratch(StreamCopy::kScratch, '\0');
-        std::string room(kMaxStreamEnd + StreamCopy::kMaxHead, '\0');
-        TextWriter out(room.data(), room.size());
+        events.pass(view.substr(0, cut.passed));
         const StreamCutPlace place = {view.substr(0, cut.passed),
-                                      view.substr(cut.passed, cut.dropped), cut.continued,
-                                      answer_cost(facts).counts, reports_usage};
+                                      view.substr(cut.passed, cut.dropped),
+                                      cut.continued,
+                                      answer_cost(facts).counts,
+                                      reports_usage,
+                                      &events};
+        std::string room(room_for_end(place), '\0');
+        TextWriter out(room.data(), room.size());
         if (copy.write_end(place, scratch.data(), &out)) {
             result.end = out.view();
         }

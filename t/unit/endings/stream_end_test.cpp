@@ -155,6 +155,19 @@ TEST(StreamEnd, EndsAllChoicesInOneEventIfTheirEventsWouldBeTooLong) {
     EXPECT_EQ(end[1].at("usage").at("completion_tokens"), 160);
 }
 
+TEST(StreamEnd, EndsNoChoiceAgainThatEndedLongAgo) {
+    const std::string ended = chat_chunk(R"({"index":0,"delta":{},"finish_reason":"stop"})");
+    std::string stream;
+    for (int i = 0; i < 100; ++i) {
+        stream += chat_stream(2) + (i == 50 ? ended : "");
+    }
+    for (const size_t size : {size_t{1000}, SIZE_MAX}) {
+        const auto end = end_of(stream, 39000, size);
+        ASSERT_EQ(end.size(), 2u);
+        EXPECT_EQ(end[0].at("choices").at(0).at("index"), 1);
+    }
+}
+
 TEST(StreamEnd, EndsCompletions) {
     std::string stream;
     for (int i = 0; i < 20; ++i) {
@@ -187,18 +200,120 @@ std::string responses_stream(const std::string& more = "") {
     return stream;
 }
 
+const std::string kPartAdded = named(
+    "response.content_part.added",
+    R"("item_id":"msg_1","output_index":0,"content_index":0,"part":{"type":"output_text","text":"","annotations":[]})");
+
 TEST(StreamEnd, EndsAResponseAsIncomplete) {
-    const auto end = end_of(responses_stream(), 40);
-    ASSERT_EQ(end.size(), 2u);
-    EXPECT_EQ(end[0], parsed(R"({"type":"response.output_item.done","output_index":0,"item":{
-        "id":"msg_1","type":"message","status":"incomplete","role":"assistant","content":[]},
-        "sequence_number":12})"));
-    EXPECT_EQ(end[1], parsed(R"({"type":"response.incomplete","response":{"id":"r1",
-        "object":"response","created_at":5,"status":"incomplete","incomplete_details":{
-        "reason":"max_output_tokens"},"model":"m","output":[],"tools":[{"a":"}\"]"}],
-        "usage":{"input_tokens":7,"input_tokens_details":{"cached_tokens":0},"output_tokens":10,
-        "output_tokens_details":{"reasoning_tokens":0},"total_tokens":17},"metadata":{}},
-        "sequence_number":13})"));
+    for (const size_t size : {size_t{1}, size_t{100}, SIZE_MAX}) {
+        const auto end = end_of(responses_stream(kPartAdded), 40, size);
+        ASSERT_EQ(end.size(), 4u);
+        const json::value text = end[0].at("text");
+        EXPECT_EQ(text.as_string(), std::string(size == SIZE_MAX ? 40 : 44, 'Q'));
+        const json::value part = {{"type", "output_text"},
+                                  {"text", text},
+                                  {"annotations", json::array()},
+                                  {"logprobs", json::array()}};
+        const json::value item = {{"id", "msg_1"},
+                                  {"type", "message"},
+                                  {"status", "incomplete"},
+                                  {"role", "assistant"},
+                                  {"content", {part}}};
+        const uint64_t first = size == SIZE_MAX ? 12 : 13;  // of the numbers in sequence
+        const json::object place = {
+            {"item_id", "msg_1"}, {"output_index", 0}, {"content_index", 0}};
+        json::object text_done = place;
+        text_done["type"] = "response.output_text.done";
+        text_done["text"] = text;
+        text_done["logprobs"] = json::array();
+        text_done["sequence_number"] = first;
+        EXPECT_EQ(end[0], text_done);
+        json::object part_done = place;
+        part_done["type"] = "response.content_part.done";
+        part_done["part"] = part;
+        part_done["sequence_number"] = first + 1;
+        EXPECT_EQ(end[1], part_done);
+        EXPECT_EQ(end[2], json::value({{"type", "response.output_item.done"},
+                                       {"output_index", 0},
+                                       {"item", item},
+                                       {"sequence_number", first + 2}}));
+        json::object last = end[3].as_object();
+        EXPECT_EQ(last.at("response").at("usage").at("output_tokens"), size == SIZE_MAX ? 10 : 11);
+        last.at("response").as_object().erase("usage");
+        EXPECT_EQ(last, json::value({{"type", "response.incomplete"},
+                                     {"response",
+                                      {{"id", "r1"},
+                                       {"object", "response"},
+                                       {"created_at", 5},
+                                       {"status", "incomplete"},
+                                       {"incomplete_details", {{"reason", "max_output_tokens"}}},
+                                       {"model", "m"},
+                                       {"output", {item}},
+                                       {"tools", {{{"a", "}\"]"}}}},
+                                       {"metadata", json::object()}}},
+                                     {"sequence_number", first + 3}}));
+    }
+}
+
+TEST(StreamEnd, RepeatsTheItemsAndPartsThatHaveEnded) {
+    const std::string reasoning =
+        R"({"id":"rs_1","type":"reasoning","summary":[ {"text":"a\"}]"} ]})";
+    const std::string refusal = R"({"type":"refusal","refusal":"No,"})";
+    const std::string before =
+        named("response.output_item.done", "\"output_index\":0,\"item\":" + reasoning) +
+        named("response.output_item.added",
+              R"("output_index":1,"item":{"id":"msg_1","type":"message"})") +
+        named("response.content_part.added", R"("item_id":"msg_1","content_index":0,"part":{})") +
+        named("response.refusal.delta", R"("item_id":"msg_1","content_index":0,"delta":"No,")") +
+        named("response.content_part.done",
+              R"("item_id":"msg_1","content_index":0,"part":)" + refusal) +
+        named("response.content_part.added", R"("item_id":"msg_1","content_index":1,"part":{})");
+    for (const size_t size : {size_t{1}, size_t{100}, SIZE_MAX}) {
+        const auto end = end_of(responses_stream(before), 40, size);
+        ASSERT_EQ(end.size(), 4u);
+        EXPECT_EQ(end[0].at("content_index"), 1);
+        const json::array& output = end[3].at("response").at("output").as_array();
+        ASSERT_EQ(output.size(), 2u);
+        EXPECT_EQ(output[0], parsed(reasoning));
+        const json::array& content = output[1].at("content").as_array();
+        ASSERT_EQ(content.size(), 2u);
+        EXPECT_EQ(content[0], parsed(refusal));
+        EXPECT_EQ(content[1].at("text"), end[0].at("text"));
+        EXPECT_EQ(end[2].at("item"), output[1]);
+    }
+}
+
+TEST(StreamEnd, RepeatsTextWithEscapesAsItStands) {
+    const std::string delta = R"("delta":")";
+    std::string stream = responses_stream(kPartAdded);
+    for (size_t at = 0; (at = stream.find(delta, at)) != stream.npos; at += 20) {
+        stream.insert(at + delta.size(), R"(\"\\\ud83d\ude00\n)");
+    }
+    const auto end = end_of(stream, 40);
+    ASSERT_EQ(end.size(), 4u);
+    std::string expected;
+    for (int i = 0; i < 5; ++i) {
+        expected += "\"\\\xF0\x9F\x98\x80\nQQQQ";
+    }
+    EXPECT_EQ(end[0].at("text").as_string(), expected);
+    EXPECT_EQ(end[3].at("response").at("output").at(0).at("content").at(0).at("text"),
+              end[0].at("text"));
+}
+
+TEST(StreamEnd, RepeatsNoOutputThatIsTooLong) {
+    std::string stream = responses_stream(kPartAdded);
+    const std::string delta = R"("delta":")";
+    for (size_t at = 0; (at = stream.find(delta, at)) != stream.npos; at += 2020) {
+        stream.insert(at + delta.size(), 2000, 'Q');
+    }
+    for (const auto& [most, events] : {std::pair(62'000U, 4U), std::pair(80'000U, 2U)}) {
+        const auto end = end_of(stream, most);
+        ASSERT_EQ(end.size(), events);
+        const json::value& item = end[events - 2].at("item");
+        EXPECT_EQ(item.at("content").as_array().size(), events == 4 ? 1U : 0U);
+        EXPECT_EQ(end[events - 1].at("response").at("output").as_array().size(),
+                  events == 4 ? 1U : 0U);
+    }
 }
 
 TEST(StreamEnd, EndsAResponseWhoseFirstEventIsLong) {

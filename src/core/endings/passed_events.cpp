@@ -1,0 +1,289 @@
+#include "core/endings/passed_events.h"
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#include "core/words/number.h"
+
+namespace ai_limit {
+
+static_assert(std::is_trivially_copyable_v<PassedEvents>);
+
+namespace {
+
+enum Value : JsonPathId {
+    kType,
+    kDelta,
+    kSequence,
+    kObfuscation,
+    kContentIndex,
+    kPart,
+    kItem,
+    kChoice,
+    kChoiceIndex,
+    kChoiceReason
+};
+
+struct ValueRow {
+    std::string_view path;
+    JsonPathId wanted;
+};
+
+constexpr ValueRow kValues[] = {
+    {"/type", kType},
+    {"/delta", kDelta},
+    {"/sequence_number", kSequence},
+    {"/obfuscation", kObfuscation},
+    {"/content_index", kContentIndex},
+    {"/part", kPart},
+    {"/item", kItem},
+    {"/choices/*", kChoice},
+    {"/choices/*/index", kChoiceIndex},
+    {"/choices/*/finish_reason", kChoiceReason},
+};
+
+constexpr auto kTree = make_json_path_table<16>(kValues);
+static_assert(kTree.error == nullptr);
+
+constexpr std::string_view kResponse = "response.";
+constexpr std::string_view kTextDelta = "response.output_text.delta";
+constexpr std::string_view kRefusalDelta = "response.refusal.delta";
+
+constexpr size_t kLeastMemory = 2048;
+
+bool read_count(const JsonToken& token, uint64_t* count) {
+    Amount value = 0;
+    if (token.kind != JsonToken::kNumber || !read_whole(token.text, kMaxAmount, &value)) {
+        return false;
+    }
+    *count = static_cast<uint64_t>(value);
+    return true;
+}
+
+bool is_whole_string(const JsonToken& token) {
+    return token.kind == JsonToken::kString && token.first && token.last;
+}
+
+}  // namespace
+
+PassedEvents::PassedEvents(void* owner, Grow grow)
+    : scanner_(kTree.paths.root()), owner_(owner), grow_(grow) {}
+
+void PassedEvents::pass(std::string_view piece) {
+    draft_.give_up();
+    while (!piece.empty() && !gave_up_) {
+        if (events_.is_between_events()) {
+            take_known(&piece);
+            draft_.begin(piece);
+        }
+        const SseToken token = events_.next(&piece);
+        if (token.kind == SseToken::kData) {
+            read(token.text);
+        } else if (token.kind == SseToken::kEndOfEvent) {
+            end_event(piece);
+        }
+    }
+}
+
+/** Takes events that are like the last one that added to the text. */
+void PassedEvents::take_known(std::string_view* rest) {
+    std::string_view text;
+    events_.skip_line_feed(rest);
+    while (const size_t size = known_.take_one(*rest, &text)) {
+        add(text);
+        text_ += value_;
+        value_ = 0;
+        events_.skip_event(rest->substr(0, size));
+        rest->remove_prefix(size);
+        events_.skip_line_feed(rest);
+    }
+    gave_up_ = gave_up_ || used() > kMost;
+}
+
+void PassedEvents::read(std::string_view data) {
+    object_at_ = data.data();
+    std::string_view rest = data;
+    for (;;) {
+        const JsonToken token = scanner_.next(&rest);
+        if (token.kind == JsonToken::kNothing) {
+            break;
+        }
+        take(token);
+    }
+    if (in_object_) {
+        add({object_at_, static_cast<size_t>(data.data() + data.size() - object_at_)});
+    }
+}
+
+void PassedEvents::take(const JsonToken& token) {
+    switch (token.id) {
+        case kType:
+            if (token.kind == JsonToken::kString) {
+                event_.type.append(token.text);
+            }
+            break;
+        case kDelta:
+            take_delta(token);
+            break;
+        case kSequence:
+            draft_.note(EventHole::kDigits, token.text);
+            break;
+        case kObfuscation:
+            if (is_whole_string(token)) {
+                draft_.note(EventHole::kString, token.text);
+            }
+            break;
+        case kContentIndex:
+            read_count(token, &event_.content_index);
+            break;
+        case kPart:
+        case kItem:
+            take_object(token);
+            break;
+        case kChoice:
+            if (token.kind == JsonToken::kBegin) {
+                event_.choice = 0;
+                event_.choice_has_reason = false;
+            } else if (token.kind == JsonToken::kEnd && event_.choice_has_reason &&
+                       event_.choice < StreamFacts::kChoices) {
+                event_.ended |= uint64_t{1} << event_.choice;
+            }
+            break;
+        case kChoiceIndex:
+            read_count(token, &event_.choice);
+            break;
+        case kChoiceReason:
+            event_.choice_has_reason = token.kind == JsonToken::kString;
+            break;
+        default:
+            break;
+    }
+}
+
+void PassedEvents::take_delta(const JsonToken& token) {
+    if (token.kind != JsonToken::kString) {
+        return;
+    }
+    if (token.first) {
+        begin_value({});
+    }
+    if (is_whole_string(token)) {
+        draft_.note(EventHole::kText, token.text);
+    } else {
+        draft_.give_up();
+    }
+    add(token.text);
+}
+
+void PassedEvents::take_object(const JsonToken& token) {
+    if (token.kind == JsonToken::kBegin && token.text == "{") {
+        begin_value(",");
+        in_object_ = true;
+        object_at_ = token.text.data();
+    } else if (token.kind == JsonToken::kEnd && in_object_) {
+        in_object_ = false;
+        add({object_at_, static_cast<size_t>(token.text.data() + 1 - object_at_)});
+    }
+}
+
+/** The last of several values of one event counts, as for most readers of JSON. */
+void PassedEvents::begin_value(std::string_view front) {
+    value_ = 0;
+    in_object_ = false;
+    add(front);
+}
+
+void PassedEvents::add(std::string_view bytes) {
+    const size_t before = used();
+    // An item that ends stands beside its text for a moment.
+    if (gave_up_ || bytes.empty() || bytes.size() > 2 * kMost - before) {
+        gave_up_ = gave_up_ || !bytes.empty();
+        return;
+    }
+    if (before + bytes.size() > size_) {
+        size_ = std::max({2 * size_, kLeastMemory, before + bytes.size()});
+        memory_ = grow_(owner_, memory_, before, size_);
+        if (memory_ == nullptr) {
+            gave_up_ = true;
+            return;
+        }
+    }
+    std::memcpy(memory_ + before, bytes.data(), bytes.size());
+    value_ += bytes.size();
+}
+
+void PassedEvents::end_event(std::string_view rest) {
+    std::string_view type;
+    if (scanner_.is_complete() && event_.type.get(&type)) {
+        is_response_ = is_response_ || type.substr(0, kResponse.size()) == kResponse;
+        ended_ |= event_.ended;
+        if (end_text(type)) {
+            known_.learn(draft_, rest);
+        } else {
+            end_object(type);
+        }
+    }
+    value_ = 0;
+    in_object_ = false;
+    gave_up_ = gave_up_ || used() > kMost;
+    event_ = Event();
+    scanner_.reset();
+}
+
+/** False if the event adds nothing to the text. */
+bool PassedEvents::end_text(std::string_view type) {
+    if (type != kTextDelta && type != kRefusalDelta) {
+        return false;
+    }
+    is_refusal_ = type == kRefusalDelta;
+    text_ += value_;
+    value_ = 0;
+    return true;
+}
+
+void PassedEvents::end_object(std::string_view type) {
+    if (type == "response.output_item.added") {
+        part_is_open_ = false;
+        parts_ = text_ = 0;
+    } else if (type == "response.content_part.added") {
+        part_is_open_ = true;
+        content_index_ = event_.content_index;
+        text_ = 0;
+    } else if (type == "response.content_part.done") {
+        part_is_open_ = false;
+        keep_value(items_ + parts_, &parts_);
+        text_ = 0;
+    } else if (type == "response.output_item.done") {
+        part_is_open_ = false;
+        keep_value(items_, &items_);
+        parts_ = text_ = 0;
+    }
+}
+
+/** Moves the event's value to the end of a section. What lies between is not needed any more. */
+void PassedEvents::keep_value(size_t before, size_t* section) {
+    if (value_ > 0) {
+        std::memmove(memory_ + before, memory_ + used() - value_, value_);
+        *section += value_;
+    }
+}
+
+bool PassedEvents::output(PassedOutput* output) const {
+    if (gave_up_ || !is_response_) {
+        return false;
+    }
+    const std::string_view all(memory_, items_ + parts_ + text_);
+    const auto without_comma = [](std::string_view list) {
+        return list.empty() ? list : list.substr(1);
+    };
+    output->items = without_comma(all.substr(0, items_));
+    output->parts = without_comma(all.substr(items_, parts_));
+    output->text = all.substr(items_ + parts_);
+    output->content_index = content_index_;
+    output->part_is_open = part_is_open_;
+    output->is_refusal = is_refusal_;
+    return true;
+}
+
+}  // namespace ai_limit
