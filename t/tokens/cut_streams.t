@@ -11,6 +11,7 @@ use JSON::PP qw(decode_json);
 use Test::More;
 
 use AiLimit::Api;
+use AiLimit::Certificate;
 use AiLimit::Http;
 use AiLimit::Nginx;
 use AiLimit::Patience qw(wait_until);
@@ -23,6 +24,10 @@ use constant {
 };
 
 my ($listen, $http2) = AiLimit::Nginx::version_number() >= 1_025_001 ? ('', 'http2 on;') : (' http2', '');
+my $nginx = AiLimit::Nginx::binary();
+my $has_http3 = qx($nginx -V 2>&1) =~ /--with-http_v3_module/;
+my $certificate = AiLimit::Certificate->new('localhost');
+my $quic = $has_http3 ? 'listen 127.0.0.1:%%PORT_3%% quic reuseport;' : '';
 my $small = 'proxy_buffering on; proxy_buffer_size 1k; proxy_buffers 2 1k; proxy_busy_buffers_size 1k;';
 my $t = AiLimit::Tokens->start(
     policies => 'ai_limit_policy tokens key=$http_x_key rate=1t/month burst=' . LIMIT . ' reserve=10 overrun=cut;'
@@ -30,6 +35,7 @@ my $t = AiLimit::Tokens->start(
         . 'ai_limit_policy large key=$http_x_key rate=1t/month burst=3300 reserve=10 overrun=cut;'
         . 'ai_limit_policy twenty key=$http_x_key rate=2kt/m overrun=cut;'
         . 'proxy_cache_path %%DIR%%/cache keys_zone=answers:1m;',
+    files => {'localhost.crt' => $certificate->text, 'localhost.key' => $certificate->key_text},
     server => 'large_client_header_buffers 4 32k;',
     locations => <<"CONF",
         ai_limit tokens;
@@ -67,6 +73,15 @@ my $t = AiLimit::Tokens->start(
         proxy_buffer_size 1m;
         proxy_buffers 4 1m;
         location / { ai_limit large; proxy_pass http://model; }
+    }
+    server {
+        listen 127.0.0.1:%%PORT_3%% ssl;
+        $quic
+        ssl_certificate %%DIR%%/localhost.crt;
+        ssl_certificate_key %%DIR%%/localhost.key;
+        ai_limit tokens;
+        location / { proxy_buffering off; proxy_pass http://model; }
+        location /small/ { $small proxy_pass http://model/; }
 CONF
 );
 my $api = AiLimit::Api->new($t->port);
@@ -283,6 +298,30 @@ subtest 'HTTP/2 clients get the end of the stream.' => sub {
         open my $pipe, '-|', @command or die "curl: $!";
         my $body = do { local $/; <$pipe> };
         like $body, qr/"finish_reason":"length".*data: \[DONE\]\n\n 200 0\z/s, "place '$place'";
+    }
+};
+
+subtest 'HTTP/3 clients get the end of the stream.' => sub {
+    plan skip_all => 'this nginx has no HTTP/3' if !$has_http3;
+    # CURL_BIN names a curl that knows HTTP/3.
+    my $curl = $ENV{CURL_BIN} // 'curl';
+    plan skip_all => "$curl has no HTTP/3" if qx($curl -V) !~ /\bHTTP3\b/;
+    for my $api ('chat', 'responses', 'gemini, array') {
+        my ($path, $request) = @{$apis{$api}};
+        for my $place ('', '/small') {
+            my $separator = $path =~ /\?/ ? '&' : '?';
+            my @command = ($curl, '-sk', '--max-time', 20, '--http3-only', '-H', "X-Key: http3 $api$place", '-d', $request,
+                '-H', 'Content-Type: application/json', '-w', ' %{http_version} %{http_code} %{exitcode}',
+                'https://127.0.0.1:' . $t->port(3) . "$place$path$separator$wishes");
+            open my $pipe, '-|', @command or die "curl: $!";
+            my $body = do { local $/; <$pipe> };
+            like $body, qr/ 3 200 0\z/, "$api$place: the answer is whole";
+            $body =~ s/ 3 200 0\z//;
+            my (undef, undef, $documents, $reason, $expected) = @{$apis{$api}};
+            my $out = tokens_of($body);
+            is eval { $reason->($documents->($body)) } // $@, $expected =~ s/OUT/$out/gr, "$api$place: it ends with its reason";
+            cmp_ok $out, '<', LIMIT, "$api$place: before the budget is passed";
+        }
     }
 };
 
