@@ -171,5 +171,26 @@ subtest 'Redis goes away and comes back' => sub {
     is_everywhere($node, 'reserved', 0, 'and nothing stays reserved');
     ok wait_until(sub { in_flight() == 0 }), 'nor in flight';
 };
+
+# The number of times that Redis has been asked to let a reservation grow.
+sub asked_to_grow { return scalar grep { grep { $_ eq 'grow' } @$_ } $proxy->commands('EVALSHA') }
+
+subtest 'Redis does not know the flight any more' => sub {
+    $node->new_client;
+    $redis->command('FLUSHALL');
+    my $stream = start_stream($node);
+    is_everywhere($node, 'reserved', used(1) + STEP, 'a stream has grown');
+    $redis->command('FLUSHALL');
+    # The second piece has been reserved for.
+    for my $piece (3, 4) {
+        my $before = asked_to_grow();
+        go_to_piece($stream, $piece);
+        ok wait_until(sub { asked_to_grow() >= $before + @names }), "piece $piece: Redis is asked for each policy";
+    }
+    ok finish($stream)->{complete}, 'the stream goes on';
+    is_everywhere($node, 'used', used(PIECES), 'it is charged once');
+    is_everywhere($node, 'reserved', 0, 'and nothing stays reserved');
+    ok wait_until(sub { in_flight() == 0 }), 'nor in flight';
+};
 $node->nginx->stop;
 done_testing;
