@@ -33,7 +33,7 @@ sub start_node {
         workers => 1,
         left => [@names],
         policies => "ai_limit_redis $url sync=$sync timeout=@{[$o{timeout} // '30s']} connect_timeout=30s;"
-            . join('', map { "ai_limit_policy $_ key=\$http_x_key $algorithms{$_} reserve=100;\n" } @names),
+            . join('', map { "ai_limit_policy $_ key=\$http_x_key $algorithms{$_} reserve=@{[$o{reserve} // 100]};\n" } @names),
         server => 'large_client_header_buffers 4 32k;',
         locations => "location / { ai_limit @names; proxy_pass http://model; }"
             . 'location /ai_limit/ { ai_limit_api; }',
@@ -193,4 +193,27 @@ subtest 'Redis does not know the flight any more' => sub {
     ok wait_until(sub { in_flight() == 0 }), 'nor in flight';
 };
 $node->nginx->stop;
+
+my $learner = start_node($proxy->url, timeout => '500ms', reserve => 'auto');
+$learner->new_client;
+my $short = '/v1/chat/completions?prompt_tokens=' . estimate() . '&completion_tokens=20';
+$learner->ask($short, chat()) for 1 .. 12;
+for my $loses (0, 1) {
+    subtest 'a long answer where short ones are usual' . ($loses ? ', and a lost answer of Redis' : '') => sub {
+        $learner->new_client;
+        $redis->command('FLUSHALL');
+        my $stream = start_stream($learner);
+        is_everywhere($learner, 'reserved', used(1) + STEP, 'a stream has grown');
+        $proxy->when('EVALSHA', word => 'grow', silent => 1, pass => 1) if $loses;
+        go_to_piece($stream, 3);
+        $loses ? $proxy->clear : is_everywhere($learner, 'reserved', used(3) + STEP, 'and grows');
+        ok finish($stream)->{complete}, 'it ends';
+        my $reserved = $learner->logged($stream->{stream})->{reserved};
+        ok $reserved > estimate() && $reserved < estimate() + STEP, "it began with what was learned: $reserved";
+        is_everywhere($learner, 'used', used(PIECES), 'it is charged once');
+        is_everywhere($learner, 'reserved', 0, 'in place of its reservation');
+        ok wait_until(sub { in_flight() == 0 }), 'nothing is in flight any more';
+    };
+}
+$learner->nginx->stop;
 done_testing;
