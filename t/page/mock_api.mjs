@@ -59,6 +59,7 @@ export function example() {
                 tokens: {
                     input: 40213000, output: 9120345, cached_input: 1034000, cache_write: 71000, cache_write_1h: 5200, audio_input: 900,
                     reasoning: 1200345, audio_output: 0, images: 14, searches: 0, seconds: 360, reserved: 51200, overshoot: 812, usage_missing: 1, cut: 3,
+                    output_lowered: 5,
                 },
                 errors: 3,
                 history: { step: STEP, passed: curve(18, 2), rejected: none(), rejected_dry_run: none(), tokens: curve(38000, 3) },

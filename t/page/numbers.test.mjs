@@ -48,7 +48,8 @@ async function assertShowsPolicy(page, policy) {
     const wanted = {
         Passed: policy.requests.passed, Refused: policy.requests.rejected, ...some(policy.rejections ?? {}, REASONS), 'Would refuse': dryRun,
         'In flight': policy.in_flight, 'Tokens in': tokens.input, 'Tokens out': tokens.output, ...some(tokens, KINDS),
-        Reserved: tokens.reserved, Overshoot: tokens.overshoot, Cut: tokens.cut || undefined, 'No usage': tokens.usage_missing,
+        Reserved: tokens.reserved, Overshoot: tokens.overshoot, Cut: tokens.cut || undefined,
+        Lowered: tokens.output_lowered || undefined, 'No usage': tokens.usage_missing,
     };
     const shown = await card.locator('[data-stat]:visible').evaluateAll(nodes => nodes.map(node =>
         [node.dataset.stat, Number(node.querySelector('b').title.replaceAll(',', ''))]));

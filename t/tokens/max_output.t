@@ -11,6 +11,7 @@ use JSON::PP qw(decode_json);
 use List::Util qw(sum0);
 use Test::More;
 
+use AiLimit::Api;
 use AiLimit::Http;
 use AiLimit::Nginx;
 use AiLimit::Tokens;
@@ -40,6 +41,7 @@ CONF
 CONF
     server => 'add_header X-Max-Output $ai_limit_max_output; client_max_body_size 4m; client_body_buffer_size 1m;',
     locations => <<'CONF',
+        location /ai_limit/ { ai_limit_api; }
         location / { ai_limit_max_output 500; proxy_pass http://model; }
         location /file/ { ai_limit_max_output 500; client_body_buffer_size 16; proxy_pass http://model/; }
         location /unbuffered/ { ai_limit_max_output 500; proxy_request_buffering off; proxy_pass http://model/; }
@@ -185,6 +187,20 @@ subtest 'another location after a refusal' => sub {
     is $t->left, 0, 'a budget is used up';
     $t->ask("/full$chat", chat(max_tokens => 5000));
     is decode_json(last_seen()->{body})->{max_tokens}, 300, 'the next request gets what the other location allows';
+};
+
+subtest 'the count of requests whose limit was lowered' => sub {
+    $t->new_client;
+    my $api = AiLimit::Api->new($t->port);
+    my $count = sub { $api->policy($_[0])->{tokens}{output_lowered} };
+    my ($before, $others) = map { $count->($_) } 'tokens', 'usual';
+    $t->ask("/number$chat?completion_tokens=1", chat(max_tokens => 32_000));
+    $t->ask("/number$chat?completion_tokens=1", chat());
+    is $count->('tokens'), $before + 2, 'one that was lowered, and one that was set';
+    $t->ask("/number$chat?completion_tokens=1", chat(max_tokens => 30));
+    is $count->('tokens'), $before + 2, 'not one that the client has set lower';
+    is $count->('usual'), $others, 'nor in a policy of another location';
+    like get($t->port, '/ai_limit/metrics')->{body}, qr/^ai_limit_max_output_lowered_total\{policy="tokens"\} @{[$before + 2]}$/m, 'in /metrics';
 };
 
 subtest 'remaining' => sub {

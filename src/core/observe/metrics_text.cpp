@@ -90,6 +90,10 @@ void write_cut(std::string_view metric, const PolicySnapshot& policy, TextWriter
     write_sample(metric, {"policy", policy.name}, {}, policy.totals.cut, out);
 }
 
+void write_lowered(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+    write_sample(metric, {"policy", policy.name}, {}, policy.totals.output_lowered, out);
+}
+
 void write_in_flight(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
     write_sample(metric, {"policy", policy.name}, {}, policy.load.in_flight, out);
 }
@@ -175,6 +179,10 @@ const PolicyMetric kPolicyMetrics[] = {
       "Streams that were ended because the policy had no more room for them."},
      counts_tokens,
      write_cut},
+    {{"ai_limit_max_output_lowered_total", "counter",
+      "Admitted requests whose limit of output was lowered or set by ai_limit_max_output."},
+     counts_tokens,
+     write_lowered},
     {{"ai_limit_in_flight", "gauge", "Requests in flight."}, counts_in_flight, write_in_flight},
 };
 const size_t kPolicyMetricCount = sizeof(kPolicyMetrics) / sizeof(kPolicyMetrics[0]);

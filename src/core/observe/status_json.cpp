@@ -27,6 +27,7 @@ void write_tokens(const PolicySnapshot& policy, JsonWriter& json) {
     json.text("overrun", policy.overrun);
     json.number("usage_missing", policy.totals.usage_missing);
     json.number("cut", policy.totals.cut);
+    json.number("output_lowered", policy.totals.output_lowered);
     json.close('}');
 }
 

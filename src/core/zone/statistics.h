@@ -30,6 +30,7 @@ struct CountFields {
     Number images, searches, seconds;
     // Parts of the rejected requests: no wait helps the first ones, the others' limit is 0.
     Number rejected_never, rejected_blocked;
+    Number output_lowered;  // passed requests whose limit of output nginx has lowered or set
 
     /** All of them, to be summed up, saved and forgotten. */
     static constexpr Number CountFields::*kAll[] = {
@@ -49,6 +50,7 @@ struct CountFields {
         &CountFields::seconds,
         &CountFields::rejected_never,
         &CountFields::rejected_blocked,
+        &CountFields::output_lowered,
     };
 };
 
@@ -57,8 +59,8 @@ static_assert(sizeof(CountFields<uint64_t>) == kCountFields * sizeof(uint64_t),
               "each count of CountFields needs a row in kAll");
 
 /**
- * The counts of one shard. 16 fill two lines of the processor's cache. A 17th takes a third one:
- * 512 bytes more for each policy that a zone may have.
+ * The counts of one shard, in three lines of the processor's cache. There is room for 24. One more
+ * takes a fourth line: 512 bytes more for each policy that a zone may have.
  */
 struct alignas(64) PolicyCounts : CountFields<std::atomic<uint64_t>> {};
 static_assert(sizeof(std::atomic<uint64_t>) == sizeof(uint64_t));

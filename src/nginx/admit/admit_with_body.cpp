@@ -247,7 +247,14 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
             return rc == NGX_DECLINED ? refuse_unlimited(r, conf, one) : rc;
         }
         tokens->reserved = ngx_max(tokens->reserved, most_reserved(*one));
-        passes || one->dry_run ? keep_output_limit(tokens) : drop_output_limit(tokens);
+        if (passes || one->dry_run) {
+            keep_output_limit(tokens);
+            if (is_output_lowered(*tokens)) {
+                count_lowered_output(*one);
+            }
+        } else {
+            drop_output_limit(tokens);
+        }
         rc = conclude_with_body(r, conf, set, one, passes);
     }
     if (rc != NGX_DECLINED) {

@@ -81,6 +81,14 @@ void count_results(const Decision& one) {
     }
 }
 
+void count_lowered_output(const Decision& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        if (one.charges[i].reservation != nullptr) {
+            count_one(&one.parts[i].policy->live->counts->output_lowered);
+        }
+    }
+}
+
 void count_unasked(const PolicyConf* policy, const ngx_str_t& key, uint64_t tag, Millis monotonic) {
     count_one(&policy->live->counts->rejected);
     count_one(&policy->live->counts->rejected_never);

@@ -38,6 +38,10 @@ inline __attribute__((always_inline)) void count_passed(const Decision& one) {
  * it pass: they charged nothing. */
 void count_results(const Decision& one);
 
+/** Counts an admitted request whose limit of output has been lowered, for its policies in tokens.
+ */
+void count_lowered_output(const Decision& one);
+
 /** Counts for one policy a refused request that no policy was asked about: no wait helps it. `tag`
  * is the tag of the key's entry. */
 void count_unasked(const PolicyConf* policy, const ngx_str_t& key, uint64_t tag, Millis monotonic);

@@ -55,6 +55,11 @@ Amount most_output(const TokenContext& tokens);
  */
 bool limit_output(TokenContext* tokens, Amount most);
 
+/** True if the request's limit of output is lower than the client's, or the client names none. */
+inline bool is_output_lowered(const TokenContext& tokens) {
+    return tokens.output != nullptr && tokens.output->each != 0;
+}
+
 /** The request has been admitted: other locations do not raise its limit. */
 void keep_output_limit(TokenContext* tokens);
 
