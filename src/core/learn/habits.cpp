@@ -43,26 +43,33 @@ HabitSet* set_of(const Zone& zone, uint64_t mark) {
     return sets != 0 ? zone.habits(static_cast<uint32_t>(Wide{mark} * sets >> 64)) : nullptr;
 }
 
+bool has_mark(const HabitWay& way, uint64_t mark) {
+    return (way.mark.load(std::memory_order_acquire) & ~kHourMask) == mark;
+}
+
 HabitWay* find_way(HabitSet* set, uint64_t mark) {
     for (HabitWay& way : set->ways) {
-        if ((way.mark.load(std::memory_order_acquire) & ~kHourMask) == mark) {
+        if (has_mark(way, mark)) {
             return &way;
         }
     }
     return nullptr;
 }
 
-/** Returns what the way knows of the hash. Nothing, if another process is replacing it. */
-Habit habit_in(const HabitWay& way, uint64_t hash) {
+__attribute__((always_inline)) inline HabitWay* find_way(const Zone& zone, uint64_t mark) {
+    HabitSet* set = set_of(zone, mark);
+    return set != nullptr ? find_way(set, mark) : nullptr;
+}
+
+/** Returns the word of what the way knows of the hash: 0, if another process is replacing it. */
+inline uint64_t word_in(const HabitWay& way, uint64_t hash) {
     const uint64_t word = way.habit.load(std::memory_order_relaxed);
-    return word >> kHabitBits == (hash & kCheckMask) ? habit_of(word) : Habit{};
+    return word >> kHabitBits == (hash & kCheckMask) ? word : 0;
 }
 
 Habit find_habit(const Zone& zone, uint64_t hash) {
-    const uint64_t mark = mark_of(hash);
-    HabitSet* set = set_of(zone, mark);
-    const HabitWay* way = set != nullptr ? find_way(set, mark) : nullptr;
-    return way != nullptr ? habit_in(*way, hash) : Habit{};
+    const HabitWay* way = find_way(zone, mark_of(hash));
+    return habit_of(way != nullptr ? word_in(*way, hash) : 0);
 }
 
 /** The strength of a way, and behind it its youth. A clock that was set back makes it young. */
@@ -108,77 +115,108 @@ void keep(const Zone& zone, uint64_t mark, uint64_t word, uint64_t hour) {
     }
 }
 
-/** Returns the answers that had taught the habit before. */
-uint32_t note_in_habit(const Zone& zone, uint64_t hash, const HabitSample& sample, uint64_t hour) {
-    const uint64_t mark = mark_of(hash);
-    HabitSet* set = set_of(zone, mark);
-    if (set == nullptr) {
-        return 0;
-    }
-    HabitWay* way = find_way(set, mark);
-    Habit habit = way != nullptr ? habit_in(*way, hash) : Habit{};
+/** Teaches the habit in a way. Returns the answers that had taught it before. */
+__attribute__((always_inline)) inline uint32_t teach(HabitWay* way, uint64_t hash,
+                                                     const HabitSample& sample, uint64_t hour) {
+    Habit habit = habit_of(word_in(*way, hash));
     const uint32_t answers = habit.answers;
     learn(sample, &habit);
-    const uint64_t word = word_of(habit) | check_of(hash);
-    if (way == nullptr) {
-        if (habit.answers != 0 || habit.ratio != 0) {
-            replace(weakest_way(set, hour), mark | hour, word);
-        }
-        return answers;
-    }
-    way->habit.store(word, std::memory_order_relaxed);
-    if ((way->mark.load(std::memory_order_relaxed) & kHourMask) != hour) {
-        way->mark.store(mark | hour, std::memory_order_release);
+    way->habit.store(word_of(habit) | check_of(hash), std::memory_order_relaxed);
+    const uint64_t mark = way->mark.load(std::memory_order_relaxed);
+    if ((mark & kHourMask) != hour) {
+        way->mark.store(mark_of(hash) | hour, std::memory_order_release);
     }
     return answers;
 }
 
-}  // namespace
-
-__attribute__((flatten)) UsualUse find_usual_use(const Zone& zone, const HabitOwner& owner,
-                                                 bool grows) {
-    Habit habit = find_habit(zone, hash_of(owner));
-    if (habit.answers == 0 || habit.ratio == 0) {
-        const Habit of_model = find_habit(zone, hash_of({0, owner.model}));
-        if (habit.answers == 0) {
-            habit.answers = of_model.answers;
-            habit.output = of_model.output;
-        }
-        habit.ratio = habit.ratio != 0 ? habit.ratio : of_model.ratio;
+/** Makes a habit of its first answer. */
+void note_first(const Zone& zone, uint64_t hash, const HabitSample& sample, uint64_t hour) {
+    Habit habit{};
+    learn(sample, &habit);
+    HabitSet* set = set_of(zone, mark_of(hash));
+    if (set != nullptr && (habit.answers != 0 || habit.ratio != 0)) {
+        replace(weakest_way(set, hour), mark_of(hash) | hour, word_of(habit) | check_of(hash));
     }
+}
+
+void note_in_habit(const Zone& zone, uint64_t hash, const HabitSample& sample, uint64_t hour) {
+    HabitWay* way = find_way(zone, mark_of(hash));
+    if (way != nullptr) {
+        teach(way, hash, sample, hour);
+    } else {
+        note_first(zone, hash, sample, hour);
+    }
+}
+
+/** Teaches the model and the key. Apart, since mostly it is not called. */
+__attribute__((noinline)) void note_in_both(const Zone& zone, const HabitOwner& owner,
+                                            const HabitSample& sample, uint64_t hour) {
+    note_in_habit(zone, hash_of({0, owner.model}), sample, hour);
+    note_in_habit(zone, hash_of({owner.key, 0}), sample, hour);
+}
+
+/** The same for an owner without a habit, and for its own. */
+__attribute__((noinline)) void note_in_all(const Zone& zone, const HabitOwner& owner,
+                                           const HabitSample& sample, uint64_t hour) {
+    note_first(zone, hash_of(owner), sample, hour);
+    note_in_both(zone, owner, sample, hour);
+}
+
+__attribute__((noinline)) HabitWay* search_way(const Zone& zone, uint64_t mark) {
+    return find_way(zone, mark);
+}
+
+UsualUse use_of(const Habit& habit, bool grows) {
     const bool knows = habit.answers != 0;
     return {knows, knows ? usual_output(habit) : 0, habit.ratio != 0 ? habit.ratio : kWholeRatio,
             knows && !grows ? spare_output(habit) : 0};
 }
 
-Expectation expected_use(const UsualUse& usual, Amount prompt, const AskedOutput& asked,
-                         Amount most_output) {
-    if (prompt == 0 && !asked.is_limited) {
-        return {};
+/** The habit of a key and a model knows too little. */
+__attribute__((noinline)) UsualUse find_by_model(const Zone& zone, uint64_t word, uint64_t model,
+                                                 bool grows) {
+    Habit habit = habit_of(word);
+    const Habit of_model = find_habit(zone, hash_of({0, model}));
+    if (habit.answers == 0) {
+        habit.answers = of_model.answers;
+        habit.output = of_model.output;
     }
-    Amount output = usual.knows_output ? usual.output
-                    : asked.is_limited ? asked.most
-                                       : kUnknownOutput;
-    if (asked.is_limited) {
-        output = std::min(output, asked.most);
+    habit.ratio = habit.ratio != 0 ? habit.ratio : of_model.ratio;
+    return use_of(habit, grows);
+}
+
+}  // namespace
+
+UsualUse find_usual_use(const Zone& zone, const HabitOwner& owner, bool grows, HabitPlace* place) {
+    const uint64_t hash = hash_of(owner);
+    HabitWay* way = find_way(zone, mark_of(hash));
+    place->way = way;
+    const uint64_t word = way != nullptr ? word_in(*way, hash) : 0;
+    const Habit habit = habit_of(word);
+    if (habit.answers == 0 || habit.ratio == 0) {
+        return find_by_model(zone, word, owner.model, grows);
     }
-    Expectation expected{prompt, corrected_prompt(prompt, usual.prompt_ratio),
-                         std::min(output, most_output)};
-    const Amount most = asked.is_limited ? std::min(asked.most, most_output) : most_output;
-    expected.spare = std::min(usual.spare, most - expected.output);
-    return expected;
+    return {true, usual_output(habit), habit.ratio, grows ? 0 : spare_output(habit)};
 }
 
 __attribute__((flatten)) void note_use(const Zone& zone, const HabitOwner& owner,
-                                       const HabitSample& sample, Millis wall) {
+                                       const HabitSample& sample, const HabitPlace& place,
+                                       Millis wall) {
     if (!teaches(sample)) {
         return;
     }
+    const uint64_t hash = hash_of(owner);
     const uint64_t hour = hour_of(wall);
-    const uint32_t answers = note_in_habit(zone, hash_of(owner), sample, hour);
-    if (answers < kTeachesAll || wall % 16 == 0) {
-        note_in_habit(zone, hash_of({0, owner.model}), sample, hour);
-        note_in_habit(zone, hash_of({owner.key, 0}), sample, hour);
+    HabitWay* way = place.way;
+    if (way == nullptr || !has_mark(*way, mark_of(hash))) {
+        way = search_way(zone, mark_of(hash));
+    }
+    if (way == nullptr) {
+        note_in_all(zone, owner, sample, hour);
+        return;
+    }
+    if (teach(way, hash, sample, hour) < kTeachesAll || wall % 16 == 0) {
+        note_in_both(zone, owner, sample, hour);
     }
 }
 

@@ -13,6 +13,7 @@
 // and among equals the oldest. It begins as weak as can be. Therefore a client that makes up keys
 // or models displaces little but its own inventions.
 
+#include <algorithm>
 #include <cstdint>
 #include <string_view>
 
@@ -37,9 +38,16 @@ struct UsualUse {
     Amount spare = 0;       // spare_output() of an answer whose reservation does not grow
 };
 
+/** A place where a habit was found. It may have become another's since. */
+struct HabitPlace {
+    HabitWay* way;  // nullptr: none was found
+};
+
 /** Returns what requests of the owner, a key and a model, usually use: by the habit of both if it
- * knows, otherwise by that of the model. `grows`: the reservation grows while the answer runs. */
-UsualUse find_usual_use(const Zone& zone, const HabitOwner& owner, bool grows);
+ * knows, otherwise by that of the model. `grows`: the reservation grows while the
+ * answer runs. Leaves the place of the habit
+ * of both in `place`. */
+UsualUse find_usual_use(const Zone& zone, const HabitOwner& owner, bool grows, HabitPlace* place);
 
 /**
  * Returns the expected usage of a request for `reserve=auto`. The output is the usual one,
@@ -47,12 +55,39 @@ UsualUse find_usual_use(const Zone& zone, const HabitOwner& owner, bool grows);
  * request asks for, nor than `most_output`. It is 0 for a request, such as one for a list of
  * models, that has no prompt and asks for no output. `prompt`: estimated.
  */
-Expectation expected_use(const UsualUse& usual, Amount prompt, const AskedOutput& asked,
-                         Amount most_output);
+inline Expectation expected_use(const UsualUse& usual, Amount prompt, const AskedOutput& asked,
+                                Amount most_output) {
+    if (prompt == 0 && !asked.is_limited) {
+        return {};
+    }
+    Amount output = usual.knows_output ? usual.output
+                    : asked.is_limited ? asked.most
+                                       : kUnknownOutput;
+    if (asked.is_limited) {
+        output = std::min(output, asked.most);
+    }
+    Expectation expected{prompt, corrected_prompt(prompt, usual.prompt_ratio),
+                         std::min(output, most_output)};
+    const Amount most = asked.is_limited ? std::min(asked.most, most_output) : most_output;
+    expected.spare = std::min(usual.spare, most - expected.output);
+    return expected;
+}
 
-/** Learns from an answer to a request of the owner, a key and a model. `wall`: of the wall clock,
- * in milliseconds. */
-void note_use(const Zone& zone, const HabitOwner& owner, const HabitSample& sample, Millis wall);
+/** Learns from an answer to a request of the owner, a key and a model. `place` is where their habit
+ * was found, in this zone or in another one; it spares a search. `wall`: of the wall clock, in
+ * milliseconds. */
+void note_use(const Zone& zone, const HabitOwner& owner, const HabitSample& sample,
+              const HabitPlace& place, Millis wall);
+
+/** The same for who keeps no places. */
+inline UsualUse find_usual_use(const Zone& zone, const HabitOwner& owner, bool grows) {
+    HabitPlace place;
+    return find_usual_use(zone, owner, grows, &place);
+}
+inline void note_use(const Zone& zone, const HabitOwner& owner, const HabitSample& sample,
+                     Millis wall) {
+    note_use(zone, owner, sample, HabitPlace{nullptr}, wall);
+}
 
 /** Reads one habit; false if there is none. */
 bool read_habit(const Zone& zone, const HabitOwner& owner, Habit* habit);

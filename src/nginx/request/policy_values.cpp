@@ -155,7 +155,7 @@ ngx_int_t expect(ngx_http_request_t* r, const PolicyConf* policy, const Reservin
     if (reserving.reserve == Reserve::kAuto) {
         const Zone& zone = policy->live->ask.access->journal.zone();
         const HabitOwner owner = {reserving.hash, model_hash(tokens, zone)};
-        const UsualUse usual = find_usual_use(zone, owner, info->streams());
+        const UsualUse usual = find_usual_use(zone, owner, info->streams(), &tokens->habit);
         *expected = expected_use(usual, prompt, asked, reserving.most_output);
     }
     return NGX_OK;

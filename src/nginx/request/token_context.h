@@ -2,7 +2,7 @@
 
 // The module's knowledge of a request, from its body and from its answer.
 
-#include "core/learn/habit.h"
+#include "core/learn/habits.h"
 #include "core/requests/body_fields.h"
 #include "core/requests/request_info.h"
 #include "core/usage/usage.h"
@@ -49,6 +49,7 @@ struct TokenContext {
     bool reserves_by_body;    // there are such policies
     uint64_t model_hash;      // of the model, 0: not known yet,
     const void* model_zone;   // in the zone that lies here
+    HabitPlace habit;         // of the key and the model, in the policy that asked for it last
     uint32_t count_mistakes;  // by number of policy: its malformed count= has been logged
 
     // the answer; `reader` is nullptr where its body is not read
@@ -80,7 +81,12 @@ inline TokenContext* find_token_context(ngx_http_request_t* r) {
     return context != nullptr ? context->tokens : nullptr;
 }
 
+/** As model_hash(), if it is not known yet. */
+uint64_t find_model_hash(TokenContext* tokens, const Zone& zone);
+
 /** Returns the hash of the request's model in a zone. `info` must have been read. */
-uint64_t model_hash(TokenContext* tokens, const Zone& zone);
+inline uint64_t model_hash(TokenContext* tokens, const Zone& zone) {
+    return tokens->model_zone == zone.header() ? tokens->model_hash : find_model_hash(tokens, zone);
+}
 
 }  // namespace ai_limit

@@ -38,7 +38,7 @@ void Learning::teach(const PolicyConf& policy, const Charge& use, Now now) {
     }
     last_key_ = key;
     last_zone_ = zone.header();
-    note_use(zone, {key, model_hash(tokens_, zone)}, tokens_->sample, now.wall);
+    note_use(zone, {key, model_hash(tokens_, zone)}, tokens_->sample, tokens_->habit, now.wall);
 }
 
 }  // namespace ai_limit

@@ -173,6 +173,48 @@ TEST(Habits, InventedKeysAndModelsDisplaceFewThatAreWellKnown) {
     EXPECT_TRUE(find_usual_use(zone, owner_of(zone, "new", "a"), true).knows_output);
 }
 
+TEST(Habits, LearnTheSameAtTheirPlaceAsByASearch) {
+    ZoneMemory searching(small_sizes());
+    ZoneMemory placed(small_sizes());
+    Random random(3);
+    for (int i = 0; i < 2000; ++i) {
+        const std::string key = std::to_string(random.below(20));
+        const HabitSample sample = {random.scaled(5000), true, random.one_in(9), 1000, 1300};
+        note_use(searching.zone(), owner_of(searching.zone(), key, "a"), sample, kStart);
+        const HabitOwner owner = owner_of(placed.zone(), key, "a");
+        HabitPlace place{};
+        find_usual_use(placed.zone(), owner, true, &place);
+        note_use(placed.zone(), owner, sample, place, kStart);
+        EXPECT_EQ(
+            find_usual_use(placed.zone(), owner, true).output,
+            find_usual_use(searching.zone(), owner_of(searching.zone(), key, "a"), true).output);
+    }
+}
+
+TEST(Habits, LeaveAPlaceAloneThatHasBecomeAnothers) {
+    ZoneSizes sizes{8, 0, 2};
+    sizes.habit_sets = 1;
+    ZoneMemory memory(sizes);
+    const Zone& zone = memory.zone();
+    const HabitOwner owner = owner_of(zone, "one", "a");
+    note_output(zone, owner, 100);
+    HabitPlace place{};
+    find_usual_use(zone, owner, true, &place);
+    ASSERT_NE(place.way, nullptr);
+    const HabitOwner other = owner_of(zone, "two", "b");
+    for (int i = 0; i < 4; ++i) {
+        note_output(zone, {other.key, other.model + static_cast<uint64_t>(i) * 8}, 1000, 20);
+    }
+    const uint64_t habit = place.way->habit;
+    ASSERT_NE(place.way->mark, 0U);
+    Habit lost{};
+    ASSERT_FALSE(read_habit(zone, owner, &lost));
+    note_use(zone, owner, {5, true, false, 0, 0}, place, kStart);
+    Habit found{};
+    EXPECT_TRUE(place.way->habit == habit ||
+                (read_habit(zone, owner, &found) && found.answers == 1));
+}
+
 TEST(Habits, MakeRoomWhenTheyAreForgotten) {
     ZoneMemory memory(small_sizes());
     const Zone& zone = memory.zone();
