@@ -97,7 +97,7 @@ check:
 	@scripts/check-sizes.pl
 	@scripts/check-lua.sh
 	@src/redis/script/join.sh $(BUILD)/generated
-	@find src/core src/redis/protocol src/redis/script -name '*.cpp' | LC_ALL=C sort | \
+	@find src/core src/prices src/redis/protocol src/redis/script -name '*.cpp' | LC_ALL=C sort | \
 	    xargs -P $(JOBS) -n 4 scripts/tidy.sh
 	@scripts/check-docs.pl
 	@codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs src bench conf-examples scripts

@@ -35,7 +35,7 @@ my @core     = qw(-std=c++17 -O1 -g -I src -I t/unit -I build/generated -fno-omi
 # Tests compile in a third of the time without optimization; what they test is optimized.
 my @tests_of_core = ('-O0');
 # The folders of what needs no nginx.
-my @pure     = qw(src/core src/redis/protocol src/redis/script);
+my @pure     = qw(src/core src/prices src/redis/protocol src/redis/script);
 # Inputs per fuzz target, where 100,000 of them take more than ten seconds or so.
 my %fuzz_runs = (request => 30_000, table => 15_000, usage => 20_000, usage_chunk => 40_000);
 my ($passed, $failed) = (0, 0);
