@@ -72,6 +72,7 @@ my %more_sources = (
         (map {"t/unit/redis_model/$_.cpp"} qw(redis_model lua_message_pack)),
     ],
     reserve_simulator => [],
+    price_bench => [sort glob 'src/prices/*.cpp'],
 );
 
 # Compiles bench/NAME.cpp, with the named parts of src/, unless the program is newer than all it may

@@ -14,61 +14,83 @@ uint32_t take_place(size_t count, size_t size, size_t* bytes) {
     return static_cast<uint32_t>(place);
 }
 
+/** Where the parts of a table are, in bytes from its beginning. */
+struct Places {
+    uint64_t slot_mask = 0;
+    uint32_t weights = 0;
+    uint32_t thresholds = 0;
+    uint32_t models = 0;
+    uint32_t names = 0;
+};
+
 /** Writes the parts of a table into their places. */
 class TableWriter {
 public:
-    TableWriter(void* memory, const PriceTableHeader& header)
-        : memory_(static_cast<char*>(memory)), header_(header) {
+    TableWriter(void* memory, const Places& places)
+        : memory_(static_cast<char*>(memory)), places_(places) {
+        const PriceTableHeader header{places.slot_mask};
         std::memcpy(memory_, &header, sizeof header);
     }
 
     void model(const PriceList& prices) {
         uint32_t thousands[kMaxPriceThresholds] = {};
         const size_t count = thresholds_of(prices, thousands);
-        ModelPrices model{weights_, thresholds_, static_cast<uint8_t>(count), {}, {}};
-        uint8_t groups = 0;
+        ModelPrices model{place_of<TokenWeights>(places_.weights, weights_),
+                          place_of<Amount>(places_.thresholds, thresholds_),
+                          static_cast<uint8_t>(count),
+                          {},
+                          {}};
+        const uint32_t first = weights_;
         for (size_t tier = 0; tier < kPriceTiers; ++tier) {
             if (tier > 0 && !has_tier(prices, PriceTier(tier))) {
-                continue;  // the group of the standard tier
+                continue;  // the rows of the standard tier
             }
-            model.groups[tier] = groups++;
+            model.first_row[tier] = static_cast<uint8_t>(weights_ - first);
             put_weights(weights_of(prices, PriceTier(tier), 0));
             for (size_t i = 0; i < count; ++i) {
                 put_weights(weights_of(prices, PriceTier(tier), thousands[i]));
             }
         }
         for (size_t i = 0; i < count; ++i) {
-            put(header_.thresholds, thresholds_++, Amount{thousands[i]} * 1000);
+            put(places_.thresholds, thresholds_++, Amount{thousands[i]} * 1000);
         }
-        put(header_.models, models_++, model);
+        put(places_.models, models_++, model);
     }
 
-    void name(std::string_view name, uint32_t place, uint32_t model) {
-        std::memcpy(memory_ + header_.names + place, name.data(), name.size());
+    /** `model` is the number of a model in the order in which they were written. */
+    void name(std::string_view name, uint32_t model) {
+        const uint32_t place = places_.names + names_;
+        std::memcpy(memory_ + place, name.data(), name.size());
+        names_ += static_cast<uint32_t>(name.size());
         const uint64_t hash = hash_model_name(name);
-        const PriceSlot slot{static_cast<uint32_t>(hash >> 32), place,
-                             static_cast<uint32_t>(name.size()), model};
-        auto* slots = reinterpret_cast<PriceSlot*>(memory_ + header_.slots);
-        auto i = static_cast<uint32_t>(hash);
-        while (slots[i & header_.slot_mask].size != 0) {
+        auto* slots = reinterpret_cast<PriceSlot*>(memory_ + sizeof(PriceTableHeader));
+        uint64_t i = hash;
+        while (slots[i & places_.slot_mask].key != 0) {
             ++i;
         }
-        slots[i & header_.slot_mask] = slot;
+        slots[i & places_.slot_mask] = {key_of(hash, name.size()), place,
+                                        place_of<ModelPrices>(places_.models, model)};
     }
 
 private:
     template <class Type>
-    void put(uint32_t place, uint32_t index, const Type& object) {
-        std::memcpy(memory_ + place + index * sizeof(Type), &object, sizeof(Type));
+    static uint32_t place_of(uint32_t first, uint32_t index) {
+        return first + index * static_cast<uint32_t>(sizeof(Type));
     }
 
-    void put_weights(const TokenWeights& weights) { put(header_.weights, weights_++, weights); }
+    template <class Type>
+    void put(uint32_t first, uint32_t index, const Type& object) {
+        std::memcpy(memory_ + place_of<Type>(first, index), &object, sizeof(Type));
+    }
+
+    void put_weights(const TokenWeights& weights) { put(places_.weights, weights_++, weights); }
 
     char* memory_;
-    PriceTableHeader header_;
+    Places places_;
     uint32_t weights_ = 0;
     uint32_t thresholds_ = 0;
     uint32_t models_ = 0;
+    uint32_t names_ = 0;  // bytes
 };
 
 }  // namespace
@@ -77,7 +99,7 @@ private:
 struct PriceBook::Plan {
     NameIndex names;
     std::vector<uint32_t> models;  // those with prices, as indices into the book's
-    PriceTableHeader header{};
+    Places places;
     size_t bytes = 0;
 
     void add_names(const PriceBook& book) {
@@ -122,14 +144,14 @@ struct PriceBook::Plan {
         while (slots < names.entries().size() * 2) {
             slots *= 2;
         }
-        header.slot_mask = static_cast<uint32_t>(slots - 1);
-        take_place(1, sizeof header, &bytes);
+        take_place(1, sizeof(PriceTableHeader), &bytes);
         // What has 64-bit members comes first.
-        header.weights = take_place(rows, sizeof(TokenWeights), &bytes);
-        header.thresholds = take_place(thresholds, sizeof(Amount), &bytes);
-        header.slots = take_place(slots, sizeof(PriceSlot), &bytes);
-        header.models = take_place(models.size(), sizeof(ModelPrices), &bytes);
-        header.names = take_place(names.names().size(), 1, &bytes);
+        take_place(slots, sizeof(PriceSlot), &bytes);
+        places.slot_mask = slots - 1;
+        places.weights = take_place(rows, sizeof(TokenWeights), &bytes);
+        places.thresholds = take_place(thresholds, sizeof(Amount), &bytes);
+        places.models = take_place(models.size(), sizeof(ModelPrices), &bytes);
+        places.names = take_place(names.names().size(), 1, &bytes);
     }
 };
 
@@ -154,12 +176,12 @@ size_t PriceBook::bytes() const {
 PriceTable PriceBook::build(void* memory) const {
     const Plan plan = this->plan();
     std::memset(memory, 0, plan.bytes);
-    TableWriter writer(memory, plan.header);
+    TableWriter writer(memory, plan.places);
     for (const uint32_t model : plan.models) {
         writer.model(prices_of(models_[model]));
     }
     for (const NameIndex::Entry& entry : plan.names.entries()) {
-        writer.name(plan.names.name_of(entry), entry.name, entry.model);
+        writer.name(plan.names.name_of(entry), entry.model);
     }
     return PriceTable(memory);
 }

@@ -61,10 +61,11 @@ void check_table(const PriceBook& book) {
     size_t names = 0;
     for (size_t i = 0; i <= header.slot_mask; ++i) {
         PriceSlot slot;
-        std::memcpy(&slot, bytes + header.slots + i * sizeof slot, sizeof slot);
-        if (slot.size > 0) {
-            require(header.names + slot.name + slot.size <= size);
-            check_model(table, {bytes + header.names + slot.name, slot.size});
+        std::memcpy(&slot, bytes + sizeof header + i * sizeof slot, sizeof slot);
+        if (slot.key != 0) {
+            const size_t length = slot.key & 0xFFFF;
+            require(slot.name + length <= size);
+            check_model(table, {bytes + slot.name, length});
             ++names;
         }
     }

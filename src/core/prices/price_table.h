@@ -26,38 +26,32 @@ constexpr uint64_t kWeightOfPrice = 1000;
 
 constexpr uint64_t kMaxPriceWeight = kMaxPrice * kWeightOfPrice;
 
-/** No model of the table has a longer name. XXH3 hashes up to this without an array on the stack.
- */
+/** No model of the table has a longer name. */
 constexpr size_t kMaxPricedName = 240;
 
 /** A model has at most so many thresholds of a long prompt. */
 constexpr size_t kMaxPriceThresholds = 8;
 
-/** One model of a PriceTable. Its memory is the table's. */
+/** One model of a PriceTable. Places are in bytes from the beginning of the table's memory. */
 struct ModelPrices {
-    uint32_t weights;     // the index of its first row of weights
-    uint32_t thresholds;  // the index of its first threshold
+    uint32_t weights;     // the place of its rows, each of TokenWeights
+    uint32_t thresholds;  // the place of its thresholds, each an Amount, ascending
     uint8_t threshold_count;
-    uint8_t groups[kPriceTiers];  // a group of rows for each tier; tiers may share one
+    // The first row of each tier. Each threshold passed is the next row. Tiers may share rows.
+    uint8_t first_row[kPriceTiers];
     uint8_t padding[3];
 };
 
-/** The beginning of the memory of a PriceTable. Places are in bytes from here. */
-struct PriceTableHeader {
-    uint32_t slot_mask;   // the number of slots is one more, a power of two
-    uint32_t slots;       // PriceSlot
-    uint32_t models;      // ModelPrices
-    uint32_t weights;     // TokenWeights, by model, group, and number of thresholds passed
-    uint32_t thresholds;  // Amount, ascending in each model
-    uint32_t names;       // bytes
+/** A slot of the hash table: a name, or nothing if `key` is 0. */
+struct PriceSlot {
+    uint64_t key;    // of key_of()
+    uint32_t name;   // its place
+    uint32_t model;  // the place of its ModelPrices
 };
 
-/** A place of the hash table: a name, or nothing if `size` is 0. */
-struct PriceSlot {
-    uint32_t tag;   // the upper half of the name's hash
-    uint32_t name;  // in bytes from the first name
-    uint32_t size;
-    uint32_t model;  // an index
+/** The beginning of the memory of a PriceTable. The slots follow, a power of two of them. */
+struct PriceTableHeader {
+    uint64_t slot_mask;  // their number, less one
 };
 
 /**
@@ -66,7 +60,7 @@ struct PriceSlot {
  */
 class PriceTable {
 public:
-    PriceTable() = default;
+    PriceTable();
 
     /** The memory is aligned for a uint64_t and was written by PriceBook::build(). */
     explicit PriceTable(const void* memory) : memory_(static_cast<const char*>(memory)) {}
@@ -83,14 +77,12 @@ public:
      * request.
      */
     const TokenWeights& weights_of(const ModelPrices& model, PriceTier tier, Amount prompt) const {
-        const Amount* threshold = at<Amount>(header().thresholds) + model.thresholds;
-        size_t passed = 0;
-        while (passed < model.threshold_count && prompt > threshold[passed]) {
-            ++passed;
+        size_t row = model.first_row[static_cast<size_t>(tier)];
+        const Amount* threshold = at<Amount>(model.thresholds);
+        for (unsigned i = 0; i < model.threshold_count && prompt > threshold[i]; ++i) {
+            ++row;
         }
-        const size_t group = model.groups[static_cast<size_t>(tier)];
-        return at<TokenWeights>(
-            header().weights)[model.weights + group * (model.threshold_count + 1U) + passed];
+        return at<TokenWeights>(model.weights)[row];
     }
 
 private:
@@ -102,12 +94,20 @@ private:
         return reinterpret_cast<const Type*>(memory_ + place);
     }
     const ModelPrices* find_exactly(std::string_view name) const;
+    const ModelPrices* find_slowly(std::string_view name) const;
+    const ModelPrices* find_without_date(std::string_view name) const;
+    const ModelPrices* find_hashed(std::string_view name, uint64_t hash) const;
 
-    const char* memory_ = nullptr;
+    const char* memory_;
 };
 
-/** The hash by which a PriceTable finds a name of at most kMaxPricedName bytes. */
+/** The hash by which a PriceTable finds a name: its low bits are the number of a slot. */
 uint64_t hash_model_name(std::string_view name);
+
+/** The key of a slot: half of the hash of its name, and the size of the name. */
+constexpr uint64_t key_of(uint64_t hash, size_t size) {
+    return (hash & ~uint64_t{UINT32_MAX}) | size;
+}
 
 /**
  * Returns the name of a model without a date at its end: `-2024-08-06`, `-20240806` or
