@@ -8,6 +8,7 @@
 
 #include "core/limits/limit.h"
 #include "core/limits/rate.h"
+#include "core/words/amount_text.h"
 #include "core/words/number.h"
 
 namespace {
@@ -22,6 +23,49 @@ void require(bool holds) {
     }
 }
 
+/** The number in front of the unit, which must be read exactly: dollars as millionths of them. */
+void check_number(std::string_view text, const Rate& rate) {
+    Wide number = 0;
+    Wide denominator = 1;
+    bool behind_point = false;
+    size_t at = 0;
+    for (; at < text.size() && (text[at] == '.' || (text[at] >= '0' && text[at] <= '9')); ++at) {
+        if (text[at] == '.') {
+            behind_point = true;
+            continue;
+        }
+        number = number * 10 + static_cast<Wide>(text[at] - '0');
+        denominator *= behind_point ? 10 : 1;
+    }
+    const char scale = text[at];
+    number *= scale == 'k' || scale == 'K' ? 1'000 : 1;
+    number *= scale == 'M' ? 1'000'000 : 1;
+    number *= scale == 'G' ? 1'000'000'000 : 1;
+    number *= rate.measure == Measure::kMoney ? 1'000'000 : 1;
+    require(rate.quota == (number + denominator - 1) / denominator);
+}
+
+/** Written amounts are read back as they were, also without the zeros at their end. */
+void check_amount(std::string_view text) {
+    WrittenAmount written = {77, true};
+    if (!read_amount(text, &written)) {
+        require(written.millionths == 77 && written.in_usd);
+        return;
+    }
+    require(written.millionths <= kAnyAmount.millionths);
+    Amount dollars = 0;
+    require(amount_of(written, Measure::kMoney, &dollars) && dollars <= kMaxAmount);
+    char buffer[kMaxAmountText];
+    TextWriter out(buffer, sizeof(buffer));
+    write_amount(Measure::kMoney, dollars, out);
+    WrittenAmount again{};
+    require(!out.overflowed() && read_amount(out.view(), &again) && again.millionths == dollars);
+    Amount tokens = 0;
+    const bool is_whole = amount_of(written, Measure::kTokens, &tokens);
+    require(is_whole == (!written.in_usd && written.millionths % 1'000'000 == 0));
+    require(Wide{tokens} * 1'000'000 >= written.millionths && tokens <= kMaxAmount);
+}
+
 void check_rate(std::string_view text) {
     Rate rate{};
     rate.quota = 77;
@@ -30,7 +74,10 @@ void check_rate(std::string_view text) {
         require(strlen(error) > 0 && rate.quota == 77 && rate.refill_millis == 0);
         return;
     }
-    require(rate.measure == Measure::kRequests || rate.measure == Measure::kTokens);
+    require(rate.measure == Measure::kRequests || rate.measure == Measure::kTokens ||
+            rate.measure == Measure::kMoney);
+    require((rate.measure == Measure::kMoney) == (text.find("usd/") != text.npos));
+    check_number(text, rate);
     require(rate.period.count > 0 && rate.period.unit <= PeriodUnit::kLast);
     require(rate.period_length == length_of(rate.period));
     require(rate.period_length >= 1000 && rate.period_length <= kMaxPeriod);
@@ -92,5 +139,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     check_rate(text);
     check_time_zone(text);
     check_whole(text);
+    check_amount(text);
     return 0;
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/words/text_writer.h"
+#include "core/words/amount_text.h"
 
 namespace ai_limit {
 
@@ -51,6 +51,12 @@ public:
     void number(std::string_view of, uint64_t value) {
         name(of);
         number(value);
+    }
+    /** Dollars if it is money, with at most six decimals. */
+    void amount(std::string_view of, Measure measure, uint64_t value) {
+        name(of);
+        separate();
+        write_amount(measure, value, out_);
     }
     void thousandths(std::string_view of, uint64_t count) {
         name(of);

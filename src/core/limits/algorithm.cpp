@@ -114,9 +114,11 @@ Description describe(const Limit& limit, const State& state, Amount requested, b
     said.reset = until(taken);
     said.next = taken == 0 ? 0 : until(above + 1);
     said.refused = refused;
+    said.is_burst =
+        limit.algorithm == Algorithm::kTokenBucket && limit.fills_in != limit.period_length;
     if (refused) {
-        // One token must remain even if none is reserved.
-        Amount wanted = requested == 0 && limit.measure == Measure::kTokens ? 1 : requested;
+        // Something must remain even if nothing is reserved.
+        Amount wanted = requested == 0 && is_settled(limit.measure) ? 1 : requested;
         said.wait = wanted > limit.capacity ? kNever : until(taken + wanted - limit.capacity);
     }
     return said;

@@ -105,7 +105,7 @@ namespace {
 
 const char* make_limit(const Rate& rate, Amount, Millis time_zone, Limit* limit) {
     if (!rate.whole) {
-        return kNotWhole;
+        return why_not_whole(rate.measure);
     }
     *limit = fixed_window_limit(rate, time_zone);
     return nullptr;

@@ -9,6 +9,7 @@ namespace {
 __extension__ typedef unsigned __int128 Wide;
 
 constexpr unsigned kMaxDecimals = 9;
+constexpr unsigned kMillion = 1'000'000;
 
 Wide greatest_common_divisor(Wide a, Wide b) {
     while (b != 0) {
@@ -70,14 +71,26 @@ const char* parse_number(std::string_view* text, Number* number) {
 
 bool read_measure(std::string_view* text, Measure* measure) {
     for (const MeasureFacts& row : kMeasureFacts) {
-        if (row.letter != 0 && text->size() >= 2 && text->front() == row.letter &&
-            (*text)[1] == '/') {
+        const size_t size = row.rate_word.size();
+        if (size != 0 && text->size() > size && text->substr(0, size) == row.rate_word &&
+            (*text)[size] == '/') {
             *measure = row.measure;
-            text->remove_prefix(2);
+            text->remove_prefix(size + 1);
             return true;
         }
     }
     return false;
+}
+
+/** Turns a number of what the unit names into amounts of it. */
+const char* count_in_amounts(Measure measure, Number* number) {
+    if (!facts_of(measure).in_millionths) {
+        return nullptr;
+    }
+    number->numerator *= kMillion;  // 1000G of nine decimals is far below 2^128 / kMillion
+    return number->numerator <= Wide{kMaxAmount} * number->denominator
+               ? nullptr
+               : "a rate in usd is at most 1Musd";
 }
 
 const char* parse_period(std::string_view text, Period* period, Millis* length) {
@@ -109,7 +122,11 @@ const char* parse_rate(std::string_view text, Rate* rate) {
     }
     Rate result{};
     if (!read_measure(&text, &result.measure)) {
-        return "the unit is r (requests) or t (LLM tokens) and a slash, such as 60r/m";
+        return "the unit is r (requests), t (LLM tokens) or usd (US dollars) and a slash, such as "
+               "60r/m";
+    }
+    if (const char* error = count_in_amounts(result.measure, &number)) {
+        return error;
     }
     if (const char* error = parse_period(text, &result.period, &result.period_length)) {
         return error;

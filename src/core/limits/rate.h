@@ -18,17 +18,17 @@ constexpr uint64_t kMaxRefillMillis = uint64_t{1} << 36;
  * exactly. A month is 30 days here; fixed windows deal with calendar months.
  */
 struct Rate {
-    Measure measure;  // kRequests or kTokens
+    Measure measure;  // one that has a word in rates
     Period period;
     Millis period_length;
-    Amount quota;  // the number, rounded up to a whole one; 0: nothing ever passes
-    bool whole;    // the number was a whole one
+    Amount quota;  // the number, rounded up to a whole Amount; 0: nothing ever passes
+    bool whole;    // the number was a whole one, of millionths of a dollar for money
     uint64_t refill_amount;
     uint64_t refill_millis;  // below kMaxRefillMillis
 };
 
 /**
- * Reads `<number>[k|M|G]<r|t>/[n]<s|m|h|d|w|month>`, the entire text.
+ * Reads `<number>[k|M|G]<r|t|usd>/[n]<s|m|h|d|w|month>`, the entire text.
  * Returns nullptr, or a static text that says what is wrong; `rate` is then untouched.
  */
 const char* parse_rate(std::string_view text, Rate* rate);

@@ -162,10 +162,13 @@ Millis clock_of(const Limit& limit, Now now) {
 
 const char* make_limit(const Rate& rate, Amount, Millis, Limit* limit) {
     if (!rate.whole) {
-        return kNotWhole;
+        return why_not_whole(rate.measure);
     }
     if (rate.quota > kMaxSlidingQuota) {
-        return "a sliding_window holds at most 4294967295: use fixed_window or token_bucket";
+        return facts_of(rate.measure).in_millionths
+                   ? "a sliding_window holds at most 4294.967295usd: use fixed_window or "
+                     "token_bucket"
+                   : "a sliding_window holds at most 4294967295: use fixed_window or token_bucket";
     }
     *limit = sliding_window_limit(rate);
     return nullptr;

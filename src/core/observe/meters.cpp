@@ -15,13 +15,15 @@ uint64_t read(const std::atomic<uint64_t>& count) {
     return count.load(std::memory_order_relaxed);
 }
 
-void add_record(const PolicyRecord& record, PolicyTotals* totals) {
-    totals->overshoot_tokens += read(record.overshoot);
+void add_record(const PolicyRecord& record, Measure measure, PolicyTotals* totals) {
     totals->usage_missing += read(record.usage_missing);
     totals->cut += read(record.cut);
-    totals->settled_tokens += read(record.settled);
-    totals->released_tokens += read(record.released);
     totals->errors += read(record.errors);
+    if (facts_of(record.slowest.measure).in_millionths == facts_of(measure).in_millionths) {
+        totals->overshoot += read(record.overshoot);
+        totals->settled += read(record.settled);
+        totals->released += read(record.released);
+    }
 }
 
 void add_shard(const PolicyCounts& counts, CountSums* sums) {
@@ -52,14 +54,14 @@ void count_tokens(PolicyCounts* counts, const TokenCounts& used) {
     });
 }
 
-PolicyTotals read_totals(const Zone& zone, std::string_view name) {
+PolicyTotals read_totals(const Zone& zone, std::string_view name, Measure measure) {
     PolicyTotals totals{};
     for (uint32_t number = 1; number <= kMaxPolicies; ++number) {
         const PolicyRecord& record = *zone.policy(number);
         if (!has_name(record, name)) {
             continue;
         }
-        add_record(record, &totals);
+        add_record(record, measure, &totals);
         add_shards(zone, number, &totals);
     }
     return totals;
@@ -78,7 +80,7 @@ void read_loads(const Zone& zone, PolicyLoad* loads) {
                 continue;
             }
             if (flight.used_policy != 0) {
-                loads[flight.used_policy].reserved_tokens += flight.amount;
+                loads[flight.used_policy].reserved += flight.amount;
             } else {
                 loads[flight.policy].in_flight += flight.amount;
             }

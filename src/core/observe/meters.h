@@ -69,25 +69,27 @@ CountSums sum_counts(const Zone& zone, uint32_t policy);
 
 /** All that a policy has counted, under whatever numbers it has had. */
 struct PolicyTotals : CountSums {
-    uint64_t overshoot_tokens;  // used above the limit
-    uint64_t usage_missing;     // answers that did not say what they used
-    uint64_t cut;               // streams that were ended before their time
-    uint64_t settled_tokens;    // that ended requests were charged
-    uint64_t released_tokens;   // that had been reserved for these
-    uint64_t errors;            // malformed variables
+    uint64_t usage_missing;  // answers that did not say what they used
+    uint64_t cut;            // streams that were ended before their time
+    uint64_t errors;         // malformed variables
 
-    /** The reserved tokens for each that was charged, in thousandths; 0 if none was. */
+    // In what the policy counts: tokens, or millionths of a dollar.
+    uint64_t overshoot;  // used above the limit
+    uint64_t settled;    // charged to ended requests
+    uint64_t released;   // that had been reserved for these
+
+    /** How much was reserved for each that was charged, in thousandths; 0 if none was. */
     uint64_t reserve_ratio() const {
-        const double ratio = static_cast<double>(released_tokens) /
-                             static_cast<double>(settled_tokens != 0 ? settled_tokens : 1);
-        return settled_tokens != 0 ? static_cast<uint64_t>(ratio * 1000) : 0;
+        const double ratio =
+            static_cast<double>(released) / static_cast<double>(settled != 0 ? settled : 1);
+        return settled != 0 ? static_cast<uint64_t>(ratio * 1000) : 0;
     }
 };
 
-/** The requests and reserved tokens in flight at this moment. */
+/** The requests and reservations in flight at this moment. */
 struct PolicyLoad {
-    uint64_t in_flight;        // requests, of concurrency=
-    uint64_t reserved_tokens;  // for requests that have not ended
+    uint64_t in_flight;  // requests, of concurrency=
+    uint64_t reserved;   // for requests that have not ended, in what the policy counts
 };
 
 /** The counts that a process writes. `process`: its number in the zone. */
@@ -101,8 +103,9 @@ inline void count_one(std::atomic<uint64_t>* count) {
 
 void count_tokens(PolicyCounts* counts, const TokenCounts& used);
 
-/** Sums up what the policy of that name has counted. Takes no locks. */
-PolicyTotals read_totals(const Zone& zone, std::string_view name);
+/** Sums up what the policy of that name, which counts `measure` now, has counted. Amounts of money
+ * are not mixed with others that it counted before. Takes no locks. */
+PolicyTotals read_totals(const Zone& zone, std::string_view name, Measure measure);
 
 /** Sums up what is under way, by the policies' numbers: `loads` has kMaxPolicies + 1, all zero. */
 void read_loads(const Zone& zone, PolicyLoad* loads);

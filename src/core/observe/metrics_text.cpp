@@ -1,5 +1,7 @@
 #include "core/observe/metrics_text.h"
 
+#include "core/words/amount_text.h"
+
 namespace ai_limit {
 
 namespace {
@@ -62,13 +64,28 @@ void write_units(std::string_view metric, const PolicySnapshot& policy, TextWrit
     }
 }
 
+/** Writes one value of what the policy counts. */
+void write_amount_sample(std::string_view metric, const PolicySnapshot& policy, uint64_t amount,
+                         TextWriter& out) {
+    out.text(metric);
+    out.text("{");
+    write_label({"policy", policy.name}, out);
+    out.text("} ");
+    write_amount(policy.measure, amount, out);
+    out.text("\n");
+}
+
+void write_cost(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+    write_amount_sample(metric, policy, policy.totals.settled, out);
+}
+
 void write_reserved(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
-    write_sample(metric, {"policy", policy.name}, {}, policy.load.reserved_tokens, out);
+    write_amount_sample(metric, policy, policy.load.reserved, out);
 }
 
 /** A policy that has charged nothing yet has no ratio. */
 void write_reserve_ratio(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
-    if (policy.totals.settled_tokens != 0) {
+    if (policy.totals.settled != 0) {
         out.text(metric);
         out.text("{");
         write_label({"policy", policy.name}, out);
@@ -79,7 +96,7 @@ void write_reserve_ratio(std::string_view metric, const PolicySnapshot& policy, 
 }
 
 void write_overshoot(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
-    write_sample(metric, {"policy", policy.name}, {}, policy.totals.overshoot_tokens, out);
+    write_amount_sample(metric, policy, policy.totals.overshoot, out);
 }
 
 void write_missing(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
@@ -103,6 +120,13 @@ bool every(const PolicySnapshot&) {
 }
 bool counts_tokens(const PolicySnapshot& policy) {
     return policy.counts_tokens;
+}
+bool counts_money(const PolicySnapshot& policy) {
+    return policy.measure == Measure::kMoney;
+}
+/** What is reserved and charged is tokens. */
+bool charges_tokens(const PolicySnapshot& policy) {
+    return policy.counts_tokens && !counts_money(policy);
 }
 bool counts_in_flight(const PolicySnapshot& policy) {
     return policy.counts_in_flight;
@@ -162,14 +186,24 @@ const PolicyMetric kPolicyMetrics[] = {
      write_units},
     {{"ai_limit_reserved_tokens", "gauge",
       "LLM tokens that are reserved for requests that have not ended."},
-     counts_tokens,
+     charges_tokens,
+     write_reserved},
+    {{"ai_limit_cost_usd_total", "counter", "US dollars that ended requests were charged."},
+     counts_money,
+     write_cost},
+    {{"ai_limit_reserved_usd", "gauge",
+      "US dollars that are reserved for requests that have not ended."},
+     counts_money,
      write_reserved},
     {{"ai_limit_reserve_ratio", "gauge",
-      "What ended requests had reserved for each token that they were charged."},
+      "What ended requests had reserved for each token or dollar that they were charged."},
      counts_tokens,
      write_reserve_ratio},
     {{"ai_limit_overshoot_tokens_total", "counter", "LLM tokens that were used above the limit."},
-     counts_tokens,
+     charges_tokens,
+     write_overshoot},
+    {{"ai_limit_overshoot_usd_total", "counter", "US dollars that were used above the limit."},
+     counts_money,
      write_overshoot},
     {{"ai_limit_usage_missing_total", "counter",
       "Answers that did not say what they used, and were charged by estimate."},

@@ -25,10 +25,13 @@ struct ZoneSnapshot {
 struct PolicySnapshot {
     std::string_view name, zone, key, phase, algorithm, sync;
     std::string_view limit;    // as configured: a rate, a number of slots, or a variable
-    std::string_view measure;  // "requests", "tokens", "in_flight"
+    std::string_view count;    // as configured, or "total"; empty if it counts no tokens
+    std::string_view burst;    // as configured; empty: the number in the rate
+    std::string_view tz;       // as configured, or "+00:00"; empty without calendar windows
     std::string_view overrun;  // "debt", "cut"
+    Measure measure;           // the last one if a variable holds the limit
     bool dry_run;
-    bool counts_tokens;
+    bool counts_tokens;  // it knows what answers use, and counts that in tokens or in money
     bool counts_in_flight;
     PolicyTotals totals;
     PolicyLoad load;

@@ -17,18 +17,41 @@ void write_requests(const PolicyTotals& totals, JsonWriter& json) {
     json.close('}');
 }
 
+bool is_money(const PolicySnapshot& policy) {
+    return policy.measure == Measure::kMoney;
+}
+
+/** What answers used, and what of that was reserved and charged. Money has an object of its own. */
 void write_tokens(const PolicySnapshot& policy, JsonWriter& json) {
     json.open("tokens", '{');
     each_usage_meter(
         [&](const UsageMeter& meter) { json.number(meter.name, policy.totals.*meter.sum); });
-    json.number("reserved", policy.load.reserved_tokens);
+    if (is_money(policy)) {
+        json.close('}');
+        json.open("money", '{');
+        json.amount("spent", policy.measure, policy.totals.settled);
+    }
+    json.amount("reserved", policy.measure, policy.load.reserved);
     json.thousandths("reserve_ratio", policy.totals.reserve_ratio());
-    json.number("overshoot", policy.totals.overshoot_tokens);
+    json.amount("overshoot", policy.measure, policy.totals.overshoot);
     json.text("overrun", policy.overrun);
     json.number("usage_missing", policy.totals.usage_missing);
     json.number("cut", policy.totals.cut);
     json.number("output_lowered", policy.totals.output_lowered);
     json.close('}');
+}
+
+/** Writes the parameters that say more about the limit. */
+void write_details(const PolicySnapshot& policy, JsonWriter& json) {
+    struct Detail {
+        std::string_view name, text;
+    };
+    for (const Detail& detail :
+         {Detail{"count", policy.count}, {"burst", policy.burst}, {"tz", policy.tz}}) {
+        if (!detail.text.empty()) {
+            json.text(detail.name, detail.text);
+        }
+    }
 }
 
 void write_steps(std::string_view name, const HistoryStep* steps, size_t count,
@@ -52,26 +75,32 @@ void write_history(const Zone& zone, uint32_t policy, JsonWriter& json) {
     json.close('}');
 }
 
+/** `unit`: what the counts are. */
 void write_top(const Zone& zone, uint32_t policy, std::string_view name, TopMeasure measure,
-               uint64_t epoch, JsonWriter& json) {
+               Measure unit, uint64_t epoch, JsonWriter& json) {
     TopKey keys[kShownTopKeys];
     size_t count = read_top_keys(*zone.top_keys(policy), measure, epoch, keys, kShownTopKeys);
     json.open(name, '[');
     for (size_t i = 0; i < count; ++i) {
         json.open('{');
         json.text("key", keys[i].shown());
-        json.number("count", keys[i].count);
+        json.amount("count", unit, keys[i].count);
         json.truth("whole", keys[i].is_whole);
         json.close('}');
     }
     json.close(']');
 }
 
-void write_top_keys(const Zone& zone, uint32_t policy, uint64_t epoch, JsonWriter& json) {
+void write_top_keys(const Zone& zone, const PolicySnapshot& policy, uint64_t epoch,
+                    JsonWriter& json) {
+    const Measure charges = is_money(policy) ? Measure::kMoney : Measure::kTokens;
     json.open("top_keys", '{');
-    write_top(zone, policy, "requests", TopMeasure::kRequests, epoch, json);
-    write_top(zone, policy, "refusals", TopMeasure::kRefusals, epoch, json);
-    write_top(zone, policy, "tokens", TopMeasure::kTokens, epoch, json);
+    const auto write = [&](std::string_view name, TopMeasure measure, Measure unit) {
+        write_top(zone, policy.number, name, measure, unit, epoch, json);
+    };
+    write("requests", TopMeasure::kRequests, Measure::kRequests);
+    write("refusals", TopMeasure::kRefusals, Measure::kRequests);
+    write(facts_of(charges).name, TopMeasure::kCharges, charges);
     json.close('}');
 }
 
@@ -105,8 +134,9 @@ void write_policy_json(const Zone& zone, const PolicySnapshot& policy, Millis mo
     json.text("zone", policy.zone);
     json.text("key", policy.key);
     json.text("algorithm", policy.algorithm);
-    json.text("measure", policy.measure);
+    json.text("measure", facts_of(policy.measure).name);
     json.text("limit", policy.limit);
+    write_details(policy, json);
     json.text("phase", policy.phase);
     json.text("sync", policy.sync);
     json.truth("dry_run", policy.dry_run);
@@ -119,7 +149,7 @@ void write_policy_json(const Zone& zone, const PolicySnapshot& policy, Millis mo
     }
     json.number("errors", policy.totals.errors);
     write_history(zone, policy.number, json);
-    write_top_keys(zone, policy.number, epoch_of(monotonic), json);
+    write_top_keys(zone, policy, epoch_of(monotonic), json);
     json.close('}');
 }
 

@@ -14,7 +14,11 @@
 namespace ai_limit {
 
 /** The measure by which keys stand out. */
-enum class TopMeasure : uint8_t { kRequests, kRefusals, kTokens };
+enum class TopMeasure : uint8_t {
+    kRequests,
+    kRefusals,
+    kCharges,  // in what the policy counts: tokens, or millionths of a dollar
+};
 
 /**
  * The time for which a list counts, beside the one before. The counts that are shown are 5 to 10

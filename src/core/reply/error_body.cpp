@@ -1,6 +1,7 @@
 #include "core/reply/error_body.h"
 
 #include "core/reply/headers.h"
+#include "core/words/amount_text.h"
 
 namespace ai_limit {
 
@@ -27,9 +28,60 @@ void write_counted(uint64_t count, std::string_view thing, TextWriter& out) {
     out.text(count == 1 ? "" : "s");
 }
 
-/** `60 requests`, `1 token`, `4 concurrent requests`. */
-void write_amount(Amount amount, Measure measure, TextWriter& out) {
-    write_counted(amount, facts_of(measure).one, out);
+bool is_money(const Description& policy) {
+    return policy.measure == Measure::kMoney;
+}
+
+void write_amount(const Description& policy, Amount amount, TextWriter& out) {
+    write_amount_and_unit(policy.measure, amount, out);
+}
+
+/** ` per day`, ` per 15 min`. */
+void write_period(Period period, TextWriter& out) {
+    const PeriodFacts& facts = facts_of(period.unit);
+    out.text(" per ");
+    if (period.count == 1) {
+        out.text(facts.one);
+        return;
+    }
+    out.number(period.count);
+    out.text(" ");
+    out.text(facts.many);
+}
+
+/** `budget of 20 USD per day`. A burst is no budget of the period: `budget of 5 USD`. */
+void write_budget(const Description& policy, TextWriter& out) {
+    out.text("budget of ");
+    write_amount(policy, policy.limit, out);
+    if (!policy.is_burst) {
+        write_period(policy.period, out);
+    }
+}
+
+/** ` needs 0.0412 USD, 0.012 USD is left. `, behind what needs it. */
+void write_need(const Description& policy, TextWriter& out) {
+    out.text(" needs ");
+    write_amount(policy, policy.requested, out);
+    out.text(", ");
+    write_amount(policy, policy.remaining, out);
+    out.text(" is left. ");
+}
+
+/** The sentence for a request that is larger than the whole limit. */
+void write_never(const Description& policy, TextWriter& out) {
+    out.text("This request can never fit the ");
+    if (is_money(policy)) {
+        write_budget(policy, out);
+    } else {
+        out.text("limit");
+    }
+    out.text(": it needs ");
+    write_amount(policy, policy.requested, out);
+    if (!is_money(policy)) {
+        out.text(", the limit is ");
+        out.number(policy.limit);
+    }
+    out.text(".");
 }
 
 /** The sentence for a request that no limit has refused for a while; false for others. */
@@ -47,16 +99,12 @@ bool write_final_message(const Refusal& refusal, TextWriter& out) {
     }
     if (refusal.kind == ErrorKind::kBlocked) {
         out.text("This key is blocked: its limit is ");
-        write_amount(policy.limit, policy.measure, out);
+        write_amount(policy, policy.limit, out);
         out.text(".");
         return true;
     }
     if (refusal.kind == ErrorKind::kTooLarge) {
-        out.text("This request can never fit the limit: it needs ");
-        write_amount(policy.requested, policy.measure, out);
-        out.text(", the limit is ");
-        out.number(policy.limit);
-        out.text(".");
+        write_never(policy, out);
         return true;
     }
     return false;
@@ -67,15 +115,31 @@ void write_plain_message(const Refusal& refusal, TextWriter& out) {
     if (write_final_message(refusal, out)) {
         return;
     }
-    out.text("Too many requests. Try again in ");
+    if (is_money(*refusal.policy)) {
+        out.text("The ");
+        write_budget(*refusal.policy, out);
+        out.text(" is used up: this request");
+        write_need(*refusal.policy, out);
+    } else {
+        out.text("Too many requests. ");
+    }
+    out.text("Try again in ");
     write_counted(seconds_rounded_up(refusal.wait), "second", out);
     out.text(".");
 }
 
 /** `This request would exceed the limit of 60 requests. `, which the wait follows. */
 void write_limit_message(const Refusal& refusal, TextWriter& out) {
-    out.text("This request would exceed the limit of ");
-    write_amount(refusal.policy->limit, refusal.policy->measure, out);
+    const Description& policy = *refusal.policy;
+    out.text("This request would exceed the ");
+    if (is_money(policy)) {
+        write_budget(policy, out);
+        out.text(": it");
+        write_need(policy, out);
+        return;
+    }
+    out.text("limit of ");
+    write_amount(policy, policy.limit, out);
     out.text(". ");
 }
 
@@ -117,60 +181,76 @@ void write_openai_quota(const Description& policy, TextWriter& out) {
     const MeasureFacts& measure = facts_of(policy.measure);
     const PeriodFacts& period = facts_of(policy.period.unit);
     out.text(measure.quota);
-    out.text(" per ");
-    if (policy.period.count != 1) {
-        out.number(policy.period.count);
-        out.text(" ");
-        out.text(period.many);
-        return;
-    }
-    out.text(period.one);
-    if (period.letter != 0) {
-        const char name[] = {' ', '(', capital(measure.letter), 'P', period.letter, ')'};
+    write_period(policy.period, out);
+    if (policy.period.count == 1 && period.letter != 0) {
+        const char name[] = {' ', '(', measure.initial, 'P', period.letter, ')'};
         out.text({name, sizeof name});
+    }
+}
+
+/** `Limit 60`, `Limit 20 USD`. */
+void write_openai_figure(std::string_view name, const Description& policy, Amount amount,
+                         TextWriter& out) {
+    out.text(name);
+    out.text(" ");
+    if (is_money(policy)) {
+        write_amount(policy, amount, out);
+    } else {
+        out.number(amount);
     }
 }
 
 /** `Limit 60, Used 60, Requested 1.`; what never fits has no part in what was used. */
 void write_openai_figures(const Refusal& refusal, TextWriter& out) {
     const Description& policy = *refusal.policy;
-    out.text(": Limit ");
-    out.number(policy.limit);
+    out.text(": ");
+    write_openai_figure("Limit", policy, policy.limit, out);
     if (refusal.wait != kNever) {
-        out.text(", Used ");
-        out.number(policy.limit > policy.remaining ? policy.limit - policy.remaining : 0);
+        const Amount used = policy.limit > policy.remaining ? policy.limit - policy.remaining : 0;
+        out.text(", ");
+        write_openai_figure("Used", policy, used, out);
     }
-    out.text(", Requested ");
-    out.number(policy.requested);
+    out.text(", ");
+    write_openai_figure("Requested", policy, policy.requested, out);
     out.text(".");
 }
 
-/** `Rate limit reached for `, which the quota follows; nullptr if the message is not of it. */
-const char* openai_beginning(const Refusal& refusal) {
-    switch (refusal.kind) {
+/** `Rate limit reached for `, which the quota follows, and the same for a budget. */
+struct OpenAiBeginning {
+    const char* quota;  // nullptr if the message does not begin with it
+    const char* budget;
+};
+
+OpenAiBeginning openai_beginning(ErrorKind kind) {
+    switch (kind) {
         case ErrorKind::kWait:
-            return "Rate limit reached for ";
+            return {"Rate limit reached for ", "Rate limit reached for the "};
         case ErrorKind::kExhausted:
-            return "You exceeded your current quota of ";
+            return {"You exceeded your current quota of ", "You exceeded your current "};
         case ErrorKind::kTooLarge:
-            return "Request too large for ";
+            return {"Request too large for ", "Request too large for the "};
         case ErrorKind::kBlocked:
         case ErrorKind::kInvalid:
         case ErrorKind::kUpgradeRequired:
         case ErrorKind::kUnavailable:
             break;
     }
-    return nullptr;
+    return {};
 }
 
 void write_openai_message(const Refusal& refusal, TextWriter& out) {
-    const char* beginning = refusal.policy != nullptr ? openai_beginning(refusal) : nullptr;
-    if (beginning == nullptr) {
+    const OpenAiBeginning beginning = openai_beginning(refusal.kind);
+    if (refusal.policy == nullptr || beginning.quota == nullptr) {
         write_final_message(refusal, out);
         return;
     }
-    out.text(beginning);
-    write_openai_quota(*refusal.policy, out);
+    if (is_money(*refusal.policy)) {
+        out.text(beginning.budget);
+        write_budget(*refusal.policy, out);
+    } else {
+        out.text(beginning.quota);
+        write_openai_quota(*refusal.policy, out);
+    }
     write_openai_figures(refusal, out);
     if (refusal.wait == kNever) {
         return;
@@ -235,9 +315,14 @@ void write_quota_failure(const Description& policy, TextWriter& out) {
     const char first = capital(quota.front());
     out.text({&first, 1});
     out.text(quota.substr(1));
-    out.text(R"(PerDay","quotaValue":")");
-    out.number(policy.limit);
-    out.text(R"("}]},)");
+    out.text(R"(PerDay")");
+    // The value is a whole number in Google's API: the message has that of a budget.
+    if (!is_money(policy)) {
+        out.text(R"(,"quotaValue":")");
+        out.number(policy.limit);
+        out.text(R"(")");
+    }
+    out.text("}]},");
 }
 
 void write_gemini(const Refusal& refusal, TextWriter& out) {

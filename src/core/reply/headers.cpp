@@ -10,7 +10,7 @@ namespace {
 /** Clients come back at once if the wait is longer, unless a header forbids it. */
 constexpr Millis kLongWait = 60'000;
 
-/** Digits of an Amount and of kMaxSeconds. */
+/** Digits of an Amount, also of one in dollars, and of kMaxSeconds. */
 constexpr size_t kAmountSize = 13;
 constexpr size_t kSecondsSize = 15;
 
@@ -64,7 +64,8 @@ const Description* most_restrictive(const Shown& shown, Measure measure) {
     return found;
 }
 
-/** The styles that distinguish requests and tokens: the first three names, and the last three. */
+/** The styles that distinguish requests and tokens: the first three names, and the last three. They
+ * have no name for what is neither, such as money. */
 template <ResetWriter write_reset>
 bool put_by_measure(const ResponseHeaderName* names, const Shown& shown) {
     const Description* requests = most_restrictive(shown, Measure::kRequests);
@@ -90,7 +91,8 @@ bool write_x_ratelimit(const Shown& shown) {
     return all;
 }
 
-// ietf: every policy; draft-ietf-httpapi-ratelimit-headers-10
+// ietf: every policy, money in millionths, since the numbers are whole ones;
+// draft-ietf-httpapi-ratelimit-headers-10
 
 constexpr ResponseHeaderName kIetfNames[] = {
     {"RateLimit-Policy", "ratelimit-policy"},

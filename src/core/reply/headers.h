@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/words/amount_text.h"
 #include "core/words/text_writer.h"
 #include "core/words/types.h"
 
@@ -83,11 +84,13 @@ constexpr size_t kXRateLimitSize = 64;
  */
 template <typename Put>
 inline void format_x_ratelimit(const Standing& reported, char* space, const Put& put) {
-    static_assert(kXRateLimitSize >= 3 * kMaxDigits);
+    static_assert(kXRateLimitSize >= 3 * kMaxDigits && kXRateLimitSize >= 3 * kMaxAmountText);
     const uint64_t numbers[] = {reported.limit, reported.remaining,
                                 seconds_rounded_up(reported.reset)};
+    const bool is_money = facts_of(reported.measure).in_millionths;
     for (size_t i = 0; i < 3; ++i) {
-        char* end = put_digits(space, numbers[i]);
+        char* end =
+            is_money && i < 2 ? put_millionths(space, numbers[i]) : put_digits(space, numbers[i]);
         put(kXRateLimitNames[i], std::string_view(space, static_cast<size_t>(end - space)));
         space = end;
     }

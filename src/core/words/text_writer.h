@@ -91,6 +91,24 @@ inline char* put_digits(char* at, uint64_t value) {
     return end;
 }
 
+/** The most bytes that put_millionths() writes. */
+constexpr size_t kMaxMillionthsText = kMaxDigits + 1;
+
+/** Writes a number of millionths, with as many decimals as it takes. Returns where they end. */
+inline char* put_millionths(char* at, uint64_t count) {
+    constexpr uint64_t kWhole = 1'000'000;
+    char* p = put_digits(at, count / kWhole);
+    uint64_t fraction = count % kWhole;
+    if (fraction != 0) {
+        *p++ = '.';
+    }
+    for (uint64_t unit = kWhole / 10; fraction != 0; unit /= 10) {
+        *p++ = static_cast<char>('0' + fraction / unit);
+        fraction %= unit;
+    }
+    return p;
+}
+
 /** Appends to a buffer that outlives it; see the top of this file for what happens at its end. */
 class TextWriter {
 public:
@@ -133,6 +151,12 @@ public:
                                static_cast<char>('0' + fraction % 10)};
         const size_t length_used = fraction % 10 != 0 ? 4 : fraction % 100 != 0 ? 3 : 2;
         text({digits, length_used});
+    }
+
+    /** A number of millionths, with as many decimals as it takes: `4.873215`, `0.5`, `20`. */
+    void millionths(uint64_t count) {
+        char digits[kMaxMillionthsText];
+        text({digits, static_cast<size_t>(put_millionths(digits, count) - digits)});
     }
 
     /**

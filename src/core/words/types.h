@@ -13,7 +13,7 @@ namespace ai_limit {
 /** Milliseconds: a point in time or a length, as the name of the variable says. */
 using Millis = int64_t;
 
-/** Requests, LLM tokens or requests in flight. At most kMaxAmount. */
+/** Requests, LLM tokens, requests in flight or millionths of a dollar. At most kMaxAmount. */
 using Amount = uint64_t;
 
 /** Every quota, burst and cost is at most this (a thousand billion), so that 128 bits hold all
@@ -35,6 +35,7 @@ struct Standing {
     Amount limit;
     Amount remaining;
     Millis reset;
+    Measure measure = Measure::kRequests;
 };
 
 /**
@@ -54,8 +55,9 @@ struct Description {
     Millis wait;       // until this request would fit: 0 if it did, kNever if it never will
     bool refused;
     bool undecided = false;  // refused because nobody can decide; only `wait` says something then
+    bool is_burst = false;   // `limit` is a burst, which comes back in another time than the period
 
-    constexpr operator Standing() const { return {limit, remaining, reset}; }
+    constexpr operator Standing() const { return {limit, remaining, reset, measure}; }
 };
 
 }  // namespace ai_limit

@@ -11,29 +11,45 @@
 namespace ai_limit {
 
 /** What a policy counts. Zones, state files and Redis hold these numbers. */
-enum class Measure : uint8_t { kRequests, kTokens, kInFlight, kLast = kInFlight };
+enum class Measure : uint8_t { kRequests, kTokens, kInFlight, kMoney, kLast = kMoney };
 
 struct MeasureFacts {
     Measure measure;
-    char letter;                 // in rates, such as 60r/m; 0: no rate counts it
+    std::string_view rate_word;  // in rates, such as 60r/m; empty: no rate counts it
+    char initial;                // of RPM or TPM; 0: nobody knows it by a letter
+    bool is_settled;             // reserved at first, and charged when the answer has ended
+    bool in_millionths;          // an Amount is a millionth of what rates and sentences name
     std::string_view name;       // in the API
-    std::string_view one;        // in sentences; more of it have an "s" at the end
+    std::string_view one, many;  // in sentences
     std::string_view quota;      // in names of quotas: OpenAI's type, Gemini's RequestsPerDay
     std::string_view log_words;  // in the log
     std::string_view redis;      // in the key that announces what a policy counts
+    std::string_view redis_key;  // at the end of a key's name in Redis
 };
 
 constexpr MeasureFacts kMeasureFacts[] = {
-    {Measure::kRequests, 'r', "requests", "request", "requests", "requests", ":r"},
-    {Measure::kTokens, 't', "tokens", "token", "tokens", "tokens", ":t"},
-    {Measure::kInFlight, 0, "in_flight", "concurrent request", "requests", "requests in flight",
-     ":c"},
+    {Measure::kRequests, "r", 'R', false, false, "requests", "request", "requests", "requests",
+     "requests", ":r", ""},
+    {Measure::kTokens, "t", 'T', true, false, "tokens", "token", "tokens", "tokens", "tokens", ":t",
+     ":t"},
+    {Measure::kInFlight, "", 0, false, false, "in_flight", "concurrent request",
+     "concurrent requests", "requests", "requests in flight", ":c", ""},
+    {Measure::kMoney, "usd", 0, true, true, "money", "USD", "USD", "budget", "US dollars", ":u",
+     ":u"},
 };
 
 constexpr size_t kMeasures = std::size(kMeasureFacts);
 
 constexpr const MeasureFacts& facts_of(Measure measure) {
     return kMeasureFacts[static_cast<size_t>(measure)];
+}
+
+/**
+ * True if a request reserves such an amount when it begins, and is charged when its answer has
+ * ended and says what it used.
+ */
+constexpr bool is_settled(Measure measure) {
+    return facts_of(measure).is_settled;
 }
 
 enum class PeriodUnit : uint8_t { kSecond, kMinute, kHour, kDay, kWeek, kMonth, kLast = kMonth };

@@ -86,8 +86,9 @@ void add_look(const PolicyConf* policy, Ask ask, const Key& key, Decision* look)
 }
 
 /**
- * Adds the charges of a policy that may have been evaluated before, has variables or counts tokens,
- * if it applies to this request. NGX_AGAIN if that takes the request's body, which is awaited.
+ * Adds the charges of a policy that may have been evaluated before, has variables or reserves
+ * something, if it applies to this request. NGX_AGAIN if that takes the request's body, which is
+ * awaited.
  */
 __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r,
                                                         const PolicyConf* policy, const Key& key,
@@ -100,16 +101,16 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r,
     if (rc != NGX_OK) {
         return rc == NGX_DECLINED ? NGX_OK : rc;
     }
-    bool tokens = ask.limit->measure == Measure::kTokens;
-    if (tokens && awaiting != nullptr && !has_fixed_reserve(*policy)) {
+    bool reserves = is_settled(ask.limit->measure);
+    if (reserves && awaiting != nullptr && !has_fixed_reserve(*policy)) {
         add_look(policy, ask, key, awaiting->look);
         return NGX_AGAIN;
     }
-    if (tokens && read_reservation(r, policy, key.hash, *ask.limit, &ask.cost) != NGX_OK) {
+    if (reserves && read_reservation(r, policy, key.hash, *ask.limit, &ask.cost) != NGX_OK) {
         return NGX_ERROR;
     }
     PolicyCharge* charge = add_charge(one, ask, key, policy);
-    if (tokens) {
+    if (reserves) {
         Ask reserved = policy->live->reservation;
         reserved.cost = ask.cost;
         charge->reservation = begin_more(one, reserved, key.hash);

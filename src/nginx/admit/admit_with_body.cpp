@@ -1,6 +1,7 @@
 #include "nginx/admit/admit_with_body.h"
 
 #include "clock.h"
+#include "core/counts/output_room.h"
 #include "nginx/admit/admit.h"
 #include "nginx/admit/remaining_output.h"
 #include "nginx/admit/websocket.h"
@@ -39,12 +40,16 @@ bool limits_tokens(const Decision& one) {
     return false;
 }
 
-Amount most_reserved(const Decision& one) {
+/** Returns the most tokens that a policy has reserved; of money, the output that it buys. */
+Amount most_reserved(ngx_http_request_t* r, const Decision& one) {
     Amount most = 0;
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         const Charge* reservation = one.charges[i].reservation;
         if (reservation != nullptr && reservation->flight != nullptr) {
-            most = ngx_max(most, reservation->cost);
+            const bool is_money = one.charges[i].use.limit->measure == Measure::kMoney;
+            most = ngx_max(most, is_money ? output_room(reservation->cost,
+                                                        *read_weights(r, one.parts[i].policy))
+                                          : reservation->cost);
         }
     }
     return most;
@@ -246,7 +251,7 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
         if (rc != NGX_OK) {
             return rc == NGX_DECLINED ? refuse_unlimited(r, conf, one) : rc;
         }
-        tokens->reserved = ngx_max(tokens->reserved, most_reserved(*one));
+        tokens->reserved = ngx_max(tokens->reserved, most_reserved(r, *one));
         if (passes || one->dry_run) {
             keep_output_limit(tokens);
             if (is_output_lowered(*tokens)) {

@@ -36,7 +36,8 @@ ngx_int_t find_room(ngx_http_request_t* r, const Decision& one, ngx_uint_t i, bo
                     Room* room) {
     const PolicyCharge& charge = one.charges[i];
     const PolicyConf& policy = *one.parts[i].policy;
-    if (prompt_cost(r, &policy, hash_of(charge.use), &room->prompt) != NGX_OK) {
+    if (prompt_cost(r, &policy, hash_of(charge.use), charge.use.limit->measure, &room->prompt) !=
+        NGX_OK) {
         return NGX_ERROR;
     }
     Amount left = describe_charge(charge, policy, one.now).remaining;

@@ -160,7 +160,7 @@ __attribute__((noinline)) bool write_short_report(ngx_http_request_t* r, const D
     const Limit& limit = *reported->limit;
     Amount taken = used(limit, reported->state);
     format_x_ratelimit({limit.capacity, remaining_of(limit, taken),
-                        until_back(limit, reported->state, taken, one.now)},
+                        until_back(limit, reported->state, taken, one.now), limit.measure},
                        space, [&](const ResponseHeaderName& name, std::string_view value) {
                            set_header(headers++, name, value);
                        });

@@ -1,5 +1,6 @@
 #include "nginx/answer/variables.h"
 
+#include "core/words/amount_text.h"
 #include "nginx/decision/report.h"
 #include "nginx/request/client_identity.h"
 #include "nginx/request/max_output.h"
@@ -26,6 +27,19 @@ ngx_int_t set_number(ngx_http_request_t* r, ngx_http_variable_value_t* v, uint64
     }
     TextWriter text(space, NGX_INT64_LEN);
     text.number(number);
+    set_value(v, text.view());
+    return NGX_OK;
+}
+
+/** An amount of what a policy counts. */
+ngx_int_t set_amount(ngx_http_request_t* r, ngx_http_variable_value_t* v, Measure measure,
+                     Amount amount) {
+    char* space = static_cast<char*>(ngx_pnalloc(r->pool, kMaxAmountText));
+    if (space == nullptr) {
+        return NGX_ERROR;
+    }
+    TextWriter text(space, kMaxAmountText);
+    write_amount(measure, amount, text);
     set_value(v, text.view());
     return NGX_OK;
 }
@@ -70,9 +84,9 @@ ngx_int_t figure_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
     const Description& said = report.spokesman();
     switch (figure) {
         case kLimit:
-            return set_number(r, v, said.limit);
+            return set_amount(r, v, said.measure, said.limit);
         case kRemaining:
-            return set_number(r, v, said.remaining);
+            return set_amount(r, v, said.measure, said.remaining);
         case kReset:
             return set_number(r, v, seconds_rounded_up(said.reset));
         default:
@@ -97,7 +111,7 @@ ngx_int_t remaining_of_policy_variable(ngx_http_request_t* r, ngx_http_variable_
         v->not_found = 1;
         return NGX_OK;
     }
-    return set_number(r, v, said.remaining);
+    return set_amount(r, v, said.measure, said.remaining);
 }
 
 bool is_control(char c) {

@@ -98,12 +98,13 @@ ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked, const RedisLook* lo
     JsonWriter json(out);
     write_head(*asked, json);
     json.text("measure", facts_of(answer.limit.measure).name);
-    json.number("limit", answer.said.limit);
-    json.number("remaining", answer.said.remaining);
+    const Measure measure = answer.limit.measure;
+    json.amount("limit", measure, answer.said.limit);
+    json.amount("remaining", measure, answer.said.remaining);
     json.number("reset", seconds_rounded_up(answer.said.reset));
-    json.number("used", answer.used);
+    json.amount("used", measure, answer.used);
     if (asked->question.reservation != 0) {
-        json.number("reserved", answer.reserved);
+        json.amount("reserved", measure, answer.reserved);
         write_learned(*asked, json);
     }
     if (overridden) {
@@ -202,11 +203,15 @@ const char* read_wish(const KeyRequest& asked, std::string_view* rate, Limit* li
     if (const char* error = parse_limit(policy, *rate, limit)) {
         return error;
     }
-    if (limit->measure == Measure::kTokens && !policy.may_count_tokens) {
-        return "rate= is in tokens, but the policy counts requests";
+    if (is_settled(limit->measure) && !policy.may_count_tokens) {
+        return limit->measure == Measure::kMoney
+                   ? "rate= is in usd, but the policy counts requests"
+                   : "rate= is in tokens, but the policy counts requests";
     }
     if (policy.variable == nullptr && limit->measure != policy.limit.measure) {
-        return "rate= has another unit than the policy";
+        return policy.limit.measure == Measure::kMoney
+                   ? "rate= has another unit than the policy: it is in usd, such as 20usd/d"
+                   : "rate= has another unit than the policy";
     }
     ngx_str_t time = to_ngx(text);
     time_t seconds = text.empty() ? NGX_ERROR : ngx_parse_time(&time, 1);

@@ -14,6 +14,17 @@ Syncing syncing_of(const PolicyConf& policy) {
             policy.ledger_limit.period_length};
 }
 
+/** Sets what else the directive says about the limit, with its presets. */
+void add_details(const PolicyConf& policy, PolicySnapshot* seen) {
+    if (policy.may_count_tokens && seen->measure != Measure::kMoney) {
+        seen->count = policy.count_text.len != 0 ? view(policy.count_text) : "total";
+    }
+    seen->burst = view(policy.burst_text);
+    if (is_calendar(policy.algorithm)) {
+        seen->tz = policy.time_zone_text.len != 0 ? view(policy.time_zone_text) : "+00:00";
+    }
+}
+
 }  // namespace
 
 std::string_view name_of(const Syncing& syncing, char* buffer) {
@@ -44,14 +55,15 @@ PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* s
     seen.sync = name_of(syncing_of(policy), sync);
     seen.limit = view(policy.limit_text);
     // If a variable holds the limit, this is its last measure.
-    seen.measure = facts_of(zone.policy(policy.live->ask.policy)->slowest.measure).name;
+    seen.measure = zone.policy(policy.live->ask.policy)->slowest.measure;
+    add_details(policy, &seen);
     seen.overrun = policy.overrun == Overrun::kCut ? "cut" : "debt";
     seen.dry_run = policy.dry_run;
     seen.counts_tokens = policy.may_count_tokens;
     seen.counts_in_flight = policy.has_concurrency;
-    seen.totals = read_totals(zone, seen.name);
+    seen.totals = read_totals(zone, seen.name, seen.measure);
     seen.load.in_flight = loads[policy.live->ask.policy].in_flight;
-    seen.load.reserved_tokens = loads[policy.live->ask.policy].reserved_tokens;
+    seen.load.reserved = loads[policy.live->ask.policy].reserved;
     seen.number = policy.live->ask.policy;
     return seen;
 }

@@ -12,6 +12,7 @@
 #include "core/limits/limit.h"
 #include "core/reply/error_body.h"
 #include "core/reply/headers.h"
+#include "core/words/amount_text.h"
 #include "nginx/conf/position.h"
 #include "nginx/conf/redis_conf.h"
 #include "nginx/conf/text.h"
@@ -60,23 +61,24 @@ struct PolicyConf {
     bool preaccess;
     bool dry_run;
     Syncing syncing;
-    bool in_redis;  // with other nodes, by Redis:
-    bool syncs;     // it reports to them what this node lets through by itself
-    bool by_share;  // which it does as far as its share goes, not only while Redis is away
-    Amount burst;   // 0: the number in the rate
+    bool in_redis;        // with other nodes, by Redis:
+    bool syncs;           // it reports to them what this node lets through by itself
+    bool by_share;        // which it does as far as its share goes, not only while Redis is away
+    WrittenAmount burst;  // 0: the number in the rate
     Millis time_zone;
-    ngx_str_t limit_text;  // of rate= or concurrency=
-    Limit limit;           // where `variable` is null
-    Limit ledger_limit;    // where `syncs`
-    Text* variable;        // holds a rate, or the slots of a concurrency
-    Amount cost;           // where `cost_variable` is null
+    ngx_str_t limit_text;                              // of rate= or concurrency=
+    ngx_str_t burst_text, count_text, time_zone_text;  // empty: not written
+    Limit limit;                                       // where `variable` is null
+    Limit ledger_limit;                                // where `syncs`
+    Text* variable;  // holds a rate, or the slots of a concurrency
+    Amount cost;     // where `cost_variable` is null
     Text* cost_variable;
-    bool may_count_tokens;   // its rate is in tokens, or a variable holds it
+    bool may_count_tokens;   // its rate is in tokens or in money, or a variable holds it
     bool after_body;         // its key, rate or cost may depend on the request's body
     TokenWeights weights;    // where `weights_variable` is null
     Text* weights_variable;  // holds a count=
     Reserve reserve;
-    Amount reserve_amount;  // for the output (kAuto), or for all (kAmount)
+    WrittenAmount reserve_amount;  // for all (kAmount), or tokens for the output (kAuto)
     Text* reserve_variable;
     Overrun overrun;
     bool used;  // some ai_limit names it
@@ -135,7 +137,7 @@ struct MaxOutputConf {
     Amount number;                // 0: what remains
     const OwnOutputField* field;  // nullptr: that of the request's API
     Position position;
-    bool has_policies;  // in some location a policy in tokens applies with it
+    bool has_policies;  // in some location a policy in tokens or money applies with it
 };
 
 /** A location's ai_limit_max_output and its policies, which are resolved later. */
@@ -146,7 +148,7 @@ struct MaxOutputUse {
 
 /** How the module handles an upgrade to WebSocket. */
 enum class WebSocket : uint8_t {
-    kByPolicies,  // refused if a policy in tokens applies
+    kByPolicies,  // refused if a policy in tokens or money applies
     kRefuse,
     kPass
 };

@@ -18,24 +18,30 @@ const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* 
     if (const char* error = parse_rate(text, &rate)) {
         return error;
     }
-    const char* error = make_limit(policy.algorithm, rate, policy.burst, policy.time_zone, limit);
+    Amount burst = 0;
+    if (!amount_of(policy.burst, rate.measure, &burst)) {
+        return "the policy's burst= is no whole number of what the rate counts";
+    }
+    const char* error = make_limit(policy.algorithm, rate, burst, policy.time_zone, limit);
     limit->by_wall = policy.limit.by_wall;
     return error;
 }
 
-bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount) {
+bool parse_reserve(std::string_view text, Reserve* reserve, WrittenAmount* amount) {
     constexpr std::string_view kAutoUpTo = "auto:";
     if (text == "auto") {
         *reserve = Reserve::kAuto;
-        *amount = kMaxAmount;
+        *amount = kAnyAmount;
     } else if (text.substr(0, kAutoUpTo.size()) == kAutoUpTo) {
         *reserve = Reserve::kAuto;
-        return read_whole(text.substr(kAutoUpTo.size()), kMaxAmount, amount);
+        Amount tokens = 0;
+        return read_amount(text.substr(kAutoUpTo.size()), amount) &&
+               amount_of(*amount, Measure::kTokens, &tokens);
     } else if (text == "max") {
         *reserve = Reserve::kMax;
     } else if (text == "off") {
         *reserve = Reserve::kOff;
-    } else if (read_whole(text, kMaxAmount, amount)) {
+    } else if (read_amount(text, amount)) {
         *reserve = Reserve::kAmount;
     } else {
         return false;

@@ -13,8 +13,11 @@ namespace ai_limit {
  */
 const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* limit);
 
-/** Reads `auto`, `off` or a whole number, of tokens; false if the text is none of these. */
-bool parse_reserve(std::string_view text, Reserve* reserve, Amount* amount);
+/**
+ * Reads `auto`, `auto:N`, `max`, `off` or a number of what the policy counts; false if the text is
+ * none of these. The N of `auto:N` are tokens of output.
+ */
+bool parse_reserve(std::string_view text, Reserve* reserve, WrittenAmount* amount);
 
 /** Reads `off`, `strict` or a time; false for anything else. */
 bool parse_sync(ngx_str_t text, Syncing* syncing);

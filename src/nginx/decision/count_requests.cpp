@@ -111,7 +111,7 @@ void count_undecided(const Decision& one) {
 void count_used(const Charge& charge, const Part& part, const TokenCounts& used, Amount charged,
                 Now now) {
     count_tokens(part.policy->live->counts, used);
-    note(charge, part, TopMeasure::kTokens, now.monotonic, charged);
+    note(charge, part, TopMeasure::kCharges, now.monotonic, charged);
 }
 
 }  // namespace ai_limit

@@ -99,10 +99,14 @@ char* read_algorithm(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyRead
     return mistake(cf, "unknown algorithm", word, buffer);
 }
 
+constexpr const char* kExpectedBurst =
+    ", expected a whole number above zero, or dollars such as 0.5 with a rate in usd";
+
 char* read_burst(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
-    if (!read_whole(view(value), kMaxAmount, &reader->policy->burst) ||
-        reader->policy->burst == 0) {
-        return mistake(cf, "invalid value", word, ", expected a whole number above zero");
+    reader->policy->burst_text = value;
+    if (!read_amount(view(value), &reader->policy->burst) ||
+        reader->policy->burst.millionths == 0) {
+        return mistake(cf, "invalid value", word, kExpectedBurst);
     }
     return NGX_CONF_OK;
 }
@@ -117,6 +121,10 @@ char* read_cost(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* r
     return NGX_CONF_OK;
 }
 
+constexpr const char* kExpectedReserve =
+    ", expected auto, auto:N, max, off or a whole number, or dollars such as 0.05 with a rate in "
+    "usd";
+
 char* read_reserve(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
     PolicyConf* policy = reader->policy;
     if (has_variables(value)) {
@@ -124,8 +132,7 @@ char* read_reserve(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader
         return read_variable(cf, value, &policy->reserve_variable);
     }
     if (!parse_reserve(view(value), &policy->reserve, &policy->reserve_amount)) {
-        return mistake(cf, "invalid value", word,
-                       ", expected auto, auto:N, max, off or a whole number");
+        return mistake(cf, "invalid value", word, kExpectedReserve);
     }
     return NGX_CONF_OK;
 }
@@ -139,6 +146,7 @@ char* read_overrun(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader
 }
 
 char* read_count(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    reader->policy->count_text = value;
     if (has_variables(value)) {
         return read_variable(cf, value, &reader->policy->weights_variable);
     }
@@ -151,6 +159,7 @@ char* read_count(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* 
 }
 
 char* read_time_zone(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    reader->policy->time_zone_text = value;
     if (!parse_time_zone(view(value), &reader->policy->time_zone)) {
         return mistake(cf, "invalid time zone", word, ", expected tz=+HH:MM or tz=-HH:MM");
     }
@@ -190,8 +199,9 @@ char* read_dry_run(ngx_conf_t*, ngx_str_t, ngx_str_t, PolicyReader* reader) {
 enum class For : uint8_t {
     kAll,
     kRates,         // not for concurrency=
-    kNoTokenRates,  // for rates, but none in tokens
+    kRequestRates,  // for rates that count requests
     kTokenRates,
+    kSettledRates,  // in tokens or in money
     kTokenBuckets,
     kFixedWindows,
 };
@@ -209,10 +219,10 @@ constexpr ParameterRow kParameters[] = {
     {"concurrency=", For::kAll, read_concurrency},
     {"algorithm=", For::kRates, read_algorithm},
     {"burst=", For::kTokenBuckets, read_burst},
-    {"cost=", For::kNoTokenRates, read_cost},
+    {"cost=", For::kRequestRates, read_cost},
     {"tz=", For::kFixedWindows, read_time_zone},
-    {"reserve=", For::kTokenRates, read_reserve},
-    {"overrun=", For::kTokenRates, read_overrun},
+    {"reserve=", For::kSettledRates, read_reserve},
+    {"overrun=", For::kSettledRates, read_overrun},
     {"count=", For::kTokenRates, read_count},
     {"phase=", For::kAll, read_phase},
     {"zone=", For::kAll, read_zone_of_policy},
@@ -297,6 +307,39 @@ char* read_parameter(ngx_conf_t* cf, ngx_str_t word, PolicyReader* reader,
     return mistake(cf, "invalid parameter", word, hint_for(kForeign, word, names));
 }
 
+/** Complains about parameters that do not go with what the rate counts. */
+char* check_measure(ngx_conf_t* cf, const PolicyReader& reader, const WrittenParameters& written) {
+    const Measure measure = reader.rate.measure;
+    ngx_str_t word = written.first_for(For::kRequestRates);
+    if (is_settled(measure) && word.len != 0) {
+        return measure == Measure::kMoney
+                   ? mistake(cf, "a rate in usd cannot be combined with", word,
+                             ", the prices of what an answer uses are its cost")
+                   : mistake(cf, "a rate in tokens cannot be combined with", word,
+                             ", weights go into count=");
+    }
+    word = written.first_for(For::kTokenRates);
+    if (measure != Measure::kTokens && word.len != 0) {
+        return measure == Measure::kMoney
+                   ? mistake(cf, "a rate in usd cannot be combined with", word,
+                             ", the prices of what an answer uses are its weights")
+                   : mistake(cf, "only a rate in tokens, such as 100kt/m, can have", word);
+    }
+    word = written.first_for(For::kSettledRates);
+    if (!is_settled(measure) && word.len != 0) {
+        return mistake(cf, "only a rate in tokens or usd, such as 100kt/m or 20usd/d, can have",
+                       word);
+    }
+    Amount amount = 0;
+    if (!amount_of(reader.policy->burst, measure, &amount)) {
+        return mistake(cf, "invalid value", written["burst="], kExpectedBurst);
+    }
+    if (!amount_of(reader.policy->reserve_amount, measure, &amount)) {
+        return mistake(cf, "invalid value", written["reserve="], kExpectedReserve);
+    }
+    return NGX_CONF_OK;
+}
+
 char* check_combination(ngx_conf_t* cf, const PolicyReader& reader,
                         const WrittenParameters& written) {
     const PolicyConf& policy = *reader.policy;
@@ -315,16 +358,11 @@ char* check_combination(ngx_conf_t* cf, const PolicyReader& reader,
     if (policy.has_concurrency && word.len != 0) {
         return mistake(cf, "concurrency= cannot be combined with", word);
     }
-    bool constant = policy.has_rate && policy.variable == nullptr;
-    bool tokens = reader.rate.measure == Measure::kTokens;
-    word = written.first_for(For::kNoTokenRates);
-    if (constant && tokens && word.len != 0) {
-        return mistake(cf, "a rate in tokens cannot be combined with", word,
-                       ", weights go into count=");
-    }
-    word = written.first_for(For::kTokenRates);
-    if (constant && !tokens && word.len != 0) {
-        return mistake(cf, "only a rate in tokens, such as 100kt/m, can have", word);
+    if (policy.has_rate && policy.variable == nullptr) {
+        char* result = check_measure(cf, reader, written);
+        if (result != NGX_CONF_OK) {
+            return result;
+        }
     }
     word = written.first_for(For::kTokenBuckets);
     if (policy.algorithm != Algorithm::kTokenBucket && word.len != 0) {
@@ -343,13 +381,15 @@ char* finish_policy(ngx_conf_t* cf, PolicyReader* reader, const WrittenParameter
     if (result != NGX_CONF_OK) {
         return result;
     }
-    policy->may_count_tokens = policy->has_rate && (policy->variable != nullptr ||
-                                                    reader->rate.measure == Measure::kTokens);
+    policy->may_count_tokens =
+        policy->has_rate && (policy->variable != nullptr || is_settled(reader->rate.measure));
     if (policy->has_concurrency) {
         policy->algorithm = Algorithm::kConcurrency;
     } else if (policy->variable == nullptr) {
-        const char* error = make_limit(policy->algorithm, reader->rate, policy->burst,
-                                       policy->time_zone, &policy->limit);
+        Amount burst = 0;
+        amount_of(policy->burst, reader->rate.measure, &burst);  // check_measure() has seen it
+        const char* error =
+            make_limit(policy->algorithm, reader->rate, burst, policy->time_zone, &policy->limit);
         if (error != nullptr) {
             ngx_str_t word = written["rate="];
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "ai_limit_policy: invalid rate \"%V\": %s",
@@ -371,7 +411,7 @@ char* ngx_http_ai_limit_policy(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     policy->name = arguments(cf)[0];
     policy->cost = 1;
     policy->weights = TokenWeights();
-    policy->reserve_amount = kMaxAmount;
+    policy->reserve_amount = kAnyAmount;
     policy->position = position_of(cf);
     if (!is_name(policy->name)) {
         return mistake(cf, "invalid policy name", policy->name,

@@ -95,19 +95,22 @@ ngx_int_t read_cost(ngx_http_request_t* r, const PolicyConf* policy, Amount* cos
 }
 
 /** An empty variable says auto. */
-ngx_int_t read_reserve_variable(ngx_http_request_t* r, const PolicyConf* policy, Reserve* reserve,
-                                Amount* amount) {
+ngx_int_t read_reserve_variable(ngx_http_request_t* r, const PolicyConf* policy, Measure measure,
+                                Reserve* reserve, WrittenAmount* amount) {
     ngx_str_t value;
     if (evaluate(r, policy->reserve_variable, &value) != NGX_OK) {
         return NGX_ERROR;
     }
     *reserve = Reserve::kAuto;
-    *amount = kMaxAmount;
-    if (value.len != 0 && !parse_reserve(view(value), reserve, amount)) {
+    *amount = kAnyAmount;
+    Amount number = 0;
+    if (value.len != 0 &&
+        (!parse_reserve(view(value), reserve, amount) || !amount_of(*amount, measure, &number))) {
         log_mistake(r, *policy, "reserve", value,
-                    "expected auto, auto:N, max, off or a whole number, auto is taken");
+                    "expected auto, auto:N, max, off or a whole number, or dollars with a rate in "
+                    "usd, auto is taken");
         *reserve = Reserve::kAuto;
-        *amount = kMaxAmount;
+        *amount = kAnyAmount;
     }
     return NGX_OK;
 }
@@ -127,16 +130,23 @@ bool note_mistake_in_count(ngx_http_request_t* r, const PolicyConf& policy) {
 struct Reserving {
     uint64_t hash;  // of the key
     Reserve reserve;
-    Amount most_output;  // of a fixed reservation, all of it
+    Amount amount;       // of a fixed reservation
+    Amount most_output;  // in tokens, of one that follows from the body
 };
 
-/** Finds how a policy reserves for this request. */
+/** Finds how a policy reserves for this request, which it counts in `measure`. */
 ngx_int_t read_reserving(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash,
-                         Reserving* reserving) {
-    *reserving = {hash, policy->reserve, policy->reserve_amount};
-    return reserving->reserve == Reserve::kVariable
-               ? read_reserve_variable(r, policy, &reserving->reserve, &reserving->most_output)
-               : NGX_OK;
+                         Measure measure, Reserving* reserving) {
+    *reserving = {hash, policy->reserve, 0, 0};
+    WrittenAmount written = policy->reserve_amount;
+    if (reserving->reserve == Reserve::kVariable &&
+        read_reserve_variable(r, policy, measure, &reserving->reserve, &written) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    // With a rate of a variable, a constant may be of another unit: then it is rounded up.
+    amount_of(written, measure, &reserving->amount);
+    amount_of(written, Measure::kTokens, &reserving->most_output);
+    return NGX_OK;
 }
 
 /** Finds what the request will probably use, by its body and by what was learned. */
@@ -208,7 +218,7 @@ void log_too_many_periods(const PolicyConf& policy, ngx_log_t* log) {
 ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash,
                            const Limit& limit, Amount* reserved) {
     Reserving reserving{};
-    if (read_reserving(r, policy, hash, &reserving) != NGX_OK) {
+    if (read_reserving(r, policy, hash, limit.measure, &reserving) != NGX_OK) {
         return NGX_ERROR;
     }
     switch (reserving.reserve) {
@@ -216,7 +226,7 @@ ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, uint
             *reserved = 0;
             break;
         case Reserve::kAmount:
-            *reserved = ngx_min(reserving.most_output, limit.capacity);
+            *reserved = ngx_min(reserving.amount, limit.capacity);
             break;
         default:
             return reserve_by_body(r, policy, reserving, limit, reserved);
@@ -225,10 +235,10 @@ ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, uint
 }
 
 ngx_int_t prompt_cost(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash,
-                      Amount* cost) {
+                      Measure measure, Amount* cost) {
     Reserving reserving{};
     Expectation expected{};
-    if (read_reserving(r, policy, hash, &reserving) != NGX_OK ||
+    if (read_reserving(r, policy, hash, measure, &reserving) != NGX_OK ||
         expect(r, policy, reserving, &expected) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -275,7 +285,7 @@ ngx_int_t read_values(ngx_http_request_t* r, const PolicyConf* policy, uint64_t 
     if (rc == NGX_ERROR) {
         return rc;
     }
-    bool has_cost = policy->cost_variable != nullptr && ask->limit->measure != Measure::kTokens;
+    bool has_cost = policy->cost_variable != nullptr && !is_settled(ask->limit->measure);
     return has_cost ? read_cost(r, policy, &ask->cost) : NGX_OK;
 }
 

@@ -17,22 +17,24 @@ ngx_int_t read_values(ngx_http_request_t* r, const PolicyConf* policy, uint64_t 
 void log_too_many_periods(const PolicyConf& policy, ngx_log_t* log);
 
 /**
- * Returns how a policy in tokens weighs what this request uses, by `count=` or what its variable
- * holds now. An empty variable says total; so does a malformed one, which is logged and counted
- * once for each request. Valid until the next call.
+ * Returns how a policy in tokens or money weighs what this request uses, by `count=` or what its
+ * variable holds now. An empty variable says total; so does a malformed one, which is logged and
+ * counted once for each request. Valid until the next call.
  */
 const TokenWeights* read_weights(ngx_http_request_t* r, const PolicyConf* policy);
 
 /**
- * Computes how many tokens a policy reserves for a request, under the limit that the request has:
- * by what its body asks for and by what was learned for its key, unless `reserve=` says a number or
- * off. `hash`: by hash_key(). NGX_ERROR without memory.
+ * Computes how much a policy in tokens or money reserves for a request, under the limit that the
+ * request has: by what its body asks for and by what was learned for its key, unless `reserve=`
+ * says a number or off. `hash`: by hash_key(). NGX_ERROR without memory.
  */
 ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash,
                            const Limit& limit, Amount* reserved);
 
-/** Computes what the prompt of a request costs in a policy in tokens, by the estimate or by what
- * was learned, if that is more. `hash`: of the key. NGX_ERROR without memory. */
-ngx_int_t prompt_cost(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash, Amount* cost);
+/** Computes what the prompt of a request costs in a policy that counts `measure`, tokens or money,
+ * by the estimate or by what was learned, if that is more. `hash`: of the key. NGX_ERROR without
+ * memory. */
+ngx_int_t prompt_cost(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash,
+                      Measure measure, Amount* cost);
 
 }  // namespace ai_limit

@@ -42,7 +42,7 @@ struct TokenContext {
     const PolicySet* pending_set;  // of these policies,
     uint32_t later;                // and those that it has not asked yet, by bit
     RedisDecision* asked;          // of Redis, while it decides
-    Amount reserved;               // the most that a policy reserved
+    Amount reserved;               // the most that a policy reserved, of money what it buys
     // The same in tokens without weights, of the policies that reserve by what the body asks for.
     Amount reserved_output;
     Amount reserved_input;    // the prompt's estimate, corrected by what was learned

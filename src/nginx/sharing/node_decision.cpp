@@ -127,7 +127,7 @@ bool decide_by_share(LiveRedis* redis, Decision* one, bool* passes) {
 
 bool passes_by_share(const PolicyConf& policy, const Ask& ask) {
     const bool reserves = policy.reserve != Reserve::kOff || policy.overrun == Overrun::kCut;
-    return policy.by_share && (ask.limit->measure != Measure::kTokens || !reserves);
+    return policy.by_share && (!is_settled(ask.limit->measure) || !reserves);
 }
 
 bool may_have_been_alone(ngx_http_request_t* r, const Zone& zone) {

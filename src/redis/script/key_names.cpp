@@ -71,9 +71,7 @@ size_t write_redis_key(std::string_view prefix, const KeyHash& hash, std::string
     add({hash.text, kKeyHashLength});
     add("}:");
     add(policy);
-    if (measure == Measure::kTokens) {
-        add(":t");
-    }
+    add(facts_of(measure).redis_key);
     return static_cast<size_t>(at - out);
 }
 

@@ -19,13 +19,13 @@ size_t write_number(uint64_t value, int base, char* out, size_t room) {
     return static_cast<size_t>(std::to_chars(out, out + room, value, base).ptr - out);
 }
 
-/** `worker-number`, of tokens `worker-number:amount`. */
-void add_member(const MemberId& id, bool tokens, Amount reserved, MessagePack* arguments) {
+/** `worker-number`; `worker-number:amount` of a member that reserves something. */
+void add_member(const MemberId& id, bool has_amount, Amount reserved, MessagePack* arguments) {
     char text[kMemberLength];
     size_t size = write_number(id.worker, 16, text, 16);
     text[size++] = '-';
     size += write_number(id.number, 16, text + size, 16);
-    if (tokens) {
+    if (has_amount) {
         text[size++] = ':';
         size += write_number(reserved, 10, text + size, 20);
     }
@@ -82,12 +82,13 @@ const Limit& limit_of_key(const RedisKey& asked) {
     return *asked.limit;
 }
 
-bool is_tokens(const Limit& limit) {
-    return limit.measure == Measure::kTokens;
+/** True if the name of a member says what it has reserved. */
+bool reserves(const Limit& limit) {
+    return is_settled(limit.measure);
 }
 
 void add_flight(const RedisFlight& flight, MessagePack* arguments) {
-    add_member(flight.member, is_tokens(flight.limit), flight.reserved, arguments);
+    add_member(flight.member, reserves(flight.limit), flight.reserved, arguments);
 }
 
 /** Returns the member as it is once it has grown. */
@@ -136,7 +137,7 @@ void write_take(const RedisCharge* charges, size_t n, Now now, Command* command)
         add_limit(limit, redis_time(charge.access->journal.zone(), now).wall, arguments);
         add_seed(limit, charge.state, charge.access->journal.zone(), arguments);
         if (has_member(limit)) {
-            add_member(charges[i].member, is_tokens(limit), charge.cost, arguments);
+            add_member(charges[i].member, reserves(limit), charge.cost, arguments);
         } else {
             arguments->text({});
         }

@@ -177,7 +177,7 @@ TEST(State, KeepsCountsAndOverrides) {
         memory.zone(), {2 << 20, policy.number, &raised, "50r/h", "ip:b", kNow.monotonic + 60'000},
         kNow.monotonic));
     RestoredZone then(state_of(memory.zone()), at(5'000, 60'000));
-    PolicyTotals totals = read_totals(then.zone, "user");
+    PolicyTotals totals = read_totals(then.zone, "user", Measure::kRequests);
     EXPECT_EQ(totals.passed, 11u);
     EXPECT_EQ(totals.input_tokens, 33u);
     EXPECT_EQ(totals.output_tokens, 22u);

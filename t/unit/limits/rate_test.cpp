@@ -27,8 +27,8 @@ constexpr uint64_t kRefillMillisEnd = uint64_t{1} << 36;
 /** All of a rate as one line, so that a difference can be read. */
 std::string shown(const Rate& rate) {
     static constexpr const char* kUnits[] = {"s", "m", "h", "d", "w", "month"};
-    return std::string(rate.measure == Measure::kRequests ? "r" : "t") + "/" +
-           std::to_string(rate.period.count) + kUnits[static_cast<size_t>(rate.period.unit)] + "=" +
+    return std::string(facts_of(rate.measure).rate_word) + "/" + std::to_string(rate.period.count) +
+           kUnits[static_cast<size_t>(rate.period.unit)] + "=" +
            std::to_string(rate.period_length) + "ms quota=" + std::to_string(rate.quota) +
            (rate.whole ? "" : " (rounded up)") + " refill=" + std::to_string(rate.refill_amount) +
            "/" + std::to_string(rate.refill_millis) + "ms";
@@ -73,6 +73,7 @@ TEST_P(GoodRate, IsReadExactly) {
 
 constexpr Measure kR = Measure::kRequests;
 constexpr Measure kT = Measure::kTokens;
+constexpr Measure kUsd = Measure::kMoney;
 using Unit = PeriodUnit;
 
 const Good kGood[] = {
@@ -85,6 +86,15 @@ const Good kGood[] = {
     {"2Mt/d", kT, {1, Unit::kDay}, kDay, 2'000'000, true, 5, 216},
     {"10kt/d", kT, {1, Unit::kDay}, kDay, 10'000, true, 1, 8640},
     {"10Kt/d", kT, {1, Unit::kDay}, kDay, 10'000, true, 1, 8640},
+    {"20usd/d", kUsd, {1, Unit::kDay}, kDay, 20'000'000, true, 25, 108},
+    {"0.5usd/h", kUsd, {1, Unit::kHour}, kHour, 500'000, true, 5, 36},
+    {"1kusd/month", kUsd, {1, Unit::kMonth}, kMonth, 1'000'000'000, true, 125, 324},
+    {"1Musd/month", kUsd, {1, Unit::kMonth}, kMonth, kMaxAmount, true, 31'250, 81},
+    {"1000000usd/s", kUsd, {1, Unit::kSecond}, kSecond, kMaxAmount, true, 1'000'000'000, 1},
+    {"0.000001usd/d", kUsd, {1, Unit::kDay}, kDay, 1, true, 1, 86'400'000},
+    {"4.873215usd/2h", kUsd, {2, Unit::kHour}, 2 * kHour, 4'873'215, true, 324'881, 480'000},
+    {"0.0000015usd/d", kUsd, {1, Unit::kDay}, kDay, 2, false, 1, 57'600'000},
+    {"0usd/d", kUsd, {1, Unit::kDay}, kDay, 0, true, 0, 1},
     {"1r/month", kR, {1, Unit::kMonth}, kMonth, 1, true, 1, 2'592'000'000},
     {"7r/month", kR, {1, Unit::kMonth}, kMonth, 7, true, 7, 2'592'000'000},
     {"1.5kr/h", kR, {1, Unit::kHour}, kHour, 1500, true, 1, 2400},
@@ -128,7 +138,9 @@ struct Bad {
 constexpr const char* kNoNumber = "a rate begins with a number";
 constexpr const char* kDecimals = "1 to 9 digits belong behind the point";
 constexpr const char* kTooLarge = "the number is above 1000G";
-constexpr const char* kUnit = "the unit is r (requests) or t (LLM tokens) and a slash";
+constexpr const char* kUnit =
+    "the unit is r (requests), t (LLM tokens) or usd (US dollars) and a slash";
+constexpr const char* kTooMuchMoney = "a rate in usd is at most 1Musd";
 constexpr const char* kPeriodCount = "the number of periods is out of range";
 constexpr const char* kTooLong = "the period is longer than 366 days";
 constexpr const char* kNoPeriod = "the period is one of s, m, h, d, w, month";
@@ -188,6 +200,16 @@ const Bad kBad[] = {
     {"1.5.5r/m", kUnit},
     {"1,5r/m", kUnit},
     {"1e3r/m", kUnit},
+    {"60USD/d", kUnit},
+    {"60 usd/d", kUnit},
+    {"60us/d", kUnit},
+    {"60usd", kUnit},
+    {"$60/d", kNoNumber},
+    {"1000000.000001usd/d", kTooMuchMoney},
+    {"1001kusd/month", kTooMuchMoney},
+    {"1Gusd/month", kTooMuchMoney},
+    {"1001Gusd/month", kTooLarge},
+    {"20usd/year", kNoPeriod},
     {"60r/", kNoPeriod},
     {"60r/15", kNoPeriod},
     {"60r//m", kNoPeriod},
@@ -259,7 +281,7 @@ TEST(Rate, MultipliesThePeriodsUnitByItsNumber) {
 
 /** Checks what is promised of every rate that was read from `text`. */
 void expect_invariants(const std::string& text, const Rate& rate) {
-    EXPECT_TRUE(rate.measure == kR || rate.measure == kT) << text;
+    EXPECT_TRUE(rate.measure == kR || rate.measure == kT || rate.measure == kUsd) << text;
     EXPECT_GE(rate.period.count, 1U) << text;
     EXPECT_EQ(rate.period_length, length_of(rate.period)) << text;
     EXPECT_LE(rate.period_length, kMaxPeriod) << text;
@@ -291,6 +313,7 @@ struct Name {
     Millis length;
 };
 
+constexpr Measure kRateMeasures[] = {kR, kT, kUsd};
 constexpr Scale kScales[] = {{"", 1}, {"k", 1000}, {"M", 1'000'000}, {"G", 1'000'000'000}};
 constexpr Name kNames[] = {{"s", Unit::kSecond, kSecond}, {"m", Unit::kMinute, kMinute},
                            {"h", Unit::kHour, kHour},     {"d", Unit::kDay, kDay},
@@ -311,19 +334,24 @@ TEST(RateProperty, ReadsEveryRateOfTheGrammarExactlyOrRefusesItsSize) {
         const Scale& scale = random.one_of(kScales);
         const Name& name = random.one_of(kNames);
         const uint64_t count = random.one_in(2) ? 1 : random.scaled(600);
-        const bool tokens = random.one_in(2);
+        const Measure measure = random.one_of(kRateMeasures);
         const std::string text =
             std::to_string(whole) +
             (decimals == 0 ? "" : "." + std::string(decimals - digits.size(), '0') + digits) +
-            scale.letter + (tokens ? "t/" : "r/") + (count == 1 ? "" : std::to_string(count)) +
-            name.text;
+            scale.letter + std::string(facts_of(measure).rate_word) + "/" +
+            (count == 1 ? "" : std::to_string(count)) + name.text;
 
-        const Wide numerator = (Wide{whole} * denominator + fraction) * scale.factor;
+        const Wide number = (Wide{whole} * denominator + fraction) * scale.factor;
+        const Wide numerator = number * (measure == kUsd ? 1'000'000 : 1);
         const Wide length = Wide{count} * static_cast<uint64_t>(name.length);
         Rate rate{};
         const char* error = parse_rate(text, &rate);
-        if (numerator > Wide{kMaxAmount} * denominator) {
+        if (number > Wide{kMaxAmount} * denominator) {
             ASSERT_STREQ(error, kTooLarge) << text;
+            continue;
+        }
+        if (numerator > Wide{kMaxAmount} * denominator) {
+            ASSERT_STREQ(error, kTooMuchMoney) << text;
             continue;
         }
         if (length > static_cast<uint64_t>(kMaxPeriod)) {
@@ -341,7 +369,7 @@ TEST(RateProperty, ReadsEveryRateOfTheGrammarExactlyOrRefusesItsSize) {
         }
         ++good;
         expect_invariants(text, rate);
-        ASSERT_EQ(rate.measure, tokens ? kT : kR) << text;
+        ASSERT_EQ(rate.measure, measure) << text;
         ASSERT_EQ(rate.period.unit, name.unit) << text;
         ASSERT_EQ(rate.period.count, count) << text;
         ASSERT_EQ(rate.period_length, static_cast<Millis>(length)) << text;
@@ -357,8 +385,9 @@ TEST(RateProperty, ReadsEveryRateOfTheGrammarExactlyOrRefusesItsSize) {
 /** A text that is a rate for most of its length. */
 std::string random_text(Random* random) {
     static constexpr const char* kPieces[] = {
-        "0", "1",  "5",  "60", "100", "999999999", "000", ".", "k",     "M", "G", "r", "t",
-        "/", "r/", "t/", "s",  "m",   "h",         "d",   "w", "month", "-", "+", " ", "r/m"};
+        "0", "1", "5", "60",    "100", "999999999", "000", ".",    "k", "M",
+        "G", "r", "t", "usd",   "/",   "r/",        "t/",  "usd/", "s", "m",
+        "h", "d", "w", "month", "-",   "+",         " ",   "r/m"};
     std::string text;
     for (uint64_t n = random->below(9); n > 0; --n) {
         if (random->one_in(12)) {

@@ -26,11 +26,11 @@ TEST(Meters, SumUpAllProcessesAndNumbersOfAName) {
         count_one(&counts_of(zone, window.number, process)->rejected);
         count_tokens(counts_of(zone, other.number, process), {10, 5, 2, 1, 3, 4, 6, 7, 8, 9, 11});
     }
-    PolicyTotals totals = read_totals(zone, "user");
+    PolicyTotals totals = read_totals(zone, "user", Measure::kRequests);
     EXPECT_EQ(totals.passed, 20u);
     EXPECT_EQ(totals.rejected, 20u);
     EXPECT_EQ(totals.input_tokens, 0u);
-    totals = read_totals(zone, "other");
+    totals = read_totals(zone, "other", Measure::kRequests);
     EXPECT_EQ(totals.input_tokens, 200u);
     EXPECT_EQ(totals.output_tokens, 100u);
     EXPECT_EQ(totals.cached_input_tokens, 40u);
@@ -43,7 +43,7 @@ TEST(Meters, SumUpAllProcessesAndNumbersOfAName) {
     EXPECT_EQ(totals.searches, 180u);
     EXPECT_EQ(totals.seconds, 220u);
     forget_counts(zone, other.number);
-    totals = read_totals(zone, "other");
+    totals = read_totals(zone, "other", Measure::kRequests);
     EXPECT_EQ(totals.output_tokens + totals.reasoning_tokens + totals.seconds, 0u);
 }
 
@@ -57,7 +57,7 @@ TEST(Meters, CountRejectedRequestsByReason) {
         count_one(process <= 2 ? &counts->rejected_never : &counts->rejected_blocked);
         count_one(&counts->rejected);
     }
-    PolicyTotals totals = read_totals(zone, "user");
+    PolicyTotals totals = read_totals(zone, "user", Measure::kRequests);
     EXPECT_EQ(totals.rejected, 18u);
     EXPECT_EQ(totals.rejected_never, 2u);
     EXPECT_EQ(totals.rejected_blocked, 7u);
@@ -65,7 +65,7 @@ TEST(Meters, CountRejectedRequestsByReason) {
     totals.rejected = 8;  // read before the others were counted
     EXPECT_EQ(totals.rejected_for_now(), 0u);
     forget_counts(zone, policy.number);
-    totals = read_totals(zone, "user");
+    totals = read_totals(zone, "user", Measure::kRequests);
     EXPECT_EQ(totals.rejected_never + totals.rejected_blocked, 0u);
 }
 
@@ -79,7 +79,7 @@ TEST(Meters, AreCopiedToAZoneOfAnotherSize) {
     count_one(&counts_of(memory.zone(), policy.number, 1)->passed);
     ZoneMemory larger(sizes_for(256 * 1024, true, true));
     copy_zone(user.journal(), larger.zone(), kNow);
-    EXPECT_EQ(read_totals(larger.zone(), "user").passed, 1u);
+    EXPECT_EQ(read_totals(larger.zone(), "user", Measure::kRequests).passed, 1u);
     EXPECT_EQ(count_entries(larger.zone()), 300u);
     EXPECT_TRUE(is_at_rest(larger.zone()));
 }
@@ -99,7 +99,7 @@ TEST(Meters, ReadRequestsInFlightFromTheirRecords) {
     PolicyLoad loads[kMaxPolicies + 1] = {};
     read_loads(zone, loads);
     EXPECT_EQ(loads[slots.number].in_flight, 2u);
-    EXPECT_EQ(loads[tokens.used.number].reserved_tokens, 70u);
+    EXPECT_EQ(loads[tokens.used.number].reserved, 70u);
 }
 
 TEST(Meters, DistinguishEvictions) {
@@ -225,7 +225,7 @@ TEST(StatusJson, HasRoomForTheLargestPolicy) {
     std::string ugly(200, '\x01');
     for (uint64_t i = 0; i < 100; ++i) {
         for (TopMeasure measure :
-             {TopMeasure::kRequests, TopMeasure::kRefusals, TopMeasure::kTokens}) {
+             {TopMeasure::kRequests, TopMeasure::kRefusals, TopMeasure::kCharges}) {
             note_key(zone.top_keys(policy.number), measure, 1, i << 32 | 256, "ip:" + ugly,
                      1'000'000'000'000);
         }
@@ -233,7 +233,7 @@ TEST(StatusJson, HasRoomForTheLargestPolicy) {
     std::string name(kMaxPolicyName, 'n');
     PolicySnapshot seen{};
     seen.name = name;
-    seen.totals = read_totals(zone, "user");
+    seen.totals = read_totals(zone, "user", Measure::kRequests);
     seen.counts_tokens = true;
     seen.counts_in_flight = true;
     seen.number = policy.number;

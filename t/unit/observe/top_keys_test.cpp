@@ -74,7 +74,7 @@ TEST(TopKeys, CutLongKeysAndMarkThemAsCut) {
 
 TEST(TopKeys, KeepMeasuresApart) {
     Seen seen;
-    note_key(seen.keys.get(), TopMeasure::kTokens, kEpoch, tag_number(1), "ip:1", 5);
+    note_key(seen.keys.get(), TopMeasure::kCharges, kEpoch, tag_number(1), "ip:1", 5);
     EXPECT_TRUE(seen.top().empty());
 }
 
