@@ -33,12 +33,13 @@ my $nginx = AiLimit::Nginx->start(workers => 2, log_level => 'crit', http => <<"
     ai_limit_policy tried  zone=ai    key=\$http_x_key rate=1r/h dry_run;
     ai_limit_policy shared zone=ai    key=\$http_x_key rate=3r/h sync=strict;
     ai_limit_policy tokens zone=other key=\$http_x_key rate=100t/h reserve=1;
+    ai_limit_policy spend  zone=other key=\$http_x_key rate=0.0001usd/h reserve=0.000001;
     ai_limit_policy slots  zone=other key=\$http_x_key concurrency=2;
     server {
         listen 127.0.0.1:%%PORT_0%%;
         location /few { ai_limit few tried; empty_gif; }
         location /shared { ai_limit shared; empty_gif; }
-        location /v1/ { ai_limit tokens slots; proxy_pass http://127.0.0.1:@{[$model->port]}; }
+        location /v1/ { ai_limit tokens spend slots; proxy_pass http://127.0.0.1:@{[$model->port]}; }
         location /ai_limit/ { ai_limit_api; }
     }
 CONF
@@ -69,14 +70,18 @@ subtest 'Prometheus has what /status says' => sub {
     is_deeply $api->requests($_), [3, 2, 0], "some were refused by $_" for qw(few shared);
     ok $prometheus->wait_for(sub { value('min(timestamp(ai_limit_requests_total))') > $now }), 'it has seen all this';
     for my $policy (@{$status->{policies}}) {
-        my ($name, $tokens) = @$policy{qw(name tokens)};
+        my ($name, $tokens, $money) = @$policy{qw(name tokens money)};
+        my $charged = $money // $tokens;
         is_deeply by('result', "ai_limit_requests_total{policy='$name'}"), $policy->{requests}, "$name: requests";
         is value("ai_limit_in_flight{policy='$name'}"), $policy->{in_flight} // -1, "$name: in flight";
-        is value("ai_limit_reserved_tokens{policy='$name'}"), $tokens ? $tokens->{reserved} : -1, "$name: reserved";
-        is value("ai_limit_overshoot_tokens_total{policy='$name'}"), $tokens ? $tokens->{overshoot} : -1, "$name: overshoot";
-        is value("ai_limit_reserve_ratio{policy='$name'}"), $tokens && $tokens->{reserve_ratio} ? $tokens->{reserve_ratio} : -1,
-            "$name: what was reserved for each token";
-        is value("ai_limit_usage_missing_total{policy='$name'}"), $tokens ? $tokens->{usage_missing} : -1, "$name: without usage";
+        is value("ai_limit_reserved_tokens{policy='$name'}"), $tokens && !$money ? $tokens->{reserved} : -1, "$name: reserved";
+        is value("ai_limit_overshoot_tokens_total{policy='$name'}"), $tokens && !$money ? $tokens->{overshoot} : -1, "$name: overshoot";
+        cmp_ok value("ai_limit_cost_usd_total{policy='$name'}"), '==', $money ? $money->{spent} : -1, "$name: spent";
+        cmp_ok value("ai_limit_reserved_usd{policy='$name'}"), '==', $money ? $money->{reserved} : -1, "$name: reserved in dollars";
+        cmp_ok value("ai_limit_overshoot_usd_total{policy='$name'}"), '==', $money ? $money->{overshoot} : -1, "$name: overshoot in dollars";
+        is value("ai_limit_reserve_ratio{policy='$name'}"), $charged && $charged->{reserve_ratio} ? $charged->{reserve_ratio} : -1,
+            "$name: what was reserved for each token or dollar";
+        is value("ai_limit_usage_missing_total{policy='$name'}"), $charged ? $charged->{usage_missing} : -1, "$name: without usage";
         is_deeply by('type', "ai_limit_tokens_total{policy='$name'}"),
             $tokens ? {map { $_ => $tokens->{$_} } qw(input output cached_input
                 cache_write cache_write_1h audio_input reasoning audio_output)} : {}, "$name: tokens";

@@ -21,6 +21,7 @@ my $mistakes = AiLimit::Mistakes->new($nginx,
 my $tokens = 'ai_limit_policy p key=$arg_k rate=100t/m';
 my $requests = 'ai_limit_policy p key=$arg_k rate=100r/m';
 my $slots = 'ai_limit_policy p key=$arg_k concurrency=4';
+my $money = 'ai_limit_policy p key=$arg_k rate=20usd/d';
 
 # The place, the line, and the word that the message must have.
 my @mistakes = (
@@ -30,6 +31,17 @@ my @mistakes = (
         $requests, $slots),
     [http => 'ai_limit_policy p key=$arg_k reserve=5 rate=100r/m;', 'reserve=5'],
     (map { [http => "$tokens reserve=$_;", "reserve=$_"] } '', 'on', '-1', '1.5', '5k', 'Auto', 'auto,off', 'auto:', 'auto:-1', 'auto:x', 'auto:1:2', 'max:5', 'Max'),
+    [http => "$money cost=5;", 'a rate in usd cannot be combined with "cost=5", the prices of what an answer uses are its cost'],
+    [http => "$money count=total;", 'a rate in usd cannot be combined with "count=total", the prices of what an answer uses are its weights'],
+    (map { [http => "$money reserve=$_;", "reserve=$_"] } '-1', '0.0000001', '5USD', '5usd/d', 'auto:0.5', 'auto:5usd'),
+    (map { [http => "$money burst=$_;", "burst=$_"] } '0', '0.0000001', '-1', '5USD', '1k'),
+    (map { [http => "$tokens burst=$_;", "burst=$_"] } '0.5', '5usd'),
+    [http => "$tokens reserve=5usd;", 'reserve=5usd'],
+    [http => "$money algorithm=sliding_window burst=5;", 'burst=5'],
+    [http => 'ai_limit_policy p key=$arg_k rate=5kusd/d algorithm=sliding_window;', 'at most 4294.967295usd'],
+    [http => 'ai_limit_policy p key=$arg_k rate=0.0000015usd/d algorithm=fixed_window;', 'millionths of a dollar'],
+    (map { [http => "ai_limit_policy p key=\$arg_k rate=$_;", "rate=$_"] } '20USD/d', '20usd', '0usd/d', '1001kusd/d', '2Musd/month'),
+    [http => 'ai_limit_policy p key=$arg_k rate=5x/m;', 'r (requests), t (LLM tokens) or usd (US dollars)'],
     [http => "$tokens reserve=5 reserve=6;", 'reserve=6'],
     (map { [http => "$tokens overrun=$_;", "overrun=$_"] } '', 'on', 'Cut', '$arg_o'),
     [http => "$tokens overrun=maybe;", 'expected overrun=debt or overrun=cut'],
@@ -83,6 +95,11 @@ my @mistakes = (
 my %correct = (
     'every rate' => join(' ', map { my $name = 'p' . $_ =~ s/\W//gr; "ai_limit_policy $name key=\$arg_k rate=$_;" }
         qw(1t/s 100kt/m 2Mt/d 1.5Mt/h 10Gt/month 100t/15m 0.5t/s)),
+    'every rate in usd' => join(' ', map { my $name = 'p' . $_ =~ s/\W//gr; "ai_limit_policy $name key=\$arg_k rate=$_;" }
+        qw(0.5usd/h 20usd/d 1kusd/month 1Musd/month 0.000001usd/s 100usd/15m)),
+    'money with everything' => 'ai_limit_policy a key=$arg_k rate=20usd/d burst=0.5 reserve=0.05 overrun=cut; ai_limit_policy b key=$arg_k rate=4kusd/d'
+        . ' algorithm=sliding_window reserve=0.05usd; ai_limit_policy c key=$arg_k rate=20usd/month algorithm=fixed_window tz=+09:00 reserve=auto:500;'
+        . ' ai_limit_policy d key=$arg_k rate=20usd/d burst=5usd; ai_limit_policy e key=$arg_k rate=$arg_r burst=0.5 reserve=0.05;',
     'every reserve=' => join(' ', map { my $n = s/\W//gr; "ai_limit_policy r$n key=\$arg_k rate=100t/m reserve=$_;" }
         'auto', 'auto:500', 'auto:0', 'max', 'off', '0', '500', '$arg_r'),
     'every count=' => join(' ', map { my $n = substr s/\W//gr, 0, 60; "ai_limit_policy c$n key=\$arg_k rate=100t/m count=$_;" }

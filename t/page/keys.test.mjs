@@ -36,6 +36,24 @@ test('shows what is used and held of tokens', async () => {
     });
 });
 
+test('shows money in dollars, and takes another rate in them', async () => {
+    const key = { policy: 'spend', key: 'ip:192.0.2.1', measure: 'money', limit: 20, remaining: 15.126785, reset: 3700, used: 4.873215, reserved: 0.0412 };
+    const api = new MockApi(example(), { 'spend ip:192.0.2.1': key });
+    await withPage(api, {}, async page => {
+        await page.selectOption('#find-policy', 'spend');
+        await lookUp(page, '192.0.2.1');
+        await shows(page.locator('#found-left'), '$15.13');
+        await shows(page.locator('#found-of'), 'of $20 left');
+        assert.equal(await exact(fact(page.locator('#found'), 'Used')), 4.873215);
+        await page.getByText('Another rate for a while').click();
+        await page.fill('#rate', '50usd/d');
+        await page.fill('#ttl', '1h');
+        await page.locator('#other-rate button').click();
+        await shows(fact(page.locator('#found'), 'Other rate'), '50usd/d');
+        assert.ok(api.asked('PUT')[0].includes('rate=50usd%2Fd&ttl=3600'), api.asked('PUT')[0]);
+    });
+});
+
 test('hashes an API key itself, so that it does not leave the browser', async () => {
     const secrets = ['sk-proj-1234567890', 'p\u00e4sswort \ud83d\ude00', 'x'.repeat(55), 'y'.repeat(64), 'z'.repeat(1000)];
     const api = new MockApi();

@@ -70,6 +70,21 @@ export function example() {
                 },
             },
             {
+                name: 'spend', zone: 'ai', key: '$ai_limit_client', algorithm: 'fixed_window', measure: 'money',
+                limit: '20usd/d', tz: '+09:00', phase: 'access', sync: 'off', dry_run: false,
+                requests: { passed: 512, rejected: 3, rejected_dry_run: 0 }, rejections: { wait: 3, never: 0, blocked: 0 },
+                tokens: {
+                    input: 700123, output: 90012, cached_input: 0, cache_write: 0, cache_write_1h: 0, audio_input: 0, reasoning: 0, audio_output: 0,
+                    images: 0, searches: 0, seconds: 0,
+                },
+                money: { spent: 14.873215, reserved: 0.0412, reserve_ratio: 1.25, overshoot: 0.000812, overrun: 'debt', usage_missing: 0, cut: 2 },
+                errors: 0,
+                history: { step: STEP, passed: curve(3, 2), rejected: none(), rejected_dry_run: none(), tokens: curve(2000, 3) },
+                top_keys: {
+                    requests: [key(WHOLE_KEY, 70)], refusals: [key(WHOLE_KEY, 3)], money: [key(WHOLE_KEY, 4.873215), key(hash('77aa'), 0.0042)],
+                },
+            },
+            {
                 name: 'slots', zone: 'ai', key: '$ai_limit_client', algorithm: 'concurrency', measure: 'in_flight',
                 limit: '4', phase: 'access', sync: 'off', dry_run: true,
                 requests: { passed: 98115, rejected: 0, rejected_dry_run: 35 }, in_flight: 12, errors: 0,
@@ -141,7 +156,7 @@ export class MockApi {
             return [200, { policy: found.policy, key: found.key, forgotten: true }];
         }
         if (request.method() === 'PUT') {
-            if (!/^\d+[kMG]?[rt]\/\w+$/.test(asked.get('rate'))) {
+            if (!/^\d+[kMG]?(?:r|t|usd)\/\w+$/.test(asked.get('rate'))) {
                 return [400, { error: 'invalid rate' }];
             }
             found.override = { rate: asked.get('rate'), expires_in: Number(asked.get('ttl')) };

@@ -44,17 +44,22 @@ async function assertShowsPolicy(page, policy) {
     assert.equal(await card.locator('h2').textContent(), policy.name);
     assert.ok((await card.locator('.limit').textContent()).startsWith(policy.limit));
     const tokens = policy.tokens ?? {};
+    const charged = policy.money ?? tokens;
     const dryRun = policy.dry_run || policy.requests.rejected_dry_run ? policy.requests.rejected_dry_run : undefined;
     const wanted = {
         Passed: policy.requests.passed, Refused: policy.requests.rejected, ...some(policy.rejections ?? {}, REASONS), 'Would refuse': dryRun,
         'In flight': policy.in_flight, 'Tokens in': tokens.input, 'Tokens out': tokens.output, ...some(tokens, KINDS),
-        Reserved: tokens.reserved, Overshoot: tokens.overshoot, Cut: tokens.cut || undefined,
-        Lowered: tokens.output_lowered || undefined, 'No usage': tokens.usage_missing,
+        Spent: charged.spent, Reserved: charged.reserved, Overshoot: charged.overshoot, Cut: charged.cut || undefined,
+        Lowered: charged.output_lowered || undefined, 'No usage': charged.usage_missing,
     };
     const shown = await card.locator('[data-stat]:visible').evaluateAll(nodes => nodes.map(node =>
         [node.dataset.stat, Number(node.querySelector('b').title.replaceAll(',', ''))]));
     assert.deepEqual(shown, Object.entries(wanted).filter(([, n]) => n !== undefined));
-    for (const tab of policy.tokens ? ['requests', 'refusals', 'tokens'] : ['requests', 'refusals']) {
+    const about = await card.locator('.about').textContent();
+    for (const name of ['burst', 'count', 'tz'].filter(name => policy[name])) {
+        assert.ok(about.includes(`${name}=${policy[name]}`), about);
+    }
+    for (const tab of ['requests', 'refusals', ...policy.tokens ? [policy.money ? 'money' : 'tokens'] : []]) {
         await card.locator(`[data-tab=${tab}]`).click();
         const more = card.getByText(/^Show all/);
         if (await more.isVisible()) {
@@ -76,6 +81,8 @@ test('shows all that there can be, and abbreviates what is large', async () => {
         await assertShows(page, example());
         assert.equal(await stat(page, 'user', 'Passed').textContent(), '1.23\u202fM');
         assert.equal(await stat(page, 'user', 'Refused').textContent(), '1,413');
+        assert.equal(await stat(page, 'spend', 'Spent').textContent(), '$14.87');
+        assert.equal(await stat(page, 'spend', 'Overshoot').textContent(), '$0.000812');
         assert.deepEqual(await page.locator('[data-policy=tokens] .badge').allTextContents(), ['shared: 100ms', '3 errors']);
         assert.deepEqual(await page.locator('[data-policy=slots] .badge').allTextContents(), ['dry run']);
     });

@@ -183,7 +183,7 @@ ngx_int_t check_max_outputs(ngx_conf_t* cf, MainConf* main) {
     for (ngx_uint_t i = 0; i < main->max_outputs.nelts; ++i) {
         const MaxOutputConf& conf = *uses[i].max_output;
         if (conf.number == 0 && !conf.has_policies) {
-            return mistake_at(cf, conf.position, "ai_limit_max_output: no policy in tokens for",
+            return mistake_at(cf, conf.position, "ai_limit_max_output: no policy in tokens or usd for",
                               ngx_string("remaining"),
                               ", name one in ai_limit, or write a number,");
         }

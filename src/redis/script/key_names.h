@@ -28,9 +28,9 @@ void forget_key_hashing();
 
 /**
  * Writes the key of Redis for a policy's key: `prefix:{hash}:policy`, where the braces let a
- * cluster keep all policies of one key together. `:t` behind it distinguishes tokens from requests,
- * so that policies of one name share no count if one nginx counts tokens and another requests. At
- * most kMaxRedisKey characters; returns how many.
+ * cluster keep all policies of one key together. `:t` behind it stands for tokens and `:u` for
+ * dollars, so that policies of one name share no count if one nginx counts tokens and another
+ * requests. At most kMaxRedisKey characters; returns how many.
  */
 size_t write_redis_key(std::string_view prefix, const KeyHash& hash, std::string_view policy,
                        Measure measure, char* out);

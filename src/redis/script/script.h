@@ -44,7 +44,7 @@
 //             c: nil, nil, nil, nil
 //   seed      "" or a packed state, for the case that Redis has none
 //   member    "" for requests. Else a name in flight, unique for ever: an id of concurrency's,
-//             "<id>:<reserved>" in tokens.
+//             "<id>:<reserved>" in tokens and dollars.
 //   dry       true for a dry run
 //   verdict   1 if the charge fits by itself, else 0
 //   fields    after the decision, advanced to now, b: used, at, remainder, refill_millis

@@ -209,6 +209,99 @@ TEST(MetricsText, EscapesLabels) {
     EXPECT_EQ(out.view(), "m{zone=\"a\\\"b\\\\c\\nd\",kind=\"x\"} 7\n");
 }
 
+/** A policy of 20 USD a day that was charged 4.873215 USD. */
+PolicySnapshot spending() {
+    PolicySnapshot seen{};
+    seen.name = "spend";
+    seen.limit = "20usd/d";
+    seen.tz = "+00:00";
+    seen.overrun = "debt";
+    seen.measure = Measure::kMoney;
+    seen.counts_tokens = true;
+    seen.totals.input_tokens = 1'000;
+    seen.totals.settled = 4'873'215;
+    seen.totals.released = 9'746'430;
+    seen.totals.overshoot = 812;
+    seen.load.reserved = 41'200;
+    seen.number = 1;
+    return seen;
+}
+
+/** All metrics of a policy. */
+std::string metrics_of(const PolicySnapshot& seen) {
+    char buffer[16 * 1024];
+    TextWriter out(buffer, sizeof(buffer));
+    for (size_t i = 0; i < kPolicyMetricCount; ++i) {
+        if (kPolicyMetrics[i].has(seen)) {
+            kPolicyMetrics[i].write(kPolicyMetrics[i].metric.name, seen, out);
+        }
+    }
+    EXPECT_FALSE(out.overflowed());
+    return std::string(out.view());
+}
+
+/** True if one of the lines is this. */
+bool has_line(const std::string& text, const std::string& line) {
+    return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
+}
+
+TEST(MetricsText, CountsMoneyInDollarsAndNotAsTokens) {
+    const std::string text = metrics_of(spending());
+    EXPECT_TRUE(has_line(text, "ai_limit_cost_usd_total{policy=\"spend\"} 4.873215")) << text;
+    EXPECT_TRUE(has_line(text, "ai_limit_reserved_usd{policy=\"spend\"} 0.0412")) << text;
+    EXPECT_TRUE(has_line(text, "ai_limit_overshoot_usd_total{policy=\"spend\"} 0.000812")) << text;
+    EXPECT_TRUE(has_line(text, "ai_limit_reserve_ratio{policy=\"spend\"} 2")) << text;
+    EXPECT_TRUE(has_line(text, "ai_limit_tokens_total{policy=\"spend\",type=\"input\"} 1000"))
+        << text;
+    EXPECT_EQ(text.find("ai_limit_reserved_tokens"), std::string::npos);
+    EXPECT_EQ(text.find("ai_limit_overshoot_tokens_total"), std::string::npos);
+}
+
+TEST(MetricsText, CountsTokensWithoutDollars) {
+    PolicySnapshot seen = spending();
+    seen.measure = Measure::kTokens;
+    const std::string text = metrics_of(seen);
+    EXPECT_TRUE(has_line(text, "ai_limit_reserved_tokens{policy=\"spend\"} 41200")) << text;
+    EXPECT_TRUE(has_line(text, "ai_limit_overshoot_tokens_total{policy=\"spend\"} 812")) << text;
+    EXPECT_EQ(text.find("usd"), std::string::npos) << text;
+}
+
+TEST(StatusJson, HasMoneyInDollarsInAnObjectOfItsOwn) {
+    ZoneMemory memory(sizes_for(64 * 1024, true, false));
+    const Zone& zone = memory.zone();
+    PolicySnapshot seen = spending();
+    seen.number = add_policy(zone, "spend", hourly(Algorithm::kTokenBucket, 5)).number;
+    note_key(zone.top_keys(seen.number), TopMeasure::kCharges, 1, uint64_t{1} << 32, "ip:a",
+             42'100);
+    std::string buffer(kMaxPolicyJson, '\0');
+    TextWriter out(buffer.data(), buffer.size());
+    JsonWriter json(out);
+    write_policy_json(zone, seen, 0, json);
+    const std::string text(out.view());
+    for (const char* part :
+         {R"("measure":"money","limit":"20usd/d","tz":"+00:00")",
+          R"("money":{"spent":4.873215,"reserved":0.0412,"reserve_ratio":2,"overshoot":0.000812,)",
+          R"("money":[{"key":"ip:a","count":0.0421,"whole":true}])"}) {
+        EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
+    }
+    EXPECT_EQ(text.find(R"("tokens":[{)"), std::string::npos) << text;
+}
+
+TEST(Meters, DoNotMixMoneyWithWhatAPolicyOfThatNameCountedBefore) {
+    ZoneMemory memory(sizes_for(64 * 1024, true, true));
+    const Zone& zone = memory.zone();
+    Limit limit = hourly(Algorithm::kTokenBucket, 1'000);
+    limit.measure = Measure::kTokens;
+    const uint32_t tokens = add_policy(zone, "user", limit).number;
+    limit.measure = Measure::kMoney;
+    const uint32_t money = add_policy(zone, "user", limit).number;
+    ASSERT_NE(tokens, money);
+    zone.policy(tokens)->settled.store(1'000'000);
+    zone.policy(money)->settled.store(25);
+    EXPECT_EQ(read_totals(zone, "user", Measure::kMoney).settled, 25u);
+    EXPECT_EQ(read_totals(zone, "user", Measure::kTokens).settled, 1'000'000u);
+}
+
 TEST(StatusJson, HasRoomForTheLargestPolicy) {
     ZoneMemory memory(sizes_for(64 * 1024, true, false));
     const Zone& zone = memory.zone();

@@ -59,7 +59,7 @@ public:
         limit.by_wall = is_wide(limit.algorithm);
         Limit ledger = ledger_limit();
         ledger.period_length = interval;
-        counts_tokens_ = limit.measure == Measure::kTokens;
+        counts_tokens_ = is_settled(limit.measure);
         ledger_ = add_policy(zone(), "p", ledger);
         kept_ = counts_tokens_ ? add_policy(zone(), "p", reservation_limit()) : ZonePolicy{};
         used_ = add_policy(zone(), "p", limit);
@@ -339,7 +339,7 @@ public:
         fresh.set_nodes(1);
         fresh.write_take(key, 0, now(), &command_);
         const std::vector<int64_t> answer = run_script(&redis, script_call_of(command_));
-        const bool tokens = nodes_[0]->limit().measure == Measure::kTokens;
+        const bool tokens = is_settled(nodes_[0]->limit().measure);
         fresh.read_take(key, tokens ? 0 : 1, wire_.reply_of(answer), now());
         return fresh.used_here(key, now());
     }

@@ -13,6 +13,8 @@
 
 namespace ai_limit {
 
+constexpr Millis kDayLength = 86'400'000;
+
 constexpr ErrorFormat kBodies[] = {
     ErrorFormat::kJson,   ErrorFormat::kOpenAi,  ErrorFormat::kAnthropic, ErrorFormat::kGemini,
     ErrorFormat::kOllama, ErrorFormat::kBedrock, ErrorFormat::kCohere,    ErrorFormat::kProblem};
@@ -153,6 +155,12 @@ inline Description tokens(Millis wait) {
             2,
             wait,
             true};
+}
+
+/** A budget of 20 USD, of which 0.012 USD is left for a request that needs 0.0412 USD. */
+inline Description money(Millis wait, Period period = {1, PeriodUnit::kDay}) {
+    return {"spend",    Measure::kMoney, period,     20'000'000, 12'000, 41'200,
+            kDayLength, kDayLength,      kDayLength, wait,       true};
 }
 
 inline Description slots() {

@@ -223,5 +223,68 @@ TEST(ErrorBody, ReportsAnUndecidableRequestAsAServerError) {
     EXPECT_EQ(Json(body(ErrorFormat::kProblem, undecided, 503)).at("/type"), R"("about:blank")");
 }
 
+TEST(ErrorBody, JsonSaysWhatIsLeftOfABudget) {
+    EXPECT_EQ(body(ErrorFormat::kJson, money(3'600'000)),
+              R"({"error":"rate_limit_exceeded",)"
+              R"("message":"The budget of 20 USD per day is used up: this request needs 0.0412 )"
+              R"(USD, 0.012 USD is left. Try again in 3600 seconds.",)"
+              R"("retry_after":3600,"policy":"spend"})");
+    EXPECT_EQ(Json(body(ErrorFormat::kJson, money(kNever))).at("/message"),
+              R"("This request can never fit the budget of 20 USD per day: it needs 0.0412 USD.")");
+}
+
+TEST(ErrorBody, OpenAiGivesFiguresOfABudgetInDollars) {
+    EXPECT_EQ(body(ErrorFormat::kOpenAi, money(1'234)),
+              R"({"error":{"message":"Rate limit reached for the budget of 20 USD per day: Limit )"
+              R"(20 USD, Used 19.988 USD, Requested 0.0412 USD. Please try again in 1.234s.",)"
+              R"("type":"budget","param":null,"code":"rate_limit_exceeded"}})");
+    EXPECT_EQ(openai_message(money(3'600'000)),
+              R"("You exceeded your current budget of 20 USD per day: Limit 20 USD, Used 19.988 )"
+              R"(USD, Requested 0.0412 USD. Please try again in 3600s.")");
+    EXPECT_EQ(openai_message(money(kNever)),
+              R"("Request too large for the budget of 20 USD per day: Limit 20 USD, Requested )"
+              R"(0.0412 USD.")");
+}
+
+TEST(ErrorBody, AnthropicAndGeminiNameTheBudget) {
+    EXPECT_EQ(Json(body(ErrorFormat::kAnthropic, money(30'000))).at("/error/message"),
+              R"("This request would exceed the budget of 20 USD per day: it needs 0.0412 USD, )"
+              R"(0.012 USD is left. Please try again in 30 seconds.")");
+    const Json gemini(body(ErrorFormat::kGemini, money(3'600'000)));
+    EXPECT_EQ(gemini.at("/error/message"),
+              R"("This request would exceed the budget of 20 USD per day: it needs 0.0412 USD, )"
+              R"(0.012 USD is left. Please retry in 3600s.")");
+    EXPECT_EQ(gemini.at("/error/details/0/violations/0/quotaId"), R"("BudgetPerDay")");
+    // Google's API has a whole number there.
+    EXPECT_FALSE(gemini.has("/error/details/0/violations/0/quotaValue"));
+}
+
+TEST(ErrorBody, EveryFormatNamesTheBudgetAndNoTokens) {
+    for (const ErrorFormat format : kBodies) {
+        for (const Millis wait : {Millis{1}, Millis{3'600'000}, kNever}) {
+            const std::string text = body(format, money(wait));
+            EXPECT_NE(text.find("budget of 20 USD per day"), std::string::npos) << text;
+            EXPECT_NE(text.find("0.0412 USD"), std::string::npos) << text;
+            EXPECT_EQ(text.find("token"), std::string::npos) << text;
+        }
+    }
+}
+
+TEST(ErrorBody, ABurstIsNoBudgetOfThePeriod) {
+    Description burst = money(1);
+    burst.is_burst = true;
+    EXPECT_NE(body(ErrorFormat::kJson, burst).find("The budget of 20 USD is used up"),
+              std::string::npos);
+    const std::string month = body(ErrorFormat::kJson, money(1, {3, PeriodUnit::kMonth}));
+    EXPECT_NE(month.find("budget of 20 USD per 3 months is"), std::string::npos) << month;
+}
+
+TEST(ErrorBody, ABlockedBudgetIsZeroDollars) {
+    Description blocked = money(kNever);
+    blocked.limit = 0;
+    EXPECT_EQ(Json(body(ErrorFormat::kJson, blocked)).at("/message"),
+              R"("This key is blocked: its limit is 0 USD.")");
+}
+
 }  // namespace
 }  // namespace ai_limit

@@ -89,8 +89,9 @@ TEST(ErrorBody, NoFormatAsksARequestThatNeverFitsToTryAgain) {
 
 TEST(ErrorBody, EveryBodyIsValidJson) {
     const std::vector<Description> refusals = {
-        user(0), user(1),     tokens(59'999),     user(60'000), user(kNever),
-        slots(), too_large(), tokens(kNever - 1), blocked()};
+        user(0),      user(1),  tokens(59'999),    user(60'000),
+        user(kNever), slots(),  too_large(),       tokens(kNever - 1),
+        blocked(),    money(1), money(kNever - 1), money(kNever)};
     for (const ErrorFormat format : kBodies) {
         for (const Description& policy : refusals) {
             for (const std::string_view id : {"", "0123abcd", "a\"b\\c\n\xff"}) {
@@ -115,7 +116,10 @@ TEST(ErrorBody, FitsTheLongestBodies) {
     longest.period = {UINT32_MAX, PeriodUnit::kSecond};
     Description longest_slots = longest;
     longest_slots.measure = Measure::kInFlight;
-    for (Description policy : {longest, longest_slots}) {
+    Description longest_money = longest;
+    longest_money.measure = Measure::kMoney;
+    longest_money.limit = longest_money.requested = longest_money.remaining = kMaxAmount - 1;
+    for (Description policy : {longest, longest_slots, longest_money}) {
         for (const Millis wait : {kNever - 1, kNever}) {
             policy.wait = wait;
             for (const ErrorFormat format : kBodies) {

@@ -89,6 +89,20 @@ Description tokens() {
             false};
 }
 
+Description money() {
+    return {"spend",
+            Measure::kMoney,
+            {1, PeriodUnit::kDay},
+            20'000'000,
+            4'873'215,
+            41'200,
+            86'400'000,
+            1'200,
+            2'001,
+            0,
+            false};
+}
+
 Description slots() {
     return {"slots", Measure::kInFlight, {}, 4, 1, 1, 0, 0, 1'000, 0, false};
 }
@@ -486,6 +500,31 @@ TEST(Headers, GiveAWaitOfAtLeastAMillisecond) {
     EXPECT_EQ(stated_wait(refusing(1)), 1);
     EXPECT_EQ(stated_wait(refusing(250)), 250);
     EXPECT_EQ(stated_wait(refusing(kNever)), kNever);
+}
+
+TEST(Headers, XRateLimitIsInDollarsForMoney) {
+    EXPECT_EQ(passed(kXRateLimit, {money()}),
+              (Lines{"X-RateLimit-Limit: 20", "X-RateLimit-Remaining: 4.873215",
+                     "X-RateLimit-Reset: 2"}));
+    Description most = money();
+    most.limit = kMaxAmount - 1;
+    most.remaining = kMaxAmount - 1;
+    most.reset = kNever;
+    EXPECT_EQ(passed(kXRateLimit, {most}),
+              (Lines{"X-RateLimit-Limit: 999999.999999", "X-RateLimit-Remaining: 999999.999999",
+                     "X-RateLimit-Reset: 999999999999999"}));
+}
+
+TEST(Headers, IetfIsInMillionthsOfADollarForMoney) {
+    EXPECT_EQ(passed(kIetf, {money()}), (Lines{R"(RateLimit-Policy: "spend";q=20000000;w=86400)",
+                                               R"(RateLimit: "spend";r=4873215;t=3)"}));
+}
+
+TEST(Headers, OpenAiAndAnthropicLeaveMoneyOut) {
+    for (const HeaderStyles style : {kOpenAi, kAnthropic}) {
+        EXPECT_EQ(passed(style, {money()}), Lines());
+        EXPECT_EQ(passed(style, {money(), user(), tokens()}, 1), passed(style, {user(), tokens()}));
+    }
 }
 
 }  // namespace
