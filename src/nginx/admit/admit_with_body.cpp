@@ -46,10 +46,11 @@ Amount most_reserved(ngx_http_request_t* r, const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         const Charge* reservation = one.charges[i].reservation;
         if (reservation != nullptr && reservation->flight != nullptr) {
-            const bool is_money = one.charges[i].use.limit->measure == Measure::kMoney;
-            most = ngx_max(most, is_money ? output_room(reservation->cost,
-                                                        *read_weights(r, one.parts[i].policy))
-                                          : reservation->cost);
+            Amount amount = reservation->cost;
+            if (one.charges[i].use.limit->measure == Measure::kMoney) {
+                amount = output_room(amount, *read_weights(r, one.parts[i].policy));
+            }
+            most = ngx_max(most, amount);
         }
     }
     return most;
