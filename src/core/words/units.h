@@ -15,10 +15,10 @@ enum class Measure : uint8_t { kRequests, kTokens, kInFlight, kMoney, kLast = kM
 
 struct MeasureFacts {
     Measure measure;
-    std::string_view rate_word;  // in rates, such as 60r/m; empty: no rate counts it
-    char initial;                // of RPM or TPM; 0: nobody knows it by a letter
     bool is_settled;             // reserved at first, and charged when the answer has ended
     bool in_millionths;          // an Amount is a millionth of what rates and sentences name
+    char initial;                // of RPM or TPM; 0: nobody knows it by a letter
+    std::string_view rate_word;  // in rates, such as 60r/m; empty: no rate counts it
     std::string_view name;       // in the API
     std::string_view one, many;  // in sentences
     std::string_view quota;      // in names of quotas: OpenAI's type, Gemini's RequestsPerDay
@@ -28,13 +28,13 @@ struct MeasureFacts {
 };
 
 constexpr MeasureFacts kMeasureFacts[] = {
-    {Measure::kRequests, "r", 'R', false, false, "requests", "request", "requests", "requests",
+    {Measure::kRequests, false, false, 'R', "r", "requests", "request", "requests", "requests",
      "requests", ":r", ""},
-    {Measure::kTokens, "t", 'T', true, false, "tokens", "token", "tokens", "tokens", "tokens", ":t",
+    {Measure::kTokens, true, false, 'T', "t", "tokens", "token", "tokens", "tokens", "tokens", ":t",
      ":t"},
-    {Measure::kInFlight, "", 0, false, false, "in_flight", "concurrent request",
+    {Measure::kInFlight, false, false, 0, "", "in_flight", "concurrent request",
      "concurrent requests", "requests", "requests in flight", ":c", ""},
-    {Measure::kMoney, "usd", 0, true, true, "money", "USD", "USD", "budget", "US dollars", ":u",
+    {Measure::kMoney, true, true, 0, "usd", "money", "USD", "USD", "budget", "US dollars", ":u",
      ":u"},
 };
 

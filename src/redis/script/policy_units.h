@@ -1,10 +1,10 @@
 #pragma once
 
-// Finds out what other nodes count by a policy of the same name: requests, tokens, dollars or requests
-// in flight. The keys in Redis differ by that, so nodes whose configurations differ in it do not limit
-// together, which nobody would notice. Nodes therefore announce it in Redis now and then, by a
-// script of its own: keys PREFIX:units:{all}:POLICY:UNIT, sorted sets of nodes by the time when an
-// announcement is over.
+// Finds out what other nodes count by a policy of the same name: requests, tokens, dollars or
+// requests in flight. The keys in Redis differ by that, so nodes whose configurations differ in it
+// do not limit together, which nobody would notice. Nodes therefore announce it in Redis now and
+// then, by a script of its own: keys PREFIX:units:{all}:POLICY:UNIT, sorted sets of nodes by the
+// time when an announcement is over.
 
 #include <string_view>
 
