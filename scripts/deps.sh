@@ -6,6 +6,7 @@
 set -euo pipefail
 
 build=(g++ make nginx nginx-dev libxxhash-dev libssl-dev libpcre2-dev zlib1g-dev libbrotli-dev libhiredis-dev)
+build+=(nlohmann-json3-dev)
 deb=("${build[@]}" git build-essential dpkg-dev debhelper)
 smoke=("${deb[@]}" perl libgtest-dev libboost-json-dev clang libclang-rt-dev curl brotli)
 smoke+=(liblua5.1-0-dev redis-server redis-tools openssl)
@@ -20,7 +21,7 @@ case ${1:-build} in
     test)     wanted=("${test[@]}") ;;
     sanitize) wanted=("${test[@]}") ;;
     bench)    wanted=("${build[@]}" perl libboost-json-dev valgrind wrk liblua5.1-0-dev redis-server redis-tools) ;;
-    check)    wanted=(clang-format clang-tidy codespell lua5.1 perl git libxxhash-dev libssl-dev libhiredis-dev) ;;
+    check)    wanted=(clang-format clang-tidy codespell lua5.1 perl git libxxhash-dev libssl-dev libhiredis-dev nlohmann-json3-dev) ;;
     *)        echo "usage: $0 build|deb|smoke|test|bench|check|sanitize|matrix" >&2; exit 2 ;;
 esac
 

@@ -15,7 +15,7 @@ trap row EXIT
 dpkg --add-architecture arm64
 apt-get -qq update || true
 libraries=(libssl libpcre2 zlib1g libbrotli libhiredis libxxhash libgtest liblua5.1-0)
-apt-get -qq install --no-install-recommends make perl curl procps g++-aarch64-linux-gnu libboost-dev \
+apt-get -qq install --no-install-recommends make perl curl procps g++-aarch64-linux-gnu libboost-dev nlohmann-json3-dev \
     "${libraries[@]/%/-dev:arm64}" >/dev/null || exit 1
 version="$(aarch64-linux-gnu-g++ --version | head -n 1), $(sed -n 's/^#define NGINX_VERSION *"\(.*\)"/nginx \1/p' /nginx-source/src/core/nginx.h)"
 

@@ -23,7 +23,7 @@ include=$work/build/include
 rm -rf "$include"
 mkdir -p "$include/openssl"
 gnu=/usr/include/$(uname -m)-linux-gnu
-for header in xxhash.h zlib.h zconf.h hiredis brotli pcre.h pcre2.h linux asm-generic; do
+for header in xxhash.h zlib.h zconf.h hiredis nlohmann brotli pcre.h pcre2.h linux asm-generic; do
     for folder in /usr/include "$gnu"; do
         [ ! -e "$folder/$header" ] || ln -sfn "$folder/$header" "$include/$header"
     done

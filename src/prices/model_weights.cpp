@@ -9,23 +9,23 @@ namespace {
 
 /** A kind, and the kind whose price it has if it has none of its own; itself: it costs nothing. */
 struct KindRow {
-    PriceKind kind;
     uint64_t TokenWeights::*weight;
+    PriceKind kind;
     PriceKind whole;
 };
 
 constexpr KindRow kKinds[] = {
-    {PriceKind::kInput, &TokenWeights::input, PriceKind::kInput},
-    {PriceKind::kOutput, &TokenWeights::output, PriceKind::kOutput},
-    {PriceKind::kCachedInput, &TokenWeights::cached_input, PriceKind::kInput},
-    {PriceKind::kCacheWrite, &TokenWeights::cache_write, PriceKind::kInput},
-    {PriceKind::kCacheWrite1h, &TokenWeights::cache_write_1h, PriceKind::kCacheWrite},
-    {PriceKind::kAudioInput, &TokenWeights::audio_input, PriceKind::kInput},
-    {PriceKind::kReasoning, &TokenWeights::reasoning, PriceKind::kOutput},
-    {PriceKind::kAudioOutput, &TokenWeights::audio_output, PriceKind::kOutput},
-    {PriceKind::kImages, &TokenWeights::images, PriceKind::kImages},
-    {PriceKind::kSearches, &TokenWeights::searches, PriceKind::kSearches},
-    {PriceKind::kSeconds, &TokenWeights::seconds, PriceKind::kSeconds},
+    {&TokenWeights::input, PriceKind::kInput, PriceKind::kInput},
+    {&TokenWeights::output, PriceKind::kOutput, PriceKind::kOutput},
+    {&TokenWeights::cached_input, PriceKind::kCachedInput, PriceKind::kInput},
+    {&TokenWeights::cache_write, PriceKind::kCacheWrite, PriceKind::kInput},
+    {&TokenWeights::cache_write_1h, PriceKind::kCacheWrite1h, PriceKind::kCacheWrite},
+    {&TokenWeights::audio_input, PriceKind::kAudioInput, PriceKind::kInput},
+    {&TokenWeights::reasoning, PriceKind::kReasoning, PriceKind::kOutput},
+    {&TokenWeights::audio_output, PriceKind::kAudioOutput, PriceKind::kOutput},
+    {&TokenWeights::images, PriceKind::kImages, PriceKind::kImages},
+    {&TokenWeights::searches, PriceKind::kSearches, PriceKind::kSearches},
+    {&TokenWeights::seconds, PriceKind::kSeconds, PriceKind::kSeconds},
 };
 static_assert(std::size(kKinds) == kPriceKinds &&
                   sizeof(TokenWeights) == kPriceKinds * sizeof(uint64_t),

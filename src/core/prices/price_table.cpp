@@ -67,14 +67,6 @@ inline uint64_t load(const char* bytes) {
     return word;
 }
 
-/** A table without a name: one slot, which is empty. */
-struct EmptyTable {
-    PriceTableHeader header;
-    PriceSlot slot;
-};
-
-constexpr EmptyTable kEmptyTable = {};
-
 /** Compares eight bytes at a time: a call of memcmp() takes as long as all of it. */
 inline bool are_same(const char* a, const char* b, size_t size) {
     if (size < sizeof(uint64_t)) {
@@ -89,8 +81,6 @@ inline bool are_same(const char* a, const char* b, size_t size) {
 }
 
 }  // namespace
-
-PriceTable::PriceTable() : memory_(reinterpret_cast<const char*>(&kEmptyTable)) {}
 
 __attribute__((noinline)) uint64_t hash_model_name(std::string_view name) {
     return XXH3_64bits(name.data(), name.size());
@@ -122,7 +112,7 @@ inline const ModelPrices* PriceTable::find_hashed(std::string_view name, uint64_
 }
 
 inline const ModelPrices* PriceTable::find_exactly(std::string_view name) const {
-    if (name.empty() || name.size() > kMaxPricedName) {
+    if (name.empty() || name.size() > kMaxPricedName || memory_ == nullptr) {
         return nullptr;
     }
     return find_hashed(name, hash_model_name(name));
@@ -142,7 +132,7 @@ __attribute__((noinline)) const ModelPrices* PriceTable::find_without_date(
 // It calls nothing before it returns, so it saves no registers. They are a fifth of its
 // instructions.
 __attribute__((flatten)) const ModelPrices* PriceTable::find(std::string_view name) const {
-    if (name.size() < kLeastUsual || name.size() > kMostUsual) {
+    if (name.size() < kLeastUsual || name.size() > kMostUsual || memory_ == nullptr) {
         return find_slowly(name);
     }
     const ModelPrices* model = find_hashed(name, XXH3_64bits(name.data(), name.size()));

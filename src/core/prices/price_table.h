@@ -56,11 +56,12 @@ struct PriceTableHeader {
 
 /**
  * A view of prices in one block of memory, which belongs to the caller and is only read. It has no
- * pointers inside. An empty table knows no model. Trivially copyable.
+ * pointers inside. A table without memory, such as one of zeros,
+ * knows no model. Trivially copyable.
  */
 class PriceTable {
 public:
-    PriceTable();
+    PriceTable() = default;
 
     /** The memory is aligned for a uint64_t and was written by PriceBook::build(). */
     explicit PriceTable(const void* memory) : memory_(static_cast<const char*>(memory)) {}
@@ -98,7 +99,7 @@ private:
     const ModelPrices* find_without_date(std::string_view name) const;
     const ModelPrices* find_hashed(std::string_view name, uint64_t hash) const;
 
-    const char* memory_;
+    const char* memory_ = nullptr;
 };
 
 /** The hash by which a PriceTable finds a name: its low bits are the number of a slot. */
