@@ -13,7 +13,7 @@ namespace ai_limit {
 /** A weight of 1. */
 constexpr uint64_t kWholeWeight = 1'000'000'000;
 
-/** No weight is above a million. */
+/** No weight of `count=` is above a million. A price can be: see kMaxPriceWeight. */
 constexpr uint64_t kMaxWeight = 1'000'000 * kWholeWeight;
 
 /** The weight of one token of each kind, in billionths. The kinds are those of TokenCounts. */

@@ -55,9 +55,8 @@ struct PriceTableHeader {
 };
 
 /**
- * A view of prices in one block of memory, which belongs to the caller and is only read. It has no
- * pointers inside. A table without memory, such as one of zeros,
- * knows no model. Trivially copyable.
+ * A view of prices in one block of memory, which belongs to the caller, is only read and has no
+ * pointers inside. A view of nothing, such as one of zeros, knows no model. Trivially copyable.
  */
 class PriceTable {
 public:
