@@ -30,7 +30,7 @@ else
 deps = scripts/deps.sh $(1)
 endif
 
-.PHONY: module deps run test unit install deb bench sanitize fuzz soak matrix check clean help
+.PHONY: module deps run test unit install deb bench sanitize fuzz soak matrix check check-prices clean help
 
 module:
 	@$(call deps,build)
@@ -43,6 +43,9 @@ run:
 	@$(call deps,build)
 	@scripts/build.sh
 	@PORT=$(PORT) CONF=$(CONF) scripts/run.sh
+
+check-prices: module
+	@scripts/check-prices.sh '$(FILE)'
 
 test:
 	@$(call deps,test)
@@ -119,5 +122,6 @@ help:
 	@echo 'make soak      coding agents, then the nginx tests over and over (SOAK_ROUNDS=n)'
 	@echo 'make matrix    build and try other versions of nginx, compilers and systems (TARGETS="name ...")'
 	@echo 'make check     formatting, static analysis, folders, sizes, links and spelling'
+	@echo 'make check-prices FILE=name  read a price file as nginx does, and say what is wrong with it'
 	@echo 'make deps      install what the tests need'
 	@echo 'make clean     remove $(BUILD)/'

@@ -20,8 +20,10 @@ nginx=${NGINX_BIN:-$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nginx)}
 write_recipe() {
     "${PERL:-perl}" -0777 -ne '
         while (m{^```\w*\n(# /etc/nginx/(\S+)\n.*?)^```$}msg) {
-            open my $file, ">", "$ENV{FOLDER}/$2" or next;
-            print {$file} $1;
+            my ($text, $name) = ($1, $2);
+            $text =~ s{^.*\n}{} if $name =~ m{\.json$};    # which has no comments
+            open my $file, ">", "$ENV{FOLDER}/$name" or next;
+            print {$file} $text;
         }' "$conf"
 }
 
@@ -56,6 +58,7 @@ if [ -n "$is_recipe" ]; then
         -e 's/^user .*//' "$run"/*.*
 else
     cp "$conf" "$run/nginx.conf"
+    cp conf-examples/prices.json "$run/"
 fi
 has_second=
 ! grep -q '127\.0\.0\.1:8082\b' "$run/nginx.conf" || has_second=1
@@ -119,11 +122,37 @@ The counts are kept in $folder/state/; remove it to begin anew.
 END
 }
 
-if [ "$conf" = conf-examples/quickstart.conf ]; then
-    quickstart_hints
-else
-    echo "nginx-ai-limit listens on http://127.0.0.1:$port"
-fi
+money_hints() {
+    cat <<END
+What it does is seen at http://127.0.0.1:$port/ai_limit/ (from this machine).
+
+Each API key may spend 1 dollar a day, at the prices in conf-examples/prices.json. In another terminal:
+
+1. A request of 100,000 tokens, 80,000 of them from a cache, and 20,000 of output. It costs 0.384 dollars on large-1, and 0.021 on
+   small-1. X-RateLimit-Remaining was written when the request began: each answer shows what those before have cost.
+  ask() { curl -s -D - -H 'x-api-key: demo' -H 'X-Model-Prompt-Tokens: 100000' -H 'X-Model-Cached-Tokens: 80000' -H 'X-Model-Completion-Tokens: 20000' http://127.0.0.1:$port/v1/chat/completions -d "{\"model\":\"\$1\",\"max_tokens\":20000,\"messages\":[]}" | grep -iE '^(HTTP|x-ratelimit-remaining|\{"error)'; }; ask large-1; ask small-1; ask large-1; ask large-1
+   The last one is refused, in dollars.
+
+2. The log has what each of them cost:
+  tail -n 4 $folder/logs/access.log
+
+3. On the page: Find a key, policy spend, key demo. Set its limit to 2usd/d for an hour; or here:
+  curl -X PUT 'http://127.0.0.1:$port/ai_limit/keys?policy=spend&key=key:$(client_of demo)&rate=2usd/d&ttl=1h'
+   Then it may go on:
+  ask large-1
+
+4. A model without a price is refused:
+  ask unheard-of
+
+The counts are kept in $folder/state/; remove it to begin anew.
+END
+}
+
+case $conf in
+conf-examples/quickstart.conf) quickstart_hints ;;
+conf-examples/money.conf) money_hints ;;
+*) echo "nginx-ai-limit listens on http://127.0.0.1:$port" ;;
+esac
 cat <<END
 
 Configuration: $conf. Logs: $folder/logs/. Ctrl-C ends it.

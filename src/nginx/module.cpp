@@ -24,6 +24,9 @@ ngx_command_t commands[] = {
     {ngx_string("ai_limit_policy"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE, ngx_http_ai_limit_policy,
      NGX_HTTP_MAIN_CONF_OFFSET, 0, nullptr},
 
+    {ngx_string("ai_limit_prices"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE, ngx_http_ai_limit_prices,
+     NGX_HTTP_MAIN_CONF_OFFSET, 0, nullptr},
+
     {ngx_string("ai_limit_redis"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE, ngx_http_ai_limit_redis,
      NGX_HTTP_MAIN_CONF_OFFSET, 0, nullptr},
 

@@ -28,8 +28,8 @@ constexpr KindRow kKinds[] = {
     {&TokenWeights::seconds, PriceKind::kSeconds, PriceKind::kSeconds},
 };
 static_assert(std::size(kKinds) == kPriceKinds &&
-                  sizeof(TokenWeights) == kPriceKinds * sizeof(uint64_t),
-              "each kind has a row");
+                  sizeof(TokenWeights) == (kPriceKinds + 1) * sizeof(uint64_t),
+              "each kind but the cost has a row");
 
 constexpr bool rows_are_in_order() {
     for (size_t i = 0; i < kPriceKinds; ++i) {

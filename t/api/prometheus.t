@@ -25,7 +25,8 @@ subtest 'the examples' => sub {
 };
 
 my ($model, $redis) = (AiLimit::ModelServer->start, AiLimit::Redis->start);
-my $nginx = AiLimit::Nginx->start(workers => 2, log_level => 'crit', http => <<"CONF");
+my $nginx = AiLimit::Nginx->start(workers => 2, log_level => 'crit', files => {'prices.json' => '{"m":{"input_cost_per_token":1e-6}}'}, http => <<"CONF");
+    ai_limit_prices prices.json unknown=1:1;
     ai_limit_zone zone=ai:1m state=%%DIR%%/ai.state;
     ai_limit_zone zone=other:1m;
     ai_limit_redis @{[$redis->url]} timeout=10s connect_timeout=10s sync=off;

@@ -21,7 +21,7 @@ my $root   = "$FindBin::Bin/../..";
 my %context = (
     (map { $_ => 'main' } qw(load_module http events user worker_processes)),
     (map { $_ => 'http' } qw(map geo server upstream log_format resolver set_real_ip_from real_ip_header real_ip_recursive
-        ai_limit_policy ai_limit_zone ai_limit_redis ai_limit_body_field)),
+        ai_limit_policy ai_limit_zone ai_limit_redis ai_limit_prices ai_limit_body_field)),
     location => 'server',
 );
 
@@ -32,6 +32,7 @@ my $blocks = 0;
 for my $page (sort @pages) {
     for my $block (blocks($page)) {
         my $nginx = AiLimit::Nginx->prepare(config => whole($block->{text}));
+        $nginx->write_file('prices.json', slurp("$root/conf-examples/prices.json")) if $block->{text} =~ /prices\.json/;
         my ($code, $output) = $nginx->test_config;
         is $code, 0, "nginx accepts $block->{place}" or diag $output;
         unlike $output, qr/\[warn\]/, "$block->{place} gives no warning";

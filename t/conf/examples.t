@@ -211,33 +211,29 @@ my %shows = (
         $_->abort for @slow;
         like logged($nginx, 0), qr{" 200 \w+ model="large-1" in=1 out=1$}, 'the log has the model';
     },
-    'budget-by-cost.conf' => sub {
+    'money.conf' => sub {
         my ($port, $nginx) = @_;
         my @key = ('x-api-key' => 'a');
         my $ask = sub {
             my ($model, $in, $cached, $out) = @_;
             my $path = "/v1/chat/completions?prompt_tokens=$in&cached_tokens=$cached&completion_tokens=$out";
-            return post($port, $path, qq({"model":"$model","messages":[]}), @key);
+            return post($port, $path, qq({"model":"$model","max_tokens":1,"messages":[]}), @key);
         };
-        my $left = sub { $ask->($_[0], 0, 0, 0)->{headers}{'x-ratelimit-remaining'} };
+        my $left = sub { AiLimit::Api->new($port)->key(GET => 'policy=spend&key=key:' . substr sha256_hex($_[0]), 0, 32) };
         $ask->('large-1', 1000, 400, 200);
-        is $left->('large-1'), 1_000_000 - 4920, 'what an answer costs by the price list: 600 * 3 + 400 * 0.3 + 200 * 15';
+        like logged($nginx, 0), qr/ model="large-1" in=1000 cached=400 out=200 cost=0\.00492$/, 'the log has what an answer cost';
         $ask->('small-1', 1001, 400, 200);
-        is $left->('small-1'), 1_000_000 - 4920 - 241, 'another model has other prices; the sum is rounded up';
-        like logged($nginx, 1), qr/ in=0 cached=0 out=0 reserved=0 left=9995080$/, 'the month has paid as well';
-        my $stream = start_request($port, method => 'POST', headers => ['x-api-key' => 'b'], path => '/v1/chat/completions',
-            body => stream_of(model => 'large-1', max_tokens => 100));
-        $stream->head;
-        is $stream->headers->{'x-ratelimit-remaining'}, 1_000_000 - 3 * 3 - 100 * 15, 'the reservation is weighed, too';
-        $stream->finish;
-        $ask->('large-1', 200_000, 0, 30_000);
-        my $refused = $ask->('large-1', 1, 0, 1);
-        is $refused->{status}, 429, 'a dollar is used up';
-        is decode_json($refused->{body})->{policy}, 'day', 'for today';
-        is $ask->($_, 1, 0, 1)->{status}, 429, "$_ is no way round" for qw(small-1 unheard-of);
-        @key = ('x-api-key' => 'c');
-        $ask->($_, 1000, 0, 100) for qw(unheard-of Small-1);
-        is $left->('small-1'), 1_000_000 - 2 * 4500, 'a model that is not in the list costs as much as the dearest';
+        cmp_ok +($left->('a'))[1]{used}, '==', 0.00492 + 0.000241, 'another model has other prices; the sum is rounded up';
+        $ask->('small-2', 1000, 0, 1000);
+        cmp_ok +($left->('a'))[1]{used}, '==', 0.005161 + 0.001, 'a model of a provider is found';
+        is $ask->('unheard-of', 1, 0, 1)->{status}, 403, 'one without a price is refused';
+        is $ask->('large-1', 100_000, 0, 50_000)->{status}, 200, 'a dollar is spent';
+        my $refused = $ask->('small-1', 1, 0, 1);
+        is $refused->{status}, 429, 'also for another model';
+        like decode_json($refused->{body})->{error}{message}, qr/1 USD/, 'and the client reads dollars';
+        my $api = AiLimit::Api->new($port);
+        is +($api->key(PUT => 'policy=spend&key=key:' . substr(sha256_hex('a'), 0, 32) . '&rate=2usd/d&ttl=1h'))[0], 200, 'an operator raises it';
+        is $ask->('small-1', 1, 0, 1)->{status}, 200, 'and the client goes on';
     },
     'behind-a-load-balancer.conf' => sub {
         my ($port) = @_;
@@ -261,7 +257,7 @@ for my $path (sort glob "$examples/*.conf") {
     my $show = $shows{$name};
     subtest $name => sub {
         ok $show, 'there is a test of it' or return;
-        my $nginx = AiLimit::Nginx->prepare(config => config_of($path));
+        my $nginx = AiLimit::Nginx->prepare(config => config_of($path), files => {'prices.json' => slurp("$examples/prices.json")});
         my ($code, $output) = $nginx->test_config;
         is $code, 0, 'nginx accepts it' or return diag $output;
         unlike $output, qr/\[warn\]/, 'without a warning';
@@ -272,11 +268,17 @@ for my $path (sort glob "$examples/*.conf") {
 }
 done_testing;
 
+sub slurp {
+    my ($path) = @_;
+    open my $file, '<', $path or die "$path: $!";
+    local $/;
+    return scalar readline $file;
+}
+
 # The example with the test's ports, folder and module.
 sub config_of {
     my ($path) = @_;
-    open my $file, '<', $path or die "$path: $!";
-    my $text = do { local $/; <$file> };
+    my $text = slurp($path);
     $text =~ s/^load_module .*$/load_module $module;/m or die "$path loads no module";
     $text =~ s/^(\s*)listen 8080\b/$1listen 127.0.0.1:%%PORT_0%%/mg;
     $text =~ s/127\.0\.0\.1:8081\b/'127.0.0.1:' . $models[0]->port/ge;

@@ -11,7 +11,7 @@ use Test::More;
 use AiLimit::Mistakes;
 use AiLimit::Nginx;
 
-my $nginx = AiLimit::Nginx->prepare(http => '');
+my $nginx = AiLimit::Nginx->prepare(http => '', files => {'prices.json' => '{"m":{"input_cost_per_token":1e-6}}'});
 my $mistakes = AiLimit::Mistakes->new($nginx,
     http     => "HERE\n",
     server   => "server {\nHERE\n}\n",
@@ -95,9 +95,9 @@ my @mistakes = (
 my %correct = (
     'every rate' => join(' ', map { my $name = 'p' . $_ =~ s/\W//gr; "ai_limit_policy $name key=\$arg_k rate=$_;" }
         qw(1t/s 100kt/m 2Mt/d 1.5Mt/h 10Gt/month 100t/15m 0.5t/s)),
-    'every rate in usd' => join(' ', map { my $name = 'p' . $_ =~ s/\W//gr; "ai_limit_policy $name key=\$arg_k rate=$_;" }
+    'every rate in usd' => join(' ', 'ai_limit_prices prices.json;', map { my $name = 'p' . $_ =~ s/\W//gr; "ai_limit_policy $name key=\$arg_k rate=$_;" }
         qw(0.5usd/h 20usd/d 1kusd/month 1Musd/month 0.000001usd/s 100usd/15m)),
-    'money with everything' => 'ai_limit_policy a key=$arg_k rate=20usd/d burst=0.5 reserve=0.05 overrun=cut; ai_limit_policy b key=$arg_k rate=4kusd/d'
+    'money with everything' => 'ai_limit_prices prices.json; ai_limit_policy a key=$arg_k rate=20usd/d burst=0.5 reserve=0.05 overrun=cut; ai_limit_policy b key=$arg_k rate=4kusd/d'
         . ' algorithm=sliding_window reserve=0.05usd; ai_limit_policy c key=$arg_k rate=20usd/month algorithm=fixed_window tz=+09:00 reserve=auto:500;'
         . ' ai_limit_policy d key=$arg_k rate=20usd/d burst=5usd; ai_limit_policy e key=$arg_k rate=$arg_r burst=0.5 reserve=0.05;',
     'every reserve=' => join(' ', map { my $n = s/\W//gr; "ai_limit_policy r$n key=\$arg_k rate=100t/m reserve=$_;" }

@@ -41,6 +41,9 @@
 #   trap=1           texts, tool arguments and other objects hold what looks like usage
 #   bad=KIND         an answer that nobody can read (ModelServer::Bad)
 # of single APIs
+#   answers=NAME     chat completions and others: the model that the answer names
+#   tier=NAME        chat completions: the service tier that it names
+#   cost=DOLLARS     chat completions, not streamed: what it says that it cost
 #   obfuscation=1    chat completions: OpenAI's padding
 #   nulls=0          chat completions: no "usage":null in a stream that ends with usage
 #   beside=WORD      chat completions: timings, error or citations beside the usage of a stream, or a cost in it

@@ -15,7 +15,9 @@ my $json = JSON::PP->new;
 
 # Each token costs a millionth of a dollar. The windows of a year do not end while a test runs, but for a moment.
 my $t = AiLimit::Tokens->start(
+    files => {'prices.json' => '{"test-model":{"input_cost_per_token":1e-6,"output_cost_per_token":1e-6}}'},
     policies => <<'CONF',
+    ai_limit_prices prices.json;
     ai_limit_policy spend  key=$http_x_key rate=0.001usd/12month algorithm=fixed_window tz=-01:00 reserve=max;
     ai_limit_policy bucket key=$http_x_key rate=0.5usd/month burst=0.0002 reserve=0.00005usd;
     ai_limit_policy count  key=$http_x_key rate=1Mt/month count=input:1,output:4 burst=500;

@@ -12,7 +12,7 @@ use Test::More;
 
 my $root = abs_path("$FindBin::Bin/../..");
 my $dir = File::Temp->newdir;
-make_path("$dir/bin", "$dir/tree/scripts", map({ "$dir/tree/src/$_" } qw(core redis nginx)), "$dir/elsewhere");
+make_path("$dir/bin", "$dir/tree/scripts", map({ "$dir/tree/src/$_" } qw(core prices redis nginx)), "$dir/elsewhere");
 for my $name (qw(scripts/build.sh scripts/nginx-source.sh config config.make)) {
     copy("$root/$name", "$dir/tree/$name") or die "$name: $!";
     chmod 0755, "$dir/tree/$name";

@@ -26,7 +26,7 @@ test('follows the numbers and leaves alone what is being typed, focused and open
         assert.ok(await card.evaluate(node => node.isConnected), 'the same card');
         assert.deepEqual(await page.locator('article h2').allTextContents(), ['addr', 'slots', 'spend', 'tokens', 'user']);
         api.status.policies.pop();
-        await eventually(page, async () => (await page.locator('article').count()) === 3, 'a policy to go');
+        await eventually(page, async () => (await page.locator('article').count()) === 4, 'a policy to go');
     });
 });
 

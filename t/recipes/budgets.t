@@ -29,6 +29,12 @@ try_recipe 'tokens-a-day' => sub {
     is post($nginx->port, $CHAT, chat(), 'x-api-key' => 'ann')->{status}, 429, 'a restart forgets nothing';
 };
 
+try_recipe 'money' => sub {
+    my ($recipe) = @_;
+    $recipe->start;
+    $recipe->commands;
+};
+
 try_recipe 'hard-budget' => sub {
     my ($recipe) = @_;
     my $nginx = $recipe->start;

@@ -113,7 +113,7 @@ void AnswerContent::take_detail(const JsonToken& token) {
             take_part_name(token);
             break;
         case kAnswerPartCount:
-            read_count(token, &part_);
+            read_count(token, 0, &part_);
             break;
         default:
             take_count(token);
@@ -123,9 +123,9 @@ void AnswerContent::take_detail(const JsonToken& token) {
 
 /**
  * Takes a number, or a string with its digits: ProtoJSON writes 64-bit numbers as strings. The
- * front of a long string is enough.
+ * front of a long string is enough. The point is moved to the right by `decimals`.
  */
-bool AnswerContent::read_count(const JsonToken& token, Amount* count) {
+bool AnswerContent::read_count(const JsonToken& token, int decimals, Amount* count) {
     std::string_view number = token.text;
     if (token.kind != JsonToken::kNumber && token.kind != JsonToken::kString) {
         return false;
@@ -138,12 +138,14 @@ bool AnswerContent::read_count(const JsonToken& token, Amount* count) {
         const std::string_view front = short_.front();
         number = front.substr(0, front.find_last_of("0123456789") + 1);
     }
-    return read_reported_count(number, count);
+    return read_reported_count(number, count, decimals);
 }
 
 void AnswerContent::take_count(const JsonToken& token) {
     Amount count = 0;
-    if (read_count(token, &count)) {
+    const bool is_sum = token.id >= kFirstAnswerSum;
+    const int decimals = is_sum ? 0 : decimals_of(count_field(token.id));
+    if (read_count(token, decimals, &count)) {
         add_count(token.id, count);
     }
 }

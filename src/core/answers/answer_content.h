@@ -121,7 +121,7 @@ private:
     void take_part(const JsonToken& token);
     void take_part_name(const JsonToken& token);
     void add_image();
-    bool read_count(const JsonToken& token, Amount* count);
+    bool read_count(const JsonToken& token, int decimals, Amount* count);
     void take_event(std::string_view type);
     bool read_short(const JsonToken& token, std::string_view* text);
 

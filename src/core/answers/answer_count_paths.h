@@ -38,6 +38,7 @@ inline constexpr CountPath kCounts[] = {
     {"/usage/prompt_audio_seconds", F::kSeconds},    // Mistral
     {"/duration", F::kSeconds, S::kBeside},          // of transcriptions with their segments
     {"/usage/image_count", F::kImages},              // DashScope
+    {"/usage/cost", F::kCost},                       // OpenRouter
     {"/choices/*/usage/prompt_tokens", F::kPrompt},  // Moonshot, streamed
     {"/choices/*/usage/completion_tokens", F::kOutput},
     {"/choices/*/usage/total_tokens", F::kTotal},

@@ -12,6 +12,7 @@ static_assert(kCutOffset + kWithoutSettled == offsetof(PolicyRecord, slot_durati
 
 constexpr StateVersion kVersions[] = {
     {kStateFormat, kLayoutVersion - kCountsLayout, 0, true, 0},
+    {4, 14, 0, true, 0},
     {3, 11, kWithoutSettled, false, 0},
 };
 

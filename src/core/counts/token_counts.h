@@ -29,6 +29,7 @@ struct TokenCounts {
     Amount images = 0;
     Amount searches = 0;
     Amount seconds = 0;  // of sound
+    Amount cost = 0;     // the price of it all, in millionths of a dollar, if the answer names it
 };
 
 }  // namespace ai_limit

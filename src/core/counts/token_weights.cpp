@@ -13,8 +13,8 @@ __extension__ typedef unsigned __int128 Wide;
 constexpr unsigned kDecimals = 9;
 static_assert(kWholeWeight == 1'000'000'000, "as many decimals as a weight can have");
 
-// The largest sum: input, output, images, searches and seconds, each with the largest weight.
-static_assert(Wide{UINT64_MAX} * kMaxWeight <= ~Wide{0} / 5);
+// The largest sum: input, output, images, searches, seconds and cost, each with the largest weight.
+static_assert(Wide{UINT64_MAX} * kMaxWeight <= ~Wide{0} / 6);
 
 constexpr uint64_t kNotGiven = UINT64_MAX;
 
@@ -40,9 +40,9 @@ constexpr KindRow kKinds[] = {
     {"searches", &TokenWeights::searches, nullptr},
     {"seconds", &TokenWeights::seconds, nullptr},
 };
-static_assert(sizeof(TokenWeights) == std::size(kKinds) * sizeof(uint64_t) &&
-                  sizeof(TokenCounts) == std::size(kKinds) * sizeof(Amount),
-              "each kind has a name");
+static_assert(sizeof(TokenWeights) == (std::size(kKinds) + 1) * sizeof(uint64_t) &&
+                  sizeof(TokenCounts) == (std::size(kKinds) + 1) * sizeof(Amount),
+              "each kind but the cost has a name");
 
 Weight weight_of(std::string_view name) {
     for (const KindRow& kind : kKinds) {
@@ -151,7 +151,7 @@ Wide weigh_exactly(const TokenCounts& counts, const TokenWeights& weights) {
     sum += weigh_part(counts.audio_output, weights.audio_output, &output);
     sum += Wide{output} * weights.output;
     sum += Wide{counts.images} * weights.images + Wide{counts.searches} * weights.searches +
-           Wide{counts.seconds} * weights.seconds;
+           Wide{counts.seconds} * weights.seconds + Wide{counts.cost} * weights.cost;
     return sum;
 }
 

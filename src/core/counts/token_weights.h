@@ -29,6 +29,7 @@ struct TokenWeights {
     uint64_t images = 0;
     uint64_t searches = 0;
     uint64_t seconds = 0;
+    uint64_t cost = 0;  // no `count=` has it (request_price.h)
 };
 
 /**

@@ -22,6 +22,7 @@ constexpr Amount TokenCounts::*kUnits[] = {
     &TokenCounts::images,
     &TokenCounts::searches,
     &TokenCounts::seconds,
+    &TokenCounts::cost,
 };
 
 Amount minus(Amount a, Amount b) {
@@ -60,6 +61,7 @@ struct UsageCounts::Reader {
         reported.counts.images = value(UsageField::kImages);
         reported.counts.searches = value(UsageField::kSearches);
         reported.counts.seconds = value(UsageField::kSeconds);
+        reported.counts.cost = value(UsageField::kCost);
         return reported;
     }
 

@@ -43,9 +43,15 @@ enum class UsageField : uint8_t {
     kTrueTotal,    // the same, and it decides: what is not prompt is output
     kImages,
     kSearches,
-    kSeconds  // of sound
+    kSeconds,  // of sound
+    kCost      // in millionths of a dollar
 };
-constexpr size_t kUsageFields = 19;
+constexpr size_t kUsageFields = 20;
+
+/** The decimals by which a field's number is shifted: it is in dollars in answers. */
+constexpr int decimals_of(UsageField field) {
+    return field == UsageField::kCost ? 6 : 0;
+}
 
 /** The whole report of an answer. */
 struct ReportedUsage {

@@ -133,6 +133,7 @@ void copy_counts(const Zone& from, const Zone& to) {
     to.header()->idle_evictions.store(read(from.header()->idle_evictions));
     to.header()->live_evictions.store(read(from.header()->live_evictions));
     to.header()->zone_full.store(read(from.header()->zone_full));
+    to.header()->unknown_prices.store(read(from.header()->unknown_prices));
 }
 
 }  // namespace ai_limit

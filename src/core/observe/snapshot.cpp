@@ -10,6 +10,7 @@ ZoneSnapshot look_at(const Zone& zone) {
     seen.idle_evictions = header.idle_evictions.load(std::memory_order_relaxed);
     seen.live_evictions = header.live_evictions.load(std::memory_order_relaxed);
     seen.zone_full = header.zone_full.load(std::memory_order_relaxed);
+    seen.unknown_prices = header.unknown_prices.load(std::memory_order_relaxed);
     seen.state_failed = header.save_failed.load(std::memory_order_relaxed) != 0;
     seen.state_failures = header.save_failures.load(std::memory_order_relaxed);
     seen.state_saved_at = header.saved_at.load(std::memory_order_relaxed);

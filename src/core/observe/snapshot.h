@@ -14,9 +14,10 @@ struct ZoneSnapshot {
     uint64_t bytes;  // for entries, as configured
     uint64_t entries, capacity;
     uint64_t idle_evictions, live_evictions;
-    uint64_t zone_full;  // keys for which there was none
-    bool has_state;      // it has a state file (state=), which the rest describes
-    bool state_failed;   // it could not be saved the last time
+    uint64_t zone_full;       // keys for which there was none
+    uint64_t unknown_prices;  // answers of models that have no price
+    bool has_state;           // it has a state file (state=), which the rest describes
+    bool state_failed;        // it could not be saved the last time
     uint64_t state_failures;
     Millis state_saved_at;  // by the wall clock; 0: not since the zone was made
 };

@@ -148,9 +148,9 @@ bool read_json_count(std::string_view number, Amount* value) {
     return true;
 }
 
-bool read_reported_count(std::string_view number, Amount* value) {
+bool read_reported_count(std::string_view number, Amount* value, int decimals) {
     uint64_t digits = 0;
-    int64_t scale = 0;  // the number is digits * 10^scale
+    int64_t scale = decimals;  // the number is digits * 10^scale
     if (!read_long_mantissa(&number, &digits, &scale) || !read_exponent(number, &scale)) {
         return false;
     }

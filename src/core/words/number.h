@@ -26,9 +26,9 @@ bool read_json_count(std::string_view number, Amount* value);
 
 /**
  * Reads a number of JSON's grammar as a count that an answer reports: a fraction is rounded up, and
- * what is above kMaxAmount is read as kMaxAmount. False, and `value` untouched, for a negative
- * number and for what is no number.
+ * what is above kMaxAmount is read as kMaxAmount. The point is moved to the right by `decimals`
+ * first. False, and `value` untouched, for a negative number and for what is no number.
  */
-bool read_reported_count(std::string_view number, Amount* value);
+bool read_reported_count(std::string_view number, Amount* value, int decimals = 0);
 
 }  // namespace ai_limit

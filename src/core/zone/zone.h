@@ -21,7 +21,7 @@
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 14 + kCountsLayout;
+constexpr uint32_t kLayoutVersion = 15 + kCountsLayout;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
@@ -192,6 +192,7 @@ struct ZoneHeader {
     std::atomic<uint64_t> idle_evictions;       // entries that had come back completely
     std::atomic<uint64_t> live_evictions;       // entries that still counted
     std::atomic<uint64_t> zone_full;            // keys for which there was none
+    std::atomic<uint64_t> unknown_prices;       // answers of models that have no price
     std::atomic<int64_t> next_sample_at;        // monotonic: of the history
     std::atomic<uint32_t> overrides;            // places of them that are looked at
     std::atomic<int64_t> next_save_at;          // monotonic: of the state file

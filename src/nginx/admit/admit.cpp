@@ -10,8 +10,8 @@
 #include "nginx/answer/header_filter.h"
 #include "nginx/answer/refusal.h"
 #include "nginx/decision/count_requests.h"
-#include "nginx/request/policy_values.h"
 #include "nginx/sharing/node_decision.h"
+#include "nginx/values/policy_values.h"
 
 namespace ai_limit {
 

@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "core/counts/output_room.h"
+#include "core/words/shown_key.h"
 #include "nginx/admit/admit.h"
 #include "nginx/admit/remaining_output.h"
 #include "nginx/admit/websocket.h"
@@ -11,9 +12,10 @@
 #include "nginx/decision/count_requests.h"
 #include "nginx/request/hidden_usage.h"
 #include "nginx/request/max_output.h"
-#include "nginx/request/policy_values.h"
 #include "nginx/request/request_body.h"
 #include "nginx/sharing/redis_decision.h"
+#include "nginx/values/policy_values.h"
+#include "nginx/values/request_price.h"
 #include "nginx/waiting/waiting.h"
 
 namespace ai_limit {
@@ -29,11 +31,24 @@ bool has_tokens(const Decision& one) {
     return false;
 }
 
-/** True if a policy that is not on a dry run counts tokens. */
+/** True for a policy that reserves, so that the answer must be counted, unless on a dry run. */
+bool limits_usage(const Decision& one, const PolicyCharge& charge) {
+    return charge.reservation != nullptr && !charge.use.dry_run && !one.dry_run;
+}
+
 bool limits_tokens(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
+        if (limits_usage(one, one.charges[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool limits_money(const Decision& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
         const PolicyCharge& charge = one.charges[i];
-        if (charge.reservation != nullptr && !charge.use.dry_run && !one.dry_run) {
+        if (limits_usage(one, charge) && charge.use.limit->measure == Measure::kMoney) {
             return true;
         }
     }
@@ -48,7 +63,8 @@ Amount most_reserved(ngx_http_request_t* r, const Decision& one) {
         if (reservation != nullptr && reservation->flight != nullptr) {
             Amount amount = reservation->cost;
             if (one.charges[i].use.limit->measure == Measure::kMoney) {
-                amount = output_room(amount, *read_weights(r, one.parts[i].policy));
+                amount = output_room(
+                    amount, *read_weights(r, one.parts[i].policy, *one.charges[i].use.limit));
             }
             most = ngx_max(most, amount);
         }
@@ -135,7 +151,28 @@ bool rejects_unreadable(const LocConf& conf) {
 struct Uncounted {
     const char* what;
     std::string_view why;
+    ngx_uint_t status = NGX_HTTP_BAD_REQUEST;
 };
+
+constexpr std::string_view kNoPrice =
+    "There is no price for this model, and the limit is in money.";
+constexpr std::string_view kNoModel =
+    "This request names no model, so it has no price, and the limit is in money.";
+
+/** Returns `for a model without a price, "NAME"`, with what of the name a log may show. */
+const char* without_price(ngx_http_request_t* r, std::string_view model) {
+    static constexpr size_t kSpace = kMaxShownKey + 64;
+    char* space = static_cast<char*>(ngx_pnalloc(r->pool, kSpace));
+    if (space == nullptr) {
+        return "for a model without a price";
+    }
+    TextWriter text(space, kSpace - 1);
+    text.text("for a model without a price, \"");
+    write_escaped(model, text);
+    text.text("\"");
+    space[text.view().size()] = '\0';
+    return space;
+}
 
 Uncounted find_uncounted(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
                          const Decision& one) {
@@ -151,6 +188,11 @@ Uncounted find_uncounted(ngx_http_request_t* r, const LocConf& conf, const Polic
     }
     if (limits_tokens(one) && hides_usage(r)) {
         return {"that leaves the usage out of its answer", kHiddenUsage};
+    }
+    TokenContext* tokens = find_token_context(r);
+    if (limits_money(one) && lacks_price(r, tokens)) {
+        const std::string_view model = tokens->info.model();
+        return {without_price(r, model), model.empty() ? kNoModel : kNoPrice, NGX_HTTP_FORBIDDEN};
     }
     return {nullptr, {}};
 }
@@ -175,9 +217,9 @@ void note_undecided(ngx_http_request_t* r, ngx_uint_t status, Decision* one,
 ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncounted& uncounted,
                         Decision* one) {
     one->spared = conf.list;
-    note_undecided(r, NGX_HTTP_BAD_REQUEST, one, wants_body);
+    note_undecided(r, uncounted.status, one, wants_body);
     drop_output_limit(find_token_context(r));
-    return refuse_uncounted(r, uncounted.what, uncounted.why);
+    return refuse_uncounted(r, uncounted.status, uncounted.what, uncounted.why);
 }
 
 /** Refuses a request whose output should be limited, and whose body cannot be changed so. */

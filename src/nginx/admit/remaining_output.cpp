@@ -3,9 +3,9 @@
 #include "clock.h"
 #include "core/counts/output_room.h"
 #include "nginx/decision/report.h"
-#include "nginx/request/policy_values.h"
 #include "nginx/sharing/node_decision.h"
 #include "nginx/sharing/redis_decision.h"
+#include "nginx/values/policy_values.h"
 
 namespace ai_limit {
 
@@ -36,15 +36,14 @@ ngx_int_t find_room(ngx_http_request_t* r, const Decision& one, ngx_uint_t i, bo
                     Room* room) {
     const PolicyCharge& charge = one.charges[i];
     const PolicyConf& policy = *one.parts[i].policy;
-    if (prompt_cost(r, &policy, hash_of(charge.use), charge.use.limit->measure, &room->prompt) !=
-        NGX_OK) {
+    if (prompt_cost(r, &policy, hash_of(charge.use), *charge.use.limit, &room->prompt) != NGX_OK) {
         return NGX_ERROR;
     }
     Amount left = describe_charge(charge, policy, one.now).remaining;
     for (const Amount taken : {looked_here ? reserved_here(charge) : 0, room->prompt}) {
         left -= ngx_min(left, taken);
     }
-    room->output = output_room(left, *read_weights(r, &policy));
+    room->output = output_room(left, *read_weights(r, &policy, *charge.use.limit));
     return NGX_OK;
 }
 
@@ -68,7 +67,9 @@ ngx_int_t set_reservations(ngx_http_request_t* r, TokenContext* tokens, Decision
             return NGX_ERROR;
         }
         if (limits_output(*charge) && rooms[i].output < least) {
-            cost = ngx_max(cost, rooms[i].prompt + output_cost(least, *read_weights(r, policy)));
+            cost =
+                ngx_max(cost, rooms[i].prompt +
+                                  output_cost(least, *read_weights(r, policy, *charge->use.limit)));
         }
         set_cost(charge, cost);
     }

@@ -10,7 +10,6 @@
 #include "nginx/answer/stream_cutting.h"
 #include "nginx/body/answer_decoder.h"
 #include "nginx/decision/count_requests.h"
-#include "nginx/request/policy_values.h"
 #include "nginx/request/request_body.h"
 #include "nginx/sharing/node_decision.h"
 #include "nginx/sharing/redis_flights.h"
@@ -19,6 +18,8 @@
 #include "nginx/usage/charged_once.h"
 #include "nginx/usage/growth.h"
 #include "nginx/usage/learning.h"
+#include "nginx/values/policy_values.h"
+#include "nginx/values/request_price.h"
 
 namespace ai_limit {
 
@@ -87,7 +88,9 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContex
                          ngx_min(least.output, before.part.output)};
             }
             TokenCounts used = before.all ? TokenCounts() : remaining(tokens->used, before.part);
-            Amount amount = before.all ? 0 : weigh(used, *read_weights(r, part.policy));
+            Amount amount =
+                before.all ? 0
+                           : weigh(used, *read_weights(r, part.policy, *one->charges[i].use.limit));
             const Amount reserved = reserved_until_now(*one, i);
             State after{};
             settle_charge(&one->charges[i], amount, now, &after);
@@ -120,6 +123,9 @@ void settle(ngx_http_request_t* r, TokenContext* tokens, UsageBasis basis,
             const TokenCounts& used) {
     tokens->basis = basis;
     tokens->used = used;
+    if (main_conf(r)->prices != nullptr) {
+        price_answer(r, tokens);
+    }
     RequestContext* context = find_context(r);
     if (context != nullptr) {
         charge_policies(r, context, tokens);

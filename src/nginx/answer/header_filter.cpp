@@ -212,14 +212,19 @@ ngx_int_t page_header_filter(ngx_http_request_t* r) noexcept {
     return next_page_header_filter(r);
 }
 
+/** True if the log may want to know what the answer used: where a location has policies, and if
+ * there are prices, what each answer of an upstream server cost. */
+bool is_usage_of_interest(ngx_http_request_t* r) {
+    const MainConf& conf = *main_conf(r);
+    return (conf.usage_variables && loc_conf(r)->list != nullptr) ||
+           (conf.cost_variable && r->upstream != nullptr);
+}
+
 /** Returns the request's token context if its body or its answer is of interest. Makes one if the
  * usage will be for the log. nullptr otherwise, or without memory. */
 TokenContext* context_of_answer(ngx_http_request_t* r) {
     TokenContext* tokens = find_token_context(r);
-    if (tokens == nullptr && main_conf(r)->usage_variables && loc_conf(r)->list != nullptr) {
-        tokens = token_context(r);
-    }
-    return tokens;
+    return tokens == nullptr && is_usage_of_interest(r) ? token_context(r) : tokens;
 }
 
 /** Not part of header_filter(), which costs little if nothing is to be done. */

@@ -193,11 +193,12 @@ bool add_header(ngx_http_request_t* r, const ResponseHeaderName& name, std::stri
     return true;
 }
 
-ngx_int_t refuse_uncounted(ngx_http_request_t* r, const char* what, std::string_view why) {
+ngx_int_t refuse_uncounted(ngx_http_request_t* r, ngx_uint_t status, const char* what,
+                           std::string_view why) {
     ngx_str_t reason = to_ngx(why.substr(0, why.size() - 1));  // without its period
     ngx_log_error(loc_conf(r)->log_level, r->connection->log, 0, "refusing a request %s: %V", what,
                   &reason);
-    return answer_error(r, NGX_HTTP_BAD_REQUEST, why);
+    return answer_error(r, status, why);
 }
 
 void log_dry_run(ngx_http_request_t* r, RequestContext* context) {

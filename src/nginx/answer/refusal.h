@@ -11,11 +11,12 @@ ngx_int_t refuse(ngx_http_request_t* r, RequestContext* context);
 bool add_header(ngx_http_request_t* r, const ResponseHeaderName& name, std::string_view value);
 
 /**
- * Logs and answers a request that cannot be counted, with 400 and `why`, a sentence as
+ * Logs and answers a request that cannot be counted, with a status and `why`, a sentence as
  * answer_error() takes it. `what` goes on behind "refusing a request" in the log. Returns what the
  * phase handler is to return.
  */
-ngx_int_t refuse_uncounted(ngx_http_request_t* r, const char* what, std::string_view why);
+ngx_int_t refuse_uncounted(ngx_http_request_t* r, ngx_uint_t status, const char* what,
+                           std::string_view why);
 
 /** Logs that the request would have been refused, were it not for a dry run. */
 void log_dry_run(ngx_http_request_t* r, RequestContext* context);

@@ -223,6 +223,16 @@ ngx_int_t used_tokens_variable(ngx_http_request_t* r, ngx_http_variable_value_t*
     return set_number(r, v, used_tokens(tokens->used, which));
 }
 
+/** What the request cost in dollars. Not found before the answer has ended, and without prices. */
+ngx_int_t cost_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t) noexcept {
+    const TokenContext* tokens = find_token_context(r);
+    if (tokens == nullptr || tokens->basis == UsageBasis::kUnknown || tokens->prices == nullptr) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+    return set_amount(r, v, Measure::kMoney, weigh(tokens->used, *tokens->prices));
+}
+
 /** Empty where the client's own limit of output stands. */
 ngx_int_t max_output_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
                               uintptr_t) noexcept {
@@ -321,6 +331,7 @@ ngx_http_variable_t variables[] = {
     {ngx_string("ai_limit_response_model"), nullptr, response_model_variable, 0, kVolatile, 0},
     {ngx_string("ai_limit_service_tier"), nullptr, service_tier_variable, 0, kVolatile, 0},
     {ngx_string("ai_limit_total_tokens"), nullptr, used_tokens_variable, kTotal, kVolatile, 0},
+    {ngx_string("ai_limit_cost"), nullptr, cost_variable, 0, kVolatile, 0},
     {ngx_string("ai_limit_max_output"), nullptr, max_output_variable, 0, kVolatile, 0},
     {ngx_string("ai_limit_reserved_tokens"), nullptr, reserved_tokens_variable, 0, kVolatile, 0},
     {ngx_string("ai_limit_usage_source"), nullptr, usage_source_variable, 0, kVolatile, 0},

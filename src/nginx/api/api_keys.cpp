@@ -14,8 +14,8 @@
 #include "nginx/api/api_resources.h"
 #include "nginx/conf/live.h"
 #include "nginx/conf/policy_words.h"
-#include "nginx/request/policy_values.h"
 #include "nginx/sharing/redis_key.h"
+#include "nginx/values/policy_values.h"
 #include "zone_lock.h"
 
 namespace ai_limit {

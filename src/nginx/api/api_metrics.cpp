@@ -83,19 +83,23 @@ void add_zone_metric(const ZoneMetric& one, const Snapshots& all, ApiOutput* out
 void add_errors(const Snapshots& all, ApiOutput* output) {
     static constexpr Metric kErrors = {
         "ai_limit_errors_total", "counter",
-        "Mistakes: malformed variables of policies, keys for which a zone had no room."};
+        "Mistakes: malformed variables of policies, keys for which a zone had no room, answers of "
+        "models that have no price."};
     uint64_t malformed = 0;
     for (ngx_uint_t i = 0; i < all.policy_count; ++i) {
         malformed += all.policies[i].totals.errors;
     }
     uint64_t zone_full = 0;
+    uint64_t unknown_prices = 0;
     for (ngx_uint_t i = 0; i < all.zone_count; ++i) {
         zone_full += all.zones[i].zone_full;
+        unknown_prices += all.zones[i].unknown_prices;
     }
     add_family(kErrors, output);
     TextWriter out = output->begin(kMaxZoneSamples);
     write_sample(kErrors.name, {"reason", "malformed_variable"}, {}, malformed, out);
     write_sample(kErrors.name, {"reason", "zone_full"}, {}, zone_full, out);
+    write_sample(kErrors.name, {"reason", "unknown_price"}, {}, unknown_prices, out);
     output->end(out);
 }
 

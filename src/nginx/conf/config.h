@@ -22,6 +22,7 @@ namespace ai_limit {
 
 struct LivePolicy;  // live.h
 struct LiveZone;
+struct PriceConf;  // price_conf.h
 
 struct ZoneConf {
     ngx_str_t name;
@@ -75,6 +76,7 @@ struct PolicyConf {
     Text* cost_variable;
     bool may_count_tokens;   // its rate is in tokens or in money, or a variable holds it
     bool after_body;         // its key, rate or cost may depend on the request's body
+    bool has_prices;         // there is an ai_limit_prices: its rate may be in money
     TokenWeights weights;    // where `weights_variable` is null
     Text* weights_variable;  // holds a count=
     Reserve reserve;
@@ -121,12 +123,14 @@ struct MainConf {
     ngx_array_t policies;     // of PolicyConf*
     ngx_array_t lists;        // of PolicyList*
     ngx_array_t max_outputs;  // of MaxOutputUse
+    PriceConf* prices;        // nullptr: there are none
     RedisConf* redis;         // nullptr: there is none
     Position redis_position;
     bool preaccess, access;           // phases that have something to do
     BodyFieldsConf* body_fields;      // nullptr: there are none
     bool body_variables;              // the configuration uses $ai_limit_model, a field or the like
     bool usage_variables;             // the configuration uses what an answer says that it used
+    bool cost_variable;               // there are prices, and it uses what an answer cost
     bool api;                         // there is an ai_limit_api
     bool tokens;                      // answers are of interest, to whomever
     ngx_int_t plain_header_variable;  // an $http_ variable that nobody defines

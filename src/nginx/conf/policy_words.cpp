@@ -18,6 +18,9 @@ const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* 
     if (const char* error = parse_rate(text, &rate)) {
         return error;
     }
+    if (rate.measure == Measure::kMoney && !policy.has_prices) {
+        return "a rate in usd needs ai_limit_prices";
+    }
     Amount burst = 0;
     if (!amount_of(policy.burst, rate.measure, &burst)) {
         return "the policy's burst= is no whole number of what the rate counts";

@@ -7,6 +7,7 @@ namespace ai_limit {
 extern "C" {
 char* ngx_http_ai_limit_zone(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 char* ngx_http_ai_limit_policy(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
+char* ngx_http_ai_limit_prices(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 char* ngx_http_ai_limit_redis(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 char* ngx_http_ai_limit(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);
 char* ngx_http_ai_limit_headers(ngx_conf_t* cf, ngx_command_t* cmd, void* conf);

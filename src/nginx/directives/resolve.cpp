@@ -3,6 +3,7 @@
 #include "nginx/conf/conf_words.h"
 #include "nginx/conf/live.h"
 #include "nginx/directives/redis_hosts.h"
+#include "nginx/directives/resolve_prices.h"
 #include "nginx/directives/variable_uses.h"
 
 namespace ai_limit {
@@ -43,6 +44,16 @@ ngx_int_t resolve_sync(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     }
     policy->limit.by_wall = policy->in_redis && is_wide(policy->algorithm);
     return NGX_OK;
+}
+
+/** A rate in money needs prices. One that a variable holds is looked at when it is read. */
+ngx_int_t check_prices(ngx_conf_t* cf, const PolicyConf& policy) {
+    const bool is_constant = policy.has_rate && policy.variable == nullptr;
+    if (!is_constant || policy.limit.measure != Measure::kMoney || policy.has_prices) {
+        return NGX_OK;
+    }
+    return mistake_at(cf, policy.position, "ai_limit_policy: no ai_limit_prices for the rate",
+                      policy.limit_text, ", name a price file with it,");
 }
 
 bool waits_for_body(ngx_conf_t* cf, const PolicyConf& policy) {
@@ -183,9 +194,9 @@ ngx_int_t check_max_outputs(ngx_conf_t* cf, MainConf* main) {
     for (ngx_uint_t i = 0; i < main->max_outputs.nelts; ++i) {
         const MaxOutputConf& conf = *uses[i].max_output;
         if (conf.number == 0 && !conf.has_policies) {
-            return mistake_at(cf, conf.position, "ai_limit_max_output: no policy in tokens or usd for",
-                              ngx_string("remaining"),
-                              ", name one in ai_limit, or write a number,");
+            return mistake_at(
+                cf, conf.position, "ai_limit_max_output: no policy in tokens or usd for",
+                ngx_string("remaining"), ", name one in ai_limit, or write a number,");
         }
     }
     return NGX_OK;
@@ -207,12 +218,18 @@ ngx_int_t resolve_names(ngx_conf_t* cf) {
     if (main->redis != nullptr && resolve_redis_hosts(cf, main) != NGX_OK) {
         return NGX_ERROR;
     }
+    if (resolve_prices(cf, *main) != NGX_OK) {
+        return NGX_ERROR;
+    }
     main->body_variables = uses_body_variables(cf);
     main->usage_variables = uses_usage_variables(cf);
+    main->cost_variable = main->prices != nullptr && uses_cost_variable(cf);
     main->tokens |= main->usage_variables;
     for (PolicyConf* policy : Elements<PolicyConf>(main->policies)) {
         policy->after_body = main->body_variables && waits_for_body(cf, *policy);
-        if (resolve_sync(cf, main, policy) != NGX_OK || resolve_zone(cf, main, policy) != NGX_OK) {
+        policy->has_prices = main->prices != nullptr;
+        if (check_prices(cf, *policy) != NGX_OK || resolve_sync(cf, main, policy) != NGX_OK ||
+            resolve_zone(cf, main, policy) != NGX_OK) {
             return NGX_ERROR;
         }
     }

@@ -10,9 +10,11 @@ constexpr std::string_view kBodyVariables[] = {"ai_limit_model", "ai_limit_strea
                                                "ai_limit_service_tier"};
 
 constexpr std::string_view kUsageVariables[] = {
-    "ai_limit_input_tokens",   "ai_limit_output_tokens",      "ai_limit_cached_tokens",
-    "ai_limit_total_tokens",   "ai_limit_cache_write_tokens", "ai_limit_reasoning_tokens",
-    "ai_limit_response_model", "ai_limit_service_tier",       "ai_limit_usage_source"};
+    "ai_limit_input_tokens",       "ai_limit_output_tokens",
+    "ai_limit_cached_tokens",      "ai_limit_total_tokens",
+    "ai_limit_cache_write_tokens", "ai_limit_reasoning_tokens",
+    "ai_limit_response_model",     "ai_limit_service_tier",
+    "ai_limit_usage_source",       "ai_limit_cost"};
 
 /** nginx's own among those that a configuration may change. */
 constexpr std::string_view kChangeableByNginx[] = {"args", "limit_rate"};
@@ -88,6 +90,11 @@ bool uses_body_variables(ngx_conf_t* cf) {
 bool uses_usage_variables(ngx_conf_t* cf) {
     return uses_variable(cf,
                          [](std::string_view name) { return is_one_of(kUsageVariables, name); });
+}
+
+bool uses_cost_variable(ngx_conf_t* cf) {
+    return uses_variable(
+        cf, [](std::string_view name) { return equal_ignoring_case(name, "ai_limit_cost"); });
 }
 
 bool may_depend_on_body(ngx_conf_t* cf, std::string_view text) {

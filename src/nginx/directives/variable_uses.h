@@ -16,6 +16,9 @@ bool uses_body_variables(ngx_conf_t* cf);
 /** True if anything reads what an answer says that it used. */
 bool uses_usage_variables(ngx_conf_t* cf);
 
+/** True if $ai_limit_cost is used anywhere. */
+bool uses_cost_variable(ngx_conf_t* cf);
+
 /**
  * True if a text's variables may depend on the request's body: they are the model or the like, a
  * field of the body, or defined by the configuration (map, set, …), which may use those. Call

@@ -45,12 +45,13 @@ struct TokenContext {
     Amount reserved;               // the most that a policy reserved, of money what it buys
     // The same in tokens without weights, of the policies that reserve by what the body asks for.
     Amount reserved_output;
-    Amount reserved_input;    // the prompt's estimate, corrected by what was learned
-    bool reserves_by_body;    // there are such policies
-    uint64_t model_hash;      // of the model, 0: not known yet,
-    const void* model_zone;   // in the zone that lies here
-    HabitPlace habit;         // of the key and the model, in the policy that asked for it last
-    uint32_t count_mistakes;  // by number of policy: its malformed count= has been logged
+    Amount reserved_input;       // the prompt's estimate, corrected by what was learned
+    bool reserves_by_body;       // there are such policies
+    uint64_t model_hash;         // of the model, 0: not known yet,
+    const void* model_zone;      // in the zone that lies here
+    HabitPlace habit;            // of the key and the model, in the policy that asked for it last
+    uint32_t count_mistakes;     // by number of policy: its malformed count= has been logged
+    const TokenWeights* prices;  // nullptr: not looked up (request_price.h)
 
     // the answer; `reader` is nullptr where its body is not read
     UsageReader* reader;

@@ -1,9 +1,9 @@
 #include "nginx/usage/growth.h"
 
 #include "clock.h"
-#include "nginx/request/policy_values.h"
 #include "nginx/request/request_body.h"
 #include "nginx/sharing/redis_growth.h"
+#include "nginx/values/policy_values.h"
 
 namespace ai_limit {
 
@@ -202,7 +202,8 @@ void begin_growth(ngx_http_request_t* r, TokenContext* tokens, bool is_from_mode
         tokens->bounds.next = 0;  // with its first text, an answer may report what its input was
         if (followed.may_cut) {
             const Answer answer = look_at(r, tokens);
-            const TokenWeights& weights = *read_weights(r, followed.policy);
+            const TokenWeights& weights =
+                *read_weights(r, followed.policy, *followed.charge->use.limit);
             lower(&tokens->bounds.cut, answer,
                   text_allowed(followed.reserved(), answer.used, weights));
         }
@@ -214,7 +215,8 @@ GrowthResult grow(ngx_http_request_t* r, TokenContext* tokens) {
     TextBounds bounds = {answer.text + kGrowthText, kUnlimitedText};
     GrowthResult result = GrowthResult::kGrown;
     for_each(r, [r, tokens, &answer, &bounds, &result](const Followed& followed) {
-        const TokenWeights& weights = *read_weights(r, followed.policy);
+        const TokenWeights& weights =
+            *read_weights(r, followed.policy, *followed.charge->use.limit);
         if (weights.output == 0) {
             return;
         }

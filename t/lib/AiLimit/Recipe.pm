@@ -56,6 +56,7 @@ sub new {
         push @blocks, {language => $1, text => $2};
     }
     my %files = map { $_->{text} =~ m{\A(?:#|;|//) (/\S+)\n} ? ($1 => $_->{text}) : () } @blocks;
+    s/\A.*\n// for @files{grep { /\.json\z/ } keys %files};    # which has no comments
     return bless {name => $name, text => $text, blocks => \@blocks, files => \%files, models => []}, $class;
 }
 

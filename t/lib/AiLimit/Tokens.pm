@@ -31,7 +31,7 @@ my @LOGGED = qw(in out cached total reserved source);
 my $LOG = 'id=$http_x_id status=$status result=$ai_limit_status policy=$ai_limit_policy model=$ai_limit_model'
     . ' stream=$ai_limit_stream in=$ai_limit_input_tokens out=$ai_limit_output_tokens'
     . ' cached=$ai_limit_cached_tokens total=$ai_limit_total_tokens reserved=$ai_limit_reserved_tokens'
-    . ' source=$ai_limit_usage_source';
+    . ' source=$ai_limit_usage_source cost=$ai_limit_cost';
 
 # Options, beside those of AiLimit::Nginx->start:
 #   policies   in http{}
@@ -145,7 +145,7 @@ sub logged_id {
 sub left {
     my ($self, $policy) = @_;
     my $response = get($self->port, '/left', 'X-Key' => $self->key);
-    my %left = ($response->{headers}{'x-left'} // '') =~ /(\w+)=(\d*)/g;
+    my %left = ($response->{headers}{'x-left'} // '') =~ /(\w+)=([\d.]*)/g;
     return $left{$policy // 'tokens'} // "nothing said, status $response->{status}";
 }
 

@@ -27,6 +27,9 @@ sub chat {
     return wanted_error($request) // (streams($request) ? chat_stream($request) : chat_whole($request));
 }
 
+# The service tier that the answer names, if it is to name one.
+sub tier { return defined $_[0]{wishes}{tier} ? (service_tier => $_[0]{wishes}{tier}) : () }
+
 sub chat_whole {
     my ($request) = @_;
     my $call = tool_call($request);
@@ -35,11 +38,18 @@ sub chat_whole {
         @calls ? (tool_calls => \@calls) : ()};
     return plain($request, {
         id => 'chatcmpl-1', object => 'chat.completion', created => 1_700_000_000, model => model_name($request),
-        system_fingerprint => undef,
+        system_fingerprint => undef, tier($request),
         choices => [{index => 0, finish_reason => $call ? 'tool_calls' : 'stop', logprobs => undef, message => $message}],
         trap($request) ? (a_trap => trap_object(), z_trap => trap_object()) : (),
-        has_usage($request) ? (usage => usage($request)) : (),
+        has_usage($request) ? (usage => usage_with_cost($request)) : (),
     });
+}
+
+# Returns the usage with a cost beside it, as OpenRouter's.
+sub usage_with_cost {
+    my ($request) = @_;
+    my $cost = $request->{wishes}{cost};
+    return {%{usage($request)}, defined $cost ? (cost => $cost + 0) : ()};
 }
 
 # Returns a call with an object for its arguments. OpenAI has a string there; some others do not.
@@ -79,7 +89,7 @@ sub chat_stream {
     my $with_usage = has_usage($request) && $unasked ne 'last' && ($asks || $unasked eq 'always');
     my $nulls = has_usage($request) && $asks && ($wishes->{nulls} // 1);
     my %common = (id => 'chatcmpl-1', object => 'chat.completion.chunk', created => 1_700_000_000,
-        model => model_name($request), $nulls ? (usage => undef) : ());
+        model => model_name($request), tier($request), $nulls ? (usage => undef) : ());
     my $serial = 0;
     my $chunk = sub {
         $serial++;

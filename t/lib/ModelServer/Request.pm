@@ -35,7 +35,7 @@ sub asked {
     return ref $data eq 'HASH' ? $data : {};
 }
 
-sub model_name { return asked($_[0])->{model} // 'test-model' }
+sub model_name { return $_[0]{wishes}{answers} // asked($_[0])->{model} // 'test-model' }
 
 sub streams {
     my ($request) = @_;

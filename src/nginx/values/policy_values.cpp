@@ -1,4 +1,4 @@
-#include "nginx/request/policy_values.h"
+#include "nginx/values/policy_values.h"
 
 #include "clock.h"
 #include "core/learn/habits.h"
@@ -9,6 +9,7 @@
 #include "nginx/conf/policy_words.h"
 #include "nginx/request/request_body.h"
 #include "nginx/request/token_context.h"
+#include "nginx/values/request_price.h"
 
 namespace ai_limit {
 
@@ -181,7 +182,7 @@ ngx_int_t reserve_by_body(ngx_http_request_t* r, const PolicyConf* policy,
     tokens->reserves_by_body = true;
     tokens->reserved_output = ngx_max(tokens->reserved_output, expected.output);
     tokens->reserved_input = ngx_max(tokens->reserved_input, expected.input);
-    *reserved = reservation(expected, *read_weights(r, policy), limit.capacity);
+    *reserved = reservation(expected, *read_weights(r, policy, limit), limit.capacity);
     return NGX_OK;
 }
 
@@ -235,22 +236,27 @@ ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, uint
 }
 
 ngx_int_t prompt_cost(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash,
-                      Measure measure, Amount* cost) {
+                      const Limit& limit, Amount* cost) {
     Reserving reserving{};
     Expectation expected{};
-    if (read_reserving(r, policy, hash, measure, &reserving) != NGX_OK ||
+    if (read_reserving(r, policy, hash, limit.measure, &reserving) != NGX_OK ||
         expect(r, policy, reserving, &expected) != NGX_OK) {
         return NGX_ERROR;
     }
     TokenCounts counts;
     counts.input = ngx_max(expected.prompt, expected.input);
-    *cost = weigh(counts, *read_weights(r, policy));
+    *cost = weigh(counts, *read_weights(r, policy, limit));
     return NGX_OK;
 }
 
-const TokenWeights* read_weights(ngx_http_request_t* r, const PolicyConf* policy) {
+const TokenWeights* read_weights(ngx_http_request_t* r, const PolicyConf* policy,
+                                 const Limit& limit) {
     static constexpr TokenWeights kTotal;
     ngx_str_t value;
+    TokenContext* tokens = find_token_context(r);
+    if (limit.measure == Measure::kMoney && tokens != nullptr) {
+        return &request_prices(r, tokens);
+    }
     if (policy->weights_variable == nullptr) {
         return &policy->weights;
     }

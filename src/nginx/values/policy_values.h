@@ -17,11 +17,13 @@ ngx_int_t read_values(ngx_http_request_t* r, const PolicyConf* policy, uint64_t 
 void log_too_many_periods(const PolicyConf& policy, ngx_log_t* log);
 
 /**
- * Returns how a policy in tokens or money weighs what this request uses, by `count=` or what its
+ * Returns how a policy weighs what this request uses, whose limit for it is `limit`. A policy in
+ * money goes by the prices of the model (request_price.h), one in tokens by `count=` or what its
  * variable holds now. An empty variable says total; so does a malformed one, which is logged and
  * counted once for each request. Valid until the next call.
  */
-const TokenWeights* read_weights(ngx_http_request_t* r, const PolicyConf* policy);
+const TokenWeights* read_weights(ngx_http_request_t* r, const PolicyConf* policy,
+                                 const Limit& limit);
 
 /**
  * Computes how much a policy in tokens or money reserves for a request, under the limit that the
@@ -31,10 +33,10 @@ const TokenWeights* read_weights(ngx_http_request_t* r, const PolicyConf* policy
 ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash,
                            const Limit& limit, Amount* reserved);
 
-/** Computes what the prompt of a request costs in a policy that counts `measure`, tokens or money,
+/** Computes what the prompt of a request costs in a policy in tokens or money,
  * by the estimate or by what was learned, if that is more. `hash`: of the key. NGX_ERROR without
  * memory. */
 ngx_int_t prompt_cost(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash,
-                      Measure measure, Amount* cost);
+                      const Limit& limit, Amount* cost);
 
 }  // namespace ai_limit

@@ -1,0 +1,25 @@
+#pragma once
+
+#include "core/prices/price_table.h"
+
+namespace ai_limit {
+
+class PriceBook;  // prices/price_file.h
+
+/** What a request costs if its model has no price. */
+enum class UnknownPrice : uint8_t {
+    kUnset,
+    kReject,  // it is refused
+    kFree,
+    kFixed  // PriceConf::fixed
+};
+
+/** All ai_limit_prices. */
+struct PriceConf {
+    PriceTable table;
+    UnknownPrice unknown;
+    TokenWeights fixed;
+    PriceBook* book;  // while the configuration is read
+};
+
+}  // namespace ai_limit

@@ -1,0 +1,28 @@
+#pragma once
+
+// The prices that a request is charged by, of its model in ai_limit_prices.
+
+#include "nginx/request/token_context.h"
+
+namespace ai_limit {
+
+/** True if the request has a body, is to be refused without a price, and its model has none. Its
+ * body must have been read. Only for configurations with ai_limit_prices. */
+bool lacks_price(ngx_http_request_t* r, TokenContext* tokens);
+
+/**
+ * Returns the prices of one token of each kind, in billionths of a millionth of a dollar. They are
+ * those of the model that the request names, and once the answer has ended, of the one that the
+ * answer names. Without a price, what `unknown=` says. They belong to the configuration. Only for
+ * configurations with ai_limit_prices.
+ */
+const TokenWeights& request_prices(ngx_http_request_t* r, TokenContext* tokens);
+
+/**
+ * Takes the prices by the answer, of which `used` is known: its model, its service tier and the
+ * size of its prompt. If there are none, the cost that the answer names counts. If it names none,
+ * and policies in money charge nothing for what was used, counts that in the zone of the first.
+ */
+void price_answer(ngx_http_request_t* r, TokenContext* tokens);
+
+}  // namespace ai_limit
