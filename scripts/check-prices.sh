@@ -24,7 +24,9 @@ status=0
 "$nginx" -t -p "$folder/" -c "$folder/nginx.conf" -e stderr > "$folder/output" 2>&1 || status=$?
 # The lines of ours, without nginx's prefix and the place in a configuration that nobody wrote.
 sed -n -E 's/^.*(ai_limit_prices: .*)$/\1/p' "$folder/output" | sed -E "s, in $folder/nginx.conf:[0-9]+\$,,"
-if [ "$status" = 0 ]; then
+if grep -q 'no model has a price' "$folder/output"; then
+    status=1
+elif [ "$status" = 0 ]; then
     echo "$file is a price file"
 elif ! grep -q 'ai_limit_prices: ' "$folder/output"; then
     cat "$folder/output"

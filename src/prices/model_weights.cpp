@@ -60,10 +60,18 @@ void take_longer(const Price* price, const Price** place) {
     }
 }
 
+/** True if the model has a price of the kind that stands in for none. */
+bool has_own(const PriceList& prices, PriceKind kind) {
+    return std::any_of(prices.begin(), prices.end(), [kind](const Price& price) {
+        return price.field.kind == kind && !price.field.stands_in;
+    });
+}
+
 Candidates candidates_for(const PriceList& prices, const PriceField& field) {
     Candidates found;
+    const bool has_own_price = has_own(prices, field.kind);
     for (const Price& price : prices) {
-        if (price.field.kind != field.kind) {
+        if (price.field.kind != field.kind || (price.field.stands_in && has_own_price)) {
             continue;
         }
         found.highest = higher(found.highest, &price);

@@ -31,11 +31,12 @@ constexpr size_t kPriceKinds = 11;
 struct PriceField {
     PriceKind kind;
     PriceTier tier;
-    uint32_t above;  // for prompts of more than so many thousand tokens; 0: for all
+    uint32_t above;          // for prompts of more than so many thousand tokens; 0: for all
+    bool stands_in = false;  // it counts for models without another price of the kind
 };
 
 constexpr bool operator==(const PriceField& a, const PriceField& b) {
-    return a.kind == b.kind && a.tier == b.tier && a.above == b.above;
+    return a.kind == b.kind && a.tier == b.tier && a.above == b.above && a.stands_in == b.stands_in;
 }
 
 struct Price {

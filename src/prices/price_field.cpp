@@ -10,6 +10,7 @@ namespace {
 struct FieldRow {
     std::string_view name;
     PriceKind kind;
+    bool stands_in = false;
 };
 
 /** A name that another one begins with stands behind it. */
@@ -22,6 +23,7 @@ constexpr FieldRow kFields[] = {
     {"input_cost_per_audio_token", PriceKind::kAudioInput},
     {"output_cost_per_reasoning_token", PriceKind::kReasoning},
     {"output_cost_per_audio_token", PriceKind::kAudioOutput},
+    {"output_cost_per_image_token", PriceKind::kOutput, true},
     {"output_cost_per_image", PriceKind::kImages},
     {"search_context_cost_per_query", PriceKind::kSearches},
     {"input_cost_per_second", PriceKind::kSeconds},
@@ -76,7 +78,7 @@ bool take_threshold(std::string_view* rest, PriceField* field) {
 bool read_price_field(std::string_view name, PriceField* field) {
     for (const FieldRow& row : kFields) {
         std::string_view rest = name;
-        PriceField read{row.kind, PriceTier::kStandard, 0};
+        PriceField read{row.kind, PriceTier::kStandard, 0, row.stands_in};
         if (!take(&rest, row.name)) {
             continue;
         }

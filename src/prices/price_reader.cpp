@@ -223,7 +223,11 @@ bool PriceReader::end_search() {
 }
 
 bool PriceReader::add_price(const PriceField& field, uint64_t value) {
+    constexpr size_t kMostPrices = kPriceKinds * kPriceTiers * (kMaxPriceThresholds + 1);
     PriceBook::Model& model = book_->models_[model_];
+    if (model.price_count == kMostPrices) {
+        return fail("is one price too many: a model has at most 396");
+    }
     for (const Price& price : book_->prices_of(model)) {
         if (price.field == field) {
             return fail("is a price that the model has twice: remove one of them");

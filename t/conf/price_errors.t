@@ -30,7 +30,7 @@ my @mistakes = (
     [http => 'ai_limit_prices good.json unknown;', 'unknown'],
     (map { [http => "ai_limit_prices good.json unknown=$_;", "unknown=$_"] } '', 'maybe', 'Free', '1', '1:', ':1', '1:2:3', '-1:2', '1e3:1', '1,2:3', '0:0'),
     [http => 'ai_limit_prices good.json unknown=free unknown=reject;', 'unknown=reject'],
-    [prices => 'ai_limit_prices good.json unknown=1:2 unknown=1:2;', 'unknown=1:2'],
+    [http => 'ai_limit_prices good.json unknown=1:2; ai_limit_prices good.json unknown=1:3;', 'unknown=1:3'],
     [http => 'ai_limit_prices good.json provider=;', 'provider='],
     [http => 'ai_limit_prices good.json other.json;', 'other.json'],
     [http => "$spend;", 'ai_limit_prices'],
@@ -38,6 +38,7 @@ my @mistakes = (
     [policy => "$spend cost=2;", 'cost=2'],
     [policy => "$spend burst=0;", 'burst=0'],
     [policy => "$spend burst=1.0000001;", 'burst=1.0000001'],
+    [policy => 'ai_limit_policy p key=$arg_k rate=$2/d;', 'expected dollars as in 2usd/d'],
     (map { [policy => "ai_limit_policy p key=\$arg_k rate=$_;", "rate=$_"] } '1USD/d', '1usd', '0usd/d', '2Musd/d', '-1usd/d'),
 );
 $mistakes->is_refused(@$_) for @mistakes;
@@ -75,6 +76,7 @@ $mistakes->is_refused(http => 'ai_limit_prices large.json;', 'large.json');
 my $uses = 'server { location / { ai_limit p; } }';
 $mistakes->is_accepted(@$_) for (
     ['a price file', "ai_limit_prices good.json; $spend; $uses"],
+    ['the same unknown= twice', 'ai_limit_prices good.json unknown=free; ai_limit_prices good.json unknown=free;'],
     ['all that unknown= can be', join ' ', map { "ai_limit_prices good.json$_;" } ' unknown=0.15:0.6', ''],
     ['providers', "ai_limit_prices good.json provider=azure provider=vertex_ai unknown=free; $spend burst=2.5 reserve=0.05; $uses"],
     ['rates', join(' ', 'ai_limit_prices good.json;', map { "ai_limit_policy p$_->[0] key=\$arg_k rate=$_->[1];" }

@@ -8,6 +8,7 @@ use lib "$FindBin::Bin/../lib";
 use JSON::PP qw(decode_json);
 use Test::More;
 
+use AiLimit::Api;
 use AiLimit::Http;
 use AiLimit::Nginx;
 use AiLimit::Tokens;
@@ -22,6 +23,7 @@ my $prices = <<'JSON';
     "large": {"input_cost_per_token": 3e-6, "output_cost_per_token": 15e-6, "cache_read_input_token_cost": 3e-7,
         "input_cost_per_token_above_200k_tokens": 6e-6, "input_cost_per_token_priority": 5e-6, "mode": "chat"},
     "small": {"input_cost_per_token": 1.5e-7, "output_cost_per_token": 6e-7},
+    "tiers": {"input_cost_per_token": 2e-6, "input_cost_per_token_flex": 1e-6},
     "azure/other": {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
 }
 JSON
@@ -48,6 +50,8 @@ CONF
         location /cut/ { ai_limit cut; ai_limit_include_usage on; proxy_pass http://model/; }
         location /remaining/ { ai_limit spend; ai_limit_max_output remaining; proxy_pass http://model/; }
         location /rates/ { ai_limit rates; proxy_pass http://model/; }
+        location /estimated/ { ai_limit spend; ai_limit_unreadable_body estimate; proxy_pass http://model/; }
+        location /ai_limit/ { ai_limit_api; }
 CONF
 );
 
@@ -90,6 +94,8 @@ subtest 'the service tier' => sub {
     is cost('large', 1000, 0, tier => 'priority'), '0.005', 'of the answer';
     is cost('large', 1000, 0, tier => 'default', body => {service_tier => 'priority'}), '0.003', 'goes before that of the request';
     is cost('large', 1000, 0, body => {service_tier => 'priority'}), '0.005', 'which counts if the answer names none';
+    is cost('tiers', 1000, 0, body => {service_tier => 'flex'}), '0.002', 'a request gets no cheaper price by asking for it';
+    is cost('tiers', 1000, 0, tier => 'flex'), '0.001', 'but by the answer';
     is cost('small', 1000, 0, tier => 'priority'), '0.0001', 'a model without a price for it has one price';
 };
 
@@ -125,7 +131,11 @@ subtest 'a model without a price' => sub {
     is $t->ask($CHAT, chat(model => $evil))->{status}, 403, 'a long name of any characters is just another name';
     is $t->ask($CHAT, chat(model => "large\0"))->{status}, 403, 'also one that is a name and a zero';
     unlike $t->nginx->error_log, qr/a"\n/, 'and comes into no log as it is';
+    is $t->ask("/estimated$CHAT", '{"model":"large","Model":"unheard-of","messages":[]}')->{status}, 403, 'and one whose names disagree';
     is left(), '1', 'nothing of it is charged';
+    is used('unheard-of', 1, 1, path => "/layers$CHAT")->{status}, 403, 'in layers, too';
+    my $api = AiLimit::Api->new($t->port);
+    is_deeply [map { $api->policy($_)->{requests}{rejected} } qw(team tokens slots)], [1, 0, 0], 'where only policies in money count it';
 };
 
 subtest 'with tokens and slots in one decision' => sub {

@@ -72,6 +72,10 @@ public:
      */
     std::string_view model() const { return model_.view(); }
 
+    /** True if that is the model of the path, which is certain also where the body is unreadable.
+     */
+    bool is_model_of_path() const { return path_model_; }
+
     /** `service_tier`; empty if there is none, or more than 32 bytes. In this object's memory.
      */
     std::string_view service_tier() const;

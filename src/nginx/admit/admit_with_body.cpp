@@ -45,10 +45,15 @@ bool limits_tokens(const Decision& one) {
     return false;
 }
 
+/** True for a policy in money that is not on a dry run. */
+bool needs_price(const PolicyConf&, const PolicyCharge& charge) {
+    return charge.reservation != nullptr && !charge.use.dry_run &&
+           charge.use.limit->measure == Measure::kMoney;
+}
+
 bool limits_money(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
-        const PolicyCharge& charge = one.charges[i];
-        if (limits_usage(one, charge) && charge.use.limit->measure == Measure::kMoney) {
+        if (!one.dry_run && needs_price(*one.parts[i].policy, one.charges[i])) {
             return true;
         }
     }
@@ -61,10 +66,11 @@ Amount most_reserved(ngx_http_request_t* r, const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         const Charge* reservation = one.charges[i].reservation;
         if (reservation != nullptr && reservation->flight != nullptr) {
+            const Limit& limit = *one.charges[i].use.limit;
             Amount amount = reservation->cost;
-            if (one.charges[i].use.limit->measure == Measure::kMoney) {
-                amount = output_room(
-                    amount, *read_weights(r, one.parts[i].policy, *one.charges[i].use.limit));
+            if (limit.measure == Measure::kMoney) {
+                const TokenWeights& prices = *read_weights(r, one.parts[i].policy, limit);
+                amount = prices.output != 0 ? output_room(amount, prices) : 0;
             }
             most = ngx_max(most, amount);
         }
@@ -152,6 +158,7 @@ struct Uncounted {
     const char* what;
     std::string_view why;
     ngx_uint_t status = NGX_HTTP_BAD_REQUEST;
+    bool lacks_price = false;  // so policies in money refuse it, and no others
 };
 
 constexpr std::string_view kNoPrice =
@@ -192,7 +199,8 @@ Uncounted find_uncounted(ngx_http_request_t* r, const LocConf& conf, const Polic
     TokenContext* tokens = find_token_context(r);
     if (limits_money(one) && lacks_price(r, tokens)) {
         const std::string_view model = tokens->info.model();
-        return {without_price(r, model), model.empty() ? kNoModel : kNoPrice, NGX_HTTP_FORBIDDEN};
+        return {without_price(r, model), model.empty() ? kNoModel : kNoPrice, NGX_HTTP_FORBIDDEN,
+                true};
     }
     return {nullptr, {}};
 }
@@ -217,7 +225,7 @@ void note_undecided(ngx_http_request_t* r, ngx_uint_t status, Decision* one,
 ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncounted& uncounted,
                         Decision* one) {
     one->spared = conf.list;
-    note_undecided(r, uncounted.status, one, wants_body);
+    note_undecided(r, uncounted.status, one, uncounted.lacks_price ? needs_price : wants_body);
     drop_output_limit(find_token_context(r));
     return refuse_uncounted(r, uncounted.status, uncounted.what, uncounted.why);
 }

@@ -35,10 +35,6 @@ bool is_from_upstream(ngx_http_request_t* r) {
     return upstream->headers_in.x_accel_redirect == nullptr || !follows;
 }
 
-bool has_request_body(ngx_http_request_t* r) {
-    return r->headers_in.content_length_n > 0 || r->headers_in.chunked;
-}
-
 /** Returns the bytes that may be text. Sound and pictures have none, and no model works for a
  * request without a body, such as one for a page or a file. */
 uint64_t unreadable_bytes(ngx_http_request_t* r, const TokenContext& tokens) {
@@ -452,7 +448,7 @@ void settle_cut_answer(ngx_http_request_t* r, TokenContext* tokens) {
 }
 
 void want_whole_answer(ngx_http_request_t* r) {
-    if (r->headers_in.content_length_n <= 0 && !r->headers_in.chunked) {
+    if (!has_request_body(r)) {
         return;  // no model's work
     }
     r->headers_in.if_modified_since = nullptr;

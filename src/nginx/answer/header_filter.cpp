@@ -7,6 +7,7 @@
 #include "nginx/answer/answer.h"
 #include "nginx/answer/client_dialect.h"
 #include "nginx/decision/report.h"
+#include "nginx/request/request_body.h"
 
 namespace ai_limit {
 
@@ -213,11 +214,11 @@ ngx_int_t page_header_filter(ngx_http_request_t* r) noexcept {
 }
 
 /** True if the log may want to know what the answer used: where a location has policies, and if
- * there are prices, what each answer of an upstream server cost. */
+ * there are prices, what each answer of a model cost. */
 bool is_usage_of_interest(ngx_http_request_t* r) {
     const MainConf& conf = *main_conf(r);
     return (conf.usage_variables && loc_conf(r)->list != nullptr) ||
-           (conf.cost_variable && r->upstream != nullptr);
+           (conf.cost_variable && r->upstream != nullptr && has_request_body(r));
 }
 
 /** Returns the request's token context if its body or its answer is of interest. Makes one if the

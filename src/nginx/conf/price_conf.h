@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/prices/price_table.h"
+#include "ngx.h"
 
 namespace ai_limit {
 
@@ -19,7 +20,8 @@ struct PriceConf {
     PriceTable table;
     UnknownPrice unknown;
     TokenWeights fixed;
-    PriceBook* book;  // while the configuration is read
+    ngx_str_t unknown_text;  // of `unknown=`; empty: not written
+    PriceBook* book;         // while the configuration is read
 };
 
 }  // namespace ai_limit

@@ -40,6 +40,9 @@ char* read_variable(ngx_conf_t* cf, ngx_str_t value, Text** text) {
 char* read_rate(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
     reader->policy->has_rate = true;
     reader->policy->limit_text = value;
+    if (value.len > 1 && value.data[0] == '$' && value.data[1] >= '0' && value.data[1] <= '9') {
+        return mistake(cf, "invalid rate", word, ", expected dollars as in 2usd/d");
+    }
     if (has_variables(value)) {
         return read_variable(cf, value, &reader->policy->variable);
     }

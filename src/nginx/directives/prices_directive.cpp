@@ -66,9 +66,11 @@ bool read_fixed(std::string_view text, TokenWeights* weights) {
 }
 
 char* read_unknown(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PriceConf* prices) {
-    if (prices->unknown != UnknownPrice::kUnset) {
-        return mistake(cf, "duplicate parameter", word, ", which is for all price files");
+    if (prices->unknown_text.len != 0 && view(prices->unknown_text) != view(value)) {
+        return mistake(cf, "another ai_limit_prices differs from", word,
+                       ", which is for all price files");
     }
+    prices->unknown_text = value;
     if (view(value) == "reject") {
         prices->unknown = UnknownPrice::kReject;
     } else if (view(value) == "free") {
@@ -128,9 +130,10 @@ ngx_int_t resolve_prices(ngx_conf_t* cf, const MainConf& main) {
     }
     prices->table = prices->book->build(memory);
     if (prices->book->models() == 0) {
-        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "ai_limit_prices: no model has a price that is known here, such as "
-                      "input_cost_per_token");
+        ngx_log_error(
+            NGX_LOG_WARN, cf->log, 0,
+            "ai_limit_prices: no model has a price in any of the files: each needs one such as "
+            "input_cost_per_token");
     }
     prices->book = nullptr;
     return NGX_OK;

@@ -10,6 +10,11 @@ namespace ai_limit {
  * everything. */
 bool awaits_body(ngx_http_request_t* r);
 
+/** True if the request has a body, read or not. */
+inline bool has_request_body(ngx_http_request_t* r) {
+    return r->headers_in.content_length_n > 0 || r->headers_in.chunked;
+}
+
 /**
  * Reads what the request's body asks for, when it is there, so that read_request_info() knows
  * everything. A large one is read in several turns of the event loop, so that other requests are

@@ -186,12 +186,22 @@ ngx_int_t reserve_by_body(ngx_http_request_t* r, const PolicyConf* policy,
     return NGX_OK;
 }
 
+/** False for a limit that was set while the policy counted something else, before a reload. */
+bool can_have(const PolicyConf& policy, Measure measure) {
+    if (policy.variable == nullptr) {
+        return measure == policy.limit.measure;
+    }
+    return !is_settled(measure) ||
+           (policy.may_count_tokens && (measure != Measure::kMoney || policy.has_prices));
+}
+
 /** Takes the limit that an operator has set for the key; NGX_DECLINED if there is none. */
-ngx_int_t read_override(ngx_http_request_t* r, uint64_t hash, Ask* ask) {
+ngx_int_t read_override(ngx_http_request_t* r, const PolicyConf& policy, uint64_t hash, Ask* ask) {
     const Zone& zone = ask->access->journal.zone();
     OverrideView found;
     if (!has_overrides(zone) ||
-        !find_override(zone, tag_of(hash, ask->policy), now_by_nginx().monotonic, &found)) {
+        !find_override(zone, tag_of(hash, ask->policy), now_by_nginx().monotonic, &found) ||
+        !can_have(policy, found.limit.measure)) {
         return NGX_DECLINED;
     }
     Limit* own = static_cast<Limit*>(ngx_palloc(r->pool, sizeof(Limit)));
@@ -281,7 +291,7 @@ const TokenWeights* read_weights(ngx_http_request_t* r, const PolicyConf* policy
 
 ngx_int_t read_values(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash, Ask* ask) {
     // An operator's limit is in force whatever the variable holds, also if that is empty.
-    ngx_int_t rc = read_override(r, hash, ask);
+    ngx_int_t rc = read_override(r, *policy, hash, ask);
     if (rc == NGX_DECLINED && policy->variable != nullptr) {
         rc = read_limit(r, policy, &ask->limit);
         if (rc == NGX_DECLINED) {

@@ -60,19 +60,31 @@ void count_unknown_price(const RequestContext* context) {
     }
 }
 
+/** Returns the model that the request certainly names: upstream reads an unreadable body in its own
+ * way. Empty if there is none. */
+std::string_view certain_model(const RequestInfo& info) {
+    return info.is_model_of_path() || !info.unreadable() ? info.model() : std::string_view();
+}
+
+/** Returns the tier that the request asks for if that is dear. A server may not know a cheaper one,
+ * and charge as for any other request. */
+std::string_view dear_tier(const RequestInfo& info) {
+    const std::string_view tier = info.service_tier();
+    return tier_of(tier) == PriceTier::kPriority ? tier : std::string_view();
+}
+
 /** Returns nullptr if the request's model has no price. */
 const TokenWeights* find_prices_of_request(ngx_http_request_t* r) {
     const RequestInfo* info = read_request_info(r);
-    return info != nullptr ? find_prices(main_conf(r)->prices->table, info->model(),
-                                         {info->service_tier(), info->prompt_estimate()})
+    return info != nullptr ? find_prices(main_conf(r)->prices->table, certain_model(*info),
+                                         {dear_tier(*info), info->prompt_estimate()})
                            : nullptr;
 }
 
 }  // namespace
 
 bool lacks_price(ngx_http_request_t* r, TokenContext* tokens) {
-    if (main_conf(r)->prices->unknown != UnknownPrice::kReject ||
-        (r->headers_in.content_length_n <= 0 && !r->headers_in.chunked)) {
+    if (main_conf(r)->prices->unknown != UnknownPrice::kReject || !has_request_body(r)) {
         return false;
     }
     const TokenWeights* prices = find_prices_of_request(r);
@@ -94,13 +106,13 @@ void price_answer(ngx_http_request_t* r, TokenContext* tokens) {
     const UsageReader* reader = tokens->reader;
     std::string_view tier = reader != nullptr ? reader->service_tier() : std::string_view();
     if (tier.empty() && info != nullptr) {
-        tier = info->service_tier();
+        tier = dear_tier(*info);
     }
     const Terms terms = {tier, tokens->used.input};
     const TokenWeights* prices =
         reader != nullptr ? find_prices(conf.table, reader->model(), terms) : nullptr;
     if (prices == nullptr && info != nullptr) {
-        prices = find_prices(conf.table, info->model(), terms);
+        prices = find_prices(conf.table, certain_model(*info), terms);
     }
     if (prices == nullptr && tokens->used.cost != 0) {
         prices = &kNamedCost;

@@ -94,6 +94,18 @@ TEST(PriceFile, ChargesAPartWithoutAPriceAsItsWhole) {
               0U);
 }
 
+TEST(PriceFile, ChargesOutputByThePriceOfImageTokensIfItHasNoOther) {
+    EXPECT_EQ(model_with(R"("input_cost_per_token":1e-12,"output_cost_per_image_token":2e-12)")
+                  .weights("m")
+                  .output,
+              2000U);
+    for (const char* fields :
+         {R"("output_cost_per_image_token":2e-12,"output_cost_per_token":1e-12)",
+          R"("output_cost_per_token":1e-12,"output_cost_per_image_token":2e-12)"}) {
+        EXPECT_EQ(model_with(fields).weights("m").output, 1000U) << fields;
+    }
+}
+
 TEST(PriceFile, TakesTheMediumPriceOfASearchElseTheHighest) {
     const auto searches = [](const std::string& price) {
         return model_with("\"search_context_cost_per_query\":" + price).weights("m").searches;
