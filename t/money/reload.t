@@ -24,7 +24,7 @@ my $t = AiLimit::Tokens->start(
     left => ['spend'],
     files => {'prices.json' => '{"m":{"input_cost_per_token":1e-6,"output_cost_per_token":2e-6}}'},
     policies => "ai_limit_prices prices.json;\nai_limit_policy spend key=\$http_x_key rate=100usd/month algorithm=fixed_window;\n",
-    locations => 'location / { ai_limit spend; proxy_pass http://model; }',
+    locations => 'location / { ai_limit spend; proxy_pass http://model; proxy_read_timeout 1h; }',
 );
 
 my @streams = map { $t->begin("$CHAT?gate=g$_&prompt_tokens=1000&completion_tokens=1000", chat(model => 'm', stream => 1, include_usage => 1)) }
