@@ -110,7 +110,7 @@ void print_reading(const char* path, size_t size) {
            verdict(millis <= kMostMillis && kilobytes <= kMostKilobytes));
 }
 
-/** Where no compiler leaves out what is found. */
+/** The compiler leaves out no search whose result is written here. */
 const void* volatile found = nullptr;
 
 uint64_t steps_of(const SingleStep::Work& action) {

@@ -49,7 +49,7 @@ public:
      */
     size_t take_whole(std::string_view rest);
 
-    /** Takes all of `rest`. What it costs hardly depends on its size. */
+    /** Takes all of `rest`. The cost hardly depends on its size. */
     void take_all(std::string_view rest);
 
     /** True if take_plain() can be called: server-sent events that end with two line feeds, and no

@@ -261,7 +261,7 @@ void PassedEvents::end_object(std::string_view type) {
     }
 }
 
-/** Moves the event's value to the end of a section. What lies between is not needed any more. */
+/** Moves the event's value to the end of a section. The bytes between are not needed any more. */
 void PassedEvents::keep_value(size_t before, size_t* section) {
     if (value_ > 0) {
         std::memmove(memory_ + before, memory_ + used() - value_, value_);

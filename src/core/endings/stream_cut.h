@@ -75,7 +75,7 @@ StreamCut read_piece(std::string_view piece, EventEnds* ends, bool* must_end, Re
         }
         if (*must_end || (reader->text() - before > allowed && reader->must_end())) {
             *must_end = true;
-            // What has just been taken may show that this is no stream.
+            // The bytes that have just been taken may show that this is no stream.
             may_end_before = may_end_before && ends->form() != StreamForm::kNone;
             if (may_end_before || (is_whole && is_stream(*ends, {}))) {
                 cut.found = true;

@@ -223,7 +223,8 @@ ngx_int_t used_tokens_variable(ngx_http_request_t* r, ngx_http_variable_value_t*
     return set_number(r, v, used_tokens(tokens->used, which));
 }
 
-/** What the request cost in dollars. Not found before the answer has ended, and without prices. */
+/** Shows the cost of the request in dollars. Not found before the answer has ended, and without
+ * prices. */
 ngx_int_t cost_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t) noexcept {
     const TokenContext* tokens = find_token_context(r);
     if (tokens == nullptr || tokens->basis == UsageBasis::kUnknown || tokens->prices == nullptr) {

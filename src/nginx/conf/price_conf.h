@@ -7,7 +7,7 @@ namespace ai_limit {
 
 class PriceBook;  // prices/price_file.h
 
-/** What a request costs if its model has no price. */
+/** The cost of a request whose model has no price. */
 enum class UnknownPrice : uint8_t {
     kUnset,
     kReject,  // it is refused

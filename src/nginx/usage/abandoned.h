@@ -17,7 +17,7 @@ bool is_success(ngx_uint_t status);
  */
 bool is_abandoned(ngx_http_request_t* r, bool whole);
 
-/** What an abandoned request costs: its prompt, and the time that the model has had. */
+/** The cost of an abandoned request: its prompt, and the time that the model has had. */
 AnswerCost cost_of_abandoned(ngx_http_request_t* r, const TokenContext& tokens);
 
 }  // namespace ai_limit
