@@ -121,10 +121,7 @@ bool every(const PolicySnapshot&) {
 bool counts_tokens(const PolicySnapshot& policy) {
     return policy.counts_tokens;
 }
-bool counts_money(const PolicySnapshot& policy) {
-    return policy.measure == Measure::kMoney;
-}
-/** What is reserved and charged is tokens. */
+/** The policy reserves and charges tokens. */
 bool charges_tokens(const PolicySnapshot& policy) {
     return policy.counts_tokens && !counts_money(policy);
 }

@@ -39,6 +39,10 @@ struct PolicySnapshot {
     uint32_t number;  // in the zone
 };
 
+inline bool counts_money(const PolicySnapshot& policy) {
+    return policy.measure == Measure::kMoney;
+}
+
 struct RedisSnapshot {
     bool is_up;
     uint32_t nodes;  // that share policies, this one included; 0: not known

@@ -17,16 +17,13 @@ void write_requests(const PolicyTotals& totals, JsonWriter& json) {
     json.close('}');
 }
 
-bool is_money(const PolicySnapshot& policy) {
-    return policy.measure == Measure::kMoney;
-}
-
-/** What answers used, and what of that was reserved and charged. Money has an object of its own. */
+/** Writes what answers used, and what of that was reserved and charged. Money has an object of its
+ * own. */
 void write_tokens(const PolicySnapshot& policy, JsonWriter& json) {
     json.open("tokens", '{');
     each_usage_meter(
         [&](const UsageMeter& meter) { json.number(meter.name, policy.totals.*meter.sum); });
-    if (is_money(policy)) {
+    if (counts_money(policy)) {
         json.close('}');
         json.open("money", '{');
         json.amount("spent", policy.measure, policy.totals.settled);
@@ -93,7 +90,7 @@ void write_top(const Zone& zone, uint32_t policy, std::string_view name, TopMeas
 
 void write_top_keys(const Zone& zone, const PolicySnapshot& policy, uint64_t epoch,
                     JsonWriter& json) {
-    const Measure charges = is_money(policy) ? Measure::kMoney : Measure::kTokens;
+    const Measure charges = counts_money(policy) ? Measure::kMoney : Measure::kTokens;
     json.open("top_keys", '{');
     const auto write = [&](std::string_view name, TopMeasure measure, Measure unit) {
         write_top(zone, policy.number, name, measure, unit, epoch, json);

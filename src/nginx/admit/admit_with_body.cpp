@@ -31,29 +31,20 @@ bool has_tokens(const Decision& one) {
     return false;
 }
 
-/** True for a policy that reserves, so that the answer must be counted, unless on a dry run. */
-bool limits_usage(const Decision& one, const PolicyCharge& charge) {
-    return charge.reservation != nullptr && !charge.use.dry_run && !one.dry_run;
+/** True for a policy that limits by what answers use, and is not on a dry run. */
+bool limits_usage(const PolicyConf&, const PolicyCharge& charge) {
+    return charge.reservation != nullptr && !charge.use.dry_run;
 }
 
-bool limits_tokens(const Decision& one) {
+/** The same for a policy in money. */
+bool limits_money(const PolicyConf& policy, const PolicyCharge& charge) {
+    return limits_usage(policy, charge) && charge.use.limit->measure == Measure::kMoney;
+}
+
+/** True if `limits` is true of a policy, and the location is not on a dry run. */
+bool has_one(const Decision& one, bool (*limits)(const PolicyConf&, const PolicyCharge&)) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
-        if (limits_usage(one, one.charges[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/** True for a policy in money that is not on a dry run. */
-bool needs_price(const PolicyConf&, const PolicyCharge& charge) {
-    return charge.reservation != nullptr && !charge.use.dry_run &&
-           charge.use.limit->measure == Measure::kMoney;
-}
-
-bool limits_money(const Decision& one) {
-    for (ngx_uint_t i = 0; i < one.count; ++i) {
-        if (!one.dry_run && needs_price(*one.parts[i].policy, one.charges[i])) {
+        if (!one.dry_run && limits(*one.parts[i].policy, one.charges[i])) {
             return true;
         }
     }
@@ -193,11 +184,11 @@ Uncounted find_uncounted(ngx_http_request_t* r, const LocConf& conf, const Polic
             return {"for a stream without its usage", info->why_usage_is_left_out()};
         }
     }
-    if (limits_tokens(one) && hides_usage(r)) {
+    if (has_one(one, limits_usage) && hides_usage(r)) {
         return {"that leaves the usage out of its answer", kHiddenUsage};
     }
     TokenContext* tokens = find_token_context(r);
-    if (limits_money(one) && lacks_price(r, tokens)) {
+    if (has_one(one, limits_money) && lacks_price(r, tokens)) {
         const std::string_view model = tokens->info.model();
         return {without_price(r, model), model.empty() ? kNoModel : kNoPrice, NGX_HTTP_FORBIDDEN,
                 true};
@@ -225,7 +216,7 @@ void note_undecided(ngx_http_request_t* r, ngx_uint_t status, Decision* one,
 ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncounted& uncounted,
                         Decision* one) {
     one->spared = conf.list;
-    note_undecided(r, uncounted.status, one, uncounted.lacks_price ? needs_price : wants_body);
+    note_undecided(r, uncounted.status, one, uncounted.lacks_price ? limits_money : wants_body);
     drop_output_limit(find_token_context(r));
     return refuse_uncounted(r, uncounted.status, uncounted.what, uncounted.why);
 }
@@ -276,9 +267,7 @@ ngx_int_t decide_on_output(ngx_http_request_t* r, const LocConf& conf, const Pol
 
 /** Spares no policy: where error_page leads to an upstream, the same request goes on over HTTP. */
 ngx_int_t refuse_uncounted_websocket(ngx_http_request_t* r, Decision* one) {
-    note_undecided(r, kUpgradeRequired, one, [](const PolicyConf&, const PolicyCharge& charge) {
-        return charge.reservation != nullptr && !charge.use.dry_run;
-    });
+    note_undecided(r, kUpgradeRequired, one, limits_usage);
     return refuse_websocket(r);
 }
 
@@ -287,7 +276,8 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
                            Decision* one) {
     RequestContext* context = find_context(r);
     TokenContext* tokens = context->tokens;
-    if (refuses_uncounted_upgrade(r, conf) && limits_tokens(*one) && takes_out_websocket(r)) {
+    if (refuses_uncounted_upgrade(r, conf) && has_one(*one, limits_usage) &&
+        takes_out_websocket(r)) {
         return refuse_uncounted_websocket(r, one);
     }
     bool asks = includes_usage(conf, set);

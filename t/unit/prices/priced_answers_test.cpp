@@ -5,10 +5,9 @@
 #include <cstdlib>
 #include <string>
 
-#include "core/counts/answer_cost.h"
-#include "core/usage/usage.h"
 #include "prices/price_tables.h"
 #include "prices/priced_answer.h"
+#include "usage/usage_answer.h"
 
 namespace ai_limit {
 namespace {
@@ -72,16 +71,6 @@ UsageReader read_answer_of(const PricedAnswer& answer) {
     reader.feed(answer.body);
     reader.finish();
     return reader;
-}
-
-AnswerCost cost_of(const UsageReader& reader) {
-    AnswerFacts facts;
-    facts.reported = reader.reported();
-    facts.finished = reader.is_finished();
-    facts.reports_all_output = reader.reports_all_output();
-    facts.text = reader.text_characters();
-    facts.unreadable = reader.unreadable_bytes();
-    return answer_cost(facts);
 }
 
 class Priced : public testing::Test {

@@ -5,25 +5,13 @@
 #include <algorithm>
 #include <string>
 
-#include "core/counts/answer_cost.h"
-#include "core/usage/usage.h"
 #include "provider_answers.h"
+#include "usage_answer.h"
 
 namespace ai_limit {
 namespace {
 
 constexpr Amount kPrompt = 70;
-
-AnswerCost cost_of(const UsageReader& reader) {
-    AnswerFacts facts;
-    facts.reported = reader.reported();
-    facts.finished = reader.is_finished();
-    facts.reports_all_output = reader.reports_all_output();
-    facts.text = reader.text_characters();
-    facts.unreadable = reader.unreadable_bytes();
-    facts.prompt = kPrompt;
-    return answer_cost(facts);
-}
 
 /** Q is what the model writes; a stream may repeat it all. A single one may be part of a checksum.
  */
@@ -45,7 +33,7 @@ TEST(AnswersOfProviders, CostWhatTheyReport) {
         reader.feed(answer.body);
         reader.finish();
         EXPECT_FALSE(reader.malformed()) << answer.name;
-        const AnswerCost cost = cost_of(reader);
+        const AnswerCost cost = cost_of(reader, kPrompt);
         // Only what tells no tokens is estimated.
         const bool tells_input = answer.counts.input != 0;
         EXPECT_EQ(cost.counts.input, tells_input ? answer.counts.input : kPrompt) << answer.name;
@@ -69,7 +57,7 @@ TEST(AnswersOfProviders, CostTheSameWithAnyType) {
             UsageReader reader(hint, nullptr);
             reader.feed("\xEF\xBB\xBF" + answer.body);
             reader.finish();
-            EXPECT_EQ(cost_of(reader).counts.output, answer.counts.output) << answer.name;
+            EXPECT_EQ(cost_of(reader, kPrompt).counts.output, answer.counts.output) << answer.name;
         }
     }
 }
@@ -81,8 +69,8 @@ TEST(AnswersOfProviders, CostTheSameAsJson) {
             UsageReader reader(AnswerKind::kJson, nullptr);
             reader.feed(answer.body);
             reader.finish();
-            EXPECT_EQ(cost_of(reader).counts.input, answer.counts.input) << answer.name;
-            EXPECT_EQ(cost_of(reader).counts.output, answer.counts.output) << answer.name;
+            EXPECT_EQ(cost_of(reader, kPrompt).counts.input, answer.counts.input) << answer.name;
+            EXPECT_EQ(cost_of(reader, kPrompt).counts.output, answer.counts.output) << answer.name;
         }
     }
 }
@@ -101,7 +89,7 @@ TEST(AnswersOfProviders, AreNeverFreeWhereverTheyAreCut) {
                 UsageReader reader(answer.kind, nullptr);
                 reader.feed(seen);
                 by_client ? reader.stop() : reader.finish();
-                const TokenCounts counts = cost_of(reader).counts;
+                const TokenCounts counts = cost_of(reader, kPrompt).counts;
                 const uint64_t quarter = (text + 3) / 4;
                 EXPECT_GE(counts.output, quarter) << answer.name << " cut at " << cut;
                 EXPECT_LE(counts.output, std::max(quarter, answer.counts.output))
@@ -126,7 +114,7 @@ TEST(AnswersOfProviders, AreNeverFreeInAnUnknownShape) {
                 reader.feed(body.substr(0, cut));
                 by_client ? reader.stop() : reader.finish();
                 const uint64_t seen = text_in(body.substr(0, cut), false);
-                const TokenCounts counts = cost_of(reader).counts;
+                const TokenCounts counts = cost_of(reader, kPrompt).counts;
                 EXPECT_GE(counts.output, seen / 4) << body << " cut at " << cut;
                 EXPECT_TRUE(seen == 0 || counts.output > 0) << body << " cut at " << cut;
                 EXPECT_EQ(counts.input, kPrompt);

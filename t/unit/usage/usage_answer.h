@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/counts/answer_cost.h"
 #include "core/usage/usage.h"
 
 namespace ai_limit {
@@ -38,6 +39,18 @@ inline std::ostream& operator<<(std::ostream& out, const AnswerFields& reported)
 inline void expect(const AnswerFields& reported, Amount input, Amount output, Amount cached,
                    uint64_t text) {
     EXPECT_EQ(reported, (AnswerFields{input, output, cached, text, false}));
+}
+
+/** Returns the cost of an answer that has been read whole. `prompt`: the estimate of its prompt. */
+inline AnswerCost cost_of(const UsageReader& reader, Amount prompt = 0) {
+    AnswerFacts facts;
+    facts.reported = reader.reported();
+    facts.finished = reader.is_finished();
+    facts.reports_all_output = reader.reports_all_output();
+    facts.text = reader.text_characters();
+    facts.unreadable = reader.unreadable_bytes();
+    facts.prompt = prompt;
+    return answer_cost(facts);
 }
 
 inline AnswerFields reported(const UsageReader& reader) {
