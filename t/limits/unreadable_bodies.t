@@ -24,6 +24,7 @@ my $t = AiLimit::Tokens->start(
     ai_limit_policy early    key=\$http_x_key rate=1t/month burst=$LIMIT phase=preaccess reserve=max;
     ai_limit_policy trial    key=\$http_x_key rate=1t/month burst=$LIMIT dry_run reserve=max;
 CONF
+    files => {'page.txt' => "a page of our own\n"},
     server => 'client_max_body_size 4m; client_body_buffer_size 16k;',
     locations => <<'CONF',
         location / { ai_limit tokens; proxy_pass http://model; }
@@ -44,6 +45,8 @@ CONF
             error_page 400 = /inherited/page;
             location /inherited/recursive/ { recursive_error_pages on; proxy_pass http://model/; }
             location = /inherited/page { recursive_error_pages on; proxy_pass http://model/raw; }
+            location /inherited/own/ { error_page 400 /inherited/page.txt; proxy_pass http://model/; }
+            location = /inherited/page.txt { alias %%DIR%%/page.txt; }
             proxy_pass http://model/;
         }
         location = /other { ai_limit count; return 400 "another page\n"; }
@@ -193,8 +196,12 @@ subtest 'with an error_page' => sub {
     is "$answer->{status} $answer->{body}", "400 another page\n", 'that page answers';
     is $t->ask('/count/v1/models')->{headers}{'x-ratelimit-remaining'}, 99, 'and policies in requests charge nothing';
     for my $path ('/inherited/raw', '/inherited/recursive/raw') {
-        is send_body($path, 'plain text')->{status}, 200, "$path: the policy that refused does not refuse its page";
+        $answer = send_body($path, 'plain text');
+        is $answer->{status}, 400, "$path: no page leads to a model past the policy that refused";
+        like $answer->{body}, $json, 'and the client is told why';
     }
+    $answer = send_body('/inherited/own/raw', 'plain text');
+    is "$answer->{status} $answer->{body}", "400 a page of our own\n", 'but the policy does not refuse its page';
 };
 
 $t->stop;

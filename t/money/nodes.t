@@ -29,7 +29,8 @@ sub start_node {
     ai_limit_policy timed  key=\$http_x_key rate=1usd/12month algorithm=fixed_window reserve=0 sync=20ms;
     ai_limit_policy here   key=\$http_x_key rate=1usd/12month algorithm=fixed_window reserve=0;
 CONF
-        locations => join '', map { "location /$_/ { ai_limit $_; proxy_pass http://model/; }" } @names, 'here',
+        locations => join('', map { "location /$_/ { ai_limit $_; proxy_pass http://model/; }" } @names, 'here')
+            . 'location /dry_run/ { ai_limit strict timed; ai_limit_dry_run on; proxy_pass http://model/; }',
     );
 }
 my @nodes = map { start_node() } 1 .. 2;
@@ -47,6 +48,14 @@ for my $policy (@names) {
     ok wait_until(sub { $nodes[0]->left($policy) eq '0.09' }), 'has its own price on each';
     spend(0, $policy, 'large');
     ok wait_until(sub { spend(1, $policy, 'small') == 429 }), 'a node refuses when the other has spent the rest';
+}
+
+$_->new_client for @nodes;
+for my $policy (@names) {
+    spend(0, $policy, 'large');
+    is spend(1, $policy, 'unheard-of'), 403, "$policy: a model without a price is refused";
+    is spend(1, 'dry_run', 'unheard-of'), 200, 'but not on a dry run';
+    ok wait_until(sub { $nodes[1]->left($policy) eq '0.7' }), 'and costs nothing';
 }
 
 is spend(0, 'here', 'large'), 200, 'a budget of one node';

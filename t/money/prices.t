@@ -30,8 +30,8 @@ JSON
 my $own = '{"small": {"input_cost_per_token": 1e-7, "output_cost_per_token": 4e-7}}';
 
 my $t = AiLimit::Tokens->start(
-    left => [qw(spend)],
-    files => {'prices.json' => $prices, 'own.json' => $own},
+    left => [qw(spend tokens)],
+    files => {'prices.json' => $prices, 'own.json' => $own, 'no-price.html' => "a page of our own\n"},
     policies => <<'CONF',
     ai_limit_prices prices.json provider=azure;
     ai_limit_prices own.json;
@@ -39,6 +39,7 @@ my $t = AiLimit::Tokens->start(
     ai_limit_policy team   key=team rate=1kusd/month algorithm=fixed_window;
     ai_limit_policy tokens key=$http_x_key rate=100Mt/month;
     ai_limit_policy slots  key=$http_x_key concurrency=10;
+    ai_limit_policy tried  key=$http_x_key rate=1usd/month dry_run;
     ai_limit_policy cut    key=$http_x_key rate=0.001usd/month overrun=cut;
     map $http_x_rate $rate { default $http_x_rate; }
     ai_limit_policy rates  key=$http_x_key rate=$rate;
@@ -51,6 +52,19 @@ CONF
         location /remaining/ { ai_limit spend; ai_limit_max_output remaining; proxy_pass http://model/; }
         location /rates/ { ai_limit rates; proxy_pass http://model/; }
         location /estimated/ { ai_limit spend; ai_limit_unreadable_body estimate; proxy_pass http://model/; }
+        location /status/ { ai_limit spend; ai_limit_status 429 blocked=451; proxy_pass http://model/; }
+        location /dry_run/ { ai_limit spend tokens; ai_limit_dry_run on; proxy_pass http://model/; }
+        location /tried/ { ai_limit tried tokens; proxy_pass http://model/; }
+        location /page/ {
+            ai_limit spend slots;
+            error_page 403 = /other;
+            location /page/named/ { error_page 403 = @other; proxy_pass http://model/; }
+            location /page/own/ { error_page 403 /no-price.html; proxy_pass http://model/; }
+            proxy_pass http://model/;
+        }
+        location /other { ai_limit spend; proxy_pass http://model/v1/chat/completions; }
+        location @other { recursive_error_pages on; error_page 403 = @other; ai_limit spend; rewrite ^ /v1/chat/completions break; proxy_pass http://model; }
+        location = /no-price.html { ai_limit spend; root %%DIR%%; }
         location /ai_limit/ { ai_limit_api; }
 CONF
 );
@@ -124,9 +138,20 @@ subtest 'a model without a price' => sub {
     my $refused = used('unheard-of', 1, 1);
     is $refused->{status}, 403, 'is refused';
     like decode_json($refused->{body})->{error}{message}, qr/no price for this model/, 'and the client is told why';
-    like $t->nginx->error_log, qr/refusing a request for a model without a price, "unheard-of"/, 'the log names the model';
+    is $refused->{headers}{'x-should-retry'}, 'false', 'that no retry helps';
+    is $refused->{headers}{'cache-control'}, 'no-store', 'and that no cache may keep it';
+    is $refused->{headers}{'x-ratelimit-remaining'}, '1', 'and what remains for other models';
+    is "$refused->{log}{result} $refused->{log}{policy}", 'REJECTED spend', 'the access log names the policy';
+    like $t->nginx->error_log, qr/limiting requests, policy: "spend", key: "cl[^"]+", retry after: never, no price for model "unheard-of",/,
+        'the error log also the key and the model';
     is $t->ask($CHAT, '{"messages":[{"role":"user","content":"Hi"}]}')->{status}, 403, 'so is a request without a model';
+    like $t->nginx->error_log, qr/retry after: never, no price without a model,/, 'of which the log says so';
     is $t->ask('/v1/models')->{status}, 200, 'one without a body passes';
+    is $t->ask('/raw', undef, method => 'POST', headers => ['Content-Length' => 0])->{status}, 200,
+        'also by a method that may have one';
+    for my $path ('/v1beta/models/unheard-of:generateContent', '/openai/deployments/unheard-of/chat/completions', '/model/unheard-of/converse') {
+        is $t->ask($path, undef, method => 'POST', headers => ['Content-Length' => 0])->{status}, 403, "but not where its path names the model: $path";
+    }
     my $evil = "a\"\n\x{7f}" x 20_000;
     is $t->ask($CHAT, chat(model => $evil))->{status}, 403, 'a long name of any characters is just another name';
     is $t->ask($CHAT, chat(model => "large\0"))->{status}, 403, 'also one that is a name and a zero';
@@ -136,6 +161,45 @@ subtest 'a model without a price' => sub {
     is used('unheard-of', 1, 1, path => "/layers$CHAT")->{status}, 403, 'in layers, too';
     my $api = AiLimit::Api->new($t->port);
     is_deeply [map { $api->policy($_)->{requests}{rejected} } qw(team tokens slots)], [1, 0, 0], 'where only policies in money count it';
+};
+
+subtest 'the status of a refusal without a price' => sub {
+    $t->new_client;
+    my $refused = used('unheard-of', 1, 1, path => "/status$CHAT");
+    is $refused->{status}, 451, 'is that of what is blocked';
+    is decode_json($refused->{body})->{error}{code}, 'access_denied', 'with the same name for the error';
+    is $refused->{headers}{'x-should-retry'}, 'false', 'and the same headers';
+};
+
+subtest 'a dry run of a refusal without a price' => sub {
+    my $api = AiLimit::Api->new($t->port);
+    for (['dry_run', 'spend', '100000000'], ['tried', 'tried', '99999987']) {
+        my ($where, $policy, $tokens) = @$_;
+        $t->new_client;
+        my $before = $api->policy($policy)->{requests};
+        my $answer = used('unheard-of', 6, 7, path => "/$where$CHAT");
+        is $answer->{status}, 200, "$where: lets it pass";
+        is "$answer->{log}{result} $answer->{log}{policy}", "REJECTED_DRY_RUN $policy", 'and says that it would not';
+        like $t->nginx->error_log, qr/policy: "$policy", key: "cl[^"]+", retry after: never, no price for model "unheard-of", dry run,/, 'in the log as well';
+        my $after = $api->policy($policy)->{requests};
+        is $after->{rejected_dry_run} - $before->{rejected_dry_run}, 1, 'and in the counts';
+        is $answer->{headers}{'x-should-retry'}, undef, 'the client is told nothing';
+        is left(), '1', 'and no dollars are charged';
+        is $t->left('tokens'), $tokens, 'other policies are charged as if it had been refused';
+        is used('small', 1000, 0, path => "/$where$CHAT")->{log}{result}, 'PASSED', 'a model with a price passes';
+    }
+};
+
+subtest 'error_page of a refusal without a price' => sub {
+    $t->new_client;
+    for my $path ('/page', '/page/named') {
+        my $refused = used('unheard-of', 100, 100, path => "$path$CHAT");
+        is $refused->{status}, 403, "$path: does not lead to a model that costs nothing";
+        like decode_json($refused->{body})->{error}{message}, qr/no price for this model/, 'the client is told why';
+    }
+    my $page = used('unheard-of', 1, 1, path => "/page/own$CHAT");
+    is "$page->{status} $page->{body}", "403 a page of our own\n", 'but to a page';
+    is $page->{headers}{'x-should-retry'}, 'false', 'with the headers of the refusal';
 };
 
 subtest 'with tokens and slots in one decision' => sub {

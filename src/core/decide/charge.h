@@ -25,6 +25,7 @@ enum class Verdict : uint8_t {
     kUncounted,  // no room in the zone, and passed without being counted
     kZoneFull,   // refused for want of room in the zone
     kUndecided,  // refused, since nobody can decide: Redis is away
+    kUnpriced,   // refused, since there is no price to charge the request by
     kUnknown,    // this node has no share left to pass it from: others must be asked
 };
 

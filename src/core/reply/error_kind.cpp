@@ -43,7 +43,7 @@ ErrorKind kind_of(const Description& refused) {
     if (refused.wait != kNever) {
         return refused.wait > kLongestWait ? ErrorKind::kExhausted : ErrorKind::kWait;
     }
-    return refused.limit == 0 ? ErrorKind::kBlocked : ErrorKind::kTooLarge;
+    return refused.limit == 0 || refused.unpriced ? ErrorKind::kBlocked : ErrorKind::kTooLarge;
 }
 
 ErrorKind kind_of_status(unsigned status) {

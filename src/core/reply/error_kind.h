@@ -14,7 +14,7 @@ enum class ErrorKind : uint8_t {
     kWait,             // fits later
     kExhausted,        // fits so much later that nobody should wait for it
     kTooLarge,         // never fits
-    kBlocked,          // the limit is 0
+    kBlocked,          // the limit is 0, or there is no price
     kInvalid,          // cannot be read, or asks for what is not allowed
     kUpgradeRequired,  // asks for a protocol that is not spoken here
     kUnavailable,      // nobody can decide at the moment

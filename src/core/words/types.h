@@ -55,6 +55,7 @@ struct Description {
     Millis wait;       // until this request would fit: 0 if it did, kNever if it never will
     bool refused;
     bool undecided = false;  // refused because nobody can decide; only `wait` says something then
+    bool unpriced = false;   // refused because there is no price to charge the request by
     bool is_burst = false;   // `limit` is a burst, which comes back in another time than the period
 
     constexpr operator Standing() const { return {limit, remaining, reset, measure}; }

@@ -93,7 +93,7 @@ void add_look(const PolicyConf* policy, Ask ask, const Key& key, Decision* look)
 __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r,
                                                         const PolicyConf* policy, const Key& key,
                                                         const Awaiting* awaiting, Decision* one) {
-    if (!policy->live->usable || was_decided(one->earlier, policy)) {
+    if (!policy->live->usable || was_decided(r, one->earlier, policy)) {
         return NGX_OK;
     }
     Ask ask = policy->live->ask;
@@ -256,7 +256,7 @@ ngx_int_t count_unasked_set(ngx_http_request_t* r, const PolicySet& set, const D
     for (ngx_uint_t i = 0; i < set.count; ++i) {
         const PolicyConf* policy = set.policies[i];
         Key key;
-        if (!policy->live->usable || policy->dry_run || was_decided(earlier, policy)) {
+        if (!policy->live->usable || policy->dry_run || was_decided(r, earlier, policy)) {
             continue;
         }
         if (find_key(r, policy, &key) != NGX_OK) {
@@ -328,13 +328,16 @@ ngx_int_t add_last(ngx_array_t* handlers, ngx_http_handler_pt handler) {
 
 }  // namespace
 
-bool was_decided(const Decision* latest, const PolicyConf* policy) {
+bool was_decided(ngx_http_request_t* r, const Decision* latest, const PolicyConf* policy) {
     for (const Decision* one = latest; one != nullptr; one = one->earlier) {
-        if (one->spared != nullptr && spares(*one, policy)) {
+        if (r->content_handler != nullptr && is_refused_unasked(*one)) {
+            continue;
+        }
+        if ((one->spared != nullptr && spares(*one, policy)) || took_part(*one, policy)) {
             return true;
         }
     }
-    return find_charge(latest, policy) != nullptr;
+    return false;
 }
 
 ngx_int_t collect_with_body(ngx_http_request_t* r, const PolicySet& set, const Awaiting* awaiting,

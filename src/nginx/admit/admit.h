@@ -16,9 +16,13 @@ struct Awaiting {
     Decision* look;
 };
 
-/** True if a policy has taken part in this decision or an earlier one. Also true of one that a
- * refusal before its phase has spared: error_page must not lead to a charge by it. */
-bool was_decided(const Decision* latest, const PolicyConf* policy);
+/**
+ * True if a policy has taken part in this decision or an earlier one. Also true of one that a
+ * refusal before its phase has spared: error_page must not lead to a charge by it. But a request
+ * that was refused unasked (is_refused_unasked()) must not be free for a model: where a location
+ * hands it to a content handler, such as proxy_pass, its policies decide.
+ */
+bool was_decided(ngx_http_request_t* r, const Decision* latest, const PolicyConf* policy);
 
 /**
  * Adds the charges of a set's policies where the body may matter. While it has not been read, those

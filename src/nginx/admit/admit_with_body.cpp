@@ -2,9 +2,9 @@
 
 #include "clock.h"
 #include "core/counts/output_room.h"
-#include "core/words/shown_key.h"
 #include "nginx/admit/admit.h"
 #include "nginx/admit/remaining_output.h"
+#include "nginx/admit/unpriced.h"
 #include "nginx/admit/websocket.h"
 #include "nginx/answer/answer.h"
 #include "nginx/answer/refusal.h"
@@ -15,7 +15,6 @@
 #include "nginx/request/request_body.h"
 #include "nginx/sharing/redis_decision.h"
 #include "nginx/values/policy_values.h"
-#include "nginx/values/request_price.h"
 #include "nginx/waiting/waiting.h"
 
 namespace ai_limit {
@@ -36,15 +35,10 @@ bool limits_usage(const PolicyConf&, const PolicyCharge& charge) {
     return charge.reservation != nullptr && !charge.use.dry_run;
 }
 
-/** The same for a policy in money. */
-bool limits_money(const PolicyConf& policy, const PolicyCharge& charge) {
-    return limits_usage(policy, charge) && charge.use.limit->measure == Measure::kMoney;
-}
-
-/** True if `limits` is true of a policy, and the location is not on a dry run. */
-bool has_one(const Decision& one, bool (*limits)(const PolicyConf&, const PolicyCharge&)) {
+/** True if some policy does so, and the location is not on a dry run. */
+bool has_one_on_usage(const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
-        if (!one.dry_run && limits(*one.parts[i].policy, one.charges[i])) {
+        if (!one.dry_run && limits_usage(*one.parts[i].policy, one.charges[i])) {
             return true;
         }
     }
@@ -124,7 +118,7 @@ bool wants_body(const PolicyConf& policy, const PolicyCharge& charge) {
  * True if some policy that may refuse counts by the body, be it that it has no key only because the
  * body names none.
  */
-bool must_read_body(const PolicySet& set, const Decision& one) {
+bool must_read_body(ngx_http_request_t* r, const PolicySet& set, const Decision& one) {
     for (ngx_uint_t i = 0; i < one.count; ++i) {
         const PolicyConf* policy = one.parts[i].policy;
         if (!policy->dry_run && wants_body(*policy, one.charges[i])) {
@@ -133,7 +127,7 @@ bool must_read_body(const PolicySet& set, const Decision& one) {
     }
     for (ngx_uint_t i = 0; i < set.count; ++i) {
         const PolicyConf* policy = set.policies[i];
-        if (policy->after_body && !policy->dry_run && !was_decided(one.earlier, policy)) {
+        if (policy->after_body && !policy->dry_run && !was_decided(r, one.earlier, policy)) {
             return true;
         }
     }
@@ -148,33 +142,11 @@ bool rejects_unreadable(const LocConf& conf) {
 struct Uncounted {
     const char* what;
     std::string_view why;
-    ngx_uint_t status = NGX_HTTP_BAD_REQUEST;
-    bool lacks_price = false;  // so policies in money refuse it, and no others
 };
-
-constexpr std::string_view kNoPrice =
-    "There is no price for this model, and the limit is in money.";
-constexpr std::string_view kNoModel =
-    "This request names no model, so it has no price, and the limit is in money.";
-
-/** Returns `for a model without a price, "NAME"`, with what of the name a log may show. */
-const char* without_price(ngx_http_request_t* r, std::string_view model) {
-    static constexpr size_t kSpace = kMaxShownKey + 64;
-    char* space = static_cast<char*>(ngx_pnalloc(r->pool, kSpace));
-    if (space == nullptr) {
-        return "for a model without a price";
-    }
-    TextWriter text(space, kSpace - 1);
-    text.text("for a model without a price, \"");
-    write_escaped(model, text);
-    text.text("\"");
-    space[text.view().size()] = '\0';
-    return space;
-}
 
 Uncounted find_uncounted(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
                          const Decision& one) {
-    if (rejects_unreadable(conf) && (may_limit_output(conf, set) || must_read_body(set, one))) {
+    if (rejects_unreadable(conf) && (may_limit_output(conf, set) || must_read_body(r, set, one))) {
         const RequestInfo* info = read_request_info(r);
         if (info != nullptr && info->unreadable()) {
             return {"whose body cannot be read", info->why_unreadable()};
@@ -184,14 +156,8 @@ Uncounted find_uncounted(ngx_http_request_t* r, const LocConf& conf, const Polic
             return {"for a stream without its usage", info->why_usage_is_left_out()};
         }
     }
-    if (has_one(one, limits_usage) && hides_usage(r)) {
+    if (has_one_on_usage(one) && hides_usage(r)) {
         return {"that leaves the usage out of its answer", kHiddenUsage};
-    }
-    TokenContext* tokens = find_token_context(r);
-    if (has_one(one, limits_money) && lacks_price(r, tokens)) {
-        const std::string_view model = tokens->info.model();
-        return {without_price(r, model), model.empty() ? kNoModel : kNoPrice, NGX_HTTP_FORBIDDEN,
-                true};
     }
     return {nullptr, {}};
 }
@@ -216,9 +182,9 @@ void note_undecided(ngx_http_request_t* r, ngx_uint_t status, Decision* one,
 ngx_int_t refuse_unread(ngx_http_request_t* r, const LocConf& conf, const Uncounted& uncounted,
                         Decision* one) {
     one->spared = conf.list;
-    note_undecided(r, uncounted.status, one, uncounted.lacks_price ? limits_money : wants_body);
+    note_undecided(r, NGX_HTTP_BAD_REQUEST, one, wants_body);
     drop_output_limit(find_token_context(r));
-    return refuse_uncounted(r, uncounted.status, uncounted.what, uncounted.why);
+    return refuse_uncounted(r, NGX_HTTP_BAD_REQUEST, uncounted.what, uncounted.why);
 }
 
 /** Refuses a request whose output should be limited, and whose body cannot be changed so. */
@@ -276,8 +242,7 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
                            Decision* one) {
     RequestContext* context = find_context(r);
     TokenContext* tokens = context->tokens;
-    if (refuses_uncounted_upgrade(r, conf) && has_one(*one, limits_usage) &&
-        takes_out_websocket(r)) {
+    if (refuses_uncounted_upgrade(r, conf) && has_one_on_usage(*one) && takes_out_websocket(r)) {
         return refuse_uncounted_websocket(r, one);
     }
     bool asks = includes_usage(conf, set);
@@ -288,9 +253,11 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
     ngx_int_t rc = NGX_DECLINED;
     if (one->count != 0) {
         bool passes = false;
-        rc = decide_on_output(r, conf, set, one, &passes);
-        if (rc != NGX_OK) {
-            return rc == NGX_DECLINED ? refuse_unlimited(r, conf, one) : rc;
+        if (!is_unpriced(*one)) {
+            rc = decide_on_output(r, conf, set, one, &passes);
+            if (rc != NGX_OK) {
+                return rc == NGX_DECLINED ? refuse_unlimited(r, conf, one) : rc;
+            }
         }
         tokens->reserved = ngx_max(tokens->reserved, most_reserved(r, *one));
         if (passes || one->dry_run) {
@@ -314,6 +281,24 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     return NGX_DECLINED;
+}
+
+/** Refuses a request, whose body has been read, that its policies cannot count, or lets those in
+ * money refuse it; NGX_DECLINED if all are to decide. `is_limited`: its output is, as it must be.
+ */
+ngx_int_t refuse_unasked(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
+                         bool is_limited, Decision* one) {
+    if (!one->dry_run) {
+        const Uncounted uncounted = find_uncounted(r, conf, set, *one);
+        if (uncounted.what != nullptr) {
+            return refuse_unread(r, conf, uncounted, one);
+        }
+        if (!is_limited && rejects_unreadable(conf)) {
+            return refuse_unlimited(r, conf, one);
+        }
+    }
+    return refuse_unpriced(r, conf, set, one) == NGX_OK ? NGX_DECLINED
+                                                        : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
 /** True if nobody waits for the body: then there is nothing to be saved by refusing early. */
@@ -375,13 +360,10 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
     one->dry_run = conf.dry_run;
     bool needs_body = tokens->later != 0 || has_tokens(*one) || may_limit_output(conf, set) ||
                       (includes_usage(conf, set) && is_for_completions(r));
-    if (!waits && !one->dry_run) {
-        const Uncounted uncounted = find_uncounted(r, conf, set, *one);
-        if (uncounted.what != nullptr) {
-            return refuse_unread(r, conf, uncounted, one);
-        }
-        if (!is_limited && rejects_unreadable(conf)) {
-            return refuse_unlimited(r, conf, one);
+    if (!waits) {
+        ngx_int_t rc = refuse_unasked(r, conf, set, is_limited, one);
+        if (rc != NGX_DECLINED) {
+            return rc;
         }
     }
     if (!waits || !needs_body) {

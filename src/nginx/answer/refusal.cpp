@@ -4,6 +4,7 @@
 #include "core/words/shown_key.h"
 #include "nginx/answer/client_dialect.h"
 #include "nginx/decision/report.h"
+#include "nginx/request/request_body.h"
 
 namespace ai_limit {
 
@@ -27,13 +28,42 @@ void predict_slots(Decision* one) {
     }
 }
 
+constexpr std::string_view kNoPrice =
+    "There is no price for this model, and the limit is in money.";
+constexpr std::string_view kNoModel =
+    "This request names no model, so it has no price, and the limit is in money.";
+
+/** Returns the model that a request without a price names; empty if it names none. */
+std::string_view unpriced_model(ngx_http_request_t* r) {
+    const RequestInfo* info = read_request_info(r);
+    return info != nullptr ? info->model() : std::string_view();
+}
+
+constexpr size_t kMaxReason = kMaxShownKey + 32;
+
+/** Writes why no wait helps, with what of a model's name a log may show. */
+void write_reason(ngx_http_request_t* r, const Description& said, TextWriter& out) {
+    if (!said.unpriced) {
+        out.text(kind_of(said) == ErrorKind::kBlocked ? ", blocked" : "");
+        return;
+    }
+    const std::string_view model = unpriced_model(r);
+    if (model.empty()) {
+        out.text(", no price without a model");
+        return;
+    }
+    out.text(", no price for model \"");
+    write_escaped(model, out);
+    out.text("\"");
+}
+
 void log_refusal(ngx_http_request_t* r, const Report& report) {
     ngx_uint_t level = loc_conf(r)->log_level;
     if (r->connection->log->log_level < level) {
         return;
     }
     const Description& said = report.spokesman();
-    char buffer[kMaxShownKey + 64];
+    char buffer[kMaxShownKey + 64 + kMaxReason];
     TextWriter key(buffer, kMaxShownKey);
     write_shown_key(view(report.part->key), key);
     TextWriter wait(buffer + kMaxShownKey, 64);
@@ -43,13 +73,15 @@ void log_refusal(ngx_http_request_t* r, const Report& report) {
         wait.whole_seconds(stated_wait(said));
         wait.text("s");
     }
+    TextWriter reason(buffer + kMaxShownKey + 64, kMaxReason);
+    write_reason(r, said, reason);
     ngx_str_t policy = to_ngx(said.policy);
     ngx_str_t key_text = to_ngx(key.view());
     ngx_str_t wait_text = to_ngx(wait.view());
+    ngx_str_t reason_text = to_ngx(reason.view());
     ngx_log_error(level, r->connection->log, 0,
-                  "limiting requests, policy: \"%V\", key: \"%V\", retry after: %V%s%s", &policy,
-                  &key_text, &wait_text, kind_of(said) == ErrorKind::kBlocked ? ", blocked" : "",
-                  report.dry_run ? ", dry run" : "");
+                  "limiting requests, policy: \"%V\", key: \"%V\", retry after: %V%V%s", &policy,
+                  &key_text, &wait_text, &reason_text, report.dry_run ? ", dry run" : "");
 }
 
 /** True if error_page is to make the answer, as ngx_http_special_response_handler() will find out.
@@ -133,7 +165,18 @@ ErrorFormat error_format(ngx_http_request_t* r) {
     return format == ErrorFormat::kAuto ? format_of(client_dialect(r)) : format;
 }
 
+/** True if the request was refused before in the same way, and error_page has led it here. */
+bool is_refused_again(ngx_http_request_t* r) {
+    const RequestContext* context = find_context(r);
+    const Decision* one = context != nullptr ? context->latest : nullptr;
+    return one != nullptr && one->earlier != nullptr && is_refused_unasked(*one) &&
+           is_refused_unasked(*one->earlier) && is_unpriced(*one) == is_unpriced(*one->earlier);
+}
+
 ngx_int_t answer(ngx_http_request_t* r, const ErrorAnswer& error) {
+    if (is_refused_again(r)) {
+        r->error_page = 1;  // which could lead here again, with recursive_error_pages
+    }
     ErrorFormat format = error_format(r);
     if (format == ErrorFormat::kOff || closes_connection(error.status) ||
         has_error_page(r, error.status)) {
@@ -172,6 +215,10 @@ ngx_int_t refuse(ngx_http_request_t* r, RequestContext* context) {
     ErrorKind kind = kind_of(report.spokesman());
     context->refusal_status = status_of(*loc_conf(r), kind);
     context->refusal_uri_changes = r->uri_changes;
+    if (report.spokesman().unpriced) {
+        const std::string_view why = unpriced_model(r).empty() ? kNoModel : kNoPrice;
+        return answer(r, {context->refusal_status, kind, nullptr, why});
+    }
     return answer(r, {context->refusal_status, kind, &report.spokesman(), {}});
 }
 

@@ -8,7 +8,7 @@ namespace ai_limit {
 namespace {
 
 bool was_refused(const Charge& charge) {
-    return charge.verdict == Verdict::kRefused || charge.verdict == Verdict::kZoneFull ||
+    return is_refused(charge) || charge.verdict == Verdict::kZoneFull ||
            charge.verdict == Verdict::kUndecided;
 }
 

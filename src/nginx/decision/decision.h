@@ -32,8 +32,25 @@ struct Decision {
  */
 bool is_to_be_settled(const Decision& one, const PolicyCharge& charge);
 
+/** True if the policy refuses by itself, not for want of room or of Redis. */
+inline bool is_refused(const Charge& charge) {
+    return charge.verdict == Verdict::kRefused || charge.verdict == Verdict::kUnpriced;
+}
+
+/** True if a policy in money of the decision refuses since the request has no price. */
+bool is_unpriced(const Decision& one);
+
+/**
+ * True if the request was refused without its policies deciding: its body cannot be read, it asks
+ * for a WebSocket, or it has no price.
+ */
+bool is_refused_unasked(const Decision& one);
+
 /** True if a dry run alone kept the decision from refusing. */
 bool would_refuse(const Decision& one);
+
+/** True if the decision has a charge of the policy. */
+bool took_part(const Decision& one, const PolicyConf* policy);
 
 /** Returns the policy's charge in the request's latest or an earlier decision, and that decision in
  * `decision`; nullptr if the policy did not take part. */

@@ -18,9 +18,9 @@ void add_to_report(const Decision* one, Which which, Report* report) {
     for (ngx_uint_t i = 0; i < one->count && report->count < 2 * kMaxSetPolicies; ++i) {
         const Charge& charge = one->charges[i].use;
         bool dry_run = charge.dry_run || one->dry_run;
-        if (which == Which::kFirm ? dry_run
-                                  : which == Which::kRefusingOnDryRun &&
-                                        !(dry_run && charge.verdict == Verdict::kRefused)) {
+        if (which == Which::kFirm
+                ? dry_run
+                : which == Which::kRefusingOnDryRun && !(dry_run && is_refused(charge))) {
             continue;
         }
         Description* said = new (&report->all[report->count])
@@ -47,6 +47,11 @@ Description describe_charge(const PolicyCharge& policy_charge, const PolicyConf&
     said.policy = view(policy.name);
     if (charge.verdict == Verdict::kUndecided) {
         said.undecided = true;
+    }
+    if (charge.verdict == Verdict::kUnpriced) {
+        said.refused = true;
+        said.unpriced = true;
+        said.wait = kNever;
     }
     if (charge.verdict == Verdict::kZoneFull || charge.verdict == Verdict::kUndecided) {
         said.refused = true;

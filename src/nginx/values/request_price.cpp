@@ -81,10 +81,21 @@ const TokenWeights* find_prices_of_request(ngx_http_request_t* r) {
                            : nullptr;
 }
 
+/** True if the request may make a model work: it has a body, or its path names a model, such as
+ * `…/models/NAME:generateContent`, and its method is one that brings a body. */
+bool may_ask_a_model(ngx_http_request_t* r) {
+    static constexpr ngx_uint_t kWithoutBody = NGX_HTTP_GET | NGX_HTTP_HEAD | NGX_HTTP_OPTIONS;
+    if (has_request_body(r)) {
+        return true;
+    }
+    const RequestInfo* info = read_request_info(r);
+    return !(r->method & kWithoutBody) && info != nullptr && info->is_model_of_path();
+}
+
 }  // namespace
 
 bool lacks_price(ngx_http_request_t* r, TokenContext* tokens) {
-    if (main_conf(r)->prices->unknown != UnknownPrice::kReject || !has_request_body(r)) {
+    if (main_conf(r)->prices->unknown != UnknownPrice::kReject || !may_ask_a_model(r)) {
         return false;
     }
     const TokenWeights* prices = find_prices_of_request(r);

@@ -6,8 +6,8 @@
 
 namespace ai_limit {
 
-/** True if the request has a body, is to be refused without a price, and its model has none. Its
- * body must have been read. Only for configurations with ai_limit_prices. */
+/** True if the request may make a model work, is to be refused without a price, and its model has
+ * none. Its body must have been read. Only for configurations with ai_limit_prices. */
 bool lacks_price(ngx_http_request_t* r, TokenContext* tokens);
 
 /**

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "core/reply/error_kind.h"
+
 namespace ai_limit {
 namespace {
 
@@ -22,6 +24,16 @@ TEST(Report, ShowsTheLongerWaitOfTwoThatRefuse) {
 TEST(Report, PrefersABlockedKeyToARequestThatIsTooLarge) {
     EXPECT_TRUE(speaks_rather(refusing(kNever, 0), refusing(kNever, 5)));
     EXPECT_FALSE(speaks_rather(refusing(kNever, 5), refusing(kNever, 0)));
+}
+
+TEST(Report, PrefersAModelWithoutAPriceToARequestThatIsTooLarge) {
+    Description unpriced = refusing(kNever, 5);
+    unpriced.unpriced = true;
+    EXPECT_TRUE(speaks_rather(unpriced, refusing(kNever, 5)));
+    EXPECT_FALSE(speaks_rather(refusing(kNever, 5), unpriced));
+    EXPECT_FALSE(speaks_rather(refusing(kNever, 0), unpriced));
+    EXPECT_EQ(kind_of(unpriced), ErrorKind::kBlocked);
+    EXPECT_EQ(kind_of(refusing(kNever, 5)), ErrorKind::kTooLarge);
 }
 
 TEST(Report, KeepsTheFirstOfEquals) {
