@@ -51,6 +51,17 @@ struct Price {
  */
 bool read_price_field(std::string_view name, PriceField* field);
 
+/** True for a price of tokens, which is never above a cent. */
+constexpr bool is_for_tokens(const PriceField& field) {
+    return field.kind < PriceKind::kImages;
+}
+
+/**
+ * Returns the name of the price that is probably meant by an unknown one, which has up to two
+ * letters too many, too few or wrong ones, or capitals. Empty if it resembles none. Static.
+ */
+std::string_view meant_price_field(std::string_view name);
+
 /** The sizes of search that a price of searches may be divided by. */
 enum class SearchSize : uint8_t { kLow, kMedium, kHigh };
 bool read_search_size(std::string_view name, SearchSize* size);

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <iterator>
 
+#include "core/words/ascii_case.h"
 #include "core/words/number.h"
 #include "prices/price.h"
 
@@ -27,6 +29,7 @@ constexpr FieldRow kFields[] = {
     {"output_cost_per_image", PriceKind::kImages},
     {"search_context_cost_per_query", PriceKind::kSearches},
     {"input_cost_per_second", PriceKind::kSeconds},
+    {"input_cost_per_query", PriceKind::kSearches, true},
 };
 
 struct SuffixRow {
@@ -73,7 +76,76 @@ bool take_threshold(std::string_view* rest, PriceField* field) {
     return true;
 }
 
+constexpr size_t kMostMistakes = 2;
+constexpr size_t kLongestField = 64;
+
+constexpr bool fields_fit() {
+    for (const FieldRow& row : kFields) {
+        if (row.name.size() > kLongestField) {
+            return false;
+        }
+    }
+    return true;
+}
+static_assert(fields_fit());
+
+/** True if at most `most` letters must be added, removed or changed to make `name` of `text`
+ * (Levenshtein's distance). `name` has at most kLongestField bytes. */
+bool is_nearly(std::string_view text, std::string_view name, size_t most) {
+    size_t row[kLongestField + 1] = {};
+    const size_t longer = std::max(text.size(), name.size());
+    if (longer - std::min(text.size(), name.size()) > most) {
+        return false;
+    }
+    for (size_t j = 0; j <= name.size(); ++j) {
+        row[j] = j;
+    }
+    for (size_t i = 0; i < text.size(); ++i) {
+        size_t diagonal = row[0];
+        row[0] = i + 1;
+        for (size_t j = 0; j < name.size(); ++j) {
+            const size_t changed = diagonal + (lower(text[i]) == name[j] ? 0 : 1);
+            diagonal = row[j + 1];
+            row[j + 1] = std::min({changed, row[j] + 1, diagonal + 1});
+        }
+        // Mistakes are never taken back in a later row.
+        if (*std::min_element(row, row + name.size() + 1) > most) {
+            return false;
+        }
+    }
+    return row[name.size()] <= most;
+}
+
+/** Takes `_above_Nk_tokens` and the suffixes of tiers from the end of a name. */
+std::string_view without_suffixes(std::string_view name) {
+    for (size_t at = name.find('_'); at != name.npos; at = name.find('_', at + 1)) {
+        std::string_view rest = name.substr(at);
+        PriceField ignored{};
+        while (take_tier(&rest, &ignored) || take_threshold(&rest, &ignored)) {
+        }
+        if (rest.empty()) {
+            return name.substr(0, at);
+        }
+    }
+    return name;
+}
+
 }  // namespace
+
+std::string_view meant_price_field(std::string_view name) {
+    if (name.find("cost") == name.npos) {
+        return {};
+    }
+    name = without_suffixes(name);
+    for (size_t mistakes = 0; mistakes <= kMostMistakes; ++mistakes) {
+        for (const FieldRow& row : kFields) {
+            if (is_nearly(name, row.name, mistakes)) {
+                return row.name;
+            }
+        }
+    }
+    return {};
+}
 
 bool read_price_field(std::string_view name, PriceField* field) {
     for (const FieldRow& row : kFields) {

@@ -67,6 +67,10 @@ bool PriceBook::read(const char* path, std::string* error) {
 bool PriceBook::read_open(std::FILE* file, const char* path, std::string* error) {
     PriceReader reader(this, ++files_);
     if (parse_price_file(file, &reader) && std::ferror(file) == 0) {
+        doubt_ = reader.doubt();
+        if (!doubt_.empty()) {
+            doubt_ = shown(path) + ": " + doubt_;
+        }
         return true;
     }
     if (std::ferror(file) != 0) {

@@ -32,7 +32,12 @@ public:
      */
     bool read(const char* path, std::string* error);
 
-    /** Does the same with an open file of at most kMaxPriceFile bytes; `path` is for the error. */
+    /** One line for the log about prices of the last file that are probably wrong; empty if all
+     * look right. */
+    const std::string& doubt() const { return doubt_; }
+
+    /** Does the same as read() with an open file of at most kMaxPriceFile bytes; `path` is for the
+     * error. */
     bool read_open(std::FILE* file, const char* path, std::string* error);
 
     /**
@@ -70,6 +75,7 @@ private:
     std::vector<Price> prices_;
     std::vector<std::string> providers_;
     uint32_t files_ = 0;
+    std::string doubt_;
 };
 
 }  // namespace ai_limit

@@ -11,6 +11,9 @@ namespace {
 constexpr size_t kMaxModels = 100'000;
 constexpr unsigned kMaxDepth = 100;
 
+/** No provider's tokens cost so much: 10,000 dollars for a million. */
+constexpr uint64_t kDearestToken = kPriceOfADollar / 100;
+
 constexpr std::string_view kExample = "{\"my-model\":{\"input_cost_per_token\":1.5e-6}}";
 
 /** LiteLLM's map has these beside its models. */
@@ -25,18 +28,42 @@ void append_escaped(std::string_view text, std::string* to) {
 
 }  // namespace
 
-bool PriceReader::fail(std::string_view what) {
+std::string PriceReader::what_is_read(bool is_price) const {
+    std::string text;
     if (is_model_) {
-        error_ += "model ";
-        append_escaped(model_name_, &error_);
-        error_ += ": ";
+        text += "model ";
+        append_escaped(model_name_, &text);
+        text += ": ";
     }
-    if (is_price()) {
-        append_escaped(field_name_, &error_);
-        error_ += ' ';
+    if (is_price) {
+        append_escaped(field_name_, &text);
+        text += ' ';
     }
-    error_ += what;
+    return text;
+}
+
+bool PriceReader::fail(std::string_view what) {
+    error_ = what_is_read(is_price()).append(what);
     return false;
+}
+
+void PriceReader::note_doubt(std::string_view what) {
+    if (is_doubtful_) {
+        return;
+    }
+    is_doubtful_ = true;
+    if (doubtful_models_++ == 0) {
+        doubt_ = what_is_read(true).append(what);
+    }
+}
+
+std::string PriceReader::doubt() const {
+    if (doubtful_models_ < 2) {
+        return doubt_;
+    }
+    const std::string more = std::to_string(doubtful_models_ - 1);
+    return doubt_ + "; " + more + (more == "1" ? " more model has" : " more models have") +
+           " a price to check";
 }
 
 bool PriceReader::no_json(bool is_number) {
@@ -83,7 +110,7 @@ bool PriceReader::begin_object() {
             }
             break;
         case Place::kModel:
-            if (is_known_ && field_.kind == PriceKind::kSearches) {
+            if (is_known_ && field_.kind == PriceKind::kSearches && !field_.stands_in) {
                 return begin_search();
             }
             if (is_known_) {
@@ -154,6 +181,13 @@ bool PriceReader::key(std::string_view name) {
         case Place::kModel:
             field_name_ = name;
             is_known_ = read_price_field(name, &field_);
+            if (!is_known_) {
+                const std::string_view meant = meant_price_field(name);
+                if (!meant.empty()) {
+                    note_doubt(
+                        std::string("is ignored: is it a mistake for ").append(meant).append("?"));
+                }
+            }
             break;
         case Place::kSearch:
             is_known_ = read_search_size(name, &size_);
@@ -185,12 +219,26 @@ bool PriceReader::begin_model() {
     book_->models_[model_] = {static_cast<uint32_t>(book_->prices_.size()), 0, file_};
     place_ = Place::kModel;
     is_known_ = false;
+    is_doubtful_ = false;
     return true;
+}
+
+/** True if queries are all that a model has prices for: few answers report them, so most would be
+ * free. */
+bool PriceReader::has_only_queries() const {
+    const PriceList prices = book_->prices_of(book_->models_[model_]);
+    return std::all_of(prices.begin(), prices.end(), [](const Price& price) {
+        return price.field.kind == PriceKind::kSearches && price.field.stands_in;
+    });
 }
 
 bool PriceReader::end_model() {
     uint32_t thousands[kMaxPriceThresholds];
     is_known_ = false;
+    if (has_only_queries()) {
+        book_->prices_.resize(book_->models_[model_].first_price);
+        book_->models_[model_].price_count = 0;
+    }
     if (thresholds_of(book_->prices_of(book_->models_[model_]), thousands) > kMaxPriceThresholds) {
         return fail("it has prices for more than 8 sizes of prompts (_above_Nk_tokens)");
     }
@@ -254,6 +302,9 @@ bool PriceReader::number(std::string_view text) {
                 "million");
     }
     if (place_ == Place::kModel) {
+        if (is_for_tokens(field_) && price > kDearestToken) {
+            note_doubt("is above 0.01 USD for one token: is it the price of a million tokens?");
+        }
         return add_price(field_, price);
     }
     const auto size = static_cast<unsigned>(size_);

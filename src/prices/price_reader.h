@@ -30,6 +30,10 @@ public:
     /** What is wrong, with the model and the price that it is in. */
     const std::string& error() const { return error_; }
 
+    /** One line on the first model with a price that is probably wrong, and on how many more there
+     * are; empty if there is none. */
+    std::string doubt() const;
+
     /** True if the file is wrong since it is no JSON. */
     bool found_no_json() const { return no_json_; }
 
@@ -44,6 +48,8 @@ private:
     };
 
     bool fail(std::string_view what);
+    void note_doubt(std::string_view what);
+    std::string what_is_read(bool is_price) const;
     bool begin_model();
     bool begin_search();
     bool refuse_value(const char* what);
@@ -51,6 +57,7 @@ private:
     bool end_search();
     bool end_model();
     bool is_price() const;
+    bool has_only_queries() const;
 
     PriceBook* book_;
     uint32_t file_;
@@ -69,6 +76,9 @@ private:
     std::string search_name_;  // of the field that has the object of searches
     std::string error_;
     bool no_json_ = false;
+    std::string doubt_;           // on the first
+    size_t doubtful_models_ = 0;  // with that one
+    bool is_doubtful_ = false;    // the model is one of them
 };
 
 /** Reads the open file; false if the reader or the parser says that it is wrong. */

@@ -82,6 +82,19 @@ $mistakes->is_accepted(@$_) for (
     ['rates', join(' ', 'ai_limit_prices good.json;', map { "ai_limit_policy p$_->[0] key=\$arg_k rate=$_->[1];" }
         [1, '0.5usd/h'], [2, '1kusd/month'], [3, '1Musd/d'], [4, '0.000001usd/d']) . ' server { location / { ai_limit p1 p2 p3 p4; } }'],
 );
+# Prices that are probably wrong -> what the warning must have.
+for my $file (
+    ['{"m":{"input_cost_per_token":3,"output_cost_per_token":15},"n":{"input_cost_per_token":3}}', '"input_cost_per_token" is above 0.01 USD for one token'],
+    ['{"m":{"input_cost_per_token":1e-6,"ouput_cost_per_token":4e-6},"a\n":{"input_cost_per_tokens":1e-6}}', '"ouput_cost_per_token" is ignored: is it a mistake for output_cost_per_token?'],
+) {
+    $nginx->write_file('price.json', $file->[0]);
+    my ($code, $output) = $nginx->test_config(http => 'ai_limit_prices price.json;');
+    is $code, 0, 'a price that is probably wrong is accepted';
+    my @warnings = grep { /\[(?:warn|error|emerg|alert)\]/ } split /\n/, $output;
+    is scalar @warnings, 1, 'with one line' or diag $output;
+    like $warnings[0], qr/\[warn\].*ai_limit_prices: price file "[^"]*price\.json": model "m": \Q$file->[1]\E.*; 1 more model has a price to check in /,
+        'that says what to check';
+}
 $nginx->write_file('odd.json', <<'JSON');
 {"sample_spec": {"input_cost_per_token": "x"}, "fallback_generalizations": [1],
  "m": {"input_cost_per_token": 0, "tiered_pricing": [{"range": [0, 1], "input_cost_per_token": "x"}], "other": {"a": [[{}]]},

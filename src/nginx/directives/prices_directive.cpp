@@ -113,6 +113,10 @@ char* ngx_http_ai_limit_prices(ngx_conf_t* cf, ngx_command_t*, void* conf) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "ai_limit_prices: %s", error.c_str());
         return error_result();
     }
+    if (!prices->book->doubt().empty()) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0, "ai_limit_prices: %s",
+                           prices->book->doubt().c_str());
+    }
     return NGX_CONF_OK;
 }
 

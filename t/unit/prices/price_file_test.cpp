@@ -125,6 +125,17 @@ TEST(PriceFile, TakesTheMediumPriceOfASearchElseTheHighest) {
     EXPECT_FALSE(model_with(R"("search_context_cost_per_query":{})").has("m"));
 }
 
+TEST(PriceFile, TakesThePriceOfAQueryForSearchesIfThereIsNoOther) {
+    const TestPrices prices(R"({"rerank":{"input_cost_per_query":0.002,"input_cost_per_token":0},
+        "both":{"input_cost_per_query":0.002,"search_context_cost_per_query":0.01},
+        "bare":{"input_cost_per_query":0.002},"after":{"input_cost_per_token":1e-12}})");
+    EXPECT_EQ(prices.weights("rerank").searches, 2'000'000'000'000U);
+    EXPECT_EQ(prices.weights("rerank").input, 0U);
+    EXPECT_EQ(prices.weights("both").searches, 10'000'000'000'000U);
+    EXPECT_FALSE(prices.has("bare"));
+    EXPECT_EQ(prices.weights("after").input, 1000U);
+}
+
 TEST(PriceFile, ReadsTiersAndThresholdsInAnyOrder) {
     for (const char* name : {"input_cost_per_token_above_200k_tokens_priority",
                              "input_cost_per_token_priority_above_200k_tokens"}) {
