@@ -46,6 +46,7 @@ struct Options {
     uint16_t listen = 0;  // where it finds the server
     const char* file = nullptr;
     const char* encoding = nullptr;
+    const char* path = "/v1/chat/completions";
     std::string_view without;  // a text that does not arrive
     unsigned connections = 1;
     uint64_t streams = 0;
@@ -371,10 +372,10 @@ private:
         const uint64_t key = started_ % options_.keys * clients_.size() + client.watched.index;
         char head[256];
         const int n = snprintf(head, sizeof head,
-                               "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                               "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\n"
                                "X-Api-Key: %040llu\r\n"
                                "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
-                               static_cast<unsigned long long>(key), kBody.size());
+                               options_.path, static_cast<unsigned long long>(key), kBody.size());
         const std::string request = std::string(head, static_cast<size_t>(n)) + std::string(kBody);
         if (send(client.watched.fd, request.data(), request.size(), MSG_NOSIGNAL) !=
             static_cast<ssize_t>(request.size())) {
@@ -497,7 +498,8 @@ private:
 
 constexpr const char* kUsage =
     "usage: stream --port P --listen P --answer FILE --streams N [--connections C]\n"
-    "              [--keys N] [--encoding NAME] [--without TEXT] [--one-by-one]";
+    "              [--path PATH] [--keys N] [--encoding NAME] [--without TEXT]\n"
+    "              [--one-by-one]";
 
 uint64_t whole_number(const char* name, const char* text, uint64_t max) {
     char* end = nullptr;
@@ -527,6 +529,8 @@ Options read_options(int argc, char** argv) {
             options.listen = static_cast<uint16_t>(number(65535));
         } else if (name == "--answer") {
             options.file = argv[i];
+        } else if (name == "--path") {
+            options.path = argv[i];
         } else if (name == "--encoding") {
             options.encoding = argv[i];
         } else if (name == "--without") {

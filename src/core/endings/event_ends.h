@@ -52,12 +52,26 @@ public:
     /** Takes all of `rest`. The cost hardly depends on its size. */
     void take_all(std::string_view rest);
 
-    /** True if take_plain() can be called: server-sent events that end with two line feeds, and no
-     * event is open. */
-    bool takes_plain() const { return is_plain_ && between_; }
+    /** The stream has server-sent events, and lines as most have. */
+    bool is_plain() const { return is_plain_; }
 
-    /** Takes a piece that ends with two line feeds, as most do. */
-    void take_plain(size_t size) { position_ += size; }
+    /**
+     * Takes all of a piece. It ends between two server-sent events, or with so many bytes of the
+     * front of one.
+     */
+    void take_known(std::string_view piece, size_t open) {
+        if (!is_plain_ || !ends_plain(piece, open)) {
+            take_all(piece);
+            return;
+        }
+        position_ += piece.size();
+        open_at_ = position_ - open;
+        between_ = open == 0;
+        line_is_blank_ = between_ || ends_in_blank_line(piece.substr(piece.size() - open));
+        if (first_end_ == 0) {
+            first_end_ = open_at_;
+        }
+    }
 
     /** No event is open: the stream can be ended here. True before the first byte. */
     bool is_between() const { return between_; }
@@ -82,6 +96,17 @@ private:
     size_t find_line_end(std::string_view rest, size_t from);
     size_t last_end(std::string_view rest) const;
     void note_open_line(std::string_view rest);
+    /** True if the line that is open at the end has nothing but the first half of a line end. */
+    static bool ends_in_blank_line(std::string_view front) {
+        if (front.back() == '\r') {
+            front.remove_suffix(1);
+        }
+        return front.empty() || front.back() == '\n';
+    }
+    static bool ends_plain(std::string_view piece, size_t open) {
+        const size_t end = piece.size() - open;
+        return piece.size() >= open + 2 && piece[end - 1] == '\n' && piece[end - 2] == '\n';
+    }
     bool take_all_plain(std::string_view rest);
     void note_end(uint64_t position);
     bool shows_ends() const { return form_ == StreamForm::kSse || form_ == StreamForm::kLines; }
@@ -95,7 +120,7 @@ private:
     bool line_is_blank_ = true;  // the bytes of the open line, or there are none
     bool cr_only_ = false;       // lines end with CR alone
     bool knows_lines_ = false;   // the first line has ended
-    bool is_plain_ = false;      // server-sent events, of which one has ended with two line feeds
+    bool is_plain_ = false;      // server-sent events whose lines do not end with CR alone
     JsonScanner scanner_;
     EventStreamReader messages_;
 };

@@ -46,7 +46,6 @@ constexpr ValueRow kValues[] = {
 constexpr auto kTree = make_json_path_table<16>(kValues);
 static_assert(kTree.error == nullptr);
 
-constexpr std::string_view kResponse = "response.";
 constexpr std::string_view kTextDelta = "response.output_text.delta";
 constexpr std::string_view kRefusalDelta = "response.refusal.delta";
 
@@ -61,6 +60,26 @@ bool read_count(const JsonToken& token, uint64_t* count) {
     return true;
 }
 
+bool ends_with(std::string_view text, std::string_view back) {
+    return text.size() >= back.size() && text.substr(text.size() - back.size()) == back;
+}
+
+bool is_of_response(std::string_view type) {
+    constexpr std::string_view kFront = "response.";
+    return type.substr(0, kFront.size()) == kFront;
+}
+
+/** True for an event that adds to the text, or to something else that the end does not repeat. */
+bool is_delta(std::string_view type) {
+    return is_of_response(type) && ends_with(type, ".delta");
+}
+
+/** True for an event that begins or ends an item or a part. */
+bool has_object(std::string_view type) {
+    return ends_with(type, "_item.added") || ends_with(type, "_item.done") ||
+           ends_with(type, "_part.added") || ends_with(type, "_part.done");
+}
+
 bool is_whole_string(const JsonToken& token) {
     return token.kind == JsonToken::kString && token.first && token.last;
 }
@@ -71,6 +90,32 @@ PassedEvents::PassedEvents(void* owner, Grow grow)
     : scanner_(kTree.paths.root()), owner_(owner), grow_(grow) {}
 
 void PassedEvents::pass(std::string_view piece) {
+    const std::string_view front(front_, front_size_);
+    front_size_ = 0;
+    agrees_ = false;
+    if (!front.empty()) {
+        read_events(front);
+    }
+    read_events(piece);
+    is_between_ = events_.is_between_events();
+}
+
+/**
+ * Reads a piece in which `reader` has found nothing but known events, and the front of one. If that
+ * event is known here as well, its front is not read: the next piece then needs no reading either.
+ */
+void PassedEvents::pass_first_known(std::string_view piece, const KnownEvents& reader) {
+    const std::string_view front = reader.front();
+    const bool keeps = agrees_ && front.size() < piece.size();
+    pass(piece.substr(0, piece.size() - (keeps ? front.size() : 0)));
+    if (keeps && is_between_) {
+        keep_front(front);
+    } else if (keeps) {
+        pass(front);
+    }
+}
+
+void PassedEvents::read_events(std::string_view piece) {
     draft_.give_up();
     while (!piece.empty() && !gave_up_) {
         if (events_.is_between_events()) {
@@ -86,22 +131,26 @@ void PassedEvents::pass(std::string_view piece) {
     }
 }
 
-/** Takes events that are like the last one that added to the text. */
+/** Takes events that are like the last one with a delta, as far as there is room. */
 void PassedEvents::take_known(std::string_view* rest) {
-    std::string_view text;
     events_.skip_line_feed(rest);
-    while (const size_t size = known_.take_one(*rest, &text)) {
-        add(text);
-        text_ += value_;
-        value_ = 0;
+    KnownTexts texts = room_for_texts();
+    uint64_t characters = 0;
+    const size_t size =
+        known_.match_some(*rest, &characters, UINT64_MAX, adds_ ? &texts : nullptr).size;
+    if (size > 0) {
+        text_ += texts.size();
         events_.skip_event(rest->substr(0, size));
         rest->remove_prefix(size);
         events_.skip_line_feed(rest);
     }
-    gave_up_ = gave_up_ || used() > kMost;
+    stop_if_long();
 }
 
 void PassedEvents::read(std::string_view data) {
+    if (event_.is_skipped) {
+        return;
+    }
     object_at_ = data.data();
     std::string_view rest = data;
     for (;;) {
@@ -119,9 +168,7 @@ void PassedEvents::read(std::string_view data) {
 void PassedEvents::take(const JsonToken& token) {
     switch (token.id) {
         case kType:
-            if (token.kind == JsonToken::kString) {
-                event_.type.append(token.text);
-            }
+            take_type(token);
             break;
         case kDelta:
             take_delta(token);
@@ -158,6 +205,18 @@ void PassedEvents::take(const JsonToken& token) {
             break;
         default:
             break;
+    }
+}
+
+void PassedEvents::take_type(const JsonToken& token) {
+    if (token.kind != JsonToken::kString) {
+        return;
+    }
+    event_.type.append(token.text);
+    std::string_view type;
+    if (token.last && event_.type.get(&type) && is_of_response(type)) {
+        is_response_ = true;
+        event_.is_skipped = !is_delta(type) && !has_object(type);
     }
 }
 
@@ -198,14 +257,16 @@ void PassedEvents::add(std::string_view bytes) {
     const size_t before = used();
     // An item that ends stands beside its text for a moment.
     if (gave_up_ || bytes.empty() || bytes.size() > 2 * kMost - before) {
-        gave_up_ = gave_up_ || !bytes.empty();
+        if (!bytes.empty()) {
+            give_up();
+        }
         return;
     }
     if (before + bytes.size() > size_) {
         size_ = std::max({2 * size_, kLeastMemory, before + bytes.size()});
         memory_ = grow_(owner_, memory_, before, size_);
         if (memory_ == nullptr) {
-            gave_up_ = true;
+            give_up();
             return;
         }
     }
@@ -213,20 +274,32 @@ void PassedEvents::add(std::string_view bytes) {
     value_ += bytes.size();
 }
 
+void PassedEvents::give_up() {
+    gave_up_ = true;
+    adds_ = false;
+}
+
+void PassedEvents::stop_if_long() {
+    if (used() > kMost) {
+        give_up();
+    }
+}
+
 void PassedEvents::end_event(std::string_view rest) {
     std::string_view type;
-    if (scanner_.is_complete() && event_.type.get(&type)) {
-        is_response_ = is_response_ || type.substr(0, kResponse.size()) == kResponse;
+    if (!event_.is_skipped && scanner_.is_complete() && event_.type.get(&type)) {
         ended_ |= event_.ended;
-        if (end_text(type)) {
-            known_.learn(draft_, rest);
-        } else {
+        const bool adds = end_text(type);
+        if (!adds) {
             end_object(type);
+        }
+        if (!gave_up_ && is_delta(type) && known_.learn(draft_, rest)) {
+            adds_ = adds;
         }
     }
     value_ = 0;
     in_object_ = false;
-    gave_up_ = gave_up_ || used() > kMost;
+    stop_if_long();
     event_ = Event();
     scanner_.reset();
 }

@@ -4,7 +4,8 @@
 // them: the output of OpenAI's Responses, and which choices have ended.
 //
 // Most streams need none of it (core/endings/stream_copy.h), so only those of Responses and of
-// several choices are followed like this. An event like the one before is not parsed.
+// several choices are followed like this. The usage reader finds the text of events that are like
+// one before, and all that they cost here is a copy of that text.
 
 #include <cstddef>
 #include <cstdint>
@@ -45,6 +46,30 @@ public:
     /** The client gets these bytes of the stream. */
     void pass(std::string_view piece);
 
+    /**
+     * Returns where `reader` is to put the texts of known events of the next piece; nullptr if they
+     * are not needed. `reader` reads the whole stream, and what it knows changes only in pieces
+     * that are passed by pass().
+     */
+    KnownTexts* texts(const KnownEvents& reader) {
+        if (!agrees_) {
+            agrees_ = known_.is_same(reader.event());
+        }
+        texts_ = agrees_ && adds_ ? room_for_texts() : KnownTexts(nullptr, 0);
+        return agrees_ && adds_ ? &texts_ : nullptr;
+    }
+
+    /** The client gets a piece for which texts() was called, and of which `reader` has then read
+     * all as known events. */
+    void pass_known(std::string_view piece, const KnownEvents& reader) {
+        if (agrees_ && is_between_) {
+            text_ += texts_.size();
+            keep_front(reader.front());
+        } else {
+            pass_first_known(piece, reader);
+        }
+    }
+
     /** Returns a bit for each choice that has ended, of the first StreamFacts::kChoices. */
     uint64_t ended() const { return ended_; }
 
@@ -55,17 +80,34 @@ private:
     /** The values of the event that is being read. */
     struct Event {
         JsonText<64> type;
+        bool is_skipped = false;  // its type says that nothing in it is of interest
         uint64_t content_index = 0;
         uint64_t choice = 0;
         uint64_t ended = 0;
         bool choice_has_reason = false;
     };
 
+    void pass_first_known(std::string_view piece, const KnownEvents& reader);
+    KnownTexts room_for_texts() const {
+        const size_t before = used();
+        const size_t end = size_ < kMost ? size_ : kMost;
+        return before < end ? KnownTexts(memory_ + before, end - before) : KnownTexts(nullptr, 0);
+    }
+    void keep_front(std::string_view front) {
+        front_size_ = static_cast<uint16_t>(front.size());
+        if (!front.empty()) {
+            front.copy(front_, KnownEvents::kMaxFront);
+        }
+    }
+    void read_events(std::string_view piece);
     void take_known(std::string_view* rest);
     void read(std::string_view data);
     void take(const JsonToken& token);
+    void take_type(const JsonToken& token);
     void take_delta(const JsonToken& token);
     void take_object(const JsonToken& token);
+    void give_up();
+    void stop_if_long();
     void end_event(std::string_view rest);
     bool end_text(std::string_view type);
     void end_object(std::string_view type);
@@ -76,7 +118,7 @@ private:
 
     SseReader events_;
     JsonScanner scanner_;
-    EventTemplate known_;  // an event that adds to the text
+    EventTemplate known_;  // an event that adds a delta
     EventDraft draft_;
     Event event_;
     uint64_t ended_ = 0;
@@ -85,8 +127,12 @@ private:
     bool is_refusal_ = false;
     bool is_response_ = false;
     bool gave_up_ = false;
+    bool adds_ = false;        // to the text
+    bool agrees_ = false;      // the reader knows the same event
+    bool is_between_ = false;  // no event is open, but for the front that is kept
 
     // One section behind the other, each of so many bytes.
+    KnownTexts texts_{nullptr, 0};  // behind them
     char* memory_ = nullptr;
     size_t size_ = 0;
     size_t items_ = 0;  // with a comma before each
@@ -98,6 +144,10 @@ private:
 
     void* owner_;
     Grow grow_;
+
+    // The front of an event that the reader takes for a known one. It has not been read here.
+    uint16_t front_size_ = 0;
+    char front_[KnownEvents::kMaxFront];
 };
 
 }  // namespace ai_limit

@@ -52,22 +52,16 @@ public:
     EventEnds& ends() { return ends_; }
     const EventEnds& ends() const { return ends_; }
 
-    /** True if pass_plain() can be called; see EventEnds::takes_plain(). */
-    bool passes_plain() const { return has_begun_ && !passes_each_ && ends_.takes_plain(); }
-
-    /** Takes and passes a piece that ends with two line feeds. */
-    void pass_plain(std::string_view piece) {
-        if (head_size_ < kMaxHead) {
-            add_head(piece);
-        }
-        ends_.take_plain(piece.size());
-    }
-
-    /** Each piece is to be passed by pass(). Call this before the first one. */
-    void pass_each() { passes_each_ = true; }
-
     /** The client gets a piece, all of which has been taken. */
     void pass(std::string_view piece);
+
+    /** Takes and passes a piece of server-sent events; see EventEnds::take_known(). */
+    void pass_known(std::string_view piece, size_t open) {
+        ends_.take_known(piece, open);
+        if (head_size_ < kMaxHead || open > 0 || open_size_ > 0) {
+            pass(piece);
+        }
+    }
 
     /**
      * Writes what ends the stream behind `place.passed`. All of what is passed and dropped has been
@@ -87,7 +81,6 @@ private:
     uint16_t open_size_ = 0;
     bool open_is_whole_ = true;  // no byte of the open event is missing
     bool has_begun_ = false;
-    bool passes_each_ = false;
     char last_ = '\0';  // kArray: the last byte that passed and is no white space
     char head_[kMaxHead];
     char open_[kMaxOpen];

@@ -91,24 +91,23 @@ StreamCut read_piece(std::string_view piece, EventEnds* ends, bool* must_end, Re
 }
 
 /**
- * Reads a piece of a stream that may have more text than is allowed. Known events at its front that
- * have less cost no more than elsewhere: `reader` has feed_known() of UsageReader. `read_rest`
- * reads what follows, if anything does, and returns where the stream is to end in it.
+ * Reads a piece of a stream that may have more text than is allowed, and whose first `known` bytes
+ * UsageReader::feed_known() has read. `read_rest` reads what follows, if anything does, and returns
+ * where the stream is to end in it.
  */
-template <typename Reader, typename ReadRest>
-StreamCut read_known_first(std::string_view piece, uint64_t allowed, EventEnds* ends,
-                           Reader* reader, const ReadRest& read_rest) {
+template <typename ReadRest>
+StreamCut read_behind_known(std::string_view piece, size_t known, EventEnds* ends,
+                            const ReadRest& read_rest) {
     EventEnds before = *ends;
-    const size_t size = reader->feed_known(piece, allowed);
-    ends->take_all(piece.substr(0, size));
-    if (size == piece.size()) {
+    ends->take_all(piece.substr(0, known));
+    if (known == piece.size()) {
         return {};
     }
-    StreamCut cut = read_rest(piece.substr(size));
-    if (cut.found && size > 0) {
+    StreamCut cut = read_rest(piece.substr(known));
+    if (cut.found && known > 0) {
         bool is_whole = false;
         cut.continued = before.is_between() ? 0 : before.take(piece, &is_whole);
-        cut.passed += size;
+        cut.passed += known;
     }
     return cut;
 }

@@ -205,6 +205,8 @@ bool EventTemplate::agree(const EventTemplate& other) {
 
 /** A piece as it is compared. */
 struct EventTemplate::Input {
+    explicit Input(std::string_view piece) : at(piece.data()), end(piece.data() + piece.size()) {}
+
     /** Removes a part of the event from the front; false if another one stands there. */
     bool take(const char* part, size_t size) {
         const size_t left = static_cast<size_t>(end - at);
@@ -238,9 +240,13 @@ struct EventTemplate::Input {
         return true;
     }
 
+    /** Keeps the text that begins at `begin` and ends here. */
+    void keep_text(const char* begin) { text = {begin, static_cast<size_t>(at - begin)}; }
+
     const char* at;
     const char* end;
     const char* part = nullptr;  // where the part begins that has the cut
+    std::string_view text;       // between its quotes
     bool cut = false;            // all of it is used up, and nothing in it differed
 };
 
@@ -249,15 +255,19 @@ __attribute__((always_inline)) inline bool EventTemplate::take_front(Input* in) 
 }
 
 /** All that stands between the front and the back. */
-template <bool has_cut>
+template <bool has_cut, bool has_texts>
 __attribute__((always_inline)) inline bool EventTemplate::take_holes(Input* in,
                                                                      uint64_t* text) const {
     const char* part = bytes_;
     for (size_t i = 0;;) {
         const EventHole kind = kinds_[i];
+        const char* begin = in->at;
         const bool fits = kind == EventHole::kDigits
                               ? in->take_digits()
                               : in->take_string(kind == EventHole::kText, text);
+        if (has_texts && kind == EventHole::kText) {
+            in->keep_text(begin);
+        }
         if (!fits || ++i == holes_) {
             return fits;
         }
@@ -276,23 +286,35 @@ __attribute__((always_inline)) inline bool EventTemplate::take_back(Input* in) c
 }
 
 KnownFront EventTemplate::match(std::string_view rest, uint64_t* text, EventCuts* cuts) const {
-    return cuts != nullptr && cut_size_ != 0 ? match_each<true, false>(rest, text, cuts, 0)
-                                             : match_each<false, false>(rest, text, nullptr, 0);
+    return cuts != nullptr && cut_size_ != 0
+               ? match_each<true, false, false>(rest, text, cuts, 0, nullptr)
+               : match_each<false, false, false>(rest, text, nullptr, 0, nullptr);
 }
 
-/** Apart, so that an event costs nothing for cuts or a limit that nobody asks for. */
-template <bool has_cut, bool has_limit>
+KnownFront EventTemplate::match_some(std::string_view rest, uint64_t* text, uint64_t most,
+                                     KnownTexts* texts) const {
+    if (texts != nullptr) {
+        return match_each<false, true, true>(rest, text, nullptr, most, texts);
+    }
+    return rest.size() > most ? match_each<false, true, false>(rest, text, nullptr, most, nullptr)
+                              : match(rest, text);
+}
+
+/** Apart, so that an event costs nothing for cuts, a limit or texts that nobody asks for. */
+template <bool has_cut, bool has_limit, bool has_texts>
 KnownFront EventTemplate::match_each(std::string_view rest, uint64_t* text, EventCuts* cuts,
-                                     uint64_t most) const {
-    Input in{rest.data(), rest.data() + rest.size()};
+                                     uint64_t most, KnownTexts* texts) const {
+    Input in(rest);
     const char* whole = in.at;  // the end of the last one
     uint64_t characters = 0;
+    // A copy, which the compiler knows that no write into memory changes.
+    KnownTexts found_texts = has_texts ? *texts : KnownTexts(nullptr, 0);
     const size_t front = sizes_[0];
-    const size_t both = sizes_[holes_] + front;
+    const size_t back = sizes_[holes_];
     bool goes_on = holes_ != 0 && take_front(&in);
     while (goes_on) {
         uint64_t found = 0;
-        if (!take_holes<has_cut>(&in, &found)) {
+        if (!take_holes<has_cut, has_texts>(&in, &found)) {
             break;
         }
         if (has_cut && cut_part_ == holes_) {
@@ -301,18 +323,27 @@ KnownFront EventTemplate::match_each(std::string_view rest, uint64_t* text, Even
         if (has_limit && characters + found > most) {
             break;
         }
-        goes_on = in.take(bytes_ + back_, both);
-        if (goes_on) {
-            whole = in.at - front;
-        } else {
+        // Mostly nothing stands behind an event that comes alone, and it need not be looked at.
+        const bool is_last = static_cast<size_t>(in.end - in.at) == back;
+        goes_on = !is_last && in.take(bytes_ + back_, back + front);
+        if (!goes_on) {
             in.cut = false;
             if (!take_back(&in)) {
                 break;
             }
-            whole = in.at;
+        }
+        const char* end = goes_on ? in.at - front : in.at;
+        if (has_texts && !found_texts.add(in.text, in.end)) {
+            in.cut = false;
+            break;
+        }
+        whole = end;
+        characters += found;
+        if (is_last) {
+            in.cut = true;
+        } else if (!goes_on) {
             take_front(&in);
         }
-        characters += found;
         if (has_cut) {
             cuts->size = cut_size_;
             cuts->at[cuts->count++] = in.part + cut_offset_;
@@ -322,32 +353,26 @@ KnownFront EventTemplate::match_each(std::string_view rest, uint64_t* text, Even
             }
         }
     }
+    if (has_texts) {
+        *texts = found_texts;
+    }
     *text += characters;
     return {static_cast<size_t>(whole - rest.data()), in.cut};
 }
 
-size_t EventTemplate::take_one(std::string_view rest, std::string_view* text) const {
-    Input in{rest.data(), rest.data() + rest.size()};
-    if (holes_ == 0 || !take_front(&in)) {
-        return 0;
+bool EventTemplate::match_one(std::string_view piece, uint64_t* text, uint64_t most,
+                              KnownTexts* texts) const {
+    Input in(piece);
+    uint64_t found = 0;
+    const size_t back = sizes_[holes_];
+    if (holes_ == 0 || !take_front(&in) || !take_holes<false, true>(&in, &found) || found > most ||
+        static_cast<size_t>(in.end - in.at) != back ||
+        std::memcmp(in.at, bytes_ + back_, back) != 0 ||
+        (texts != nullptr && !texts->add(in.text, in.end))) {
+        return false;
     }
-    const char* part = bytes_;
-    for (size_t i = 0; i < holes_; ++i) {
-        if (i > 0 && !in.take(part, sizes_[i])) {
-            return 0;
-        }
-        part += i > 0 ? sizes_[i] : 0;
-        const char* begin = in.at;
-        uint64_t characters = 0;
-        if (!(kinds_[i] == EventHole::kDigits ? in.take_digits()
-                                              : in.take_string(false, &characters))) {
-            return 0;
-        }
-        if (kinds_[i] == EventHole::kText) {
-            *text = {begin, static_cast<size_t>(in.at - begin)};
-        }
-    }
-    return take_back(&in) ? static_cast<size_t>(in.at - rest.data()) : 0;
+    *text += found;
+    return true;
 }
 
 /** Ends where `is_full` says so. */
@@ -382,9 +407,9 @@ void KnownEvents::skip(SseReader* events, std::string_view* rest, uint64_t* text
 }
 
 void KnownEvents::skip_some(SseReader* events, std::string_view* rest, uint64_t* text,
-                            uint64_t most) {
-    const auto match = [this, text, most](std::string_view part) {
-        return template_.match_some(part, text, most - *text);
+                            uint64_t most, KnownTexts* texts) {
+    const auto match = [this, text, most, texts](std::string_view part) {
+        return template_.match_some(part, text, most - *text, texts);
     };
     if ((front_size_ == 0 || go_on_each(events, rest, match)) && events->is_between_events()) {
         skip_each(events, rest, match, [] { return false; });

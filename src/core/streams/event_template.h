@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include "core/streams/sse.h"
@@ -77,6 +78,38 @@ struct EventCuts {
     const char* at[kMax];
 };
 
+/** The texts of known events as they stand between their quotes, one behind the other. */
+class KnownTexts {
+public:
+    /** Puts them into so many bytes at `memory`, which outlives this. */
+    KnownTexts(char* memory, size_t room) : memory_(memory), room_(room) {}
+
+    /** Adds a text, of which the piece that it stands in ends at `end`. False if there is no room
+     * for it and a byte more. */
+    bool add(std::string_view text, const char* end) {
+        constexpr size_t kMostWords = 16;  // most events have no longer text
+        const size_t room = room_ - size_;
+        if (text.size() <= kMostWords && room >= kMostWords &&
+            end - text.data() >= static_cast<ptrdiff_t>(kMostWords)) {
+            std::memcpy(memory_ + size_, text.data(), kMostWords);
+        } else if (text.size() < room) {
+            std::memcpy(memory_ + size_, text.data(), text.size());
+        } else {
+            return false;
+        }
+        size_ += text.size();
+        return true;
+    }
+
+    /** Returns how many bytes they have. */
+    size_t size() const { return size_; }
+
+private:
+    char* memory_;
+    size_t room_;
+    size_t size_ = 0;
+};
+
 class KnownEvents;
 
 /**
@@ -118,16 +151,16 @@ public:
      */
     KnownFront match(std::string_view rest, uint64_t* text, EventCuts* cuts = nullptr) const;
 
-    /** The same, up to an event with which the texts would have more than `most` characters. */
-    KnownFront match_some(std::string_view rest, uint64_t* text, uint64_t most) const {
-        return match_each<false, true>(rest, text, nullptr, most);
-    }
+    /** The same, up to an event with which the texts would have more than `most` characters, or
+     * more bytes than `texts` has room for. nullptr if nobody asks for them. */
+    KnownFront match_some(std::string_view rest, uint64_t* text, uint64_t most,
+                          KnownTexts* texts) const;
 
     /**
-     * Takes one such event, whole, from the front of `rest`: returns its size, and the bytes
-     * between the quotes of its text. 0 if none stands there.
+     * True if `piece` is one such event, and nothing else, whose text has at most `most` characters
+     * and fits into `texts`, which may be nullptr. Adds these characters to `text` then.
      */
-    size_t take_one(std::string_view rest, std::string_view* text) const;
+    bool match_one(std::string_view piece, uint64_t* text, uint64_t most, KnownTexts* texts) const;
 
     /**
      * True if `other` has kept the same event. Its cut is then known here as well: it is the same
@@ -135,16 +168,18 @@ public:
      */
     bool agree(const EventTemplate& other);
 
+    /** True if `other` keeps the same event. */
+    bool is_same(const EventTemplate& other) const;
+
 private:
     struct Input;
 
     bool set_cut(const EventDraft& draft);
-    bool is_same(const EventTemplate& other) const;
-    template <bool has_cut, bool has_limit>
-    KnownFront match_each(std::string_view rest, uint64_t* text, EventCuts* cuts,
-                          uint64_t most) const;
+    template <bool has_cut, bool has_limit, bool has_texts>
+    KnownFront match_each(std::string_view rest, uint64_t* text, EventCuts* cuts, uint64_t most,
+                          KnownTexts* texts) const;
     bool take_front(Input* in) const;
-    template <bool has_cut>
+    template <bool has_cut, bool has_texts>
     bool take_holes(Input* in, uint64_t* text) const;
     bool take_back(Input* in) const;
 
@@ -185,10 +220,26 @@ public:
     void skip(SseReader* events, std::string_view* rest, uint64_t* text, EventCuts* cuts = nullptr);
 
     /**
-     * Skips known events whose texts have at most `most` characters, and goes on with the event of
-     * which front() is the front, if it is one of them. Otherwise changes nothing.
+     * Skips known events whose texts have at most `most` characters and fit into `texts`, and goes
+     * on with the event of which front() is the front, if it is one of them. Otherwise changes
+     * nothing. `texts` may be nullptr.
      */
-    void skip_some(SseReader* events, std::string_view* rest, uint64_t* text, uint64_t most);
+    void skip_some(SseReader* events, std::string_view* rest, uint64_t* text, uint64_t most,
+                   KnownTexts* texts);
+
+    /** Skips a piece that is one known event, as skip_some() does; false if it is anything else. */
+    bool skip_one(SseReader* events, std::string_view piece, uint64_t* text, uint64_t most,
+                  KnownTexts* texts) {
+        const bool skips = front_size_ == 0 && events->is_between_events() &&
+                           template_.match_one(piece, text, most, texts);
+        if (skips) {
+            events->skip_event(piece);
+        }
+        return skips;
+    }
+
+    /** The event that is known. */
+    const EventTemplate& event() const { return template_; }
 
     /**
      * Skips known events as skip() does, without the need for another call. The skipped events are

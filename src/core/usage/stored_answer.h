@@ -30,6 +30,9 @@ public:
     /** The next piece of the body, with no content coding: JSON or a stream of events. */
     void feed(std::string_view piece);
 
+    /** The id has been found: nothing more needs to be fed. */
+    bool has_found() const { return found_; }
+
     /** The id so far, in this object's memory; empty if there is none, or it has more than
      * kMaxAnswerId bytes. */
     std::string_view id() const;

@@ -218,14 +218,18 @@ void UsageReader::feed_events(std::string_view piece, KnownRun* run) {
     } while (!piece.empty() && read_event(&piece));
 }
 
-size_t UsageReader::feed_known(std::string_view piece, uint64_t most) {
+size_t UsageReader::feed_known(std::string_view piece, uint64_t most, KnownTexts* texts) {
     if (!kind_is_known_ || kind_ != AnswerKind::kSse) {
         return 0;
     }
     content_.draft().give_up();
     const size_t size = piece.size();
     uint64_t text = 0;
-    known_.skip_some(&events_, &piece, &text, most);
+    if (known_.skip_one(&events_, piece, &text, most, texts)) {
+        piece = {};
+    } else {
+        known_.skip_some(&events_, &piece, &text, most, texts);
+    }
     content_.add_known_text(text);
     return size - piece.size();
 }

@@ -50,10 +50,14 @@ public:
     }
 
     /**
-     * Reads the front of a piece of server-sent events, as long as they need no parsing and have at
-     * most `most` characters of text. Returns its size; 0 for another body. The rest follows.
+     * Reads the front of a piece of server-sent events, as long as they need no parsing, have at
+     * most `most` characters of text and fit into `texts`, which may be nullptr. Returns its size;
+     * 0 for another body. The rest follows.
      */
-    size_t feed_known(std::string_view piece, uint64_t most);
+    size_t feed_known(std::string_view piece, uint64_t most, KnownTexts* texts);
+
+    /** The events that feed_known() takes, and the front of one that it has taken last. */
+    const KnownEvents& known_events() const { return known_; }
 
     /** The first bytes have shown the kind of the body, or it has ended. */
     bool knows_kind() const { return kind_is_known_; }

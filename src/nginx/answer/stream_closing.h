@@ -18,8 +18,7 @@ struct StreamCutting {
     PassedEvents* events = nullptr;  // where the end needs them
     UsageReader* before = nullptr;   // a piece that may be too much, once there was one
     ShownBody decoded{};             // the body without its compression
-    uint64_t text = 0;      // characters that have been read, unless something is hidden or decoded
-    bool is_plain = false;  // a part of the body that ends with two line feeds is whole events
+    bool is_plain = false;           // the next part of the body may be known server-sent events
     bool decodes = false;
     bool must_end = false;  // behind the event that is open
     bool is_cut = false;    // what comes is dropped

@@ -73,6 +73,29 @@ bool remember_reader(ngx_http_request_t* r, TokenContext* tokens) {
     return true;
 }
 
+/**
+ * Reads what follows so many bytes of a piece, if it needs no parsing but has more text than was
+ * allowed. If that is not all allowed by now, changes nothing and returns false.
+ */
+__attribute__((noinline)) bool read_known(ngx_http_request_t* r, TokenContext* tokens,
+                                          std::string_view piece, size_t known, KnownTexts* texts) {
+    const std::string_view rest = piece.substr(known);
+    const bool may_be_known = known > 0 || !tokens->reader->known_events().front().empty();
+    if ((!may_be_known && rest.size() <= kWorthACopy) || !remember_reader(r, tokens)) {
+        return false;
+    }
+    const uint64_t allowed = text_allowed(*tokens);
+    const TextBounds bounds = tokens->bounds;
+    const UsageReader& before = *tokens->cutting->before;
+    if (tokens->reader->feed_known(rest, UINT64_MAX, texts) == rest.size() &&
+        is_allowed(r, tokens, before.text_characters(), allowed)) {
+        return true;
+    }
+    *tokens->reader = before;
+    tokens->bounds = bounds;
+    return false;
+}
+
 /** Reads a piece that has too much text, or may have, and is no known event. */
 StreamCut read_closely(ngx_http_request_t* r, TokenContext* tokens, std::string_view piece,
                        size_t has_read) {
@@ -93,50 +116,57 @@ StreamCut read_closely(ngx_http_request_t* r, TokenContext* tokens, std::string_
     return read_piece(piece, &cutting->copy.ends(), &cutting->must_end, &reader);
 }
 
-/** True if the piece, which ends with a blank line, is one server-sent event. */
-__attribute__((noinline)) bool is_one_event(std::string_view piece) {
-    size_t end = piece.find('\n');
-    while (end != piece.npos && end + 1 < piece.size() && piece[end + 1] != '\n') {
-        end = piece.find('\n', end + 1);
+/** Passes a piece to those who keep something of what the client gets. */
+void note_passed(StreamCutting* cutting, std::string_view piece) {
+    cutting->copy.pass(piece);
+    if (cutting->events != nullptr) {
+        cutting->events->pass(piece);
     }
-    return end + 2 == piece.size();
+}
+
+/** Reads a piece that may have too much text, and of which so many bytes have been read as known
+ * events. */
+__attribute__((noinline)) StreamCut read_behind(ngx_http_request_t* r, TokenContext* tokens,
+                                                std::string_view piece, size_t known,
+                                                size_t has_read) {
+    const StreamCut cut = read_behind_known(piece, known, &tokens->cutting->copy.ends(),
+                                            [r, tokens, has_read](std::string_view rest) {
+                                                return read_closely(r, tokens, rest, has_read);
+                                            });
+    if (tokens->answer_id != nullptr) {
+        tokens->answer_id->feed(piece.substr(has_read));
+    }
+    if (!cut.found) {
+        note_passed(tokens->cutting, piece);
+    }
+    return cut;
 }
 
 /**
- * Reads a piece of the body. `run` is for a piece that is read at once: the other reader looks for
- * itself otherwise.
+ * Reads a piece of the body, of which so many bytes have been read as known events. `run` is for a
+ * piece that is read at once: the other reader looks for itself otherwise.
  */
 __attribute__((noinline)) StreamCut read(ngx_http_request_t* r, TokenContext* tokens,
-                                         std::string_view piece, KnownRun* run) {
+                                         std::string_view piece, size_t known, KnownRun* run) {
     StreamCutting* cutting = tokens->cutting;
     StreamCopy* copy = &cutting->copy;
-    StreamCut cut;
-    size_t has_read = read_kind(tokens, piece);
-    bool may_end = piece.size() > text_allowed(*tokens) || cutting->must_end;
+    if (known > 0) {
+        return read_behind(r, tokens, piece, known, 0);
+    }
+    const size_t has_read = read_kind(tokens, piece);
+    const uint64_t allowed = text_allowed(*tokens);
+    const bool may_end = piece.size() > allowed || cutting->must_end;
     if (may_end && copy->has_begun() && copy->ends().form() != StreamForm::kNone) {
-        const auto read_rest = [r, tokens, has_read](std::string_view rest) {
-            return read_closely(r, tokens, rest, has_read);
-        };
-        cut = has_read != 0 || cutting->must_end
-                  ? read_rest(piece)
-                  : read_known_first(piece, text_allowed(*tokens), &copy->ends(), tokens->reader,
-                                     read_rest);
-        if (tokens->answer_id != nullptr) {
-            tokens->answer_id->feed(piece.substr(has_read));
-        }
-    } else {
-        read_answer(tokens, piece.substr(has_read), has_read == 0 ? run : nullptr);
-        if (copy->has_begun()) {
-            copy->ends().take_all(piece);
-        }
+        const bool looks = has_read == 0 && !cutting->must_end;
+        known = looks ? tokens->reader->feed_known(piece, allowed, nullptr) : 0;
+        return read_behind(r, tokens, piece, known, has_read);
     }
-    if (!cut.found) {
-        copy->pass(piece);
-        if (cutting->events != nullptr) {
-            cutting->events->pass(piece);
-        }
+    read_answer(tokens, piece.substr(has_read), has_read == 0 ? run : nullptr);
+    if (copy->has_begun()) {
+        copy->ends().take_all(piece);
     }
-    return cut;
+    note_passed(cutting, piece);
+    return {};
 }
 
 /** Shows a part of the body without its compression; nullptr if there is a mistake in it, or no
@@ -153,15 +183,15 @@ ngx_chain_t** decode(TokenContext* tokens, ngx_chain_t* in, ngx_chain_t** end) {
     return end;
 }
 
-/** Reads a buffer; `cut` is where the stream is to end in it. */
+/** Reads a buffer as read() does; `cut` is where the stream is to end in it. */
 __attribute__((noinline)) void watch(ngx_http_request_t* r, TokenContext* tokens, ngx_buf_t* buf,
-                                     KnownRun* run, StreamCut* cut) {
+                                     size_t known, KnownRun* run, StreamCut* cut) {
     if (tokens->basis != UsageBasis::kUnknown) {
         return;
     }
     if (is_in_memory(buf) && buf->last != buf->pos) {
         std::string_view piece = bytes_of(buf);
-        *cut = read(r, tokens, piece, run);
+        *cut = read(r, tokens, piece, known, run);
         if (!cut->found && wants_growth(*tokens)) {
             grow(r, tokens);
         }
@@ -171,14 +201,20 @@ __attribute__((noinline)) void watch(ngx_http_request_t* r, TokenContext* tokens
     }
 }
 
+/** The place up to which a part of the body has been read. */
+struct ReadPlace {
+    ngx_chain_t* link;
+    size_t known;  // bytes of its buffer, read as known events
+};
+
 /** Reads the buffers of a part of the body that passes, with nothing hidden. Returns the chain that
  * goes on: `in`, or another one if the stream ends. */
-ngx_int_t read_chain(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in,
+ngx_int_t read_chain(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in, ReadPlace place,
                      ngx_chain_t** out) {
     *out = in;
-    for (ngx_chain_t* link = in; link != nullptr; link = link->next) {
+    for (ngx_chain_t* link = place.link; link != nullptr; link = link->next) {
         StreamCut cut;
-        watch(r, tokens, link->buf, nullptr, &cut);
+        watch(r, tokens, link->buf, link == place.link ? place.known : 0, nullptr, &cut);
         if (!cut.found) {
             continue;
         }
@@ -204,7 +240,7 @@ ngx_int_t read_and_hide(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t
     for (ngx_chain_t* link = in; link != nullptr && end != nullptr; link = link->next) {
         KnownRun run{known_events(tokens->hiding)};
         StreamCut cut;
-        watch(r, tokens, link->buf, &run, &cut);
+        watch(r, tokens, link->buf, 0, &run, &cut);
         if (cut.found) {
             end = end_stream(r, tokens, link, cut, end);
             break;
@@ -214,47 +250,26 @@ ngx_int_t read_and_hide(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t
     return end != nullptr ? NGX_OK : NGX_ERROR;
 }
 
-/** Finds out whether the next part of the body may be one that pass_event() passes. */
+/** Finds out whether the next part of the body may be one that pass_plain() passes. */
 void note_shape(TokenContext* tokens) {
     StreamCutting* cutting = tokens->cutting;
-    cutting->text = tokens->reader->text_characters();
-    cutting->is_plain = cutting->copy.passes_plain() && !cutting->must_end && !cutting->is_cut &&
-                        tokens->answer_id == nullptr && tokens->basis == UsageBasis::kUnknown;
+    const bool has_id = tokens->answer_id == nullptr || tokens->answer_id->has_found();
+    cutting->is_plain = has_id && cutting->copy.has_begun() && cutting->copy.ends().is_plain() &&
+                        !cutting->must_end && !cutting->is_cut &&
+                        tokens->basis == UsageBasis::kUnknown;
 }
 
 /** Passes a part of the body as it came, as far as the stream goes. */
-ngx_int_t pass_unchanged(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in,
-                         ngx_http_output_body_filter_pt next) {
+__attribute__((noinline)) ngx_int_t pass_unchanged(ngx_http_request_t* r, TokenContext* tokens,
+                                                   ngx_chain_t* in, ReadPlace place,
+                                                   ngx_http_output_body_filter_pt next) {
     ngx_chain_t* out = nullptr;
-    if (read_chain(r, tokens, in, &out) != NGX_OK) {
+    if (read_chain(r, tokens, in, place, &out) != NGX_OK) {
         return NGX_ERROR;
     }
     note_shape(tokens);
     // nginx takes it for a mistake if there is nothing to send.
     return in != nullptr && out == nullptr ? NGX_OK : next(r, out);
-}
-
-/** Passes a part of the body whose text has come beyond a bound, unless the stream must end in
- * front of it. */
-__attribute__((noinline)) ngx_int_t pass_beyond(ngx_http_request_t* r, TokenContext* tokens,
-                                                ngx_chain_t* in,
-                                                ngx_http_output_body_filter_pt next) {
-    const uint64_t before = tokens->cutting->text;
-    const uint64_t allowed = tokens->bounds.cut - ngx_min(tokens->bounds.cut, before);
-    tokens->cutting->text = tokens->reader->text_characters();
-    if (!is_allowed(r, tokens, before, allowed)) {
-        ngx_chain_t* out = nullptr;
-        tokens->cutting->is_plain = false;
-        if (end_stream(r, tokens, in, {true, 0, 0, bytes_of(in->buf).size(), before}, &out) ==
-            nullptr) {
-            return NGX_ERROR;
-        }
-        return out == nullptr ? NGX_OK : next(r, out);
-    }
-    if (wants_growth(*tokens)) {
-        grow(r, tokens);
-    }
-    return next(r, in);
 }
 
 /** Passes a part of the body that does not go on as it came. */
@@ -268,8 +283,8 @@ ngx_int_t pass_changed(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t*
     ngx_chain_t* plain = cutting->decodes ? decoded : in;
     ngx_chain_t* out = nullptr;
     const bool hides = tokens->hiding != nullptr;
-    if ((hides ? read_and_hide(r, tokens, plain, &out) : read_chain(r, tokens, plain, &out)) !=
-        NGX_OK) {
+    if ((hides ? read_and_hide(r, tokens, plain, &out)
+               : read_chain(r, tokens, plain, {plain, 0}, &out)) != NGX_OK) {
         return NGX_ERROR;
     }
     // nginx takes it for a mistake if there is nothing to send.
@@ -284,32 +299,35 @@ __attribute__((noinline)) ngx_int_t pass_any(ngx_http_request_t* r, TokenContext
     if (cutting->is_cut) {
         return pass_end(r, tokens, in, next);
     }
-    return cutting->decodes || tokens->hiding != nullptr ? pass_changed(r, tokens, in, next)
-                                                         : pass_unchanged(r, tokens, in, next);
+    return cutting->decodes || tokens->hiding != nullptr
+               ? pass_changed(r, tokens, in, next)
+               : pass_unchanged(r, tokens, in, {in, 0}, next);
 }
 
-/** True if the part of the body is one buffer in memory that ends with two line feeds. */
-inline bool is_plain_part(const ngx_chain_t& in) {
-    const ngx_buf_t* buf = in.buf;
-    return in.next == nullptr && is_in_memory(buf) && !buf->last_buf && buf->last - buf->pos >= 2 &&
-           buf->last[-1] == '\n' && buf->last[-2] == '\n';
-}
-
-/** Passes a plain part of the body. Mostly it is one event, which costs little here. */
-inline ngx_int_t pass_event(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in,
+/** Passes a part of the body that mostly has nothing but known events, and then costs little. */
+inline ngx_int_t pass_plain(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in,
                             ngx_http_output_body_filter_pt next) {
     StreamCutting* cutting = tokens->cutting;
-    const std::string_view piece = bytes_of(in->buf);
-    if (cutting->text + piece.size() > tokens->bounds.cut && !is_one_event(piece)) {
-        return pass_any(r, tokens, in, next);
+    PassedEvents* events = cutting->events;
+    UsageReader* reader = tokens->reader;
+    for (ngx_chain_t* link = in; link != nullptr; link = link->next) {
+        if (!is_in_memory(link->buf) || link->buf->last_buf || link->buf->last == link->buf->pos) {
+            return pass_unchanged(r, tokens, in, {link, 0}, next);
+        }
+        const std::string_view piece = bytes_of(link->buf);
+        KnownTexts* texts = events != nullptr ? events->texts(reader->known_events()) : nullptr;
+        const size_t known = reader->feed_known(piece, text_allowed(*tokens), texts);
+        if (known != piece.size() && !read_known(r, tokens, piece, known, texts)) {
+            return pass_unchanged(r, tokens, in, {link, known}, next);
+        }
+        cutting->copy.pass_known(piece, reader->known_events().front().size());
+        if (events != nullptr) {
+            events->pass_known(piece, reader->known_events());
+        }
+        if (wants_growth(*tokens)) {
+            grow(r, tokens);
+        }
     }
-    cutting->copy.pass_plain(piece);
-    tokens->reader->feed(piece);
-    const uint64_t text = tokens->reader->text_characters();
-    if (text > ngx_min(tokens->bounds.cut, tokens->bounds.next)) {
-        return pass_beyond(r, tokens, in, next);
-    }
-    cutting->text = text;
     return next(r, in);
 }
 
@@ -347,7 +365,6 @@ ngx_int_t begin_cutting(ngx_http_request_t* r, TokenContext* tokens) {
             return NGX_ERROR;
         }
         cutting->events = new (events) PassedEvents(r->pool, grow_memory);
-        cutting->copy.pass_each();
     }
     cutting->decodes = tokens->decoder != nullptr;
     if (cutting->decodes) {
@@ -363,9 +380,8 @@ ngx_int_t begin_cutting(ngx_http_request_t* r, TokenContext* tokens) {
 
 ngx_int_t pass_cuttable(ngx_http_request_t* r, TokenContext* tokens, ngx_chain_t* in,
                         ngx_http_output_body_filter_pt next) {
-    return tokens->cutting->is_plain && in != nullptr && is_plain_part(*in)
-               ? pass_event(r, tokens, in, next)
-               : pass_any(r, tokens, in, next);
+    return tokens->cutting->is_plain && in != nullptr ? pass_plain(r, tokens, in, next)
+                                                      : pass_any(r, tokens, in, next);
 }
 
 }  // namespace ai_limit

@@ -37,9 +37,10 @@ private:
     uint64_t most_;
 };
 
-/** Ends a stream that comes in pieces of `size` bytes after `most` characters of text. */
+/** Ends a stream that comes in pieces of `size` bytes after `most` characters of text. Where
+ * `skips` is false, no piece is passed as known events, which must make no difference. */
 inline CutStream cut_stream(std::string_view stream, AnswerKind kind, uint64_t most, size_t size,
-                            bool reports_usage = true) {
+                            bool reports_usage = true, bool skips = true) {
     CuttingReader reader(kind, most);
     StreamCopy copy;
     std::string memory;
@@ -66,12 +67,19 @@ inline CutStream cut_stream(std::string_view stream, AnswerKind kind, uint64_t m
                 continue;
             }
         }
-        const auto read_rest = [&copy, &must_end, &reader](std::string_view rest) {
-            return read_piece(rest, &copy.ends(), &must_end, &reader);
-        };
-        const StreamCut cut = must_end ? read_rest(piece)
-                                       : read_known_first(piece, reader.allowed(), &copy.ends(),
-                                                          &reader.reader(), read_rest);
+        UsageReader& usage = reader.reader();
+        KnownTexts* texts = skips ? events.texts(usage.known_events()) : nullptr;
+        const size_t known = must_end ? 0 : usage.feed_known(piece, reader.allowed(), texts);
+        if (skips && known == piece.size()) {
+            copy.pass_known(piece, usage.known_events().front().size());
+            events.pass_known(piece, usage.known_events());
+            result.front += piece;
+            continue;
+        }
+        const StreamCut cut = read_behind_known(
+            piece, known, &copy.ends(), [&copy, &must_end, &reader](std::string_view rest) {
+                return read_piece(rest, &copy.ends(), &must_end, &reader);
+            });
         if (!cut.found) {
             copy.pass(piece);
             events.pass(piece);

@@ -300,6 +300,58 @@ TEST(StreamEnd, RepeatsTextWithEscapesAsItStands) {
               end[0].at("text"));
 }
 
+/** Deltas of several kinds, as a reasoning model that calls a tool writes them. */
+std::string mixed_deltas() {
+    const auto delta = [](const std::string& kind, const std::string& text, int number) {
+        return named("response." + kind + ".delta",
+                     R"("item_id":"msg_1","output_index":0,"content_index":0,"delta":")" + text +
+                         R"(","obfuscation":")" +
+                         std::string(static_cast<size_t>(number % 5), 'o') +
+                         R"(","sequence_number":)" + std::to_string(number));
+    };
+    std::string stream;
+    for (int i = 0; i < 12; ++i) {
+        stream += delta("reasoning_summary_text", "thought", i);
+    }
+    stream += kPartAdded;
+    for (int i = 0; i < 40; ++i) {
+        stream += delta("output_text", i % 7 == 3 ? R"(\"\u00e9)" : "w" + std::to_string(i), i);
+    }
+    stream += delta("output_text", std::string(3000, 'L'), 0);
+    for (int i = 0; i < 12; ++i) {
+        stream += delta("function_call_arguments", "{x}", i);
+    }
+    for (int i = 0; i < 12; ++i) {
+        stream += delta("output_text", "z", i);
+    }
+    return stream;
+}
+
+TEST(StreamEnd, RepeatsTheSameTextHoweverTheStreamComes) {
+    std::string expected;
+    for (int i = 0; i < 40; ++i) {
+        expected += i % 7 == 3 ? "\"\xC3\xA9" : "w" + std::to_string(i);
+    }
+    expected += std::string(3000, 'L') + std::string(12, 'z');
+    const std::string stream =
+        responses_stream().substr(0, responses_stream().find("event: response.output_text.delta")) +
+        mixed_deltas() +
+        named("response.output_text.delta", R"("delta":")" + std::string(500, 'x') + "\"");
+    const uint64_t most = 12 * 7 + 12 * 3 + 3000 + 12 + 200;
+    std::vector<size_t> sizes = {1, 2, 3, 60, 100, 171, 256, 700, 1000, 2000, 4096, SIZE_MAX};
+    for (const size_t size : sizes) {
+        SCOPED_TRACE(size);
+        const CutStream cut = cut_stream(stream, AnswerKind::kSse, most, size);
+        ASSERT_TRUE(cut.is_cut);
+        EXPECT_EQ(cut.body, cut_stream(stream, AnswerKind::kSse, most, size, true, false).body);
+        const auto end = events_of(cut.end);
+        ASSERT_EQ(end.size(), 4U);
+        std::string text(parsed(end[0].data).at("text").as_string());
+        text.erase(std::min(text.find('x'), text.size()));
+        EXPECT_EQ(text, expected);
+    }
+}
+
 TEST(StreamEnd, RepeatsNoOutputThatIsTooLong) {
     std::string stream = responses_stream(kPartAdded);
     const std::string delta = R"("delta":")";

@@ -38,6 +38,14 @@ public:
     }
 
     bool learned() const { return learned_; }
+    const EventTemplate& events() const { return template_; }
+
+    /** The characters of text in events, one behind the other. */
+    uint64_t match_text(std::string_view stream) const {
+        uint64_t text = 0;
+        template_.match(stream, &text);
+        return text;
+    }
 
     KnownFront match(std::string_view rest) const {
         uint64_t text = 0;
@@ -155,6 +163,44 @@ TEST(EventTemplate, FindsConsecutiveEvents) {
         EXPECT_EQ(event.match(stream + more).size, stream.size()) << more;
         EXPECT_FALSE(event.match(stream + more).cut) << more;
     }
+}
+
+TEST(EventTemplate, CollectsTheTextsAsTheyStand) {
+    const Learned event("data: [12]\"<x>\"\n\n");
+    const std::string stream = "data: 7\"a\\n\"\n\ndata: 80\"\"\n\ndata: 1\"" +
+                               std::string(30, 'b') + "\"\n\ndata: 2\"c\"\n\n";
+    const std::string all = "a\\n" + std::string(30, 'b') + "c";
+    for (size_t room = 0; room <= all.size() + 20; ++room) {
+        std::string memory(room, '\0');
+        KnownTexts texts(memory.data(), room);
+        uint64_t text = 0;
+        const KnownFront found = event.events().match_some(stream, &text, UINT64_MAX, &texts);
+        EXPECT_EQ(found.size == stream.size(), room > all.size()) << room;
+        EXPECT_EQ(memory.substr(0, texts.size()), all.substr(0, texts.size())) << room;
+        EXPECT_EQ(text, event.match_text(stream.substr(0, found.size))) << room;
+    }
+}
+
+TEST(EventTemplate, TellsOneEventFromMoreAndLess) {
+    const Learned event("data: [12]\"<x>\"\n\n");
+    const std::string one = "data: 7\"abc\"\n\n";
+    const auto matches = [&event](std::string_view piece, uint64_t most) {
+        uint64_t text = 0;
+        const bool found = event.events().match_one(piece, &text, most, nullptr);
+        EXPECT_EQ(text, found ? 3U : 0U);
+        return found;
+    };
+    EXPECT_TRUE(matches(one, 3));
+    EXPECT_FALSE(matches(one, 2));
+    EXPECT_FALSE(matches(one + "d", 3));
+    EXPECT_FALSE(matches(one + one, 9));
+    EXPECT_FALSE(matches("data: x\"abc\"\n\n", 3));
+    EXPECT_FALSE(matches("data: 7\"abc\"\n ", 3));
+    for (size_t size = 0; size < one.size(); ++size) {
+        EXPECT_FALSE(matches(std::string_view(one).substr(0, size), 3)) << size;
+    }
+    uint64_t text = 0;
+    EXPECT_FALSE(EventTemplate().match_one(one, &text, 9, nullptr));
 }
 
 TEST(EventTemplate, RecognizesTheFrontOfAnEvent) {
