@@ -103,6 +103,27 @@ subtest 'which model' => sub {
     is used($_, 1000, 0)->{status}, 403, "'$_' is another model" for qw(Large large-2 large-2026-05 xlarge large-2026-05-01-x), 'large ';
 };
 
+subtest 'a response that is fetched again' => sub {
+    my $used = 'prompt_tokens=1000&completion_tokens=200&answers=unheard-of';
+    my $ask = sub { my ($id, $path, $body) = @_; $t->ask("/v1/responses$path?$used&id=$id" . (defined $body ? '&background=1' : ''), $body) };
+    $t->new_client;
+    $ask->('resp_1', '', '{"model":"large","input":"Hi","background":true}');
+    my $log = $ask->('resp_1', '/resp_1')->{log};
+    is left(), '0.994', 'has the price of the request that made it: 1000 * 3 + 200 * 15 millionths';
+    is "$log->{source} " . ($log->{cost} > 0.005 ? 1 : 0), 'response 1', 'which the log shows, without what was charged before';
+    $ask->('resp_1', '/resp_1');
+    is left(), '0.994', 'once';
+    $ask->('resp_2', '/resp_2');
+    is left(), '0.994', 'one that nobody has made here has no price';
+    $t->new_client;
+    $ask->('resp_1', '/resp_1');
+    is left(), '0.994', 'another client pays that price, too';
+    $ask->('resp_3', '', '{"model":"large","input":"Hi","background":true}');
+    $t->nginx->reload;
+    $ask->('resp_3', '/resp_3');
+    is left(), '0.988', 'and a reload keeps it';
+};
+
 subtest 'the service tier' => sub {
     $t->new_client;
     is cost('large', 1000, 0, tier => 'priority'), '0.005', 'of the answer';

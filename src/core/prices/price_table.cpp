@@ -129,6 +129,30 @@ __attribute__((noinline)) const ModelPrices* PriceTable::find_without_date(
     return dateless.size() < name.size() ? find_exactly(dateless) : nullptr;
 }
 
+uint64_t PriceTable::number_of(std::string_view name) const {
+    if (find_exactly(name) != nullptr) {
+        return hash_model_name(name);
+    }
+    return find_without_date(name) != nullptr ? hash_model_name(without_date(name)) : 0;
+}
+
+const ModelPrices* PriceTable::find_by_number(uint64_t number) const {
+    if (memory_ == nullptr || number == 0) {
+        return nullptr;
+    }
+    const auto* slots = at<PriceSlot>(sizeof(PriceTableHeader));
+    const uint64_t mask = header().slot_mask;
+    for (uint64_t i = number; slots[i & mask].key != 0; ++i) {
+        const PriceSlot& slot = slots[i & mask];
+        const size_t size = slot.key & UINT32_MAX;
+        if (slot.key == key_of(number, size) &&
+            hash_model_name({at<char>(slot.name), size}) == number) {
+            return at<ModelPrices>(slot.model);
+        }
+    }
+    return nullptr;
+}
+
 // It calls nothing before it returns, so it saves no registers. They are a fifth of its
 // instructions.
 __attribute__((flatten)) const ModelPrices* PriceTable::find(std::string_view name) const {

@@ -71,6 +71,13 @@ public:
      */
     const ModelPrices* find(std::string_view name) const;
 
+    /** Returns a number for the name by which find() finds this model, the same in each table that
+     * has the name; 0 if it finds none. */
+    uint64_t number_of(std::string_view name) const;
+
+    /** Returns the prices of the model whose name has this number; nullptr if none has. */
+    const ModelPrices* find_by_number(uint64_t number) const;
+
     /**
      * Returns the weights for a request with this model: for its tier, and for the size of its
      * prompt, all tokens of input, since many models cost more above a threshold, for the whole

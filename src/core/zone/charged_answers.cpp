@@ -59,6 +59,35 @@ PartSet::Way* find_part(const Zone& zone, uint64_t hash) {
 constexpr unsigned kHalf = 32;
 constexpr Amount kMostPart = UINT32_MAX;
 
+/** In place of the hash of a client's key. */
+constexpr uint64_t kPriceOfAnswer = 0;
+
+/** Returns the second word of an answer; 0 if there is none, or it is forgotten. */
+uint64_t word_of(const Zone& zone, uint64_t hash, Millis wall) {
+    const PartSet::Way* place = find_part(zone, hash);
+    if (place == nullptr ||
+        age_of(place->way.load(std::memory_order_relaxed), wall) >= kMinutesKept) {
+        return 0;
+    }
+    return place->amounts.load(std::memory_order_relaxed);
+}
+
+void note_word(const Zone& zone, uint64_t hash, uint64_t word, Millis wall) {
+    PartSet::Way* place = find_part(zone, hash);
+    if (place == nullptr) {
+        PartSet* set = parts_of(zone, hash);
+        place = std::max_element(
+            set->ways, set->ways + kPartWays, [wall](const auto& one, const auto& other) {
+                return age_of_place(one.way.load(std::memory_order_relaxed), wall) <
+                       age_of_place(other.way.load(std::memory_order_relaxed), wall);
+            });
+    }
+    // A process that is killed here leaves no place with the word of another answer.
+    place->way.store(0, std::memory_order_release);
+    place->amounts.store(word, std::memory_order_release);
+    place->way.store(mark_of(hash) | minute_of(wall), std::memory_order_release);
+}
+
 }  // namespace
 
 // The set and the mark take different bits of the hash.
@@ -100,31 +129,25 @@ void note_charged_answer(const Zone& zone, uint64_t hash, Millis wall) {
 }
 
 ChargedPart charged_part(const Zone& zone, uint64_t hash, Millis wall) {
-    const PartSet::Way* place = find_part(zone, hash);
-    if (place == nullptr ||
-        age_of(place->way.load(std::memory_order_relaxed), wall) >= kMinutesKept) {
-        return {};
-    }
-    const uint64_t amounts = place->amounts.load(std::memory_order_relaxed);
+    const uint64_t amounts = word_of(zone, hash, wall);
     return {amounts & kMostPart, amounts >> kHalf};
 }
 
 void note_charged_part(const Zone& zone, uint64_t hash, const ChargedPart& part, Millis wall) {
-    PartSet::Way* place = find_part(zone, hash);
-    if (place == nullptr) {
-        PartSet* set = parts_of(zone, hash);
-        place = std::max_element(
-            set->ways, set->ways + kPartWays, [wall](const auto& one, const auto& other) {
-                return age_of_place(one.way.load(std::memory_order_relaxed), wall) <
-                       age_of_place(other.way.load(std::memory_order_relaxed), wall);
-            });
-    }
-    // A process that is killed here leaves no place with the amounts of another answer.
-    place->way.store(0, std::memory_order_release);
-    place->amounts.store(std::min(part.input, kMostPart) | std::min(part.output, kMostPart)
-                                                               << kHalf,
-                         std::memory_order_release);
-    place->way.store(mark_of(hash) | minute_of(wall), std::memory_order_release);
+    note_word(zone, hash,
+              std::min(part.input, kMostPart) | std::min(part.output, kMostPart) << kHalf, wall);
+}
+
+uint64_t hash_answer_price(const Zone& zone, std::string_view id) {
+    return hash_answer(zone, kPriceOfAnswer, id);
+}
+
+uint64_t answer_price(const Zone& zone, uint64_t hash, Millis wall) {
+    return word_of(zone, hash, wall);
+}
+
+void note_answer_price(const Zone& zone, uint64_t hash, uint64_t number, Millis wall) {
+    note_word(zone, hash, number, wall);
 }
 
 TokenCounts remaining(const TokenCounts& used, const ChargedPart& part) {

@@ -7,7 +7,8 @@
 // answer and client, in sets of eight. An answer takes the place of one that is forgotten,
 // otherwise of the oldest in its set: the memory is constant, and no limit loses its entry to an
 // answer. Answers that were charged by estimate, because they reported nothing yet, have a second
-// word with the estimate, in sets of their own.
+// word with the estimate, in sets of their own. So have those whose price is to be remembered, with
+// its number.
 
 #include <atomic>
 #include <cstddef>
@@ -37,11 +38,12 @@ static_assert(sizeof(AnswerSet) == 64);
 constexpr uint32_t kPartWays = 4;
 constexpr uint32_t kPartSets = 1 << 13;
 
-/** Answers that were charged by estimate. */
+/** Answers that were charged by estimate, and those whose price is remembered. */
 struct alignas(64) PartSet {
     struct Way {
         std::atomic<uint64_t> way;      // as in AnswerSet
-        std::atomic<uint64_t> amounts;  // the input in the lower half, the output in the upper one
+        std::atomic<uint64_t> amounts;  // the input in the lower half, the output in the upper one;
+                                        // or the number of a price
     };
     Way ways[kPartWays];
 };
@@ -76,6 +78,16 @@ ChargedPart charged_part(const Zone& zone, uint64_t hash, Millis wall);
 
 /** Notes what the client has been charged for the answer so far. Callers hold the same lock. */
 void note_charged_part(const Zone& zone, uint64_t hash, const ChargedPart& part, Millis wall);
+
+/** Hashes the id of an answer for its price, which is the same for all clients. `id`: as above. */
+uint64_t hash_answer_price(const Zone& zone, std::string_view id);
+
+/** Returns the number of the price that an answer has had within the last 24 hours; 0 for none. */
+uint64_t answer_price(const Zone& zone, uint64_t hash, Millis wall);
+
+/** Notes the number of an answer's price. `hash`: by hash_answer_price(). Callers hold the same
+ * lock. */
+void note_answer_price(const Zone& zone, uint64_t hash, uint64_t number, Millis wall);
 
 /**
  * Returns the part of `used` that remains to be charged. A count that is a part of the input or the

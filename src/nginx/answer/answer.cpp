@@ -18,6 +18,7 @@
 #include "nginx/usage/charged_once.h"
 #include "nginx/usage/growth.h"
 #include "nginx/usage/learning.h"
+#include "nginx/usage/stored_price.h"
 #include "nginx/values/policy_values.h"
 #include "nginx/values/request_price.h"
 
@@ -120,7 +121,8 @@ void settle(ngx_http_request_t* r, TokenContext* tokens, UsageBasis basis,
     tokens->basis = basis;
     tokens->used = used;
     if (main_conf(r)->prices != nullptr) {
-        price_answer(r, tokens);
+        note_stored_price(r, *tokens);
+        price_answer(r, tokens, find_stored_price(r, *tokens));
     }
     RequestContext* context = find_context(r);
     if (context != nullptr) {

@@ -60,12 +60,6 @@ void count_unknown_price(const RequestContext* context) {
     }
 }
 
-/** Returns the model that the request certainly names: upstream reads an unreadable body in its own
- * way. Empty if there is none. */
-std::string_view certain_model(const RequestInfo& info) {
-    return info.is_model_of_path() || !info.unreadable() ? info.model() : std::string_view();
-}
-
 /** Returns the tier that the request asks for if that is dear. A server may not know a cheaper one,
  * and charge as for any other request. */
 std::string_view dear_tier(const RequestInfo& info) {
@@ -94,6 +88,10 @@ bool may_ask_a_model(ngx_http_request_t* r) {
 
 }  // namespace
 
+std::string_view certain_model(const RequestInfo& info) {
+    return info.is_model_of_path() || !info.unreadable() ? info.model() : std::string_view();
+}
+
 bool lacks_price(ngx_http_request_t* r, TokenContext* tokens) {
     if (main_conf(r)->prices->unknown != UnknownPrice::kReject || !may_ask_a_model(r)) {
         return false;
@@ -111,7 +109,7 @@ const TokenWeights& request_prices(ngx_http_request_t* r, TokenContext* tokens) 
     return *tokens->prices;
 }
 
-void price_answer(ngx_http_request_t* r, TokenContext* tokens) {
+void price_answer(ngx_http_request_t* r, TokenContext* tokens, const ModelPrices* stored) {
     const PriceConf& conf = *main_conf(r)->prices;
     const RequestInfo* info = read_request_info(r);
     const UsageReader* reader = tokens->reader;
@@ -124,6 +122,9 @@ void price_answer(ngx_http_request_t* r, TokenContext* tokens) {
         reader != nullptr ? find_prices(conf.table, reader->model(), terms) : nullptr;
     if (prices == nullptr && info != nullptr) {
         prices = find_prices(conf.table, certain_model(*info), terms);
+    }
+    if (prices == nullptr && stored != nullptr) {
+        prices = &conf.table.weights_of(*stored, tier_of(terms.tier), terms.prompt);
     }
     if (prices == nullptr && tokens->used.cost != 0) {
         prices = &kNamedCost;

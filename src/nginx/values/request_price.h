@@ -2,6 +2,7 @@
 
 // The prices that a request is charged by, of its model in ai_limit_prices.
 
+#include "core/prices/price_table.h"
 #include "nginx/request/token_context.h"
 
 namespace ai_limit {
@@ -18,11 +19,17 @@ bool lacks_price(ngx_http_request_t* r, TokenContext* tokens);
  */
 const TokenWeights& request_prices(ngx_http_request_t* r, TokenContext* tokens);
 
+/** Returns the model that the request certainly names: upstream reads an unreadable body in its own
+ * way. Empty if there is none. */
+std::string_view certain_model(const RequestInfo& info);
+
 /**
  * Takes the prices by the answer, of which `used` is known: its model, its service tier and the
- * size of its prompt. If there are none, the cost that the answer names counts. If it names none,
+ * size of its prompt. If that model has none, those of the request's model, or `stored`, of the
+ * request that made an answer which is fetched again, unless it is nullptr. If there are none, the
+ * cost that the answer names counts. If it names none,
  * and policies in money charge nothing for what was used, counts that in the zone of the first.
  */
-void price_answer(ngx_http_request_t* r, TokenContext* tokens);
+void price_answer(ngx_http_request_t* r, TokenContext* tokens, const ModelPrices* stored);
 
 }  // namespace ai_limit

@@ -23,6 +23,22 @@ TEST(PriceTable, FindsAModelByItsWholeName) {
     EXPECT_FALSE(prices.has(std::string_view("gpt-4o\0", 7)));
 }
 
+TEST(PriceTable, FindsAModelByItsNumberInAnotherTable) {
+    const TestPrices before(R"({"gpt-4o":{"input_cost_per_token":1e-6},"x":{}})");
+    const TestPrices after(R"({"a":{"input_cost_per_token":9e-6},"b":{"input_cost_per_token":9e-6},
+        "gpt-4o":{"input_cost_per_token":2e-6},"c":{"input_cost_per_token":9e-6}})");
+    const uint64_t number = before.table().number_of("gpt-4o");
+    EXPECT_NE(number, 0U);
+    EXPECT_EQ(before.table().number_of("gpt-4o-2024-08-06"), number);
+    EXPECT_EQ(after.table().find_by_number(number), after.table().find("gpt-4o"));
+    EXPECT_EQ(before.table().number_of("unheard-of"), 0U);
+    EXPECT_EQ(before.table().find_by_number(0), nullptr);
+    EXPECT_EQ(before.table().find_by_number(number + 1), nullptr);
+    EXPECT_EQ(before.table().find_by_number(number ^ uint64_t{1} << 63), nullptr);
+    EXPECT_EQ(before.table().find_by_number(after.table().number_of("a")), nullptr);
+    EXPECT_EQ(PriceTable().find_by_number(number), nullptr);
+}
+
 TEST(PriceTable, FindsNothingInAnEmptyTable) {
     EXPECT_EQ(PriceTable().find("gpt-4o"), nullptr);
     const TestPrices none("{}");

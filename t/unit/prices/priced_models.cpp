@@ -97,7 +97,7 @@ const char* const kPricedModels = R"({
     "output_cost_per_token": 3.5e-06},
 "command-a-03-2025": {"input_cost_per_token": 2.5e-06, "output_cost_per_token": 1e-05},
 "embed-v4.0": {"input_cost_per_token": 1.2e-07, "output_cost_per_token": 0.0},
-"rerank-v3.5": {"search_context_cost_per_query": 0.002},
+"rerank-v3.5": {"input_cost_per_query": 0.002, "input_cost_per_token": 0, "output_cost_per_token": 0},
 "llama3.2": {"input_cost_per_token": 1e-07, "output_cost_per_token": 4e-07,
     "cache_read_input_token_cost": 0},
 "qwen-plus": {"input_cost_per_token": 4e-07, "output_cost_per_token": 1.2e-06,

@@ -113,6 +113,19 @@ TEST(ChargedParts, AreCopiedToAZoneOfAnotherSize) {
     expect_part(to.zone(), hash_answer(to.zone(), 1, "resp_1"), kStart, 30, 4);
 }
 
+TEST(AnswerPrices, AreKnownForADayBesideTheEstimate) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    const uint64_t price = hash_answer_price(zone, "resp_1");
+    EXPECT_EQ(answer_price(zone, price, kStart), 0U);
+    note_answer_price(zone, price, UINT64_MAX - 1, kStart);
+    note_charged_part(zone, hash_answer(zone, 1, "resp_1"), {30, 4}, kStart);
+    EXPECT_EQ(answer_price(zone, price, kStart + 23 * kHour), UINT64_MAX - 1);
+    EXPECT_EQ(answer_price(zone, price, kStart + 24 * kHour), 0U);
+    EXPECT_EQ(answer_price(zone, hash_answer_price(zone, "resp_2"), kStart), 0U);
+    expect_part(zone, hash_answer(zone, 1, "resp_1"), kStart, 30, 4);
+}
+
 TEST(ChargedParts, LeaveOnlyTheRestToBeCharged) {
     TokenCounts used;
     used.input = 100;
