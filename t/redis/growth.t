@@ -157,20 +157,33 @@ for my $arrives (0, 1) {
     };
 }
 
-subtest 'Redis goes away and comes back' => sub {
-    $node->new_client;
+# Runs a stream of which Redis misses a part, and perhaps the end.
+sub test_absence {
+    my ($on, $sync, $misses_end) = @_;
+    $on->new_client;
     $redis->command('FLUSHALL');
-    my $stream = start_stream($node);
+    my $stream = start_stream($on);
     $proxy->refuse;
     $proxy->close_all;
     go_to_piece($stream, 4);
+    ok finish($stream)->{complete}, "sync=$sync: a stream goes on without Redis" if $misses_end;
     $proxy->welcome;
-    ok wait_until(sub { $node->nginx->error_log =~ /is back.*\z/s }), 'Redis is back';
-    ok finish($stream)->{complete}, 'the stream went on';
-    is_everywhere($node, 'used', used(PIECES), 'it is charged once');
-    is_everywhere($node, 'reserved', 0, 'and nothing stays reserved');
+    ok wait_until(sub { $on->nginx->error_log =~ /is back.*\z/s }), "sync=$sync: Redis is back";
+    ok finish($stream)->{complete}, "sync=$sync: the stream went on" if !$misses_end;
+    is_everywhere($on, 'used', used(PIECES), 'it is charged once');
+    is_everywhere($on, 'reserved', 0, 'and nothing stays reserved');
     ok wait_until(sub { in_flight() == 0 }), 'nor in flight';
-};
+    return;
+}
+
+my $sharing = start_node($proxy->url, sync => '100ms', timeout => '200ms');
+for my $misses_end (0, 1) {
+    subtest 'Redis goes away and comes back' . ($misses_end ? ' behind the end of a stream' : '') => sub {
+        test_absence($node, 'strict', $misses_end);
+        test_absence($sharing, '100ms', $misses_end);
+    };
+}
+$sharing->nginx->stop;
 
 # The number of times that Redis has been asked to let a reservation grow.
 sub asked_to_grow { return scalar grep { grep { $_ eq 'grow' } @$_ } $proxy->commands('EVALSHA') }

@@ -26,20 +26,30 @@ my %algorithms = (
     fixed   => 'rate=' . LIMIT . 't/12month algorithm=fixed_window',
 );
 my @names = sort keys %algorithms;
+my @full = qw(evict allow reject);    # what a zone does that is full
 my $t = AiLimit::Tokens->start(
     workers => 2,
     left => [@names],
-    policies => join('', map { "ai_limit_policy $_ key=\$http_x_key $algorithms{$_} reserve=100;\n" } @names)
-        . 'ai_limit_policy weighted key=$http_x_key rate=1t/month burst=9000 reserve=100 count=input:1,output:3;'
-        . 'ai_limit_policy none     key=$http_x_key rate=1t/month burst=3000 reserve=off;'
-        . 'ai_limit_policy none_cut key=$http_x_key rate=1t/month burst=3000 reserve=off overrun=cut;'
-        . 'ai_limit_policy tried    key=$http_x_key rate=1t/month burst=3000 reserve=100 dry_run overrun=cut;'
-        . 'ai_limit_policy learned  key=$http_x_key rate=1t/month burst=20000;',
+    policies => 'ai_limit_zone zone=rest:1m;' . join('', map { "ai_limit_policy $_ key=\$http_x_key $algorithms{$_} reserve=100 zone=rest;\n" } @names)
+        . 'ai_limit_policy weighted key=$http_x_key rate=1t/month burst=9000 reserve=100 count=input:1,output:3 zone=rest;'
+        . 'ai_limit_policy none     key=$http_x_key rate=1t/month burst=3000 reserve=off zone=rest;'
+        . 'ai_limit_policy none_cut key=$http_x_key rate=1t/month burst=3000 reserve=off overrun=cut zone=rest;'
+        . 'ai_limit_policy tried    key=$http_x_key rate=1t/month burst=3000 reserve=100 dry_run overrun=cut zone=rest;'
+        . 'ai_limit_policy learned  key=$http_x_key rate=1t/month burst=20000 zone=rest;'
+        . join('', map { <<"CONF" } @full),
+    ai_limit_zone zone=full_$_:64k on_full=$_;
+    ai_limit_policy full_$_ key=\$http_x_key rate=1t/month burst=3000 reserve=100 zone=full_$_;
+    ai_limit_policy crowd_$_ key=\$arg_k rate=1r/month burst=1 zone=full_$_;
+CONF
     server => 'large_client_header_buffers 4 32k; add_header X-Worker $pid always;',
     locations => "location / { ai_limit @names; proxy_pass http://model; }"
         . 'location /all/ { ai_limit weighted none none_cut tried; proxy_pass http://model/; }'
         . 'location /learned/ { ai_limit learned; proxy_pass http://model/; }'
-        . 'location /ai_limit/ { ai_limit_api write=on; }',
+        . 'location /ai_limit/ { ai_limit_api write=on; }'
+        . join('', map { <<"CONF" } @full),
+        location /full_$_/ { ai_limit full_$_; proxy_pass http://model/; }
+        location = /crowd_$_ { ai_limit crowd_$_; empty_gif; }
+CONF
 );
 $t->nginx->{killed} = 1;
 my $api = AiLimit::Api->new($t->port);
@@ -137,6 +147,26 @@ subtest 'the prompt counts as it was learned' => sub {
     cmp_ok $reserved, '<', 500 + PIECE / 4 + STEP + 200, 'the stream has grown by what such prompts really have';
     cmp_ok $reserved, '>=', 500 + PIECE / 4 + STEP - 1, 'and not by less';
     $stream->abort;
+};
+
+subtest 'the zone is full' => sub {
+    for my $on_full (@full) {
+        $t->new_client;
+        my $stream = start_stream("/full_$on_full");
+        my $reserved = of_key("full_$on_full", 'reserved');
+        is $reserved, used(1) + STEP, "$on_full: a stream has grown";
+        # More keys than the zone holds. Each is refused the second time.
+        many($t->port, requests => 16_000, connections => 4, pipeline => 8, deadline => 120,
+            path => sub { "/crowd_$on_full?k=" . int $_[0] / 2 });
+        next_piece($stream) for 2 .. 4;
+        is of_key("full_$on_full", 'reserved'), used(3) + STEP, 'it grows where it has its entry';
+        next_piece($stream) for 5 .. PIECES;
+        get($t->model->port, "/next?gate=$gate") for 1 .. 5;
+        ok $stream->finish->{complete}, 'it runs to its end';
+        is of_key("full_$on_full", 'reserved'), 0, 'and nothing stays reserved';
+        my $used = of_key("full_$on_full", 'used');
+        ok $used == used(PIECES) || ($on_full ne 'evict' && $used == 0), "it is charged if the zone has room for that: $used";
+    }
 };
 
 subtest 'over a reload' => sub {

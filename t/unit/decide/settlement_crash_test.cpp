@@ -78,6 +78,18 @@ protected:
         expect_either(&deaths, before + reserve, before + tokens);
     }
 
+    /** The same for a reservation that grows, of which so much fits. */
+    void expect_grown(Amount before, Amount reserve, Amount more, Amount fits) {
+        if (before != 0) {
+            use(kKey, before);
+        }
+        Request request = hold(mortal, kKey, reserve);
+        Amount granted = 0;
+        Deaths deaths(memory, [&] { granted = request.grow(0, more, kNow); });
+        ASSERT_EQ(granted, fits);
+        expect_either(&deaths, before + reserve, before + reserve + fits);
+    }
+
     ZoneMemory memory{{8, 8, 4}};
     Zone zone = memory.zone();
     ZoneUser mortal{zone, &kStepHost, 1};
@@ -175,29 +187,15 @@ TEST_P(SettlementAtEveryInstruction, SettlesWithoutAReservationOrNotAtAll) {
 }
 
 TEST_P(SettlementAtEveryInstruction, GrowsAReservationOrLeavesItAsItWas) {
-    use(kKey, 20);
-    Request request = hold(mortal, kKey, 300);
-    Amount granted = 0;
-    Deaths deaths(memory, [&] { granted = request.grow(0, 70, kNow); });
-    ASSERT_EQ(granted, 70u);
-    expect_either(&deaths, 320, 390);
+    expect_grown(20, 300, 70, 70);
 }
 
 TEST_P(SettlementAtEveryInstruction, GrowsAReservationByThePartThatFits) {
-    use(kKey, 99'000);
-    Request request = hold(mortal, kKey, 300);
-    Amount granted = 0;
-    Deaths deaths(memory, [&] { granted = request.grow(0, 900, kNow); });
-    ASSERT_EQ(granted, 650u);
-    expect_either(&deaths, 99'300, 99'950);
+    expect_grown(99'000, 300, 900, 650);
 }
 
 TEST_P(SettlementAtEveryInstruction, BeginsAReservationOrReservesNothing) {
-    Request request = hold(mortal, kKey, 0);
-    Amount granted = 0;
-    Deaths deaths(memory, [&] { granted = request.grow(0, 70, kNow); });
-    ASSERT_EQ(granted, 70u);
-    expect_either(&deaths, 0, 70);
+    expect_grown(0, 0, 70, 70);
 }
 
 TEST_P(SettlementAtEveryInstruction, SettlesAGrownReservation) {

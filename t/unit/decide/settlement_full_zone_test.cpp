@@ -59,6 +59,11 @@ protected:
             Request(f.user).charge(policy, hash).admit(kNow);
         }
     }
+
+    /** Unless another entry makes room, the zone may have none for what a key has used. */
+    static void expect_used(Amount used, Amount expected) {
+        EXPECT_TRUE(used == expected || (used == 0 && GetParam() != OnFull::kEvict)) << used;
+    }
 };
 
 INSTANTIATE_TEST_SUITE_P(Each, TokenSettlementInAFullZone,
@@ -105,6 +110,43 @@ TEST_P(TokenSettlementInAFullZone, ForgetsNoReservation) {
     }
     EXPECT_EQ(flights_in(f.zone), 0u);
     EXPECT_EQ(entries_of(f.zone, policy.held), 0u);
+}
+
+TEST_P(TokenSettlementInAFullZone, GrowsReservationsThatWereThereBefore) {
+    Fixture f({8, 8, 16}, GetParam());
+    const TokenPolicy policy = f.tokens(Algorithm::kTokenBucket, "1000t/h");
+    std::vector<std::pair<Request, uint64_t>> held;
+    Random random(3);
+    for (int i = 0; i < 15; ++i) {
+        const uint64_t hash = random.below(UINT64_MAX);
+        held.emplace_back(f.admitted(policy, hash, 100), hash);
+    }
+    fill(f);
+    for (auto& [request, hash] : held) {
+        ASSERT_EQ(request.grow(0, 250, kNow), 250u);
+        ASSERT_EQ(f.held(policy, hash), 350u);
+    }
+    for (auto& [request, hash] : held) {
+        request.settle(0, 300, kNow);
+        ASSERT_EQ(f.held(policy, hash), 0u);
+        expect_used(f.used(policy, hash), 300);
+    }
+    EXPECT_EQ(flights_in(f.zone), 0u);
+    EXPECT_TRUE(is_at_rest(f.zone));
+}
+
+TEST_P(TokenSettlementInAFullZone, FollowsOnFullForAReservationThatBeginsToGrow) {
+    Fixture f({8, 8, 16}, GetParam());
+    const TokenPolicy policy = f.tokens(Algorithm::kTokenBucket, "1000t/h");
+    Request request = f.admitted(policy, 42, 0);
+    fill(f);
+    const Amount expected[] = {250, 250, 0};
+    EXPECT_EQ(request.grow(0, 250, kNow), expected[static_cast<int>(GetParam())]);
+    EXPECT_EQ(f.held(policy, 42), GetParam() == OnFull::kEvict ? 250u : 0u);
+    request.settle(0, 60, kNow);
+    expect_used(f.used(policy, 42), 60);
+    EXPECT_EQ(f.held(policy, 42), 0u);
+    EXPECT_EQ(flights_in(f.zone), 0u);
 }
 
 TEST_P(TokenSettlementInAFullZone, ReservesNothingIfNoRecordIsLeft) {

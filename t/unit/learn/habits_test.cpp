@@ -9,17 +9,10 @@
 
 #include "core/zone/table.h"
 #include "random.h"
-#include "zone_memory.h"
+#include "small_zone.h"
 
 namespace ai_limit {
 namespace {
-
-constexpr Millis kHour = 3'600'000;
-constexpr Millis kStart = Millis{1'790'000'000} * 1000;
-
-ZoneSizes small_sizes() {
-    return sizes_for(64 * 1024, true, false);
-}
 
 HabitOwner owner_of(const Zone& zone, const std::string& key, const std::string& model) {
     return {hash_key(zone, key), hash_key(zone, model)};

@@ -5,17 +5,10 @@
 #include <string>
 
 #include "core/usage/stored_answer.h"
-#include "zone_memory.h"
+#include "small_zone.h"
 
 namespace ai_limit {
 namespace {
-
-constexpr Millis kHour = 3'600'000;
-constexpr Millis kStart = Millis{1'790'000'000} * 1000;
-
-ZoneSizes small_sizes() {
-    return sizes_for(64 * 1024, true, false);
-}
 
 TEST(ChargedAnswers, AreKnownForADay) {
     ZoneMemory memory(small_sizes());
