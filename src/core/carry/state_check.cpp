@@ -5,6 +5,7 @@
 
 #include "core/carry/state_version.h"
 #include "core/limits/algorithm.h"
+#include "core/observe/models.h"
 #include "core/zone/table.h"
 
 #define XXH_INLINE_ALL
@@ -157,6 +158,21 @@ bool check_habits(StateParts* in) {
     return false;
 }
 
+bool check_models(StateParts* in) {
+    ModelPart part;
+    while (in->take(&part)) {
+        const ModelRow& row = model_of(part);
+        const uint64_t tag = row.tag.load();
+        if (tag == 0) {
+            return true;
+        }
+        if (!is_sound(row) || (tag != kNoModelTag && !is_tag(tag))) {
+            return false;
+        }
+    }
+    return false;
+}
+
 bool is_sound(std::string_view file, const StateVersion& version) {
     StateParts in(file);
     StateFileHead head;
@@ -165,7 +181,8 @@ bool is_sound(std::string_view file, const StateVersion& version) {
            check_overrides(policies, &in) && check_answers(&in) &&
            check_reservations(policies, &in) && check_entries<SmallPart>(policies, kSmall, &in) &&
            check_entries<WidePart>(policies, kWide, &in) &&
-           (!version.has_habits || check_habits(&in)) && in.is_at_end();
+           (!version.has_habits || check_habits(&in)) &&
+           (!version.has_models || check_models(&in)) && in.is_at_end();
 }
 
 bool has_magic(std::string_view file) {

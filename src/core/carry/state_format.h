@@ -2,9 +2,9 @@
 
 // The format of a state file (state_file.h). First comes the head. Then come a PolicyPart for each
 // policy, an OverridePart for each override, a ChargedAnswerPart for each charged answer, a
-// FlightRecord for each record of reserved tokens, the small entries, the wide ones, and a
-// HabitPart for each habit. Each list ends with an item of zeros. A checksum of everything before
-// it ends the file. Files of earlier formats are read too (state_version.h).
+// FlightRecord for each record of reserved tokens, the small entries, the wide ones, a HabitPart
+// for each habit, and a ModelPart for each model. Each list ends with an item of zeros. A checksum
+// of everything before it ends the file. Files of earlier formats are read too (state_version.h).
 
 #include <cstring>
 
@@ -16,7 +16,7 @@ namespace ai_limit {
 constexpr size_t kStateSumBytes = sizeof(uint64_t);
 
 constexpr char kStateMagic[8] = {'A', 'I', 'L', 'I', 'M', 'I', 'T', '\n'};
-constexpr uint32_t kStateFormat = 4;
+constexpr uint32_t kStateFormat = 5;
 
 struct StateFileHead {
     char magic[8];
@@ -57,6 +57,15 @@ struct HabitPart {
     uint64_t mark;  // 0 ends the list
     uint64_t habit;
 };
+
+/** A model's row, and that of all others with the tag kNoModelTag. */
+struct ModelPart {
+    alignas(ModelRow) char row[sizeof(ModelRow)];  // its tag is 0 at the end of the list
+};
+
+inline const ModelRow& model_of(const ModelPart& part) {
+    return *reinterpret_cast<const ModelRow*>(part.row);
+}
 
 struct SmallPart {
     uint64_t tag;  // 0 ends the list

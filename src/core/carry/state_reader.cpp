@@ -5,6 +5,7 @@
 #include "core/decide/settlement.h"
 #include "core/learn/habits.h"
 #include "core/limits/algorithm.h"
+#include "core/observe/models.h"
 #include "core/policies/likely_limit.h"
 #include "core/policies/overrides.h"
 #include "core/policies/policies.h"
@@ -131,6 +132,13 @@ void read_habits(const Zone& zone, Now now, StateParts* in) {
     }
 }
 
+void read_models(const Zone& zone, StateParts* in) {
+    ModelPart part;
+    while (in->take(&part) && model_of(part).tag.load() != 0) {
+        restore_model(zone, model_of(part));
+    }
+}
+
 /**
  * Charges the tokens reserved for a request that has not ended, as for a worker that was killed.
  */
@@ -176,6 +184,9 @@ void read_state(std::string_view file, Journal* to, Now now) {
     read_entries<WidePart>(zone, kWide, clocks, &in);
     if (version.has_habits) {
         read_habits(zone, now, &in);
+    }
+    if (version.has_models) {
+        read_models(zone, &in);
     }
     while (reserved.take(&record) && record.tag != 0) {
         charge_reserved(to, record, now);

@@ -6,14 +6,18 @@ namespace {
 
 constexpr uint32_t kFirstCounts = 16;  // as many as there were when they were first written
 
-constexpr size_t kCutOffset = offsetof(PolicyRecord, cut);
-constexpr uint32_t kWithoutSettled = 24;  // `cut`, `settled` and `released` came together
-static_assert(kCutOffset + kWithoutSettled == offsetof(PolicyRecord, slot_duration));
+constexpr uint32_t kCut = offsetof(PolicyRecord, cut);
+constexpr uint32_t kDayStart = offsetof(PolicyRecord, day_start);
+constexpr uint32_t kBehind = offsetof(PolicyRecord, slot_duration);
+
+// `cut`, `settled` and `released` came together, and `day_start` behind them later.
+static_assert(kDayStart == kCut + 24 && kBehind == kDayStart + 8);
 
 constexpr StateVersion kVersions[] = {
-    {kStateFormat, kLayoutVersion - kCountsLayout, 0, true, 0},
-    {4, 14, 0, true, 0},
-    {3, 11, kWithoutSettled, false, 0},
+    {kStateFormat, kLayoutVersion - kCountsLayout, kBehind, 0, true, true, 0},
+    {4, 15, kDayStart, kBehind - kDayStart, true, false, 0},
+    {4, 14, kDayStart, kBehind - kDayStart, true, false, 0},
+    {3, 11, kCut, kBehind - kCut, false, false, 0},
 };
 
 uint32_t counts_of_layout(uint32_t layout) {
@@ -37,10 +41,10 @@ bool find_state_version(uint32_t format, uint32_t layout, StateVersion* version)
 
 bool take_policy(const StateVersion& version, StateParts* from, PolicyPart* part) {
     *part = {};
-    const size_t rest = kCutOffset + version.missing_record;
+    const size_t rest = version.missing_from + version.missing_record;
     return from->take_bytes(part, offsetof(PolicyPart, counts)) &&
            from->take_bytes(&part->counts, version.counts * sizeof(uint64_t)) &&
-           from->take_bytes(part->record, kCutOffset) &&
+           from->take_bytes(part->record, version.missing_from) &&
            from->take_bytes(part->record + rest, sizeof(part->record) - rest);
 }
 

@@ -12,8 +12,10 @@ namespace ai_limit {
 struct StateVersion {
     uint32_t format;
     uint32_t layout;          // kLayoutVersion of then, without kCountsLayout
-    uint32_t missing_record;  // bytes that a PolicyRecord lacked, from its `cut` on
+    uint32_t missing_from;    // where a PolicyRecord lacked bytes,
+    uint32_t missing_record;  // and how many
     bool has_habits;
+    bool has_models;
     uint32_t counts;  // of each policy: the first of CountFields
 };
 

@@ -3,6 +3,7 @@
 #include "core/buckets/eviction.h"
 #include "core/carry/state_format.h"
 #include "core/limits/algorithm.h"
+#include "core/observe/models.h"
 #include "core/policies/redis_clock.h"
 #include "core/zone/table.h"
 
@@ -208,6 +209,32 @@ void write_habits(const Zone& zone, Output* out) {
     out->add(HabitPart{});
 }
 
+void write_model(const ModelRow& row, Output* out) {
+    ModelPart part;
+    std::memcpy(part.row, static_cast<const void*>(&row), sizeof(part.row));
+    out->add(part);
+}
+
+/** A row that another process changes meanwhile is left out. */
+void write_models(const Zone& zone, Output* out) {
+    const ModelTable& table = *zone.models();
+    for (const ModelRow& row : table.rows) {
+        const uint64_t tag = row.tag.load(std::memory_order_acquire);
+        ModelRow copy;
+        std::memcpy(static_cast<void*>(&copy), static_cast<const void*>(&row), sizeof(copy));
+        std::atomic_thread_fence(std::memory_order_acquire);
+        if (tag > kNoModelTag && row.tag.load(std::memory_order_relaxed) == tag) {
+            write_model(copy, out);
+        }
+    }
+    ModelRow others{};
+    others.tag.store(kNoModelTag);
+    std::memcpy(static_cast<void*>(&others.counts), static_cast<const void*>(&table.others),
+                sizeof(ModelCounts));
+    write_model(others, out);
+    write_model(ModelRow{}, out);
+}
+
 }  // namespace
 
 bool write_state(const Zone& zone, const StateOrigin& origin, Now now, const StateSink& sink) {
@@ -220,6 +247,7 @@ bool write_state(const Zone& zone, const StateOrigin& origin, Now now, const Sta
     write_entries<SmallPart>(zone, kSmall, now, &out);
     write_entries<WidePart>(zone, kWide, now, &out);
     write_habits(zone, &out);
+    write_models(zone, &out);
     return out.finish();
 }
 

@@ -53,10 +53,13 @@ public:
         number(value);
     }
     /** Dollars if it is money, with at most six decimals. */
-    void amount(std::string_view of, Measure measure, uint64_t value) {
-        name(of);
+    void amount(Measure measure, uint64_t value) {
         separate();
         write_amount(measure, value, out_);
+    }
+    void amount(std::string_view of, Measure measure, uint64_t value) {
+        name(of);
+        amount(measure, value);
     }
     void thousandths(std::string_view of, uint64_t count) {
         name(of);

@@ -19,13 +19,14 @@ void take_sample(const Zone& zone, uint32_t policy) {
     sample->rejected.store(sum.rejected, std::memory_order_relaxed);
     sample->rejected_dry_run.store(sum.rejected_dry_run, std::memory_order_relaxed);
     sample->tokens.store(sum.input_tokens + sum.output_tokens, std::memory_order_relaxed);
+    sample->charged.store(read(zone.policy(policy)->settled), std::memory_order_relaxed);
     history->written.store(number + 1, std::memory_order_release);
 }
 
 HistoryStep difference(const HistorySample& from, const HistorySample& to) {
     return {read(to.passed) - read(from.passed), read(to.rejected) - read(from.rejected),
             read(to.rejected_dry_run) - read(from.rejected_dry_run),
-            read(to.tokens) - read(from.tokens)};
+            read(to.tokens) - read(from.tokens), read(to.charged) - read(from.charged)};
 }
 
 }  // namespace

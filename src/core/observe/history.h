@@ -12,6 +12,7 @@ constexpr uint32_t kShownSamples = 120;  // ten minutes
 /** The counts between two samples. */
 struct HistoryStep {
     uint64_t passed, rejected, rejected_dry_run, tokens;
+    uint64_t charged;  // in what the policy counts
 };
 
 /** Takes a sample of every policy where one is due: by one process, whoever comes first. True if

@@ -15,11 +15,16 @@ uint64_t read(const std::atomic<uint64_t>& count) {
     return count.load(std::memory_order_relaxed);
 }
 
+/** True if the record's amounts are in the unit of `measure`. */
+bool is_in_unit(const PolicyRecord& record, Measure measure) {
+    return facts_of(record.slowest.measure).in_millionths == facts_of(measure).in_millionths;
+}
+
 void add_record(const PolicyRecord& record, Measure measure, PolicyTotals* totals) {
     totals->usage_missing += read(record.usage_missing);
     totals->cut += read(record.cut);
     totals->errors += read(record.errors);
-    if (facts_of(record.slowest.measure).in_millionths == facts_of(measure).in_millionths) {
+    if (is_in_unit(record, measure)) {
         totals->overshoot += read(record.overshoot);
         totals->settled += read(record.settled);
         totals->released += read(record.released);
@@ -65,6 +70,17 @@ PolicyTotals read_totals(const Zone& zone, std::string_view name, Measure measur
         add_shards(zone, number, &totals);
     }
     return totals;
+}
+
+uint64_t charged_on(const Zone& zone, std::string_view name, Measure measure, DayNumber day) {
+    uint64_t sum = 0;
+    for (uint32_t number = 1; number <= kMaxPolicies; ++number) {
+        const PolicyRecord& record = *zone.policy(number);
+        if (has_name(record, name) && is_in_unit(record, measure)) {
+            sum += count_of_day(record.day_start, record.settled, day);
+        }
+    }
+    return sum;
 }
 
 void read_loads(const Zone& zone, PolicyLoad* loads) {
@@ -114,6 +130,7 @@ void forget_counts(const Zone& zone, uint32_t policy) {
             list.epoch.store(0, std::memory_order_relaxed);
         }
     }
+    zone.day_keys(policy)->epoch.store(0, std::memory_order_relaxed);
     zone.history(policy)->written.store(0, std::memory_order_relaxed);
 }
 
@@ -127,9 +144,13 @@ void copy_counts(const Zone& from, const Zone& to) {
                     sizeof(PolicyCounts) * kCountShards);
         std::memcpy(static_cast<void*>(to.top_keys(number)),
                     static_cast<const void*>(from.top_keys(number)), sizeof(TopKeys));
+        std::memcpy(static_cast<void*>(to.day_keys(number)),
+                    static_cast<const void*>(from.day_keys(number)), sizeof(TopList));
         std::memcpy(static_cast<void*>(to.history(number)),
                     static_cast<const void*>(from.history(number)), sizeof(History));
     }
+    std::memcpy(static_cast<void*>(to.models()), static_cast<const void*>(from.models()),
+                sizeof(ModelTable));
     to.header()->idle_evictions.store(read(from.header()->idle_evictions));
     to.header()->live_evictions.store(read(from.header()->live_evictions));
     to.header()->zone_full.store(read(from.header()->zone_full));

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "core/counts/token_counts.h"
+#include "core/observe/day_count.h"
 #include "core/zone/zone.h"
 
 namespace ai_limit {
@@ -106,6 +107,9 @@ void count_tokens(PolicyCounts* counts, const TokenCounts& used);
 /** Sums up what the policy of that name, which counts `measure` now, has counted. Amounts of money
  * are not mixed with others that it counted before. Takes no locks. */
 PolicyTotals read_totals(const Zone& zone, std::string_view name, Measure measure);
+
+/** Returns what of `PolicyTotals::settled` was charged on the day. */
+uint64_t charged_on(const Zone& zone, std::string_view name, Measure measure, DayNumber day);
 
 /** Sums up what is under way, by the policies' numbers: `loads` has kMaxPolicies + 1, all zero. */
 void read_loads(const Zone& zone, PolicyLoad* loads);

@@ -64,19 +64,29 @@ void write_units(std::string_view metric, const PolicySnapshot& policy, TextWrit
     }
 }
 
-/** Writes one value of what the policy counts. */
-void write_amount_sample(std::string_view metric, const PolicySnapshot& policy, uint64_t amount,
+/** Writes one value in a unit. */
+void write_amount_sample(std::string_view metric, Label label, Measure measure, uint64_t amount,
                          TextWriter& out) {
     out.text(metric);
     out.text("{");
-    write_label({"policy", policy.name}, out);
+    write_label(label, out);
     out.text("} ");
-    write_amount(policy.measure, amount, out);
+    write_amount(measure, amount, out);
     out.text("\n");
 }
 
-void write_cost(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+/** Writes one value of what the policy counts. */
+void write_amount_sample(std::string_view metric, const PolicySnapshot& policy, uint64_t amount,
+                         TextWriter& out) {
+    write_amount_sample(metric, {"policy", policy.name}, policy.measure, amount, out);
+}
+
+void write_charged(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
     write_amount_sample(metric, policy, policy.totals.settled, out);
+}
+
+void write_charged_today(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+    write_amount_sample(metric, policy, policy.charged_today, out);
 }
 
 void write_reserved(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
@@ -127,6 +137,25 @@ bool charges_tokens(const PolicySnapshot& policy) {
 }
 bool counts_in_flight(const PolicySnapshot& policy) {
     return policy.counts_in_flight;
+}
+
+void write_model_tokens(std::string_view metric, const ModelView& model, TextWriter& out) {
+    const Label name = {"model", model.name()};
+    write_sample(metric, name, {"type", "input"}, model.total.input, out);
+    write_sample(metric, name, {"type", "output"}, model.total.output, out);
+    write_sample(metric, name, {"type", "cached_input"}, model.total.cached_input, out);
+}
+
+void write_model_answers(std::string_view metric, const ModelView& model, TextWriter& out) {
+    write_sample(metric, {"model", model.name()}, {}, model.total.answers, out);
+}
+
+void write_model_cost(std::string_view metric, const ModelView& model, TextWriter& out) {
+    write_amount_sample(metric, {"model", model.name()}, Measure::kMoney, model.total.cost, out);
+}
+
+void write_model_cost_today(std::string_view metric, const ModelView& model, TextWriter& out) {
+    write_amount_sample(metric, {"model", model.name()}, Measure::kMoney, model.today.cost, out);
 }
 
 void write_entries(std::string_view metric, const ZoneSnapshot& zone, TextWriter& out) {
@@ -185,9 +214,17 @@ const PolicyMetric kPolicyMetrics[] = {
       "LLM tokens that are reserved for requests that have not ended."},
      charges_tokens,
      write_reserved},
+    {{"ai_limit_charged_tokens_total", "counter",
+      "LLM tokens that ended requests were charged, as the policy weighs them."},
+     charges_tokens,
+     write_charged},
     {{"ai_limit_cost_usd_total", "counter", "US dollars that ended requests were charged."},
      counts_money,
-     write_cost},
+     write_charged},
+    {{"ai_limit_cost_usd_today", "gauge",
+      "US dollars that requests were charged that ended today, by the policy's time zone."},
+     counts_money,
+     write_charged_today},
     {{"ai_limit_reserved_usd", "gauge",
       "US dollars that are reserved for requests that have not ended."},
      counts_money,
@@ -235,6 +272,26 @@ const ZoneMetric kZoneMetrics[] = {
      write_state_saved},
 };
 const size_t kZoneMetricCount = sizeof(kZoneMetrics) / sizeof(kZoneMetrics[0]);
+
+const ModelMetric kModelMetrics[] = {
+    {{"ai_limit_model_answers_total", "counter",
+      "Answers of the model that were charged. \"other\" stands for all but the 32 models used "
+      "most."},
+     false,
+     write_model_answers},
+    {{"ai_limit_model_tokens_total", "counter",
+      "LLM tokens that answers of the model used. Input includes the cached one."},
+     false,
+     write_model_tokens},
+    {{"ai_limit_model_cost_usd_total", "counter", "US dollars that answers of the model cost."},
+     true,
+     write_model_cost},
+    {{"ai_limit_model_cost_usd_today", "gauge",
+      "US dollars that answers of the model cost that ended today."},
+     true,
+     write_model_cost_today},
+};
+const size_t kModelMetricCount = sizeof(kModelMetrics) / sizeof(kModelMetrics[0]);
 
 void write_family(const Metric& metric, TextWriter& out) {
     out.text("# HELP ");

@@ -41,6 +41,16 @@ extern const ZoneMetric kZoneMetrics[];
 extern const size_t kZoneMetricCount;
 constexpr size_t kMaxZoneSamples = 2 * kMaxSample;
 
+/** A metric of each model. */
+struct ModelMetric {
+    Metric metric;
+    bool needs_prices;
+    void (*write)(std::string_view metric, const ModelView& model, TextWriter& out);
+};
+extern const ModelMetric kModelMetrics[];
+extern const size_t kModelMetricCount;
+constexpr size_t kMaxModelSamples = 3 * kMaxSample;
+
 /** All metrics of Redis. */
 void write_redis_metrics(const RedisSnapshot& redis, TextWriter& out);
 constexpr size_t kMaxRedisMetrics = 4096;

@@ -5,6 +5,7 @@
 
 #include "core/observe/history.h"
 #include "core/observe/meters.h"
+#include "core/observe/models.h"
 #include "core/observe/top_keys.h"
 
 namespace ai_limit {
@@ -35,6 +36,8 @@ struct PolicySnapshot {
     bool counts_tokens;  // it knows what answers use, and counts that in tokens or in money
     bool counts_in_flight;
     PolicyTotals totals;
+    DayNumber day;           // today, by the policy's time zone
+    uint64_t charged_today;  // of `settled` in the totals
     PolicyLoad load;
     uint32_t number;  // in the zone
 };
@@ -42,6 +45,13 @@ struct PolicySnapshot {
 inline bool counts_money(const PolicySnapshot& policy) {
     return policy.measure == Measure::kMoney;
 }
+
+/** The models of all zones. */
+struct ModelsSnapshot {
+    std::string_view tz;  // by which their days begin
+    bool has_prices;      // there is an ai_limit_prices
+    ModelViews views;
+};
 
 struct RedisSnapshot {
     bool is_up;

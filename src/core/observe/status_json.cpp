@@ -19,15 +19,17 @@ void write_requests(const PolicyTotals& totals, JsonWriter& json) {
 
 /** Writes what answers used, and what of that was reserved and charged. Money has an object of its
  * own. */
-void write_tokens(const PolicySnapshot& policy, JsonWriter& json) {
+void write_usage(const PolicySnapshot& policy, JsonWriter& json) {
     json.open("tokens", '{');
     each_usage_meter(
         [&](const UsageMeter& meter) { json.number(meter.name, policy.totals.*meter.sum); });
     if (counts_money(policy)) {
         json.close('}');
         json.open("money", '{');
-        json.amount("spent", policy.measure, policy.totals.settled);
     }
+    const bool is_money = counts_money(policy);
+    json.amount(is_money ? "spent" : "charged", policy.measure, policy.totals.settled);
+    json.amount(is_money ? "spent_today" : "charged_today", policy.measure, policy.charged_today);
     json.amount("reserved", policy.measure, policy.load.reserved);
     json.thousandths("reserve_ratio", policy.totals.reserve_ratio());
     json.amount("overshoot", policy.measure, policy.totals.overshoot);
@@ -60,23 +62,28 @@ void write_steps(std::string_view name, const HistoryStep* steps, size_t count,
     json.close(']');
 }
 
-void write_history(const Zone& zone, uint32_t policy, JsonWriter& json) {
+void write_history(const Zone& zone, const PolicySnapshot& policy, JsonWriter& json) {
     HistoryStep steps[kShownSamples];
-    size_t count = read_history(zone, policy, steps);
+    size_t count = read_history(zone, policy.number, steps);
     json.open("history", '{');
     json.number("step", kSampleInterval / 1000);
     write_steps("passed", steps, count, &HistoryStep::passed, json);
     write_steps("rejected", steps, count, &HistoryStep::rejected, json);
     write_steps("rejected_dry_run", steps, count, &HistoryStep::rejected_dry_run, json);
     write_steps("tokens", steps, count, &HistoryStep::tokens, json);
+    if (counts_money(policy)) {
+        json.open("money", '[');
+        for (size_t i = 0; i < count; ++i) {
+            json.amount(policy.measure, steps[i].charged);
+        }
+        json.close(']');
+    }
     json.close('}');
 }
 
 /** `unit`: what the counts are. */
-void write_top(const Zone& zone, uint32_t policy, std::string_view name, TopMeasure measure,
-               Measure unit, uint64_t epoch, JsonWriter& json) {
-    TopKey keys[kShownTopKeys];
-    size_t count = read_top_keys(*zone.top_keys(policy), measure, epoch, keys, kShownTopKeys);
+void write_keys(std::string_view name, const TopKey* keys, size_t count, Measure unit,
+                JsonWriter& json) {
     json.open(name, '[');
     for (size_t i = 0; i < count; ++i) {
         json.open('{');
@@ -92,12 +99,33 @@ void write_top_keys(const Zone& zone, const PolicySnapshot& policy, uint64_t epo
                     JsonWriter& json) {
     const Measure charges = counts_money(policy) ? Measure::kMoney : Measure::kTokens;
     json.open("top_keys", '{');
+    TopKey keys[kShownTopKeys];
     const auto write = [&](std::string_view name, TopMeasure measure, Measure unit) {
-        write_top(zone, policy.number, name, measure, unit, epoch, json);
+        size_t count =
+            read_top_keys(*zone.top_keys(policy.number), measure, epoch, keys, kShownTopKeys);
+        write_keys(name, keys, count, unit, json);
     };
     write("requests", TopMeasure::kRequests, Measure::kRequests);
     write("refusals", TopMeasure::kRefusals, Measure::kRequests);
     write(facts_of(charges).name, TopMeasure::kCharges, charges);
+    if (counts_money(policy)) {
+        size_t count =
+            read_day_keys(*zone.day_keys(policy.number), policy.day, keys, kShownTopKeys);
+        write_keys("money_today", keys, count, charges, json);
+    }
+    json.close('}');
+}
+
+void write_model_use(std::string_view name, const ModelUse& use, bool has_prices,
+                     JsonWriter& json) {
+    json.open(name, '{');
+    json.number("answers", use.answers);
+    json.number("input", use.input);
+    json.number("cached_input", use.cached_input);
+    json.number("output", use.output);
+    if (has_prices) {
+        json.amount("spent", Measure::kMoney, use.cost);
+    }
     json.close('}');
 }
 
@@ -139,14 +167,22 @@ void write_policy_json(const Zone& zone, const PolicySnapshot& policy, Millis mo
     json.truth("dry_run", policy.dry_run);
     write_requests(policy.totals, json);
     if (policy.counts_tokens) {
-        write_tokens(policy, json);
+        write_usage(policy, json);
     }
     if (policy.counts_in_flight) {
         json.number("in_flight", policy.load.in_flight);
     }
     json.number("errors", policy.totals.errors);
-    write_history(zone, policy.number, json);
+    write_history(zone, policy, json);
     write_top_keys(zone, policy, epoch_of(monotonic), json);
+    json.close('}');
+}
+
+void write_model_json(const ModelView& model, bool has_prices, JsonWriter& json) {
+    json.open('{');
+    json.text("model", model.name());
+    write_model_use("today", model.today, has_prices, json);
+    write_model_use("total", model.total, has_prices, json);
     json.close('}');
 }
 

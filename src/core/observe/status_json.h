@@ -16,6 +16,10 @@ void write_zone_json(const ZoneSnapshot& zone, JsonWriter& json);
 void write_policy_json(const Zone& zone, const PolicySnapshot& policy, Millis monotonic,
                        JsonWriter& json);
 
+/** One model. `has_prices`: it has a cost. */
+void write_model_json(const ModelView& model, bool has_prices, JsonWriter& json);
+constexpr size_t kMaxModelJson = 1024;
+
 /** `sync` and `on_failure` as the directive says. */
 void write_redis_json(const RedisSnapshot& redis, std::string_view sync,
                       std::string_view on_failure, JsonWriter& json);

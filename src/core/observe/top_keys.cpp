@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/observe/displacement.h"
 #include "core/words/shown_key.h"
 
 namespace ai_limit {
@@ -9,21 +10,6 @@ namespace ai_limit {
 namespace {
 
 constexpr uint64_t kBeingWritten = 1;  // no tag: they are 256 or more
-
-/** Splitmix64 (Steele et al., 2014), by each process for itself: nothing depends on its quality but
- * which of two keys has a place. */
-uint64_t draw() {
-    static uint64_t state = 0;
-    uint64_t z = state += 0x9E3779B97F4A7C15;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-    return z ^ (z >> 31);
-}
-
-bool happens(uint64_t part, uint64_t of) {
-    __extension__ typedef unsigned __int128 Wide;
-    return static_cast<uint64_t>(Wide{draw()} * of >> 64) < part;
-}
 
 /** Whoever is first empties the list for a new time. */
 bool begin_list(TopList* list, uint64_t epoch) {
@@ -124,7 +110,7 @@ void note_new_key(TopList* list, uint64_t epoch, uint64_t tag, std::string_view 
     uint32_t way = least_of(*set);
     uint64_t before = set->tags[way].load(std::memory_order_relaxed);
     uint64_t least = set->counts[way].load(std::memory_order_relaxed);
-    if (before != 0 && !happens(amount, least + amount)) {
+    if (before != 0 && !displaces(amount, least)) {
         return;
     }
     if (before == kBeingWritten || !set->tags[way].compare_exchange_strong(before, kBeingWritten)) {
@@ -135,6 +121,20 @@ void note_new_key(TopList* list, uint64_t epoch, uint64_t tag, std::string_view 
     label->inherited.store(least, std::memory_order_relaxed);
     set->counts[way].store(least + amount, std::memory_order_relaxed);
     set->tags[way].store(tag, std::memory_order_release);
+}
+
+size_t read_day_keys(const TopList& list, DayNumber day, TopKey* best, size_t most) {
+    size_t count = 0;
+    if (list.epoch.load(std::memory_order_relaxed) != epoch_of_day(day)) {
+        return count;
+    }
+    for (uint32_t place = 0; place < kTopSets * kTopWays; ++place) {
+        TopKey key;
+        if (read_place(list, place / kTopWays, place % kTopWays, &key)) {
+            count = keep_best(key, best, count, most);
+        }
+    }
+    return count;
 }
 
 size_t read_top_keys(const TopKeys& keys, TopMeasure measure, uint64_t epoch, TopKey* best,

@@ -1,14 +1,12 @@
 #pragma once
 
 // The keys of a policy that stand out: a heavy-hitter sketch of constant size. A key that has a
-// place is counted exactly. One that has none takes the place of the least of its set with the
-// probability amount / (least + amount): Random Admission Policy, Ben Basat et al., "Randomized
-// Admission Policy for Efficient Top-k and Frequency Estimation" (INFOCOM 2017), in sets of four.
-// Keys that are seen once, however many, so push out nobody who stands out.
+// place is counted exactly. One that has none may displace the least of its set (displacement.h).
+// The sets are of four.
 
 #include <string_view>
 
-#include "core/words/types.h"
+#include "core/observe/day_count.h"
 #include "core/zone/statistics.h"
 
 namespace ai_limit {
@@ -40,14 +38,18 @@ constexpr uint64_t epoch_of(Millis monotonic) {
     return static_cast<uint64_t>(monotonic / kTopEpoch) + 1;
 }
 
+/** The time of a list that counts for one day. */
+constexpr uint64_t epoch_of_day(DayNumber day) {
+    return uint64_t{day} + 1;
+}
+
 /** note_key() where the key has no place, or the list is of another time. */
 void note_new_key(TopList* list, uint64_t epoch, uint64_t tag, std::string_view key,
                   uint64_t amount);
 
-/** Counts a key with `amount`. `tag` stands for it, and is not 0. */
-inline void note_key(TopKeys* keys, TopMeasure measure, uint64_t epoch, uint64_t tag,
-                     std::string_view key, uint64_t amount) {
-    TopList* list = &keys->lists[static_cast<size_t>(measure)][epoch % 2];
+/** Counts a key in a list with `amount`. `tag` stands for it, and is not 0. */
+inline void note_in_list(TopList* list, uint64_t epoch, uint64_t tag, std::string_view key,
+                         uint64_t amount) {
     if (list->epoch.load(std::memory_order_relaxed) == epoch) {
         TopSet* set = &list->sets[tag >> 32 & (kTopSets - 1)];
         for (uint32_t way = 0; way < kTopWays; ++way) {
@@ -59,6 +61,15 @@ inline void note_key(TopKeys* keys, TopMeasure measure, uint64_t epoch, uint64_t
     }
     note_new_key(list, epoch, tag, key, amount);
 }
+
+/** The same in the list for this measure and this time. */
+inline void note_key(TopKeys* keys, TopMeasure measure, uint64_t epoch, uint64_t tag,
+                     std::string_view key, uint64_t amount) {
+    note_in_list(&keys->lists[static_cast<size_t>(measure)][epoch % 2], epoch, tag, key, amount);
+}
+
+/** The same as read_top_keys() for a list that counts for one day. */
+size_t read_day_keys(const TopList& list, DayNumber day, TopKey* best, size_t most);
 
 /** Writes the `most` keys that stand out, the first one most; returns how many there are. */
 size_t read_top_keys(const TopKeys& keys, TopMeasure measure, uint64_t epoch, TopKey* best,

@@ -264,7 +264,7 @@ uint32_t register_policy(Journal* journal, std::string_view name, Limit* limit, 
     record->varies = varies;
     for (std::atomic<uint64_t>* count :
          {&record->errors, &record->overshoot, &record->usage_missing, &record->cut,
-          &record->settled, &record->released, &record->slot_duration}) {
+          &record->settled, &record->released, &record->day_start, &record->slot_duration}) {
         count->store(0, std::memory_order_relaxed);
     }
     for (std::atomic<uint64_t>& refill : record->refill_millis) {
@@ -319,8 +319,10 @@ uint64_t count_missing_usage(const Zone& zone, uint32_t policy) {
     return zone.policy(policy)->usage_missing.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
-void count_settled(const Zone& zone, uint32_t policy, Amount charged, Amount reserved) {
+void count_settled(const Zone& zone, uint32_t policy, Amount charged, Amount reserved,
+                   DayNumber day) {
     PolicyRecord* record = zone.policy(policy);
+    begin_day(&record->day_start, record->settled, day);
     record->settled.fetch_add(charged, std::memory_order_relaxed);
     record->released.fetch_add(reserved, std::memory_order_relaxed);
 }

@@ -5,6 +5,7 @@
 
 #include <string_view>
 
+#include "core/observe/day_count.h"
 #include "core/zone/journal.h"
 
 namespace ai_limit {
@@ -39,7 +40,8 @@ uint64_t count_error(const Zone& zone, uint32_t policy);
 uint64_t count_missing_usage(const Zone& zone, uint32_t policy);
 
 /** Counts what a request was charged in the end, and what had been reserved for it. */
-void count_settled(const Zone& zone, uint32_t policy, Amount charged, Amount reserved);
+void count_settled(const Zone& zone, uint32_t policy, Amount charged, Amount reserved,
+                   DayNumber day);
 
 /** Counts a stream that was ended since its reservation was used up and could not grow. */
 void count_cut(const Zone& zone, uint32_t policy);

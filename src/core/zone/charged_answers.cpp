@@ -154,13 +154,12 @@ TokenCounts remaining(const TokenCounts& used, const ChargedPart& part) {
     TokenCounts rest = used;
     rest.input -= std::min(rest.input, part.input);
     rest.output -= std::min(rest.output, part.output);
-    for (const auto count : {&TokenCounts::cached_input, &TokenCounts::cache_write,
-                             &TokenCounts::cache_write_1h, &TokenCounts::audio_input}) {
-        rest.*count = std::min(rest.*count, rest.input);
-    }
-    for (const auto count : {&TokenCounts::reasoning, &TokenCounts::audio_output}) {
-        rest.*count = std::min(rest.*count, rest.output);
-    }
+    rest.cached_input = std::min(rest.cached_input, rest.input);
+    rest.cache_write = std::min(rest.cache_write, rest.input);
+    rest.cache_write_1h = std::min(rest.cache_write_1h, rest.input);
+    rest.audio_input = std::min(rest.audio_input, rest.input);
+    rest.reasoning = std::min(rest.reasoning, rest.output);
+    rest.audio_output = std::min(rest.audio_output, rest.output);
     return rest;
 }
 

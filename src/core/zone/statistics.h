@@ -1,8 +1,9 @@
 #pragma once
 
-// The layout of a policy's statistics in shared memory: counts (meters.h), the keys that stand out
-// (top_keys.h), the last minutes (history.h). No decision depends on them, so they are written
-// without locks. A process that is killed leaves at most one request uncounted.
+// The layout of the statistics in shared memory: a policy's counts (meters.h), the keys that stand
+// out (top_keys.h), the last minutes (history.h), and the counts of models (models.h). No decision
+// depends on them, so they are written without locks. A process that is killed leaves at most one
+// request uncounted.
 
 #include <atomic>
 #include <cstddef>
@@ -108,11 +109,45 @@ constexpr uint32_t kHistorySamples = 128;
 /** All counts since the policy is known, at one time. */
 struct HistorySample {
     std::atomic<uint64_t> passed, rejected, rejected_dry_run, tokens;
+    std::atomic<uint64_t> charged;  // in what the policy counts
 };
 
 struct History {
     std::atomic<uint64_t> written;  // samples so far; number n lies in samples[n % kHistorySamples]
     HistorySample samples[kHistorySamples];
+};
+
+/** A count since the zone was made, and what it was when the day began (day_count.h). */
+struct DayCount {
+    std::atomic<uint64_t> total, start;
+};
+
+/** What the answers of a model used. */
+struct ModelCounts {
+    DayCount answers, input, cached_input, output;
+    DayCount cost;  // in millionths of a dollar, where there are prices
+
+    static constexpr DayCount ModelCounts::*kAll[] = {
+        &ModelCounts::answers, &ModelCounts::input, &ModelCounts::cached_input,
+        &ModelCounts::output,  &ModelCounts::cost,
+    };
+};
+
+constexpr uint32_t kModelRows = 32;
+constexpr size_t kMaxModelText = 103;
+
+struct alignas(64) ModelRow {
+    std::atomic<uint64_t> tag;  // of the model's name, 0: a free row
+    ModelCounts counts;
+    uint8_t size;
+    char text[kMaxModelText];  // the name as it is shown: plain ASCII
+};
+static_assert(sizeof(ModelRow) == 192);
+
+/** The models used most, and all others together. */
+struct ModelTable {
+    ModelRow rows[kModelRows];
+    ModelCounts others;
 };
 
 }  // namespace ai_limit

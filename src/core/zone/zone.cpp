@@ -25,8 +25,10 @@ ZoneLayout layout_of(const ZoneSizes& sizes) {
     layout.policies = round_up(sizeof(ZoneHeader));
     layout.counts = layout.policies + round_up(sizeof(PolicyRecord) * kMaxPolicies);
     layout.top_keys = layout.counts + round_up(sizeof(PolicyCounts) * kCountShards * kMaxPolicies);
-    layout.histories = layout.top_keys + round_up(sizeof(TopKeys) * kMaxPolicies);
-    layout.override_tags = layout.histories + round_up(sizeof(History) * kMaxPolicies);
+    layout.day_keys = layout.top_keys + round_up(sizeof(TopKeys) * kMaxPolicies);
+    layout.histories = layout.day_keys + round_up(sizeof(TopList) * kMaxPolicies);
+    layout.models = layout.histories + round_up(sizeof(History) * kMaxPolicies);
+    layout.override_tags = layout.models + round_up(sizeof(ModelTable));
     layout.overrides = layout.override_tags + round_up(sizeof(uint64_t) * kMaxOverrides);
     layout.answers = layout.overrides + round_up(sizeof(Override) * kMaxOverrides);
     layout.answer_parts = layout.answers + sizeof(AnswerSet) * kAnswerSets;

@@ -1,11 +1,12 @@
 #pragma once
 
 // The shared memory of one zone, in this order: the header, the policies, what was counted and seen
-// of them (meters.h, top_keys.h, history.h), limits of single keys (overrides.h), the answers that
-// were charged (charged_answers.h), the processes that use the zone with a journal each, the
-// records of requests in flight, what requests usually use (habit_set.h), the buckets of small
-// entries, the buckets of wide ones. It has no pointers: everything is found by its offset, so that
-// each process may map the zone where it likes. Everything is valid when it is zero.
+// of them (meters.h, top_keys.h, history.h), the models that were used (models.h), limits of single
+// keys (overrides.h), the answers that were charged (charged_answers.h), the processes that use the
+// zone with a journal each, the records of requests in flight, what requests usually use
+// (habit_set.h), the buckets of small entries, the buckets of wide ones. It has no pointers:
+// everything is found by its offset, so that each process may map the zone where it likes.
+// Everything is valid when it is zero.
 
 #include <atomic>
 #include <cstddef>
@@ -21,7 +22,7 @@
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 15 + kCountsLayout;
+constexpr uint32_t kLayoutVersion = 16 + kCountsLayout;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
@@ -80,6 +81,7 @@ struct PolicyRecord {
     std::atomic<uint64_t> cut;            // streams that were ended where their reservation was
     std::atomic<uint64_t> settled;        // tokens that ended requests were charged
     std::atomic<uint64_t> released;       // what had been reserved for these
+    std::atomic<uint64_t> day_start;      // `settled` when the day began (day_count.h)
     SlotDuration slot_duration;           // of concurrency=
     std::atomic<uint64_t> refill_millis[kNoRateNumber - 1];  // by rate_number, from 1
     KnownLimit limits[kMaxKnownLimits];                      // by their number, from 1
@@ -206,7 +208,9 @@ struct ZoneLayout {
     size_t policies;
     size_t counts;
     size_t top_keys;
+    size_t day_keys;
     size_t histories;
+    size_t models;
     size_t override_tags;  // uint64_t each: of the key's entry, 0: a free place
     size_t overrides;
     size_t answers;
@@ -261,6 +265,11 @@ public:
     TopKeys* top_keys(uint32_t number) const {
         return at<TopKeys>(layout_.top_keys) + (number - 1);
     }
+    /** Returns the keys that were charged most today. */
+    TopList* day_keys(uint32_t number) const {
+        return at<TopList>(layout_.day_keys) + (number - 1);
+    }
+    ModelTable* models() const { return at<ModelTable>(layout_.models); }
     History* history(uint32_t number) const {
         return at<History>(layout_.histories) + (number - 1);
     }

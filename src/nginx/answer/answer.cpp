@@ -18,6 +18,7 @@
 #include "nginx/usage/charged_once.h"
 #include "nginx/usage/growth.h"
 #include "nginx/usage/learning.h"
+#include "nginx/usage/model_usage.h"
 #include "nginx/usage/stored_price.h"
 #include "nginx/values/policy_values.h"
 #include "nginx/values/request_price.h"
@@ -68,6 +69,7 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContex
     Now now = now_by_nginx();
     ChargedOnce earlier(*tokens);
     Learning learning(tokens);
+    ModelUsage models;
     bool charged = false;
     bool charged_before = false;
     ChargedPart least = {kMaxAmount, kMaxAmount};
@@ -93,9 +95,8 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContex
             settle_charge(&one->charges[i], amount, now, &after);
             learning.teach(*part.policy, one->charges[i].use, now);
             note_if_served(*r, one->charges[i].use);
-            count_used(one->charges[i].use, part, used, amount, now);
-            count_settled(one->charges[i].use.access->journal.zone(), one->charges[i].use.policy,
-                          amount, reserved);
+            count_used(one->charges[i].use, part, used, {amount, reserved}, now);
+            models.note_charge(one->charges[i].use, amount);
             if (one->flights != nullptr && one->flights[i] != nullptr) {
                 // A delta that Redis has yet to receive would count twice if the state included it.
                 const Zone& zone = one->charges[i].use.access->journal.zone();
@@ -110,6 +111,7 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContex
     }
     if (charged) {
         tokens->used = remaining(tokens->used, least);
+        models.count(r, *tokens, now.wall);
     } else if (charged_before) {
         tokens->basis = UsageBasis::kNone;
         tokens->used = {};

@@ -24,6 +24,7 @@ struct Snapshots {
     ngx_uint_t policy_count;
     ZoneSnapshot* zones;
     ngx_uint_t zone_count;
+    ModelsSnapshot models;
 };
 
 bool read_policies(ngx_http_request_t* r, const MainConf& conf, Snapshots* all) {
@@ -80,6 +81,24 @@ void add_zone_metric(const ZoneMetric& one, const Snapshots& all, ApiOutput* out
     }
 }
 
+void add_model_metric(const ModelMetric& one, const ModelsSnapshot& models, ApiOutput* output) {
+    if (one.needs_prices && !models.has_prices) {
+        return;
+    }
+    add_family(one.metric, output);
+    const auto add = [&](const ModelView& model) {
+        TextWriter out = output->begin(kMaxModelSamples);
+        one.write(one.metric.name, model, out);
+        output->end(out);
+    };
+    for (size_t i = 0; i < models.views.count; ++i) {
+        add(models.views.models[i]);
+    }
+    if (models.views.others.total.answers != 0) {
+        add(models.views.others);
+    }
+}
+
 void add_errors(const Snapshots& all, ApiOutput* output) {
     static constexpr Metric kErrors = {
         "ai_limit_errors_total", "counter",
@@ -108,7 +127,8 @@ void add_errors(const Snapshots& all, ApiOutput* output) {
 ngx_int_t send_metrics(ngx_http_request_t* r) {
     const MainConf& conf = *main_conf(r);
     Snapshots all{};
-    if (!read_policies(r, conf, &all) || !read_zones(r, conf, &all)) {
+    if (!read_policies(r, conf, &all) || !read_zones(r, conf, &all) ||
+        !read_models(r, conf, &all.models)) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     ApiOutput output(r);
@@ -117,6 +137,9 @@ ngx_int_t send_metrics(ngx_http_request_t* r) {
     }
     for (size_t i = 0; i < kZoneMetricCount; ++i) {
         add_zone_metric(kZoneMetrics[i], all, &output);
+    }
+    for (size_t i = 0; i < kModelMetricCount; ++i) {
+        add_model_metric(kModelMetrics[i], all.models, &output);
     }
     add_errors(all, &output);
     if (conf.redis != nullptr && conf.zones.nelts != 0) {

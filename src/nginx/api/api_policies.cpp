@@ -1,5 +1,6 @@
 #include "nginx/api/api_policies.h"
 
+#include "clock.h"
 #include "nginx/conf/live.h"
 #include "nginx/conf/live_redis.h"
 
@@ -62,6 +63,8 @@ PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* s
     seen.counts_tokens = policy.may_count_tokens;
     seen.counts_in_flight = policy.has_concurrency;
     seen.totals = read_totals(zone, seen.name, seen.measure);
+    seen.day = day_of(now_by_nginx().wall, policy.time_zone);
+    seen.charged_today = charged_on(zone, seen.name, seen.measure, seen.day);
     seen.load.in_flight = loads[policy.live->ask.policy].in_flight;
     seen.load.reserved = loads[policy.live->ask.policy].reserved;
     seen.number = policy.live->ask.policy;
@@ -78,6 +81,27 @@ ZoneLoads* read_all_loads(ngx_http_request_t* r, const MainConf& conf) {
         }
     }
     return loads;
+}
+
+bool read_models(ngx_http_request_t* r, const MainConf& conf, ModelsSnapshot* models) {
+    *models = {};
+    models->tz = conf.day_zone_text.len != 0 ? view(conf.day_zone_text) : "+00:00";
+    models->has_prices = conf.prices != nullptr;
+    ModelViews* views = &models->views;
+    views->models = static_cast<ModelView*>(ngx_palloc(
+        r->pool, ngx_max(conf.zones.nelts, ngx_uint_t{1}) * kModelRows * sizeof(ModelView)));
+    if (views->models == nullptr) {
+        return false;
+    }
+    const DayNumber day = day_of(now_by_nginx().wall, conf.day_zone);
+    for (const ZoneConf* zone : zones_of(conf)) {
+        const Journal& journal = zone->live->access.journal;
+        if (journal.is_open()) {
+            add_models(journal.zone(), day, views);
+        }
+    }
+    rank_models(views);
+    return true;
 }
 
 ngx_uint_t index_of(const MainConf& conf, const ZoneConf* zone) {

@@ -26,6 +26,9 @@ RedisSnapshot look_at_redis(const MainConf& conf);
  */
 ZoneLoads* read_all_loads(ngx_http_request_t* r, const MainConf& conf);
 
+/** Reads the models of all zones that this process uses. False without memory. */
+bool read_models(ngx_http_request_t* r, const MainConf& conf, ModelsSnapshot* models);
+
 /** Returns a zone's index among the configuration's zones. */
 ngx_uint_t index_of(const MainConf& conf, const ZoneConf* zone);
 

@@ -127,6 +127,25 @@ void add_overrides(const MainConf& conf, ApiOutput* output) {
     add_text(output, "]");
 }
 
+void add_models(const ModelsSnapshot& models, ApiOutput* output) {
+    const ModelViews& views = models.views;
+    add_text(output, ",\"models\":{\"tz\":\"");
+    add_text(output, models.tz);
+    add_text(output, "\",\"list\":[");
+    bool is_first = true;
+    const auto add = [&](const ModelView& model) {
+        add_element(output, kMaxModelJson, &is_first,
+                    [&](JsonWriter& json) { write_model_json(model, models.has_prices, json); });
+    };
+    for (size_t i = 0; i < views.count; ++i) {
+        add(views.models[i]);
+    }
+    if (views.others.total.answers != 0) {
+        add(views.others);
+    }
+    add_text(output, "]}");
+}
+
 void add_redis(const MainConf& conf, ApiOutput* output) {
     static constexpr std::string_view kOnFailure[] = {"local", "allow", "reject"};
     if (conf.redis == nullptr || conf.zones.nelts == 0) {
@@ -148,13 +167,15 @@ void add_redis(const MainConf& conf, ApiOutput* output) {
 ngx_int_t send_status(ngx_http_request_t* r) {
     const MainConf& conf = *main_conf(r);
     ZoneLoads* loads = read_all_loads(r, conf);
-    if (loads == nullptr) {
+    ModelsSnapshot models;
+    if (loads == nullptr || !read_models(r, conf, &models)) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     ApiOutput output(r);
     add_head(r, &output);
     add_zones(conf, &output);
     add_policies(conf, loads, &output);
+    add_models(models, &output);
     add_overrides(conf, &output);
     add_redis(conf, &output);
     return output.send(NGX_HTTP_OK, kJsonType);

@@ -132,6 +132,8 @@ struct MainConf {
     bool usage_variables;             // the configuration uses what an answer says that it used
     bool cost_variable;               // there are prices, and it uses what an answer cost
     bool api;                         // there is an ai_limit_api
+    Millis day_zone;                  // the time zone by which the days of models begin,
+    ngx_str_t day_zone_text;          // as it is written; empty: UTC
     bool tokens;                      // answers are of interest, to whomever
     ngx_int_t plain_header_variable;  // an $http_ variable that nobody defines
 };

@@ -1,5 +1,6 @@
 #include "nginx/decision/count_requests.h"
 
+#include "core/policies/policies.h"
 #include "core/reply/error_kind.h"
 #include "nginx/decision/report.h"
 
@@ -108,10 +109,17 @@ void count_undecided(const Decision& one) {
     }
 }
 
-void count_used(const Charge& charge, const Part& part, const TokenCounts& used, Amount charged,
+void count_used(const Charge& charge, const Part& part, const TokenCounts& used, Settled settled,
                 Now now) {
+    const Zone& zone = charge.access->journal.zone();
+    const DayNumber day = day_of(now.wall, part.policy->time_zone);
     count_tokens(part.policy->live->counts, used);
-    note(charge, part, TopMeasure::kCharges, now.monotonic, charged);
+    count_settled(zone, charge.policy, settled.charged, settled.reserved, day);
+    note(charge, part, TopMeasure::kCharges, now.monotonic, settled.charged);
+    if (charge.limit->measure == Measure::kMoney) {
+        note_in_list(zone.day_keys(part.policy->live->ask.policy), epoch_of_day(day),
+                     tag_of(hash_of(charge), charge.policy), view(part.key), settled.charged);
+    }
 }
 
 }  // namespace ai_limit

@@ -50,8 +50,13 @@ void count_unasked(const PolicyConf* policy, const ngx_str_t& key, uint64_t tag,
  */
 void count_undecided(const Decision& one);
 
+/** What a policy charged for an ended request, and what it had reserved for it. */
+struct Settled {
+    Amount charged, reserved;
+};
+
 /** Counts the tokens that an ended request used, and what a policy charged for them. */
-void count_used(const Charge& charge, const Part& part, const TokenCounts& used, Amount charged,
+void count_used(const Charge& charge, const Part& part, const TokenCounts& used, Settled settled,
                 Now now);
 
 }  // namespace ai_limit

@@ -202,6 +202,24 @@ ngx_int_t check_max_outputs(ngx_conf_t* cf, MainConf* main) {
     return NGX_OK;
 }
 
+/** Takes the time zone of the first policy in money, or else of the first one in tokens. */
+void set_day_zone(MainConf* main) {
+    const PolicyConf* first = nullptr;
+    for (const PolicyConf* policy : policies_of(*main)) {
+        const bool is_money = policy->limit.measure == Measure::kMoney;
+        if (is_money || (first == nullptr && policy->may_count_tokens)) {
+            first = policy;
+        }
+        if (is_money) {
+            break;
+        }
+    }
+    if (first != nullptr) {
+        main->day_zone = first->time_zone;
+        main->day_zone_text = first->time_zone_text;
+    }
+}
+
 }  // namespace
 
 ngx_int_t resolve_names(ngx_conf_t* cf) {
@@ -238,6 +256,7 @@ ngx_int_t resolve_names(ngx_conf_t* cf) {
             return NGX_ERROR;
         }
     }
+    set_day_zone(main);
     warn_of_unused_policies(cf, *main);
     return check_max_outputs(cf, main);
 }

@@ -52,6 +52,8 @@ struct TokenContext {
     HabitPlace habit;            // of the key and the model, in the policy that asked for it last
     uint32_t count_mistakes;     // by number of policy: its malformed count= has been logged
     const TokenWeights* prices;  // nullptr: not looked up (request_price.h)
+    // The name that these prices were found by, once the answer has ended; empty if there are none.
+    std::string_view priced_model;
 
     // the answer; `reader` is nullptr where its body is not read
     UsageReader* reader;

@@ -118,10 +118,14 @@ void price_answer(ngx_http_request_t* r, TokenContext* tokens, const ModelPrices
         tier = dear_tier(*info);
     }
     const Terms terms = {tier, tokens->used.input};
-    const TokenWeights* prices =
-        reader != nullptr ? find_prices(conf.table, reader->model(), terms) : nullptr;
+    std::string_view model = reader != nullptr ? reader->model() : std::string_view();
+    const TokenWeights* prices = find_prices(conf.table, model, terms);
     if (prices == nullptr && info != nullptr) {
-        prices = find_prices(conf.table, certain_model(*info), terms);
+        model = certain_model(*info);
+        prices = find_prices(conf.table, model, terms);
+    }
+    if (prices != nullptr) {
+        tokens->priced_model = model;
     }
     if (prices == nullptr && stored != nullptr) {
         prices = &conf.table.weights_of(*stored, tier_of(terms.tier), terms.prompt);

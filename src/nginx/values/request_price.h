@@ -24,11 +24,11 @@ const TokenWeights& request_prices(ngx_http_request_t* r, TokenContext* tokens);
 std::string_view certain_model(const RequestInfo& info);
 
 /**
- * Takes the prices by the answer, of which `used` is known: its model, its service tier and the
- * size of its prompt. If that model has none, those of the request's model, or `stored`, of the
- * request that made an answer which is fetched again, unless it is nullptr. If there are none, the
- * cost that the answer names counts. If it names none,
- * and policies in money charge nothing for what was used, counts that in the zone of the first.
+ * Takes the prices and the model's name by the answer, of which `used` is known: its model, its
+ * service tier and the size of its prompt. If that model has none, those of the request's model, or
+ * `stored`, of the request that made an answer which is fetched again, unless it is nullptr. If
+ * there are none, the cost that the answer names counts. If it names none, and policies in money
+ * charge nothing for what was used, counts that in the zone of the first.
  */
 void price_answer(ngx_http_request_t* r, TokenContext* tokens, const ModelPrices* stored);
 

@@ -11,6 +11,7 @@
 #include "core/decide/key_entry.h"
 #include "core/learn/habits.h"
 #include "core/observe/meters.h"
+#include "core/observe/models.h"
 #include "core/policies/overrides.h"
 #include "random.h"
 
@@ -202,6 +203,32 @@ TEST(State, KeepsEveryCount) {
     for (auto sum : CountSums::kAll) {
         EXPECT_EQ(sums.*sum, ++expected);
     }
+}
+
+TEST(State, KeepsWhatWasChargedTodayByPolicyAndByModel) {
+    constexpr DayNumber kDay = 20'000;
+    ZoneMemory memory(small_sizes());
+    const uint32_t number =
+        add_policy(memory.zone(), "user", hourly(Algorithm::kTokenBucket, 5)).number;
+    count_settled(memory.zone(), number, 30, 0, kDay - 1);
+    count_settled(memory.zone(), number, 12, 0, kDay);
+    for (int model = 0; model < 40; ++model) {
+        count_model(memory.zone(), {"m" + std::to_string(model), true}, {10, 2, 3}, 7, kDay);
+    }
+    RestoredZone then(state_of(memory.zone()), at(5'000, 60'000));
+    EXPECT_EQ(charged_on(then.zone, "user", Measure::kRequests, kDay), 12u);
+    EXPECT_EQ(charged_on(then.zone, "user", Measure::kRequests, kDay + 1), 0u);
+    count_model(then.zone, {"m0", true}, {10, 2, 3}, 7, kDay);
+    ModelView models[kModelRows];
+    ModelViews views{models, 0, {}};
+    add_models(then.zone, kDay, &views);
+    ASSERT_EQ(views.count, kModelRows);
+    uint64_t sum = views.others.today.cost;
+    for (const ModelView& model : models) {
+        sum += model.today.cost;
+    }
+    EXPECT_EQ(sum, 41u * 7);
+    EXPECT_GE(views.others.total.answers, 8u);
 }
 
 TEST(State, KeepsTheMostImportantEntriesInASmallerZone) {

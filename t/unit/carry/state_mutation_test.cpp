@@ -10,6 +10,7 @@
 #include "carry/stored_state.h"
 #include "core/decide/key_entry.h"
 #include "core/learn/habits.h"
+#include "core/observe/models.h"
 #include "core/policies/overrides.h"
 #include "random.h"
 
@@ -42,6 +43,7 @@ struct Policies {
                 Request(user).charge(*policy, hash, key).admit(now);
             }
             Request(user).charge_tokens(tokens, hash, 100).admit(now);
+            count_model(user.zone(), {"m" + std::to_string(key), true}, {key, 1}, 9, 20'000);
             note_use(user.zone(), {hash, 1 << 20}, {key, true, false, 100, 100}, now.wall);
             Request request(user);
             request.charge_tokens(windowed, hash, 100);
@@ -117,6 +119,7 @@ std::vector<Region> regions_of(const std::string& file) {
     regions.push_back(region_of_list<SmallPart>(file, regions.back().end));
     regions.push_back(region_of_list<WidePart>(file, regions.back().end));
     regions.push_back(region_of_list<HabitPart>(file, regions.back().end));
+    regions.push_back(region_of_list<ModelPart>(file, regions.back().end));
     EXPECT_EQ(regions.back().end + kStateSumBytes, file.size());
     return regions;
 }
@@ -130,7 +133,7 @@ void mutate(Random* random, const std::vector<Region>& regions, std::string* fil
                                     uint64_t{1} << 40,
                                     0xffffffff00000000,
                                     0x0000000100000000};
-    const Region& region = regions[static_cast<size_t>(random->between(0, 7))];
+    const Region& region = regions[static_cast<size_t>(random->between(0, 8))];
     size_t at = static_cast<size_t>(
         random->between(static_cast<int64_t>(region.begin), static_cast<int64_t>(region.end) - 8));
     char* byte = file->data() + at;

@@ -106,9 +106,48 @@ TEST(StateVersion, RefusesACombinationOfFormatAndLayoutThatNeverWas) {
     EXPECT_TRUE(find_state_version(3, 11, &version));
     EXPECT_EQ(version.counts, 16u);
     EXPECT_FALSE(find_state_version(3, kLayoutVersion, &version));
+    EXPECT_TRUE(find_state_version(4, 15, &version));
+    EXPECT_FALSE(version.has_models);
+    EXPECT_FALSE(find_state_version(4, kLayoutVersion, &version));
+    EXPECT_FALSE(find_state_version(kStateFormat, 15, &version));
     EXPECT_FALSE(find_state_version(kStateFormat, 11, &version));
     EXPECT_FALSE(find_state_version(2, 11, &version));
     EXPECT_FALSE(find_state_version(3, 11 | 0xffff0000, &version));
+}
+
+/** Returns a file as the module wrote it before it counted days and models. */
+std::string as_format_4(std::string file) {
+    const uint32_t head[] = {4, 15 + kCountsLayout};
+    std::memcpy(file.data() + offsetof(StateFileHead, format), head, sizeof(head));
+    const size_t day_start = offsetof(PolicyPart, record) + offsetof(PolicyRecord, day_start);
+    size_t part = sizeof(StateFileHead);
+    bool is_last = false;
+    for (; !is_last; part += sizeof(PolicyPart) - 8) {
+        uint32_t number = 0;
+        std::memcpy(&number, file.data() + part, sizeof(number));
+        is_last = number == 0;
+        file.erase(part + day_start, 8);
+    }
+    file.erase(file.size() - kStateSumBytes - 2 * sizeof(ModelPart), 2 * sizeof(ModelPart));
+    mend_sum(&file);
+    return file;
+}
+
+TEST(StateVersion, ReadsAFileFromBeforeDaysWereCounted) {
+    constexpr DayNumber kDay = 20'000;
+    ZoneMemory memory(small_sizes());
+    Policies policies(memory.zone());
+    const uint32_t number = policies.tokens.used.number;
+    count_settled(memory.zone(), number, 30, 40, kDay);
+    memory.zone().policy(number)->slot_duration.store(16 * 2500);
+    Restored then(as_format_4(state_of(memory.zone(), kThen)), kLater, small_sizes());
+    const PolicyRecord& record = *then.zone.policy(number);
+    EXPECT_EQ(record.settled.load(), 30u);
+    EXPECT_EQ(record.released.load(), 40u);
+    EXPECT_EQ(record.slot_duration.load(), 16u * 2500);
+    EXPECT_EQ(charged_on(then.zone, "tokens", Measure::kTokens, kDay), 0u);
+    count_settled(then.zone, number, 5, 0, kDay);
+    EXPECT_EQ(charged_on(then.zone, "tokens", Measure::kTokens, kDay), 5u);
 }
 
 TEST(StateVersion, TakesNoHarmFromAbsurdValuesInAFileOfFormat3) {

@@ -7,6 +7,7 @@
 #include "core/observe/metrics_text.h"
 #include "core/observe/status_json.h"
 #include "core/policies/overrides.h"
+#include "core/policies/policies.h"
 #include "zone_memory.h"
 
 namespace ai_limit {
@@ -221,6 +222,8 @@ PolicySnapshot spending() {
     seen.totals.input_tokens = 1'000;
     seen.totals.settled = 4'873'215;
     seen.totals.released = 9'746'430;
+    seen.charged_today = 1'500'000;
+    seen.day = 20'000;
     seen.totals.overshoot = 812;
     seen.load.reserved = 41'200;
     seen.number = 1;
@@ -248,6 +251,7 @@ bool has_line(const std::string& text, const std::string& line) {
 TEST(MetricsText, CountsMoneyInDollarsAndNotAsTokens) {
     const std::string text = metrics_of(spending());
     EXPECT_TRUE(has_line(text, "ai_limit_cost_usd_total{policy=\"spend\"} 4.873215")) << text;
+    EXPECT_TRUE(has_line(text, "ai_limit_cost_usd_today{policy=\"spend\"} 1.5")) << text;
     EXPECT_TRUE(has_line(text, "ai_limit_reserved_usd{policy=\"spend\"} 0.0412")) << text;
     EXPECT_TRUE(has_line(text, "ai_limit_overshoot_usd_total{policy=\"spend\"} 0.000812")) << text;
     EXPECT_TRUE(has_line(text, "ai_limit_reserve_ratio{policy=\"spend\"} 2")) << text;
@@ -262,6 +266,7 @@ TEST(MetricsText, CountsTokensWithoutDollars) {
     seen.measure = Measure::kTokens;
     const std::string text = metrics_of(seen);
     EXPECT_TRUE(has_line(text, "ai_limit_reserved_tokens{policy=\"spend\"} 41200")) << text;
+    EXPECT_TRUE(has_line(text, "ai_limit_charged_tokens_total{policy=\"spend\"} 4873215")) << text;
     EXPECT_TRUE(has_line(text, "ai_limit_overshoot_tokens_total{policy=\"spend\"} 812")) << text;
     EXPECT_EQ(text.find("usd"), std::string::npos) << text;
 }
@@ -273,15 +278,24 @@ TEST(StatusJson, HasMoneyInDollarsInAnObjectOfItsOwn) {
     seen.number = add_policy(zone, "spend", hourly(Algorithm::kTokenBucket, 5)).number;
     note_key(zone.top_keys(seen.number), TopMeasure::kCharges, 1, uint64_t{1} << 32, "ip:a",
              42'100);
+    note_in_list(zone.day_keys(seen.number), epoch_of_day(20'000), uint64_t{1} << 32, "ip:a",
+                 50'000);
+    const Amount charged[] = {3, 0, 250'000};
+    for (Millis i = 0; i < 3; ++i) {
+        count_settled(zone, seen.number, charged[i], 0, 20'000);
+        take_samples(zone, i * kSampleInterval);
+    }
     std::string buffer(kMaxPolicyJson, '\0');
     TextWriter out(buffer.data(), buffer.size());
     JsonWriter json(out);
     write_policy_json(zone, seen, 0, json);
     const std::string text(out.view());
-    for (const char* part :
-         {R"("measure":"money","limit":"20usd/d","tz":"+00:00")",
-          R"("money":{"spent":4.873215,"reserved":0.0412,"reserve_ratio":2,"overshoot":0.000812,)",
-          R"("money":[{"key":"ip:a","count":0.0421,"whole":true}])"}) {
+    for (
+        const char* part :
+        {R"("measure":"money","limit":"20usd/d","tz":"+00:00")",
+         R"("money":{"spent":4.873215,"spent_today":1.5,"reserved":0.0412,"reserve_ratio":2,"overshoot":0.000812,)",
+         R"("money":[{"key":"ip:a","count":0.0421,"whole":true}])",
+         R"("money_today":[{"key":"ip:a","count":0.05,"whole":true}])", R"("money":[0,0.25])"}) {
         EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
     }
     EXPECT_EQ(text.find(R"("tokens":[{)"), std::string::npos) << text;
@@ -302,6 +316,25 @@ TEST(Meters, DoNotMixMoneyWithWhatAPolicyOfThatNameCountedBefore) {
     EXPECT_EQ(read_totals(zone, "user", Measure::kTokens).settled, 1'000'000u);
 }
 
+TEST(Meters, CountWhatWasChargedTodayUnderAllNumbersOfAName) {
+    ZoneMemory memory(sizes_for(64 * 1024, true, true));
+    const Zone& zone = memory.zone();
+    Limit limit = hourly(Algorithm::kTokenBucket, 1'000);
+    limit.measure = Measure::kMoney;
+    const uint32_t bucket = add_policy(zone, "user", limit).number;
+    limit = hourly(Algorithm::kSlidingWindow, 1'000);
+    limit.measure = Measure::kMoney;
+    const uint32_t window = add_policy(zone, "user", limit).number;
+    constexpr DayNumber kDay = 20'000;
+    count_settled(zone, bucket, 7, 9, kDay - 1);
+    count_settled(zone, bucket, 5, 9, kDay);
+    count_settled(zone, window, 4, 9, kDay);
+    EXPECT_EQ(charged_on(zone, "user", Measure::kMoney, kDay), 9u);
+    EXPECT_EQ(charged_on(zone, "user", Measure::kMoney, kDay + 1), 0u);
+    EXPECT_EQ(charged_on(zone, "user", Measure::kTokens, kDay), 0u);
+    EXPECT_EQ(read_totals(zone, "user", Measure::kMoney).settled, 16u);
+}
+
 TEST(StatusJson, HasRoomForTheLargestPolicy) {
     ZoneMemory memory(sizes_for(64 * 1024, true, false));
     const Zone& zone = memory.zone();
@@ -313,6 +346,7 @@ TEST(StatusJson, HasRoomForTheLargestPolicy) {
         counts->rejected.store(large);
         counts->rejected_dry_run.store(large);
         counts->input_tokens.store(large);
+        zone.policy(policy.number)->settled.store(large);
         take_samples(zone, static_cast<Millis>(i) * kSampleInterval);
     }
     std::string ugly(200, '\x01');
@@ -322,11 +356,14 @@ TEST(StatusJson, HasRoomForTheLargestPolicy) {
             note_key(zone.top_keys(policy.number), measure, 1, i << 32 | 256, "ip:" + ugly,
                      1'000'000'000'000);
         }
+        note_in_list(zone.day_keys(policy.number), 1, i << 32 | 256, "ip:" + ugly,
+                     1'000'000'000'000);
     }
     std::string name(kMaxPolicyName, 'n');
     PolicySnapshot seen{};
     seen.name = name;
     seen.totals = read_totals(zone, "user", Measure::kRequests);
+    seen.measure = Measure::kMoney;
     seen.counts_tokens = true;
     seen.counts_in_flight = true;
     seen.number = policy.number;

@@ -122,6 +122,21 @@ TEST(TopKeys, KeepAListIfAProcesssClockIsLate) {
     EXPECT_EQ(seen.top(kEpoch + 2), (std::map<std::string, uint64_t>{{"ip:1", 5}}));
 }
 
+TEST(TopKeys, CountForOneDayInAListOfTheDay) {
+    TopList list{};
+    note_in_list(&list, epoch_of_day(20'000), tag_number(1), "ip:1", 5);
+    note_in_list(&list, epoch_of_day(20'000), tag_number(2), "ip:2", 6);
+    note_in_list(&list, epoch_of_day(20'000), tag_number(1), "ip:1", 5);
+    TopKey best[kMost];
+    ASSERT_EQ(read_day_keys(list, 20'000, best, kMost), 2u);
+    EXPECT_EQ(best[0].shown(), "ip:1");
+    EXPECT_EQ(best[0].count, 10u);
+    EXPECT_EQ(read_day_keys(list, 20'001, best, kMost), 0u);
+    note_in_list(&list, epoch_of_day(20'001), tag_number(1), "ip:1", 3);
+    ASSERT_EQ(read_day_keys(list, 20'001, best, kMost), 1u);
+    EXPECT_EQ(best[0].count, 3u);
+}
+
 TEST(TopKeys, HideAPlaceThatIsBeingWritten) {
     Seen seen;
     seen.note(tag_number(1), "ip:1", 5);
