@@ -33,6 +33,8 @@ my $t = AiLimit::Tokens->start(
         ai_limit_policy plan    key=\$http_x_key rate=3r/month;
 CONF
     http => <<"CONF",
+        upstream closing { server 127.0.0.1:%%PORT_2%%; server 127.0.0.1:%%PORT_0%% backup; }
+        server { listen 127.0.0.1:%%PORT_2%%; client_max_body_size 32m; location / { return 444; } }
         server {
             listen 127.0.0.1:%%PORT_1%%$listen;
             $http2
@@ -45,6 +47,16 @@ CONF
         location / { ai_limit_max_output 500; proxy_pass http://model; }
         location /file/ { ai_limit_max_output 500; client_body_buffer_size 16; proxy_pass http://model/; }
         location /unbuffered/ { ai_limit_max_output 500; proxy_request_buffering off; proxy_pass http://model/; }
+        location /large/ { ai_limit_max_output 500; client_max_body_size 32m; proxy_pass http://127.0.0.1:%%PORT_0%%/kept/; }
+        location /retried/ {
+            ai_limit_max_output 500; client_max_body_size 32m;
+            proxy_next_upstream error non_idempotent; proxy_pass http://closing/kept/;
+        }
+        location /kept/ {
+            client_max_body_size 32m; client_body_in_file_only on; client_body_temp_path %%DIR%%/kept;
+            proxy_pass_request_body off; proxy_set_header Content-Length ""; proxy_pass http://127.0.0.1:%%PORT_0%%/taken;
+        }
+        location /taken { return 200; }
         location /own/ { ai_limit_max_output 500 field=/settings/limit; proxy_pass http://model/; }
         location /any/ { ai_limit_max_output 500; ai_limit_unreadable_body estimate; proxy_pass http://model/; }
         location /dry/ { ai_limit tokens; ai_limit_dry_run on; ai_limit_max_output remaining; proxy_pass http://model/; }
@@ -73,7 +85,9 @@ for my $path ('', '/file', '/unbuffered') {
     subtest "a number: $path" => sub {
         my $long = '"messages":[{"role":"user","content":"' . 'x' x 200_000 . '"}]';
         for my $messages ('"messages":[{"role":"user", "content":"\u0048i","max_tokens":9999}]', $long) {
-            is sent("$path$chat", qq({ "max_tokens":32000 , $messages,"seed":1.0})), qq({ "max_tokens":500 , $messages,"seed":1.0}),
+            # In a file, a shorter number is followed by spaces.
+            my $limit = $path eq '/file' && $messages eq $long ? '500  ' : '500';
+            is sent("$path$chat", qq({ "max_tokens":32000 , $messages,"seed":1.0})), qq({ "max_tokens":$limit , $messages,"seed":1.0}),
                 'is the limit of a request that asks for more';
             is sent("$path$chat", qq({"seed":1.0, $messages})), qq({"max_completion_tokens":500,"seed":1.0, $messages}),
                 'of one that names none';
@@ -82,6 +96,31 @@ for my $path ('', '/file', '/unbuffered') {
         is length_told(), 'right', 'with the right length';
     };
 }
+
+# The body that the second server has got: 20 MB are too much for a server in Perl.
+sub kept {
+    my ($path, $body) = @_;
+    my $answer = request($t->port, path => "$path$chat", method => 'POST', body => $body);
+    my @files = glob $t->nginx->dir . '/kept/*';
+    return "status $answer->{status}, files: @files" if $answer->{status} != 200 || @files != 1;
+    open my $file, '<:raw', $files[0] or die "$files[0]: $!";
+    my $kept = do { local $/; <$file> };
+    unlink $files[0];
+    return $kept;
+}
+
+subtest 'a large body in a file' => sub {
+    my ($front, $back) = map { qq([{"content":"$_"}]) } 'x' x 10_000_000, join '', map { "$_ " } 1 .. 1_300_000;
+    for my $path ('/large', '/retried') {
+        for my $edit (['"max_tokens":9000', '"max_tokens":500 '], ['"max_tokens":-1', '"max_tokens":500'], ['"seed":1', '"seed":1']) {
+            my ($before, $after) = @$edit;
+            # A field that is added and a number that becomes longer make a copy of the body.
+            my $expected = ($before eq $after ? '{"max_completion_tokens":500,' : '{') . qq("messages":$front,$after,"more":$back});
+            my $kept = kept($path, qq({"messages":$front,$before,"more":$back}));
+            ok $kept eq $expected, "$path, $before: nothing else changes" or diag length($kept), substr $kept, 0, 200;
+        }
+    }
+};
 
 subtest 'requests of each API' => sub {
     my @cases = (

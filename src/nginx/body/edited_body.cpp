@@ -6,6 +6,60 @@ namespace ai_limit {
 
 namespace {
 
+/** Longer values than this are not written over. */
+constexpr size_t kMostOver = 64;
+
+ngx_int_t set_length(ngx_http_request_t* r, off_t size) {
+    r->headers_in.content_length_n = size;
+    ngx_table_elt_t* header = r->headers_in.content_length;
+    if (header == nullptr) {
+        return NGX_OK;
+    }
+    u_char* text = static_cast<u_char*>(ngx_pnalloc(r->pool, NGX_OFF_T_LEN));
+    if (text == nullptr) {
+        return NGX_ERROR;
+    }
+    header->value.data = text;
+    header->value.len = static_cast<size_t>(ngx_sprintf(text, "%O", size) - text);
+    return NGX_OK;
+}
+
+/** Returns the file in which all of the body lies, from its beginning on; nullptr if there is none.
+ */
+ngx_file_t* file_of_body(ngx_http_request_t* r) {
+    const ngx_chain_t* link = r->request_body->bufs;
+    const bool is_one = link != nullptr && link->next == nullptr && !is_in_memory(link->buf) &&
+                        link->buf->in_file && link->buf->file_pos == 0;
+    return is_one ? link->buf->file : nullptr;
+}
+
+/** True if nothing becomes longer. */
+bool fit(const BodyEdits& edits) {
+    for (const BodyEdit& edit : edits) {
+        if (edit.remove > kMostOver || edit.insert.size() > edit.remove) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** Writes each edit over what it removes, with spaces behind it, which JSON allows at any place
+ * where an edit ends. */
+ngx_int_t write_over(ngx_file_t* file, const BodyEdits& edits) {
+    for (const BodyEdit& edit : edits) {
+        u_char text[kMostOver];
+        ngx_memset(text, ' ', sizeof(text));
+        ngx_memcpy(text, edit.insert.data(), edit.insert.size());
+        const off_t end = file->offset;
+        const ssize_t n = ngx_write_file(file, text, edit.remove, static_cast<off_t>(edit.offset));
+        file->offset = end;
+        if (n != static_cast<ssize_t>(edit.remove)) {
+            return NGX_ERROR;
+        }
+    }
+    return NGX_OK;
+}
+
 /** Takes the changed body: in memory, or in a file if the one before lay in one. */
 class NewBody {
 public:
@@ -69,7 +123,7 @@ public:
         }
         *link = {buf_, nullptr};
         r_->request_body->bufs = link;
-        return set_length();
+        return set_length(r_, size_);
     }
 
 private:
@@ -96,21 +150,6 @@ private:
         file_->log_level = 0;  // the first one was noted in the log already
         file_->pool = r_->pool;
         file_->offset = 0;
-        return NGX_OK;
-    }
-
-    ngx_int_t set_length() {
-        r_->headers_in.content_length_n = size_;
-        ngx_table_elt_t* header = r_->headers_in.content_length;
-        if (header == nullptr) {
-            return NGX_OK;
-        }
-        u_char* text = static_cast<u_char*>(ngx_pnalloc(r_->pool, NGX_OFF_T_LEN));
-        if (text == nullptr) {
-            return NGX_ERROR;
-        }
-        header->value.data = text;
-        header->value.len = static_cast<size_t>(ngx_sprintf(text, "%O", size_) - text);
         return NGX_OK;
     }
 
@@ -157,16 +196,32 @@ void forget_content_length_variable(ngx_http_request_t* r) {
     }
 }
 
-}  // namespace
-
-ngx_int_t edit_body(ngx_http_request_t* r, const BodyEdits& edits) {
+/** Puts a changed copy in the place of the body. */
+ngx_int_t copy_body(ngx_http_request_t* r, const BodyEdits& edits) {
     off_t size = static_cast<off_t>(body_size(r));
     for (const BodyEdit& edit : edits) {
         size += static_cast<off_t>(edit.insert.size()) - static_cast<off_t>(edit.remove);
     }
     NewBody body(r, size);
-    if (body.begin(has_body_file(r)) != NGX_OK || write_edited(r, edits, &body) != NGX_OK ||
-        body.finish() != NGX_OK) {
+    if (body.begin(has_body_file(r)) != NGX_OK || write_edited(r, edits, &body) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    return body.finish();
+}
+
+ngx_int_t write_body(ngx_http_request_t* r, const BodyEdits& edits) {
+    ngx_file_t* file = file_of_body(r);
+    if (file == nullptr || !fit(edits)) {
+        return copy_body(r, edits);
+    }
+    return write_over(file, edits) == NGX_OK ? set_length(r, static_cast<off_t>(body_size(r)))
+                                             : NGX_ERROR;
+}
+
+}  // namespace
+
+ngx_int_t edit_body(ngx_http_request_t* r, const BodyEdits& edits) {
+    if (write_body(r, edits) != NGX_OK) {
         return NGX_ERROR;
     }
     forget_content_length_variable(r);
