@@ -32,6 +32,7 @@ my @mistakes = (
     [http => 'ai_limit_prices good.json unknown=free unknown=reject;', 'unknown=reject'],
     [http => 'ai_limit_prices good.json unknown=1:2; ai_limit_prices good.json unknown=1:3;', 'unknown=1:3'],
     [http => 'ai_limit_prices good.json provider=;', 'provider='],
+    (map { [http => "ai_limit_prices good.json provider=$_;", "provider=$_"] } 'azure/', '/azure', 'azure,openai', '/'),
     [http => 'ai_limit_prices good.json other.json;', 'other.json'],
     [http => "$spend;", 'ai_limit_prices'],
     [policy => "$spend count=input:1;", 'count=input:1'],
@@ -39,7 +40,8 @@ my @mistakes = (
     [policy => "$spend burst=0;", 'burst=0'],
     [policy => "$spend burst=1.0000001;", 'burst=1.0000001'],
     [policy => 'ai_limit_policy p key=$arg_k rate=$2/d;', 'expected dollars as in 2usd/d'],
-    (map { [policy => "ai_limit_policy p key=\$arg_k rate=$_;", "rate=$_"] } '1USD/d', '1usd', '0usd/d', '2Musd/d', '-1usd/d'),
+    [policy => 'ai_limit_policy p key=$arg_k rate=2dollars/d;', 'such as 60r/m or 20usd/d'],
+    (map { [policy => "ai_limit_policy p key=\$arg_k rate=$_;", "rate=$_"] } '0.0000001usd/d', '1USD/d', '1usd', '0usd/d', '2Musd/d', '-1usd/d'),
 );
 $mistakes->is_refused(@$_) for @mistakes;
 

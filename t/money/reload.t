@@ -64,6 +64,7 @@ for my $case (['50usd/d', 'in dollars, without prices', $plan], ['50kt/d', 'in t
     is $ask->()->{status}, 200, 'counts';
     $other->nginx->reload(http => $other->conf(%plans, policies => $policy));
     is_deeply [map { $ask->()->{status} } 1 .. 2], [200, 200], 'and is ignored after a reload that changes the policy';
+    is_deeply [($api->key(GET => "policy=plan&key=@{[$other->key]}"))[1]{override}, $api->status->{overrides}], [undef, []], 'nor does the API show it';
     $other->nginx->reload(http => $other->conf(%plans, policies => "ai_limit_prices prices.json; $plan"));
 }
 $other->stop;

@@ -111,8 +111,9 @@ Description describe(const Limit& limit, const State& state, Amount requested, b
     said.remaining = remaining_of(limit, taken);
     said.requested = requested;
     said.window = row_of(limit.algorithm).window(limit, state);
-    said.reset = until(taken);
-    said.next = taken == 0 ? 0 : until(above + 1);
+    // Of a limit of 0, nothing comes back.
+    said.reset = limit.capacity == 0 ? 0 : until(taken);
+    said.next = taken == 0 || limit.capacity == 0 ? 0 : until(above + 1);
     said.refused = refused;
     said.is_burst =
         limit.algorithm == Algorithm::kTokenBucket && limit.fills_in != limit.period_length;

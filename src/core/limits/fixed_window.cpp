@@ -105,7 +105,7 @@ namespace {
 
 const char* make_limit(const Rate& rate, Amount, Millis time_zone, Limit* limit) {
     if (!rate.whole) {
-        return why_not_whole(rate.measure);
+        return kNotWhole;
     }
     *limit = fixed_window_limit(rate, time_zone);
     return nullptr;

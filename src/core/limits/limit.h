@@ -74,13 +74,8 @@ bool has_sound_period(const Limit& limit);
 bool has_sound_refill(const Limit& limit);
 
 /** The reason why windows refuse a rate whose number is not whole, such as 0.5r/s. */
-constexpr const char* why_not_whole(Measure measure) {
-    return facts_of(measure).in_millionths
-               ? "a window counts whole millionths of a dollar: the number has more than six "
-                 "digits "
-                 "behind its point"
-               : "a window counts a whole number: name a longer period, such as 1r/2s for 0.5r/s";
-}
+constexpr const char* kNotWhole =
+    "a window counts a whole number: name a longer period, such as 1r/2s for 0.5r/s";
 
 /**
  * The limit for a rate and an algorithm other than concurrency.

@@ -88,9 +88,13 @@ const char* count_in_amounts(Measure measure, Number* number) {
         return nullptr;
     }
     number->numerator *= kMillion;  // 1000G of nine decimals is far below 2^128 / kMillion
-    return number->numerator <= Wide{kMaxAmount} * number->denominator
+    if (number->numerator > Wide{kMaxAmount} * number->denominator) {
+        return "a rate in usd is at most 1Musd";
+    }
+    return number->numerator % number->denominator == 0
                ? nullptr
-               : "a rate in usd is at most 1Musd";
+               : "a rate in usd counts millionths of a dollar: the number has more than six digits "
+                 "behind its point";
 }
 
 const char* parse_period(std::string_view text, Period* period, Millis* length) {
@@ -123,7 +127,7 @@ const char* parse_rate(std::string_view text, Rate* rate) {
     Rate result{};
     if (!read_measure(&text, &result.measure)) {
         return "the unit is r (requests), t (LLM tokens) or usd (US dollars) and a slash, such as "
-               "60r/m";
+               "60r/m or 20usd/d";
     }
     if (const char* error = count_in_amounts(result.measure, &number)) {
         return error;

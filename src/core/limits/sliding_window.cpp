@@ -162,7 +162,7 @@ Millis clock_of(const Limit& limit, Now now) {
 
 const char* make_limit(const Rate& rate, Amount, Millis, Limit* limit) {
     if (!rate.whole) {
-        return why_not_whole(rate.measure);
+        return kNotWhole;
     }
     if (rate.quota > kMaxSlidingQuota) {
         return facts_of(rate.measure).in_millionths

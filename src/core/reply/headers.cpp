@@ -33,6 +33,11 @@ using ResetWriter = void (*)(Millis reset, Now now, TextWriter& out);
 /** No reset is longer: a Go duration has 24 bytes at most, a date 20, seconds 15. */
 constexpr size_t kResetSize = 24;
 
+/** False for a limit of 0, which has no reset: nothing of it ever comes back. */
+bool has_reset(const Standing& policy) {
+    return policy.limit != 0;
+}
+
 /** Limit, remaining and reset of one policy under the three names, with one allocation. */
 template <ResetWriter write_reset>
 bool put_three(const ResponseHeaderName* names, const Standing& policy, Now now, HeaderSink& sink) {
@@ -49,7 +54,7 @@ bool put_three(const ResponseHeaderName* names, const Standing& policy, Now now,
     write_reset(policy.reset, now, out);
     const std::string_view reset = out.take();
     return !out.overflowed() && put(sink, names[0], limit) && put(sink, names[1], remaining) &&
-           put(sink, names[2], reset);
+           (!has_reset(policy) || put(sink, names[2], reset));
 }
 
 const Description* most_restrictive(const Shown& shown, Measure measure) {
@@ -84,10 +89,11 @@ bool write_x_ratelimit(const Shown& shown) {
         return false;
     }
     bool all = true;
-    format_x_ratelimit(shown.reported, space,
-                       [&](const ResponseHeaderName& name, std::string_view value) {
-                           all = all && put(shown.sink, name, value);
-                       });
+    format_x_ratelimit(
+        shown.reported, space, [&](const ResponseHeaderName& name, std::string_view value) {
+            const bool is_reset = name.name == kXRateLimitNames[2].name;
+            all = all && ((is_reset && !has_reset(shown.reported)) || put(shown.sink, name, value));
+        });
     return all;
 }
 
@@ -123,8 +129,10 @@ void write_limit_item(const Description& policy, TextWriter& out) {
     out.text(policy.policy);
     out.text("\";r=");
     out.number(policy.remaining);
-    out.text(";t=");
-    out.whole_seconds(policy.next);
+    if (has_reset(policy)) {
+        out.text(";t=");
+        out.whole_seconds(policy.next);
+    }
 }
 
 /** At least what both items of the policy take, with their separators. */

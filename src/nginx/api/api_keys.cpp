@@ -85,7 +85,7 @@ void write_learned(const KeyRequest& asked, JsonWriter& json) {
 
 ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked, const RedisLook* look = nullptr) {
     OverrideView found;
-    bool overridden = find_override(asked->zone(), asked->tag(), now_by_nginx().monotonic, &found);
+    bool overridden = find_override_in_force(*asked->policy, asked->tag(), &found);
     if (overridden) {
         asked->question.limit = &found.limit;
     }
@@ -164,7 +164,7 @@ ngx_int_t forget_redis_key(ngx_http_request_t* r, void* data, const RedisLook* l
 ngx_int_t ask_redis(ngx_http_request_t* r, KeyRequest* asked, bool forgets) {
     OverrideView found;
     KeyAnswer here{};
-    if (find_override(asked->zone(), asked->tag(), now_by_nginx().monotonic, &found)) {
+    if (find_override_in_force(*asked->policy, asked->tag(), &found)) {
         asked->redis_limit = found.limit;
         asked->question.limit = &asked->redis_limit;
     }

@@ -8,6 +8,7 @@
 #include "nginx/api/api_policies.h"
 #include "nginx/api/api_resources.h"
 #include "nginx/conf/live.h"
+#include "nginx/values/policy_values.h"
 #include "nginx/worker/zone_setup.h"
 
 namespace ai_limit {
@@ -103,7 +104,7 @@ void add_override(const MainConf& conf, const ZoneConf& zone, uint32_t place, bo
         return;
     }
     const PolicyConf* policy = policy_of(conf, zone, seen.policy);
-    if (policy == nullptr) {
+    if (policy == nullptr || !can_have(*policy, seen.limit.measure)) {
         return;
     }
     add_element(output, kMaxOverrideJson, is_first, [&](JsonWriter& json) {

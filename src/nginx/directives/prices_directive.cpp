@@ -49,7 +49,13 @@ char* read_provider(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PriceConf* 
         return mistake(cf, "empty name in", word,
                        ", expected provider=azure, for example, for prices of azure/NAME");
     }
-    prices->book->add_provider(view(value));
+    const std::string_view name = view(value);
+    if (name.front() == '/' || name.back() == '/' || name.find(',') != name.npos) {
+        return mistake(cf, "invalid name in", word,
+                       ", expected one name without the slash behind it, such as provider=azure; "
+                       "write provider= once for each");
+    }
+    prices->book->add_provider(name);
     return NGX_CONF_OK;
 }
 

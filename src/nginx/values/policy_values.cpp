@@ -186,22 +186,11 @@ ngx_int_t reserve_by_body(ngx_http_request_t* r, const PolicyConf* policy,
     return NGX_OK;
 }
 
-/** False for a limit that was set while the policy counted something else, before a reload. */
-bool can_have(const PolicyConf& policy, Measure measure) {
-    if (policy.variable == nullptr) {
-        return measure == policy.limit.measure;
-    }
-    return !is_settled(measure) ||
-           (policy.may_count_tokens && (measure != Measure::kMoney || policy.has_prices));
-}
-
 /** Takes the limit that an operator has set for the key; NGX_DECLINED if there is none. */
 ngx_int_t read_override(ngx_http_request_t* r, const PolicyConf& policy, uint64_t hash, Ask* ask) {
-    const Zone& zone = ask->access->journal.zone();
     OverrideView found;
-    if (!has_overrides(zone) ||
-        !find_override(zone, tag_of(hash, ask->policy), now_by_nginx().monotonic, &found) ||
-        !can_have(policy, found.limit.measure)) {
+    if (!has_overrides(ask->access->journal.zone()) ||
+        !find_override_in_force(policy, tag_of(hash, ask->policy), &found)) {
         return NGX_DECLINED;
     }
     Limit* own = static_cast<Limit*>(ngx_palloc(r->pool, sizeof(Limit)));
@@ -214,6 +203,20 @@ ngx_int_t read_override(ngx_http_request_t* r, const PolicyConf& policy, uint64_
 }
 
 }  // namespace
+
+bool can_have(const PolicyConf& policy, Measure measure) {
+    if (policy.variable == nullptr) {
+        return measure == policy.limit.measure;
+    }
+    return !is_settled(measure) ||
+           (policy.may_count_tokens && (measure != Measure::kMoney || policy.has_prices));
+}
+
+bool find_override_in_force(const PolicyConf& policy, uint64_t tag, OverrideView* found) {
+    const Zone& zone = policy.live->ask.access->journal.zone();
+    return find_override(zone, tag, now_by_nginx().monotonic, found) &&
+           can_have(policy, found->limit.measure);
+}
 
 void log_too_many_periods(const PolicyConf& policy, ngx_log_t* log) {
     if (!policy.live->has_logged_periods &&

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/policies/overrides.h"
 #include "nginx/conf/config.h"
 
 namespace ai_limit {
@@ -12,6 +13,13 @@ namespace ai_limit {
  * `hash`: by hash_key(). NGX_ERROR if there is no memory.
  */
 ngx_int_t read_values(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash, Ask* ask);
+
+/** False for a limit that was set while the policy counted something else, before a reload: it is
+ * not in force. */
+bool can_have(const PolicyConf& policy, Measure measure);
+
+/** Finds the limit that an operator has set for a key, if it is in force. `tag`: by tag_of(). */
+bool find_override_in_force(const PolicyConf& policy, uint64_t tag, OverrideView* found);
 
 /** Logs, once in a process, that limits of the policy share a count (has_too_many_periods()). */
 void log_too_many_periods(const PolicyConf& policy, ngx_log_t* log);

@@ -91,9 +91,9 @@ const Good kGood[] = {
     {"1kusd/month", kUsd, {1, Unit::kMonth}, kMonth, 1'000'000'000, true, 125, 324},
     {"1Musd/month", kUsd, {1, Unit::kMonth}, kMonth, kMaxAmount, true, 31'250, 81},
     {"1000000usd/s", kUsd, {1, Unit::kSecond}, kSecond, kMaxAmount, true, 1'000'000'000, 1},
+    {"0.000000001kusd/d", kUsd, {1, Unit::kDay}, kDay, 1, true, 1, 86'400'000},
     {"0.000001usd/d", kUsd, {1, Unit::kDay}, kDay, 1, true, 1, 86'400'000},
     {"4.873215usd/2h", kUsd, {2, Unit::kHour}, 2 * kHour, 4'873'215, true, 324'881, 480'000},
-    {"0.0000015usd/d", kUsd, {1, Unit::kDay}, kDay, 2, false, 1, 57'600'000},
     {"0usd/d", kUsd, {1, Unit::kDay}, kDay, 0, true, 0, 1},
     {"1r/month", kR, {1, Unit::kMonth}, kMonth, 1, true, 1, 2'592'000'000},
     {"7r/month", kR, {1, Unit::kMonth}, kMonth, 7, true, 7, 2'592'000'000},
@@ -141,6 +141,7 @@ constexpr const char* kTooLarge = "the number is above 1000G";
 constexpr const char* kUnit =
     "the unit is r (requests), t (LLM tokens) or usd (US dollars) and a slash";
 constexpr const char* kTooMuchMoney = "a rate in usd is at most 1Musd";
+constexpr const char* kNoMillionths = "a rate in usd counts millionths of a dollar";
 constexpr const char* kPeriodCount = "the number of periods is out of range";
 constexpr const char* kTooLong = "the period is longer than 366 days";
 constexpr const char* kNoPeriod = "the period is one of s, m, h, d, w, month";
@@ -209,6 +210,9 @@ const Bad kBad[] = {
     {"1001kusd/month", kTooMuchMoney},
     {"1Gusd/month", kTooMuchMoney},
     {"1001Gusd/month", kTooLarge},
+    {"0.0000001usd/d", kNoMillionths},
+    {"0.0000015usd/d", kNoMillionths},
+    {"0.0000000015kusd/d", kDecimals},
     {"20usd/year", kNoPeriod},
     {"60r/", kNoPeriod},
     {"60r/15", kNoPeriod},
@@ -352,6 +356,11 @@ TEST(RateProperty, ReadsEveryRateOfTheGrammarExactlyOrRefusesItsSize) {
         }
         if (numerator > Wide{kMaxAmount} * denominator) {
             ASSERT_STREQ(error, kTooMuchMoney) << text;
+            continue;
+        }
+        if (measure == kUsd && numerator % denominator != 0) {
+            ASSERT_NE(error, nullptr) << text;
+            ASSERT_EQ(std::string_view(error).rfind(kNoMillionths, 0), 0U) << text;
             continue;
         }
         if (length > static_cast<uint64_t>(kMaxPeriod)) {

@@ -331,6 +331,19 @@ TEST(Headers, TreatsALimitOfZeroAsNothingLeft) {
     EXPECT_FALSE(is_more_restrictive(spent, none));
 }
 
+TEST(Headers, NameNoResetOfALimitOfZero) {
+    Description none = user();
+    none.limit = 0;
+    none.remaining = 0;
+    EXPECT_EQ(passed(kXRateLimit, {none}),
+              (Lines{"X-RateLimit-Limit: 0", "X-RateLimit-Remaining: 0"}));
+    EXPECT_EQ(passed(kIetf, {none}),
+              (Lines{R"(RateLimit-Policy: "user";q=0;w=60)", R"(RateLimit: "user";r=0)"}));
+    EXPECT_EQ(passed(kOpenAi, {none}),
+              (Lines{"x-ratelimit-limit-requests: 0", "x-ratelimit-remaining-requests: 0"}));
+    EXPECT_EQ(passed(kAnthropic, {none}).size(), 2U);
+}
+
 TEST(Headers, WriteSeveralStylesSideBySide) {
     EXPECT_EQ(passed(kOpenAi | kIetf, {user()}),
               (Lines{R"(RateLimit-Policy: "user";q=60;w=60)", R"(RateLimit: "user";r=59;t=1)",
