@@ -23,6 +23,11 @@ function key(name, count, whole = true) {
     return { key: name, count, whole };
 }
 
+function model(name, today, total) {
+    const use = ([answers, input, cached_input, output, spent]) => ({ answers, input, cached_input, output, spent });
+    return { model: name, today: use(today), total: use(total) };
+}
+
 /** Returns an answer of /status with everything in it that there can be. A new object each time. */
 export function example() {
     const clients = ['8c1f', '77aa', 'd20e', '4b5b', 'e0c3', '19f7'];
@@ -58,7 +63,7 @@ export function example() {
                 requests: { passed: 98120, rejected: 0, rejected_dry_run: 0 },
                 tokens: {
                     input: 40213000, output: 9120345, cached_input: 1034000, cache_write: 71000, cache_write_1h: 5200, audio_input: 900,
-                    reasoning: 1200345, audio_output: 0, images: 14, searches: 0, seconds: 360, reserved: 51200, overshoot: 812, usage_missing: 1, cut: 3,
+                    reasoning: 1200345, audio_output: 0, images: 14, searches: 0, seconds: 360, reserved: 51200, charged: 49333345, charged_today: 912345, overshoot: 812, usage_missing: 1, cut: 3,
                     output_lowered: 5,
                 },
                 errors: 3,
@@ -77,11 +82,13 @@ export function example() {
                     input: 700123, output: 90012, cached_input: 0, cache_write: 0, cache_write_1h: 0, audio_input: 0, reasoning: 0, audio_output: 0,
                     images: 0, searches: 0, seconds: 0,
                 },
-                money: { spent: 14.873215, reserved: 0.0412, reserve_ratio: 1.25, overshoot: 0.000812, overrun: 'debt', usage_missing: 0, cut: 2 },
+                money: { spent: 14.873215, spent_today: 4.877415, reserved: 0.0412, reserve_ratio: 1.25, overshoot: 0.000812, overrun: 'debt', usage_missing: 0, cut: 2 },
                 errors: 0,
-                history: { step: STEP, passed: curve(3, 2), rejected: none(), rejected_dry_run: none(), tokens: curve(2000, 3) },
+                history: { step: STEP, passed: curve(3, 2), rejected: none(), rejected_dry_run: none(), tokens: curve(2000, 3),
+                    money: curve(2000, 3).map(millionths => millionths / 1e6) },
                 top_keys: {
-                    requests: [key(WHOLE_KEY, 70)], refusals: [key(WHOLE_KEY, 3)], money: [key(WHOLE_KEY, 4.873215), key(hash('77aa'), 0.0042)],
+                    requests: [key(WHOLE_KEY, 70)], refusals: [key(WHOLE_KEY, 3)], money: [key(WHOLE_KEY, 0.873215), key(hash('77aa'), 0.0042)],
+                    money_today: [key(WHOLE_KEY, 4.873215), key(hash('77aa'), 0.0042)],
                 },
             },
             {
@@ -99,6 +106,15 @@ export function example() {
                 top_keys: { requests: [], refusals: [], tokens: [] },
             },
         ],
+        models: {
+            tz: '+09:00',
+            list: [
+                model('gpt-5', [120, 500100, 0, 60012, 4.1], [240, 1000100, 0, 160012, 10.1]),
+                model('claude-sonnet-4-5-20250929', [40, 200000, 150000, 30000, 0.777415], [81, 400000, 300000, 60000, 4.673215]),
+                ...['small-1', 'small-2', 'small-3', 'small-4'].map(name => model(name, [1, 100, 0, 50, 0], [3, 300, 0, 150, 0.025])),
+                model('other', [0, 0, 0, 0, 0], [2, 20, 0, 10, 0]),
+            ],
+        },
         overrides: [
             { policy: 'user', key: 'ip:203.0.113.9', rate: '600r/m', expires_in: 3540 },
             { policy: 'tokens', key: 'sk-1…9f2c', rate: '1Mt/d', expires_in: 200000 },

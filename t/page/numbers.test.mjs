@@ -27,7 +27,27 @@ async function assertShows(page, status) {
         assert.equal(await exact(fact(part, 'Errors')), status.redis.commands.error);
         assert.equal(await exact(fact(part, 'No answer')), status.redis.commands.lost);
     }
+    await assertShowsModels(page, status.models);
     assert.deepEqual(await page.locator('#overrides .key').allTextContents(), status.overrides.map(override => override.key));
+}
+
+/** Every model is there, the one used most first, today and in all. */
+async function assertShowsModels(page, { list }) {
+    const card = page.locator('#models-card');
+    assert.equal(await card.isVisible(), list.length > 0);
+    for (const part of list.length ? ['total', 'today'] : []) {
+        await card.locator(`[data-part=${part}]`).click();
+        const more = card.getByText(/^Show all/);
+        if (await more.isVisible()) {
+            await more.click();
+        }
+        const weigh = use => use.spent ?? use.input + use.output;
+        const wanted = list.filter(model => model[part].answers).sort((a, b) => weigh(b[part]) - weigh(a[part]))
+            .map(model => [model.model, weigh(model[part])]);
+        const rows = await card.locator('li').evaluateAll(nodes => nodes.map(node =>
+            [node.dataset.model, Number(node.querySelector('.count').title.replaceAll(',', ''))]));
+        assert.deepEqual(rows, wanted);
+    }
 }
 
 // Counts that the page shows only if they are not zero, by their names in /status.
@@ -49,7 +69,8 @@ async function assertShowsPolicy(page, policy) {
     const wanted = {
         Passed: policy.requests.passed, Refused: policy.requests.rejected, ...some(policy.rejections ?? {}, REASONS), 'Would refuse': dryRun,
         'In flight': policy.in_flight, 'Tokens in': tokens.input, 'Tokens out': tokens.output, ...some(tokens, KINDS),
-        Spent: charged.spent, Reserved: charged.reserved, Overshoot: charged.overshoot, Cut: charged.cut || undefined,
+        [policy.money ? 'Spent today' : 'Charged today']: policy.money ? charged.spent_today : charged.charged_today,
+        [policy.money ? 'Spent' : 'Charged']: policy.money ? charged.spent : charged.charged, Reserved: charged.reserved, Overshoot: charged.overshoot, Cut: charged.cut || undefined,
         Lowered: charged.output_lowered || undefined, 'No usage': charged.usage_missing,
     };
     const shown = await card.locator('[data-stat]:visible').evaluateAll(nodes => nodes.map(node =>
@@ -59,7 +80,7 @@ async function assertShowsPolicy(page, policy) {
     for (const name of ['burst', 'count', 'tz'].filter(name => policy[name])) {
         assert.ok(about.includes(`${name}=${policy[name]}`), about);
     }
-    for (const tab of ['requests', 'refusals', ...policy.tokens ? [policy.money ? 'money' : 'tokens'] : []]) {
+    for (const tab of ['requests', 'refusals', ...policy.tokens ? policy.money ? ['money', 'money_today'] : ['tokens'] : []]) {
         await card.locator(`[data-tab=${tab}]`).click();
         const more = card.getByText(/^Show all/);
         if (await more.isVisible()) {
@@ -82,9 +103,44 @@ test('shows all that there can be, and abbreviates what is large', async () => {
         assert.equal(await stat(page, 'user', 'Passed').textContent(), '1.23\u202fM');
         assert.equal(await stat(page, 'user', 'Refused').textContent(), '1,413');
         assert.equal(await stat(page, 'spend', 'Spent').textContent(), '$14.87');
+        assert.equal(await stat(page, 'spend', 'Spent today').textContent(), '$4.88');
         assert.equal(await stat(page, 'spend', 'Overshoot').textContent(), '$0.000812');
         assert.deepEqual(await page.locator('[data-policy=tokens] .badge').allTextContents(), ['shared: 100ms', '3 errors']);
         assert.deepEqual(await page.locator('[data-policy=slots] .badge').allTextContents(), ['dry run']);
+    });
+});
+
+test('says what was spent today, by model and by key, and since when', async () => {
+    await withPage(new MockApi(), {}, async page => {
+        const card = page.locator('#models-card');
+        assert.equal(await page.textContent('#models-window'), '$4.88 spent since 0:00 +09:00, by the model that answers were charged for');
+        const first = card.locator('li').first();
+        assert.equal(await first.locator('.key').textContent(), 'gpt-5');
+        assert.equal(await first.locator('.count').textContent(), '$4.10');
+        assert.equal(await first.locator('.about').textContent(), '120 answers \u00b7 500\u202fk tokens in \u00b7 60\u202fk out');
+        await card.getByText('In all').click();
+        assert.equal(await first.locator('.count').textContent(), '$10.10');
+        await card.getByText('Show all 7').click();
+        assert.equal(await card.locator('li').last().locator('.key').textContent(), 'all others');
+        const spend = page.locator('[data-policy=spend]');
+        assert.equal(await spend.locator('.window').textContent(), 'Dollars spent since 0:00 +09:00');
+        assert.equal(await spend.locator('.top .count').first().textContent(), '$4.87');
+        await spend.locator('[data-tab=money]').click();
+        assert.equal(await spend.locator('.window').textContent(), 'Dollars spent in the last 5 to 10 minutes');
+    });
+});
+
+test('draws the dollars of a policy in money', async () => {
+    await withPage(new MockApi(), {}, async page => {
+        const chart = page.locator('[data-policy=spend] .chart').nth(1);
+        const { money } = example().policies.find(policy => policy.name === 'spend').history;
+        const total = money.reduce((a, b) => a + b, 0).toLocaleString('en', { maximumFractionDigits: 6 });
+        const label = await chart.locator('[role=img]').getAttribute('aria-label');
+        assert.ok(label.startsWith(`Dollars spent of the last 10 min: $${total} spent.`), label);
+        await chart.locator('[role=img]').focus();
+        await page.keyboard.press('ArrowLeft');
+        await shows(chart.locator('figcaption'), `$${money.at(-1)} spent`);
+        assert.ok((await chart.locator('text').allTextContents()).includes('$0.004'));
     });
 });
 
@@ -138,6 +194,7 @@ test('takes what nginx tells for text', async () => {
     status.overrides = [{ policy: evil, key: evil, rate: evil, expires_in: 60 }];
     status.zones[0].name = evil;
     Object.assign(status.redis, { sync: evil, on_failure: evil, up: false });
+    status.models.list[0].model = evil;
     status.version = evil;
     const known = { policy: evil, key: evil, measure: 'requests', limit: 60, remaining: 1, reset: 3, used: 59, override: { rate: evil, expires_in: 9 } };
     const api = new MockApi(status, { [`${evil} ${evil}`]: known });

@@ -35,7 +35,7 @@ test('keeps the focus on what changes its place', async () => {
     await withPage(api, {}, async page => {
         await page.focus('[data-policy=addr] [data-tab=requests]');
         api.status.policies.reverse();
-        await eventually(page, async () => (await page.locator('h2').first().textContent()) === 'addr', 'another order');
+        await eventually(page, async () => (await page.locator('article h2').first().textContent()) === 'addr', 'another order');
         assert.ok(await page.evaluate(() => document.activeElement.matches('[data-policy=addr] [data-tab=requests]')));
     });
 });

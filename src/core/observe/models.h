@@ -14,7 +14,7 @@
 
 namespace ai_limit {
 
-/** What a model was used for. */
+/** The use of a model. */
 struct ModelUse {
     uint64_t answers, input, cached_input, output;
     uint64_t cost;  // in millionths of a dollar

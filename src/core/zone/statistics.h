@@ -122,7 +122,7 @@ struct DayCount {
     std::atomic<uint64_t> total, start;
 };
 
-/** What the answers of a model used. */
+/** The use of a model, counted by its answers. */
 struct ModelCounts {
     DayCount answers, input, cached_input, output;
     DayCount cost;  // in millionths of a dollar, where there are prices

@@ -50,7 +50,7 @@ void count_unasked(const PolicyConf* policy, const ngx_str_t& key, uint64_t tag,
  */
 void count_undecided(const Decision& one);
 
-/** What a policy charged for an ended request, and what it had reserved for it. */
+/** The amounts that a policy charged for an ended request, and had reserved for it. */
 struct Settled {
     Amount charged, reserved;
 };
