@@ -106,6 +106,7 @@ private:
     struct Stream {
         std::unique_ptr<Request> request;
         size_t model;
+        HabitPlace place;
         Millis begins;
         Amount asked;   // the most output that the request asks for
         Amount output;  // what the model writes
@@ -183,18 +184,19 @@ private:
         return asked;
     }
 
-    Expectation expect(const Asking& asking, const AskedOutput& asked) const {
+    Expectation expect(const Asking& asking, const AskedOutput& asked, HabitPlace* place) const {
         if (scenario_.keeping == Keeping::kMax || scenario_.keeping == Keeping::kMaxRemaining) {
             return {kPrompt, kPrompt, asked.is_limited ? asked.most : 0};
         }
-        const UsualUse usual =
-            find_usual_use(memory_.zone(), {key_, models_[asking.model]}, grows());
-        return expected_use(usual, kPrompt, asked, kMaxAmount);
+        return expect_use(memory_.zone(), {key_, models_[asking.model]}, grows(), kPrompt, asked,
+                          kMaxAmount, place);
     }
 
     void ask(Asking asking) {
         const AskedOutput asked = asked_output();
-        const Amount reserved = reservation(expect(asking, asked), TokenWeights(), limit_.capacity);
+        HabitPlace place{};
+        const Amount reserved =
+            reservation(expect(asking, asked, &place), TokenWeights(), limit_.capacity);
         auto request = std::make_unique<Request>(user_);
         request->charge_tokens(policy_, key_, reserved);
         if (!request->admit(clock())) {
@@ -202,7 +204,7 @@ private:
             return;
         }
         const Amount most = asked.is_limited ? asked.most : most_of_request();
-        streams_.push_back({std::move(request), asking.model, now_ + kFirstToken, asked.most,
+        streams_.push_back({std::move(request), asking.model, place, now_ + kFirstToken, asked.most,
                             std::min(asking.output, most), reserved});
         produce(static_cast<double>(kPrompt));
     }
@@ -285,8 +287,12 @@ private:
         const bool is_limited =
             scenario_.max_tokens != kNoMaxTokens || scenario_.keeping == Keeping::kMaxRemaining;
         const bool is_least = !finished || (is_limited && used.output >= stream.asked);
-        note_use(memory_.zone(), {key_, models_[stream.model]},
-                 {used.output, true, is_least, kPrompt, kPrompt}, clock().wall);
+        HabitSample sample{used.output, true, is_least, kPrompt, kPrompt};
+        sample.stands_for = stands_for(sample, stream.place, &turns_);
+        if (sample.stands_for != 0) {
+            note_use(memory_.zone(), {key_, models_[stream.model]}, sample, stream.place,
+                     clock().wall);
+        }
     }
 
     /** Compares the tokens that have been written until each moment with the burst and the refill.
@@ -301,6 +307,7 @@ private:
     ZoneMemory memory_;
     TokenPolicy policy_;
     ZoneUser user_;
+    TeachingTurns turns_;
     std::mt19937_64 random_;
     uint64_t key_;
     std::vector<uint64_t> models_;

@@ -1,9 +1,9 @@
 #include "core/prices/price_table.h"
 
-#include <cstring>
 #include <type_traits>
 
 #include "core/words/json_bytes.h"
+#include "core/words/same_bytes.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -61,25 +61,6 @@ bool ends_with_short_date(std::string_view name) {
 constexpr size_t kLeastUsual = 9;
 constexpr size_t kMostUsual = 32;
 
-inline uint64_t load(const char* bytes) {
-    uint64_t word;
-    std::memcpy(&word, bytes, sizeof word);
-    return word;
-}
-
-/** Compares eight bytes at a time: a call of memcmp() takes as long as all of it. */
-inline bool are_same(const char* a, const char* b, size_t size) {
-    if (size < sizeof(uint64_t)) {
-        return std::memcmp(a, b, size) == 0;
-    }
-    const size_t last = size - sizeof(uint64_t);
-    uint64_t difference = (load(a) ^ load(b)) | (load(a + last) ^ load(b + last));
-    for (size_t i = sizeof(uint64_t); i < last; i += sizeof(uint64_t)) {
-        difference |= load(a + i) ^ load(b + i);
-    }
-    return difference == 0;
-}
-
 }  // namespace
 
 __attribute__((noinline)) uint64_t hash_model_name(std::string_view name) {
@@ -102,7 +83,7 @@ inline const ModelPrices* PriceTable::find_hashed(std::string_view name, uint64_
     // At least half of the slots are empty.
     for (uint64_t i = hash;; ++i) {
         const PriceSlot& slot = slots[i & mask];
-        if (slot.key == key && are_same(at<char>(slot.name), name.data(), name.size())) {
+        if (slot.key == key && are_same_bytes(at<char>(slot.name), name.data(), name.size())) {
             return at<ModelPrices>(slot.model);
         }
         if (slot.key == 0) {

@@ -360,18 +360,6 @@ void RequestInfo::look_at_options(std::string_view used, const JsonToken& token)
     }
 }
 
-bool RequestInfo::streams() const {
-    switch (path_stream_) {
-        case RequestPath::kAlways:
-            return true;
-        case RequestPath::kUnlessRefused:
-            return !stream_false_;
-        case RequestPath::kByBody:
-            break;
-    }
-    return stream_true_;
-}
-
 bool RequestInfo::most_output(Amount* tokens) const {
     if (limits_ == 0 || endless_) {
         return false;

@@ -81,7 +81,17 @@ public:
     std::string_view service_tier() const;
 
     /** True if the client asks for a stream. */
-    bool streams() const;
+    bool streams() const {
+        switch (path_stream_) {
+            case RequestPath::kAlways:
+                return true;
+            case RequestPath::kUnlessRefused:
+                return !stream_false_;
+            case RequestPath::kByBody:
+                break;
+        }
+        return stream_true_;
+    }
 
     /**
      * The `usage_field` of RequestPath. A client of Google could use it to leave its usage out of

@@ -68,7 +68,7 @@ AnswerCost cost_of_answer(ngx_http_request_t* r, TokenContext* tokens, const Ans
 void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContext* tokens) {
     Now now = now_by_nginx();
     ChargedOnce earlier(*tokens);
-    Learning learning(tokens);
+    Learning learning(tokens, now);
     ModelUsage models;
     bool charged = false;
     bool charged_before = false;
@@ -93,7 +93,7 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContex
             const Amount reserved = reserved_until_now(*one, i);
             State after{};
             settle_charge(&one->charges[i], amount, now, &after);
-            learning.teach(*part.policy, one->charges[i].use, now);
+            learning.teach(*part.policy, one->charges[i].use);
             note_if_served(*r, one->charges[i].use);
             count_used(one->charges[i].use, part, used, {amount, reserved}, now);
             models.note_charge(one->charges[i].use, amount);

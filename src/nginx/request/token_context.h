@@ -47,8 +47,8 @@ struct TokenContext {
     Amount reserved_output;
     Amount reserved_input;       // the prompt's estimate, corrected by what was learned
     bool reserves_by_body;       // there are such policies
-    uint64_t model_hash;         // of the model, 0: not known yet,
-    const void* model_zone;      // in the zone that lies here
+    uint64_t model_hash;         // of the model (model_hash.h),
+    const void* model_zone;      // in the zone that lies here; nullptr: not known yet
     HabitPlace habit;            // of the key and the model, in the policy that asked for it last
     uint32_t count_mistakes;     // by number of policy: its malformed count= has been logged
     const TokenWeights* prices;  // nullptr: not looked up (request_price.h)
@@ -82,14 +82,6 @@ TokenContext* token_context(ngx_http_request_t* r);
 inline TokenContext* find_token_context(ngx_http_request_t* r) {
     RequestContext* context = find_context(r);
     return context != nullptr ? context->tokens : nullptr;
-}
-
-/** As model_hash(), if it is not known yet. */
-uint64_t find_model_hash(TokenContext* tokens, const Zone& zone);
-
-/** Returns the hash of the request's model in a zone. `info` must have been read. */
-inline uint64_t model_hash(TokenContext* tokens, const Zone& zone) {
-    return tokens->model_zone == zone.header() ? tokens->model_hash : find_model_hash(tokens, zone);
 }
 
 }  // namespace ai_limit

@@ -2,10 +2,17 @@
 
 #include "core/learn/habit_sample.h"
 #include "core/learn/habits.h"
+#include "nginx/request/model_hash.h"
 #include "nginx/request/request_body.h"
 #include "nginx/sharing/redis_flights.h"
 
 namespace ai_limit {
+
+namespace {
+
+TeachingTurns turns;
+
+}  // namespace
 
 void note_sample(ngx_http_request_t* r, TokenContext* tokens, const AnswerFacts& facts,
                  const AnswerCost& cost) {
@@ -25,7 +32,13 @@ Amount reserved_until_now(const Decision& one, ngx_uint_t i) {
     return flight != nullptr ? ngx_max(here, flight->reserved) : here;
 }
 
-void Learning::teach(const PolicyConf& policy, const Charge& use, Now now) {
+Learning::Learning(TokenContext* tokens, Now now)
+    : tokens_(tokens),
+      wall_(now.wall),
+      stands_for_(teaches(tokens->sample) ? stands_for(tokens->sample, tokens->habit, &turns) : 0) {
+}
+
+void Learning::teach_habit(const PolicyConf& policy, const Charge& use) {
     const bool learns = policy.reserve == Reserve::kAuto || policy.reserve == Reserve::kVariable;
     if (!learns || !teaches(tokens_->sample)) {
         return;
@@ -38,7 +51,8 @@ void Learning::teach(const PolicyConf& policy, const Charge& use, Now now) {
     }
     last_key_ = key;
     last_zone_ = zone.header();
-    note_use(zone, {key, model_hash(tokens_, zone)}, tokens_->sample, tokens_->habit, now.wall);
+    tokens_->sample.stands_for = policy.reserve == Reserve::kAuto ? stands_for_ : 1;
+    note_use(zone, {key, model_hash(tokens_, zone)}, tokens_->sample, tokens_->habit, wall_);
 }
 
 }  // namespace ai_limit

@@ -18,13 +18,23 @@ Amount reserved_until_now(const Decision& one, ngx_uint_t i);
 /** Teaches the keys of one request, each once. */
 class Learning {
 public:
-    explicit Learning(TokenContext* tokens) : tokens_(tokens) {}
+    Learning(TokenContext* tokens, Now now);
 
     /** Teaches the key of a charge, if the policy reserves by what was learned. */
-    void teach(const PolicyConf& policy, const Charge& use, Now now);
+    void teach(const PolicyConf& policy, const Charge& use) {
+        // A policy that asks a variable may not have looked for a habit: it learns from each
+        // answer.
+        if (stands_for_ != 0 || policy.reserve == Reserve::kVariable) {
+            teach_habit(policy, use);
+        }
+    }
 
 private:
+    void teach_habit(const PolicyConf& policy, const Charge& use);
+
     TokenContext* tokens_;
+    Millis wall_;
+    uint32_t stands_for_;  // 0: nothing is learned
     uint64_t last_key_ = 0;
     const void* last_zone_ = nullptr;
 };

@@ -7,8 +7,8 @@
 #include "core/words/number.h"
 #include "core/words/shown_key.h"
 #include "nginx/conf/policy_words.h"
+#include "nginx/request/model_hash.h"
 #include "nginx/request/request_body.h"
-#include "nginx/request/token_context.h"
 #include "nginx/values/request_price.h"
 
 namespace ai_limit {
@@ -161,14 +161,15 @@ ngx_int_t expect(ngx_http_request_t* r, const PolicyConf* policy, const Reservin
     const Amount prompt = info->prompt_estimate();
     AskedOutput asked{};
     asked.is_limited = info->most_output(&asked.most);
-    *expected = {prompt, prompt, asked.is_limited ? asked.most : 0};
-    expected->is_most = reserving.reserve == Reserve::kMax;
     if (reserving.reserve == Reserve::kAuto) {
         const Zone& zone = policy->live->ask.access->journal.zone();
         const HabitOwner owner = {reserving.hash, model_hash(tokens, zone)};
-        const UsualUse usual = find_usual_use(zone, owner, info->streams(), &tokens->habit);
-        *expected = expected_use(usual, prompt, asked, reserving.most_output);
+        *expected = expect_use(zone, owner, info->streams(), prompt, asked, reserving.most_output,
+                               &tokens->habit);
+        return NGX_OK;
     }
+    *expected = {prompt, prompt, asked.is_limited ? asked.most : 0};
+    expected->is_most = reserving.reserve == Reserve::kMax;
     return NGX_OK;
 }
 

@@ -103,6 +103,80 @@ TEST(Habit, FindsTheNinetyFifthPercentile) {
     }
 }
 
+/** Learns as the module does: from all answers above the estimate, and once the habit is steady,
+ * from some of those below it. Returns how many taught it. */
+int learn_some(Outputs outputs, int n, Random* random, Habit* habit) {
+    int taught = 0;
+    for (int i = 0; i < n; ++i) {
+        HabitSample sample = output_of(outputs.draw());
+        Habit steady{};
+        const bool is_below = read_steady_habit(word_of(*habit), &steady) &&
+                              sample.output * learning::kTokenOutput < steady.output;
+        if (is_below && !random->one_in(kStandsFor)) {
+            continue;
+        }
+        sample.stands_for = is_below ? kStandsFor : 1;
+        learn(sample, habit);
+        ++taught;
+    }
+    return taught;
+}
+
+Habit with_known_ratio() {
+    Habit habit{};
+    habit.ratio = kWholeRatio;
+    return habit;
+}
+
+TEST(Habit, FindsThePercentileBySomeOfTheAnswersBelowIt) {
+    for (const double sigma : {0.3, 0.5, 1.0, 1.5}) {
+        Outputs outputs(300, sigma);
+        Random random(1);
+        Habit habit = with_known_ratio();
+        int taught = 0;
+        int above = 0;
+        double sum = 0;
+        constexpr int kAnswers = 20'000;
+        for (int i = 0; i < kAnswers; ++i) {
+            const Amount next = Outputs(outputs).draw();
+            above += habit.answers >= 10 && next > usual_output(habit) ? 1 : 0;
+            taught += learn_some(outputs, 1, &random, &habit);
+            outputs.draw();
+            sum += habit.output / 256.0;
+        }
+        const double percentile = 300 * std::exp(1.645 * sigma);
+        EXPECT_NEAR(sum / kAnswers, percentile, 0.25 * percentile) << sigma;
+        EXPECT_LT(above, kAnswers * 0.06) << sigma;
+        EXPECT_GT(above, kAnswers * 0.04) << sigma;
+        EXPECT_LT(taught, kAnswers * 0.35) << sigma;
+    }
+}
+
+TEST(Habit, FollowsAsSoonBySomeOfTheAnswersBelowIt) {
+    for (uint64_t seed = 1; seed <= 20; ++seed) {
+        Random random(seed);
+        Habit habit = with_known_ratio();
+        learn_some(Outputs(3000, 0.5, seed), 500, &random, &habit);
+        learn_some(Outputs(300, 0.5, seed), 110, &random, &habit);
+        EXPECT_LT(usual_output(habit), 1500U) << seed;
+        learn_some(Outputs(3000, 0.5, seed), 30, &random, &habit);
+        EXPECT_GT(usual_output(habit), 3000U) << seed;
+    }
+}
+
+TEST(Habit, AnAnswerThatStandsForOthersLowersItAsFarAsThey) {
+    Habit each = with_known_ratio();
+    learn_many(Outputs(3000, 0.1), 20, &each);
+    Habit one = each;
+    HabitSample sample = output_of(10);
+    learn_many(Outputs(10, 0), static_cast<int>(kStandsFor), &each);
+    sample.stands_for = kStandsFor;
+    learn(sample, &one);
+    EXPECT_NEAR(one.output, each.output, each.output * 0.001);
+    EXPECT_EQ(one.run, each.run);
+    EXPECT_EQ(one.answers, each.answers);
+}
+
 TEST(Habit, FollowsWhenAnswersGrow) {
     Habit habit{};
     learn_many(Outputs(300, 0.5), 500, &habit);
@@ -210,6 +284,26 @@ TEST(Habit, StaysWithinItsBoundsWhateverTheWord) {
                   &habit);
         }
     }
+}
+
+TEST(Habit, IsTheSameForWhoReadsSteadyOnesOnly) {
+    Random random(4);
+    int steady = 0;
+    for (int i = 0; i < 100'000; ++i) {
+        const uint64_t word = random.scaled(UINT64_MAX) >> random.below(16);
+        const Habit habit = habit_of(word);
+        Habit read{};
+        const bool in_bounds = (word >> 30 & 0x1fff) == habit.ratio;
+        const bool is_steady = word >> kHabitBits == 0 && in_bounds && habit.ratio != 0 &&
+                               habit.answers >= learning::kFewAnswers &&
+                               habit.run < learning::kSteadyRun;
+        ASSERT_EQ(read_steady_habit(word, &read), is_steady);
+        if (is_steady) {
+            ++steady;
+            ASSERT_EQ(word_of(read), word_of(habit));
+        }
+    }
+    EXPECT_GT(steady, 100);
 }
 
 TEST(Habit, NeverExpectsMoreThanFourTimesTheLargestAnswer) {

@@ -184,6 +184,66 @@ TEST(Habits, LearnTheSameAtTheirPlaceAsByASearch) {
     }
 }
 
+/** Returns how many of `n` answers with this output teach. Between them, a process has as many
+ * others as `others` says. */
+int teaching_of(const HabitPlace& place, Amount output, int n, int others = 0) {
+    TeachingTurns turns;
+    int teaching = 0;
+    for (int i = 0; i < n; ++i) {
+        teaching += stands_for({output, true, false, 0, 0}, place, &turns) != 0;
+        for (int k = 0; k < others; ++k) {
+            turns.next();
+        }
+    }
+    return teaching;
+}
+
+TEST(Habits, LearnFromAllAnswersUntilTheyAreSteady) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    const HabitOwner owner = owner_of(zone, "one", "a");
+    for (int i = 0; i < 10; ++i) {
+        HabitPlace place{};
+        find_usual_use(zone, owner, true, &place);
+        EXPECT_EQ(teaching_of(place, 1, 100), 100) << i;
+        note_output(zone, owner, 100);
+    }
+    // A long run of small answers: the estimate is too high.
+    note_output(zone, owner, 1, 60);
+    HabitPlace place{};
+    find_usual_use(zone, owner, true, &place);
+    EXPECT_EQ(teaching_of(place, 1, 100), 100);
+}
+
+TEST(Habits, LearnFromSomeAnswersBelowASteadyEstimateAndFromAllOthers) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    const HabitOwner owner = owner_of(zone, "one", "a");
+    note_output(zone, owner, 100, 10);
+    HabitPlace place{};
+    find_usual_use(zone, owner, true, &place);
+    EXPECT_EQ(teaching_of(place, 100, 1000), 1000);
+    EXPECT_EQ(teaching_of(place, kMaxAmount, 1000), 1000);
+    constexpr int kExpected = 10'000 / static_cast<int>(kStandsFor);
+    for (const int others : {0, 1, 2, 3, 4, 5, 7, 9, 15, 99, 127, 999}) {
+        EXPECT_NEAR(teaching_of(place, 99, 10'000, others), kExpected, kExpected / 10) << others;
+    }
+}
+
+TEST(Habits, LearnFromAllAnswersThatAreAboveOneOfTheirEstimates) {
+    ZoneMemory memory(small_sizes());
+    const Zone& zone = memory.zone();
+    note_output(zone, owner_of(zone, "low", "a"), 100, 10);
+    note_output(zone, owner_of(zone, "high", "a"), 1000, 10);
+    HabitPlace place{};
+    find_usual_use(zone, owner_of(zone, "low", "a"), true, &place);
+    find_usual_use(zone, owner_of(zone, "high", "a"), true, &place);
+    EXPECT_EQ(teaching_of(place, 500, 1000), 1000);
+    EXPECT_LT(teaching_of(place, 50, 1000), 500);
+    find_usual_use(zone, owner_of(zone, "new", "a"), true, &place);
+    EXPECT_EQ(teaching_of(place, 50, 1000), 1000);
+}
+
 TEST(Habits, LeaveAPlaceAloneThatHasBecomeAnothers) {
     ZoneSizes sizes{8, 0, 2};
     sizes.habit_sets = 1;
