@@ -97,6 +97,10 @@ public:
     /** Adds the text of known events. */
     void add_known_text(uint64_t characters) { this->*known_text_ += characters; }
 
+    /** The count that add_known_text() adds to. */
+    uint64_t known_text() const { return this->*known_text_; }
+    void set_known_text(uint64_t characters) { this->*known_text_ = characters; }
+
 private:
     uint64_t most_written(uint64_t written) const;
 

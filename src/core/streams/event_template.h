@@ -197,6 +197,17 @@ private:
     char bytes_[kCapacity];
 };
 
+/** The place in a stream from which known events are skipped (KnownEvents::mark()). */
+struct KnownMark {
+    KnownMark() {}  // NOLINT(modernize-use-equals-default, *-member-init): not all of `front`
+
+    static constexpr size_t kMaxFront = 1024;
+
+    SseReader events;
+    uint16_t front_size = 0;
+    char front[kMaxFront];
+};
+
 /**
  * Skips known events, also where they are cut: the front of one that a piece ends with is kept
  * until the next piece shows what it is. Trivially copyable.
@@ -204,7 +215,7 @@ private:
 class KnownEvents {
 public:
     /** A longer front is not kept. */
-    static constexpr size_t kMaxFront = 1024;
+    static constexpr size_t kMaxFront = KnownMark::kMaxFront;
 
     /** See EventTemplate. */
     bool learn(const EventDraft& draft, std::string_view rest) {
@@ -236,6 +247,20 @@ public:
             events->skip_event(piece);
         }
         return skips;
+    }
+
+    /** Notes where `events` stands. */
+    void mark(const SseReader& events, KnownMark* mark) const {
+        mark->events = events;
+        mark->front_size = front_size_;
+        std::memcpy(mark->front, front_, front_size_);
+    }
+
+    /** Goes back over known events that have been skipped since. */
+    void go_back(const KnownMark& mark, SseReader* events) {
+        *events = mark.events;
+        front_size_ = mark.front_size;
+        std::memcpy(front_, mark.front, mark.front_size);
     }
 
     /** The event that is known. */

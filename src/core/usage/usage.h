@@ -56,6 +56,22 @@ public:
      */
     size_t feed_known(std::string_view piece, uint64_t most, KnownTexts* texts);
 
+    /** The place from which feed_known() reads on. */
+    struct Mark {
+        KnownMark known;
+        uint64_t text;
+    };
+    void mark(Mark* mark) const {
+        known_.mark(events_, &mark->known);
+        mark->text = content_.known_text();
+    }
+
+    /** Makes all of no account that feed_known(), and nothing else, has read since. */
+    void go_back(const Mark& mark) {
+        known_.go_back(mark.known, &events_);
+        content_.set_known_text(mark.text);
+    }
+
     /** The events that feed_known() takes, and the front of one that it has taken last. */
     const KnownEvents& known_events() const { return known_; }
 

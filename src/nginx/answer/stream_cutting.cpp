@@ -80,18 +80,17 @@ bool remember_reader(ngx_http_request_t* r, TokenContext* tokens) {
 __attribute__((noinline)) bool read_known(ngx_http_request_t* r, TokenContext* tokens,
                                           std::string_view piece, size_t known, KnownTexts* texts) {
     const std::string_view rest = piece.substr(known);
-    const bool may_be_known = known > 0 || !tokens->reader->known_events().front().empty();
-    if ((!may_be_known && rest.size() <= kWorthACopy) || !remember_reader(r, tokens)) {
-        return false;
-    }
-    const uint64_t allowed = text_allowed(*tokens);
+    UsageReader* reader = tokens->reader;
+    UsageReader::Mark before;
+    reader->mark(&before);
     const TextBounds bounds = tokens->bounds;
-    const UsageReader& before = *tokens->cutting->before;
-    if (tokens->reader->feed_known(rest, UINT64_MAX, texts) == rest.size() &&
-        is_allowed(r, tokens, before.text_characters(), allowed)) {
+    const uint64_t allowed = text_allowed(*tokens);
+    const uint64_t text = reader->text_characters();
+    if (reader->feed_known(rest, UINT64_MAX, texts) == rest.size() &&
+        is_allowed(r, tokens, text, allowed)) {
         return true;
     }
-    *tokens->reader = before;
+    reader->go_back(before);
     tokens->bounds = bounds;
     return false;
 }

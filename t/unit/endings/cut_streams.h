@@ -37,8 +37,8 @@ private:
     uint64_t most_;
 };
 
-/** Ends a stream that comes in pieces of `size` bytes after `most` characters of text. Where
- * `skips` is false, no piece is passed as known events, which must make no difference. */
+/** Ends a stream that comes in pieces of `size` bytes after `most` characters of text. If `skips`
+ * is false, no piece is passed as known events, which must make no difference. */
 inline CutStream cut_stream(std::string_view stream, AnswerKind kind, uint64_t most, size_t size,
                             bool reports_usage = true, bool skips = true) {
     CuttingReader reader(kind, most);
@@ -68,6 +68,13 @@ inline CutStream cut_stream(std::string_view stream, AnswerKind kind, uint64_t m
             }
         }
         UsageReader& usage = reader.reader();
+        if (skips) {
+            // A piece that was too much is read again.
+            UsageReader::Mark before;
+            usage.mark(&before);
+            usage.feed_known(piece, UINT64_MAX, nullptr);
+            usage.go_back(before);
+        }
         KnownTexts* texts = skips ? events.texts(usage.known_events()) : nullptr;
         const size_t known = must_end ? 0 : usage.feed_known(piece, reader.allowed(), texts);
         if (skips && known == piece.size()) {
