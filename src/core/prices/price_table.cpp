@@ -20,41 +20,45 @@ static_assert(kPriceOfADollar * kWeightOfPrice == kWholeWeight * 1'000'000,
               "an Amount of money is a millionth of a dollar");
 static_assert(std::is_trivially_copyable_v<PriceTable>);
 
+/** True if all eight bytes are digits. A digit stays below 0x40 if 6 is added, and no other byte
+ * with an upper half of 3 does. */
+inline bool are_digits(uint64_t bytes) {
+    constexpr uint64_t kUpperHalves = 0xf0f0f0f0f0f0f0f0;
+    return (bytes & (bytes + 0x0606060606060606) & kUpperHalves) == 0x3030303030303030;
+}
+
 /** Two digits, from 01 to `most`. */
-bool is_number_to(std::string_view digits, int most) {
+inline bool is_number_to(const char* digits, int most) {
     const int number = (digits[0] - '0') * 10 + (digits[1] - '0');
     return number >= 1 && number <= most;
 }
 
 /** True for the eight digits of a day from 2000 to 2099. */
-bool is_day(std::string_view digits) {
-    for (const char c : digits) {
-        if (!is_digit(c)) {
-            return false;
-        }
-    }
-    return digits[0] == '2' && digits[1] == '0' && is_number_to(digits.substr(4, 2), 12) &&
-           is_number_to(digits.substr(6, 2), 31);
+inline bool is_day(const char* digits) {
+    return are_digits(load_word(digits)) && digits[0] == '2' && digits[1] == '0' &&
+           is_number_to(digits + 4, 12) && is_number_to(digits + 6, 31);
 }
 
 constexpr size_t kShortDate = 9;  // -20240806
 constexpr size_t kLongDate = 11;  // -2024-08-06
 
-bool ends_with_long_date(std::string_view name) {
-    if (name.size() <= kLongDate) {
-        return false;
+/** Returns the size of the date at the end of a name; 0 if there is none. Nearly all names without
+ * one are known by a byte or two. */
+inline size_t date_size(std::string_view name) {
+    if (name.size() <= kShortDate || !is_digit(name.back())) {
+        return 0;
     }
-    const char* date = name.data() + name.size() - kLongDate;
+    const char* end = name.data() + name.size();
+    const char* date = end - kShortDate;
+    if (end[-3] != '-') {
+        return (date[0] == '-' || date[0] == '@') && is_day(date + 1) ? kShortDate : 0;
+    }
+    date = end - kLongDate;
+    if (name.size() <= kLongDate || date[0] != '-' || date[5] != '-') {
+        return 0;
+    }
     const char digits[] = {date[1], date[2], date[3], date[4], date[6], date[7], date[9], date[10]};
-    return date[0] == '-' && date[5] == '-' && date[8] == '-' && is_day({digits, sizeof digits});
-}
-
-bool ends_with_short_date(std::string_view name) {
-    if (name.size() <= kShortDate) {
-        return false;
-    }
-    const std::string_view date = name.substr(name.size() - kShortDate);
-    return (date[0] == '-' || date[0] == '@') && is_day(date.substr(1));
+    return is_day(digits) ? kLongDate : 0;
 }
 
 /** The sizes of nearly all names, for which XXH3 takes little. */
@@ -68,11 +72,7 @@ __attribute__((noinline)) uint64_t hash_model_name(std::string_view name) {
 }
 
 std::string_view without_date(std::string_view name) {
-    if (ends_with_long_date(name)) {
-        name.remove_suffix(kLongDate);
-    } else if (ends_with_short_date(name)) {
-        name.remove_suffix(kShortDate);
-    }
+    name.remove_suffix(date_size(name));
     return name;
 }
 
@@ -104,10 +104,16 @@ __attribute__((noinline)) const ModelPrices* PriceTable::find_slowly(std::string
     return model != nullptr ? model : find_without_date(name);
 }
 
-__attribute__((noinline)) const ModelPrices* PriceTable::find_without_date(
+__attribute__((noinline, flatten)) const ModelPrices* PriceTable::find_without_date(
     std::string_view name) const {
-    const std::string_view dateless = without_date(name);
-    return dateless.size() < name.size() ? find_exactly(dateless) : nullptr;
+    const size_t date = date_size(name);
+    if (date == 0) {
+        return nullptr;
+    }
+    name.remove_suffix(date);
+    return name.size() >= kLeastUsual && name.size() <= kMostUsual && memory_ != nullptr
+               ? find_hashed(name, XXH3_64bits(name.data(), name.size()))
+               : find_exactly(name);
 }
 
 uint64_t PriceTable::number_of(std::string_view name) const {

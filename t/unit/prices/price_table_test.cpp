@@ -90,6 +90,8 @@ TEST(PriceTable, TakesNothingButADateFromAName) {
                                         "gpt-4o-19990806",
                                         "gpt-4o-2024-00-06",
                                         "gpt-4o:20240806",
+                                        "gpt-4o-2024080:",
+                                        "gpt-4o-2024/806",
                                         "-20240806",
                                         "-2024-08-06",
                                         "@20240806",
