@@ -14,6 +14,7 @@
 
 #include "core/carry/migration.h"
 #include "core/decide/admission.h"
+#include "core/decide/sharer.h"
 #include "core/observe/meters.h"
 #include "core/policies/policies.h"
 
@@ -139,6 +140,17 @@ inline TokenPolicy add_token_policy(const Zone& zone, const char* name, const Li
     return {add_policy(zone, name, reservation_limit()), add_policy(zone, name, limit, varies)};
 }
 
+/** A policy whose keys several share. */
+struct SharedPolicy {
+    ZonePolicy use;
+    ZonePolicy sharer;
+};
+
+inline SharedPolicy add_shared_policy(const Zone& zone, const char* name, const Limit& limit) {
+    return {add_policy(zone, name, limit),
+            add_policy(zone, name, sharer_limit(limit.algorithm == Algorithm::kConcurrency))};
+}
+
 /** One process's access to a zone. */
 class ZoneUser {
 public:
@@ -205,9 +217,35 @@ public:
         return charge(policy.used, hash, reserve, dry_run);
     }
 
+    /** A charge for a sharer of the key. */
+    Request& charge_shared(const SharedPolicy& policy, uint64_t hash, uint64_t sharer, Now now,
+                           uint32_t weight = 1, Amount cost = 1) {
+        shares_any_ = true;
+        shares_[count_] = true;
+        charge(policy.use, hash, cost);
+        begin_charge(&sharers_[count_ - 1],
+                     {&policy.sharer.limit, user_->access(), 1, policy.sharer.number, false},
+                     hash_sharer(hash, sharer), weight, charges_[count_ - 1].use, now.monotonic);
+        return *this;
+    }
+
+    /** Gives back the slots of a request that passed. */
+    void end() {
+        for (size_t i = 0; i < count_; ++i) {
+            Charge* charge = &charges()[i].use;
+            if (charge->limit->algorithm == Algorithm::kConcurrency && charge->flight != nullptr) {
+                end_flight(charge->access, charge->flight);
+                charge->flight = nullptr;
+            }
+            if (shares_[i]) {
+                end_sharer(charges()[i]);
+            }
+        }
+    }
+
     bool admit(Now now) {
-        return reserves_any_ ? admit_step_by_step(charges(), count_, now)
-                             : ai_limit::admit(charges(), count_, now);
+        return reserves_any_ || shares_any_ ? admit_step_by_step(charges(), count_, now)
+                                            : ai_limit::admit(charges(), count_, now);
     }
     bool would_admit(Now now) { return ai_limit::would_admit(charges(), count_, now); }
 
@@ -222,6 +260,7 @@ public:
     }
 
     const Charge& operator[](size_t i) const { return charges_[i].use; }
+    const SharerCharge& sharer(size_t i) const { return sharers_[i]; }
     const Charge& reservation(size_t i) const { return reservations_[i]; }
     size_t count() const { return count_; }
     Amount used(size_t i) const {
@@ -233,6 +272,7 @@ private:
     PolicyCharge* charges() {
         for (size_t i = 0; i < count_; ++i) {
             charges_[i].reservation = reserves_[i] ? &reservations_[i] : nullptr;
+            charges_[i].sharer = shares_[i] ? &sharers_[i] : nullptr;
         }
         return charges_;
     }
@@ -242,6 +282,9 @@ private:
     Charge reservations_[kMaxSetPolicies];
     bool reserves_[kMaxSetPolicies] = {};
     bool reserves_any_ = false;
+    SharerCharge sharers_[kMaxSetPolicies];
+    bool shares_[kMaxSetPolicies] = {};
+    bool shares_any_ = false;
     size_t count_ = 0;
 };
 

@@ -31,6 +31,17 @@ uint64_t order_of_refusing(Millis until_idle, Millis newness) {
     return octave << 56 | (~static_cast<uint64_t>(newness) & ((uint64_t{1} << 56) - 1));
 }
 
+/** The sharer of a key is of use as long as it may be active. */
+Appraisal appraise_sharer(const SharerState& state, Now now) {
+    constexpr Millis kActive = 60'000;
+    const Millis age = now.monotonic - state.at;
+    if (state.slots != 0) {
+        return {Worth::kInFlight, 0};
+    }
+    return age < kActive ? Appraisal{Worth::kLive, order_of_live(kActive - age, 0, 1)}
+                         : Appraisal{Worth::kNothing, 2};
+}
+
 }  // namespace
 
 Appraisal appraise(const Zone& zone, const Geometry& geometry, Cell cell, Now now) {
@@ -48,6 +59,9 @@ Appraisal appraise_state(const Zone& zone, State state, Now now) {
     }
     // The slowest limit of the policy: with variable rates, this key's own may be quicker.
     const Limit& limit = zone.policy(state.head.policy)->slowest;
+    if (is_of_sharer(limit.algorithm)) {
+        return appraise_sharer(state.sharer, now);
+    }
     bool spent = state.head.spent;
     bool refused = state.head.refused;
     bool calendar = is_calendar(limit.algorithm);

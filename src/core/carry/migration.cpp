@@ -37,6 +37,10 @@ FlightRecord read(const FlightRecord* record) {
     return flight;
 }
 
+Algorithm algorithm_of(const Zone& zone, const FlightRecord& flight) {
+    return zone.policy(static_cast<uint32_t>(flight.policy))->slowest.algorithm;
+}
+
 /** False if there is no room for the count. */
 bool count_flight(const Zone& to, FlightRecord flight, Now now) {
     uint32_t policy = static_cast<uint32_t>(flight.policy);
@@ -85,7 +89,8 @@ void copy_flights(const Journal& from, const Zone& to, Now now) {
         for (uint32_t i = 0; owner != 0 && i < kFlightsPerChunk; ++i) {
             FlightRecord flight = read(from.zone().flights(chunk) + i);
             to.flights(chunk)[i] = flight;
-            if (flight.tag != 0 && !count_flight(to, flight, now)) {
+            if (flight.tag != 0 && (is_of_sharer(algorithm_of(from.zone(), flight)) ||
+                                    !count_flight(to, flight, now))) {
                 to.flights(chunk)[i].tag = 0;
             }
         }
@@ -102,10 +107,12 @@ void copy_entries(Journal* from, const Zone& to, const Geometry& geometry, Now n
         from->lock(bucket);
         for (uint32_t index = 0; index < geometry.cells; ++index) {
             Appraisal worth = appraise(zone, geometry, {bucket, index}, now);
-            // Requests in flight are in the new zone already.
-            if (worth.worth != Worth::kNothing && worth.worth != Worth::kInFlight) {
-                State state{};
-                load_state({bucket, index}, geometry, &state);
+            State state{};
+            load_state({bucket, index}, geometry, &state);
+            // Requests in flight are in the new zone already. Sharers begin anew, as the sums over
+            // them do.
+            if (worth.worth != Worth::kNothing && worth.worth != Worth::kInFlight &&
+                !is_of_sharer(zone.policy(state.head.policy)->slowest.algorithm)) {
                 insert_entry(to, geometry, bucket->tags[index], state, worth, now);
             }
         }

@@ -118,8 +118,7 @@ bool check_reservations(const KnownPolicies& policies, StateParts* in) {
         uint32_t policy = static_cast<uint32_t>(record.used_policy);
         Algorithm algorithm = policies.algorithms[policy];
         if (!is_tag(record.tag) || record.amount > kMaxAmount ||
-            (policies.is_known[policy] &&
-             (has_flights(algorithm) || algorithm == Algorithm::kLedger))) {
+            (policies.is_known[policy] && !outlasts_nginx(algorithm))) {
             return false;
         }
     }

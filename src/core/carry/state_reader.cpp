@@ -102,8 +102,7 @@ bool is_of_kind(const Zone& zone, const State& state, const Geometry& geometry) 
         return false;
     }
     Algorithm algorithm = zone.policy(policy)->slowest.algorithm;
-    return geometry_of(algorithm).cells == geometry.cells && !has_flights(algorithm) &&
-           algorithm != Algorithm::kLedger;
+    return geometry_of(algorithm).cells == geometry.cells && outlasts_nginx(algorithm);
 }
 
 template <typename Part>

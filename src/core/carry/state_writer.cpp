@@ -161,8 +161,7 @@ void copy_bucket(const Bucket* bucket, size_t bytes, char* copy) {
 }
 
 /**
- * True if the entry is useful after a restart. Requests in flight end with nginx, and unreported
- * counts belong to this life of the zone.
+ * True if the entry is useful after a restart.
  */
 bool is_worth_keeping(const Zone& zone, const State& state, Now now) {
     uint32_t policy = state.head.policy;
@@ -170,7 +169,7 @@ bool is_worth_keeping(const Zone& zone, const State& state, Now now) {
         return false;
     }
     const PolicyRecord& record = *zone.policy(policy);
-    if (has_flights(record.slowest.algorithm) || record.slowest.algorithm == Algorithm::kLedger) {
+    if (!outlasts_nginx(record.slowest.algorithm)) {
         return false;
     }
     return appraise_state(zone, state, now_of_policy(zone, policy, now)).worth != Worth::kNothing;

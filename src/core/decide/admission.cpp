@@ -5,6 +5,7 @@
 #include "core/decide/charge_entries.h"
 #include "core/decide/growth.h"
 #include "core/decide/settlement.h"
+#include "core/decide/sharer.h"
 #include "core/decide/weighing.h"
 #include "core/decide/writing.h"
 
@@ -24,6 +25,7 @@ public:
         } else {
             passes = false;
             mark_refusing();
+            note_refused_sharers();
         }
         entries_.finish();
         return passes;
@@ -67,7 +69,9 @@ private:
             entry->policy->use.verdict = Verdict::kUnknown;
             return false;
         }
-        entry->missing = charge->decider == Decider::kDecided || is_ledger(*entry);
+        // Without room for its sharer, a request counts for its key alone.
+        entry->missing =
+            charge->decider == Decider::kDecided || is_ledger(*entry) || is_sharer(*entry);
         if (entry->missing) {
             return true;
         }
@@ -106,6 +110,10 @@ private:
     void charge_all() {
         for (ChargeEntry& entry : entries_) {
             Charge* charge = entry.charge;
+            if (is_sharer(entry)) {
+                count_sharer(&entry);
+                continue;
+            }
             if (entry.reservation != nullptr && is_weighed(*charge) &&
                 charge->verdict == Verdict::kPassed) {
                 charge_any(*charge->limit, &charge->state, charge->cost, now_of(*charge, now_));
@@ -114,6 +122,25 @@ private:
                 release_flight(charge);
             } else {
                 write_charge(&entry, now_);
+            }
+        }
+    }
+
+    __attribute__((noinline)) static void count_sharer(ChargeEntry* entry) {
+        const bool passes = entry->policy->use.verdict == Verdict::kPassed && !entry->missing;
+        if (!passes) {
+            release_flight(entry->charge);
+        }
+        if (!entry->missing) {
+            write_sharer(entry, passes);
+        }
+    }
+
+    /** Notes what refused requests asked for: their sharers are active as well. */
+    __attribute__((noinline)) void note_refused_sharers() {
+        for (ChargeEntry& entry : entries_) {
+            if (is_sharer(entry) && (entry.present || find_cell(&entry))) {
+                write_sharer(&entry, false);
             }
         }
     }
@@ -141,7 +168,7 @@ private:
 /** Reserves for a charge that has reserved nothing yet: all of `more` or nothing. The copy of its
  * use says what is left. */
 bool begin_reservation(const PolicyCharge& charge, Amount more, const Now& now, Charge* use) {
-    PolicyCharge copy = {charge.use, charge.reservation, nullptr};
+    PolicyCharge copy = {charge.use, charge.reservation, nullptr, nullptr};
     // A state that was taken over once is old.
     const Decider decider = in_redis(charge.use) ? Decider::kAlone : Decider::kHere;
     for (Charge* one : {&copy.use, copy.reservation}) {
@@ -208,6 +235,9 @@ Amount settle_charge(PolicyCharge* charge, Amount tokens, const Now& now, State*
     if (reservation->flight != nullptr) {
         access->flights.give_back(access->journal, reservation->flight);
         reservation->flight = nullptr;
+    }
+    if (charge->sharer != nullptr) {
+        settle_sharer(*charge, tokens);
     }
     return above;
 }

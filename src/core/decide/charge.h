@@ -5,6 +5,7 @@
 #include "core/decide/flights.h"
 #include "core/decide/ledger.h"
 #include "core/limits/algorithm.h"
+#include "core/sharers/part.h"
 #include "core/zone/table.h"
 
 namespace ai_limit {
@@ -70,8 +71,20 @@ struct Charge : Ask {
     FlightRecord* flight;
 };
 
+/** The part of the sharer of a key in a decision: it decides with the policy's own charge. */
+struct SharerCharge : Charge {
+    KeyActivity* activity;  // of the key, while its tag is `key_tag`; nullptr: the zone keeps none
+    uint64_t key_tag;
+    uint32_t weight;
+
+    // The answer.
+    SharerPart part;
+    bool is_counted;     // the entry has it
+    SharerState before;  // the decision
+};
+
 /**
- * The part of one policy in a decision. The two further charges are for the same key. They belong
+ * The part of one policy in a decision. The further charges are for the same key. They belong
  * to the caller, and must last as long as this.
  */
 struct PolicyCharge {
@@ -85,6 +98,9 @@ struct PolicyCharge {
     // For a policy in Redis whose requests this node may pass by itself, else nullptr: counts what
     // the other nodes must learn (ledger_limit()).
     Charge* ledger;
+
+    // For a policy whose key several share, else nullptr.
+    SharerCharge* sharer;
 };
 
 /** The entry of a key that counts for this limit (period_entries.h). */
@@ -125,6 +141,22 @@ inline void begin_charge(PolicyCharge* charge, const Ask& ask, uint64_t hash) {
     begin_charge(&charge->use, ask, hash);
     charge->reservation = nullptr;
     charge->ledger = nullptr;
+    charge->sharer = nullptr;
+}
+
+/** The same for the sharer of the charge's key. `hash`: hash_sharer()'s. */
+inline void begin_charge(SharerCharge* sharer, const Ask& ask, uint64_t hash, uint32_t weight,
+                         const Charge& use, Millis now) {
+    begin_charge(sharer, ask, hash);
+    sharer->key_tag = use.tag;
+    sharer->activity = find_activity(use.access->journal.zone(), use.tag, now);
+    sharer->weight = weight;
+    sharer->is_counted = false;
+}
+
+/** What the charge's request asks of its sharer's part. */
+inline SharerAsk sharer_ask(const PolicyCharge& charge) {
+    return {charge.use.limit, charge.sharer->weight, least_left(charge.use)};
 }
 
 }  // namespace ai_limit

@@ -8,7 +8,9 @@ ChargeEntries::ChargeEntries(PolicyCharge* charges, size_t n) {
     for (PolicyCharge* policy = charges; policy != charges + n; ++policy) {
         ChargeEntry* ledger = add(policy->ledger, policy);
         ChargeEntry* reservation = add(policy->reservation, policy);
+        ChargeEntry* sharer = add(policy->sharer, policy);
         ChargeEntry* use = add(&policy->use, policy);
+        use->sharer = sharer;
         use->ledger = ledger;
         use->reservation = reservation;
     }
@@ -23,6 +25,7 @@ ChargeEntry* ChargeEntries::add(Charge* charge, PolicyCharge* policy) {
     entry->policy = policy;
     entry->reservation = nullptr;
     entry->ledger = nullptr;
+    entry->sharer = nullptr;
     entry->both = false;
     entry->missing = false;
     entry->others.count = 0;

@@ -14,6 +14,7 @@ struct ChargeEntry {
     // The entries of the policy's other charges if this one is for use; nullptr if there is none.
     ChargeEntry* reservation;
     ChargeEntry* ledger;
+    ChargeEntry* sharer;
 
     bool both;        // both candidate buckets must be looked at
     bool present;     // the entry is in `cell`
@@ -43,6 +44,10 @@ inline bool is_weighed(const Charge& charge) {
 
 inline bool is_ledger(const ChargeEntry& entry) {
     return entry.charge->limit->algorithm == Algorithm::kLedger;
+}
+
+inline bool is_sharer(const ChargeEntry& entry) {
+    return is_of_sharer(entry.charge->limit->algorithm);
 }
 
 /** True if the charge is decided elsewhere, so that its state is written as it is. */

@@ -2,6 +2,7 @@
 
 #include "core/decide/settlement.h"
 #include "core/limits/algorithm.h"
+#include "core/sharers/part.h"
 #include "core/zone/bucket_pair.h"
 
 namespace ai_limit {
@@ -94,11 +95,27 @@ void Flights::give_back(const Journal& journal, FlightRecord* record) {
     }
 }
 
+namespace {
+
+Algorithm algorithm_of(const Zone& zone, const FlightRecord& record) {
+    return zone.policy(static_cast<uint32_t>(record.policy))->slowest.algorithm;
+}
+
+void take_off_sharer(Journal* journal, Cell cell, const FlightRecord& record) {
+    State state{};
+    load_state(cell, kWide, &state);
+    give_back_slots(record.amount, &state.sharer);
+    store_state(journal, cell, kWide, state);
+}
+
+}  // namespace
+
 void take_off(Journal* journal, Cell cell, FlightRecord* record) {
-    const Zone& zone = journal->zone();
+    const Algorithm algorithm = algorithm_of(journal->zone(), *record);
     // A number that has gone to a policy of another kind has taken the count with it.
-    if (cell.index != kNoCell &&
-        has_flights(zone.policy(static_cast<uint32_t>(record->policy))->slowest.algorithm)) {
+    if (cell.index != kNoCell && algorithm == Algorithm::kSharerOfSlots) {
+        take_off_sharer(journal, cell, *record);
+    } else if (cell.index != kNoCell && has_flights(algorithm)) {
         State state{};
         load_state(cell, kSmall, &state);
         if (state.concurrency.used <= record->amount) {
@@ -114,8 +131,11 @@ void take_off(Journal* journal, Cell cell, FlightRecord* record) {
 }
 
 void end_flight(Journal* journal, FlightRecord* record) {
-    BucketPair pair = bucket_pair_of(journal->zone(), Algorithm::kConcurrency, record->tag,
-                                     static_cast<uint32_t>(record->policy));
+    const Algorithm algorithm = algorithm_of(journal->zone(), *record);
+    BucketPair pair =
+        bucket_pair_of(journal->zone(),
+                       algorithm == Algorithm::kSharerOfSlots ? algorithm : Algorithm::kConcurrency,
+                       record->tag, static_cast<uint32_t>(record->policy));
     LockOrder locks;
     pair.want(&locks, journal);
     locks.take_all();

@@ -156,10 +156,43 @@ __attribute__((noinline)) bool weigh_in_redis(ChargeEntry* entry, Now now) {
     return entry->ledger != nullptr ? weigh_by_ledger(entry, passes, now) : passes;
 }
 
+/** Compares what a request asks for with its sharer's part. Never refuses by itself. */
+bool weigh_part(ChargeEntry* entry, Now now) {
+    const PolicyCharge& policy = *entry->policy;
+    SharerCharge* charge = policy.sharer;
+    charge->state = State{};
+    if (entry->present) {
+        load_state(entry->cell, kWide, &charge->state);
+    }
+    SharerState* state = &charge->state.sharer;
+    charge->before = *state;
+    state->policy = charge->policy & 0xff;
+    charge->part = weigh_sharer(sharer_ask(policy), charge->activity, now, state);
+    return true;
+}
+
+/** Decides on a request that its key has room for: by its sharer's part, or by what that leaves. */
+bool weigh_by_part(ChargeEntry* entry) {
+    Charge* charge = entry->charge;
+    const SharerPart& part = entry->policy->sharer->part;
+    const Amount taken = used(*charge->limit, charge->state);
+    const bool passes =
+        part.is_own || fits(*charge->limit, taken, least_left(*charge) + part.claimed);
+    if (entry->reservation != nullptr && !passes) {
+        entry->reservation->charge->verdict = Verdict::kRefused;
+    }
+    return decide(charge, passes);
+}
+
 }  // namespace
 
 bool weigh(ChargeEntry* entry, Now now) {
-    return in_redis(*entry->charge) ? weigh_in_redis(entry, now) : weigh_here(entry, now);
+    if (is_sharer(*entry)) {
+        return weigh_part(entry, now);
+    }
+    const bool passes =
+        in_redis(*entry->charge) ? weigh_in_redis(entry, now) : weigh_here(entry, now);
+    return entry->sharer == nullptr || !passes ? passes : weigh_by_part(entry);
 }
 
 }  // namespace ai_limit

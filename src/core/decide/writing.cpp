@@ -32,6 +32,12 @@ void count_in_ledger(ChargeEntry* entry, Now now) {
     }
 }
 
+void write_tag(const ChargeEntry& entry) {
+    Charge* charge = entry.charge;
+    charge->first->overflowed |= entry.cell.bucket != charge->first ? 1 : 0;
+    store_tag(entry.journal(), entry.cell, charge->tag);
+}
+
 void write_record(const ChargeEntry& entry) {
     const Charge& charge = *entry.charge;
     FlightRecord record{};
@@ -71,8 +77,7 @@ inline __attribute__((always_inline)) void write(ChargeEntry* entry, const Geome
     state->words[0] |= uint64_t{entry->taken >= limit.capacity} << kSpentShift;
     Journal* journal = entry->journal();
     if (!entry->present) {
-        charge->first->overflowed |= entry->cell.bucket != charge->first ? 1 : 0;
-        store_tag(journal, entry->cell, charge->tag);
+        write_tag(*entry);
     }
     store_state(journal, entry->cell, geometry, *state);
     if (entry->others.count != 0) {
@@ -90,6 +95,26 @@ void write_charge(ChargeEntry* entry, Now now) {
         write(entry, kWide, now);
     } else {
         write(entry, kSmall, now);
+    }
+}
+
+void write_sharer(ChargeEntry* entry, bool passes) {
+    const PolicyCharge& policy = *entry->policy;
+    SharerCharge* charge = policy.sharer;
+    SharerState* state = &charge->state.sharer;
+    note_decision(sharer_ask(policy), charge->part, passes, state);
+    if (!entry->present) {
+        write_tag(*entry);
+    }
+    store_state(entry->journal(), entry->cell, kWide, charge->state);
+    if (charge->flight != nullptr) {
+        write_record(*entry);
+    }
+    charge->is_counted = true;
+    if (charge->activity != nullptr) {
+        const Limit& limit = *policy.use.limit;
+        count_activity(charge->activity, activity_of(limit, charge->before),
+                       activity_of(limit, *state));
     }
 }
 

@@ -8,8 +8,8 @@ namespace ai_limit {
 
 namespace {
 
-// Of requests and tokens in flight, and of ledgers, time gives nothing back, and no policy can
-// choose them by a rate.
+// Time gives nothing back of requests and tokens in flight, of ledgers and of what a sharer has, as
+// far as these functions go. No policy can choose them by a rate.
 
 const char* make_no_limit(const Rate&, Amount, Millis, Limit*) {
     return "this algorithm has no rate";
@@ -58,8 +58,8 @@ constexpr AlgorithmRow kSlots = {make_no_limit, is_sound_count, is_in_no_file, s
 constexpr AlgorithmRow kReservations = {make_no_limit, is_sound_count, is_in_no_file,
                                         stay,          until_end,      no_window,
                                         fits_any,      have_no_clock};
-constexpr AlgorithmRow kLedgers = {make_no_limit, is_sound_ledger, is_in_no_file, stay,
-                                   until_end,     no_window,       fits_any,      have_no_clock};
+constexpr AlgorithmRow kOthers = {make_no_limit, is_sound_ledger, is_in_no_file, stay,
+                                  until_end,     no_window,       fits_any,      have_no_clock};
 
 }  // namespace
 
@@ -76,9 +76,11 @@ const AlgorithmRow& row_of(Algorithm algorithm) {
         case Algorithm::kReservation:
             return kReservations;
         case Algorithm::kLedger:
+        case Algorithm::kSharer:
+        case Algorithm::kSharerOfSlots:
             break;
     }
-    return kLedgers;
+    return kOthers;
 }
 
 void charge_any(const Limit& limit, State* state, Amount amount, Now now) {
@@ -120,7 +122,11 @@ Description describe(const Limit& limit, const State& state, Amount requested, b
     if (refused) {
         // Something must remain even if nothing is reserved.
         Amount wanted = requested == 0 && is_settled(limit.measure) ? 1 : requested;
-        said.wait = wanted > limit.capacity ? kNever : until(taken + wanted - limit.capacity);
+        // There may be room, if others who share the key need it.
+        const Amount fits = remaining_of(limit, taken);
+        said.wait = wanted > limit.capacity ? kNever
+                    : wanted <= fits        ? 0
+                                            : until(taken + wanted - limit.capacity);
     }
     return said;
 }

@@ -24,9 +24,11 @@ inline Amount used(const Limit& limit, const State& state) {
     if (!is_wide(limit.algorithm)) {
         return state.token_bucket.used;  // all small states have it in the same place
     }
-    return limit.algorithm == Algorithm::kSlidingWindow
-               ? sliding_window::used(state.sliding_window)
-               : state.ledger.counted - state.ledger.acknowledged;
+    if (limit.algorithm == Algorithm::kSlidingWindow) {
+        return sliding_window::used(state.sliding_window);
+    }
+    return limit.algorithm == Algorithm::kLedger ? state.ledger.counted - state.ledger.acknowledged
+                                                 : state.sharer.slots;
 }
 
 /** True if `cost` fits beside what is used. */

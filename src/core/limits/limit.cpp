@@ -93,6 +93,13 @@ Limit ledger_limit() {
     return limit;
 }
 
+Limit sharer_limit(bool of_slots) {
+    Limit limit{};
+    limit.algorithm = of_slots ? Algorithm::kSharerOfSlots : Algorithm::kSharer;
+    limit.capacity = kMaxAmount;
+    return limit;
+}
+
 const char* make_limit(Algorithm algorithm, const Rate& rate, Amount burst, Millis time_zone,
                        Limit* limit) {
     return row_of(algorithm).make_limit(rate, burst, time_zone, limit);

@@ -64,6 +64,10 @@ Limit reservation_limit();
 /** The limit of the counts to report to other nodes, which is none either. */
 Limit ledger_limit();
 
+/** The limit of what a sharer has, of slots or of a rate, which is none either: its part depends on
+ * the others. */
+Limit sharer_limit(bool of_slots);
+
 /** A limit with what all algorithms take of a rate. */
 Limit basic_limit(Algorithm algorithm, const Rate& rate, Amount capacity);
 

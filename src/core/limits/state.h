@@ -13,8 +13,9 @@
 namespace ai_limit {
 
 /**
- * The algorithms. Two are no policy's own: kReservation counts a token policy's reservations for
- * requests in flight, and kLedger counts what this node has passed of a policy in Redis (ledger.h).
+ * The algorithms. Some are no policy's own: kReservation counts a token policy's reservations for
+ * requests in flight, kLedger counts what this node has passed of a policy in Redis (ledger.h), and
+ * the last two count what one sharer has of a key that several share (sharers/part.h).
  */
 enum class Algorithm : uint8_t {
     kTokenBucket,
@@ -22,8 +23,10 @@ enum class Algorithm : uint8_t {
     kFixedWindow,
     kConcurrency,
     kReservation,
-    kLedger,  // zones and state files hold these numbers: the next one stands behind it
-    kLast = kLedger
+    kLedger,
+    kSharer,         // of a rate
+    kSharerOfSlots,  // zones and state files hold these numbers: the next one stands behind it
+    kLast = kSharerOfSlots
 };
 
 /** The constants of an algorithm. Its functions are an AlgorithmRow (algorithm_row.h). */
@@ -45,6 +48,8 @@ constexpr AlgorithmFacts kAlgorithmFacts[] = {
     {"concurrency", Algorithm::kConcurrency, false, false, true, false, false},
     {"", Algorithm::kReservation, false, false, true, false, false},
     {"", Algorithm::kLedger, false, true, false, false, false},
+    {"", Algorithm::kSharer, false, true, false, false, false},
+    {"", Algorithm::kSharerOfSlots, false, true, true, false, false},
 };
 
 constexpr size_t kAlgorithms = std::size(kAlgorithmFacts);
@@ -77,7 +82,7 @@ constexpr bool has_fact(Algorithm algorithm) {
 
 /** The same as the fact. Every request asks this, and a comparison costs less than the bits. */
 constexpr bool is_wide(Algorithm algorithm) {
-    return algorithm == Algorithm::kSlidingWindow || algorithm == Algorithm::kLedger;
+    return algorithm == Algorithm::kSlidingWindow || algorithm >= Algorithm::kLedger;
 }
 
 constexpr bool has_right_widths() {
@@ -92,6 +97,17 @@ static_assert(has_right_widths());
 
 constexpr bool has_flights(Algorithm algorithm) {
     return has_fact<&AlgorithmFacts::has_flights>(algorithm);
+}
+
+/** True if a state counts one sharer of a key. */
+constexpr bool is_of_sharer(Algorithm algorithm) {
+    return algorithm >= Algorithm::kSharer;
+}
+
+/** True if entries outlast nginx. Requests in flight end with it, and what this node has not
+ * reported, or whom it has served, belongs to this life of the zone. */
+constexpr bool outlasts_nginx(Algorithm algorithm) {
+    return has_fact<&AlgorithmFacts::is_chosen>(algorithm);
 }
 
 constexpr bool has_window(Algorithm algorithm) {
@@ -162,6 +178,21 @@ struct LedgerState {
     uint64_t touched_at : 23;  // when it last counted, in seconds
 };
 
+/**
+ * What one sharer of a key has of its part, and what it asks for (sharers/part.h). In a window,
+ * `most_asked` is what it asked for in the window before, and `low` and `high` are what it used
+ * there.
+ */
+struct SharerState {
+    uint64_t policy : 8, spent : 1, refused : 1, slots : 40;  // slots in flight
+    uint64_t weight : 14;                                     // 0: it has never asked
+    int64_t at;                      // when it asked last, in milliseconds of the monotonic clock
+    uint64_t slice : 24, need : 40;  // as the key's sums count it (activity.h)
+    uint64_t used;                   // of a rate: in 2^-20 of the limit's unit
+    uint64_t asked : 40, low : 24;   // in its latest slice of time, or in its window
+    uint64_t most_asked : 40, high : 16, knows_before : 1, unused : 7;
+};
+
 struct StateHead {
     uint64_t policy : 8, spent : 1, refused : 1, rest : 54;
 };
@@ -191,6 +222,7 @@ union State {
     ConcurrencyState concurrency;
     SlidingWindowState sliding_window;
     LedgerState ledger;
+    SharerState sharer;
 };
 
 static_assert(sizeof(StatePair) == kSmallStateBytes);
@@ -199,6 +231,7 @@ static_assert(sizeof(FixedWindowState) == kSmallStateBytes);
 static_assert(sizeof(ConcurrencyState) == kSmallStateBytes);
 static_assert(sizeof(SlidingWindowState) == kWideStateBytes);
 static_assert(sizeof(LedgerState) == kWideStateBytes);
+static_assert(sizeof(SharerState) == kWideStateBytes);
 static_assert(sizeof(State) == kWideStateBytes && std::is_trivially_copyable_v<State>);
 
 }  // namespace ai_limit

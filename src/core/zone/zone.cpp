@@ -41,7 +41,8 @@ ZoneLayout layout_of(const ZoneSizes& sizes) {
         layout.flights + round_up(sizeof(FlightRecord) * kFlightsPerChunk * sizes.flight_chunks);
     layout.habits =
         layout.served_keys + round_up(sizeof(uint32_t) * kFlightsPerChunk * sizes.flight_chunks);
-    layout.small = layout.habits + sizeof(HabitSet) * sizes.habit_sets;
+    layout.activity = layout.habits + sizeof(HabitSet) * sizes.habit_sets;
+    layout.small = layout.activity + sizeof(ActivitySet) * sizes.activity_sets;
     // Buckets do not straddle more lines, nor pages, than they must.
     layout.small = (layout.small + 1023) / 1024 * 1024;
     layout.wide = layout.small + sizes.small_buckets * kSmall.bucket_bytes;
@@ -49,15 +50,16 @@ ZoneLayout layout_of(const ZoneSizes& sizes) {
     return layout;
 }
 
-ZoneSizes sizes_for(size_t bytes, bool small, bool wide, bool ledgers) {
+ZoneSizes sizes_for(size_t bytes, bool small, bool wide, bool ledgers, bool sharers) {
     ZoneSizes sizes{};
-    size_t for_wide = wide ? (small ? bytes / 2 : bytes) : ledgers ? bytes / 8 : 0;
+    size_t for_wide = wide ? (small ? bytes / 2 : bytes) : ledgers || sharers ? bytes / 8 : 0;
     sizes.small_buckets = small || !wide ? buckets_in(bytes - for_wide, kSmall) : 0;
-    sizes.wide_buckets = wide || ledgers ? buckets_in(for_wide, kWide) : 0;
+    sizes.wide_buckets = wide || ledgers || sharers ? buckets_in(for_wide, kWide) : 0;
     // One request in flight for every 128 bytes of the zone, and never fewer than 16,384.
     size_t chunks = bytes / 128 / kFlightsPerChunk;
     sizes.flight_chunks = static_cast<uint32_t>(chunks > 256 ? chunks : 256);
     sizes.habit_sets = habit_sets_for(bytes);
+    sizes.activity_sets = sharers ? activity_sets_for(bytes) : 0;
     return sizes;
 }
 
@@ -82,7 +84,8 @@ bool Zone::is_valid(const void* memory, const ZoneSizes& sizes) {
            header->sizes.small_buckets == sizes.small_buckets &&
            header->sizes.wide_buckets == sizes.wide_buckets &&
            header->sizes.flight_chunks == sizes.flight_chunks &&
-           header->sizes.habit_sets == sizes.habit_sets;
+           header->sizes.habit_sets == sizes.habit_sets &&
+           header->sizes.activity_sets == sizes.activity_sets;
 }
 
 }  // namespace ai_limit

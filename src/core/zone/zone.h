@@ -4,9 +4,9 @@
 // of them (meters.h, top_keys.h, history.h), the models that were used (models.h), limits of single
 // keys (overrides.h), the answers that were charged (charged_answers.h), the processes that use the
 // zone with a journal each, the records of requests in flight, what requests usually use
-// (habit_set.h), the buckets of small entries, the buckets of wide ones. It has no pointers:
-// everything is found by its offset, so that each process may map the zone where it likes.
-// Everything is valid when it is zero.
+// (habit_set.h), who shares keys (key_activity.h), the buckets of small entries, the buckets of wide
+// ones. It has no pointers: everything is found by its offset, so that each process may map the zone
+// where it likes. Everything is valid when it is zero.
 
 #include <atomic>
 #include <cstddef>
@@ -17,12 +17,13 @@
 #include "core/limits/state.h"
 #include "core/zone/charged_answers.h"
 #include "core/zone/habit_set.h"
+#include "core/zone/key_activity.h"
 #include "core/zone/remote_traffic.h"
 #include "core/zone/statistics.h"
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 16 + kCountsLayout;
+constexpr uint32_t kLayoutVersion = 17 + kCountsLayout;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
@@ -32,8 +33,8 @@ constexpr uint32_t kMaxKnownLimits = 15;  // of a policy, numbers 1 to 15; 0 is 
 constexpr size_t kMaxSetPolicies = 16;    // of one request in one phase
 
 // A policy in tokens takes two charges: one for its reservations, one for its usage. A policy that
-// nodes share has a ledger as well.
-constexpr size_t kMaxCharges = 3 * kMaxSetPolicies;
+// nodes share has a ledger as well, and one whose keys have sharers a charge for the sharer.
+constexpr size_t kMaxCharges = 4 * kMaxSetPolicies;
 
 /** Buckets of one kind of entry. The lock and the tags come first, then the states. */
 struct Geometry {
@@ -102,10 +103,11 @@ struct ProcessSlot {
 // A charge may lock two buckets, and a third to move an entry there. It writes the moved entry and
 // its old tag, its own entry, and a record of a request in flight. If a policy has two charges in
 // tokens, the one for its usage makes no room and writes only a mark. The one for a ledger makes
-// room as well. A key may have entries for other periods, which are written, too.
-constexpr size_t kMaxLocks = (3 + 3 + 2) * kMaxSetPolicies;
+// room as well, and so does that for a sharer, with a record of its own. A key may have entries for
+// other periods, which are written, too.
+constexpr size_t kMaxLocks = (3 + 3 + 2 + 3) * kMaxSetPolicies;
 // Each tag that appears or goes is counted by one more word.
-constexpr size_t kMaxUndo = kMaxSetPolicies * (2 * (2 * (2 + kWideStateBytes / 8) + 2) + 2 +
+constexpr size_t kMaxUndo = kMaxSetPolicies * (3 * (2 * (2 + kWideStateBytes / 8) + 2) + 2 * 2 +
                                                (kMaxVariants - 1) * kWideStateBytes / 8);
 
 /** A word as it was before it was changed. */
@@ -140,6 +142,7 @@ struct ZoneSizes {
     uint64_t wide_buckets;
     uint32_t flight_chunks;
     uint32_t habit_sets = 0;
+    uint32_t activity_sets = 0;  // 0: no key has sharers
 };
 
 /** The processes' common knowledge of a server that makes decisions for all nodes
@@ -222,6 +225,7 @@ struct ZoneLayout {
     size_t flights;
     size_t served_keys;  // uint32_t each: as many as there are records (served_keys.h)
     size_t habits;
+    size_t activity;
     size_t small;
     size_t wide;
     size_t total;
@@ -231,9 +235,10 @@ ZoneLayout layout_of(const ZoneSizes& sizes);
 
 /**
  * Divides `bytes` for entries into buckets, if small, wide or both kinds of states are wanted.
- * `ledgers` are wide too, and few: they take an eighth if nothing else is wide.
+ * `ledgers` and `sharers` are wide too, and few: they take an eighth if nothing else is wide.
  */
-ZoneSizes sizes_for(size_t bytes, bool small, bool wide, bool ledgers = false);
+ZoneSizes sizes_for(size_t bytes, bool small, bool wide, bool ledgers = false,
+                    bool sharers = false);
 
 /**
  * One process's view of a zone. Copies are views of the same zone. The memory is the caller's; it
@@ -295,6 +300,7 @@ public:
         return at<std::atomic<uint32_t>>(layout_.served_keys) + place;
     }
     HabitSet* habits(uint32_t set) const { return at<HabitSet>(layout_.habits) + set; }
+    ActivitySet* activity(uint32_t set) const { return at<ActivitySet>(layout_.activity) + set; }
     Bucket* bucket(const Geometry& geometry, uint64_t index) const {
         char* base = is_small(geometry) ? small_ : wide_;
         return reinterpret_cast<Bucket*>(base + index * geometry.bucket_bytes);

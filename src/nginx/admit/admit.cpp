@@ -2,7 +2,10 @@
 
 #include "nginx/admit/admit.h"
 
+#include <new>
+
 #include "clock.h"
+#include "core/decide/sharer.h"
 #include "core/policies/overrides.h"
 #include "nginx/admit/admit_with_body.h"
 #include "nginx/admit/websocket.h"
@@ -85,6 +88,20 @@ void add_look(const PolicyConf* policy, Ask ask, const Key& key, Decision* look)
     add_charge(look, ask, key, policy)->reservation = begin_more(look, reserved, key.hash);
 }
 
+/** Adds the charge of who shares the key. */
+ngx_int_t add_sharer(ngx_http_request_t* r, const PolicyConf& policy, uint64_t hash,
+                     PolicyCharge* charge) {
+    Sharer sharer{};
+    void* memory = ngx_palloc(r->pool, sizeof(SharerCharge));
+    if (memory == nullptr || read_sharer(r, policy, &sharer) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    charge->sharer = new (memory) SharerCharge;
+    begin_charge(charge->sharer, policy.live->sharer, hash_sharer(hash, sharer.hash), sharer.weight,
+                 charge->use, now_by_nginx().monotonic);
+    return NGX_OK;
+}
+
 /**
  * Adds the charges of a policy that may have been evaluated before, has variables or reserves
  * something, if it applies to this request. NGX_AGAIN if that takes the request's body, which is
@@ -114,6 +131,9 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r,
         Ask reserved = policy->live->reservation;
         reserved.cost = ask.cost;
         charge->reservation = begin_more(one, reserved, key.hash);
+    }
+    if (policy->sharer != nullptr && add_sharer(r, *policy, key.hash, charge) != NGX_OK) {
+        return NGX_ERROR;
     }
     if (policy->syncs &&
         (passes_by_share(*policy, ask) || may_have_been_alone(r, ask.access->journal.zone()))) {
@@ -241,7 +261,9 @@ __attribute__((hot)) ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf
     }
     one->now = now_by_nginx();
     one->dry_run = conf.dry_run;
-    return conclude(r, context, conf, set, one, admit(one->charges, one->count, one->now));
+    const bool passes = set.sharers ? admit_step_by_step(one->charges, one->count, one->now)
+                                    : admit(one->charges, one->count, one->now);
+    return conclude(r, context, conf, set, one, passes);
 }
 
 /** Subrequests are their main request's own affair, and what nginx does afterwards (post_action) is

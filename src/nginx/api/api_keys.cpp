@@ -2,8 +2,8 @@
 
 #include "clock.h"
 #include "core/buckets/period_entries.h"
-#include "core/decide/key_entry.h"
 #include "core/json/json_writer.h"
+#include "core/keys/key_entry.h"
 #include "core/learn/habits.h"
 #include "core/policies/overrides.h"
 #include "core/policies/policies.h"

@@ -28,8 +28,8 @@ struct ZoneConf {
     ngx_str_t name;
     size_t size;  // for entries, in bytes
     OnFull on_full;
-    bool small, wide, ledgers, flights;  // kinds of entries that its policies want
-    ngx_uint_t policies;                 // how many use it
+    bool small, wide, ledgers, sharers, flights;  // kinds of entries that its policies want
+    ngx_uint_t policies;                          // how many use it
     ZoneSizes sizes;
     ngx_shm_zone_t* shm;
     ngx_str_t state_path;  // with a zero behind it; empty: none
@@ -75,7 +75,7 @@ struct PolicyConf {
     Amount cost;     // where `cost_variable` is null
     Text* cost_variable;
     bool may_count_tokens;   // its rate is in tokens or in money, or a variable holds it
-    bool after_body;         // its key, rate or cost may depend on the request's body
+    bool after_body;         // its key, rate, cost or sharer may depend on the request's body
     bool has_prices;         // there is an ai_limit_prices: its rate may be in money
     TokenWeights weights;    // where `weights_variable` is null
     Text* weights_variable;  // holds a count=
@@ -83,6 +83,9 @@ struct PolicyConf {
     WrittenAmount reserve_amount;  // for all (kAmount), or tokens for the output (kAuto)
     Text* reserve_variable;
     Overrun overrun;
+    Text* sharer;     // share=: who shares a key; nullptr: nobody does
+    uint32_t weight;  // of each sharer, where `weight_variable` is null
+    Text* weight_variable;
     bool used;  // some ai_limit names it
     ngx_str_t zone_name;
     ZoneConf* zone;
@@ -105,6 +108,7 @@ struct PolicySet {
     ngx_uint_t run_count;
     bool dry_run;      // one of them is on a dry run
     bool concurrency;  // one of them counts requests in flight
+    bool sharers;      // one of them has keys that several share
     bool may_wait;     // for the request's body, which one may count tokens by, or for Redis
 };
 

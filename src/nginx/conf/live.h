@@ -34,9 +34,11 @@ struct LivePolicy {
     Limit limit;
     Limit reservation_limit;
     Limit ledger_limit;
+    Limit sharer_limit;
     Ask ask;               // of every request, but for what variables say
     Ask reservation;       // its other charge, where it counts tokens
     Ask ledger;            // its first charge, where this node may let requests through by itself
+    Ask sharer;            // its charge for who shares the key, where there is share=
     PolicyCounts* counts;  // where this process counts its requests
     TopKeys* top_keys;
     bool usable;              // false where the zone has no room for this process

@@ -2,6 +2,7 @@
 
 #include <new>
 
+#include "core/decide/sharer.h"
 #include "core/policies/redis_clock.h"
 #include "core/reply/report.h"
 
@@ -45,6 +46,9 @@ Description describe_charge(const PolicyCharge& policy_charge, const PolicyConf&
     Description said =
         describe(*charge.limit, charge.state, requested, charge.verdict == Verdict::kRefused, now);
     said.policy = view(policy.name);
+    if (policy_charge.sharer != nullptr) {
+        describe_part(policy_charge, now, &said);
+    }
     if (charge.verdict == Verdict::kUndecided) {
         said.undecided = true;
     }

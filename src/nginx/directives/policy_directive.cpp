@@ -198,9 +198,30 @@ char* read_dry_run(ngx_conf_t*, ngx_str_t, ngx_str_t, PolicyReader* reader) {
     return NGX_CONF_OK;
 }
 
+char* read_share(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    if (!has_variables(value)) {
+        return mistake(cf, "no variable in", word,
+                       ", expected share=$ai_limit_client, for example: who shares the key");
+    }
+    return read_variable(cf, value, &reader->policy->sharer);
+}
+
+char* read_weight(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    if (has_variables(value)) {
+        return read_variable(cf, value, &reader->policy->weight_variable);
+    }
+    Amount weight = 0;
+    if (!read_whole(view(value), kMaxSharerWeight, &weight) || weight == 0) {
+        return mistake(cf, "invalid value", word, ", expected a whole number from 1 to 1000");
+    }
+    reader->policy->weight = static_cast<uint32_t>(weight);
+    return NGX_CONF_OK;
+}
+
 /** The policies that a parameter is for. */
 enum class For : uint8_t {
     kAll,
+    kShared,        // with share=
     kRates,         // not for concurrency=
     kRequestRates,  // for rates that count requests
     kTokenRates,
@@ -227,6 +248,8 @@ constexpr ParameterRow kParameters[] = {
     {"reserve=", For::kSettledRates, read_reserve},
     {"overrun=", For::kSettledRates, read_overrun},
     {"count=", For::kTokenRates, read_count},
+    {"share=", For::kAll, read_share},
+    {"weight=", For::kShared, read_weight},
     {"phase=", For::kAll, read_phase},
     {"zone=", For::kAll, read_zone_of_policy},
     {"sync=", For::kAll, read_sync},
@@ -255,10 +278,10 @@ public:
         return {};
     }
 
-    /** The word of the first parameter that is not for all policies. */
+    /** The word of the first parameter that is not for a number of slots. */
     ngx_str_t first_of_rate() const {
         for (size_t row = 0; row < kParameterCount; ++row) {
-            if (kParameters[row].whom != For::kAll && words_[row].len != 0) {
+            if (kParameters[row].whom >= For::kRates && words_[row].len != 0) {
                 return words_[row];
             }
         }
@@ -367,6 +390,10 @@ char* check_combination(ngx_conf_t* cf, const PolicyReader& reader,
             return result;
         }
     }
+    word = written.first_for(For::kShared);
+    if (policy.sharer == nullptr && word.len != 0) {
+        return mistake(cf, "only a policy with share= can have", word);
+    }
     word = written.first_for(For::kTokenBuckets);
     if (policy.algorithm != Algorithm::kTokenBucket && word.len != 0) {
         return mistake(cf, "only a token_bucket can have", word);
@@ -413,6 +440,7 @@ char* ngx_http_ai_limit_policy(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     }
     policy->name = arguments(cf)[0];
     policy->cost = 1;
+    policy->weight = 1;
     policy->weights = TokenWeights();
     policy->reserve_amount = kAnyAmount;
     policy->position = position_of(cf);

@@ -57,8 +57,9 @@ ngx_int_t check_prices(ngx_conf_t* cf, const PolicyConf& policy) {
 }
 
 bool waits_for_body(ngx_conf_t* cf, const PolicyConf& policy) {
-    for (const Text* text : {&policy.key, const_cast<const Text*>(policy.variable),
-                             const_cast<const Text*>(policy.cost_variable)}) {
+    const Text* const texts[] = {&policy.key, policy.variable, policy.cost_variable, policy.sharer,
+                                 policy.weight_variable};
+    for (const Text* text : texts) {
         if (text != nullptr && may_depend_on_body(cf, view(text->source))) {
             return true;
         }
@@ -100,7 +101,8 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
                           "ai_limit_policy: several zones but no zone= in policy", policy->name,
                           "");
     }
-    policy->zone->policies += 1 + policy->may_count_tokens + policy->syncs;
+    policy->zone->policies +=
+        1 + policy->may_count_tokens + policy->syncs + (policy->sharer != nullptr);
     if (policy->zone->policies > kMaxPolicies) {
         return mistake_at(cf, policy->position, "ai_limit_policy: more than 255 policies in zone",
                           policy->zone->name, ", give some another zone=,");
@@ -111,8 +113,21 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     main->tokens |= policy->may_count_tokens;
     policy->zone->small |= policy->may_count_tokens;
     policy->zone->ledgers |= policy->syncs;
+    policy->zone->sharers |= policy->sharer != nullptr;
     policy->zone->flights |= policy->has_concurrency || policy->may_count_tokens;
     return allocate_live(cf, policy);
+}
+
+/** Nodes do not tell each other yet who shares a key. */
+ngx_int_t check_sharers(ngx_conf_t* cf, const PolicyConf& policy) {
+    if (policy.sharer == nullptr || !policy.in_redis) {
+        return NGX_OK;
+    }
+    return mistake_at(
+        cf, policy.position,
+        "ai_limit_policy: share= needs sync=off, since nodes do not know each other's "
+        "sharers, in policy",
+        policy.name, "");
 }
 
 /** Returns the run of the set that has the policy's key, so that both share one evaluation and
@@ -140,6 +155,7 @@ void add_policy(PolicySet* set, const PolicyConf* policy) {
     set->policies[set->count++] = policy;
     set->dry_run |= policy->dry_run;
     set->concurrency |= policy->has_concurrency;
+    set->sharers |= policy->sharer != nullptr;
     set->may_wait |= policy->may_count_tokens || policy->after_body || policy->in_redis;
 }
 
@@ -247,7 +263,7 @@ ngx_int_t resolve_names(ngx_conf_t* cf) {
         policy->after_body = main->body_variables && waits_for_body(cf, *policy);
         policy->has_prices = main->prices != nullptr;
         if (check_prices(cf, *policy) != NGX_OK || resolve_sync(cf, main, policy) != NGX_OK ||
-            resolve_zone(cf, main, policy) != NGX_OK) {
+            check_sharers(cf, *policy) != NGX_OK || resolve_zone(cf, main, policy) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -269,8 +285,9 @@ ngx_int_t ngx_http_ai_limit_init_module(ngx_cycle_t* cycle) {
         ngx_http_cycle_get_module_main_conf(cycle, ngx_http_ai_limit_module));
     const PlainHeaders plain = plain_headers(cycle, main->plain_header_variable);
     for (PolicyConf* policy : Elements<PolicyConf>(main->policies)) {
-        for (Text* text : {&policy->key, policy->variable, policy->cost_variable,
-                           policy->weights_variable, policy->reserve_variable}) {
+        for (Text* text :
+             {&policy->key, policy->variable, policy->cost_variable, policy->weights_variable,
+              policy->reserve_variable, policy->sharer, policy->weight_variable}) {
             if (text != nullptr) {
                 find_headers(plain, text);
             }

@@ -4,6 +4,7 @@
 
 #include "clock.h"
 #include "core/buckets/served_keys.h"
+#include "core/decide/sharer.h"
 #include "nginx/request/token_context.h"
 #include "nginx/sharing/redis_decision.h"
 #include "nginx/sharing/redis_flights.h"
@@ -28,6 +29,13 @@ void note_if_served(const ngx_http_request_t& r, const Charge& charge) {
 }
 
 namespace {
+
+/** A worker that ends has given back everything already. */
+inline void end_sharer_of(const PolicyCharge& charge) {
+    if (charge.sharer != nullptr && charge.use.access->journal.is_open()) {
+        end_sharer(charge);
+    }
+}
 
 /** Ends what the request had in flight, when nginx frees the request. */
 __attribute__((hot)) void clean_up(void* data) noexcept {
@@ -55,6 +63,7 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
                 }
             }
             charge->flight = nullptr;
+            end_sharer_of(one->charges[i]);
             if (one->charges[i].reservation != nullptr) {
                 one->charges[i].reservation->flight = nullptr;
             }

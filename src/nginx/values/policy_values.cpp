@@ -293,6 +293,30 @@ const TokenWeights* read_weights(ngx_http_request_t* r, const PolicyConf* policy
     return &weights;
 }
 
+ngx_int_t read_sharer(ngx_http_request_t* r, const PolicyConf& policy, Sharer* sharer) {
+    ngx_str_t text;
+    if (evaluate(r, policy.sharer, &text) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    const Journal& journal = policy.live->ask.access->journal;
+    sharer->hash = text.len != 0 ? hash_key(journal.zone(), view(text)) : 0;
+    sharer->weight = policy.weight;
+    if (policy.weight_variable == nullptr) {
+        return NGX_OK;
+    }
+    if (evaluate(r, policy.weight_variable, &text) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    Amount weight = 1;
+    if (text.len != 0 && (!read_whole(view(text), kMaxSharerWeight, &weight) || weight == 0)) {
+        weight = 1;
+        log_mistake(r, policy, "weight", text,
+                    "expected a whole number from 1 to 1000, 1 is taken");
+    }
+    sharer->weight = static_cast<uint32_t>(weight);
+    return NGX_OK;
+}
+
 ngx_int_t read_values(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash, Ask* ask) {
     // An operator's limit is in force whatever the variable holds, also if that is empty.
     ngx_int_t rc = read_override(r, *policy, hash, ask);

@@ -41,6 +41,16 @@ const TokenWeights* read_weights(ngx_http_request_t* r, const PolicyConf* policy
 ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash,
                            const Limit& limit, Amount* reserved);
 
+/** Who shares a policy's key with others. */
+struct Sharer {
+    uint64_t hash;  // by hash_key(); 0 for requests that `share=` says nothing about
+    uint32_t weight;
+};
+
+/** Reads who shares the key of a policy with share=. A malformed weight counts as 1, which is
+ * logged and counted. NGX_ERROR without memory. */
+ngx_int_t read_sharer(ngx_http_request_t* r, const PolicyConf& policy, Sharer* sharer);
+
 /** Computes what the prompt of a request costs in a policy in tokens or money,
  * by the estimate or by what was learned, if that is more. `hash`: of the key. NGX_ERROR without
  * memory. */

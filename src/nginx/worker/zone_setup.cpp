@@ -48,7 +48,10 @@ const MainConf* main_conf_of(ngx_cycle_t* cycle) {
  * and the entries are copied.
  */
 size_t shared_memory_size(const ZoneConf& zone) {
-    size_t kinds = (zone.small && zone.wide ? 2 : zone.wide ? 1 : 0) + (zone.ledgers ? 3 : 0);
+    size_t kinds = (zone.small && zone.wide ? 2
+                    : zone.wide             ? 1
+                                            : 0) +
+                   (zone.ledgers ? 3 : 0) + (zone.sharers ? 6 : 0);
     size_t pages = layout_of(zone.sizes).total / ngx_pagesize + 1;
     pages += pages * sizeof(ngx_slab_page_t) / ngx_pagesize + 4;
     return (ngx_align(pages, 8) + kinds) * ngx_pagesize;
@@ -219,6 +222,11 @@ void take_numbers(const PolicyConf& policy, Journal* journal) {
         live->ledger.decider = live->ask.decider;
         live->ledger.policy = register_policy(journal, name, &live->ledger_limit, false);
     }
+    if (policy.sharer != nullptr) {
+        live->sharer_limit = sharer_limit(policy.has_concurrency);
+        live->sharer = {&live->sharer_limit, live->ask.access, 1, 0, policy.dry_run};
+        live->sharer.policy = register_policy(journal, name, &live->sharer_limit, false);
+    }
 }
 
 void register_in_zone(const PolicyConf& policy) {
@@ -241,13 +249,14 @@ void register_in_zone(const PolicyConf& policy) {
     }
     live->usable = live->ask.policy != 0 &&
                    (!policy.may_count_tokens || live->reservation.policy != 0) &&
-                   (!policy.syncs || live->ledger.policy != 0);
+                   (!policy.syncs || live->ledger.policy != 0) &&
+                   (policy.sharer == nullptr || live->sharer.policy != 0);
     live->plain = live->usable && policy.variable == nullptr && policy.cost_variable == nullptr &&
-                  !policy.may_count_tokens && !policy.in_redis;
+                  !policy.may_count_tokens && !policy.in_redis && policy.sharer == nullptr;
 }
 
 ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone) {
-    zone->sizes = sizes_for(zone->size, zone->small, zone->wide, zone->ledgers);
+    zone->sizes = sizes_for(zone->size, zone->small, zone->wide, zone->ledgers, zone->sharers);
     zone->live = allocate<LiveZone>(cf);
     if (zone->live == nullptr) {
         return NGX_ERROR;

@@ -133,6 +133,8 @@ const ScriptAlgorithm& script_algorithm(const Limit& limit) {
         case Algorithm::kConcurrency:
         case Algorithm::kReservation:
         case Algorithm::kLedger:
+        case Algorithm::kSharer:
+        case Algorithm::kSharerOfSlots:
             break;
     }
     return kSlots;

@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "core/decide/key_entry.h"
+#include "core/keys/key_entry.h"
 #include "core/limits/fixed_window.h"
 #include "deaths.h"
 #include "random.h"

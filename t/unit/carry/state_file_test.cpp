@@ -8,7 +8,7 @@
 #include <string>
 
 #include "carry/stored_state.h"
-#include "core/decide/key_entry.h"
+#include "core/keys/key_entry.h"
 #include "core/learn/habits.h"
 #include "core/observe/meters.h"
 #include "core/observe/models.h"

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "carry/stored_state.h"
-#include "core/decide/key_entry.h"
+#include "core/keys/key_entry.h"
 #include "core/learn/habits.h"
 #include "core/observe/models.h"
 #include "core/policies/overrides.h"

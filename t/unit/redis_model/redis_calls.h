@@ -74,6 +74,8 @@ inline std::string kind_of(const Limit& limit) {
         case Algorithm::kConcurrency:
         case Algorithm::kReservation:
         case Algorithm::kLedger:
+        case Algorithm::kSharer:
+        case Algorithm::kSharerOfSlots:
             break;
     }
     return "c";
@@ -102,6 +104,8 @@ inline void add_parameters(RedisCall* call, const Limit& limit, Millis wall) {
         case Algorithm::kConcurrency:
         case Algorithm::kReservation:
         case Algorithm::kLedger:
+        case Algorithm::kSharer:
+        case Algorithm::kSharerOfSlots:
             break;
     }
     call->add_nothing(4);

@@ -1,4 +1,4 @@
-#include "core/decide/key_entry.h"
+#include "core/keys/key_entry.h"
 
 #include "core/buckets/period_entries.h"
 #include "core/policies/likely_limit.h"

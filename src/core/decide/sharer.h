@@ -1,0 +1,23 @@
+#pragma once
+
+// What becomes of a sharer's charge after the decision.
+
+#include "core/decide/charge.h"
+
+namespace ai_limit {
+
+/** Returns the hash of a sharer of a key. Each hash is hash_key()'s. */
+uint64_t hash_sharer(uint64_t key, uint64_t sharer);
+
+/** Says in the description of a policy after its decision what remains for the request's sharer,
+ * and how long that has to wait. */
+void describe_part(const PolicyCharge& charge, Now now, Description* said);
+
+/** Corrects what a request that passed has taken of its sharer's part, when it turns out to have
+ * used `used`, in the limit's unit. */
+void settle_sharer(const PolicyCharge& charge, Amount used);
+
+/** Gives back the slot that a sharer's request had. */
+void end_sharer(const PolicyCharge& charge);
+
+}  // namespace ai_limit

@@ -1,0 +1,136 @@
+#include "core/sharers/activity.h"
+
+#include <algorithm>
+
+namespace ai_limit {
+
+namespace {
+
+constexpr unsigned kSliceShift = 40;
+constexpr uint64_t kSumMask = (uint64_t{1} << kSliceShift) - 1;
+constexpr uint32_t kSliceMask = (1 << 24) - 1;
+constexpr Millis kLongestActive = 60'000;
+
+bool is_recent(uint64_t slice, uint32_t now) {
+    return ((now - static_cast<uint32_t>(slice)) & kSliceMask) <= kActivitySlices;
+}
+
+/** Returns the sum in a word that belongs to a recent slice. */
+uint64_t sum_in(const std::atomic<uint64_t>& word, uint32_t now) {
+    const uint64_t value = word.load(std::memory_order_relaxed);
+    return is_recent(value >> kSliceShift, now) ? value & kSumMask : 0;
+}
+
+/** Adds to the sum of a slice, which begins where the word is another's. */
+void add(std::atomic<uint64_t>* word, uint64_t slice, uint64_t amount) {
+    uint64_t before = word->load(std::memory_order_relaxed);
+    uint64_t after = 0;
+    do {
+        const uint64_t sum = before >> kSliceShift == slice ? before & kSumMask : 0;
+        after = slice << kSliceShift | std::min(sum + amount, kSumMask);
+    } while (!word->compare_exchange_weak(before, after, std::memory_order_relaxed));
+}
+
+/** Takes from the sum of a slice, if the word is still that slice's. */
+void take(std::atomic<uint64_t>* word, uint64_t slice, uint64_t amount) {
+    uint64_t before = word->load(std::memory_order_relaxed);
+    uint64_t after = 0;
+    do {
+        if (before >> kSliceShift != slice) {
+            return;
+        }
+        const uint64_t sum = before & kSumMask;
+        after = slice << kSliceShift | (sum - std::min(sum, amount));
+    } while (!word->compare_exchange_weak(before, after, std::memory_order_relaxed));
+}
+
+SliceOfActivity* at(KeyActivity* activity, uint64_t slice) {
+    return &activity->slices[slice % (kActivitySlices + 1)];
+}
+
+/** True if the word's slice is one of so many latest ones. */
+bool is_within(const std::atomic<uint64_t>& word, uint32_t now, uint32_t slices) {
+    const auto slice = static_cast<uint32_t>(word.load(std::memory_order_relaxed) >> kSliceShift);
+    return ((now - slice) & kSliceMask) < slices;
+}
+
+void begin(KeyActivity* way, uint64_t tag) {
+    for (SliceOfActivity& slice : way->slices) {
+        slice.weights.store(0, std::memory_order_relaxed);
+        slice.needs.store(0, std::memory_order_relaxed);
+        slice.used.store(0, std::memory_order_relaxed);
+    }
+    way->tag.store(tag, std::memory_order_release);
+}
+
+}  // namespace
+
+uint32_t slice_of(const Limit& limit, Millis now) {
+    const Millis period = limit.period_length > 0 ? limit.period_length : kLongestActive;
+    const Millis length = std::max<Millis>(std::min(period, kLongestActive) / kActivitySlices, 1);
+    return static_cast<uint32_t>(now / length) & kSliceMask;
+}
+
+KeyActivity* find_activity(const Zone& zone, uint64_t tag, Millis now) {
+    __extension__ typedef unsigned __int128 Wide;
+    const uint32_t sets = zone.sizes().activity_sets;
+    if (sets == 0) {
+        return nullptr;
+    }
+    const uint64_t mixed = tag * 0x9E3779B97F4A7C15;
+    ActivitySet* set = zone.activity(static_cast<uint32_t>(Wide{mixed} * sets >> 64));
+    KeyActivity* oldest = set->ways;
+    for (KeyActivity& way : set->ways) {
+        if (way.tag.load(std::memory_order_acquire) == tag) {
+            way.last_use.store(static_cast<uint64_t>(now), std::memory_order_relaxed);
+            return &way;
+        }
+        if (way.last_use.load(std::memory_order_relaxed) <
+            oldest->last_use.load(std::memory_order_relaxed)) {
+            oldest = &way;
+        }
+    }
+    oldest->last_use.store(static_cast<uint64_t>(now), std::memory_order_relaxed);
+    begin(oldest, tag);
+    return oldest;
+}
+
+OtherSharers others_of(const KeyActivity& activity, const Activity& one, const Slices& slices) {
+    uint64_t weights = 0;
+    Amount needs = 0;
+    Amount used = 0;
+    for (const SliceOfActivity& slice : activity.slices) {
+        weights += sum_in(slice.weights, slices.present);
+        needs += sum_in(slice.needs, slices.present);
+        if (is_within(slice.used, slices.present, slices.of_window)) {
+            used += sum_in(slice.used, slices.present);
+        }
+    }
+    if (one.weight != 0 && is_recent(one.slice, slices.present)) {
+        const bool in_window = ((slices.present - one.slice) & kSliceMask) < slices.of_window;
+        weights -= std::min(weights, one.weight);
+        needs -= std::min(needs, one.need);
+        used -= std::min(used, in_window ? one.used : 0);
+    }
+    return {weights, needs - std::min(needs, used)};
+}
+
+void count_activity(KeyActivity* activity, const Activity& before, const Activity& after) {
+    const bool same = before.slice == after.slice && before.weight == after.weight &&
+                      before.need == after.need && before.used == after.used;
+    if (same) {
+        return;
+    }
+    if (before.weight != 0) {
+        SliceOfActivity* slice = at(activity, before.slice);
+        take(&slice->weights, before.slice, before.weight);
+        take(&slice->needs, before.slice, before.need);
+        take(&slice->used, before.slice, before.used);
+    }
+    SliceOfActivity* slice = at(activity, after.slice);
+    add(&slice->weights, after.slice, after.weight);
+    add(&slice->needs, after.slice, after.need);
+    add(&slice->used, after.slice, after.used);
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,50 @@
+#pragma once
+
+// Who shares a key at the moment. A sharer is active from its last request on for the limit's
+// period, or for a minute if that is shorter. Its weight, and what it needs of the limit, are in
+// the key's sums until then, without anybody having to take them out: the sums are kept for slices
+// of time, each an eighth of that time, and a sharer counts in the slice in which it asked last.
+//
+// There is no lock. A process that is killed between the sums and the sharer's entry leaves a
+// weight too much, for that time at most.
+
+#include "core/limits/limit.h"
+#include "core/zone/zone.h"
+
+namespace ai_limit {
+
+/** How one sharer counts in the sums of its key. */
+struct Activity {
+    uint32_t slice;
+    uint64_t weight;  // 0: not at all
+    Amount need;
+    Amount used;  // of the need, in the window that the slice belongs to
+};
+
+/** Sums over the active sharers of a key but one. */
+struct OtherSharers {
+    uint64_t weights;
+    Amount claims;  // what they need and have not used yet
+};
+
+/** The slice of a moment of the monotonic clock, 24 bits. */
+uint32_t slice_of(const Limit& limit, Millis now);
+
+/** The slices at a moment: the present one, and how many of the latest, with this one, began in the
+ * present window of a limit that has windows by the calendar; else all. */
+struct Slices {
+    uint32_t present;
+    uint32_t of_window;
+};
+
+/** Finds the activity of a key, by the tag of its entry, or begins it, in place of that which was
+ * unused for the longest time. nullptr in a zone without room for any. `now`: monotonic. */
+KeyActivity* find_activity(const Zone& zone, uint64_t tag, Millis now);
+
+/** Sums over all active sharers but one. */
+OtherSharers others_of(const KeyActivity& activity, const Activity& one, const Slices& slices);
+
+/** Counts a sharer as `after` says in place of `before`. */
+void count_activity(KeyActivity* activity, const Activity& before, const Activity& after);
+
+}  // namespace ai_limit
