@@ -109,6 +109,12 @@ my @mistakes = (
     [http => "$policy concurrency=1 burst=2;", 'burst=2'],
     [http => "$policy concurrency=1 cost=2;", 'cost=2'],
     [http => "$policy concurrency=1 tz=+01:00;", 'tz=+01:00'],
+    (map { [http => "$policy rate=1r/s share=$_;", "share=$_"] } '', 'all'),
+    [http => "$policy rate=1r/s share=\$arg_a share=\$arg_b;", 'share=$arg_b'],
+    (map { [http => "$policy rate=1r/s share=\$arg_a weight=$_;", "weight=$_"] } '', 0, 1001, 1.5, 'x'),
+    [http => "$policy rate=1r/s weight=2;", 'only a policy with share= can have "weight=2"'],
+    [http => "$policy concurrency=1 weight=2;", 'only a policy with share= can have "weight=2"'],
+    [http => "$policy rate=1r/s share=\$arg_a; ai_limit_redis redis://127.0.0.1:6379;", 'share= needs sync=off'],
 
     (map { [http => "$policy rate=1r/s algorithm=$_;", "algorithm=$_"] } '', 'leaky_bucket', 'Token_Bucket', 'concurrency', '$arg_a'),
     [http => "$policy rate=1r/s algorithm=token_bucket algorithm=token_bucket;", 'algorithm=token_bucket'],
@@ -193,7 +199,7 @@ my @mistakes = (
 # Variables are looked up behind all directives, by nginx, which tells their names alone.
 my @unknown = (
     'key=$unknown rate=1r/s', 'key=a$unknown rate=1r/s', 'key=$arg_k rate=$unknown', 'key=$arg_k rate=${unknown}r/s',
-    'key=$arg_k concurrency=$unknown', 'key=$arg_k rate=1r/s cost=$unknown',
+    'key=$arg_k concurrency=$unknown', 'key=$arg_k rate=1r/s share=$unknown', 'key=$arg_k rate=1r/s share=$arg_a weight=$unknown', 'key=$arg_k rate=1r/s cost=$unknown',
 );
 
 # Configurations that load, in http{}.
@@ -225,7 +231,8 @@ my %correct = (
     'every algorithm' => 'ai_limit_policy a key=$arg_k rate=1r/s algorithm=token_bucket burst=5 cost=2 phase=access dry_run;'
         . ' ai_limit_policy b key=$arg_k rate=1kr/h algorithm=sliding_window cost=$arg_c phase=preaccess;'
         . ' ai_limit_policy c key=$arg_k rate=1Mr/month algorithm=fixed_window tz=-09:30 cost=0;'
-        . ' ai_limit_policy d key=$arg_k concurrency=5 phase=preaccess dry_run; ai_limit_policy e key=$arg_k concurrency=$arg_n;',
+        . ' ai_limit_policy d key=$arg_k concurrency=5 phase=preaccess dry_run; ai_limit_policy e key=$arg_k concurrency=$arg_n;'
+        . ' ai_limit_policy f key=all rate=1r/s share=$arg_k weight=1000; ai_limit_policy g key=all concurrency=5 share=a$arg_k weight=$arg_w;',
     'every rate' => join(' ', map { my $name = 'p' . $_ =~ s/\W//gr; "ai_limit_policy $name key=\$arg_k rate=$_;" }
         qw(60r/m 100Kr/d 0.5r/s 1000r/h 100r/15m 1r/366d 1r/52w 1r/12month 1.5kr/d 2Mr/w 1Gr/month 1000Gr/s 0.0001r/s)),
     'values of several variables' => 'ai_limit_policy p key=$arg_k rate=${arg_n}r/$arg_p; ai_limit_policy q key=$arg_k concurrency=1$arg_n;',

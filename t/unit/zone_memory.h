@@ -218,14 +218,19 @@ public:
     }
 
     /** A charge for a sharer of the key. */
-    Request& charge_shared(const SharedPolicy& policy, uint64_t hash, uint64_t sharer, Now now,
-                           uint32_t weight = 1, Amount cost = 1) {
+    Request& charge_shared(const SharedPolicy& policy, uint64_t hash, uint64_t sharer,
+                           uint32_t weight = 1, Amount cost = 1, bool dry_run = false) {
+        return charge(policy.use, hash, cost, dry_run).for_sharer(policy.sharer, sharer, weight);
+    }
+
+    /** Makes the last charge one for a sharer of its key. */
+    Request& for_sharer(const ZonePolicy& policy, uint64_t sharer, uint32_t weight = 1) {
         shares_any_ = true;
-        shares_[count_] = true;
-        charge(policy.use, hash, cost);
+        shares_[count_ - 1] = true;
+        const Charge& use = charges_[count_ - 1].use;
         begin_charge(&sharers_[count_ - 1],
-                     {&policy.sharer.limit, user_->access(), 1, policy.sharer.number, false},
-                     hash_sharer(hash, sharer), weight, charges_[count_ - 1].use, now.monotonic);
+                     {&policy.limit, user_->access(), 1, policy.number, use.dry_run},
+                     hash_sharer(use.tag, sharer), weight, use);
         return *this;
     }
 
@@ -261,6 +266,7 @@ public:
 
     const Charge& operator[](size_t i) const { return charges_[i].use; }
     const SharerCharge& sharer(size_t i) const { return sharers_[i]; }
+    const PolicyCharge& policy_charge(size_t i) { return charges()[i]; }
     const Charge& reservation(size_t i) const { return reservations_[i]; }
     size_t count() const { return count_; }
     Amount used(size_t i) const {

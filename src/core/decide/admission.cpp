@@ -36,6 +36,7 @@ public:
         bool passes = weigh_all();
         if (!passes) {
             mark_refusing();
+            note_refused_sharers();
         }
         entries_.finish();
         return passes;
@@ -88,7 +89,7 @@ private:
     __attribute__((noinline)) bool free_cell_for(ChargeEntry* entry) {
         Charge* charge = entry->charge;
         if (has_flights(charge->limit->algorithm)) {
-            bool is_known = was_served(entry->zone(), hash_of(*charge));
+            bool is_known = was_served(entry->zone(), hash_of(entry->policy->use));
             charge->flight = charge->access->flights.reserve(*entry->journal(), is_known);
             if (charge->flight == nullptr) {
                 return false;
@@ -126,13 +127,13 @@ private:
         }
     }
 
-    __attribute__((noinline)) static void count_sharer(ChargeEntry* entry) {
+    __attribute__((noinline)) void count_sharer(ChargeEntry* entry) const {
         const bool passes = entry->policy->use.verdict == Verdict::kPassed && !entry->missing;
         if (!passes) {
             release_flight(entry->charge);
         }
         if (!entry->missing) {
-            write_sharer(entry, passes);
+            write_sharer(entry, passes, now_);
         }
     }
 
@@ -140,7 +141,7 @@ private:
     __attribute__((noinline)) void note_refused_sharers() {
         for (ChargeEntry& entry : entries_) {
             if (is_sharer(entry) && (entry.present || find_cell(&entry))) {
-                write_sharer(&entry, false);
+                write_sharer(&entry, false, now_);
             }
         }
     }
@@ -165,10 +166,10 @@ private:
     Now now_;
 };
 
-/** Reserves for a charge that has reserved nothing yet: all of `more` or nothing. The copy of its
- * use says what is left. */
-bool begin_reservation(const PolicyCharge& charge, Amount more, const Now& now, Charge* use) {
-    PolicyCharge copy = {charge.use, charge.reservation, nullptr, nullptr};
+/** Reserves for a charge that has reserved nothing yet: all of `more` or nothing. Says in `left`
+ * how much could be reserved if that is refused. */
+bool begin_reservation(const PolicyCharge& charge, Amount more, const Now& now, Amount* left) {
+    PolicyCharge copy = {charge.use, charge.reservation, nullptr, charge.sharer};
     // A state that was taken over once is old.
     const Decider decider = in_redis(charge.use) ? Decider::kAlone : Decider::kHere;
     for (Charge* one : {&copy.use, copy.reservation}) {
@@ -177,9 +178,27 @@ bool begin_reservation(const PolicyCharge& charge, Amount more, const Now& now, 
         one->dry_run = false;
         one->verdict = Verdict::kPassed;
     }
+    const Amount taken = copy.sharer != nullptr ? copy.sharer->taken : 0;
     const bool passes = admit_step_by_step(&copy, 1, now);
-    *use = copy.use;
+    *left = copy.use.verdict == Verdict::kRefused
+                ? remaining_of(*copy.use.limit, used(*copy.use.limit, copy.use.state))
+                : 0;
+    if (copy.sharer != nullptr) {
+        copy.sharer->taken += taken;
+        *left = room_of_sharer(copy.sharer->part, *left);
+    }
     return passes;
+}
+
+/** Reserves more for a charge that has reserved something, as much as its sharer may have. */
+Amount grow_for_sharer(PolicyCharge* charge, Growth growth, const Now& now) {
+    const SharerPart part = weigh_growth(*charge, now);
+    growth.own = part.left;
+    growth.claimed = part.claimed;
+    const Amount granted =
+        grow_reservation(&charge->use.access->journal, growth, now_of(charge->use, now));
+    take_more(charge, granted);
+    return granted;
 }
 
 }  // namespace
@@ -201,19 +220,22 @@ Amount grow_charge(PolicyCharge* charge, Amount more, bool is_decided, const Now
     const Charge& use = charge->use;
     Charge* reservation = charge->reservation;
     if (reservation->flight != nullptr) {
-        return grow_reservation(
-            &use.access->journal,
-            {use.limit, use.tag, use.policy, more, reservation->flight, is_decided},
-            now_of(use, now));
+        const Growth growth = {use.limit,           use.tag,   use.policy, more,
+                               reservation->flight, is_decided};
+        return charge->sharer != nullptr
+                   ? grow_for_sharer(charge, growth, now)
+                   : grow_reservation(&use.access->journal, growth, now_of(use, now));
     }
-    Charge weighed;
-    if (begin_reservation(*charge, more, now, &weighed)) {
+    if (charge->sharer != nullptr) {
+        const Amount own = weigh_growth(*charge, now).left;
+        more = own != 0 && own < more ? own : more;
+    }
+    Amount left = 0;
+    if (begin_reservation(*charge, more, now, &left)) {
         return more;
     }
-    const Amount left = weighed.verdict == Verdict::kRefused
-                            ? remaining_of(*use.limit, ai_limit::used(*use.limit, weighed.state))
-                            : 0;
-    return left != 0 && left < more && begin_reservation(*charge, left, now, &weighed) ? left : 0;
+    Amount nothing = 0;
+    return left != 0 && left < more && begin_reservation(*charge, left, now, &nothing) ? left : 0;
 }
 
 Amount settle_charge(PolicyCharge* charge, Amount tokens, const Now& now, State* after) {

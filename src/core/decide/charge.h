@@ -73,12 +73,12 @@ struct Charge : Ask {
 
 /** The part of the sharer of a key in a decision: it decides with the policy's own charge. */
 struct SharerCharge : Charge {
-    KeyActivity* activity;  // of the key, while its tag is `key_tag`; nullptr: the zone keeps none
-    uint64_t key_tag;
+    uint64_t key_tag;  // of the entry of the key that it shares
     uint32_t weight;
 
     // The answer.
     SharerPart part;
+    Amount taken;        // of the part, by a request that passed
     bool is_counted;     // the entry has it
     SharerState before;  // the decision
 };
@@ -146,11 +146,12 @@ inline void begin_charge(PolicyCharge* charge, const Ask& ask, uint64_t hash) {
 
 /** The same for the sharer of the charge's key. `hash`: hash_sharer()'s. */
 inline void begin_charge(SharerCharge* sharer, const Ask& ask, uint64_t hash, uint32_t weight,
-                         const Charge& use, Millis now) {
+                         const Charge& use) {
     begin_charge(sharer, ask, hash);
     sharer->key_tag = use.tag;
-    sharer->activity = find_activity(use.access->journal.zone(), use.tag, now);
     sharer->weight = weight;
+    sharer->part = {};
+    sharer->taken = 0;
     sharer->is_counted = false;
 }
 

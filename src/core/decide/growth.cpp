@@ -43,9 +43,12 @@ bool has_kept_its_kind(const Zone& zone, const Growth& growth) {
 
 /** Returns what may be reserved beside what the key has used and reserved. */
 Amount grant(const Growth& growth, Amount taken, Amount reserved) {
-    const Amount room = growth.is_decided ? kMaxAmount - std::min(reserved, kMaxAmount)
-                                          : remaining_of(*growth.limit, taken + reserved);
-    return std::min(growth.more, room);
+    if (growth.is_decided) {
+        return std::min(growth.more, kMaxAmount - std::min(reserved, kMaxAmount));
+    }
+    const Amount room = remaining_of(*growth.limit, taken + reserved);
+    const Amount lent = room - std::min(room, growth.claimed);
+    return std::min({growth.more, room, std::max(growth.own, lent)});
 }
 
 void write_amount(Journal* journal, FlightRecord* flight, Amount amount) {

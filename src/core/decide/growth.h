@@ -16,6 +16,10 @@ struct Growth {
     Amount more;           // wanted beside what is reserved
     FlightRecord* flight;  // the reservation
     bool is_decided;       // elsewhere: it is granted whether it fits here or not
+    // Where several share the key: what is left of the sharer's part, and what more than that must
+    // leave to the others.
+    Amount own = kMaxAmount;
+    Amount claimed = 0;
 };
 
 /**

@@ -14,7 +14,7 @@ public:
     explicit LockedSharer(const PolicyCharge& policy)
         : limit_(policy.use.limit),
           journal_(&policy.use.access->journal),
-          activity_(policy.sharer->activity) {
+          key_tag_(policy.sharer->key_tag) {
         const SharerCharge& charge = *policy.sharer;
         const BucketPair pair =
             bucket_pair_of(journal_->zone(), charge.limit->algorithm, charge.tag, charge.policy);
@@ -26,21 +26,19 @@ public:
             load_state(cell_, kWide, &state_);
         }
         before_ = state_.sharer;
-        if (activity_ != nullptr &&
-            activity_->tag.load(std::memory_order_acquire) != charge.key_tag) {
-            activity_ = nullptr;
-        }
     }
 
     ~LockedSharer() {
         if (cell_.index != kNoCell) {
+            note_counted(*limit_, &state_.sharer);
             store_state(journal_, cell_, kWide, state_);
+            KeyActivity* activity = find_activity(journal_->zone(), key_tag_);
+            if (activity != nullptr) {
+                count_activity(activity, activity_of(*limit_, before_),
+                               activity_of(*limit_, state_.sharer));
+            }
         }
         journal_->finish();
-        if (cell_.index != kNoCell && activity_ != nullptr) {
-            count_activity(activity_, activity_of(*limit_, before_),
-                           activity_of(*limit_, state_.sharer));
-        }
     }
 
     LockedSharer(const LockedSharer&) = delete;
@@ -52,7 +50,7 @@ public:
 private:
     const Limit* limit_;
     Journal* journal_;
-    KeyActivity* activity_;
+    uint64_t key_tag_;
     Cell cell_{};
     State state_{};
     SharerState before_{};
@@ -60,10 +58,10 @@ private:
 
 }  // namespace
 
-uint64_t hash_sharer(uint64_t key, uint64_t sharer) {
+uint64_t hash_sharer(uint64_t key_tag, uint64_t sharer) {
     constexpr unsigned kTurn = 31;  // tells a key that shares another from the other way round
     const uint64_t turned = sharer << kTurn | sharer >> (64 - kTurn);
-    return tag_base((key ^ turned) * 0x9E3779B97F4A7C15);
+    return tag_base((key_tag ^ turned) * 0x9E3779B97F4A7C15);
 }
 
 void describe_part(const PolicyCharge& charge, Now now, Description* said) {
@@ -71,9 +69,9 @@ void describe_part(const PolicyCharge& charge, Now now, Description* said) {
     const SharerPart& part = charge.sharer->part;
     const Amount cost = least_left(use);
     const bool passed = use.verdict == Verdict::kPassed;
-    const Amount own = part.left - (passed && part.is_own ? std::min(part.left, cost) : 0);
-    const Amount lent = said->remaining - std::min(said->remaining, part.claimed);
-    said->remaining = std::min(said->remaining, std::max(own, lent));
+    SharerPart after = part;
+    after.left -= passed && part.is_own ? std::min(part.left, use.cost) : 0;
+    said->remaining = room_of_sharer(after, said->remaining);
     if (use.verdict != Verdict::kRefused || said->wait == kNever || part.is_own) {
         return;
     }
@@ -85,9 +83,31 @@ void describe_part(const PolicyCharge& charge, Now now, Description* said) {
     said->wait = std::max({said->wait, waits, Millis{1}});
 }
 
+Amount room_of_sharer(const SharerPart& part, Amount room) {
+    const Amount lent = room - std::min(room, part.claimed);
+    return std::min(room, std::max(part.left, lent));
+}
+
+SharerPart weigh_growth(const PolicyCharge& charge, Now now) {
+    // A part is as large as what is asked for at once. An answer that runs can do with less.
+    const SharerAsk ask = {charge.use.limit, charge.sharer->weight, 1};
+    LockedSharer locked(charge);
+    const KeyActivity* activity = find_activity(locked.journal()->zone(), charge.sharer->key_tag);
+    return weigh_sharer(ask, activity, now, locked.state());
+}
+
+void take_more(PolicyCharge* charge, Amount more) {
+    SharerCharge* sharer = charge->sharer;
+    if (sharer->is_counted) {
+        correct_part(*charge->use.limit, sharer->part, 0, more, LockedSharer(*charge).state());
+        sharer->taken += more;
+    }
+}
+
 void settle_sharer(const PolicyCharge& charge, Amount used) {
-    if (charge.sharer->is_counted && charge.use.verdict == Verdict::kPassed) {
-        correct_part(*charge.use.limit, charge.sharer->part, least_left(charge.use), used,
+    const SharerCharge& sharer = *charge.sharer;
+    if (sharer.is_counted && charge.use.verdict == Verdict::kPassed) {
+        correct_part(*charge.use.limit, sharer.part, sharer.taken, used,
                      LockedSharer(charge).state());
     }
 }

@@ -6,12 +6,21 @@
 
 namespace ai_limit {
 
-/** Returns the hash of a sharer of a key. Each hash is hash_key()'s. */
-uint64_t hash_sharer(uint64_t key, uint64_t sharer);
+/** Returns the hash of a sharer of the key whose entry has this tag. `sharer`: by hash_key(). */
+uint64_t hash_sharer(uint64_t key_tag, uint64_t sharer);
 
 /** Says in the description of a policy after its decision what remains for the request's sharer,
  * and how long that has to wait. */
 void describe_part(const PolicyCharge& charge, Now now, Description* said);
+
+/** Returns how much of the room that a key has is for a sharer. */
+Amount room_of_sharer(const SharerPart& part, Amount room);
+
+/** Returns what is left of the part of a sharer to a request that runs. */
+SharerPart weigh_growth(const PolicyCharge& charge, Now now);
+
+/** Notes that a request that runs has taken more. */
+void take_more(PolicyCharge* charge, Amount more);
 
 /** Corrects what a request that passed has taken of its sharer's part, when it turns out to have
  * used `used`, in the limit's unit. */

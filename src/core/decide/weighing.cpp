@@ -167,7 +167,8 @@ bool weigh_part(ChargeEntry* entry, Now now) {
     SharerState* state = &charge->state.sharer;
     charge->before = *state;
     state->policy = charge->policy & 0xff;
-    charge->part = weigh_sharer(sharer_ask(policy), charge->activity, now, state);
+    charge->part =
+        weigh_sharer(sharer_ask(policy), find_activity(entry->zone(), charge->key_tag), now, state);
     return true;
 }
 

@@ -98,11 +98,13 @@ void write_charge(ChargeEntry* entry, Now now) {
     }
 }
 
-void write_sharer(ChargeEntry* entry, bool passes) {
+void write_sharer(ChargeEntry* entry, bool passes, Now now) {
     const PolicyCharge& policy = *entry->policy;
+    const Limit& limit = *policy.use.limit;
     SharerCharge* charge = policy.sharer;
     SharerState* state = &charge->state.sharer;
-    note_decision(sharer_ask(policy), charge->part, passes, state);
+    charge->taken = passes ? policy.use.cost : 0;
+    note_decision(limit, charge->part, charge->taken, state);
     if (!entry->present) {
         write_tag(*entry);
     }
@@ -111,10 +113,9 @@ void write_sharer(ChargeEntry* entry, bool passes) {
         write_record(*entry);
     }
     charge->is_counted = true;
-    if (charge->activity != nullptr) {
-        const Limit& limit = *policy.use.limit;
-        count_activity(charge->activity, activity_of(limit, charge->before),
-                       activity_of(limit, *state));
+    KeyActivity* activity = use_activity(entry->zone(), charge->key_tag, now.monotonic);
+    if (activity != nullptr) {
+        count_activity(activity, activity_of(limit, charge->before), activity_of(limit, *state));
     }
 }
 

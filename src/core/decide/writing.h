@@ -8,7 +8,7 @@ namespace ai_limit {
 void write_charge(ChargeEntry* entry, Now now);
 
 /** Writes what a sharer asked for, and what it has if its request `passes`. */
-void write_sharer(ChargeEntry* entry, bool passes);
+void write_sharer(ChargeEntry* entry, bool passes, Now now);
 
 /** Marks the entry as one that refuses: it is kept longer than others (eviction.h). */
 void mark_as_refusing(const ChargeEntry& entry);

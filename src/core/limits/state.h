@@ -181,7 +181,7 @@ struct LedgerState {
 /**
  * What one sharer of a key has of its part, and what it asks for (sharers/part.h). In a window,
  * `most_asked` is what it asked for in the window before, and `low` and `high` are what it used
- * there.
+ * there. With slots, `low` is how many of those in flight the key's sums count.
  */
 struct SharerState {
     uint64_t policy : 8, spent : 1, refused : 1, slots : 40;  // slots in flight

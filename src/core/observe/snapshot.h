@@ -30,6 +30,8 @@ struct PolicySnapshot {
     std::string_view count;    // as configured, or "total"; empty if it counts no tokens
     std::string_view burst;    // as configured; empty: the number in the rate
     std::string_view tz;       // as configured, or "+00:00"; empty without calendar windows
+    std::string_view share;    // as configured; empty: nobody shares a key
+    std::string_view weight;   // as configured, or "1"; empty without share=
     std::string_view overrun;  // "debt", "cut"
     Measure measure;           // the last one if a variable holds the limit
     bool dry_run;

@@ -45,8 +45,11 @@ void write_details(const PolicySnapshot& policy, JsonWriter& json) {
     struct Detail {
         std::string_view name, text;
     };
-    for (const Detail& detail :
-         {Detail{"count", policy.count}, {"burst", policy.burst}, {"tz", policy.tz}}) {
+    for (const Detail& detail : {Detail{"count", policy.count},
+                                 {"burst", policy.burst},
+                                 {"tz", policy.tz},
+                                 {"share", policy.share},
+                                 {"weight", policy.weight}}) {
         if (!detail.text.empty()) {
             json.text(detail.name, detail.text);
         }

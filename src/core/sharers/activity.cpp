@@ -21,13 +21,13 @@ uint64_t sum_in(const std::atomic<uint64_t>& word, uint32_t now) {
     return is_recent(value >> kSliceShift, now) ? value & kSumMask : 0;
 }
 
-/** Adds to the sum of a slice, which begins where the word is another's. */
-void add(std::atomic<uint64_t>* word, uint64_t slice, uint64_t amount) {
+/** Adds to the sum of a slice, which begins where the word is another's, and takes from it. */
+void change(std::atomic<uint64_t>* word, uint64_t slice, uint64_t less, uint64_t more) {
     uint64_t before = word->load(std::memory_order_relaxed);
     uint64_t after = 0;
     do {
         const uint64_t sum = before >> kSliceShift == slice ? before & kSumMask : 0;
-        after = slice << kSliceShift | std::min(sum + amount, kSumMask);
+        after = slice << kSliceShift | std::min(sum - std::min(sum, less) + more, kSumMask);
     } while (!word->compare_exchange_weak(before, after, std::memory_order_relaxed));
 }
 
@@ -54,13 +54,44 @@ bool is_within(const std::atomic<uint64_t>& word, uint32_t now, uint32_t slices)
     return ((now - slice) & kSliceMask) < slices;
 }
 
-void begin(KeyActivity* way, uint64_t tag) {
+/** False if another key has taken the place meanwhile. */
+bool begin(KeyActivity* way, uint64_t tag) {
+    uint64_t before = way->tag.load(std::memory_order_relaxed);
+    if (!way->tag.compare_exchange_strong(before, tag, std::memory_order_acq_rel)) {
+        return false;
+    }
     for (SliceOfActivity& slice : way->slices) {
         slice.weights.store(0, std::memory_order_relaxed);
         slice.needs.store(0, std::memory_order_relaxed);
         slice.used.store(0, std::memory_order_relaxed);
     }
-    way->tag.store(tag, std::memory_order_release);
+    return true;
+}
+
+ActivitySet* set_of(const Zone& zone, uint64_t tag) {
+    __extension__ typedef unsigned __int128 Wide;
+    const uint64_t mixed = tag * 0x9E3779B97F4A7C15;
+    return zone.activity(static_cast<uint32_t>(Wide{mixed} * zone.sizes().activity_sets >> 64));
+}
+
+KeyActivity* find_in(ActivitySet* set, uint64_t tag) {
+    for (KeyActivity& way : set->ways) {
+        if (way.tag.load(std::memory_order_acquire) == tag) {
+            return &way;
+        }
+    }
+    return nullptr;
+}
+
+KeyActivity* oldest_of(ActivitySet* set) {
+    KeyActivity* oldest = set->ways;
+    for (KeyActivity& way : set->ways) {
+        if (way.last_use.load(std::memory_order_relaxed) <
+            oldest->last_use.load(std::memory_order_relaxed)) {
+            oldest = &way;
+        }
+    }
+    return oldest;
 }
 
 }  // namespace
@@ -71,28 +102,24 @@ uint32_t slice_of(const Limit& limit, Millis now) {
     return static_cast<uint32_t>(now / length) & kSliceMask;
 }
 
-KeyActivity* find_activity(const Zone& zone, uint64_t tag, Millis now) {
-    __extension__ typedef unsigned __int128 Wide;
+KeyActivity* find_activity(const Zone& zone, uint64_t tag) {
     const uint32_t sets = zone.sizes().activity_sets;
-    if (sets == 0) {
+    return sets != 0 ? find_in(set_of(zone, tag), tag) : nullptr;
+}
+
+KeyActivity* use_activity(const Zone& zone, uint64_t tag, Millis now) {
+    if (zone.sizes().activity_sets == 0) {
         return nullptr;
     }
-    const uint64_t mixed = tag * 0x9E3779B97F4A7C15;
-    ActivitySet* set = zone.activity(static_cast<uint32_t>(Wide{mixed} * sets >> 64));
-    KeyActivity* oldest = set->ways;
-    for (KeyActivity& way : set->ways) {
-        if (way.tag.load(std::memory_order_acquire) == tag) {
-            way.last_use.store(static_cast<uint64_t>(now), std::memory_order_relaxed);
-            return &way;
-        }
-        if (way.last_use.load(std::memory_order_relaxed) <
-            oldest->last_use.load(std::memory_order_relaxed)) {
-            oldest = &way;
-        }
+    ActivitySet* set = set_of(zone, tag);
+    KeyActivity* found = find_in(set, tag);
+    while (found == nullptr) {
+        // Another key may take the place at the same time.
+        KeyActivity* oldest = oldest_of(set);
+        found = begin(oldest, tag) ? oldest : nullptr;
     }
-    oldest->last_use.store(static_cast<uint64_t>(now), std::memory_order_relaxed);
-    begin(oldest, tag);
-    return oldest;
+    found->last_use.store(static_cast<uint64_t>(now), std::memory_order_relaxed);
+    return found;
 }
 
 OtherSharers others_of(const KeyActivity& activity, const Activity& one, const Slices& slices) {
@@ -121,16 +148,19 @@ void count_activity(KeyActivity* activity, const Activity& before, const Activit
     if (same) {
         return;
     }
-    if (before.weight != 0) {
-        SliceOfActivity* slice = at(activity, before.slice);
+    const bool stays = before.weight != 0 && before.slice == after.slice;
+    const Activity less = stays ? before : Activity{};
+    SliceOfActivity* slice = at(activity, after.slice);
+    change(&slice->weights, after.slice, less.weight, after.weight);
+    change(&slice->needs, after.slice, less.need, after.need);
+    change(&slice->used, after.slice, less.used, after.used);
+    // At last, so that a kill leaves rather too much than too little.
+    if (before.weight != 0 && !stays) {
+        slice = at(activity, before.slice);
         take(&slice->weights, before.slice, before.weight);
         take(&slice->needs, before.slice, before.need);
         take(&slice->used, before.slice, before.used);
     }
-    SliceOfActivity* slice = at(activity, after.slice);
-    add(&slice->weights, after.slice, after.weight);
-    add(&slice->needs, after.slice, after.need);
-    add(&slice->used, after.slice, after.used);
 }
 
 }  // namespace ai_limit

@@ -5,8 +5,9 @@
 // the key's sums until then, without anybody having to take them out: the sums are kept for slices
 // of time, each an eighth of that time, and a sharer counts in the slice in which it asked last.
 //
-// There is no lock. A process that is killed between the sums and the sharer's entry leaves a
-// weight too much, for that time at most.
+// There is no lock on the sums. A process changes what a sharer has in them under the lock of the
+// sharer's entry. If it is killed between both, a weight is too much, or a need wrong, for that
+// time at most.
 
 #include "core/limits/limit.h"
 #include "core/zone/zone.h"
@@ -37,9 +38,12 @@ struct Slices {
     uint32_t of_window;
 };
 
-/** Finds the activity of a key, by the tag of its entry, or begins it, in place of that which was
- * unused for the longest time. nullptr in a zone without room for any. `now`: monotonic. */
-KeyActivity* find_activity(const Zone& zone, uint64_t tag, Millis now);
+/** Finds the activity of a key, by the tag of its entry; nullptr if there is none. */
+KeyActivity* find_activity(const Zone& zone, uint64_t tag);
+
+/** The same, but begins it if there is none, in place of that which was unused for the longest
+ * time. The key's bucket is locked. nullptr in a zone without room for any. `now`: monotonic. */
+KeyActivity* use_activity(const Zone& zone, uint64_t tag, Millis now);
 
 /** Sums over all active sharers but one. */
 OtherSharers others_of(const KeyActivity& activity, const Activity& one, const Slices& slices);

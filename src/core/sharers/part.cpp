@@ -41,8 +41,8 @@ Amount capacity_of(const SharerAsk& ask, uint64_t weights) {
     return std::max(part, std::min(ask.cost, capacity));
 }
 
-bool of_slots(const SharerAsk& ask) {
-    return ask.limit->algorithm == Algorithm::kConcurrency;
+bool of_slots(const Limit& limit) {
+    return limit.algorithm == Algorithm::kConcurrency;
 }
 
 /** Notes a wish for so much at once, and lets old ones fade. */
@@ -113,7 +113,7 @@ SharerPart weigh_window(const SharerAsk& ask, uint64_t weights, Now now, SharerS
 }
 
 SharerPart weigh(const SharerAsk& ask, uint64_t weights, Now now, SharerState* state) {
-    if (of_slots(ask)) {
+    if (of_slots(*ask.limit)) {
         return weigh_slots(ask, weights, now.monotonic, state);
     }
     return ask.limit->algorithm == Algorithm::kTokenBucket
@@ -151,13 +151,14 @@ SharerPart weigh_sharer(const SharerAsk& ask, const KeyActivity* activity, Now n
     return part;
 }
 
-void note_decision(const SharerAsk& ask, const SharerPart& part, bool passes, SharerState* state) {
+void note_decision(const Limit& limit, const SharerPart& part, Amount taken, SharerState* state) {
     state->need = part.need;
-    if (of_slots(ask)) {
-        state->slots += passes ? ask.cost : 0;
-    } else if (passes) {
-        correct_part(*ask.limit, part, 0, ask.cost, state);
+    if (of_slots(limit)) {
+        state->slots += taken;
+    } else {
+        correct_part(limit, part, 0, taken, state);
     }
+    note_counted(limit, state);
 }
 
 void correct_part(const Limit& limit, const SharerPart& part, Amount charged, Amount used,
@@ -175,14 +176,19 @@ void give_back_slots(Amount slots, SharerState* state) {
     state->slots -= std::min<Amount>(slots, state->slots);
 }
 
+void note_counted(const Limit& limit, SharerState* state) {
+    if (of_slots(limit)) {
+        state->low = std::min({Amount{state->slots}, Amount{state->need}, kMostDue});
+    }
+}
+
 Activity activity_of(const Limit& limit, const SharerState& state) {
-    const bool slots = limit.algorithm == Algorithm::kConcurrency;
     Activity activity{};
     activity.slice = state.slice;
     activity.weight = state.weight;
     activity.need = state.need;
-    if (slots) {
-        activity.used = std::min<Amount>(state.slots, state.need);
+    if (of_slots(limit)) {
+        activity.used = state.low;
     } else if (limit.algorithm != Algorithm::kTokenBucket) {
         activity.used = std::min(used_in_window(limit, state), most_counted(limit, state.need));
     }

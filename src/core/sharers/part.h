@@ -40,15 +40,18 @@ struct SharerPart {
 SharerPart weigh_sharer(const SharerAsk& ask, const KeyActivity* activity, Now now,
                         SharerState* state);
 
-/** Notes in a state that was weighed whether its request passes. */
-void note_decision(const SharerAsk& ask, const SharerPart& part, bool passes, SharerState* state);
+/** Notes in a state that was weighed what its request takes; 0 if it is refused. */
+void note_decision(const Limit& limit, const SharerPart& part, Amount taken, SharerState* state);
 
 /** Corrects what a request took of its sharer's part: it was charged `charged` and used `used`. */
 void correct_part(const Limit& limit, const SharerPart& part, Amount charged, Amount used,
                   SharerState* state);
 
-/** Takes back slots in flight. */
+/** Takes back slots in flight. The sums keep them until note_counted(). */
 void give_back_slots(Amount slots, SharerState* state);
+
+/** Notes that the sums of the key will count the slots in flight as they are. */
+void note_counted(const Limit& limit, SharerState* state);
 
 /** Returns how the sharer counts in the sums of its key, whose limit this is. */
 Activity activity_of(const Limit& limit, const SharerState& state);

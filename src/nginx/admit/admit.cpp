@@ -76,30 +76,35 @@ bool has_fixed_reserve(const PolicyConf& policy) {
     return policy.reserve == Reserve::kOff || policy.reserve == Reserve::kAmount;
 }
 
-/** Adds a policy's charges to `look`, as if nothing were reserved. Leaves out policies in Redis:
- * this node does not know what other nodes give back, so only Redis refuses by these. */
-void add_look(const PolicyConf* policy, Ask ask, const Key& key, Decision* look) {
-    if (look == nullptr || policy->in_redis) {
-        return;
+/** Adds the charge of who shares the key, if any do. */
+ngx_int_t add_sharer(ngx_http_request_t* r, const PolicyConf& policy, PolicyCharge* charge) {
+    if (policy.sharer == nullptr) {
+        return NGX_OK;
     }
-    Ask reserved = policy->live->reservation;
-    reserved.cost = 0;
-    ask.cost = 0;
-    add_charge(look, ask, key, policy)->reservation = begin_more(look, reserved, key.hash);
-}
-
-/** Adds the charge of who shares the key. */
-ngx_int_t add_sharer(ngx_http_request_t* r, const PolicyConf& policy, uint64_t hash,
-                     PolicyCharge* charge) {
     Sharer sharer{};
     void* memory = ngx_palloc(r->pool, sizeof(SharerCharge));
     if (memory == nullptr || read_sharer(r, policy, &sharer) != NGX_OK) {
         return NGX_ERROR;
     }
     charge->sharer = new (memory) SharerCharge;
-    begin_charge(charge->sharer, policy.live->sharer, hash_sharer(hash, sharer.hash), sharer.weight,
-                 charge->use, now_by_nginx().monotonic);
+    begin_charge(charge->sharer, policy.live->sharer, hash_sharer(charge->use.tag, sharer.hash),
+                 sharer.weight, charge->use);
     return NGX_OK;
+}
+
+/** Adds a policy's charges to `look`, as if nothing were reserved. Leaves out policies in Redis:
+ * this node does not know what other nodes give back, so only Redis refuses by these. */
+ngx_int_t add_look(ngx_http_request_t* r, const PolicyConf* policy, Ask ask, const Key& key,
+                   Decision* look) {
+    if (look == nullptr || policy->in_redis) {
+        return NGX_OK;
+    }
+    Ask reserved = policy->live->reservation;
+    reserved.cost = 0;
+    ask.cost = 0;
+    PolicyCharge* charge = add_charge(look, ask, key, policy);
+    charge->reservation = begin_more(look, reserved, key.hash);
+    return add_sharer(r, *policy, charge);
 }
 
 /**
@@ -120,8 +125,7 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r,
     }
     bool reserves = is_settled(ask.limit->measure);
     if (reserves && awaiting != nullptr && !has_fixed_reserve(*policy)) {
-        add_look(policy, ask, key, awaiting->look);
-        return NGX_AGAIN;
+        return add_look(r, policy, ask, key, awaiting->look) == NGX_OK ? NGX_AGAIN : NGX_ERROR;
     }
     if (reserves && read_reservation(r, policy, key.hash, *ask.limit, &ask.cost) != NGX_OK) {
         return NGX_ERROR;
@@ -132,7 +136,7 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r,
         reserved.cost = ask.cost;
         charge->reservation = begin_more(one, reserved, key.hash);
     }
-    if (policy->sharer != nullptr && add_sharer(r, *policy, key.hash, charge) != NGX_OK) {
+    if (add_sharer(r, *policy, charge) != NGX_OK) {
         return NGX_ERROR;
     }
     if (policy->syncs &&

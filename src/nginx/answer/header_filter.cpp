@@ -107,10 +107,12 @@ ngx_int_t report_of_request(ngx_http_request_t* r, RequestContext* context, Head
 // The most frequent answer, made in a straight line: the default style, of a request that passed at
 // its only decision.
 
-/** The policy that is reported of a decision that passed; nullptr if all are on a dry run. */
+/** The policy that is reported of a decision that passed; nullptr if all are on a dry run, or if
+ * several share a key. */
 inline const Charge* find_reported(const Decision& one) {
     if (one.count == 1) {
-        return one.charges->use.dry_run ? nullptr : &one.charges->use;
+        const bool is_plain = !one.charges->use.dry_run && one.charges->sharer == nullptr;
+        return is_plain ? &one.charges->use : nullptr;
     }
     const Charge* reported = nullptr;
     Standing least{};
@@ -119,6 +121,9 @@ inline const Charge* find_reported(const Decision& one) {
         const Charge* charge = &policy->use;
         if (charge->dry_run) {
             continue;
+        }
+        if (policy->sharer != nullptr) {
+            return nullptr;
         }
         const Limit& limit = *charge->limit;
         Standing standing = {limit.capacity, remaining_of(limit, used(limit, charge->state)), 0};

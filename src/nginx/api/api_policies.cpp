@@ -24,6 +24,10 @@ void add_details(const PolicyConf& policy, PolicySnapshot* seen) {
     if (is_calendar(policy.algorithm)) {
         seen->tz = policy.time_zone_text.len != 0 ? view(policy.time_zone_text) : "+00:00";
     }
+    if (policy.sharer != nullptr) {
+        seen->share = view(policy.sharer->source);
+        seen->weight = policy.weight_text.len != 0 ? view(policy.weight_text) : "1";
+    }
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "nginx/conf/policy_words.h"
 
 #include "core/limits/rate.h"
+#include "core/sharers/part.h"
 #include "core/words/number.h"
 
 namespace ai_limit {
@@ -49,6 +50,15 @@ bool parse_reserve(std::string_view text, Reserve* reserve, WrittenAmount* amoun
     } else {
         return false;
     }
+    return true;
+}
+
+bool parse_sharer_weight(std::string_view text, uint32_t* weight) {
+    Amount number = 0;
+    if (!read_whole(text, kMaxAmount, &number) || number == 0 || number > kMaxSharerWeight) {
+        return false;
+    }
+    *weight = static_cast<uint32_t>(number);
     return true;
 }
 

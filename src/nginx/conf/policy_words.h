@@ -19,6 +19,9 @@ const char* parse_limit(const PolicyConf& policy, std::string_view text, Limit* 
  */
 bool parse_reserve(std::string_view text, Reserve* reserve, WrittenAmount* amount);
 
+/** Reads the weight of a sharer, from 1 to kMaxSharerWeight; false for anything else. */
+bool parse_sharer_weight(std::string_view text, uint32_t* weight);
+
 /** Reads `off`, `strict` or a time; false for anything else. */
 bool parse_sync(ngx_str_t text, Syncing* syncing);
 

@@ -207,14 +207,13 @@ char* read_share(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* 
 }
 
 char* read_weight(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    reader->policy->weight_text = value;
     if (has_variables(value)) {
         return read_variable(cf, value, &reader->policy->weight_variable);
     }
-    Amount weight = 0;
-    if (!read_whole(view(value), kMaxSharerWeight, &weight) || weight == 0) {
+    if (!parse_sharer_weight(view(value), &reader->policy->weight)) {
         return mistake(cf, "invalid value", word, ", expected a whole number from 1 to 1000");
     }
-    reader->policy->weight = static_cast<uint32_t>(weight);
     return NGX_CONF_OK;
 }
 

@@ -307,13 +307,10 @@ ngx_int_t read_sharer(ngx_http_request_t* r, const PolicyConf& policy, Sharer* s
     if (evaluate(r, policy.weight_variable, &text) != NGX_OK) {
         return NGX_ERROR;
     }
-    Amount weight = 1;
-    if (text.len != 0 && (!read_whole(view(text), kMaxSharerWeight, &weight) || weight == 0)) {
-        weight = 1;
+    if (text.len != 0 && !parse_sharer_weight(view(text), &sharer->weight)) {
         log_mistake(r, policy, "weight", text,
                     "expected a whole number from 1 to 1000, 1 is taken");
     }
-    sharer->weight = static_cast<uint32_t>(weight);
     return NGX_OK;
 }
 

@@ -28,8 +28,7 @@ struct SlotsZone : testing::Test {
     /** A request that runs until it is ended. */
     std::unique_ptr<Request> begin(uint64_t sharer, Millis at = 0) {
         auto request = std::make_unique<Request>(user);
-        const bool passes =
-            request->charge_shared(policy, kKey, sharer, later(at)).admit(later(at));
+        const bool passes = request->charge_shared(policy, kKey, sharer).admit(later(at));
         return passes ? std::move(request) : nullptr;
     }
 
@@ -92,7 +91,7 @@ TEST_F(SlotsZone, SlotsOfADeadProcessComeBackToItsSharer) {
         ZoneUser victim(memory.zone(), &host, 2);
         for (int i = 0; i < 4; ++i) {
             Request request(victim);
-            ASSERT_TRUE(request.charge_shared(policy, kKey, kGreedy, kNow).admit(kNow));
+            ASSERT_TRUE(request.charge_shared(policy, kKey, kGreedy).admit(kNow));
         }
     }
     std::unique_ptr<Request> modest = begin(kModest);

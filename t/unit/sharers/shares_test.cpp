@@ -36,10 +36,9 @@ public:
 
     bool ask(Asker* asker, uint64_t sharer, Millis at) {
         Request request(zone_.user);
-        const bool passes = request
-                                .charge_shared(policy_, kKey, 1000 * (sharer + 1), later(at),
-                                               asker->weight, asker->cost)
-                                .admit(later(at));
+        const bool passes =
+            request.charge_shared(policy_, kKey, 1000 * (sharer + 1), asker->weight, asker->cost)
+                .admit(later(at));
         asker->asked += asker->cost;
         asker->got += passes ? asker->cost : 0;
         return passes;

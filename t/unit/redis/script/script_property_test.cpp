@@ -49,6 +49,8 @@ std::vector<int64_t> reported(const Reference& key, const Reference::Weighed& we
         case Algorithm::kConcurrency:
         case Algorithm::kReservation:
         case Algorithm::kLedger:
+        case Algorithm::kSharer:
+        case Algorithm::kSharerOfSlots:
             add(0, weighed.held);
             break;
     }
