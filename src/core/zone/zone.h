@@ -4,9 +4,9 @@
 // of them (meters.h, top_keys.h, history.h), the models that were used (models.h), limits of single
 // keys (overrides.h), the answers that were charged (charged_answers.h), the processes that use the
 // zone with a journal each, the records of requests in flight, what requests usually use
-// (habit_set.h), who shares keys (key_activity.h), the buckets of small entries, the buckets of wide
-// ones. It has no pointers: everything is found by its offset, so that each process may map the zone
-// where it likes. Everything is valid when it is zero.
+// (habit_set.h), who shares keys (key_activity.h), the buckets of small entries, the buckets of
+// wide ones. It has no pointers: everything is found by its offset, so that each process may map
+// the zone where it likes. Everything is valid when it is zero.
 
 #include <atomic>
 #include <cstddef>

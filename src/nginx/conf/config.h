@@ -67,10 +67,10 @@ struct PolicyConf {
     bool by_share;        // which it does as far as its share goes, not only while Redis is away
     WrittenAmount burst;  // 0: the number in the rate
     Millis time_zone;
-    ngx_str_t limit_text;                              // of rate= or concurrency=
+    ngx_str_t limit_text;                                           // of rate= or concurrency=
     ngx_str_t burst_text, count_text, time_zone_text, weight_text;  // empty: not written
-    Limit limit;                                       // where `variable` is null
-    Limit ledger_limit;                                // where `syncs`
+    Limit limit;                                                    // where `variable` is null
+    Limit ledger_limit;                                             // where `syncs`
     Text* variable;  // holds a rate, or the slots of a concurrency
     Amount cost;     // where `cost_variable` is null
     Text* cost_variable;
