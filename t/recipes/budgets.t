@@ -69,6 +69,12 @@ try_recipe 'plans' => sub {
     is $limit->('key-1'), 2, 'a plan with a typing error has the smallest limits';
 };
 
+try_recipe 'shared-provider-key' => sub {
+    my ($recipe) = @_;
+    $recipe->start;
+    $recipe->commands;
+};
+
 try_recipe 'output-only' => sub {
     my ($recipe) = @_;
     my $nginx = $recipe->start;
