@@ -79,8 +79,8 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
 namespace {
 
 size_t bytes_of_decision(ngx_uint_t count) {
-    return sizeof(Decision) - (kMaxSetPolicies - count) * sizeof(PolicyCharge) +
-           count * sizeof(Part);
+    return sizeof(Decision) - kMaxSetPolicies * sizeof(PolicyCharge) +
+           count * (sizeof(PolicyCharge) + sizeof(Part));
 }
 
 Decision* begin_decision(void* memory, Decision* earlier, ngx_uint_t count) {
