@@ -7,6 +7,7 @@ use Digest::SHA qw(sha256_hex);
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use JSON::PP qw(decode_json);
+use List::Util qw(sum0);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -25,6 +26,15 @@ my $CHAT = '{"model":"m","messages":[]}';
 
 # The check of each example.
 my %shows = (
+    'fair.conf' => sub {
+        my ($port) = @_;
+        my $table = qx($^X $FindBin::Bin/../../scripts/fair-load.pl $port 5);
+        my @got = $table =~ /^\| modest-\d +\| +(\d+) \| +(\d+) \| +(\d+) \|$/mg;
+        is @got, 12, 'the script shows what four modest tenants get' or diag $table;
+        my ($without, $with) = map { my $column = $_; sum0(@got[map { 3 * $_ + $column } 0 .. 3]) } 1, 2;
+        cmp_ok $with, '>=', $without, "with share= no less: $with in place of $without";
+        is_deeply statuses(1, $port, 'x-api-key' => 'made-up'), [401], 'nobody can make up a tenant';
+    },
     'quickstart.conf' => sub {
         my ($port, $nginx) = @_;
         is_deeply statuses(6, $port, 'x-api-key' => 'a'), [(200) x 5, 429], 'five requests a minute';
