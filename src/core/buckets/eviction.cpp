@@ -34,7 +34,7 @@ uint64_t order_of_refusing(Millis until_idle, Millis newness) {
 /** The sharer of a key is of use as long as it may be active. */
 Appraisal appraise_sharer(const SharerState& state, Now now) {
     constexpr Millis kActive = 60'000;
-    const Millis age = now.monotonic - state.at;
+    const Millis age = now.monotonic - static_cast<Millis>(state.at);
     if (state.slots != 0) {
         return {Worth::kInFlight, 0};
     }

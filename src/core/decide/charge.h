@@ -75,10 +75,12 @@ struct Charge : Ask {
 struct SharerCharge : Charge {
     uint64_t key_tag;  // of the entry of the key that it shares
     uint32_t weight;
+    uint64_t floor;  // its service starts there at the earliest (sharers/service.h)
 
     // The answer.
     SharerPart part;
     Amount taken;        // of the part, by a request that passed
+    uint64_t start;      // of its service
     bool is_counted;     // the entry has it
     SharerState before;  // the decision
 };
@@ -101,6 +103,9 @@ struct PolicyCharge {
 
     // For a policy whose key several share, else nullptr.
     SharerCharge* sharer;
+
+    // Where requests wait for their turn: how long a refused one would have to, at least.
+    Millis turn_in;
 };
 
 /** The entry of a key that counts for this limit (period_entries.h). */
@@ -142,6 +147,7 @@ inline void begin_charge(PolicyCharge* charge, const Ask& ask, uint64_t hash) {
     charge->reservation = nullptr;
     charge->ledger = nullptr;
     charge->sharer = nullptr;
+    charge->turn_in = 0;
 }
 
 /** The same for the sharer of the charge's key. `hash`: hash_sharer()'s. */
@@ -152,6 +158,7 @@ inline void begin_charge(SharerCharge* sharer, const Ask& ask, uint64_t hash, ui
     sharer->weight = weight;
     sharer->part = {};
     sharer->taken = 0;
+    sharer->floor = served_until_now(use.access->journal.zone(), use.tag);
     sharer->is_counted = false;
 }
 

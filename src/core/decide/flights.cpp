@@ -3,6 +3,7 @@
 #include "core/decide/settlement.h"
 #include "core/limits/algorithm.h"
 #include "core/sharers/part.h"
+#include "core/turns/queue.h"
 #include "core/zone/bucket_pair.h"
 
 namespace ai_limit {
@@ -25,6 +26,7 @@ void reclaim(Journal* journal, uint32_t gone, Now now) {
         }
         zone.chunk_owner(chunk)->store(0);
     }
+    free_places(zone, gone);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/sharers/service.h"
 #include "core/zone/bucket_pair.h"
 
 namespace ai_limit {
@@ -104,11 +105,30 @@ void take_more(PolicyCharge* charge, Amount more) {
     }
 }
 
+uint64_t next_service(const PolicyCharge& charge, Now now) {
+    const SharerCharge& sharer = *charge.sharer;
+    Journal* journal = &sharer.access->journal;
+    const BucketPair pair =
+        bucket_pair_of(journal->zone(), sharer.limit->algorithm, sharer.tag, sharer.policy);
+    LockOrder locks;
+    pair.want(&locks, journal);
+    locks.take_all();
+    State state{};
+    const Cell cell = pair.find();
+    if (cell.index != kNoCell) {
+        load_state(cell, kWide, &state);
+    }
+    journal->finish();
+    return start_of_service(*charge.use.limit, state.sharer, sharer.floor, now.monotonic);
+}
+
 void settle_sharer(const PolicyCharge& charge, Amount used) {
     const SharerCharge& sharer = *charge.sharer;
     if (sharer.is_counted && charge.use.verdict == Verdict::kPassed) {
-        correct_part(*charge.use.limit, sharer.part, sharer.taken, used,
-                     LockedSharer(charge).state());
+        LockedSharer locked(charge);
+        const Limit& limit = *charge.use.limit;
+        correct_part(limit, sharer.part, sharer.taken, used, locked.state());
+        correct_service(limit, least_left(charge.use), used, locked.state());
     }
 }
 

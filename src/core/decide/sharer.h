@@ -21,6 +21,8 @@ SharerPart weigh_growth(const PolicyCharge& charge, Now now);
 
 /** Notes that a request that runs has taken more. */
 void take_more(PolicyCharge* charge, Amount more);
+/** Returns where the next service of the charge's sharer starts now. */
+uint64_t next_service(const PolicyCharge& charge, Now now);
 
 /** Corrects what a request that passed has taken of its sharer's part, when it turns out to have
  * used `used`, in the limit's unit. */

@@ -1,6 +1,7 @@
 #include "core/decide/weighing.h"
 
 #include "core/limits/token_bucket.h"
+#include "core/sharers/service.h"
 
 namespace ai_limit {
 
@@ -167,6 +168,7 @@ bool weigh_part(ChargeEntry* entry, Now now) {
     SharerState* state = &charge->state.sharer;
     charge->before = *state;
     state->policy = charge->policy & 0xff;
+    charge->start = start_of_service(*policy.use.limit, *state, charge->floor, now.monotonic);
     charge->part =
         weigh_sharer(sharer_ask(policy), find_activity(entry->zone(), charge->key_tag), now, state);
     return true;

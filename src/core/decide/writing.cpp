@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "core/sharers/service.h"
+
 namespace ai_limit {
 
 namespace {
@@ -105,6 +107,9 @@ void write_sharer(ChargeEntry* entry, bool passes, Now now) {
     SharerState* state = &charge->state.sharer;
     charge->taken = passes ? policy.use.cost : 0;
     note_decision(limit, charge->part, charge->taken, state);
+    if (passes) {
+        note_service(sharer_ask(policy), charge->start, state);
+    }
     if (!entry->present) {
         write_tag(*entry);
     }
@@ -115,6 +120,9 @@ void write_sharer(ChargeEntry* entry, bool passes, Now now) {
     charge->is_counted = true;
     KeyActivity* activity = use_activity(entry->zone(), charge->key_tag, now.monotonic);
     if (activity != nullptr) {
+        if (passes) {
+            advance_service(activity, charge->start);
+        }
         count_activity(activity, activity_of(limit, charge->before), activity_of(limit, *state));
     }
 }

@@ -181,15 +181,18 @@ struct LedgerState {
 /**
  * What one sharer of a key has of its part, and what it asks for (sharers/part.h). In a window,
  * `most_asked` is what it asked for in the window before, and `low` and `high` are what it used
- * there. With slots, `low` is how many of those in flight the key's sums count.
+ * there. With slots, `low` is how many of those in flight the key's sums count. `finish` is its
+ * latest service (sharers/service.h), in two parts.
  */
 struct SharerState {
     uint64_t policy : 8, spent : 1, refused : 1, slots : 40;  // slots in flight
     uint64_t weight : 14;                                     // 0: it has never asked
-    int64_t at;                      // when it asked last, in milliseconds of the monotonic clock
-    uint64_t slice : 24, need : 40;  // as the key's sums count it (activity.h)
-    uint64_t used;                   // of a rate: in 2^-20 of the limit's unit
-    uint64_t asked : 40, low : 24;   // in its latest slice of time, or in its window
+    uint64_t at : 40;  // when it asked last, in milliseconds of the monotonic clock
+    uint64_t finish_low : 24;
+    uint64_t need : 40;  // as the key's sums count it (activity.h)
+    uint64_t finish_high : 24;
+    uint64_t used;                  // of a rate: in 2^-20 of the limit's unit
+    uint64_t asked : 40, low : 24;  // in its latest slice of time, or in its window
     uint64_t most_asked : 40, high : 16, knows_before : 1, unused : 7;
 };
 

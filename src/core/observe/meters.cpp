@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "core/turns/queue.h"
+
 namespace ai_limit {
 
 namespace {
@@ -83,7 +85,23 @@ uint64_t charged_on(const Zone& zone, std::string_view name, Measure measure, Da
     return sum;
 }
 
+void count_wait(PolicyCounts* counts, Millis waited) {
+    const WaitMeter* meter = kWaitMeters;
+    while (waited > meter->longest) {
+        ++meter;
+    }
+    count_one(&(counts->*meter->count));
+    counts->waited_millis.fetch_add(static_cast<uint64_t>(waited), std::memory_order_relaxed);
+}
+
 void read_loads(const Zone& zone, PolicyLoad* loads) {
+    for (uint32_t i = 0; i < zone.sizes().queues; ++i) {
+        const KeyQueue& queue = *zone.queue(i);
+        const uint32_t policy = queue.policy.load(std::memory_order_relaxed);
+        if (queue.tag.load(std::memory_order_acquire) != 0 && policy <= kMaxPolicies) {
+            loads[policy].waiting += waiting_in(queue).count;
+        }
+    }
     for (uint32_t chunk = 0; chunk < zone.sizes().flight_chunks; ++chunk) {
         if (zone.chunk_owner(chunk)->load(std::memory_order_relaxed) == 0) {
             continue;

@@ -66,6 +66,24 @@ void each_usage_meter(const Visit& visit) {
     }
 }
 
+/** One step of the histogram of waits: those that are longer than the step before. */
+struct WaitMeter {
+    Millis longest;               // kNever for the last step
+    std::string_view in_seconds;  // as a metric's label says it
+    std::atomic<uint64_t> PolicyCounts::*count;
+    uint64_t CountSums::*sum;
+};
+inline constexpr WaitMeter kWaitMeters[] = {
+    {100, "0.1", &PolicyCounts::waits_100ms, &CountSums::waits_100ms},
+    {1'000, "1", &PolicyCounts::waits_1s, &CountSums::waits_1s},
+    {5'000, "5", &PolicyCounts::waits_5s, &CountSums::waits_5s},
+    {30'000, "30", &PolicyCounts::waits_30s, &CountSums::waits_30s},
+    {kNever, "+Inf", &PolicyCounts::waits_longer, &CountSums::waits_longer},
+};
+
+/** Counts a request that has waited for its turn. */
+void count_wait(PolicyCounts* counts, Millis waited);
+
 CountSums sum_counts(const Zone& zone, uint32_t policy);
 
 /** All that a policy has counted, under whatever numbers it has had. */
@@ -91,6 +109,7 @@ struct PolicyTotals : CountSums {
 struct PolicyLoad {
     uint64_t in_flight;  // requests, of concurrency=
     uint64_t reserved;   // for requests that have not ended, in what the policy counts
+    uint64_t waiting;    // requests, for their turn
 };
 
 /** The counts that a process writes. `process`: its number in the zone. */

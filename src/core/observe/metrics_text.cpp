@@ -125,6 +125,41 @@ void write_in_flight(std::string_view metric, const PolicySnapshot& policy, Text
     write_sample(metric, {"policy", policy.name}, {}, policy.load.in_flight, out);
 }
 
+void write_waiting(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+    write_sample(metric, {"policy", policy.name}, {}, policy.load.waiting, out);
+}
+
+/** Writes a name that has another one behind it. */
+void write_suffixed(std::string_view metric, std::string_view suffix, Label label,
+                    TextWriter& out) {
+    out.text(metric);
+    out.text(suffix);
+    out.text("{");
+    write_label(label, out);
+}
+
+void write_wait_seconds(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+    const Label name = {"policy", policy.name};
+    uint64_t count = 0;
+    for (const WaitMeter& meter : kWaitMeters) {
+        count += policy.totals.*meter.sum;
+        write_suffixed(metric, "_bucket", name, out);
+        out.text(",");
+        write_label({"le", meter.in_seconds}, out);
+        out.text("} ");
+        out.number(count);
+        out.text("\n");
+    }
+    write_suffixed(metric, "_sum", name, out);
+    out.text("} ");
+    out.thousandths(policy.totals.waited_millis);
+    out.text("\n");
+    write_suffixed(metric, "_count", name, out);
+    out.text("} ");
+    out.number(count);
+    out.text("\n");
+}
+
 bool every(const PolicySnapshot&) {
     return true;
 }
@@ -134,6 +169,9 @@ bool counts_tokens(const PolicySnapshot& policy) {
 /** The policy reserves and charges tokens. */
 bool charges_tokens(const PolicySnapshot& policy) {
     return policy.counts_tokens && !counts_money(policy);
+}
+bool has_turns(const PolicySnapshot& policy) {
+    return !policy.wait.empty();
 }
 bool counts_in_flight(const PolicySnapshot& policy) {
     return policy.counts_in_flight;
@@ -252,6 +290,11 @@ const PolicyMetric kPolicyMetrics[] = {
      counts_tokens,
      write_lowered},
     {{"ai_limit_in_flight", "gauge", "Requests in flight."}, counts_in_flight, write_in_flight},
+    {{"ai_limit_waiting", "gauge", "Requests that wait for their turn."}, has_turns, write_waiting},
+    {{"ai_limit_wait_seconds", "histogram",
+      "How long requests that had to wait for their turn have waited."},
+     has_turns,
+     write_wait_seconds},
 };
 const size_t kPolicyMetricCount = sizeof(kPolicyMetrics) / sizeof(kPolicyMetrics[0]);
 

@@ -31,7 +31,7 @@ struct PolicyMetric {
 };
 extern const PolicyMetric kPolicyMetrics[];
 extern const size_t kPolicyMetricCount;
-constexpr size_t kMaxPolicySamples = 3 * kMaxSample;  // of one metric and one policy
+constexpr size_t kMaxPolicySamples = 8 * kMaxSample;  // of one metric and one policy
 
 struct ZoneMetric {
     Metric metric;

@@ -28,6 +28,7 @@ struct PolicySnapshot {
     std::string_view name, zone, key, phase, algorithm, sync;
     std::string_view limit;    // as configured: a rate, a number of slots, or a variable
     std::string_view count;    // as configured, or "total"; empty if it counts no tokens
+    std::string_view wait;     // as configured; empty: requests do not wait for their turn
     std::string_view burst;    // as configured; empty: the number in the rate
     std::string_view tz;       // as configured, or "+00:00"; empty without calendar windows
     std::string_view share;    // as configured; empty: nobody shares a key

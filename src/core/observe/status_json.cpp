@@ -48,12 +48,30 @@ void write_details(const PolicySnapshot& policy, JsonWriter& json) {
     for (const Detail& detail : {Detail{"count", policy.count},
                                  {"burst", policy.burst},
                                  {"tz", policy.tz},
+                                 {"wait", policy.wait},
                                  {"share", policy.share},
                                  {"weight", policy.weight}}) {
         if (!detail.text.empty()) {
             json.text(detail.name, detail.text);
         }
     }
+}
+
+/** Writes how many requests wait for their turn, and how many have, with their whole wait in
+ * seconds. */
+void write_waits(const PolicySnapshot& policy, JsonWriter& json) {
+    if (policy.wait.empty()) {
+        return;
+    }
+    uint64_t ended = 0;
+    for (const WaitMeter& meter : kWaitMeters) {
+        ended += policy.totals.*meter.sum;
+    }
+    json.open("waits", '{');
+    json.number("now", policy.load.waiting);
+    json.number("ended", ended);
+    json.thousandths("seconds", policy.totals.waited_millis);
+    json.close('}');
 }
 
 void write_steps(std::string_view name, const HistoryStep* steps, size_t count,
@@ -169,6 +187,7 @@ void write_policy_json(const Zone& zone, const PolicySnapshot& policy, Millis mo
     json.text("sync", policy.sync);
     json.truth("dry_run", policy.dry_run);
     write_requests(policy.totals, json);
+    write_waits(policy, json);
     if (policy.counts_tokens) {
         write_usage(policy, json);
     }

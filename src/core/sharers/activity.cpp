@@ -8,7 +8,6 @@ namespace {
 
 constexpr unsigned kSliceShift = 40;
 constexpr uint64_t kSumMask = (uint64_t{1} << kSliceShift) - 1;
-constexpr uint32_t kSliceMask = (1 << 24) - 1;
 constexpr Millis kLongestActive = 60'000;
 
 bool is_recent(uint64_t slice, uint32_t now) {
@@ -65,6 +64,7 @@ bool begin(KeyActivity* way, uint64_t tag) {
         slice.needs.store(0, std::memory_order_relaxed);
         slice.used.store(0, std::memory_order_relaxed);
     }
+    way->served.store(0, std::memory_order_relaxed);
     return true;
 }
 
@@ -120,6 +120,11 @@ KeyActivity* use_activity(const Zone& zone, uint64_t tag, Millis now) {
     }
     found->last_use.store(static_cast<uint64_t>(now), std::memory_order_relaxed);
     return found;
+}
+
+uint64_t served_until_now(const Zone& zone, uint64_t tag) {
+    const KeyActivity* activity = find_activity(zone, tag);
+    return activity != nullptr ? activity->served.load(std::memory_order_relaxed) : 0;
 }
 
 OtherSharers others_of(const KeyActivity& activity, const Activity& one, const Slices& slices) {

@@ -28,6 +28,8 @@ struct OtherSharers {
     Amount claims;  // what they need and have not used yet
 };
 
+constexpr uint32_t kSliceMask = (1 << 24) - 1;
+
 /** The slice of a moment of the monotonic clock, 24 bits. */
 uint32_t slice_of(const Limit& limit, Millis now);
 
@@ -44,6 +46,9 @@ KeyActivity* find_activity(const Zone& zone, uint64_t tag);
 /** The same, but begins it if there is none, in place of that which was unused for the longest
  * time. The key's bucket is locked. nullptr in a zone without room for any. `now`: monotonic. */
 KeyActivity* use_activity(const Zone& zone, uint64_t tag, Millis now);
+
+/** Returns the virtual time of a key (service.h); 0 before anybody was served. */
+uint64_t served_until_now(const Zone& zone, uint64_t tag);
 
 /** Sums over all active sharers but one. */
 OtherSharers others_of(const KeyActivity& activity, const Activity& one, const Slices& slices);

@@ -13,7 +13,7 @@ __extension__ typedef unsigned __int128 Wide;
 constexpr unsigned kFraction = 20;  // bits of SharerState::used behind the point
 constexpr uint64_t kMostUsed = kMaxAmount << kFraction;
 constexpr uint64_t kMostWeights = uint64_t{1} << 30;
-constexpr uint64_t kMostDue = (uint64_t{1} << 24) - 1;
+constexpr uint64_t kMostLow = (uint64_t{1} << 24) - 1;  // in SharerState::low
 
 /** The part of a rate: in a millisecond, `amount` / `millis` of the limit's unit come back. */
 struct PartOfRate {
@@ -41,14 +41,20 @@ Amount capacity_of(const SharerAsk& ask, uint64_t weights) {
     return std::max(part, std::min(ask.cost, capacity));
 }
 
+void note_time(Millis now, SharerState* state) {
+    state->at = static_cast<uint64_t>(now) & ((uint64_t{1} << 40) - 1);
+}
+
 bool of_slots(const Limit& limit) {
     return limit.algorithm == Algorithm::kConcurrency;
 }
 
 /** Notes a wish for so much at once, and lets old ones fade. */
-void note_wish(Amount wish, bool adds, uint32_t slice, SharerState* state) {
+void note_wish(Amount wish, bool adds, const Limit& limit, Millis now, SharerState* state) {
     constexpr uint64_t kSlices = kActivitySlices;
-    const uint64_t passed = std::min<uint64_t>((slice - state->slice) & 0xffffff, kSlices);
+    const uint32_t latest = slice_of(limit, static_cast<Millis>(state->at));
+    const uint64_t passed =
+        std::min<uint64_t>((slice_of(limit, now) - latest) & kSliceMask, kSlices);
     if (passed != 0) {
         const uint64_t faded = state->most_asked * (kSlices - passed) / kSlices;
         state->most_asked = passed < kSlices ? std::max<uint64_t>(state->asked, faded) : 0;
@@ -64,7 +70,7 @@ Amount wished(const SharerState& state) {
 }
 
 void refill(const PartOfRate& rate, Millis now, SharerState* state) {
-    const Millis elapsed = std::clamp<Millis>(now - state->at, 0, kMaxPeriod);
+    const Millis elapsed = std::clamp<Millis>(now - static_cast<Millis>(state->at), 0, kMaxPeriod);
     const Wide back = (Wide{static_cast<uint64_t>(elapsed)} * rate.amount << kFraction) /
                       std::max<Wide>(rate.millis, 1);
     state->used = back >= state->used ? 0 : state->used - static_cast<uint64_t>(back);
@@ -72,7 +78,7 @@ void refill(const PartOfRate& rate, Millis now, SharerState* state) {
 
 SharerPart weigh_rate(const SharerAsk& ask, uint64_t weights, Millis now, SharerState* state) {
     const PartOfRate rate = rate_of(ask, weights);
-    note_wish(ask.cost, true, slice_of(*ask.limit, now), state);
+    note_wish(ask.cost, true, *ask.limit, now, state);
     refill(rate, now, state);
     const Amount capacity = capacity_of(ask, weights);
     const uint64_t most = capacity << kFraction;
@@ -90,19 +96,19 @@ SharerPart weigh_rate(const SharerAsk& ask, uint64_t weights, Millis now, Sharer
 }
 
 SharerPart weigh_slots(const SharerAsk& ask, uint64_t weights, Millis now, SharerState* state) {
-    note_wish(state->slots + ask.cost, false, slice_of(*ask.limit, now), state);
+    note_wish(state->slots + ask.cost, false, *ask.limit, now, state);
     const Amount capacity = capacity_of(ask, weights);
     SharerPart part{};
     part.is_own = state->slots + ask.cost <= capacity;
     part.left = capacity - std::min<Amount>(capacity, state->slots);
-    part.need = std::min({wished(*state), capacity, kMostDue});
+    part.need = std::min(wished(*state), capacity);
     return part;
 }
 
 SharerPart weigh_window(const SharerAsk& ask, uint64_t weights, Now now, SharerState* state) {
     enter_window(*ask.limit, now, state);
     state->asked = std::min<uint64_t>(state->asked + ask.cost, kMaxAmount);
-    state->at = now.monotonic;
+    note_time(now.monotonic, state);
     const Amount used = used_in_window(*ask.limit, *state);
     const Amount capacity = capacity_of(ask, weights);
     SharerPart part{};
@@ -142,9 +148,9 @@ SharerPart weigh_sharer(const SharerAsk& ask, const KeyActivity* activity, Now n
                         SharerState* state) {
     const OtherSharers others = others_at(ask, activity, now, *state);
     SharerPart part = weigh(ask, all_weights(ask, others), now, state);
-    state->slice = slice_of(*ask.limit, now.monotonic) & 0xffffff;
     state->weight = ask.weight & 0x3fff;
-    state->at = now.monotonic;
+    note_time(now.monotonic, state);
+    part.weights = all_weights(ask, others);
     // When nobody uses anything, a request beyond its part must pass as well.
     const Amount capacity = ask.limit->capacity;
     part.claimed = std::min(others.claims, capacity - std::min(ask.cost, capacity));
@@ -172,19 +178,28 @@ void correct_part(const Limit& limit, const SharerPart& part, Amount charged, Am
     }
 }
 
+Millis time_of_part(const SharerAsk& ask, uint64_t weights, Amount amount) {
+    const PartOfRate rate = rate_of(ask, weights);
+    if (rate.amount == 0) {
+        return kNever;
+    }
+    const Wide time = (Wide{amount} * rate.millis + rate.amount - 1) / rate.amount;
+    return static_cast<Millis>(std::min<Wide>(time, kMaxPeriod));
+}
+
 void give_back_slots(Amount slots, SharerState* state) {
     state->slots -= std::min<Amount>(slots, state->slots);
 }
 
 void note_counted(const Limit& limit, SharerState* state) {
     if (of_slots(limit)) {
-        state->low = std::min({Amount{state->slots}, Amount{state->need}, kMostDue});
+        state->low = std::min({Amount{state->slots}, Amount{state->need}, kMostLow});
     }
 }
 
 Activity activity_of(const Limit& limit, const SharerState& state) {
     Activity activity{};
-    activity.slice = state.slice;
+    activity.slice = slice_of(limit, static_cast<Millis>(state.at));
     activity.weight = state.weight;
     activity.need = state.need;
     if (of_slots(limit)) {

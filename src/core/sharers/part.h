@@ -28,11 +28,12 @@ struct SharerAsk {
 
 /** How a request stands to the part of its sharer. */
 struct SharerPart {
-    bool is_own;     // it fits the part
-    Amount left;     // of the part, before it
-    Amount claimed;  // by others: what a request beyond the part must leave to them
-    Millis wait;     // until it fits the part; 0 if it does, or if nobody knows
-    Amount need;     // of the sharer: its part, or less
+    bool is_own;       // it fits the part
+    Amount left;       // of the part, before it
+    Amount claimed;    // by others: what a request beyond the part must leave to them
+    Millis wait;       // until it fits the part; 0 if it does, or if nobody knows
+    Amount need;       // of the sharer: its part, or less
+    uint64_t weights;  // of all active sharers
 };
 
 /** Brings the state of a sharer up to `now`, notes what it asks for, and compares it with its part.
@@ -46,6 +47,9 @@ void note_decision(const Limit& limit, const SharerPart& part, Amount taken, Sha
 /** Corrects what a request took of its sharer's part: it was charged `charged` and used `used`. */
 void correct_part(const Limit& limit, const SharerPart& part, Amount charged, Amount used,
                   SharerState* state);
+
+/** Returns in which time so much comes back of the sharer's part of a rate, or kNever. */
+Millis time_of_part(const SharerAsk& ask, uint64_t weights, Amount amount);
 
 /** Takes back slots in flight. The sums keep them until note_counted(). */
 void give_back_slots(Amount slots, SharerState* state);

@@ -23,6 +23,7 @@ struct SliceOfActivity {
 struct alignas(64) KeyActivity {
     std::atomic<uint64_t> tag;       // of the key's entry; 0: a free place
     std::atomic<uint64_t> last_use;  // in milliseconds of the monotonic clock
+    std::atomic<uint64_t> served;    // the start of the latest service (sharers/service.h)
     SliceOfActivity slices[kActivitySlices + 1];
 };
 

@@ -32,6 +32,10 @@ struct CountFields {
     // Parts of the rejected requests: no wait helps the first ones, the others' limit is 0.
     Number rejected_never, rejected_blocked;
     Number output_lowered;  // passed requests whose limit of output nginx has lowered or set
+    // Requests that have waited for their turn, by how long: no longer than, but longer than the
+    // one before.
+    Number waits_100ms, waits_1s, waits_5s, waits_30s, waits_longer;
+    Number waited_millis;  // by all of them
 
     /** All of them, to be summed up, saved and forgotten. */
     static constexpr Number CountFields::*kAll[] = {
@@ -52,6 +56,12 @@ struct CountFields {
         &CountFields::rejected_never,
         &CountFields::rejected_blocked,
         &CountFields::output_lowered,
+        &CountFields::waits_100ms,
+        &CountFields::waits_1s,
+        &CountFields::waits_5s,
+        &CountFields::waits_30s,
+        &CountFields::waits_longer,
+        &CountFields::waited_millis,
     };
 };
 

@@ -42,7 +42,8 @@ ZoneLayout layout_of(const ZoneSizes& sizes) {
     layout.habits =
         layout.served_keys + round_up(sizeof(uint32_t) * kFlightsPerChunk * sizes.flight_chunks);
     layout.activity = layout.habits + sizeof(HabitSet) * sizes.habit_sets;
-    layout.small = layout.activity + sizeof(ActivitySet) * sizes.activity_sets;
+    layout.queues = layout.activity + sizeof(ActivitySet) * sizes.activity_sets;
+    layout.small = layout.queues + sizeof(KeyQueue) * sizes.queues;
     // Buckets do not straddle more lines, nor pages, than they must.
     layout.small = (layout.small + 1023) / 1024 * 1024;
     layout.wide = layout.small + sizes.small_buckets * kSmall.bucket_bytes;
@@ -85,7 +86,8 @@ bool Zone::is_valid(const void* memory, const ZoneSizes& sizes) {
            header->sizes.wide_buckets == sizes.wide_buckets &&
            header->sizes.flight_chunks == sizes.flight_chunks &&
            header->sizes.habit_sets == sizes.habit_sets &&
-           header->sizes.activity_sets == sizes.activity_sets;
+           header->sizes.activity_sets == sizes.activity_sets &&
+           header->sizes.queues == sizes.queues;
 }
 
 }  // namespace ai_limit

@@ -4,9 +4,9 @@
 // of them (meters.h, top_keys.h, history.h), the models that were used (models.h), limits of single
 // keys (overrides.h), the answers that were charged (charged_answers.h), the processes that use the
 // zone with a journal each, the records of requests in flight, what requests usually use
-// (habit_set.h), who shares keys (key_activity.h), the buckets of small entries, the buckets of
-// wide ones. It has no pointers: everything is found by its offset, so that each process may map
-// the zone where it likes. Everything is valid when it is zero.
+// (habit_set.h), who shares keys (key_activity.h), who waits for them (key_queue.h), the buckets of
+// small entries, the buckets of wide ones. It has no pointers: everything is found by its offset,
+// so that each process may map the zone where it likes. Everything is valid when it is zero.
 
 #include <atomic>
 #include <cstddef>
@@ -18,6 +18,7 @@
 #include "core/zone/charged_answers.h"
 #include "core/zone/habit_set.h"
 #include "core/zone/key_activity.h"
+#include "core/zone/key_queue.h"
 #include "core/zone/remote_traffic.h"
 #include "core/zone/statistics.h"
 
@@ -143,6 +144,7 @@ struct ZoneSizes {
     uint32_t flight_chunks;
     uint32_t habit_sets = 0;
     uint32_t activity_sets = 0;  // 0: no key has sharers
+    uint32_t queues = 0;         // 0: nobody waits
 };
 
 /** The processes' common knowledge of a server that makes decisions for all nodes
@@ -226,6 +228,7 @@ struct ZoneLayout {
     size_t served_keys;  // uint32_t each: as many as there are records (served_keys.h)
     size_t habits;
     size_t activity;
+    size_t queues;
     size_t small;
     size_t wide;
     size_t total;
@@ -301,6 +304,7 @@ public:
     }
     HabitSet* habits(uint32_t set) const { return at<HabitSet>(layout_.habits) + set; }
     ActivitySet* activity(uint32_t set) const { return at<ActivitySet>(layout_.activity) + set; }
+    KeyQueue* queue(uint32_t number) const { return at<KeyQueue>(layout_.queues) + number; }
     Bucket* bucket(const Geometry& geometry, uint64_t index) const {
         char* base = is_small(geometry) ? small_ : wide_;
         return reinterpret_cast<Bucket*>(base + index * geometry.bucket_bytes);

@@ -14,6 +14,7 @@
 #include "nginx/answer/refusal.h"
 #include "nginx/decision/count_requests.h"
 #include "nginx/sharing/node_decision.h"
+#include "nginx/turns/turns.h"
 #include "nginx/values/policy_values.h"
 
 namespace ai_limit {
@@ -249,10 +250,35 @@ inline __attribute__((always_inline)) ngx_int_t conclude(ngx_http_request_t* r,
     return NGX_DECLINED;
 }
 
+/** Evaluates a set whose requests may wait for their turn. */
+__attribute__((noinline)) ngx_int_t evaluate_in_turn(ngx_http_request_t* r, const LocConf& conf,
+                                                     const PolicySet& set) {
+    RequestContext* context = find_context(r);
+    Decision* one = waiting_decision(r, set);
+    if (one == nullptr) {
+        one = context != nullptr ? add_decision(r, context, set.count)
+                                 : make_context(r, set.count, &context);
+        if (one == nullptr || collect(r, set, one) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+        if (one->count == 0) {
+            return NGX_DECLINED;
+        }
+        one->now = now_by_nginx();
+        one->dry_run = conf.dry_run;
+    }
+    bool passes = false;
+    const ngx_int_t rc = decide_in_turn(r, set, one, &passes);
+    return rc == NGX_OK ? conclude(r, context, conf, set, one, passes) : rc;
+}
+
 __attribute__((hot)) ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf& conf,
                                             const PolicySet& set) {
     if (set.may_wait || may_change_body(conf, set)) {
         return evaluate_with_body(r, conf, set);
+    }
+    if (set.turns) {
+        return evaluate_in_turn(r, conf, set);
     }
     RequestContext* context = find_context(r);
     Decision* one = context != nullptr ? add_decision(r, context, set.count)

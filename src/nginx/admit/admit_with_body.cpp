@@ -14,6 +14,7 @@
 #include "nginx/request/max_output.h"
 #include "nginx/request/request_body.h"
 #include "nginx/sharing/redis_decision.h"
+#include "nginx/turns/turns.h"
 #include "nginx/values/policy_values.h"
 #include "nginx/waiting/waiting.h"
 
@@ -75,6 +76,14 @@ ngx_int_t decide(ngx_http_request_t* r, const PolicySet& set, Decision* one, boo
     TokenContext* tokens = context->tokens;
     if (tokens->asked == nullptr) {
         one->now = now_by_nginx();
+    }
+    if (set.turns) {
+        const ngx_int_t rc = decide_in_turn(r, set, one, passes);
+        if (rc == NGX_AGAIN) {
+            tokens->pending = one;
+            tokens->pending_set = &set;
+        }
+        return rc;
     }
     if (!uses_redis(*one)) {
         *passes = admit_step_by_step(one->charges, one->count, one->now);
@@ -310,7 +319,7 @@ bool has_arrived(ngx_http_request_t* r) {
 /** Refuses what no body can help, so that it need not be sent; NGX_DECLINED if one may. */
 ngx_int_t refuse_early(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
                        Decision* one) {
-    if (one == nullptr || one->count == 0 || conf.dry_run) {
+    if (one == nullptr || one->count == 0 || conf.dry_run || set.turns) {
         return NGX_DECLINED;
     }
     one->now = now_by_nginx();
@@ -333,8 +342,8 @@ __attribute__((noinline)) ngx_int_t evaluate_with_body(ngx_http_request_t* r, co
     // While it waited, an error may have led elsewhere.
     Decision* one = tokens->pending_set == &set ? tokens->pending : nullptr;
     tokens->pending = nullptr;
-    if (one != nullptr && tokens->asked != nullptr) {
-        return decide_with_body(r, conf, set, one);  // all was collected before Redis was asked
+    if (one != nullptr && (tokens->asked != nullptr || waiting_decision(r, set) == one)) {
+        return decide_with_body(r, conf, set, one);  // all was collected before it waited
     }
     if (!waits && (one != nullptr || may_want_body(set) || may_change_body(conf, set))) {
         ngx_int_t rc = read_request_info_in_turns(r);

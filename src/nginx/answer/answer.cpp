@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "core/counts/answer_cost.h"
 #include "core/policies/policies.h"
+#include "core/turns/queue.h"
 #include "core/usage/stored_answer.h"
 #include "nginx/answer/chunk_hiding.h"
 #include "nginx/answer/stream_cutting.h"
@@ -93,6 +94,7 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContex
             const Amount reserved = reserved_until_now(*one, i);
             State after{};
             settle_charge(&one->charges[i], amount, now, &after);
+            note_room(one->charges[i].use.access->journal.zone(), one->charges[i].use.tag);
             learning.teach(*part.policy, one->charges[i].use);
             note_if_served(*r, one->charges[i].use);
             count_used(one->charges[i].use, part, used, {amount, reserved}, now);

@@ -5,6 +5,7 @@
 #include "nginx/request/client_identity.h"
 #include "nginx/request/max_output.h"
 #include "nginx/request/request_body.h"
+#include "nginx/turns/turns.h"
 
 namespace ai_limit {
 
@@ -62,6 +63,24 @@ ngx_int_t status_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, u
     } else if (report_for(r, v, &report)) {
         set_value(v, report.refused ? "REJECTED" : report.dry_run ? "REJECTED_DRY_RUN" : "PASSED");
     }
+    return NGX_OK;
+}
+
+/** Seconds with milliseconds, as $request_time has them. */
+ngx_int_t wait_time_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
+                             uintptr_t) noexcept {
+    const RequestContext* context = find_context(r);
+    if (context == nullptr) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+    char* space = static_cast<char*>(ngx_pnalloc(r->pool, NGX_INT64_LEN + 4));
+    if (space == nullptr) {
+        return NGX_ERROR;
+    }
+    TextWriter text(space, NGX_INT64_LEN + 4);
+    text.thousandths(static_cast<uint64_t>(waited_for_turn(*context)));
+    set_value(v, text.view());
     return NGX_OK;
 }
 
@@ -320,6 +339,7 @@ ngx_http_variable_t variables[] = {
     {ngx_string("ai_limit_remaining"), nullptr, figure_variable, kRemaining, kVolatile, 0},
     {ngx_string("ai_limit_reset"), nullptr, figure_variable, kReset, kVolatile, 0},
     {ngx_string("ai_limit_retry_after"), nullptr, figure_variable, kRetryAfter, kVolatile, 0},
+    {ngx_string("ai_limit_wait_time"), nullptr, wait_time_variable, 0, kVolatile, 0},
     {ngx_string("ai_limit_model"), nullptr, model_variable, 0, kVolatile, 0},
     {ngx_string("ai_limit_stream"), nullptr, stream_variable, 0, kVolatile, 0},
     {ngx_string("ai_limit_input_tokens"), nullptr, used_tokens_variable, kInput, kVolatile, 0},

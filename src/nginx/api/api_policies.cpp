@@ -21,6 +21,7 @@ void add_details(const PolicyConf& policy, PolicySnapshot* seen) {
         seen->count = policy.count_text.len != 0 ? view(policy.count_text) : "total";
     }
     seen->burst = view(policy.burst_text);
+    seen->wait = view(policy.wait_text);
     if (is_calendar(policy.algorithm)) {
         seen->tz = policy.time_zone_text.len != 0 ? view(policy.time_zone_text) : "+00:00";
     }

@@ -78,7 +78,8 @@ void add_policies(const MainConf& conf, const ZoneLoads* loads, ApiOutput* outpu
         char sync[kMaxSyncText];
         PolicySnapshot seen = look_at(*policy, loads[index_of(conf, policy->zone)], sync);
         size_t texts = seen.zone.size() + seen.key.size() + seen.limit.size() + seen.count.size() +
-                       seen.burst.size() + seen.tz.size() + seen.share.size() + seen.weight.size();
+                       seen.burst.size() + seen.wait.size() + seen.tz.size() + seen.share.size() +
+                       seen.weight.size();
         add_element(output, kMaxPolicyJson + 6 * texts, &is_first, [&](JsonWriter& json) {
             write_policy_json(policy->zone->live->access.journal.zone(), seen,
                               now_by_nginx().monotonic, json);

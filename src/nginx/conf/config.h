@@ -28,8 +28,8 @@ struct ZoneConf {
     ngx_str_t name;
     size_t size;  // for entries, in bytes
     OnFull on_full;
-    bool small, wide, ledgers, sharers, flights;  // kinds of entries that its policies want
-    ngx_uint_t policies;                          // how many use it
+    bool small, wide, ledgers, sharers, waits, flights;  // kinds of entries that its policies want
+    ngx_uint_t policies;                                 // how many use it
     ZoneSizes sizes;
     ngx_shm_zone_t* shm;
     ngx_str_t state_path;  // with a zero behind it; empty: none
@@ -83,8 +83,11 @@ struct PolicyConf {
     WrittenAmount reserve_amount;  // for all (kAmount), or tokens for the output (kAuto)
     Text* reserve_variable;
     Overrun overrun;
-    Text* sharer;     // share=: who shares a key; nullptr: nobody does
-    uint32_t weight;  // of each sharer, where `weight_variable` is null
+    ngx_str_t wait_text;  // empty: not written
+    Millis wait;          // requests wait so long for their turn; 0: they do not
+    uint32_t queue;       // so many for one key
+    Text* sharer;         // share=: who shares a key; nullptr: nobody does
+    uint32_t weight;      // of each sharer, where `weight_variable` is null
     Text* weight_variable;
     bool used;  // some ai_limit names it
     ngx_str_t zone_name;
@@ -109,6 +112,7 @@ struct PolicySet {
     bool dry_run;      // one of them is on a dry run
     bool concurrency;  // one of them counts requests in flight
     bool sharers;      // one of them has keys that several share
+    bool turns;        // requests may wait for their turn by one of them
     bool may_wait;     // for the request's body, which one may count tokens by, or for Redis
 };
 

@@ -49,6 +49,9 @@ Description describe_charge(const PolicyCharge& policy_charge, const PolicyConf&
     if (policy_charge.sharer != nullptr) {
         describe_part(policy_charge, now, &said);
     }
+    if (said.refused && said.wait < policy_charge.turn_in) {
+        said.wait = policy_charge.turn_in;
+    }
     if (charge.verdict == Verdict::kUndecided) {
         said.undecided = true;
     }

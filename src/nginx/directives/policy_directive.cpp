@@ -198,6 +198,30 @@ char* read_dry_run(ngx_conf_t*, ngx_str_t, ngx_str_t, PolicyReader* reader) {
     return NGX_CONF_OK;
 }
 
+constexpr uint32_t kUsualQueue = 100;
+constexpr uint32_t kLongestQueue = 1'000'000;
+constexpr Millis kLongestWait = 3'600'000;
+
+char* read_wait(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    const ngx_int_t wait = ngx_parse_time(&value, 0);
+    if (wait == NGX_ERROR || wait > kLongestWait) {
+        return mistake(cf, "invalid value", word,
+                       ", expected a time up to 1h, such as 500ms or 10s");
+    }
+    reader->policy->wait = wait;
+    reader->policy->wait_text = wait != 0 ? value : ngx_str_t{};
+    return NGX_CONF_OK;
+}
+
+char* read_queue(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    Amount queue = 0;
+    if (!read_whole(view(value), kLongestQueue, &queue) || queue == 0) {
+        return mistake(cf, "invalid value", word, ", expected a whole number from 1 to 1000000");
+    }
+    reader->policy->queue = static_cast<uint32_t>(queue);
+    return NGX_CONF_OK;
+}
+
 char* read_share(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
     if (!has_variables(value)) {
         return mistake(cf, "no variable in", word,
@@ -220,6 +244,7 @@ char* read_weight(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader*
 /** The policies that a parameter is for. */
 enum class For : uint8_t {
     kAll,
+    kWaiting,       // with wait=
     kShared,        // with share=
     kRates,         // not for concurrency=
     kRequestRates,  // for rates that count requests
@@ -247,6 +272,8 @@ constexpr ParameterRow kParameters[] = {
     {"reserve=", For::kSettledRates, read_reserve},
     {"overrun=", For::kSettledRates, read_overrun},
     {"count=", For::kTokenRates, read_count},
+    {"wait=", For::kAll, read_wait},
+    {"queue=", For::kWaiting, read_queue},
     {"share=", For::kAll, read_share},
     {"weight=", For::kShared, read_weight},
     {"phase=", For::kAll, read_phase},
@@ -389,6 +416,10 @@ char* check_combination(ngx_conf_t* cf, const PolicyReader& reader,
             return result;
         }
     }
+    word = written.first_for(For::kWaiting);
+    if (policy.wait == 0 && word.len != 0) {
+        return mistake(cf, "only a policy with wait= can have", word);
+    }
     word = written.first_for(For::kShared);
     if (policy.sharer == nullptr && word.len != 0) {
         return mistake(cf, "only a policy with share= can have", word);
@@ -440,6 +471,7 @@ char* ngx_http_ai_limit_policy(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     policy->name = arguments(cf)[0];
     policy->cost = 1;
     policy->weight = 1;
+    policy->queue = kUsualQueue;
     policy->weights = TokenWeights();
     policy->reserve_amount = kAnyAmount;
     policy->position = position_of(cf);

@@ -114,12 +114,20 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     policy->zone->small |= policy->may_count_tokens;
     policy->zone->ledgers |= policy->syncs;
     policy->zone->sharers |= policy->sharer != nullptr;
+    policy->zone->waits |= policy->wait != 0;
     policy->zone->flights |= policy->has_concurrency || policy->may_count_tokens;
     return allocate_live(cf, policy);
 }
 
 /** Nodes do not tell each other yet who shares a key. */
 ngx_int_t check_sharers(ngx_conf_t* cf, const PolicyConf& policy) {
+    if (policy.wait != 0 && policy.in_redis) {
+        return mistake_at(
+            cf, policy.position,
+            "ai_limit_policy: wait= needs sync=off, since nodes do not know who waits "
+            "on the others, in policy",
+            policy.name, "");
+    }
     if (policy.sharer == nullptr || !policy.in_redis) {
         return NGX_OK;
     }
@@ -156,10 +164,13 @@ void add_policy(PolicySet* set, const PolicyConf* policy) {
     set->dry_run |= policy->dry_run;
     set->concurrency |= policy->has_concurrency;
     set->sharers |= policy->sharer != nullptr;
+    set->turns |= policy->wait != 0;
     set->may_wait |= policy->may_count_tokens || policy->after_body || policy->in_redis;
 }
 
 ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
+    const PolicyConf* shared = nullptr;
+    const PolicyConf* waiting = nullptr;
     for (ngx_uint_t i = 0; i < list->names.nelts; ++i) {
         ngx_str_t name = static_cast<ngx_str_t*>(list->names.elts)[i];
         PolicyConf* policy = find_policy(main, view(name));
@@ -172,9 +183,17 @@ ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
                                   : ", declare it with ai_limit_policy,");
         }
         policy->used = true;
+        shared = policy->in_redis ? policy : shared;
+        waiting = policy->wait != 0 ? policy : waiting;
         add_policy(policy->preaccess ? &list->preaccess : &list->access, policy);
         main->preaccess |= policy->preaccess;
         main->access |= !policy->preaccess;
+    }
+    if (shared != nullptr && waiting != nullptr) {
+        return mistake_at(cf, list->position,
+                          "ai_limit: requests wait by one of the policies and not for Redis, which "
+                          "decides on",
+                          shared->name, ", leave out wait= or write sync=off,");
     }
     return NGX_OK;
 }

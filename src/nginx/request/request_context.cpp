@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "core/buckets/served_keys.h"
 #include "core/decide/sharer.h"
+#include "core/turns/queue.h"
 #include "nginx/request/token_context.h"
 #include "nginx/sharing/redis_decision.h"
 #include "nginx/sharing/redis_flights.h"
@@ -60,6 +61,7 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
                 }
                 if (charge->flight != nullptr) {
                     end_flight(charge->access, charge->flight);
+                    note_room(charge->access->journal.zone(), charge->tag);
                 }
             }
             charge->flight = nullptr;
@@ -123,6 +125,8 @@ __attribute__((hot)) Decision* make_context(ngx_http_request_t* r, ngx_uint_t co
     made->in_flight = false;
     made->request = r->main;
     made->tokens = nullptr;
+    made->waiter = nullptr;
+    made->waited = 0;
     r->pool->cleanup = &made->cleanup;
     ngx_http_set_ctx(r, made, ngx_http_ai_limit_module);
     *context = made;

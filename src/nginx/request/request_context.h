@@ -7,6 +7,7 @@
 namespace ai_limit {
 
 struct TokenContext;  // token_context.h
+struct Waiter;        // turns/turns.h
 
 struct RequestContext {
     ngx_pool_cleanup_t cleanup;  // by which it is found again, and ended with the request
@@ -16,6 +17,8 @@ struct RequestContext {
     bool in_flight;                  // a concurrency policy took part
     ngx_http_request_t* request;     // the main one
     TokenContext* tokens;            // what its body and its answer say; nullptr where nobody asked
+    Waiter* waiter;                  // while it waits for its turn
+    Millis waited;                   // for its turn, in all
 };
 
 /** Looks for the context of a request that was redirected, which clears nginx's own pointers to it.

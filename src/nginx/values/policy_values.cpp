@@ -230,6 +230,29 @@ void log_too_many_periods(const PolicyConf& policy, ngx_log_t* log) {
     }
 }
 
+void renew_override(ngx_http_request_t* r, const PolicyConf& policy, Charge* charge) {
+    const Zone& zone = charge->access->journal.zone();
+    OverrideView found;
+    const bool is_set = has_overrides(zone) &&
+                        find_override(zone, tag_of(hash_of(*charge), charge->policy),
+                                      now_by_nginx().monotonic, &found) &&
+                        can_have(policy, found.limit.measure);
+    if (!is_set) {
+        charge->limit = policy.variable == nullptr ? &policy.live->limit : charge->limit;
+        return;
+    }
+    const bool same = charge->limit->capacity == found.limit.capacity &&
+                      charge->limit->refill_amount == found.limit.refill_amount &&
+                      charge->limit->refill_millis == found.limit.refill_millis;
+    Limit* own = same || charge->limit->variant != found.limit.variant
+                     ? nullptr
+                     : static_cast<Limit*>(ngx_palloc(r->pool, sizeof(Limit)));
+    if (own != nullptr) {
+        *own = found.limit;
+        charge->limit = own;
+    }
+}
+
 ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash,
                            const Limit& limit, Amount* reserved) {
     Reserving reserving{};

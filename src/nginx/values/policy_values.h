@@ -21,6 +21,10 @@ bool can_have(const PolicyConf& policy, Measure measure);
 /** Finds the limit that an operator has set for a key, if it is in force. `tag`: by tag_of(). */
 bool find_override_in_force(const PolicyConf& policy, uint64_t tag, OverrideView* found);
 
+/** Takes the limit that an operator has set since for the key of a charge that has not passed, or
+ * gives the charge the policy's own again. */
+void renew_override(ngx_http_request_t* r, const PolicyConf& policy, Charge* charge);
+
 /** Logs, once in a process, that limits of the policy share a count (has_too_many_periods()). */
 void log_too_many_periods(const PolicyConf& policy, ngx_log_t* log);
 

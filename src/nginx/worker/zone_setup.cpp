@@ -51,7 +51,7 @@ size_t shared_memory_size(const ZoneConf& zone) {
     size_t kinds = (zone.small && zone.wide ? 2
                     : zone.wide             ? 1
                                             : 0) +
-                   (zone.ledgers ? 3 : 0) + (zone.sharers ? 6 : 0);
+                   (zone.ledgers ? 3 : 0) + (zone.sharers ? 6 : 0) + (zone.waits ? 12 : 0);
     size_t pages = layout_of(zone.sizes).total / ngx_pagesize + 1;
     pages += pages * sizeof(ngx_slab_page_t) / ngx_pagesize + 4;
     return (ngx_align(pages, 8) + kinds) * ngx_pagesize;
@@ -157,7 +157,7 @@ ngx_int_t start_timers(ngx_cycle_t* cycle, const ZoneConf* zone, bool is_seen) {
     if (ngx_process != NGX_PROCESS_WORKER || !live->access.journal.is_open()) {
         return NGX_OK;
     }
-    if (zone->flights) {
+    if (zone->flights || zone->waits) {
         // A worker that has died is missed by those that remain; not all are replaced by the
         // master.
         live->sweep.init<sweep>(live, cycle->log);
@@ -252,11 +252,13 @@ void register_in_zone(const PolicyConf& policy) {
                    (!policy.syncs || live->ledger.policy != 0) &&
                    (policy.sharer == nullptr || live->sharer.policy != 0);
     live->plain = live->usable && policy.variable == nullptr && policy.cost_variable == nullptr &&
-                  !policy.may_count_tokens && !policy.in_redis && policy.sharer == nullptr;
+                  !policy.may_count_tokens && !policy.in_redis && policy.sharer == nullptr &&
+                  policy.wait == 0;
 }
 
 ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone) {
     zone->sizes = sizes_for(zone->size, zone->small, zone->wide, zone->ledgers, zone->sharers);
+    zone->sizes.queues = zone->waits ? queues_for(zone->size) : 0;
     zone->live = allocate<LiveZone>(cf);
     if (zone->live == nullptr) {
         return NGX_ERROR;

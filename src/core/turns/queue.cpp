@@ -1,0 +1,163 @@
+#include "core/turns/queue.h"
+
+namespace ai_limit {
+
+namespace {
+
+constexpr uint32_t kProbes = 8;  // a queue lies in one of so many places
+
+constexpr unsigned kOrderBits = 48;
+
+uint32_t first_place(const Zone& zone, uint64_t tag) {
+    __extension__ typedef unsigned __int128 Wide;
+    const uint64_t mixed = tag * 0x9E3779B97F4A7C15;
+    return static_cast<uint32_t>(Wide{mixed} * zone.sizes().queues >> 64);
+}
+
+KeyQueue* place_at(const Zone& zone, uint64_t tag, uint32_t probe) {
+    return zone.queue((first_place(zone, tag) + probe) % zone.sizes().queues);
+}
+
+/** Two processes may begin the same queue in two places: the first one is taken. */
+KeyQueue* begin_queue(const Zone& zone, uint64_t tag, uint32_t policy) {
+    for (uint32_t probe = 0; probe < kProbes && probe < zone.sizes().queues; ++probe) {
+        KeyQueue* queue = place_at(zone, tag, probe);
+        uint64_t nobody = 0;
+        if (queue->tag.compare_exchange_strong(nobody, tag) || nobody == tag) {
+            queue->policy.store(policy, std::memory_order_relaxed);
+            return queue;
+        }
+    }
+    return nullptr;
+}
+
+QueueOfWorker* take_place(KeyQueue* queue, uint32_t process) {
+    for (QueueOfWorker& place : queue->workers) {
+        if (place.process.load(std::memory_order_acquire) == process) {
+            return &place;
+        }
+    }
+    for (QueueOfWorker& place : queue->workers) {
+        uint32_t nobody = 0;
+        if (place.process.compare_exchange_strong(nobody, process)) {
+            place.count.store(0, std::memory_order_release);
+            return &place;
+        }
+    }
+    return nullptr;
+}
+
+/** Reads the next turn in a place while its process may be changing it. */
+Turn next_in(const QueueOfWorker& place) {
+    Turn turn{};
+    do {
+        turn.order = place.order.load(std::memory_order_acquire);
+        turn.arrival = place.arrival.load(std::memory_order_acquire);
+    } while (turn.order != place.order.load(std::memory_order_acquire));
+    return turn;
+}
+
+}  // namespace
+
+bool goes_before(const Turn& one, const Turn& other) {
+    constexpr unsigned kShift = 64 - kOrderBits;
+    const auto difference = static_cast<int64_t>((one.order - other.order) << kShift);
+    return difference != 0 ? difference < 0 : one.arrival < other.arrival;
+}
+
+uint64_t arrival_at(Millis now, uint32_t process) {
+    constexpr unsigned kNumberBits = 12;
+    constexpr unsigned kProcessBits = 10;
+    static uint64_t last = 0;
+    const uint64_t earliest = static_cast<uint64_t>(now) << kNumberBits;
+    last = last < earliest ? earliest : last + 1;
+    return last << kProcessBits | (process & ((1 << kProcessBits) - 1));
+}
+
+KeyQueue* find_queue(const Zone& zone, uint64_t tag) {
+    for (uint32_t probe = 0; probe < kProbes && probe < zone.sizes().queues; ++probe) {
+        KeyQueue* queue = place_at(zone, tag, probe);
+        if (queue->tag.load(std::memory_order_acquire) == tag) {
+            return queue;
+        }
+    }
+    return nullptr;
+}
+
+QueueOfWorker* join_queue(const Journal& journal, uint64_t tag, uint32_t policy, KeyQueue** queue) {
+    KeyQueue* found = find_queue(journal.zone(), tag);
+    found = found != nullptr ? found : begin_queue(journal.zone(), tag, policy);
+    QueueOfWorker* place = found != nullptr ? take_place(found, journal.number()) : nullptr;
+    *queue = found;
+    return place;
+}
+
+void leave_queue(KeyQueue* queue, QueueOfWorker* place) {
+    place->count.store(0, std::memory_order_release);
+    place->process.store(0, std::memory_order_release);
+    queue->changes.fetch_add(1, std::memory_order_release);
+    for (const QueueOfWorker& other : queue->workers) {
+        if (other.process.load(std::memory_order_acquire) != 0) {
+            return;
+        }
+    }
+    queue->tag.store(0, std::memory_order_release);
+}
+
+void tell(KeyQueue* queue, QueueOfWorker* place, uint32_t count, Amount cost, const Turn& next) {
+    const bool same = place->count.load(std::memory_order_relaxed) != 0 &&
+                      place->order.load(std::memory_order_relaxed) == next.order &&
+                      place->arrival.load(std::memory_order_relaxed) == next.arrival;
+    place->order.store(next.order, std::memory_order_release);
+    place->arrival.store(next.arrival, std::memory_order_release);
+    place->cost.store(cost, std::memory_order_relaxed);
+    place->count.store(count, std::memory_order_seq_cst);
+    // Otherwise two workers would have each other look again for ever.
+    if (!same) {
+        queue->changes.fetch_add(1, std::memory_order_seq_cst);
+    }
+}
+
+Waiting waiting_in(const KeyQueue& queue) {
+    Waiting waiting{};
+    for (const QueueOfWorker& place : queue.workers) {
+        const uint32_t count = place.count.load(std::memory_order_acquire);
+        waiting.count += count;
+        waiting.cost += count != 0 ? place.cost.load(std::memory_order_relaxed) : 0;
+        waiting.processes += count != 0 ? 1 : 0;
+    }
+    return waiting;
+}
+
+bool waits_before(const KeyQueue& queue, const Turn& turn, const QueueOfWorker* own) {
+    for (const QueueOfWorker& place : queue.workers) {
+        if (&place != own && place.count.load(std::memory_order_seq_cst) != 0 &&
+            goes_before(next_in(place), turn)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void note_room(const Zone& zone, uint64_t tag) {
+    KeyQueue* queue = find_queue(zone, tag);
+    if (queue != nullptr) {
+        queue->changes.fetch_add(1, std::memory_order_release);
+    }
+}
+
+void free_places(const Zone& zone, uint32_t process) {
+    for (uint32_t i = 0; i < zone.sizes().queues; ++i) {
+        KeyQueue* queue = zone.queue(i);
+        if (queue->tag.load(std::memory_order_acquire) == 0) {
+            continue;
+        }
+        for (QueueOfWorker& place : queue->workers) {
+            if (place.process.load(std::memory_order_acquire) == process) {
+                leave_queue(queue, &place);
+            }
+        }
+    }
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,57 @@
+#pragma once
+
+// Who waits for a turn on a key, over all processes of a zone. A request that finds no room joins
+// the queue of its key, and is tried again when it is its turn: when no request of any process goes
+// before it. So nobody overtakes who waits, and nobody has to be woken from another process.
+//
+// There is no lock. Each process writes its own place in a queue, after it has put a request there
+// and before it tries that, and reads the others'. Of two processes that do so at the same time,
+// each may see the other one first and wait a moment longer, but never both be first.
+
+#include "core/zone/journal.h"
+
+namespace ai_limit {
+
+/** The turn of a request. */
+struct Turn {
+    uint64_t order;    // of its sharer (48 bits, modular); 0 where keys have no sharers
+    uint64_t arrival;  // no two requests have the same
+};
+
+/** True if `one` goes before `other`. */
+bool goes_before(const Turn& one, const Turn& other);
+
+/** Returns the arrival of a request, after all earlier ones. `now`: monotonic. */
+uint64_t arrival_at(Millis now, uint32_t process);
+
+/** Returns the queue of a key in a zone, by the tag of its entry; nullptr if there is none. */
+KeyQueue* find_queue(const Zone& zone, uint64_t tag);
+
+/** Returns a process's place in a key's queue, and makes both if there are none. nullptr without
+ * room for them, in a zone that has as many queues as it may, or in a queue of many processes. */
+QueueOfWorker* join_queue(const Journal& journal, uint64_t tag, uint32_t policy, KeyQueue** queue);
+
+/** Gives up an empty place, and the queue if nobody waits in it. */
+void leave_queue(KeyQueue* queue, QueueOfWorker* place);
+
+/** Tells the others who is next in this place. */
+void tell(KeyQueue* queue, QueueOfWorker* place, uint32_t count, Amount cost, const Turn& next);
+
+/** What waits in a queue. */
+struct Waiting {
+    uint32_t count;
+    Amount cost;
+    uint32_t processes;
+};
+Waiting waiting_in(const KeyQueue& queue);
+
+/** True if some request that waits goes before this one. `own`: a place that is not looked at. */
+bool waits_before(const KeyQueue& queue, const Turn& turn, const QueueOfWorker* own);
+
+/** Notes that a turn may have come for somebody who waits for the key: something has come back. */
+void note_room(const Zone& zone, uint64_t tag);
+
+/** Frees the places of a process that is gone. */
+void free_places(const Zone& zone, uint32_t process);
+
+}  // namespace ai_limit

@@ -1,0 +1,40 @@
+#pragma once
+
+// The memory of who waits for a turn on a key (turns/queue.h). A waiting request lies in its
+// worker; the zone has only what workers must know of each other: how many wait in each, and which
+// is the next there.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace ai_limit {
+
+constexpr uint32_t kQueueWorkers = 16;  // of which requests may wait for one key
+
+/** What one worker tells the others. Only it writes here. */
+struct QueueOfWorker {
+    std::atomic<uint32_t> process;  // its number; 0: a free place
+    std::atomic<uint32_t> count;    // of requests that wait; 0: none, and the rest says nothing
+    std::atomic<uint64_t> order;    // of its next request
+    std::atomic<uint64_t> arrival;
+    std::atomic<uint64_t> cost;  // of all that wait, in the limit's unit
+};
+
+/** The queue of one key. */
+struct alignas(64) KeyQueue {
+    std::atomic<uint64_t> tag;  // of the key's entry; 0: a free place
+    std::atomic<uint32_t> policy;
+    std::atomic<uint32_t> changes;  // raised when a turn may have come for somebody
+    QueueOfWorker workers[kQueueWorkers];
+};
+
+/** A 32nd of the bytes for entries, but room for 64 keys at least, and for 65,536 at most. */
+constexpr uint32_t queues_for(size_t bytes) {
+    constexpr size_t kLeast = 64;
+    constexpr size_t kMost = 1 << 16;
+    const size_t queues = bytes / 32 / sizeof(KeyQueue);
+    return static_cast<uint32_t>(queues < kLeast ? kLeast : queues > kMost ? kMost : queues);
+}
+
+}  // namespace ai_limit

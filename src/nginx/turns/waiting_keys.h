@@ -1,0 +1,57 @@
+#pragma once
+
+// The keys for which requests wait in this worker, with these requests in the order of their turns.
+// Workers tell each other only who is next in each (core/turns/queue.h). A worker with waiters
+// looks every few milliseconds whether something has changed for one of its keys, or is due.
+
+#include "core/turns/queue.h"
+#include "nginx/decision/decision.h"
+#include "nginx/waiting/waiting.h"
+
+namespace ai_limit {
+
+struct WaitingKey;
+struct SharerLine;
+
+/** A request that waits for its turn, in the request's memory. */
+struct Waiter {
+    enum Stage : uint8_t { kWaiting, kPassed, kRefused };
+
+    Wait wait;
+    Decision* one;
+    const PolicySet* set;
+    ngx_uint_t charge;  // the policy whose queue it is in
+    uint64_t arrival;
+    Millis began, until;
+    Stage stage;
+
+    SharerLine* line;  // nullptr: in no queue
+    ngx_queue_t link;  // there
+
+    PolicyCharge* policy() const { return &one->charges[charge]; }
+};
+
+/** The wait of a request that would join a queue. */
+struct Outlook {
+    Millis wait;    // until its turn, as far as anybody can tell
+    bool has_room;  // the queue takes it
+};
+Outlook look_ahead(const Decision& one, ngx_uint_t charge, Now now);
+
+/** True if a request that waits goes before one that comes now. */
+bool must_queue(const PolicyCharge& charge, Now now);
+
+/** Puts a waiter into the queue of its policy's key. NGX_DECLINED if there is no room for that. */
+ngx_int_t join(Waiter* waiter);
+
+/** Has a request wait whose policy would let it pass, but another one would not: in the queue of
+ * that. False if it must be refused now (turns.cpp). */
+bool move_on(Waiter* waiter);
+
+/** Serves those who wait for the waiter's key and whose turn it is, which may be this one. */
+void serve(Waiter* waiter);
+
+/** Takes a waiter out of its queue, if it is in one. */
+void leave(Waiter* waiter);
+
+}  // namespace ai_limit
