@@ -74,13 +74,15 @@ ngx_int_t wait_time_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v
         v->not_found = 1;
         return NGX_OK;
     }
-    char* space = static_cast<char*>(ngx_pnalloc(r->pool, NGX_INT64_LEN + 4));
+    u_char* space = static_cast<u_char*>(ngx_pnalloc(r->pool, NGX_TIME_T_LEN + 4));
     if (space == nullptr) {
         return NGX_ERROR;
     }
-    TextWriter text(space, NGX_INT64_LEN + 4);
-    text.thousandths(static_cast<uint64_t>(waited_for_turn(*context)));
-    set_value(v, text.view());
+    constexpr Millis kSecond = 1000;
+    const Millis waited = waited_for_turn(*context);
+    u_char* end = ngx_sprintf(space, "%T.%03M", static_cast<time_t>(waited / kSecond),
+                              static_cast<ngx_msec_t>(waited % kSecond));
+    set_value(v, {reinterpret_cast<char*>(space), static_cast<size_t>(end - space)});
     return NGX_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "core/learn/habits.h"
 #include "core/policies/overrides.h"
 #include "core/policies/policies.h"
+#include "core/turns/queue.h"
 #include "core/words/query.h"
 #include "core/words/shown_key.h"
 #include "nginx/api/api_output.h"
@@ -93,6 +94,7 @@ ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked, const RedisLook* lo
     if (!find_answer(*asked, look, &answer) && !overridden) {
         return send_api_error(r, NGX_HTTP_NOT_FOUND, "nothing is counted for this key");
     }
+    note_room(asked->zone(), asked->tag());
     ApiOutput output(r);
     TextWriter out = output.begin(kMaxKeyJson);
     JsonWriter json(out);
@@ -275,6 +277,7 @@ ngx_int_t override_limit(ngx_http_request_t* r, KeyRequest* asked) {
         return send_api_error(r, NGX_HTTP_CONFLICT,
                               "there are 256 overrides in this zone already, delete one first");
     }
+    note_room(asked->zone(), asked->tag());
     return send_key(r, asked);
 }
 
