@@ -85,11 +85,28 @@ KeyQueue* find_queue(const Zone& zone, uint64_t tag) {
 }
 
 QueueOfWorker* join_queue(const Journal& journal, uint64_t tag, uint32_t policy, KeyQueue** queue) {
-    KeyQueue* found = find_queue(journal.zone(), tag);
-    found = found != nullptr ? found : begin_queue(journal.zone(), tag, policy);
-    QueueOfWorker* place = found != nullptr ? take_place(found, journal.number()) : nullptr;
-    *queue = found;
-    return place;
+    constexpr int kAttempts = 4;
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+        KeyQueue* found = find_queue(journal.zone(), tag);
+        found = found != nullptr ? found : begin_queue(journal.zone(), tag, policy);
+        QueueOfWorker* place = found != nullptr ? take_place(found, journal.number()) : nullptr;
+        *queue = found;
+        if (place == nullptr || found->tag.load(std::memory_order_seq_cst) == tag) {
+            return place;
+        }
+        give_place_back(place, journal.number());  // others gave the queue up at the same time
+    }
+    return nullptr;
+}
+
+bool is_in_queue(const Journal& journal, uint64_t tag, const KeyQueue* queue,
+                 const QueueOfWorker* place) {
+    return find_queue(journal.zone(), tag) == queue &&
+           place->process.load(std::memory_order_acquire) == journal.number();
+}
+
+void give_place_back(QueueOfWorker* place, uint32_t process) {
+    place->process.compare_exchange_strong(process, 0);
 }
 
 void leave_queue(KeyQueue* queue, QueueOfWorker* place) {
@@ -101,7 +118,13 @@ void leave_queue(KeyQueue* queue, QueueOfWorker* place) {
             return;
         }
     }
-    queue->tag.store(0, std::memory_order_release);
+    const uint64_t tag = queue->tag.exchange(0);
+    for (const QueueOfWorker& other : queue->workers) {
+        uint64_t nobody = 0;
+        if (other.process.load(std::memory_order_seq_cst) != 0) {
+            queue->tag.compare_exchange_strong(nobody, tag);  // one has joined meanwhile
+        }
+    }
 }
 
 void tell(KeyQueue* queue, QueueOfWorker* place, uint32_t count, Amount cost, const Turn& next) {

@@ -31,6 +31,14 @@ KeyQueue* find_queue(const Zone& zone, uint64_t tag);
  * room for them, in a zone that has as many queues as it may, or in a queue of many processes. */
 QueueOfWorker* join_queue(const Journal& journal, uint64_t tag, uint32_t policy, KeyQueue** queue);
 
+/** True if a process still has this place in the queue of the key. It may have joined while another
+ * process gave the queue up, or begun one that is found no more. */
+bool is_in_queue(const Journal& journal, uint64_t tag, const KeyQueue* queue,
+                 const QueueOfWorker* place);
+
+/** Gives a place back that is_in_queue() denies, unless it is another process's now. */
+void give_place_back(QueueOfWorker* place, uint32_t process);
+
 /** Gives up an empty place, and the queue if nobody waits in it. */
 void leave_queue(KeyQueue* queue, QueueOfWorker* place);
 
