@@ -217,7 +217,8 @@ bool limit_to_number(const LocConf& conf, const PolicySet& set, TokenContext* to
 ngx_int_t decide_on_output(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
                            Decision* one, bool* passes) {
     TokenContext* tokens = find_token_context(r);
-    if (!limits_to_remaining(conf, *one, *tokens)) {
+    // One that has waited for its turn was charged, or refused, as it had been lowered before.
+    if (!limits_to_remaining(conf, *one, *tokens) || waiting_decision(r, set) == one) {
         return decide(r, set, one, passes);
     }
     Lowering lowering =

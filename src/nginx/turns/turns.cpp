@@ -4,8 +4,10 @@
 
 #include "clock.h"
 #include "core/observe/meters.h"
+#include "nginx/decision/count_requests.h"
 #include "nginx/decision/report.h"
 #include "nginx/request/request_context.h"
+#include "nginx/turns/outlook.h"
 
 namespace ai_limit {
 
@@ -39,13 +41,17 @@ void on_ended(Wait* wait) {
     Waiter* waiter = reinterpret_cast<Waiter*>(wait);
     leave(waiter);
     count_this_wait(*waiter, now_by_nginx().monotonic);
+    if (waiter->stage == Waiter::kPassed) {
+        count_results(*waiter->one);  // it has been charged
+    }
 }
 
 constexpr WaitReason kWaitForTurn = {"its turn", on_woken, on_ended};
 
 /** The policy that a refused request waits for: of those that refuse, the one with the longest
- * wait. False if it must be refused now. */
-bool choose_queue(Decision* one, Millis left, ngx_uint_t* chosen) {
+ * wait. False if it must be refused now. `left`: of its wait, if it has waited, else negative;
+ * `arrival`: as look_ahead() takes it. */
+bool choose_queue(Decision* one, Millis left, uint64_t arrival, ngx_uint_t* chosen) {
     Millis longest = -1;
     bool may_wait = true;
     for (ngx_uint_t i = 0; i < one->count; ++i) {
@@ -58,7 +64,7 @@ bool choose_queue(Decision* one, Millis left, ngx_uint_t* chosen) {
             may_wait = false;
             continue;
         }
-        const Outlook outlook = look_ahead(*one, i, one->now);
+        const Outlook outlook = look_ahead(*one, i, one->now, arrival);
         charge->turn_in = outlook.wait;
         const Millis most = left >= 0 ? ngx_min(left, policy.wait) : policy.wait;
         may_wait &= outlook.has_room && outlook.wait <= most - kMargin;
@@ -70,13 +76,18 @@ bool choose_queue(Decision* one, Millis left, ngx_uint_t* chosen) {
     return may_wait && longest >= 0;
 }
 
-/** Marks the policies as refusing for whose keys others wait who go first. */
-bool mark_taken_turns(Decision* one) {
+/** True if requests wait for their turn by a policy. */
+bool has_turns(const Decision& one, ngx_uint_t i) {
+    return one.parts[i].policy->wait != 0 && !one.charges[i].use.dry_run;
+}
+
+/** Marks the policies as refusing, except `own`, for whose keys others wait who go first. Returns
+ * true if there are none. */
+bool mark_taken_turns(Decision* one, ngx_uint_t own, uint64_t arrival) {
     bool passes = true;
     for (ngx_uint_t i = 0; i < one->count; ++i) {
         PolicyCharge* charge = &one->charges[i];
-        if (one->parts[i].policy->wait != 0 && !charge->use.dry_run &&
-            must_queue(*charge, one->now)) {
+        if (i != own && has_turns(*one, i) && must_queue(*charge, one->now, arrival)) {
             charge->use.verdict = Verdict::kRefused;
             passes = false;
         }
@@ -84,10 +95,9 @@ bool mark_taken_turns(Decision* one) {
     return passes;
 }
 
-bool must_wait(Decision* one) {
-    for (ngx_uint_t i = 0; i < one->count; ++i) {
-        if (one->parts[i].policy->wait != 0 && !one->charges[i].use.dry_run &&
-            must_queue(one->charges[i], one->now)) {
+bool must_wait(const Decision& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        if (has_turns(one, i) && must_queue(one.charges[i], one.now)) {
             return true;
         }
     }
@@ -96,11 +106,11 @@ bool must_wait(Decision* one) {
 
 /** Decides on a request that has just come. */
 bool admit_newcomer(Decision* one) {
-    if (one->dry_run || !must_wait(one)) {
+    if (one->dry_run || !must_wait(*one)) {
         return admit_step_by_step(one->charges, one->count, one->now);
     }
     would_admit(one->charges, one->count, one->now);
-    mark_taken_turns(one);
+    mark_taken_turns(one, one->count, 0);
     return false;
 }
 
@@ -128,8 +138,9 @@ ngx_int_t end_wait(RequestContext* context, Waiter* waiter, bool* passes) {
     if (!*passes) {
         Decision* one = waiter->one;
         one->now = now_by_nginx();
-        would_admit(one->charges, one->count, one->now);
-        waiter->policy()->use.verdict = Verdict::kRefused;
+        if (would_admit(one->charges, one->count, one->now)) {
+            waiter->policy()->use.verdict = Verdict::kRefused;
+        }
         waiter->policy()->turn_in = look_ahead(*one, waiter->charge, one->now).wait;
     }
     return NGX_OK;
@@ -137,9 +148,23 @@ ngx_int_t end_wait(RequestContext* context, Waiter* waiter, bool* passes) {
 
 }  // namespace
 
+bool is_turn_of_others(Waiter* waiter) {
+    Decision* one = waiter->one;
+    for (ngx_uint_t i = 0; i < one->count; ++i) {
+        if (i != waiter->charge && has_turns(*one, i) &&
+            must_queue(one->charges[i], one->now, waiter->arrival)) {
+            would_admit(one->charges, one->count, one->now);
+            return waiter->policy()->use.verdict != Verdict::kRefused &&
+                   !mark_taken_turns(one, waiter->charge, waiter->arrival);
+        }
+    }
+    return false;
+}
+
 bool move_on(Waiter* waiter) {
     const Millis left = waiter->until - waiter->one->now.monotonic;
-    return left > 0 && choose_queue(waiter->one, left, &waiter->charge) && join(waiter) == NGX_OK;
+    return left > 0 && choose_queue(waiter->one, left, waiter->arrival, &waiter->charge) &&
+           join(waiter) == NGX_OK;
 }
 
 Millis waited_for_turn(const RequestContext& context) {
@@ -161,7 +186,7 @@ ngx_int_t decide_in_turn(ngx_http_request_t* r, const PolicySet& set, Decision* 
     }
     *passes = admit_newcomer(one);
     ngx_uint_t charge = 0;
-    if (*passes || one->dry_run || !choose_queue(one, -1, &charge)) {
+    if (*passes || one->dry_run || !choose_queue(one, -1, 0, &charge)) {
         return NGX_OK;
     }
     Waiter* waiter = make_waiter(r, set, one);

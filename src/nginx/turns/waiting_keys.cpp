@@ -4,7 +4,6 @@
 
 #include "clock.h"
 #include "core/decide/sharer.h"
-#include "core/limits/slot_wait.h"
 #include "nginx/decision/report.h"
 #include "nginx/request/request_context.h"
 #include "nginx/values/policy_values.h"
@@ -30,7 +29,8 @@ struct SharerLine {
 
 /** A key for which requests wait in this worker. */
 struct WaitingKey {
-    ngx_queue_t link;
+    ngx_queue_t link;    // among all
+    ngx_queue_t beside;  // among those with a similar tag
     ngx_queue_t lines;
     ZoneAccess* access;
     uint64_t tag;
@@ -51,9 +51,15 @@ constexpr Millis kLongestLook = 50;  // a key is looked at so often whatever is 
 
 /** This worker's keys. */
 struct WaitingKeys {
+    static constexpr size_t kGroups = 1024;
+
     ngx_queue_t keys;
+    ngx_queue_t groups[kGroups];  // the same keys, by their tags
+    uint32_t count;
     Timer ticks;
     bool is_made;
+
+    ngx_queue_t* group_of(uint64_t tag) { return &groups[(tag >> 20 ^ tag) % kGroups]; }
 };
 WaitingKeys all;
 
@@ -62,17 +68,27 @@ void look_at_all(WaitingKeys*);
 WaitingKeys* waiting_keys() {
     if (!all.is_made) {
         ngx_queue_init(&all.keys);
-        all.ticks.init<look_at_all>(&all, ngx_cycle->log);
+        for (ngx_queue_t& group : all.groups) {
+            ngx_queue_init(&group);
+        }
         all.is_made = true;
     }
     return &all;
 }
 
+/** A single process outlives the log of a cycle that was replaced. */
+void start_ticks(WaitingKeys* keys) {
+    if (!keys->ticks.is_set()) {
+        keys->ticks.init<look_at_all>(keys, ngx_cycle->log);
+        keys->ticks.start(kTick);
+    }
+}
+
 WaitingKey* find_key(const PolicyCharge& charge) {
-    WaitingKeys* keys = waiting_keys();
-    for (ngx_queue_t* link = ngx_queue_head(&keys->keys); link != ngx_queue_sentinel(&keys->keys);
+    ngx_queue_t* group = waiting_keys()->group_of(charge.use.tag);
+    for (ngx_queue_t* link = ngx_queue_head(group); link != ngx_queue_sentinel(group);
          link = ngx_queue_next(link)) {
-        WaitingKey* key = ngx_queue_data(link, WaitingKey, link);
+        WaitingKey* key = ngx_queue_data(link, WaitingKey, beside);
         if (key->tag == charge.use.tag && key->access == charge.use.access) {
             return key;
         }
@@ -86,6 +102,9 @@ WaitingKey* make_key(const PolicyCharge& charge) {
         join_queue(charge.use.access->journal, charge.use.tag, charge.use.policy, &queue);
     void* memory = place != nullptr ? ngx_calloc(sizeof(WaitingKey), ngx_cycle->log) : nullptr;
     if (memory == nullptr) {
+        if (place != nullptr) {
+            leave_queue(queue, place);
+        }
         return nullptr;
     }
     WaitingKey* key = new (memory) WaitingKey{};
@@ -95,7 +114,10 @@ WaitingKey* make_key(const PolicyCharge& charge) {
     key->policy = charge.use.policy;
     key->queue = queue;
     key->place = place;
-    ngx_queue_insert_tail(&waiting_keys()->keys, &key->link);
+    WaitingKeys* keys = waiting_keys();
+    ngx_queue_insert_tail(&keys->keys, &key->link);
+    ngx_queue_insert_tail(keys->group_of(key->tag), &key->beside);
+    ++keys->count;
     return key;
 }
 
@@ -104,6 +126,8 @@ void free_key(WaitingKey* key) {
         leave_queue(key->queue, key->place);
     }
     ngx_queue_remove(&key->link);
+    ngx_queue_remove(&key->beside);
+    --waiting_keys()->count;
     ngx_free(key);
 }
 
@@ -206,11 +230,33 @@ void renew_limits(ngx_http_request_t* r, Decision* one) {
     }
 }
 
+Tried refuse(Waiter* waiter) {
+    leave(waiter);
+    waiter->stage = Waiter::kRefused;
+    wake(&waiter->wait);
+    return Tried::kMoved;
+}
+
+/** Has the first one wait for another of its policies. */
+Tried move(Waiter* waiter) {
+    leave(waiter);
+    if (!move_on(waiter)) {
+        return refuse(waiter);
+    }
+    return Tried::kMoved;
+}
+
 Tried try_first(SharerLine* line, Now now) {
     Waiter* waiter = line->first();
     Decision* one = waiter->one;
     one->now = now;
+    if (waiter->wait.r->post_action) {
+        return refuse(waiter);  // its client has gone
+    }
     renew_limits(waiter->wait.r, one);
+    if (is_turn_of_others(waiter)) {
+        return move(waiter);
+    }
     if (admit_step_by_step(one->charges, one->count, now)) {
         leave(waiter);
         pass(waiter);
@@ -219,19 +265,20 @@ Tried try_first(SharerLine* line, Now now) {
     if (waiter->policy()->use.verdict == Verdict::kRefused) {
         return is_held_by_part(*waiter->policy()) ? Tried::kHeld : Tried::kNoRoom;
     }
-    leave(waiter);
-    if (!move_on(waiter)) {
-        waiter->stage = Waiter::kRefused;
-        wake(&waiter->wait);
-    }
-    return Tried::kMoved;
+    return move(waiter);
+}
+
+/** With many keys, each is looked at less often while nothing changes. */
+Millis longest_look() {
+    constexpr uint32_t kKeysPerMilli = 10;
+    return kLongestLook + Millis{waiting_keys()->count / kKeysPerMilli};
 }
 
 Millis next_look(const SharerLine* line, Now now) {
     const Waiter* waiter = line->first();
     const Millis wait =
         describe_charge(*waiter->policy(), *waiter->one->parts[waiter->charge].policy, now).wait;
-    return now.monotonic + ngx_max(ngx_min(wait, kLongestLook), Millis{1});
+    return now.monotonic + ngx_max(ngx_min(wait, longest_look()), Millis{1});
 }
 
 void begin_look(WaitingKey* key, Now now) {
@@ -245,13 +292,16 @@ void begin_look(WaitingKey* key, Now now) {
 
 /** A queue that this process found while another one gave it up is begun anew. */
 void rejoin(WaitingKey* key) {
-    if (key->queue->tag.load(std::memory_order_acquire) == key->tag) {
+    const Journal& journal = key->access->journal;
+    if (is_in_queue(journal, key->tag, key->queue, key->place)) {
         return;
     }
     KeyQueue* queue = nullptr;
-    QueueOfWorker* place = join_queue(key->access->journal, key->tag, key->policy, &queue);
+    QueueOfWorker* place = join_queue(journal, key->tag, key->policy, &queue);
     if (place != nullptr) {
-        key->place->process.store(0, std::memory_order_release);
+        if (place != key->place) {
+            give_place_back(key->place, journal.number());
+        }
         key->queue = queue;
         key->place = place;
     }
@@ -262,7 +312,7 @@ void look(WaitingKey* key, Now now) {
     key->is_looked_at = true;
     rejoin(key);
     begin_look(key, now);
-    key->look_at = now.monotonic + kLongestLook;
+    key->look_at = now.monotonic + longest_look();
     while (SharerLine* line = next_line(*key)) {
         if (waits_before(*key->queue, line->turn(), key->place)) {
             break;
@@ -304,7 +354,7 @@ void look_at_all(WaitingKeys* keys) {
         }
     }
     if (!ngx_queue_empty(&keys->keys)) {
-        keys->ticks.start(kTick);
+        start_ticks(keys);
     }
 }
 
@@ -320,75 +370,6 @@ void insert(SharerLine* line, Waiter* waiter) {
         before = ngx_queue_prev(before);
     }
     ngx_queue_insert_after(before, &waiter->link);
-}
-
-/** What waits for a key before a request that comes now. */
-struct Ahead {
-    Waiting all;
-    uint32_t own_count;  // of the same sharer in this worker
-    Amount own_cost;
-};
-
-Ahead look_ahead_of(const PolicyCharge& charge) {
-    Ahead ahead{};
-    const KeyQueue* queue = find_queue(charge.use.access->journal.zone(), charge.use.tag);
-    if (queue != nullptr) {
-        ahead.all = waiting_in(*queue);
-    }
-    WaitingKey* key = charge.sharer != nullptr ? find_key(charge) : nullptr;
-    const SharerLine* line = key != nullptr ? find_line(key, sharer_of(charge)) : nullptr;
-    if (line != nullptr) {
-        ahead.own_count = line->count;
-        ahead.own_cost = line->cost;
-    }
-    return ahead;
-}
-
-/** Nobody knows when requests in flight will end, but the durations of earlier ones are known. */
-Millis wait_for_slot(const PolicyCharge& charge, const Ahead& ahead) {
-    constexpr uint64_t kSixteenths = 16;
-    const Charge& use = charge.use;
-    const PolicyRecord* record = use.access->journal.zone().policy(use.policy);
-    const uint64_t each = record->slot_duration.load(std::memory_order_relaxed) / kSixteenths;
-    const uint64_t slots = ngx_max(use.limit->capacity, Amount{1});
-    uint64_t before = ahead.all.count;
-    if (charge.sharer != nullptr) {
-        const uint64_t weights = ngx_max(charge.sharer->part.weights, uint64_t{1});
-        before = ngx_min(before, ahead.own_count * weights / charge.sharer->weight);
-    }
-    return static_cast<Millis>(each * (before + 1) / slots);
-}
-
-Millis until_room(const Charge& use, Amount ahead, Now now) {
-    const Limit& limit = *use.limit;
-    const Amount wanted = used(limit, use.state) + ahead + least_left(use);
-    return wanted > limit.capacity ? until_back(limit, use.state, wanted - limit.capacity, now) : 0;
-}
-
-Millis wait_for_rate(const PolicyCharge& charge, const Ahead& ahead, Now now) {
-    const Charge& use = charge.use;
-    if (least_left(use) > use.limit->capacity) {
-        return kNever;
-    }
-    const Millis behind_all = until_room(use, ahead.all.cost, now);
-    const SharerCharge* sharer = charge.sharer;
-    if (sharer == nullptr || (!sharer->part.is_own && sharer->part.wait == 0)) {
-        return behind_all;
-    }
-    const Millis of_part =
-        sharer->part.wait + time_of_part(sharer_ask(charge), sharer->part.weights, ahead.own_cost);
-    return ngx_min(behind_all, ngx_max(of_part, until_room(use, 0, now)));
-}
-
-/** With sharers, each has its part of the queue, and of that its part in this worker. */
-bool has_room(const PolicyCharge& charge, uint32_t queue, const Ahead& ahead) {
-    if (charge.sharer == nullptr) {
-        return ahead.all.count < queue;
-    }
-    const uint64_t weights = ngx_max(charge.sharer->part.weights, uint64_t{1});
-    const uint64_t part = uint64_t{queue} * charge.sharer->weight / weights;
-    const uint32_t workers = ngx_max(ahead.all.processes, 1U);
-    return ahead.own_count < ngx_max(part / workers, uint64_t{1});
 }
 
 }  // namespace
@@ -414,15 +395,22 @@ ngx_int_t join(Waiter* waiter) {
     waiter->line = line;
     ++line->count;
     ++key->count;
-    line->cost += least_left(charge.use);
-    key->cost += least_left(charge.use);
+    waiter->cost = least_left(charge.use);
+    line->cost += waiter->cost;
+    key->cost += waiter->cost;
     update_start(line, now_by_nginx());
     if (!key->is_looked_at) {
         tell_others(key);
         key->look_at = 0;
     }
-    waiting_keys()->ticks.start_if_idle(kTick);
+    start_ticks(waiting_keys());
     return NGX_OK;
+}
+
+WaitingHere waiting_here(const PolicyCharge& charge) {
+    WaitingKey* key = find_key(charge);
+    const SharerLine* line = key != nullptr ? find_line(key, sharer_of(charge)) : nullptr;
+    return line != nullptr ? WaitingHere{line->count, line->cost} : WaitingHere{};
 }
 
 void serve(Waiter* waiter) {
@@ -438,13 +426,12 @@ void leave(Waiter* waiter) {
         return;
     }
     WaitingKey* key = line->key;
-    const Amount cost = least_left(waiter->policy()->use);
     waiter->line = nullptr;
     ngx_queue_remove(&waiter->link);
     --line->count;
     --key->count;
-    line->cost -= cost;
-    key->cost -= cost;
+    line->cost -= waiter->cost;
+    key->cost -= waiter->cost;
     if (line->count == 0) {
         ngx_queue_remove(&line->link);
         ngx_free(line);
@@ -462,22 +449,15 @@ void leave(Waiter* waiter) {
     }
 }
 
-Outlook look_ahead(const Decision& one, ngx_uint_t i, Now now) {
-    const PolicyCharge& charge = one.charges[i];
-    const Ahead ahead = look_ahead_of(charge);
-    const bool for_slot = charge.use.limit->algorithm == Algorithm::kConcurrency;
-    const Millis wait = for_slot ? wait_for_slot(charge, ahead) : wait_for_rate(charge, ahead, now);
-    return {ngx_max(wait, Millis{1}), has_room(charge, one.parts[i].policy->queue, ahead)};
-}
-
-bool must_queue(const PolicyCharge& charge, Now now) {
+bool must_queue(const PolicyCharge& charge, Now now, uint64_t arrival) {
     const Journal& journal = charge.use.access->journal;
     const KeyQueue* queue = find_queue(journal.zone(), charge.use.tag);
     if (queue == nullptr) {
         return false;
     }
     const uint64_t order = charge.sharer != nullptr ? next_service(charge, now) : 0;
-    return waits_before(*queue, {order, arrival_at(now.monotonic, journal.number())}, nullptr);
+    const uint64_t place = arrival != 0 ? arrival : arrival_at(now.monotonic, journal.number());
+    return waits_before(*queue, {order, place}, nullptr);
 }
 
 }  // namespace ai_limit

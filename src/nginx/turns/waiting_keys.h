@@ -22,6 +22,7 @@ struct Waiter {
     const PolicySet* set;
     ngx_uint_t charge;  // the policy whose queue it is in
     uint64_t arrival;
+    Amount cost;  // as its queue counts it
     Millis began, until;
     Stage stage;
 
@@ -31,18 +32,23 @@ struct Waiter {
     PolicyCharge* policy() const { return &one->charges[charge]; }
 };
 
-/** The wait of a request that would join a queue. */
-struct Outlook {
-    Millis wait;    // until its turn, as far as anybody can tell
-    bool has_room;  // the queue takes it
-};
-Outlook look_ahead(const Decision& one, ngx_uint_t charge, Now now);
+/** True if a request that waits goes before this one: one that comes now, if `arrival` is 0. */
+bool must_queue(const PolicyCharge& charge, Now now, uint64_t arrival = 0);
 
-/** True if a request that waits goes before one that comes now. */
-bool must_queue(const PolicyCharge& charge, Now now);
+/** The requests that wait in this worker for a charge's key, of the charge's sharer if keys have
+ * sharers. */
+struct WaitingHere {
+    uint32_t count;
+    Amount cost;
+};
+WaitingHere waiting_here(const PolicyCharge& charge);
 
 /** Puts a waiter into the queue of its policy's key. NGX_DECLINED if there is no room for that. */
 ngx_int_t join(Waiter* waiter);
+
+/** True if the other policies of a waiting request let others go first. They are marked as refusing
+ * then (turns.cpp). */
+bool is_turn_of_others(Waiter* waiter);
 
 /** Has a request wait whose policy would let it pass, but another one would not: in the queue of
  * that. False if it must be refused now (turns.cpp). */

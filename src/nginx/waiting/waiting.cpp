@@ -99,6 +99,9 @@ void resume(Wait* wait) {
     if (r == nullptr) {
         return;
     }
+    if (r->post_action) {
+        return;  // its client has gone, and nginx runs what comes afterwards
+    }
     ngx_connection_t* c = r->connection;  // may be all that is left then
     r->read_event_handler = ngx_http_block_reading;
     run_phases(r);
