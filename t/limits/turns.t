@@ -1,0 +1,287 @@
+# Tests that a request that finds no room waits for its turn (wait=): first come, first served, never faster than the
+# limit, and not longer than it may.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use List::Util qw(max min sum);
+use Test::More;
+use Time::HiRes qw(time);
+
+use AiLimit::Api;
+use AiLimit::Http;
+use AiLimit::ModelServer;
+use AiLimit::Nginx;
+use AiLimit::Patience qw(wait_until);
+use AiLimit::Slots;
+
+my $has_http2 = qx(curl --version) =~ /\bHTTP2\b/;
+my $is_new = AiLimit::Nginx::version_number() >= 1_025_001;
+my ($listen, $http2) = $is_new ? ('', 'http2 on;') : (' http2', '');
+
+my $model = AiLimit::ModelServer->start;
+my $conf = <<"CONF";
+    ai_limit_policy steady  key=\$arg_k rate=10r/s  burst=1 wait=10s;
+    ai_limit_policy slow    key=\$arg_k rate=2r/m   burst=1 wait=40s queue=2;
+    ai_limit_policy steps   key=\$arg_k rate=1r/2s  burst=1 wait=5s;
+    ai_limit_policy window  key=\$arg_k rate=2r/30s algorithm=sliding_window wait=31s;
+    ai_limit_policy outer   key=all     rate=10r/s  burst=1 wait=10s;
+    ai_limit_policy inner   key=\$arg_k rate=20r/m  burst=1 wait=10s;
+    ai_limit_policy slots   key=\$arg_k concurrency=1 wait=20s;
+    ai_limit_policy tokens  key=\$arg_k rate=1t/month burst=100 reserve=40 wait=20s;
+    ai_limit_policy fair    key=\$arg_k rate=10r/s  burst=1 wait=20s queue=60 share=\$arg_t weight=\$arg_w;
+    ai_limit_policy never   key=\$arg_k rate=1r/month burst=1 wait=1m;
+    ai_limit_policy dry     key=\$arg_k rate=1r/h   burst=1 wait=20s dry_run;
+    ai_limit_error_format json;
+    ai_limit_log_level info;
+    add_header X-Wait \$ai_limit_wait_time always;
+    add_header X-Worker \$pid always;
+
+    server {
+        listen 127.0.0.1:%%PORT_0%% backlog=4096;
+        location /steady { ai_limit steady; empty_gif; }
+        location /slow   { ai_limit slow; empty_gif; }
+        location /steps  { ai_limit steps; error_page 429 /again; empty_gif; }
+        location /again  { ai_limit steps; return 503; }
+        location /window { ai_limit window; empty_gif; }
+        location /both   { ai_limit outer inner; empty_gif; }
+        location /outer  { ai_limit outer; empty_gif; }
+        location /fair   { ai_limit fair; empty_gif; }
+        location /never  { ai_limit never; empty_gif; }
+        location /dry    { ai_limit dry; empty_gif; }
+        location /body   { ai_limit steady; proxy_pass http://127.0.0.1:@{[$model->port]}/echo; proxy_request_buffering off; }
+        location /v1/models { ai_limit slots; proxy_pass http://127.0.0.1:@{[$model->port]}; }
+        location /v1/chat/ {
+            ai_limit slots;
+            proxy_pass http://127.0.0.1:@{[$model->port]};
+            proxy_buffering off;
+        }
+        location /tokens/ { ai_limit tokens; client_body_in_file_only clean; proxy_pass http://127.0.0.1:@{[$model->port]}/; }
+        location /ai_limit/ { ai_limit_api write=on; allow 127.0.0.1; deny all; }
+    }
+    server {
+        listen 127.0.0.1:%%PORT_1%%$listen;
+        $http2
+        location / { ai_limit steady; empty_gif; }
+    }
+CONF
+my $nginx = AiLimit::Nginx->start(http => $conf, workers => 4);
+my $api = AiLimit::Api->new($nginx->port);
+my $slots = AiLimit::Slots->new($nginx);
+
+sub begin { my ($path, %more) = @_; return start_request($nginx->port, path => $path, %more) }
+
+# Waits until so many requests wait by a policy.
+sub wait_for_waiting {
+    my ($policy, $count) = @_;
+    my $is_so = wait_until(sub { $api->policy($policy)->{waits}{now} == $count });
+    is $api->policy($policy)->{waits}{now}, $count, "$count wait by $policy" if !$is_so;
+    return $is_so;
+}
+
+# Begins requests one after the other: each is in the queue, or has been decided on, when the next one comes.
+sub begin_in_turns {
+    my ($policy, @paths) = @_;
+    my $met = met($policy);
+    my @requests;
+    for my $path (@paths) {
+        push @requests, begin(ref $path ? @$path : $path);
+        $met++;
+        wait_until(sub { met($policy) >= $met }) or die "$path is not met by $policy";
+    }
+    return @requests;
+}
+
+# How many requests a policy has met, without those that left.
+sub met {
+    my $seen = $api->policy($_[0]);
+    return $seen->{waits}{now} + sum @{$seen->{requests}}{qw(passed rejected)};
+}
+
+# The numbers of requests in the order in which nginx let them pass, by its own clock.
+sub order_of {
+    my (@requests) = @_;
+    my %ended = map { $_ => $requests[$_]->begun + ($requests[$_]->finish->{headers}{'x-wait'} // 0) } 0 .. $#requests;
+    return [sort { $ended{$a} <=> $ended{$b} } keys %ended];
+}
+
+for my $workers (1, 4) {
+    $nginx->reload(workers => $workers);
+    subtest "first come, first served, with $workers workers" => sub {
+        my $begun = time;
+        my @requests = begin_in_turns('steady', ("/steady?k=first$workers") x 12);
+        my @answers = map { $_->finish } @requests;
+        my $took = time - $begun;
+        is_deeply [map { $_->{status} } @answers], [(200) x 12], 'all pass';
+        is_deeply order_of(@requests), [0 .. 11], 'in the order in which they came';
+        cmp_ok $took, '>=', 1.09, 'not faster than the rate';
+        is $answers[0]{headers}{'x-wait'}, '0.000', 'the first one has not waited';
+        like $answers[11]{headers}{'x-wait'}, qr/^\d+\.\d{3}$/, 'the others have';
+        cmp_ok $took, '>=', $answers[11]{headers}{'x-wait'}, 'as long as $ai_limit_wait_time says';
+    };
+}
+
+subtest 'one that cannot be served in time is refused at once' => sub {
+    my @waiting = begin_in_turns('slow', ('/slow?k=a') x 2);
+    my $refused = begin('/slow?k=a')->finish;
+    is $refused->{status}, 429, 'it would be the third in 30 s each';
+    cmp_ok $refused->{headers}{'retry-after'}, '>', 45, 'it is told to come back behind those who wait';
+    cmp_ok $refused->{headers}{'retry-after'}, '<=', 60, 'and not later';
+    is $refused->{headers}{'x-wait'}, '0.000', 'it has not waited';
+    my ($other) = begin_in_turns('slow', '/slow?k=b');
+    is $other->finish->{status}, 200, 'another key has a queue of its own';
+    $_->abort for @waiting;
+    wait_for_waiting('slow', 0);
+
+    get($nginx->port, '/window?k=a') for 1 .. 2;
+    my @next_window = begin_in_turns('window', ('/window?k=a') x 3);
+    is $api->policy('window')->{waits}{now}, 2, 'a window of 30 s serves two';
+    is $next_window[2]->finish->{status}, 429, 'a third one would be in the next but one';
+    cmp_ok $next_window[2]->finish->{headers}{'retry-after'}, '>', 45, 'and is told so';
+    $_->abort for @next_window;
+    is get($nginx->port, '/never?k=a')->{status}, 200, 'the burst of a month';
+    cmp_ok get($nginx->port, '/never?k=a')->{headers}{'retry-after'}, '>', 1_000_000, 'a refusal says the whole wait';
+    is get($nginx->port, '/dry?k=a')->{headers}{'x-wait'}, '0.000', 'nobody waits on a dry run' for 1 .. 3;
+};
+
+subtest 'a client that leaves frees its place and takes nothing' => sub {
+    my ($first) = begin_in_turns('steps', '/steps?k=leaves');
+    is $first->finish->{status}, 200, 'the first one passes';
+    my @waiting = begin_in_turns('steps', ('/steps?k=leaves') x 2);
+    my $refused = get($nginx->port, '/steps?k=leaves');
+    is $refused->{status}, 503, 'there is no place for a third one';
+    is $api->policy('steps')->{requests}{rejected}, 1, 'the page of the error is not refused once more';
+    $waiting[0]->abort;
+    wait_for_waiting('steps', 1);
+    my ($next) = begin_in_turns('steps', '/steps?k=leaves');
+    is $_->finish->{status}, 200, 'who waits behind it passes, and another one has its place' for $waiting[1], $next;
+    is $api->policy('steps')->{requests}{passed}, 3, 'it was not counted';
+};
+
+subtest 'a slot that ends goes to the first one that waits' => sub {
+    my $stream = $slots->take('s');
+    my @waiting = begin_in_turns('slots', ('/v1/models?k=s&delay=50') x 6);
+    is $api->policy('slots')->{waits}{now}, 6, 'six wait';
+    $stream->abort;
+    is_deeply [map { $_->finish->{status} } @waiting], [(200) x 6], 'all pass';
+    is_deeply order_of(@waiting), [0 .. 5], 'in the order in which they came';
+    ok wait_until(sub { $api->policy('slots')->{in_flight} == 0 }), 'and give their slots back';
+};
+
+subtest 'a settlement lets the next one go' => sub {
+    my %ask = (method => 'POST', body => '{"model":"m","messages":[{"role":"user","content":"hi"}]}');
+    my $path = '/tokens/v1/chat/completions?k=t&prompt_tokens=1&completion_tokens=1&delay=600';
+    my @requests = begin_in_turns('tokens', map { [$path, %ask] } 1 .. 4);
+    is $api->policy('tokens')->{waits}{now}, 2, 'two that reserve 40 of 100 each pass, and two wait';
+    my $refused = begin($path, %ask)->finish;
+    is $refused->{status}, 429, 'another one could not be sure of its turn, whatever is refunded';
+    is $refused->{headers}{'x-wait'}, '0.000', 'so it does not wait';
+    is_deeply [map { $_->finish->{status} } @requests], [(200) x 4], 'those that wait pass';
+    is $requests[$_]->finish->{headers}{'x-wait'}, '0.000', 'one that had room has not waited' for 0, 1;
+    cmp_ok $requests[$_]->finish->{headers}{'x-wait'}, '>', 0, 'one that had not has waited' for 2, 3;
+    my $key;
+    wait_until(sub { (undef, $key) = $api->key(GET => 'policy=tokens&key=t'); $key->{reserved} == 0 });
+    is $key->{remaining}, 92, 'eight tokens are charged, and nothing stays reserved';
+};
+
+subtest 'two policies' => sub {
+    my @narrow = begin_in_turns('inner', ('/both?k=a') x 2);
+    is $narrow[0]->finish->{status}, 200, 'the first one of a client passes';
+    is $api->policy('inner')->{waits}{now}, 1, 'its second one waits';
+    my @others = map { begin("/both?k=$_") } 'b' .. 'f';
+    is_deeply [map { $_->finish->{status} } @others], [(200) x 5], 'it holds up no other client';
+    is $api->policy('inner')->{waits}{now}, 1, 'all of them have passed before it';
+    is $narrow[1]->finish->{status}, 200, 'then it passes';
+    is $api->policy('outer')->{requests}{passed}, 7, 'each is counted once by one policy';
+    is $api->policy('inner')->{requests}{passed}, 7, 'and by the other';
+    is $api->policy($_)->{waits}{now}, 0, 'nobody waits any more' for qw(outer inner);
+};
+
+subtest 'a greedy sharer does not hold up another one' => sub {
+    my @greedy = begin_in_turns('fair', ('/fair?k=f&t=greedy&w=1') x 25);
+    my ($modest) = begin_in_turns('fair', '/fair?k=f&t=modest&w=1');
+    is $modest->finish->{status}, 200, 'its request passes';
+    $_->finish for @greedy;
+    my $served = $modest->begun + $modest->finish->{headers}{'x-wait'};
+    my @between = grep {
+        my $at = $_->begun + $_->finish->{headers}{'x-wait'};
+        $at > $modest->begun && $at < $served
+    } @greedy;
+    cmp_ok scalar(@between), '<=', 2, 'after two of the other one at most';
+    is scalar(grep { $_->finish->{status} == 200 } @greedy), 25, 'and all of that pass';
+};
+
+subtest 'sharers are served by their weights' => sub {
+    my ($first) = begin_in_turns('fair', '/fair?k=w&t=other&w=1');
+    my @light = begin_in_turns('fair', ('/fair?k=w&t=light&w=1') x 9);
+    my @heavy = begin_in_turns('fair', ('/fair?k=w&t=heavy&w=3') x 9);
+    my $end = max map { $_->begun + $_->finish->{headers}{'x-wait'} } @heavy;
+    my $from = min map { $_->begun } @heavy;
+    my @between = grep { my $at = $_->begun + $_->finish->{headers}{'x-wait'}; $at > $from && $at < $end } @light;
+    cmp_ok scalar(@between), '<=', 5, 'while nine of weight 3 are served, three of weight 1 are';
+};
+
+subtest 'a higher limit lets them go on' => sub {
+    my ($first, @waiting) = begin_in_turns('slow', ('/slow?k=put') x 2);
+    is $first->finish->{status}, 200, 'one passes';
+    is $api->policy('slow')->{waits}{now}, 1, 'one waits';
+    my ($status) = $api->key(PUT => 'policy=slow&key=put&rate=1000r/s&ttl=1h');
+    is $status, 200, 'an operator raises the limit';
+    my $answer = $waiting[0]->finish;
+    is $answer->{status}, 200, 'it passes';
+    cmp_ok $answer->{headers}{'x-wait'}, '<', 29, 'before the former limit would let it';
+};
+
+subtest 'a body that arrives while its request waits' => sub {
+    get($nginx->port, '/steady?k=body') for 1 .. 2;
+    my $size = 300_000;
+    my $request = begin('/body?k=body', method => 'POST', body => 'x' x $size);
+    my $again = begin('/body?k=body', raw => "POST /body?k=body HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    is $request->finish->{status}, 200, 'it is passed on';
+    ok wait_until(sub { $again->_step(1, 0); $again->{in} =~ /^HTTP\/1.1 100/ }), 'whose client is asked for its body when it is its turn';
+    $again->abort;
+    my $pipelined = "GET /steady?k=pipe HTTP/1.1\r\nHost: a\r\n\r\n" x 4;
+    my @statuses = begin('/', raw => $pipelined)->statuses(4);
+    is_deeply \@statuses, [(200) x 4], 'pipelined requests wait one after the other';
+};
+
+subtest 'HTTP/2' => sub {
+    plan skip_all => 'curl without HTTP/2' if !$has_http2;
+    my $url = 'http://127.0.0.1:' . $nginx->port(1) . '/?k=h2';
+    my @curl = ('curl', '-s', '-S', '--no-progress-meter', '-Z', '--parallel-immediate', '--http2-prior-knowledge', '--max-time', 20, '-w', '%{http_code}\n');
+    my $began = time;
+    open my $pipe, '-|', @curl, map { ($url, '-o', '/dev/null') } 1 .. 8 or die "curl: $!";
+    my @statuses = grep { /^\d+$/ } map { chomp; $_ } <$pipe>;
+    is_deeply \@statuses, [(200) x 8], 'streams wait';
+    cmp_ok time - $began, '>=', 0.69, 'for their turns';
+    my $pid = open my $leaves, '-|', @curl, map { ($url, '-o', '/dev/null') } 1 .. 60 or die "curl: $!";
+    ok wait_until(sub { $api->policy('steady')->{waits}{now} > 20 }), 'streams of another client wait';
+    kill 'KILL', $pid;
+    wait_for_waiting('steady', 0);
+};
+
+subtest 'metrics' => sub {
+    my $metrics = $api->metrics;
+    is $metrics->{'ai_limit_waiting{policy="steady"}'}, 0, 'how many wait';
+    my $ended = $api->policy('steady')->{waits}{ended};
+    is $metrics->{'ai_limit_wait_seconds_count{policy="steady"}'}, $ended, 'how many have waited';
+    is $metrics->{'ai_limit_wait_seconds_bucket{policy="steady",le="+Inf"}'}, $ended, 'the last step of the histogram has all';
+    cmp_ok $metrics->{'ai_limit_wait_seconds_bucket{policy="steady",le="1"}'}, '<', $ended, 'others have less';
+    cmp_ok $metrics->{'ai_limit_wait_seconds_sum{policy="steady"}'}, '>', 5, 'and how long, in seconds';
+    is $api->policy('steady')->{wait}, '10s', 'the status says how long one may wait';
+};
+
+subtest 'a reload and a graceful end' => sub {
+    my @waiting = begin_in_turns('steady', ('/steady?k=reload') x 8);
+    $nginx->reload(http => $conf);
+    my ($later) = begin_in_turns('steady', '/steady?k=reload');
+    is_deeply [map { $_->finish->{status} } @waiting, $later], [(200) x 9], 'workers of the old configuration serve who waits';
+    is_deeply order_of(@waiting, $later), [0 .. 8], 'before those who come later';
+    my @last = begin_in_turns('steady', ('/steady?k=quit') x 5);
+    ok $nginx->stop(graceful => 1), 'nginx ends';
+    is_deeply [map { $_->finish->{status} } @last], [(200) x 5], 'when all have had their turn';
+};
+
+done_testing;
