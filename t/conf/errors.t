@@ -29,6 +29,12 @@ my $many = join ' ', map { "p$_" } 1 .. 17;
 # The place, the line, and the word that the message must have.
 my @mistakes = (
     [location => 'ai_limit p P;', 'P'],
+    [http => 'ai_limit_policy p key=$arg_k rate=1r/s wait=x;', 'invalid value "wait=x", expected a time up to 1h'],
+    [http => 'ai_limit_policy p key=$arg_k rate=1r/s wait=2h;', 'invalid value "wait=2h", expected a time up to 1h'],
+    [http => 'ai_limit_policy p key=$arg_k rate=1r/s wait=1s queue=0;', 'invalid value "queue=0", expected a whole number'],
+    [http => 'ai_limit_policy p key=$arg_k rate=1r/s wait=1s queue=1.5;', 'invalid value "queue=1.5"'],
+    [http => 'ai_limit_policy p key=$arg_k rate=1r/s queue=5;', 'only a policy with wait= can have "queue=5"'],
+    [http => 'ai_limit_policy p key=$arg_k rate=1r/s wait=0 queue=5;', 'only a policy with wait= can have "queue=5"'],
     [http => 'ai_limit_body_field $user;', 'number of arguments'],
     [http => 'ai_limit_body_field user /user;', '"user"'],
     [http => 'ai_limit_body_field $ /user;', '"$"'],
@@ -233,6 +239,8 @@ my %correct = (
         . ' ai_limit_policy c key=$arg_k rate=1Mr/month algorithm=fixed_window tz=-09:30 cost=0;'
         . ' ai_limit_policy d key=$arg_k concurrency=5 phase=preaccess dry_run; ai_limit_policy e key=$arg_k concurrency=$arg_n;'
         . ' ai_limit_policy f key=all rate=1r/s share=$arg_k weight=1000; ai_limit_policy g key=all concurrency=5 share=a$arg_k weight=$arg_w;',
+    'waits' => 'ai_limit_policy p key=$arg_k rate=1r/s wait=0; ai_limit_policy q key=$arg_k rate=1r/s wait=1h queue=1000000;'
+        . ' ai_limit_policy s key=$arg_k concurrency=2 wait=500ms share=$arg_t weight=2; ai_limit p q s;',
     'every rate' => join(' ', map { my $name = 'p' . $_ =~ s/\W//gr; "ai_limit_policy $name key=\$arg_k rate=$_;" }
         qw(60r/m 100Kr/d 0.5r/s 1000r/h 100r/15m 1r/366d 1r/52w 1r/12month 1.5kr/d 2Mr/w 1Gr/month 1000Gr/s 0.0001r/s)),
     'values of several variables' => 'ai_limit_policy p key=$arg_k rate=${arg_n}r/$arg_p; ai_limit_policy q key=$arg_k concurrency=1$arg_n;',

@@ -25,6 +25,7 @@ my $policy = 'ai_limit_policy p key=$arg_k rate=1r/s';
 my $mistakes = AiLimit::Mistakes->new($nginx,
     http     => "HERE\n",
     shared   => "$redis;\nHERE\n",
+    mixed    => "$redis;\n$policy wait=1s sync=off;\nai_limit_policy q key=\$arg_k rate=1r/s;\nHERE\n",
     server   => "server {\nHERE\n}\n",
     location => "server {\nlocation / {\nHERE\n}\n}\n",
     if       => "server {\nlocation / {\nif (\$arg_k) {\nHERE\n}\n}\n}\n",
@@ -96,6 +97,9 @@ my @mistakes = (
     [shared => "$policy sync=1s sync=2s;", 'sync=2s'],
     [http => "$policy sync=100ms;", '"p"'],
     [http => "$policy sync=strict;", '"p"'],
+    (map { [shared => "$policy wait=1s sync=$_;", 'wait= needs sync=off, since nodes do not know who waits on the others, in policy "p"'] } 'strict', '100ms'),
+    [shared => "$policy wait=1s;", 'wait= needs sync=off'],
+    [mixed => 'ai_limit p q;', 'requests wait by one of the policies and not for Redis, which decides on "q", leave out wait= or write sync=off'],
     [http => 'ai_limit_policy p key=$arg_k concurrency=1 sync=strict;', '"p"'],
 );
 

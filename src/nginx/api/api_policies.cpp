@@ -70,8 +70,6 @@ PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* s
     seen.totals = read_totals(zone, seen.name, seen.measure);
     seen.day = day_of(now_by_nginx().wall, policy.time_zone);
     seen.charged_today = charged_on(zone, seen.name, seen.measure, seen.day);
-    seen.load.in_flight = loads[policy.live->ask.policy].in_flight;
-    seen.load.reserved = loads[policy.live->ask.policy].reserved;
     seen.load = loads[policy.live->ask.policy];
     seen.number = policy.live->ask.policy;
     return seen;

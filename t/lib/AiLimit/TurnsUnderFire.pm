@@ -1,0 +1,139 @@
+package AiLimit::TurnsUnderFire;
+
+# A crowd of clients that wait for turns while workers are killed and the configuration is loaded again.
+#
+#   AiLimit::TurnsUnderFire->new(kills => 6, clients => 200, reloads => 2)->run;
+#
+# Each client asks again as soon as it has an answer, or its connection was closed. run() is the test.
+
+use strict;
+use warnings;
+
+use IO::Poll qw(POLLIN POLLHUP POLLERR);
+use Socket qw(AF_INET SOCK_STREAM inet_aton pack_sockaddr_in);
+use Test::More;
+use Time::HiRes qw(sleep clock_gettime CLOCK_MONOTONIC);
+
+use AiLimit::Api;
+use AiLimit::Nginx;
+use AiLimit::Patience qw(wait_until);
+
+use constant {
+    WORKERS => 3,
+    WAIT    => 4,      # seconds
+    BURST   => 5,
+    SLACK   => 1,      # seconds beyond the wait in which an answer must come
+    PAUSE   => 0.25,   # seconds between two kills or reloads, at least
+};
+
+sub new {
+    my ($class, %options) = @_;
+    my $self = bless {%options, open => {}, status => {}, closed => 0, longest => 0, late => 0}, $class;
+    # Each waits for about two seconds.
+    my $rate = $self->{rate} = $options{clients} / 2;
+    $self->{nginx} = AiLimit::Nginx->start(workers => WORKERS, log_level => 'warn',
+        main => 'worker_rlimit_nofile 16384;', http => sprintf <<'CONF',
+    ai_limit_policy turns key=all rate=%dr/s burst=%d wait=%ds queue=%d;
+    ai_limit_log_level info;
+    server {
+        listen 127.0.0.1:%%%%PORT_0%%%% backlog=8192;
+        location / { ai_limit turns; empty_gif; }
+        location /ai_limit/ { ai_limit_api; }
+    }
+CONF
+        $rate, BURST, WAIT, $options{clients});
+    # The master logs each of them.
+    $self->{nginx}{killed} = 1;
+    $self->{api} = AiLimit::Api->new($self->{nginx}->port);
+    $self->{poll} = IO::Poll->new;
+    return $self;
+}
+
+sub run {
+    my ($self) = @_;
+    my $began = now();
+    $self->_begin for 1 .. $self->{clients};
+    $self->_look_for(1);
+    my @acts = (('kill') x $self->{kills}, ('reload') x $self->{reloads});
+    while (@acts) {
+        my $act = splice @acts, rand @acts, 1;
+        $act eq 'kill' ? $self->_kill : $self->{nginx}->signal('HUP');
+        $self->_look_for(PAUSE);
+    }
+    $self->{is_over} = 1;
+    my $end = now() + WAIT + 5;
+    $self->_look_for(0.1) while %{$self->{open}} && now() < $end;
+    $self->_check(now() - $began);
+    $self->{nginx}->stop;
+    done_testing;
+    return;
+}
+
+sub _check {
+    my ($self, $took) = @_;
+    my ($passed, $refused) = map { $self->{status}{$_} // 0 } 200, 429;
+    note "$passed passed, $refused were refused, $self->{closed} were closed, the longest took $self->{longest} s";
+    is_deeply [grep { !/^(?:200|429)$/ } keys %{$self->{status}}], [], 'clients get one of two answers';
+    is scalar(keys %{$self->{open}}), 0, 'and each gets it, or its connection is closed';
+    cmp_ok $passed, '>', 0, 'some pass';
+    cmp_ok $passed, '<=', $self->{rate} * $took + BURST, 'not more than the limit allows';
+    cmp_ok $self->{late}, '==', 0, 'nobody waits for longer than wait= says';
+    my $rest = sub { $self->{api}->policy('turns')->{waits}{now} };
+    ok wait_until(sub { $rest->() == 0 }), 'nobody waits at the end' or is $rest->(), 0;
+    is $self->{api}->metrics->{'ai_limit_waiting{policy="turns"}'}, 0, 'and the metrics say so';
+    return;
+}
+
+sub _kill {
+    my ($self) = @_;
+    my @workers = $self->{nginx}->workers;
+    kill 'KILL', $workers[rand @workers];
+    return;
+}
+
+sub _begin {
+    my ($self) = @_;
+    socket my $socket, AF_INET, SOCK_STREAM, 0 or die "socket: $!";
+    connect $socket, pack_sockaddr_in($self->{nginx}->port, inet_aton('127.0.0.1')) or return $self->{lost}++;
+    local $SIG{PIPE} = 'IGNORE';
+    syswrite $socket, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    $self->{open}{fileno $socket} = {socket => $socket, begun => now(), text => ''};
+    $self->{poll}->mask($socket => POLLIN);
+    return;
+}
+
+# Serves the clients for some seconds.
+sub _look_for {
+    my ($self, $seconds) = @_;
+    my $end = now() + $seconds;
+    while ((my $left = $end - now()) > 0) {
+        my $began = now();
+        $self->{poll}->poll($left);
+        # While this process itself stood still, nobody could see an answer.
+        my $lag = now() - $began - $left;
+        $self->_read($_) for $self->{poll}->handles(POLLIN | POLLHUP | POLLERR);
+        if ($lag > 0.2) { $_->{begun} += $lag for values %{$self->{open}} }
+        last if $self->{is_over} && !%{$self->{open}};
+    }
+    return;
+}
+
+sub _read {
+    my ($self, $socket) = @_;
+    my $client = $self->{open}{fileno $socket};
+    return if sysread $socket, $client->{text}, 4096, length $client->{text};
+    my $took = now() - $client->{begun};
+    if ($client->{text} =~ m{^HTTP/1.1 (\d+)}) { $self->{status}{$1}++ }
+    else                                       { $self->{closed}++ }
+    $self->{longest} = $took if $took > $self->{longest};
+    $self->{late}++ if $took > WAIT + SLACK;
+    $self->{poll}->remove($socket);
+    delete $self->{open}{fileno $socket};
+    close $socket;
+    $self->_begin if !$self->{is_over};
+    return;
+}
+
+sub now { return clock_gettime(CLOCK_MONOTONIC) }
+
+1;
