@@ -18,10 +18,14 @@ void reclaim(Journal* journal, uint32_t gone, Now now) {
         }
         FlightRecord* records = zone.flights(chunk);
         for (uint32_t i = 0; i < kFlightsPerChunk; ++i) {
-            if (records[i].tag != 0 && records[i].used_policy != 0) {
+            const uint64_t tag = records[i].tag;
+            if (tag != 0 && records[i].used_policy != 0) {
                 settle_as_reserved(journal, &records[i], now);
-            } else if (records[i].tag != 0) {
+            } else if (tag != 0) {
                 end_flight(journal, &records[i]);
+            }
+            if (tag != 0) {
+                note_room(zone, tag);
             }
         }
         zone.chunk_owner(chunk)->store(0);

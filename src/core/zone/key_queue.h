@@ -10,7 +10,8 @@
 
 namespace ai_limit {
 
-constexpr uint32_t kQueueWorkers = 16;  // of which requests may wait for one key
+// Processes of which requests may wait for one key, workers of older configurations included.
+constexpr uint32_t kQueueWorkers = 64;
 
 /** What one worker tells the others. Only it writes here. */
 struct QueueOfWorker {
@@ -29,11 +30,11 @@ struct alignas(64) KeyQueue {
     QueueOfWorker workers[kQueueWorkers];
 };
 
-/** A 32nd of the bytes for entries, but room for 64 keys at least, and for 65,536 at most. */
+/** An 8th of the bytes for entries, but room for 64 keys at least, and for 65,536 at most. */
 constexpr uint32_t queues_for(size_t bytes) {
     constexpr size_t kLeast = 64;
     constexpr size_t kMost = 1 << 16;
-    const size_t queues = bytes / 32 / sizeof(KeyQueue);
+    const size_t queues = bytes / 8 / sizeof(KeyQueue);
     return static_cast<uint32_t>(queues < kLeast ? kLeast : queues > kMost ? kMost : queues);
 }
 

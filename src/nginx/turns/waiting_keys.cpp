@@ -270,8 +270,7 @@ Tried try_first(SharerLine* line, Now now) {
 
 /** With many keys, each is looked at less often while nothing changes. */
 Millis longest_look() {
-    constexpr uint32_t kKeysPerMilli = 10;
-    return kLongestLook + Millis{waiting_keys()->count / kKeysPerMilli};
+    return kLongestLook + Millis{waiting_keys()->count};
 }
 
 Millis next_look(const SharerLine* line, Now now) {
