@@ -48,6 +48,7 @@ END { $_ && $_->DESTROY for values %live }
 #   events   text inside events{}
 #   files    {name => text}, written into the folder
 #   workers  worker_processes; 1 if not said
+#   connections  worker_connections; 4096 if not said
 #   access_log  1, or a log_format's text, for %%DIR%%/access.log
 #   log_level   of error_log; info if not said
 #   expect_trouble  1, or a regex of the alerts that stop() forgives
@@ -259,7 +260,7 @@ error_log %%DIR%%/error.log $o{log_level};
 worker_processes $o{workers};
 $main
 events {
-    worker_connections 4096;
+    worker_connections @{[$o{connections} // 4096]};
     $events
 }
 http {

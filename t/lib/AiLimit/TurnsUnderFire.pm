@@ -22,26 +22,28 @@ use constant {
     WORKERS => 3,
     WAIT    => 4,      # seconds
     BURST   => 5,
-    SLACK   => 1,      # seconds beyond the wait in which an answer must come
+    SLACK   => 1,      # seconds beyond the wait, by nginx's clock, on a busy machine
+    DELAY   => 4,      # seconds more until this process has the answer
     PAUSE   => 0.25,   # seconds between two kills or reloads, at least
 };
 
 sub new {
     my ($class, %options) = @_;
-    my $self = bless {%options, open => {}, status => {}, closed => 0, longest => 0, late => 0}, $class;
+    my $self = bless {%options, open => {}, status => {}, closed => 0, longest => 0, waited => 0}, $class;
     # Each waits for about two seconds.
     my $rate = $self->{rate} = $options{clients} / 2;
     $self->{nginx} = AiLimit::Nginx->start(workers => WORKERS, log_level => 'warn',
         main => 'worker_rlimit_nofile 16384;', http => sprintf <<'CONF',
     ai_limit_policy turns key=all rate=%dr/s burst=%d wait=%ds queue=%d;
     ai_limit_log_level info;
+    add_header X-Wait $ai_limit_wait_time always;
     server {
         listen 127.0.0.1:%%%%PORT_0%%%% backlog=8192;
         location / { ai_limit turns; empty_gif; }
         location /ai_limit/ { ai_limit_api; }
     }
 CONF
-        $rate, BURST, WAIT, $options{clients});
+        $rate, BURST, WAIT, 2 * $options{clients});
     # The master logs each of them.
     $self->{nginx}{killed} = 1;
     $self->{api} = AiLimit::Api->new($self->{nginx}->port);
@@ -72,12 +74,13 @@ sub run {
 sub _check {
     my ($self, $took) = @_;
     my ($passed, $refused) = map { $self->{status}{$_} // 0 } 200, 429;
-    note "$passed passed, $refused were refused, $self->{closed} were closed, the longest took $self->{longest} s";
+    note "$passed passed, $refused were refused, $self->{closed} were closed, the longest waited $self->{waited} s and took $self->{longest} s";
     is_deeply [grep { !/^(?:200|429)$/ } keys %{$self->{status}}], [], 'clients get one of two answers';
     is scalar(keys %{$self->{open}}), 0, 'and each gets it, or its connection is closed';
     cmp_ok $passed, '>', 0, 'some pass';
     cmp_ok $passed, '<=', $self->{rate} * $took + BURST, 'not more than the limit allows';
-    cmp_ok $self->{late}, '==', 0, 'nobody waits for longer than wait= says';
+    cmp_ok $self->{waited}, '<=', WAIT + SLACK, 'nobody waits for longer than wait= says';
+    cmp_ok $self->{longest}, '<=', WAIT + DELAY, 'nor does any client, whatever becomes of its worker';
     my $rest = sub { $self->{api}->policy('turns')->{waits}{now} };
     ok wait_until(sub { $rest->() == 0 }), 'nobody waits at the end' or is $rest->(), 0;
     is $self->{api}->metrics->{'ai_limit_waiting{policy="turns"}'}, 0, 'and the metrics say so';
@@ -126,7 +129,8 @@ sub _read {
     if ($client->{text} =~ m{^HTTP/1.1 (\d+)}) { $self->{status}{$1}++ }
     else                                       { $self->{closed}++ }
     $self->{longest} = $took if $took > $self->{longest};
-    $self->{late}++ if $took > WAIT + SLACK;
+    my ($waited) = $client->{text} =~ /^X-Wait: ([\d.]+)/m;
+    $self->{waited} = $waited if ($waited // 0) > $self->{waited};
     $self->{poll}->remove($socket);
     delete $self->{open}{fileno $socket};
     close $socket;
