@@ -142,6 +142,21 @@ try_recipe 'anonymous' => sub {
     is_deeply [@made_up[0, -1]], [200, 429], 'made-up keys do not help an address';
 };
 
+try_recipe 'short-waits' => sub {
+    my ($recipe) = @_;
+    my $nginx = $recipe->start;
+    $recipe->commands;
+    $nginx->stop;
+    my @waited = $nginx->access_log =~ / 200 waited=(\d+\.\d{3})$/mg;
+    cmp_ok scalar(grep { $_ >= 1 } @waited), '>=', 4, 'the log says how long each has waited';
+};
+
+try_recipe 'priorities' => sub {
+    my ($recipe) = @_;
+    $recipe->start;
+    $recipe->commands;
+};
+
 try_recipe 'limit-req' => sub {
     my ($recipe) = @_;
     my $nginx = $recipe->start;
