@@ -27,16 +27,16 @@ my ($listen, $http2) = $is_new ? ('', 'http2 on;') : (' http2', '');
 
 my $model = AiLimit::ModelServer->start;
 my $conf = <<"CONF";
-    ai_limit_policy steady  key=\$arg_k rate=10r/s  burst=1 wait=10s;
+    ai_limit_policy steady  key=\$arg_k rate=20r/s  burst=1 wait=20s;
     ai_limit_policy slow    key=\$arg_k rate=2r/m   burst=1 wait=40s queue=2;
-    ai_limit_policy steps   key=\$arg_k rate=1r/2s  burst=1 wait=5s;
+    ai_limit_policy narrow  key=\$arg_k rate=1r/m   burst=1 wait=10m queue=2;
     ai_limit_policy window  key=\$arg_k rate=2r/30s algorithm=sliding_window wait=31s;
-    ai_limit_policy outer   key=all     rate=10r/s  burst=1 wait=10s;
-    ai_limit_policy inner   key=\$arg_k rate=20r/m  burst=1 wait=10s;
+    ai_limit_policy outer   key=all     rate=20r/s  burst=1 wait=20s;
+    ai_limit_policy inner   key=\$arg_k rate=1r/m   burst=1 wait=10m;
     ai_limit_policy slots   key=\$arg_k concurrency=1 wait=20s;
     ai_limit_policy tokens  key=\$arg_k rate=1t/month burst=100 reserve=40 wait=20s;
     ai_limit_policy rest    key=\$arg_k rate=1t/month burst=100 wait=20s;
-    ai_limit_policy fair    key=\$arg_k rate=10r/s  burst=1 wait=20s queue=60 share=\$arg_t weight=\$arg_w;
+    ai_limit_policy fair    key=\$arg_k rate=20r/s  burst=1 wait=20s queue=60 share=\$arg_t weight=\$arg_w;
     ai_limit_policy never   key=\$arg_k rate=1r/month burst=1 wait=1m;
     ai_limit_policy dry     key=\$arg_k rate=1r/h   burst=1 wait=20s dry_run;
     ai_limit_error_format json;
@@ -48,8 +48,8 @@ my $conf = <<"CONF";
         listen 127.0.0.1:%%PORT_0%% backlog=4096;
         location /steady { ai_limit steady; empty_gif; }
         location /slow   { ai_limit slow; empty_gif; }
-        location /steps  { ai_limit steps; error_page 429 /again; empty_gif; }
-        location /again  { ai_limit steps; return 503; }
+        location /narrow { ai_limit narrow; error_page 429 /again; empty_gif; }
+        location /again  { ai_limit narrow; return 503; }
         location /window { ai_limit window; empty_gif; }
         location /both   { ai_limit outer inner; empty_gif; }
         location /outer  { ai_limit outer; empty_gif; }
@@ -113,6 +113,14 @@ sub order_of {
     return [sort { $ended{$a} <=> $ended{$b} } keys %ended];
 }
 
+# Raises the limit of a key, as an operator can.
+sub raise {
+    my ($policy, $key) = @_;
+    my ($status) = $api->key(PUT => "policy=$policy&key=$key&rate=1000r/s&ttl=1h");
+    is $status, 200, 'an operator raises the limit';
+    return;
+}
+
 sub frame {
     my ($type, $flags, $stream, $payload) = @_;
     return substr(pack('N', length $payload), 1) . pack('CCN', $type, $flags, $stream) . $payload;
@@ -156,7 +164,7 @@ for my $workers (1, 4) {
         my $took = time - $begun;
         is_deeply [map { $_->{status} } @answers], [(200) x 12], 'all pass';
         is_deeply order_of(@requests), [0 .. 11], 'in the order in which they came';
-        cmp_ok $took, '>=', 1.09, 'not faster than the rate';
+        cmp_ok $took, '>=', 0.54, 'not faster than the rate';
         is $answers[0]{headers}{'x-wait'}, '0.000', 'the first one has not waited';
         like $answers[11]{headers}{'x-wait'}, qr/^\d+\.\d{3}$/, 'the others have';
         cmp_ok $took, '>=', $answers[11]{headers}{'x-wait'}, 'as long as $ai_limit_wait_time says';
@@ -187,17 +195,19 @@ subtest 'one that cannot be served in time is refused at once' => sub {
 };
 
 subtest 'a client that leaves frees its place and takes nothing' => sub {
-    my ($first) = begin_in_turns('steps', '/steps?k=leaves');
+    my ($first) = begin_in_turns('narrow', '/narrow?k=leaves');
     is $first->finish->{status}, 200, 'the first one passes';
-    my @waiting = begin_in_turns('steps', ('/steps?k=leaves') x 2);
-    my $refused = get($nginx->port, '/steps?k=leaves');
-    is $refused->{status}, 503, 'there is no place for a third one';
-    is $api->policy('steps')->{requests}{rejected}, 1, 'the page of the error is not refused once more';
+    my @waiting = begin_in_turns('narrow', ('/narrow?k=leaves') x 2);
+    my $refused = get($nginx->port, '/narrow?k=leaves');
+    is $refused->{status}, 503, 'the queue has no place for a third one';
+    is $api->policy('narrow')->{requests}{rejected}, 1, 'the page of the error is not refused once more';
     $waiting[0]->abort;
-    wait_for_waiting('steps', 1);
-    my ($next) = begin_in_turns('steps', '/steps?k=leaves');
-    is $_->finish->{status}, 200, 'who waits behind it passes, and another one has its place' for $waiting[1], $next;
-    is $api->policy('steps')->{requests}{passed}, 3, 'it was not counted';
+    wait_for_waiting('narrow', 1);
+    my ($next) = begin_in_turns('narrow', '/narrow?k=leaves');
+    is $api->policy('narrow')->{waits}{now}, 2, 'another one has the place of one that leaves';
+    raise('narrow', 'leaves');
+    is $_->finish->{status}, 200, 'those that have stayed pass' for $waiting[1], $next;
+    is $api->policy('narrow')->{requests}{passed}, 3, 'and nothing was taken by the other one';
 };
 
 subtest 'a slot that ends goes to the first one that waits' => sub {
@@ -245,6 +255,7 @@ subtest 'two policies' => sub {
     my @others = map { begin("/both?k=$_") } 'b' .. 'f';
     is_deeply [map { $_->finish->{status} } @others], [(200) x 5], 'it holds up no other client';
     is $api->policy('inner')->{waits}{now}, 1, 'all of them have passed before it';
+    raise('inner', 'a');
     is $narrow[1]->finish->{status}, 200, 'then it passes';
     is $api->policy('outer')->{requests}{passed}, 7, 'each is counted once by one policy';
     is $api->policy('inner')->{requests}{passed}, 7, 'and by the other';
@@ -252,7 +263,8 @@ subtest 'two policies' => sub {
 };
 
 subtest 'a greedy sharer does not hold up another one' => sub {
-    my @greedy = begin_in_turns('fair', ('/fair?k=f&t=greedy&w=1') x 25);
+    my @greedy = map { begin('/fair?k=f&t=greedy&w=1') } 1 .. 25;
+    wait_until(sub { $api->policy('fair')->{waits}{now} > 5 });
     my ($modest) = begin_in_turns('fair', '/fair?k=f&t=modest&w=1');
     is $modest->finish->{status}, 200, 'its request passes';
     $_->finish for @greedy;
@@ -266,24 +278,12 @@ subtest 'a greedy sharer does not hold up another one' => sub {
 };
 
 subtest 'sharers are served by their weights' => sub {
-    my ($first) = begin_in_turns('fair', '/fair?k=w&t=other&w=1');
-    my @light = begin_in_turns('fair', ('/fair?k=w&t=light&w=1') x 9);
-    my @heavy = begin_in_turns('fair', ('/fair?k=w&t=heavy&w=3') x 9);
+    my @light = map { begin('/fair?k=w&t=light&w=1') } 1 .. 20;
+    my @heavy = map { begin('/fair?k=w&t=heavy&w=3') } 1 .. 9;
     my $end = max map { $_->begun + $_->finish->{headers}{'x-wait'} } @heavy;
     my $from = min map { $_->begun } @heavy;
     my @between = grep { my $at = $_->begun + $_->finish->{headers}{'x-wait'}; $at > $from && $at < $end } @light;
     cmp_ok scalar(@between), '<=', 5, 'while nine of weight 3 are served, three of weight 1 are';
-};
-
-subtest 'a higher limit lets them go on' => sub {
-    my ($first, @waiting) = begin_in_turns('slow', ('/slow?k=put') x 2);
-    is $first->finish->{status}, 200, 'one passes';
-    is $api->policy('slow')->{waits}{now}, 1, 'one waits';
-    my ($status) = $api->key(PUT => 'policy=slow&key=put&rate=1000r/s&ttl=1h');
-    is $status, 200, 'an operator raises the limit';
-    my $answer = $waiting[0]->finish;
-    is $answer->{status}, 200, 'it passes';
-    cmp_ok $answer->{headers}{'x-wait'}, '<', 29, 'before the former limit would let it';
 };
 
 subtest 'a body that arrives while its request waits' => sub {
@@ -317,8 +317,8 @@ subtest 'metrics' => sub {
     is $metrics->{'ai_limit_wait_seconds_count{policy="steady"}'}, $ended, 'how many have waited';
     is $metrics->{'ai_limit_wait_seconds_bucket{policy="steady",le="+Inf"}'}, $ended, 'the last step of the histogram has all';
     cmp_ok $metrics->{'ai_limit_wait_seconds_bucket{policy="steady",le="0.1"}'}, '<', $ended, 'others have less';
-    cmp_ok $metrics->{'ai_limit_wait_seconds_sum{policy="steady"}'}, '>', 5, 'and how long, in seconds';
-    is $api->policy('steady')->{wait}, '10s', 'the status says how long one may wait';
+    cmp_ok $metrics->{'ai_limit_wait_seconds_sum{policy="steady"}'}, '>', 1, 'and how long, in seconds';
+    is $api->policy('steady')->{wait}, '20s', 'the status says how long one may wait';
 };
 
 subtest 'a reload and a graceful end' => sub {
