@@ -4,9 +4,9 @@
 // the queue of its key, and is tried again when it is its turn: when no request of any process goes
 // before it. So nobody overtakes who waits, and nobody has to be woken from another process.
 //
-// There is no lock. Each process writes its own place in a queue, after it has put a request there
-// and before it tries that, and reads the others'. Of two processes that do so at the same time,
-// each may see the other one first and wait a moment longer, but never both be first.
+// There is no lock. Each process writes its own place in a queue, before it tries the request that
+// is next there, and reads the others'. Two processes that do so in the same moment may both try
+// theirs: then the decision says who passes, which is exact.
 
 #include "core/zone/journal.h"
 
