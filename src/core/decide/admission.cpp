@@ -169,7 +169,7 @@ private:
 /** Reserves for a charge that has reserved nothing yet: all of `more` or nothing. Says in `left`
  * how much could be reserved if that is refused. */
 bool begin_reservation(const PolicyCharge& charge, Amount more, const Now& now, Amount* left) {
-    PolicyCharge copy = {charge.use, charge.reservation, nullptr, charge.sharer, 0};
+    PolicyCharge copy = {charge.use, charge.reservation, nullptr, charge.sharer};
     // A state that was taken over once is old.
     const Decider decider = in_redis(charge.use) ? Decider::kAlone : Decider::kHere;
     for (Charge* one : {&copy.use, copy.reservation}) {

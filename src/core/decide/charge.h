@@ -61,6 +61,7 @@ struct Charge : Ask {
     // Filled in by begin_charge(), like what is asked.
     Verdict verdict;
     DeltaDue delta_due;  // of a ledger: the action that the caller must take
+    uint32_t turn_in;    // milliseconds that a refused request would have to wait for its turn
     uint64_t tag;        // of the key's entry
     Bucket* first;       // where it belongs
 
@@ -103,9 +104,6 @@ struct PolicyCharge {
 
     // For a policy whose key several share, else nullptr.
     SharerCharge* sharer;
-
-    // Where requests wait for their turn: how long a refused one would have to, at least.
-    Millis turn_in;
 };
 
 /** The entry of a key that counts for this limit (period_entries.h). */
@@ -130,6 +128,7 @@ inline Amount least_left(const Ask& ask) {
 inline void begin_charge(Charge* charge, const Ask& ask, uint64_t hash) {
     static_cast<Ask&>(*charge) = ask;
     charge->verdict = Verdict::kPassed;
+    charge->turn_in = 0;
     charge->tag = tag_of(hash, ask.policy) ^ tag_bits(variant_of(ask));
     charge->flight = nullptr;
     const Zone& zone = ask.access->journal.zone();
@@ -147,7 +146,6 @@ inline void begin_charge(PolicyCharge* charge, const Ask& ask, uint64_t hash) {
     charge->reservation = nullptr;
     charge->ledger = nullptr;
     charge->sharer = nullptr;
-    charge->turn_in = 0;
 }
 
 /** The same for the sharer of the charge's key. `hash`: hash_sharer()'s. */

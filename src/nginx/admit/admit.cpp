@@ -210,7 +210,8 @@ ngx_int_t collect_all_runs(ngx_http_request_t* r, const PolicySet& set, Decision
     return NGX_OK;
 }
 
-ngx_int_t collect(ngx_http_request_t* r, const PolicySet& set, Decision* one) {
+inline __attribute__((always_inline)) ngx_int_t collect(ngx_http_request_t* r, const PolicySet& set,
+                                                        Decision* one) {
     if (set.run_count != 1) {
         return collect_all_runs(r, set, one);
     }

@@ -213,8 +213,8 @@ ngx_int_t refuse(ngx_http_request_t* r, RequestContext* context) {
     }
     log_refusal(r, report);
     ErrorKind kind = kind_of(report.spokesman());
-    context->refusal_status = status_of(*loc_conf(r), kind);
-    context->refusal_uri_changes = r->uri_changes;
+    context->refusal_status = static_cast<uint32_t>(status_of(*loc_conf(r), kind));
+    context->refusal_uri_changes = r->uri_changes & 0xf;
     if (report.spokesman().unpriced) {
         const std::string_view why = unpriced_model(r).empty() ? kNoModel : kNoPrice;
         return answer(r, {context->refusal_status, kind, nullptr, why});

@@ -49,8 +49,8 @@ Description describe_charge(const PolicyCharge& policy_charge, const PolicyConf&
     if (policy_charge.sharer != nullptr) {
         describe_part(policy_charge, now, &said);
     }
-    if (said.refused && said.wait < policy_charge.turn_in) {
-        said.wait = policy_charge.turn_in;
+    if (said.refused && said.wait < Millis{charge.turn_in}) {
+        said.wait = charge.turn_in;
     }
     if (charge.verdict == Verdict::kUndecided) {
         said.undecided = true;

@@ -126,7 +126,6 @@ __attribute__((hot)) Decision* make_context(ngx_http_request_t* r, ngx_uint_t co
     made->request = r->main;
     made->tokens = nullptr;
     made->waiter = nullptr;
-    made->waited = 0;
     r->pool->cleanup = &made->cleanup;
     ngx_http_set_ctx(r, made, ngx_http_ai_limit_module);
     *context = made;
@@ -145,8 +144,8 @@ void note_refused_undecided(ngx_http_request_t* r, ngx_uint_t status, Decision* 
     one->refused = true;
     one->dry_run = false;
     context->latest = one;
-    context->refusal_status = status;
-    context->refusal_uri_changes = r->uri_changes;
+    context->refusal_status = static_cast<uint32_t>(status);
+    context->refusal_uri_changes = r->uri_changes & 0xf;
 }
 
 }  // namespace ai_limit

@@ -12,13 +12,12 @@ struct Waiter;        // turns/turns.h
 struct RequestContext {
     ngx_pool_cleanup_t cleanup;  // by which it is found again, and ended with the request
     Decision* latest;
-    ngx_uint_t refusal_status;       // 0 where the request was not refused
-    ngx_uint_t refusal_uri_changes;  // r->uri_changes then: each redirect changes it
-    bool in_flight;                  // a concurrency policy took part
-    ngx_http_request_t* request;     // the main one
-    TokenContext* tokens;            // what its body and its answer say; nullptr where nobody asked
-    Waiter* waiter;                  // while it waits for its turn
-    Millis waited;                   // for its turn, in all
+    uint32_t refusal_status;      // 0 where the request was not refused
+    uint8_t refusal_uri_changes;  // r->uri_changes then: each redirect changes it
+    bool in_flight;               // a concurrency policy took part
+    ngx_http_request_t* request;  // the main one
+    TokenContext* tokens;         // what its body and its answer say; nullptr where nobody asked
+    Waiter* waiter;               // its latest wait for its turn
 };
 
 /** Looks for the context of a request that was redirected, which clears nginx's own pointers to it.

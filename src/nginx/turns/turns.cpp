@@ -48,6 +48,10 @@ void on_ended(Wait* wait) {
 
 constexpr WaitReason kWaitForTurn = {"its turn", on_woken, on_ended};
 
+void note_turn(Millis wait, Charge* charge) {
+    charge->turn_in = static_cast<uint32_t>(ngx_min(wait, Millis{UINT32_MAX}));
+}
+
 /** The policy that a refused request waits for: of those that refuse, the one with the longest
  * wait. False if it must be refused now. `left`: of its wait, if it has waited, else negative;
  * `arrival`: as look_ahead() takes it. */
@@ -65,7 +69,7 @@ bool choose_queue(Decision* one, Millis left, uint64_t arrival, ngx_uint_t* chos
             continue;
         }
         const Outlook outlook = look_ahead(*one, i, one->now, arrival);
-        charge->turn_in = outlook.wait;
+        note_turn(outlook.wait, &charge->use);
         const Millis most = left >= 0 ? ngx_min(left, policy.wait) : policy.wait;
         may_wait &= outlook.has_room && outlook.wait <= most - kMargin;
         if (outlook.wait > longest) {
@@ -129,19 +133,19 @@ Waiter* make_waiter(ngx_http_request_t* r, const PolicySet& set, Decision* one) 
 }
 
 /** Ends a wait in the phase. */
-ngx_int_t end_wait(RequestContext* context, Waiter* waiter, bool* passes) {
-    context->waiter = nullptr;
+ngx_int_t end_wait(Waiter* waiter, bool* passes) {
     const Millis now = now_by_nginx().monotonic;
-    context->waited += now - waiter->began;
+    waiter->waited += now - waiter->began;
     count_this_wait(*waiter, now);
     *passes = waiter->stage == Waiter::kPassed;
+    waiter->stage = Waiter::kOver;
     if (!*passes) {
         Decision* one = waiter->one;
         one->now = now_by_nginx();
         if (would_admit(one->charges, one->count, one->now)) {
             waiter->policy()->use.verdict = Verdict::kRefused;
         }
-        waiter->policy()->turn_in = look_ahead(*one, waiter->charge, one->now).wait;
+        note_turn(look_ahead(*one, waiter->charge, one->now).wait, &waiter->policy()->use);
     }
     return NGX_OK;
 }
@@ -169,20 +173,24 @@ bool move_on(Waiter* waiter) {
 
 Millis waited_for_turn(const RequestContext& context) {
     const Waiter* waiter = context.waiter;
-    return context.waited +
-           (waiter != nullptr ? now_by_nginx().monotonic - waiter->began : Millis{0});
+    if (waiter == nullptr) {
+        return 0;
+    }
+    const bool is_over = waiter->stage == Waiter::kOver;
+    return waiter->waited + (is_over ? 0 : now_by_nginx().monotonic - waiter->began);
 }
 
 Decision* waiting_decision(ngx_http_request_t* r, const PolicySet& set) {
     const RequestContext* context = find_context(r);
     const Waiter* waiter = context != nullptr ? context->waiter : nullptr;
-    return waiter != nullptr && waiter->set == &set ? waiter->one : nullptr;
+    return waiter != nullptr && waiter->stage != Waiter::kOver && waiter->set == &set ? waiter->one
+                                                                                      : nullptr;
 }
 
 ngx_int_t decide_in_turn(ngx_http_request_t* r, const PolicySet& set, Decision* one, bool* passes) {
     RequestContext* context = find_context(r);
-    if (context->waiter != nullptr && context->waiter->one == one) {
-        return end_wait(context, context->waiter, passes);
+    if (waiting_decision(r, set) == one) {
+        return end_wait(context->waiter, passes);
     }
     *passes = admit_newcomer(one);
     ngx_uint_t charge = 0;
@@ -205,6 +213,7 @@ ngx_int_t decide_in_turn(ngx_http_request_t* r, const PolicySet& set, Decision* 
         return rc;
     }
     set_deadline(&waiter->wait, static_cast<ngx_msec_t>(most));
+    waiter->waited = context->waiter != nullptr ? context->waiter->waited : 0;
     context->waiter = waiter;
     return NGX_AGAIN;
 }

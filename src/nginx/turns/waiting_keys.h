@@ -15,7 +15,7 @@ struct SharerLine;
 
 /** A request that waits for its turn, in the request's memory. */
 struct Waiter {
-    enum Stage : uint8_t { kWaiting, kPassed, kRefused };
+    enum Stage : uint8_t { kWaiting, kPassed, kRefused, kOver };
 
     Wait wait;
     Decision* one;
@@ -24,6 +24,7 @@ struct Waiter {
     uint64_t arrival;
     Amount cost;  // as its queue counts it
     Millis began, until;
+    Millis waited;  // in all, with earlier waits of the request
     Stage stage;
 
     SharerLine* line;  // nullptr: in no queue
