@@ -36,10 +36,12 @@ my $nginx = AiLimit::Nginx->start(workers => 2, log_level => 'crit', files => {'
     ai_limit_policy tokens zone=other key=\$http_x_key rate=100t/h reserve=1;
     ai_limit_policy spend  zone=other key=\$http_x_key rate=0.0001usd/h reserve=0.000001;
     ai_limit_policy slots  zone=other key=\$http_x_key concurrency=2;
+    ai_limit_policy turns  zone=other key=\$http_x_key rate=3r/h wait=1s;
     server {
         listen 127.0.0.1:%%PORT_0%%;
         location /few { ai_limit few tried; empty_gif; }
         location /shared { ai_limit shared; empty_gif; }
+        location /turns { ai_limit turns; empty_gif; }
         location /v1/ { ai_limit tokens spend slots; proxy_pass http://127.0.0.1:@{[$model->port]}; }
         location /ai_limit/ { ai_limit_api; }
     }
@@ -103,6 +105,8 @@ subtest 'Prometheus has what /status says' => sub {
 };
 
 subtest 'the dashboard' => sub {
+    ok $prometheus->wait_for(sub { value('min(count_over_time(ai_limit_model_answers_total[1h]))') >= 2 }),
+        'the models, which were not there before, were seen twice: a rate needs that';
     my $dashboard = JSON::PP->new->utf8->decode(slurp("$examples/grafana-dashboard.json"));
     my %there = map { /^# TYPE (\S+)/ ? ($1 => 1) : () } split /\n/, get($nginx->port, '/ai_limit/metrics')->{body};
     my %shown;
