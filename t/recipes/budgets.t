@@ -151,6 +151,13 @@ try_recipe 'short-waits' => sub {
     cmp_ok scalar(grep { $_ >= 1 } @waited), '>=', 4, 'the log says how long each has waited';
 };
 
+try_recipe 'slots-for-teams' => sub {
+    my ($recipe) = @_;
+    my $nginx = $recipe->start;
+    $recipe->commands;
+    is get($nginx->port, '/v1/models', 'x-api-key' => 'eve')->{status}, 401, 'nobody else has slots';
+};
+
 try_recipe 'priorities' => sub {
     my ($recipe) = @_;
     $recipe->start;

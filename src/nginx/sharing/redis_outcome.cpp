@@ -72,7 +72,7 @@ void remember(const RedisDecision& decision, Now now) {
             continue;
         }
         PolicyCharge* copy = &known[count];
-        *copy = {decided_copy(charge.use), nullptr, nullptr};
+        *copy = {decided_copy(charge.use), nullptr, nullptr, nullptr};
         copy->use.state = shared.state;
         // Redis's reply does not include what a ledger has not reported.
         if (charge.ledger != nullptr) {
