@@ -41,7 +41,7 @@ my $conf = <<"CONF";
 CONF
 my @modest = map { "modest-$_" } 1 .. 4;
 
-for my $workers (1, 4) {
+for my $workers (1, 2, 4, 8) {
     my $nginx = AiLimit::Nginx->start(http => $conf, workers => $workers);
     my %got = served($nginx, 'plain');
     is $got{greedy}, 96, "$workers workers: without share= a greedy client takes what the others have not yet";
