@@ -111,13 +111,8 @@ private:
                a.flight_chunks == b.flight_chunks;
     }
 
-    static Zone clear(const ZoneMemory& memory) {
-        ZoneLayout layout = layout_of(memory.zone().sizes());
-        char* data = memory.data();
-        memset(data + layout.policies, 0, layout.journals - layout.policies);
-        memset(data + layout.journals, 0, kProcesses * sizeof(JournalData));
-        memset(data + layout.chunk_owners, 0, layout.total - layout.chunk_owners);
-        memory.zone().header()->uses = 0;
+    static Zone clear(ZoneMemory& memory) {
+        memory.begin_anew();
         return memory.zone();
     }
 

@@ -54,6 +54,15 @@ public:
         }
     }
 
+    /** Makes an empty zone of the same sizes and the same secret. */
+    void begin_anew() {
+        const ZoneSizes sizes = zone_.sizes();
+        uint8_t secret[kSecretBytes];
+        memcpy(secret, zone_.header()->secret, sizeof(secret));
+        clear();
+        zone_ = Zone::create(memory_, sizes, secret);
+    }
+
 private:
     static constexpr size_t kGuard = 4096;
 

@@ -168,17 +168,19 @@ bool is_answer_kept(uint64_t way, Millis wall) {
 }
 
 void copy_charged_answers(const Zone& from, const Zone& to) {
+    const AnswerSet* sets = from.answers(0);
     for (uint32_t set = 0; set < kAnswerSets; ++set) {
         for (uint32_t way = 0; way < kAnswerWays; ++way) {
-            uint64_t found = from.answers(set)->ways[way].load(std::memory_order_relaxed);
+            uint64_t found = sets[set].ways[way].load(std::memory_order_relaxed);
             if (found != 0) {  // leaves pages that are empty untouched
                 to.answers(set)->ways[way].store(found, std::memory_order_relaxed);
             }
         }
     }
+    const PartSet* part_sets = from.answer_parts(0);
     for (uint32_t set = 0; set < kPartSets; ++set) {
         for (uint32_t i = 0; i < kPartWays; ++i) {
-            const PartSet::Way& place = from.answer_parts(set)->ways[i];
+            const PartSet::Way& place = part_sets[set].ways[i];
             const uint64_t found = place.way.load(std::memory_order_relaxed);
             if (found != 0) {
                 PartSet::Way* copy = &to.answer_parts(set)->ways[i];
