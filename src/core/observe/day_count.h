@@ -2,8 +2,8 @@
 
 // Counts of a calendar day. A counter goes on for ever. Beside it lies what it had when the day
 // began, in one word with the number of that day. Whoever counts first on another day replaces the
-// word. So a day begins at once for all processes, no lock is needed, and every amount belongs to
-// exactly one day, however a process dies.
+// word. A day therefore begins at once for all processes, no lock is needed, and every amount
+// belongs to exactly one day, however a process dies.
 
 #include <atomic>
 

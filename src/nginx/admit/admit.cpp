@@ -251,25 +251,38 @@ inline __attribute__((always_inline)) ngx_int_t conclude(ngx_http_request_t* r,
     return NGX_DECLINED;
 }
 
+/** Makes a decision and collects its charges. NGX_DECLINED if no policy applies. */
+inline __attribute__((always_inline)) ngx_int_t begin_decision(ngx_http_request_t* r,
+                                                               const LocConf& conf,
+                                                               const PolicySet& set,
+                                                               RequestContext** context,
+                                                               Decision** place) {
+    *context = find_context(r);
+    Decision* one = *context != nullptr ? add_decision(r, *context, set.count)
+                                        : make_context(r, set.count, context);
+    if (one == nullptr || collect(r, set, one) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (one->count == 0) {
+        return NGX_DECLINED;
+    }
+    one->now = now_by_nginx();
+    one->dry_run = conf.dry_run;
+    *place = one;
+    return NGX_OK;
+}
+
 /** Evaluates a set whose requests may wait for their turn. */
 __attribute__((noinline)) ngx_int_t evaluate_in_turn(ngx_http_request_t* r, const LocConf& conf,
                                                      const PolicySet& set) {
     RequestContext* context = find_context(r);
     Decision* one = waiting_decision(r, set);
-    if (one == nullptr) {
-        one = context != nullptr ? add_decision(r, context, set.count)
-                                 : make_context(r, set.count, &context);
-        if (one == nullptr || collect(r, set, one) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-        if (one->count == 0) {
-            return NGX_DECLINED;
-        }
-        one->now = now_by_nginx();
-        one->dry_run = conf.dry_run;
+    ngx_int_t rc = one == nullptr ? begin_decision(r, conf, set, &context, &one) : NGX_OK;
+    if (rc != NGX_OK) {
+        return rc;
     }
     bool passes = false;
-    const ngx_int_t rc = decide_in_turn(r, set, one, &passes);
+    rc = decide_in_turn(r, set, one, &passes);
     return rc == NGX_OK ? conclude(r, context, conf, set, one, passes) : rc;
 }
 
@@ -281,17 +294,12 @@ __attribute__((hot)) ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf
     if (set.turns) {
         return evaluate_in_turn(r, conf, set);
     }
-    RequestContext* context = find_context(r);
-    Decision* one = context != nullptr ? add_decision(r, context, set.count)
-                                       : make_context(r, set.count, &context);
-    if (one == nullptr || collect(r, set, one) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    RequestContext* context = nullptr;
+    Decision* one = nullptr;
+    const ngx_int_t rc = begin_decision(r, conf, set, &context, &one);
+    if (rc != NGX_OK) {
+        return rc;
     }
-    if (one->count == 0) {
-        return NGX_DECLINED;
-    }
-    one->now = now_by_nginx();
-    one->dry_run = conf.dry_run;
     const bool passes = set.sharers ? admit_step_by_step(one->charges, one->count, one->now)
                                     : admit(one->charges, one->count, one->now);
     return conclude(r, context, conf, set, one, passes);

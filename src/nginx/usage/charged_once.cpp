@@ -9,8 +9,6 @@
 
 namespace ai_limit {
 
-namespace {}  // namespace
-
 ngx_int_t watch_answer_id(ngx_http_request_t* r, TokenContext* tokens) {
     StoredAnswer kind = stored_answer(view(r->uri));
     if (kind == StoredAnswer::kNone) {

@@ -93,15 +93,22 @@ TEST_P(TokenSettlementInAFullZone, FollowsOnFullForAReservationWithoutRoom) {
     EXPECT_EQ(flights_in(f.zone), 0u);
 }
 
-TEST_P(TokenSettlementInAFullZone, ForgetsNoReservation) {
-    Fixture f({8, 8, 16}, GetParam());
-    const TokenPolicy policy = f.tokens(Algorithm::kTokenBucket, "1000t/h");
+/** Fifteen requests that have reserved 100 tokens, each for a key of its own, which it names. */
+std::vector<std::pair<Request, uint64_t>> hold_fifteen(const Fixture& f,
+                                                       const TokenPolicy& policy) {
     std::vector<std::pair<Request, uint64_t>> held;
     Random random(3);
     for (int i = 0; i < 15; ++i) {
         const uint64_t hash = random.below(UINT64_MAX);
         held.emplace_back(f.admitted(policy, hash, 100), hash);
     }
+    return held;
+}
+
+TEST_P(TokenSettlementInAFullZone, ForgetsNoReservation) {
+    Fixture f({8, 8, 16}, GetParam());
+    const TokenPolicy policy = f.tokens(Algorithm::kTokenBucket, "1000t/h");
+    std::vector<std::pair<Request, uint64_t>> held = hold_fifteen(f, policy);
     fill(f);
     for (auto& [request, hash] : held) {
         ASSERT_EQ(f.held(policy, hash), 100u);
@@ -115,12 +122,7 @@ TEST_P(TokenSettlementInAFullZone, ForgetsNoReservation) {
 TEST_P(TokenSettlementInAFullZone, GrowsReservationsThatWereThereBefore) {
     Fixture f({8, 8, 16}, GetParam());
     const TokenPolicy policy = f.tokens(Algorithm::kTokenBucket, "1000t/h");
-    std::vector<std::pair<Request, uint64_t>> held;
-    Random random(3);
-    for (int i = 0; i < 15; ++i) {
-        const uint64_t hash = random.below(UINT64_MAX);
-        held.emplace_back(f.admitted(policy, hash, 100), hash);
-    }
+    std::vector<std::pair<Request, uint64_t>> held = hold_fifteen(f, policy);
     fill(f);
     for (auto& [request, hash] : held) {
         ASSERT_EQ(request.grow(0, 250, kNow), 250u);
