@@ -35,7 +35,7 @@ $NGX_OBJS/addon/api/page.html.inc:	$ngx_addon_dir/src/nginx/api/page.html
 $NGX_OBJS/addon/api/api_page.o:	$NGX_OBJS/addon/api/page.html.inc
 END
 
-# The script that decides in Redis becomes a C++ literal.
+# The scripts that decide in Redis become C++ literals.
 
 ngx_ai_limit_lua=`find $ngx_addon_dir/src/redis/script -name '*.lua' | LC_ALL=C sort | tr '\n' ' '`
 
@@ -45,5 +45,8 @@ $NGX_OBJS/addon/script/script.lua.inc:	$ngx_addon_dir/src/redis/script/join.sh \
 	$ngx_ai_limit_lua
 	sh $ngx_addon_dir/src/redis/script/join.sh $NGX_OBJS/addon
 
-$NGX_OBJS/addon/script/script.o:	$NGX_OBJS/addon/script/script.lua.inc
+$NGX_OBJS/addon/script/fair.lua.inc:	$NGX_OBJS/addon/script/script.lua.inc ;
+
+$NGX_OBJS/addon/script/script.o:	$NGX_OBJS/addon/script/script.lua.inc \\
+	$NGX_OBJS/addon/script/fair.lua.inc
 END

@@ -96,10 +96,13 @@ KeyActivity* oldest_of(ActivitySet* set) {
 
 }  // namespace
 
-uint32_t slice_of(const Limit& limit, Millis now) {
+Millis slice_length(const Limit& limit) {
     const Millis period = limit.period_length > 0 ? limit.period_length : kLongestActive;
-    const Millis length = std::max<Millis>(std::min(period, kLongestActive) / kActivitySlices, 1);
-    return static_cast<uint32_t>(now / length) & kSliceMask;
+    return std::max<Millis>(std::min(period, kLongestActive) / kActivitySlices, 1);
+}
+
+uint32_t slice_of(const Limit& limit, Millis now) {
+    return static_cast<uint32_t>(now / slice_length(limit)) & kSliceMask;
 }
 
 KeyActivity* find_activity(const Zone& zone, uint64_t tag) {

@@ -30,6 +30,9 @@ struct OtherSharers {
 
 constexpr uint32_t kSliceMask = (1 << 24) - 1;
 
+/** Returns how long a slice is. */
+Millis slice_length(const Limit& limit);
+
 /** The slice of a moment of the monotonic clock, 24 bits. */
 uint32_t slice_of(const Limit& limit, Millis now);
 

@@ -144,11 +144,11 @@ void RedisConnection::flush() {
     }
 }
 
-/** True if a command that was sent has the script in it. */
-bool RedisConnection::script_is_under_way() {
+/** True if a command that was sent has this script in it. */
+bool RedisConnection::script_is_under_way(const char* script) {
     for (ngx_queue_t* link = ngx_queue_last(&commands_); link != ngx_queue_sentinel(&commands_);
          link = ngx_queue_prev(link)) {
-        if (command_of(link)->script_sent) {
+        if (command_of(link)->script == script) {
             return true;
         }
     }
@@ -157,14 +157,18 @@ bool RedisConnection::script_is_under_way() {
 
 /** Sends the command once more, behind the others: with the script, unless one of them has it. */
 bool RedisConnection::send_again(RedisCommand* command) {
-    if (!script_is_under_way()) {
+    const char* script = script_called_by({command->bytes, command->size}).data();
+    if (script == nullptr) {
+        return false;
+    }
+    if (!script_is_under_way(script)) {
         char* bytes = make_eval_command({command->bytes, command->size}, &command->size);
         if (bytes == nullptr) {
             return false;
         }
         std::free(command->bytes);
         command->bytes = bytes;
-        command->script_sent = true;
+        command->script = script;
     }
     if (!add_to_output(*command)) {
         return false;
@@ -251,9 +255,9 @@ void RedisConnection::answer(const Reply& reply) {
         return;
     }
     RedisCommand* command = command_of(ngx_queue_head(&commands_));
-    if (reply.is_error("NOSCRIPT") && command->is_script && !command->script_sent) {
+    if (reply.is_error("NOSCRIPT") && command->is_script && command->script == nullptr) {
         if (!send_again(command)) {
-            lose("no memory");
+            lose("a script cannot be sent");
         }
         return;
     }

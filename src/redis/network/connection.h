@@ -69,7 +69,7 @@ private:
     void conclude(RedisCommand* command, const Reply& reply);
     void count(const Reply& reply, const RedisCommand& command);
     bool send_again(RedisCommand* command);
-    bool script_is_under_way();
+    bool script_is_under_way(const char* script);
     void set_deadline();
     void check_deadline();
     /** `awaited`: by a command that is done by now; where none was under way nothing is lost. */

@@ -12,8 +12,8 @@ struct RedisCommand {
     size_t size;
     ngx_msec_t deadline;
     uint64_t sent_at;    // in microseconds
+    const char* script;  // that was sent with it; nullptr: none was
     bool is_script;      // an EVALSHA: if Redis has not got the script, it is sent
-    bool script_sent;    // it has been
     bool may_fail;       // an error as its answer does not matter
     bool is_secret;      // an error may quote what nobody shall see
     bool is_greeting;    // the connection's own, one of its first

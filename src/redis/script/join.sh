@@ -1,16 +1,20 @@
 #!/bin/sh
-# Prints the script that decides in Redis as Redis gets it: the .lua files of this folder one behind the
-# other, without comments and needless spaces, with the number in place of each constant.
+# Prints a script that decides in Redis as Redis gets it: .lua files of this folder one behind the other,
+# without comments and needless spaces, with the number in place of each constant.
 #
-#   join.sh          print it
-#   join.sh FOLDER   write it to FOLDER/script/script.lua.inc as a C++ literal, if it is new
+#   join.sh          print the script
+#   join.sh --fair   print the one that also decides on sharers and turns
+#   join.sh FOLDER   write both to FOLDER/script/*.lua.inc as C++ literals, if they are new
 #
-# It must be short: Redis reads at most 16 KB from an unauthenticated client, and refuses a longer word
+# A script must be short: Redis reads at most 16 KB from an unauthenticated client, and refuses a longer word
 # with a protocol error that does not say that a password is missing. Complete files have twice as much.
 #
 # Written for any POSIX shell and awk, since nginx's build runs it.
 set -eu
 export LC_ALL=C
+
+limit_files='fields.lua algorithms.lua keys.lua charges.lua script.lua'
+fair_files='fields.lua algorithms.lua keys.lua charges.lua sharers.lua turns.lua fair.lua'
 
 print_script() {
     (cd "$(dirname "$0")" && awk '
@@ -43,19 +47,28 @@ print_script() {
                 print line
             }
         }
-    ' fields.lua algorithms.lua keys.lua script.lua)
+    ' "$@")
 }
 
-if [ $# = 0 ]; then
-    print_script
-    exit
-fi
+# Writes the script of the other files to this one, if it is new.
+write_script() {
+    file=$1
+    shift
+    { printf 'R"lua('; print_script "$@"; printf ')lua"\n'; } > "$file.new"
+    if cmp -s "$file.new" "$file"; then
+        rm "$file.new"
+    else
+        mv -f "$file.new" "$file"
+    fi
+}
 
-file=$1/script/script.lua.inc
-mkdir -p "$1/script"
-{ printf 'R"lua('; print_script; printf ')lua"\n'; } > "$file.new"
-if cmp -s "$file.new" "$file"; then
-    rm "$file.new"
-else
-    mv -f "$file.new" "$file"
-fi
+# shellcheck disable=SC2086 # the names are words
+case ${1:-} in
+    '')     print_script $limit_files ;;
+    --fair) print_script $fair_files ;;
+    *)
+        mkdir -p "$1/script"
+        write_script "$1/script/script.lua.inc" $limit_files
+        write_script "$1/script/fair.lua.inc" $fair_files
+        ;;
+esac

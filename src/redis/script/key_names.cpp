@@ -75,4 +75,12 @@ size_t write_redis_key(std::string_view prefix, const KeyHash& hash, std::string
     return static_cast<size_t>(at - out);
 }
 
+size_t write_sharer_key(std::string_view key, const KeyHash& sharer, char* out) {
+    constexpr std::string_view kMark = ":s:";
+    std::memcpy(out, key.data(), key.size());
+    std::memcpy(out + key.size(), kMark.data(), kMark.size());
+    std::memcpy(out + key.size() + kMark.size(), sharer.text, kKeyHashLength);
+    return key.size() + kMark.size() + kKeyHashLength;
+}
+
 }  // namespace ai_limit

@@ -15,6 +15,9 @@ constexpr size_t kKeyHashLength = 22;
 constexpr size_t kMaxRedisPrefix = 64;
 constexpr size_t kMaxRedisKey = kMaxRedisPrefix + kKeyHashLength + kMaxPolicyName + 6;
 
+/** The longest key of a sharer. */
+constexpr size_t kMaxRedisSharerKey = kMaxRedisKey + 3 + kKeyHashLength;
+
 /** Stands for a policy's key in Redis. */
 struct KeyHash {
     char text[24];  // of which kKeyHashLength characters say all
@@ -34,5 +37,11 @@ void forget_key_hashing();
  */
 size_t write_redis_key(std::string_view prefix, const KeyHash& hash, std::string_view policy,
                        Measure measure, char* out);
+
+/**
+ * Writes the key of Redis for a sharer of a key: the key's, `:s:` and a hash of the sharer's name.
+ * At most kMaxRedisSharerKey characters; returns how many.
+ */
+size_t write_sharer_key(std::string_view key, const KeyHash& sharer, char* out);
 
 }  // namespace ai_limit

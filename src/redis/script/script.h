@@ -69,4 +69,13 @@ std::string_view limit_script();
 /** Returns the script's SHA-1 for EVALSHA: 40 hexadecimal digits. */
 std::string_view limit_script_sha1();
 
+/** The text of the script that also decides on sharers and turns (fair_call.h). */
+std::string_view fair_script();
+
+/** Returns its SHA-1. */
+std::string_view fair_script_sha1();
+
+/** Returns the script that has this SHA-1; "" if none has. */
+std::string_view script_with_sha1(std::string_view sha1);
+
 }  // namespace ai_limit

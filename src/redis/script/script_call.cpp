@@ -1,45 +1,17 @@
 #include "redis/script/script_call.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "core/policies/redis_clock.h"
-#include "redis/protocol/message_pack.h"
+#include "redis/script/call_words.h"
+#include "redis/script/fair_call.h"
 #include "redis/script/script.h"
-#include "redis/script/script_state.h"
 
 namespace ai_limit {
 
 namespace {
 
-constexpr size_t kMemberLength = 16 + 1 + 16 + 1 + 20;
 constexpr uint64_t kMostNodes = 1'000'000;
-
-size_t write_number(uint64_t value, int base, char* out, size_t room) {
-    return static_cast<size_t>(std::to_chars(out, out + room, value, base).ptr - out);
-}
-
-/** `worker-number`; `worker-number:amount` of a member that reserves something. */
-void add_member(const MemberId& id, bool has_amount, Amount reserved, MessagePack* arguments) {
-    char text[kMemberLength];
-    size_t size = write_number(id.worker, 16, text, 16);
-    text[size++] = '-';
-    size += write_number(id.number, 16, text + size, 16);
-    if (has_amount) {
-        text[size++] = ':';
-        size += write_number(reserved, 10, text + size, 20);
-    }
-    arguments->text({text, size});
-}
-
-void add_node(uint64_t node, MessagePack* arguments) {
-    char text[16];
-    arguments->text({text, write_number(node, 16, text, sizeof(text))});
-}
-
-bool has_member(const Limit& limit) {
-    return limit.measure != Measure::kRequests;
-}
 
 /** EVALSHA, its keys and the call's name; a policy that has something in flight has a second one
  * for that. */
@@ -63,13 +35,6 @@ void begin_call(const T* items, size_t n, const Limit& (*limit_of)(const T&), st
     command->word(name);
 }
 
-/** Returns an empty pack for the arguments of the call that is being written. */
-MessagePack* empty_arguments() {
-    static MessagePack arguments;
-    arguments.clear();
-    return &arguments;
-}
-
 const Limit& limit_of_charge(const RedisCharge& charge) {
     return *charge.charge->use.limit;
 }
@@ -80,11 +45,6 @@ const Limit& limit_of_flight(const RedisFlight& flight) {
 
 const Limit& limit_of_key(const RedisKey& asked) {
     return *asked.limit;
-}
-
-/** True if the name of a member says what it has reserved. */
-bool reserves(const Limit& limit) {
-    return is_settled(limit.measure);
 }
 
 void add_flight(const RedisFlight& flight, MessagePack* arguments) {
@@ -98,11 +58,6 @@ RedisFlight grown(RedisFlight flight) {
     return flight;
 }
 
-/** Returns the script's answer, which is a text; any other reply has no numbers. */
-std::string_view packed_in(const Reply& reply) {
-    return reply.kind() == ReplyKind::kText ? reply.text() : std::string_view();
-}
-
 Counted counted_by(const Charge& charge) {
     return {charge.limit, &charge.access->journal.zone(), charge.policy};
 }
@@ -111,38 +66,19 @@ Counted counted_by(const LedgerEntry& entry) {
     return {&entry.limit, &entry.access->journal.zone(), entry.used_policy};
 }
 
-/** The script's answer about one charge. */
-struct ChargeReply {
-    bool fits;
-    Amount reserved;
-    State state;
-};
-
-void read_charge_reply(const Counted& counted, PackedNumbers* numbers, ChargeReply* charge_reply) {
-    charge_reply->fits = numbers->next(1) != 0;
-    charge_reply->reserved = numbers->next(kMaxAmount);
-    charge_reply->state = read_state(counted, numbers);
-}
-
 }  // namespace
 
 void write_take(const RedisCharge* charges, size_t n, Now now, Command* command) {
+    if (are_fair(charges, n)) {
+        write_fair_take(charges, n, now, command);
+        return;
+    }
     begin_call(charges, n, limit_of_charge, "take", command);
     MessagePack* arguments = empty_arguments();
     arguments->number(kLease);
     arguments->number(static_cast<int64_t>(n));
     for (size_t i = 0; i < n; ++i) {
-        const Charge& charge = charges[i].charge->use;
-        const Limit& limit = *charge.limit;
-        add_limit(limit, redis_time(charge.access->journal.zone(), now).wall, arguments);
-        add_seed(limit, charge.state, charge.access->journal.zone(), arguments);
-        if (has_member(limit)) {
-            add_member(charges[i].member, reserves(limit), charge.cost, arguments);
-        } else {
-            arguments->text({});
-        }
-        arguments->number(static_cast<int64_t>(charge.cost));
-        arguments->truth(charge.dry_run);
+        add_charge(charges[i], now, arguments);
     }
     command->packed_word(*arguments);
 }
@@ -153,8 +89,10 @@ bool read_take(const Reply& reply, RedisCharge* charges, size_t n, bool* passes,
     bool all_pass = numbers.next(1) != 0;
     Millis now = static_cast<Millis>(numbers.next(kAnyTime));
     ChargeReply charge_reply[kMaxSetPolicies];
+    FairReply fair_reply[kMaxSetPolicies];
     for (size_t i = 0; i < n; ++i) {
         read_charge_reply(counted_by(charges[i].charge->use), &numbers, &charge_reply[i]);
+        read_fair_reply(charges[i], &numbers, &fair_reply[i]);
     }
     if (!numbers.are_fine_and_all()) {
         return false;
@@ -166,6 +104,7 @@ bool read_take(const Reply& reply, RedisCharge* charges, size_t n, bool* passes,
             charge_reply[i].fits ? Verdict::kPassed : Verdict::kRefused;
         charges[i].reserved = charge_reply[i].reserved;
         charges[i].state = charge_reply[i].state;
+        take_over(fair_reply[i], &charges[i]);
     }
     return true;
 }

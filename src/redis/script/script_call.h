@@ -16,6 +16,34 @@ struct MemberId {
     uint64_t number;
 };
 
+/** The sharer that a charge's request is of, as Redis decides on its part. */
+struct RedisSharer {
+    std::string_view key;  // of Redis (write_sharer_key())
+    uint32_t weight;       // 1 to kMaxSharerWeight
+    MemberId member;       // of what is in flight: the charge's
+    uint64_t floor;        // its service starts there at the earliest; 0: at `served`
+
+    // Redis's answer:
+    SharerPart part;
+    uint64_t start;   // of its service
+    uint64_t served;  // the virtual time of the key before it (core/sharers/service.h)
+};
+
+/** A charge of a policy for which requests wait for their turn, over all nodes. */
+struct RedisTurn {
+    uint64_t node;   // names this node for ever
+    Millis arrival;  // of the request, by Redis's clock; 0: it comes now
+    uint32_t count;  // of all requests that wait at this node for the key, this one included if it
+                     // waits
+    Amount cost;     // of the same requests
+    bool waits;      // the request stays in the queue if this policy refuses it
+
+    // Redis's answer:
+    bool is_behind;   // a request of another node goes before this one
+    uint32_t others;  // requests that wait at other nodes,
+    Amount others_cost;
+};
+
 /** A policy's part in a request, as Redis decides on it. */
 struct RedisCharge {
     PolicyCharge* charge;
@@ -25,6 +53,10 @@ struct RedisCharge {
     // Redis's answer:
     State state;
     Amount reserved;  // of tokens, for all requests under way
+
+    // Of a policy with them, else nullptr. The caller owns both.
+    RedisSharer* sharer = nullptr;
+    RedisTurn* turn = nullptr;
 };
 
 /** A member in flight in Redis for a request, until it is settled. */
@@ -43,7 +75,8 @@ constexpr Millis kLease = 15'000;
 
 /**
  * Asks for a decision on all charges as one. Their states say what is known here, for a Redis that
- * has lost its data: nothing if nothing is used.
+ * has lost its data: nothing if nothing is used. If a charge has a sharer or a turn, the command is
+ * one of fair_script().
  */
 void write_take(const RedisCharge* charges, size_t n, Now now, Command* command);
 
@@ -60,6 +93,29 @@ void write_settle(const RedisFlight& flight, Amount tokens, const State& known, 
 
 /** Takes back a charge that is not in flight. */
 void write_give_back(const RedisCharge& charge, Now now, Command* command);
+
+/** The part of a sharer in a request that passed, until the request has ended. */
+struct RedisSharerFlight {
+    std::string_view key;  // of Redis: the sharer's
+    MemberId member;       // of a limit that has something in flight
+    Limit limit;           // of the key that the sharer shares
+    bool is_own;           // SharerPart::is_own of the decision
+    Amount charged;        // by the decision
+};
+
+/**
+ * Corrects a sharer's part and its service by what a request has used, in the limit's unit, and
+ * takes what it has in flight out of the sharer's. Asking again does no harm if the limit has
+ * something in flight. For one that counts requests, it gives a charge back: `used` is 0.
+ */
+void write_end_sharer(const RedisSharerFlight& flight, Amount used, const Zone& zone, Now now,
+                      Command* command);
+
+/** Says that what a sharer has in flight still is. */
+void write_renew_sharer(std::string_view sharer_key, const MemberId& member, Command* command);
+
+/** Says that no request waits any more at a node for the key of a charge. */
+void write_leave(std::string_view key, uint64_t node, Command* command);
 
 /** A key that an operator asks for. */
 struct RedisKey {

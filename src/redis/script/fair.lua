@@ -1,0 +1,1 @@
+return cmsgpack.pack({now})
