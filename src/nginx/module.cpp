@@ -5,6 +5,7 @@
 #include "nginx/answer/header_filter.h"
 #include "nginx/answer/variables.h"
 #include "nginx/api/api.h"
+#include "nginx/api/self.h"
 #include "nginx/conf/config.h"
 #include "nginx/directives/directives.h"
 #include "nginx/directives/resolve.h"
@@ -69,6 +70,9 @@ ngx_command_t commands[] = {
 
     {ngx_string("ai_limit_api"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1,
      ngx_http_ai_limit_api, NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
+
+    {ngx_string("ai_limit_self"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, ngx_http_ai_limit_self,
+     NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
 
     ngx_null_command};
 

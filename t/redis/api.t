@@ -6,6 +6,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use JSON::PP ();
 use List::Util qw(sum0);
 use Test::More;
 use Time::HiRes qw(sleep);
@@ -36,6 +37,7 @@ my $http = <<"CONF";
         location /shares  { ai_limit shares; empty_gif; }
         location /own     { ai_limit own; empty_gif; }
         location /v1/     { ai_limit tokens slots; proxy_pass http://127.0.0.1:@{[$model->port]}; }
+        location = /self  { ai_limit_self; ai_limit bucket own tokens slots; }
         location /ai_limit/ { ai_limit_api write=on; }
     }
 CONF
@@ -93,6 +95,14 @@ subtest 'tokens and requests in flight' => sub {
     is +($apis[0]->key(GET => 'policy=tokens&key=talks'))[0], 404, 'by both';
 };
 
+subtest 'what a client sees of its own limits' => sub {
+    is own(0, 'self'), 'own 6 of 6, bucket 6 of 6, tokens 1000 of 1000, slots 2 of 2', 'whole for a key that nobody has seen';
+    statuses($_, 'bucket', 'self', 2, '200 200') for 0, 1;
+    statuses(0, 'own', 'self', 1, '200');
+    is own(0, 'self'), 'own 5 of 6, bucket 2 of 6, tokens 1000 of 1000, slots 2 of 2', 'what all nodes have counted';
+    is own(1, 'self'), 'own 6 of 6, bucket 2 of 6, tokens 1000 of 1000, slots 2 of 2', 'on each of them';
+};
+
 subtest 'another rate' => sub {
     is +($apis[0]->key(PUT => 'policy=bucket&key=raised&rate=8r/h&ttl=1h'))[0], 200, 'of one node';
     statuses(0, 'bucket', 'raised', 8, '200 200 200 200 200 200 200 200');
@@ -142,6 +152,7 @@ subtest 'without Redis' => sub {
     ok wait_until(sub { !$apis[0]->status->{redis}{up} }), 'it is seen to be away';
     is $apis[0]->metrics->{ai_limit_redis_up}, 0, 'in the metrics, too';
     is_counted(0, 'policy=bucket&key=c', 3, 3);
+    like own(0, 'c'), qr/bucket 3 of 6/, 'a client sees what this node knows';
     my ($code, $said) = $apis[0]->key(DELETE => 'policy=bucket&key=c');
     is $code, 503, 'nothing can be forgotten by all';
     like $said->{error}, qr/Redis does not answer/, 'as is said';
@@ -163,4 +174,12 @@ sub is_counted {
     my ($node, $query, $used, $remaining) = @_;
     my ($code, $said) = $apis[$node]->key(GET => $query);
     return is_deeply [$code, @$said{qw(used remaining)}], [200, $used, $remaining], "node $node says so";
+}
+
+# The limits that a client sees of its own.
+sub own {
+    my ($node, $key) = @_;
+    my $answer = get($nodes[$node]->port, '/self', 'X-Key' => $key);
+    my $rows = JSON::PP->new->utf8->decode($answer->{body})->{policies};
+    return join ', ', map { "$_->{policy} $_->{remaining} of $_->{limit}" } sort { ($a->{policy} ne 'own') <=> ($b->{policy} ne 'own') } @$rows;
 }

@@ -263,6 +263,8 @@ public:
     }
     bool would_admit(Now now) { return ai_limit::would_admit(charges(), count_, now); }
 
+    void look(Now now) { look_at_charges(charges(), count_, now); }
+
     /** Grows the reservation of the i-th charge. */
     Amount grow(size_t i, Amount more, Now now, bool is_decided = false) {
         return grow_charge(&charges()[i], more, is_decided, now);

@@ -42,6 +42,12 @@ public:
         return passes;
     }
 
+    /** Decides, and leaves all entries as they are. */
+    void only_weigh() {
+        weigh_all();
+        entries_.finish();
+    }
+
 private:
     bool weigh_all() {
         entries_.lock();
@@ -209,6 +215,10 @@ bool admit_step_by_step(PolicyCharge* charges, size_t n, const Now& now) {
 
 bool would_admit(PolicyCharge* charges, size_t n, const Now& now) {
     return Admission(charges, n, now).look();
+}
+
+void look_at_charges(PolicyCharge* charges, size_t n, const Now& now) {
+    Admission(charges, n, now).only_weigh();
 }
 
 void end_flight(ZoneAccess* access, FlightRecord* flight) {

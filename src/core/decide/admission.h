@@ -34,6 +34,12 @@ inline bool admit(PolicyCharge* charges, size_t n, const Now& now) {
  */
 bool would_admit(PolicyCharge* charges, size_t n, const Now& now);
 
+/**
+ * Weighs the charges as admit() does: each gets its verdict and its state, and a sharer its part.
+ * Nothing is charged or marked, so a key that was never seen stays unknown.
+ */
+void look_at_charges(PolicyCharge* charges, size_t n, const Now& now);
+
 /** Gives back the slot of a charge that was in flight. */
 void end_flight(ZoneAccess* access, FlightRecord* flight);
 

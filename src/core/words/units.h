@@ -20,6 +20,7 @@ struct MeasureFacts {
     char initial;                // of RPM or TPM; 0: nobody knows it by a letter
     std::string_view rate_word;  // in rates, such as 60r/m; empty: no rate counts it
     std::string_view name;       // in the API
+    std::string_view unit;       // in what ai_limit_self tells clients
     std::string_view one, many;  // in sentences
     std::string_view quota;      // in names of quotas: OpenAI's type, Gemini's RequestsPerDay
     std::string_view log_words;  // in the log
@@ -28,14 +29,14 @@ struct MeasureFacts {
 };
 
 constexpr MeasureFacts kMeasureFacts[] = {
-    {Measure::kRequests, false, false, 'R', "r", "requests", "request", "requests", "requests",
-     "requests", ":r", ""},
-    {Measure::kTokens, true, false, 'T', "t", "tokens", "token", "tokens", "tokens", "tokens", ":t",
-     ":t"},
-    {Measure::kInFlight, false, false, 0, "", "in_flight", "concurrent request",
+    {Measure::kRequests, false, false, 'R', "r", "requests", "requests", "request", "requests",
+     "requests", "requests", ":r", ""},
+    {Measure::kTokens, true, false, 'T', "t", "tokens", "tokens", "token", "tokens", "tokens",
+     "tokens", ":t", ":t"},
+    {Measure::kInFlight, false, false, 0, "", "in_flight", "in_flight", "concurrent request",
      "concurrent requests", "requests", "requests in flight", ":c", ""},
-    {Measure::kMoney, true, true, 0, "usd", "money", "USD", "USD", "budget", "US dollars", ":u",
-     ":u"},
+    {Measure::kMoney, true, true, 0, "usd", "money", "usd", "USD", "USD", "budget", "US dollars",
+     ":u", ":u"},
 };
 
 constexpr size_t kMeasures = std::size(kMeasureFacts);

@@ -315,18 +315,6 @@ ngx_int_t read_request(ngx_http_request_t* r, KeyRequest* asked) {
     return NGX_DECLINED;
 }
 
-KeyQuestion question_of(const PolicyConf& policy, std::string_view key) {
-    KeyQuestion question{};
-    question.access = &policy.zone->live->access;
-    question.hash = hash_key(question.access->journal.zone(), key);
-    question.limit = policy.variable == nullptr ? &policy.live->limit : nullptr;
-    question.use = policy.live->ask.policy;
-    question.reservation = policy.may_count_tokens ? policy.live->reservation.policy : 0;
-    question.ledger = policy.syncs ? policy.live->ledger.policy : 0;
-    question.in_redis = policy.in_redis;
-    return question;
-}
-
 }  // namespace
 
 ngx_int_t answer_for_key(ngx_http_request_t* r) {
@@ -338,7 +326,9 @@ ngx_int_t answer_for_key(ngx_http_request_t* r) {
     if (rc != NGX_DECLINED) {
         return rc;
     }
-    asked->question = question_of(*asked->policy, asked->key);
+    const PolicyConf& policy = *asked->policy;
+    asked->question = question_of(policy, hash_key(asked->zone(), asked->key),
+                                  policy.variable == nullptr ? &policy.live->limit : nullptr);
     if (r->method & NGX_HTTP_DELETE) {
         return forget(r, asked);
     }

@@ -108,6 +108,18 @@ bool read_models(ngx_http_request_t* r, const MainConf& conf, ModelsSnapshot* mo
     return true;
 }
 
+KeyQuestion question_of(const PolicyConf& policy, uint64_t hash, const Limit* limit) {
+    KeyQuestion question{};
+    question.access = &policy.zone->live->access;
+    question.hash = hash;
+    question.limit = limit;
+    question.use = policy.live->ask.policy;
+    question.reservation = policy.may_count_tokens ? policy.live->reservation.policy : 0;
+    question.ledger = policy.syncs ? policy.live->ledger.policy : 0;
+    question.in_redis = policy.in_redis;
+    return question;
+}
+
 ngx_uint_t index_of(const MainConf& conf, const ZoneConf* zone) {
     ngx_uint_t i = 0;
     while (&zones_of(conf)[i] != zone) {

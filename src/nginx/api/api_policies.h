@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/keys/key_entry.h"
 #include "core/observe/snapshot.h"
 #include "nginx/conf/config.h"
 
@@ -31,5 +32,9 @@ bool read_models(ngx_http_request_t* r, const MainConf& conf, ModelsSnapshot* mo
 
 /** Returns a zone's index among the configuration's zones. */
 ngx_uint_t index_of(const MainConf& conf, const ZoneConf* zone);
+
+/** The question about a key with this hash, by hash_key(), under the limit that it has. `limit`:
+ * nullptr if a variable holds it. */
+KeyQuestion question_of(const PolicyConf& policy, uint64_t hash, const Limit* limit);
 
 }  // namespace ai_limit

@@ -94,17 +94,32 @@ ngx_int_t merge_max_output(ngx_conf_t* cf, const LocConf& prev, LocConf* conf) {
     return conf->list != nullptr ? NGX_OK : NGX_ERROR;
 }
 
+/** Takes the policies of a location with ai_limit_self out of its requests' way. */
+void show_own_limits(ngx_conf_t* cf, LocConf* conf) {
+    if (!conf->is_self) {
+        return;
+    }
+    conf->shown = conf->list;
+    conf->list = nullptr;
+    if (conf->shown == nullptr || conf->shown->names.nelts == 0) {
+        warn_at(cf, conf->self_position, "ai_limit_self:", ngx_string("ai_limit"),
+                " names no policy here, so there is no limit to show,");
+    }
+}
+
 }  // namespace
 
 char* ngx_http_ai_limit_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child) {
     LocConf* prev = static_cast<LocConf*>(parent);
     LocConf* conf = static_cast<LocConf*>(child);
     if (conf->list == NGX_CONF_UNSET_PTR) {
-        conf->list = prev->list == NGX_CONF_UNSET_PTR ? nullptr : prev->list;
+        PolicyList* outer = prev->is_self ? prev->shown : prev->list;
+        conf->list = outer == NGX_CONF_UNSET_PTR ? nullptr : outer;
     }
     if (merge_max_output(cf, *prev, conf) != NGX_OK) {
         return error_result();
     }
+    show_own_limits(cf, conf);
     ngx_conf_merge_ptr_value(conf->usage, prev->usage, nullptr);
     for (const LocSetting& setting : kLocSettings) {
         if (load(*conf, setting) == NGX_CONF_UNSET_UINT) {

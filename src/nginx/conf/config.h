@@ -184,6 +184,11 @@ struct LocConf {
     ngx_flag_t include_usage;
     MaxOutputConf* max_output;   // null: off
     ngx_uint_t unreadable_body;  // an UnreadableBody
+    // ai_limit_self shows the policies of `shown`, the location's own or inherited ones, and
+    // applies none. Not inherited, like the handler that it sets.
+    bool is_self;
+    PolicyList* shown;  // nullptr: none
+    Position self_position;
     bool api_writes;  // ai_limit_api write=on; not inherited, like the handler that it sets
     Position api_position;
 };

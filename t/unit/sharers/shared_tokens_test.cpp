@@ -129,6 +129,19 @@ TEST_P(SharedTokens, LookingAheadChangesNothing) {
     EXPECT_TRUE(std::equal(before.begin(), before.end(), memory.data() + counts));
 }
 
+TEST_P(SharedTokens, LookingAtAnEmptyKeyChangesNothing) {
+    ASSERT_TRUE(passes(kGreedy, 900));
+    ASSERT_TRUE(passes(kModest, 100));
+    const size_t counts = layout_of(memory.zone().sizes()).tallies;
+    const std::vector<char> before(memory.data() + counts, memory.data() + memory.size());
+    for (const uint64_t who : {kModest, kGreedy, uint64_t{9'000}}) {
+        Request one = request(who, 0);
+        one.look(kNow);
+        EXPECT_EQ(one.policy_charge(0).use.verdict, Verdict::kRefused);
+    }
+    EXPECT_TRUE(std::equal(before.begin(), before.end(), memory.data() + counts));
+}
+
 TEST_P(SharedTokens, SharerIsActiveWhenItIsRefusedBeforeItsBodyIsThere) {
     ASSERT_TRUE(passes(kGreedy, 1000));
     Request modest = request(kModest, 0);
