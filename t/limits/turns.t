@@ -28,6 +28,7 @@ my ($listen, $http2) = $is_new ? ('', 'http2 on;') : (' http2', '');
 my $model = AiLimit::ModelServer->start;
 my $conf = <<"CONF";
     ai_limit_policy steady  key=\$arg_k rate=20r/s  burst=1 wait=20s;
+    ai_limit_policy quick   key=\$arg_k rate=100r/s burst=1 wait=20s;
     ai_limit_policy slow    key=\$arg_k rate=2r/m   burst=1 wait=40s queue=2;
     ai_limit_policy narrow  key=\$arg_k rate=1r/m   burst=1 wait=10m queue=2;
     ai_limit_policy window  key=\$arg_k rate=2r/30s algorithm=sliding_window wait=31s;
@@ -47,6 +48,7 @@ my $conf = <<"CONF";
     server {
         listen 127.0.0.1:%%PORT_0%% backlog=4096;
         location /steady { ai_limit steady; empty_gif; }
+        location /quick  { ai_limit quick; empty_gif; }
         location /slow   { ai_limit slow; empty_gif; }
         location /narrow { ai_limit narrow; error_page 429 /again; empty_gif; }
         location /again  { ai_limit narrow; return 503; }
@@ -170,6 +172,13 @@ for my $workers (1, 4) {
         cmp_ok $took, '>=', $answers[11]{headers}{'x-wait'}, 'as long as $ai_limit_wait_time says';
     };
 }
+
+subtest 'those who wait use the whole rate' => sub {
+    my @requests = map { begin('/quick?k=a') } 1 .. 101;
+    is_deeply [map { $_->finish->{status} } @requests], [(200) x 101], 'all pass';
+    my $longest = max map { $_->finish->{headers}{'x-wait'} } @requests;
+    cmp_ok $longest, '<', 3, 'the last one after a second and not many, though each has to be let go by itself';
+};
 
 subtest 'one that cannot be served in time is refused at once' => sub {
     my @waiting = begin_in_turns('slow', ('/slow?k=a') x 2);

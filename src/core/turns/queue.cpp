@@ -57,6 +57,14 @@ Turn next_in(const QueueOfWorker& place) {
     return turn;
 }
 
+/** Has all processes that have waiters for the key look again. Whoever sees the change of the group
+ * sees that of the queue. */
+void raise_changes(const Zone& zone, KeyQueue* queue) {
+    const uint32_t group = QueueChanges::group_of(queue->tag.load(std::memory_order_relaxed));
+    queue->changes.fetch_add(1, std::memory_order_seq_cst);
+    zone.queue_changes()->groups[group].fetch_add(1, std::memory_order_release);
+}
+
 }  // namespace
 
 bool goes_before(const Turn& one, const Turn& other) {
@@ -109,10 +117,10 @@ void give_place_back(QueueOfWorker* place, uint32_t process) {
     place->process.compare_exchange_strong(process, 0);
 }
 
-void leave_queue(KeyQueue* queue, QueueOfWorker* place) {
+void leave_queue(const Zone& zone, KeyQueue* queue, QueueOfWorker* place) {
     place->count.store(0, std::memory_order_release);
     place->process.store(0, std::memory_order_release);
-    queue->changes.fetch_add(1, std::memory_order_release);
+    raise_changes(zone, queue);
     for (const QueueOfWorker& other : queue->workers) {
         if (other.process.load(std::memory_order_acquire) != 0) {
             return;
@@ -127,7 +135,8 @@ void leave_queue(KeyQueue* queue, QueueOfWorker* place) {
     }
 }
 
-void tell(KeyQueue* queue, QueueOfWorker* place, uint32_t count, Amount cost, const Turn& next) {
+uint32_t tell(const Zone& zone, KeyQueue* queue, QueueOfWorker* place, uint32_t count, Amount cost,
+              const Turn& next) {
     const bool same = place->count.load(std::memory_order_relaxed) != 0 &&
                       place->order.load(std::memory_order_relaxed) == next.order &&
                       place->arrival.load(std::memory_order_relaxed) == next.arrival;
@@ -136,9 +145,11 @@ void tell(KeyQueue* queue, QueueOfWorker* place, uint32_t count, Amount cost, co
     place->cost.store(cost, std::memory_order_relaxed);
     place->count.store(count, std::memory_order_seq_cst);
     // Otherwise two workers would have each other look again for ever.
-    if (!same) {
-        queue->changes.fetch_add(1, std::memory_order_seq_cst);
+    if (same) {
+        return 0;
     }
+    raise_changes(zone, queue);
+    return 1;
 }
 
 Waiting waiting_in(const KeyQueue& queue) {
@@ -165,7 +176,7 @@ bool waits_before(const KeyQueue& queue, const Turn& turn, const QueueOfWorker* 
 void note_room(const Zone& zone, uint64_t tag) {
     KeyQueue* queue = find_queue(zone, tag);
     if (queue != nullptr) {
-        queue->changes.fetch_add(1, std::memory_order_release);
+        raise_changes(zone, queue);
     }
 }
 
@@ -177,7 +188,7 @@ void free_places(const Zone& zone, uint32_t process) {
         }
         for (QueueOfWorker& place : queue->workers) {
             if (place.process.load(std::memory_order_acquire) == process) {
-                leave_queue(queue, &place);
+                leave_queue(zone, queue, &place);
             }
         }
     }

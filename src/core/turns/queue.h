@@ -39,11 +39,12 @@ bool is_in_queue(const Journal& journal, uint64_t tag, const KeyQueue* queue,
 /** Gives a place back that is_in_queue() denies, unless it is another process's now. */
 void give_place_back(QueueOfWorker* place, uint32_t process);
 
-/** Gives up an empty place, and the queue if nobody waits in it. */
-void leave_queue(KeyQueue* queue, QueueOfWorker* place);
+/** Gives up an empty place of a queue in the zone, and the queue if nobody waits in it. */
+void leave_queue(const Zone& zone, KeyQueue* queue, QueueOfWorker* place);
 
-/** Tells the others who is next in this place. */
-void tell(KeyQueue* queue, QueueOfWorker* place, uint32_t count, Amount cost, const Turn& next);
+/** Tells the others who is next in this place. Returns how often that raised KeyQueue::changes. */
+uint32_t tell(const Zone& zone, KeyQueue* queue, QueueOfWorker* place, uint32_t count, Amount cost,
+              const Turn& next);
 
 /** What waits in a queue. */
 struct Waiting {

@@ -30,6 +30,21 @@ struct alignas(64) KeyQueue {
     QueueOfWorker workers[kQueueWorkers];
 };
 
+/**
+ * Counters over the queues of many keys each: one is raised when `changes` of a queue of its keys
+ * has been. A process learns from them that nothing has changed, however many keys it has waiters
+ * for.
+ */
+struct alignas(64) QueueChanges {
+    static constexpr uint32_t kGroups = 256;
+    std::atomic<uint32_t> groups[kGroups];
+
+    /** The group of a key, by the tag of its entry. */
+    static constexpr uint32_t group_of(uint64_t tag) {
+        return static_cast<uint32_t>(tag >> 20 ^ tag) % kGroups;
+    }
+};
+
 /** An 8th of the bytes for entries, but room for 64 keys at least, and for 65,536 at most. */
 constexpr uint32_t queues_for(size_t bytes) {
     constexpr size_t kLeast = 64;

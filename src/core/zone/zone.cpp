@@ -42,7 +42,8 @@ ZoneLayout layout_of(const ZoneSizes& sizes) {
     layout.habits =
         layout.served_keys + round_up(sizeof(uint32_t) * kFlightsPerChunk * sizes.flight_chunks);
     layout.activity = layout.habits + sizeof(HabitSet) * sizes.habit_sets;
-    layout.queues = layout.activity + sizeof(ActivitySet) * sizes.activity_sets;
+    layout.queue_changes = layout.activity + sizeof(ActivitySet) * sizes.activity_sets;
+    layout.queues = layout.queue_changes + (sizes.queues != 0 ? sizeof(QueueChanges) : 0);
     layout.small = layout.queues + sizeof(KeyQueue) * sizes.queues;
     // Buckets do not straddle more lines, nor pages, than they must.
     layout.small = (layout.small + 1023) / 1024 * 1024;

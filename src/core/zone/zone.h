@@ -24,7 +24,7 @@
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 17 + kCountsLayout;
+constexpr uint32_t kLayoutVersion = 18 + kCountsLayout;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
@@ -228,6 +228,7 @@ struct ZoneLayout {
     size_t served_keys;  // uint32_t each: as many as there are records (served_keys.h)
     size_t habits;
     size_t activity;
+    size_t queue_changes;
     size_t queues;
     size_t small;
     size_t wide;
@@ -304,6 +305,8 @@ public:
     }
     HabitSet* habits(uint32_t set) const { return at<HabitSet>(layout_.habits) + set; }
     ActivitySet* activity(uint32_t set) const { return at<ActivitySet>(layout_.activity) + set; }
+    /** Only in a zone that has queues. */
+    QueueChanges* queue_changes() const { return at<QueueChanges>(layout_.queue_changes); }
     KeyQueue* queue(uint32_t number) const { return at<KeyQueue>(layout_.queues) + number; }
     Bucket* bucket(const Geometry& geometry, uint64_t index) const {
         char* base = is_small(geometry) ? small_ : wide_;

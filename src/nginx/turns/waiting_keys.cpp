@@ -6,6 +6,7 @@
 #include "core/decide/sharer.h"
 #include "nginx/decision/report.h"
 #include "nginx/request/request_context.h"
+#include "nginx/turns/watch.h"
 #include "nginx/values/policy_values.h"
 
 namespace ai_limit {
@@ -29,7 +30,7 @@ struct SharerLine {
 
 /** A key for which requests wait in this worker. */
 struct WaitingKey {
-    ngx_queue_t link;    // among all
+    Watch watch;         // the first member: its functions know only its address
     ngx_queue_t beside;  // among those with a similar tag
     ngx_queue_t lines;
     ZoneAccess* access;
@@ -40,50 +41,38 @@ struct WaitingKey {
     uint32_t count;
     Amount cost;
     uint32_t seen_changes;
-    Millis look_at;
     bool is_looked_at;
 };
 
 namespace {
 
-constexpr ngx_msec_t kTick = 5;      // milliseconds between two looks at what has changed
-constexpr Millis kLongestLook = 50;  // a key is looked at so often whatever is due
+// A key is looked at so often, in milliseconds, whatever is due and if nothing has changed.
+constexpr Millis kLongestLook = 50;
+constexpr Millis kMoreForEachKey = 2;
+constexpr Millis kLongestOfMany = 20'000;
+
+constexpr Millis kUnknownWait = 5;  // the time until the next look where nobody knows better
 
 /** This worker's keys. */
 struct WaitingKeys {
     static constexpr size_t kGroups = 1024;
 
-    ngx_queue_t keys;
-    ngx_queue_t groups[kGroups];  // the same keys, by their tags
+    ngx_queue_t groups[kGroups];  // by their tags
     uint32_t count;
-    Timer ticks;
     bool is_made;
 
     ngx_queue_t* group_of(uint64_t tag) { return &groups[(tag >> 20 ^ tag) % kGroups]; }
 };
 WaitingKeys all;
 
-void look_at_all(WaitingKeys*);
-
 WaitingKeys* waiting_keys() {
     if (!all.is_made) {
-        ngx_queue_init(&all.keys);
         for (ngx_queue_t& group : all.groups) {
             ngx_queue_init(&group);
         }
         all.is_made = true;
     }
     return &all;
-}
-
-/** A single process outlives the log of a cycle that was replaced. Thousands of keys are looked at
- * less often, since only to see that nothing has changed costs about 200 ns for each. */
-void start_ticks(WaitingKeys* keys) {
-    constexpr uint32_t kKeysPerMilli = 100;
-    if (!keys->ticks.is_set()) {
-        keys->ticks.init<look_at_all>(keys, ngx_cycle->log);
-        keys->ticks.start(kTick + keys->count / kKeysPerMilli);
-    }
 }
 
 WaitingKey* find_key(const PolicyCharge& charge) {
@@ -103,21 +92,22 @@ WaitingKey* make_key(const PolicyCharge& charge) {
     QueueOfWorker* place =
         join_queue(charge.use.access->journal, charge.use.tag, charge.use.policy, &queue);
     void* memory = place != nullptr ? ngx_calloc(sizeof(WaitingKey), ngx_cycle->log) : nullptr;
-    if (memory == nullptr) {
+    WaitingKey* key = memory != nullptr ? new (memory) WaitingKey{} : nullptr;
+    if (key == nullptr || !begin_watch(&key->watch, charge.use.access, charge.use.tag)) {
         if (place != nullptr) {
-            leave_queue(queue, place);
+            leave_queue(charge.use.access->journal.zone(), queue, place);
         }
+        ngx_free(memory);
         return nullptr;
     }
-    WaitingKey* key = new (memory) WaitingKey{};
     ngx_queue_init(&key->lines);
     key->access = charge.use.access;
     key->tag = charge.use.tag;
     key->policy = charge.use.policy;
     key->queue = queue;
     key->place = place;
+    key->seen_changes = queue->changes.load(std::memory_order_acquire);
     WaitingKeys* keys = waiting_keys();
-    ngx_queue_insert_tail(&keys->keys, &key->link);
     ngx_queue_insert_tail(keys->group_of(key->tag), &key->beside);
     ++keys->count;
     return key;
@@ -125,9 +115,9 @@ WaitingKey* make_key(const PolicyCharge& charge) {
 
 void free_key(WaitingKey* key) {
     if (key->access->journal.is_open()) {
-        leave_queue(key->queue, key->place);
+        leave_queue(key->access->journal.zone(), key->queue, key->place);
     }
-    ngx_queue_remove(&key->link);
+    end_watch(&key->watch);
     ngx_queue_remove(&key->beside);
     --waiting_keys()->count;
     ngx_free(key);
@@ -201,8 +191,9 @@ void tell_others(WaitingKey* key) {
     const Turn turn =
         next != nullptr ? next->turn()
                         : Turn{served_until_now(*any_waiter(*key)->policy()) + kLast, ~uint64_t{0}};
-    tell(key->queue, key->place, key->count, key->cost, turn);
-    key->seen_changes = key->queue->changes.load(std::memory_order_acquire);
+    const Zone& zone = key->access->journal.zone();
+    // A change by others in the meantime is still to be seen.
+    key->seen_changes += tell(zone, key->queue, key->place, key->count, key->cost, turn);
 }
 
 /** The decision holds from now on, even if the request ends before it goes on. */
@@ -270,16 +261,20 @@ Tried try_first(SharerLine* line, Now now) {
     return move(waiter);
 }
 
-/** With many keys, each is looked at less often while nothing changes. */
-Millis longest_look() {
-    return kLongestLook + Millis{waiting_keys()->count};
+/** With many keys, each is looked at less often while nothing changes, and not all at once. */
+Millis longest_look(const WaitingKey& key) {
+    const Millis many = kMoreForEachKey * waiting_keys()->count;
+    const Millis most = ngx_min(kLongestLook + many, kLongestOfMany);
+    return most - static_cast<Millis>(key.tag % 1024) * (most / 4) / 1024;
 }
 
+/** The milliseconds until the first one of a line may have its turn. */
 Millis next_look(const SharerLine* line, Now now) {
     const Waiter* waiter = line->first();
+    waiter->policy()->use.turn_in = 0;  // it is the first one now
     const Millis wait =
         describe_charge(*waiter->policy(), *waiter->one->parts[waiter->charge].policy, now).wait;
-    return now.monotonic + ngx_max(ngx_min(wait, longest_look()), Millis{1});
+    return wait > 0 ? wait : kUnknownWait;
 }
 
 void begin_look(WaitingKey* key, Now now) {
@@ -312,15 +307,16 @@ void rejoin(WaitingKey* key) {
 void look(WaitingKey* key, Now now) {
     key->is_looked_at = true;
     rejoin(key);
+    key->seen_changes = key->queue->changes.load(std::memory_order_acquire);
     begin_look(key, now);
-    key->look_at = now.monotonic + longest_look();
+    Millis next = longest_look(*key);
     while (SharerLine* line = next_line(*key)) {
         if (waits_before(*key->queue, line->turn(), key->place)) {
             break;
         }
         const Tried tried = try_first(line, now);
         if (tried == Tried::kHeld || tried == Tried::kNoRoom) {
-            key->look_at = ngx_min(key->look_at, next_look(line, now));
+            next = ngx_min(next, next_look(line, now));
             line->held = tried == Tried::kHeld;
         }
         if (tried == Tried::kNoRoom) {
@@ -335,27 +331,7 @@ void look(WaitingKey* key, Now now) {
         free_key(key);
     } else {
         tell_others(key);
-    }
-}
-
-bool is_due(const WaitingKey& key, Millis now) {
-    return now >= key.look_at ||
-           key.seen_changes != key.queue->changes.load(std::memory_order_acquire);
-}
-
-void look_at_all(WaitingKeys* keys) {
-    const Now now = now_by_nginx();
-    ngx_queue_t* next = nullptr;
-    for (ngx_queue_t* link = ngx_queue_head(&keys->keys); link != ngx_queue_sentinel(&keys->keys);
-         link = next) {
-        next = ngx_queue_next(link);
-        WaitingKey* key = ngx_queue_data(link, WaitingKey, link);
-        if (key->access->journal.is_open() && is_due(*key, now.monotonic)) {
-            look(key, now);
-        }
-    }
-    if (!ngx_queue_empty(&keys->keys)) {
-        start_ticks(keys);
+        look_in(&key->watch, next);
     }
 }
 
@@ -373,7 +349,25 @@ void insert(SharerLine* line, Waiter* waiter) {
     ngx_queue_insert_after(before, &waiter->link);
 }
 
+WaitingKey* key_of(Watch* watch) {
+    return reinterpret_cast<WaitingKey*>(watch);
+}
+
 }  // namespace
+
+void look_if_changed(Watch* watch) {
+    WaitingKey* key = key_of(watch);
+    if (key->seen_changes != key->queue->changes.load(std::memory_order_acquire)) {
+        look(key, now_by_nginx());
+    }
+}
+
+void look_when_due(Watch* watch) {
+    WaitingKey* key = key_of(watch);
+    if (key->access->journal.is_open()) {
+        look(key, now_by_nginx());
+    }
+}
 
 ngx_int_t join(Waiter* waiter) {
     const PolicyCharge& charge = *waiter->policy();
@@ -402,9 +396,8 @@ ngx_int_t join(Waiter* waiter) {
     update_start(line, now_by_nginx());
     if (!key->is_looked_at) {
         tell_others(key);
-        key->look_at = 0;
+        look_soon(&key->watch);
     }
-    start_ticks(waiting_keys());
     return NGX_OK;
 }
 

@@ -102,6 +102,7 @@ TEST(StateVersion, RefusesAFileOfFormat3ThatIsTooShortOrTooLong) {
 TEST(StateVersion, RefusesACombinationOfFormatAndLayoutThatNeverWas) {
     StateVersion version;
     EXPECT_TRUE(find_state_version(kStateFormat, kLayoutVersion, &version));
+    EXPECT_TRUE(find_state_version(kStateFormat, kLayoutVersion - 1, &version));
     EXPECT_EQ(version.counts, kCountFields);
     EXPECT_TRUE(find_state_version(3, 11, &version));
     EXPECT_EQ(version.counts, 16u);

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "rate_zone.h"
 
@@ -48,17 +49,17 @@ TEST_F(Queues, RequestOfAnotherProcessThatCameEarlierGoesFirst) {
     ASSERT_EQ(early.queue, late.queue);
     const Turn first = {0, arrival_at(kNow.monotonic, 1)};
     const Turn second = {0, arrival_at(kNow.monotonic, 2)};
-    tell(early.queue, early.place, 1, 1, first);
-    tell(late.queue, late.place, 1, 1, second);
+    tell(memory.zone(), early.queue, early.place, 1, 1, first);
+    tell(memory.zone(), late.queue, late.place, 1, 1, second);
     EXPECT_FALSE(waits_before(*early.queue, first, early.place));
     EXPECT_TRUE(waits_before(*late.queue, second, late.place));
-    leave_queue(early.queue, early.place);
+    leave_queue(memory.zone(), early.queue, early.place);
     EXPECT_FALSE(waits_before(*late.queue, second, late.place));
 }
 
 TEST_F(Queues, SharerThatHadLessGoesBeforeWhoCameEarlier) {
     const Place place = join(one);
-    tell(place.queue, place.place, 1, 1, {100, arrival_at(kNow.monotonic, 1)});
+    tell(memory.zone(), place.queue, place.place, 1, 1, {100, arrival_at(kNow.monotonic, 1)});
     EXPECT_FALSE(waits_before(*place.queue, {50, arrival_at(kNow.monotonic, 2)}, nullptr));
     EXPECT_TRUE(waits_before(*place.queue, {150, arrival_at(kNow.monotonic, 2)}, nullptr));
 }
@@ -73,17 +74,17 @@ TEST_F(Queues, OrdersAreComparedOverTheEndOfTheirNumbers) {
 TEST_F(Queues, QueueIsGoneWhenNobodyWaits) {
     const Place early = join(one);
     const Place late = join(other);
-    leave_queue(early.queue, early.place);
+    leave_queue(memory.zone(), early.queue, early.place);
     EXPECT_NE(find_queue(memory.zone(), kTag), nullptr);
-    leave_queue(late.queue, late.place);
+    leave_queue(memory.zone(), late.queue, late.place);
     EXPECT_EQ(find_queue(memory.zone(), kTag), nullptr);
 }
 
 TEST_F(Queues, AllThatWaitAreCounted) {
     const Place early = join(one);
     const Place late = join(other);
-    tell(early.queue, early.place, 3, 30, {0, 1});
-    tell(late.queue, late.place, 2, 5, {0, 2});
+    tell(memory.zone(), early.queue, early.place, 3, 30, {0, 1});
+    tell(memory.zone(), late.queue, late.place, 2, 5, {0, 2});
     const Waiting waiting = waiting_in(*early.queue);
     EXPECT_EQ(waiting.count, 5U);
     EXPECT_EQ(waiting.cost, 35U);
@@ -97,7 +98,7 @@ TEST_F(Queues, DeadProcessHoldsUpNobody) {
     ZoneUser survivor(memory.zone(), &host, 4);
     ZoneUser victim(memory.zone(), &host, 3);
     const Place place = join(victim);
-    tell(place.queue, place.place, 1, 1, {0, 1});
+    tell(memory.zone(), place.queue, place.place, 1, 1, {0, 1});
     dies = true;
     reclaim_dead(survivor.journal(), kNow);
     EXPECT_EQ(find_queue(memory.zone(), kTag), nullptr);
@@ -129,15 +130,37 @@ TEST_F(Queues, ZoneWithoutWaitsHasNone) {
 
 TEST_F(Queues, TellingTheSameAgainChangesNothing) {
     const Place place = join(one);
-    tell(place.queue, place.place, 1, 1, {0, 5});
+    tell(memory.zone(), place.queue, place.place, 1, 1, {0, 5});
     const uint32_t before = place.queue->changes.load();
-    tell(place.queue, place.place, 2, 2, {0, 5});
+    tell(memory.zone(), place.queue, place.place, 2, 2, {0, 5});
     EXPECT_EQ(place.queue->changes.load(), before);
-    tell(place.queue, place.place, 1, 1, {0, 6});
+    tell(memory.zone(), place.queue, place.place, 1, 1, {0, 6});
     EXPECT_NE(place.queue->changes.load(), before);
     const uint32_t then = place.queue->changes.load();
     note_room(memory.zone(), kTag);
     EXPECT_NE(place.queue->changes.load(), then);
+}
+
+/** A process with waiters for thousands of keys reads only the counters of groups. */
+TEST_F(Queues, EveryChangeOfAQueueIsOneOfItsGroup) {
+    std::atomic<uint32_t>& group =
+        memory.zone().queue_changes()->groups[QueueChanges::group_of(kTag)];
+    uint32_t seen = group.load();
+    const auto has_changed = [&] { return std::exchange(seen, group.load()) != seen; };
+    note_room(memory.zone(), kTag);
+    EXPECT_FALSE(has_changed()) << "nobody waits";
+    const Place place = join(one);
+    const Place leaving = join(other);
+    EXPECT_EQ(tell(memory.zone(), place.queue, place.place, 1, 1, {0, 5}), 1U);
+    EXPECT_TRUE(has_changed());
+    EXPECT_EQ(tell(memory.zone(), place.queue, place.place, 2, 2, {0, 5}), 0U);
+    EXPECT_FALSE(has_changed()) << "the next one is the same";
+    note_room(memory.zone(), kTag);
+    EXPECT_TRUE(has_changed());
+    leave_queue(memory.zone(), leaving.queue, leaving.place);
+    EXPECT_TRUE(has_changed());
+    leave_queue(memory.zone(), place.queue, place.place);
+    EXPECT_TRUE(has_changed());
 }
 
 TEST_F(Queues, ArrivalsAreInTheOrderInWhichTheyCame) {
@@ -161,7 +184,7 @@ TEST_F(Queues, EveryTurnComes) {
                 joined.place = join_queue(*user.journal(), kTag, 7, &joined.queue);
             } while (joined.place == nullptr);
             const Turn turn = {0, ++arrivals};
-            tell(joined.queue, joined.place, 1, 1, turn);
+            tell(memory.zone(), joined.queue, joined.place, 1, 1, turn);
             while (waits_before(*joined.queue, turn, joined.place)) {
                 std::this_thread::yield();
             }
@@ -169,7 +192,7 @@ TEST_F(Queues, EveryTurnComes) {
             const int came = joined.queue->tag.load() == kTag ? 1 : 0;
             i += came;
             served += came;
-            leave_queue(joined.queue, joined.place);
+            leave_queue(memory.zone(), joined.queue, joined.place);
         }
     };
     std::thread thread(work, std::cref(one));
