@@ -26,6 +26,11 @@ my $is_new = AiLimit::Nginx::version_number() >= 1_025_001;
 my ($listen, $http2) = $is_new ? ('', 'http2 on;') : (' http2', '');
 
 my $model = AiLimit::ModelServer->start;
+
+# As many policies with sharers as a location may have, of all kinds.
+my @kinds = ('rate=50r/s burst=1', 'concurrency=2', 'rate=50Mt/d algorithm=fixed_window reserve=10', 'rate=100r/s algorithm=sliding_window');
+my @sixteen = map { "all$_" } 0 .. 15;
+my $sixteen = join "\n    ", map { "ai_limit_policy $sixteen[$_] key=\$arg_k $kinds[$_ % 4] wait=20s share=\$arg_t;" } 0 .. 15;
 my $conf = <<"CONF";
     ai_limit_policy steady  key=\$arg_k rate=20r/s  burst=1 wait=20s;
     ai_limit_policy quick   key=\$arg_k rate=100r/s burst=1 wait=20s;
@@ -39,10 +44,15 @@ my $conf = <<"CONF";
     ai_limit_policy rest    key=\$arg_k rate=1t/month burst=100 wait=20s;
     ai_limit_policy fair    key=\$arg_k rate=20r/s  burst=1 wait=20s queue=60 share=\$arg_t weight=\$arg_w;
     ai_limit_policy never   key=\$arg_k rate=1r/month burst=1 wait=1m;
+    $sixteen
+    ai_limit_policy early   key=\$arg_k rate=20r/s  burst=1 wait=20s phase=preaccess;
+    ai_limit_policy own     key=\$arg_t concurrency=2 wait=20s share=\$arg_s;
+    ai_limit_policy part    key=\$arg_k rate=100t/month algorithm=fixed_window reserve=max wait=20s share=\$arg_t;
     ai_limit_policy dry     key=\$arg_k rate=1r/h   burst=1 wait=20s dry_run;
     ai_limit_error_format json;
     ai_limit_log_level info;
     add_header X-Wait \$ai_limit_wait_time always;
+    add_header X-Output \$ai_limit_max_output;
     add_header X-Worker \$pid always;
 
     server {
@@ -66,6 +76,14 @@ my $conf = <<"CONF";
             proxy_buffering off;
         }
         location /tokens/ { ai_limit tokens; client_body_in_file_only clean; proxy_pass http://127.0.0.1:@{[$model->port]}/; }
+        location /part/ { ai_limit part; ai_limit_max_output remaining; proxy_pass http://127.0.0.1:@{[$model->port]}/; }
+        location /shared/ { ai_limit fair own; proxy_pass http://127.0.0.1:@{[$model->port]}/; }
+        location /sixteen/ { ai_limit @sixteen; proxy_pass http://127.0.0.1:@{[$model->port]}/; }
+        location /asks   { ai_limit steady; auth_request /check; empty_gif; }
+        location /early  { ai_limit early; auth_request /check; empty_gif; }
+        location /copies { ai_limit steady; mirror /check; empty_gif; }
+        location /goes_on { ai_limit steady; post_action /check; empty_gif; }
+        location /check  { internal; ai_limit never; empty_gif; }
         location /rest/ { ai_limit rest; ai_limit_max_output remaining; proxy_pass http://127.0.0.1:@{[$model->port]}/; }
         location /ai_limit/ { ai_limit_api write=on; allow 127.0.0.1; deny all; }
     }
@@ -157,7 +175,7 @@ sub answers_of {
     return @answers;
 }
 
-for my $workers (1, 4) {
+for my $workers (1, 2, 8, 4) {
     $nginx->reload(workers => $workers);
     subtest "first come, first served, with $workers workers" => sub {
         my $begun = time;
@@ -257,6 +275,19 @@ subtest 'a request whose output is limited to what remains' => sub {
     is_deeply [@$key{qw(reserved remaining)}], [0, 96], 'both are settled, once each';
 };
 
+subtest 'a request whose output is limited to what remains of its part' => sub {
+    my $chat = '/part/v1/chat/completions?k=p&prompt_tokens=1&completion_tokens=1&delay=500';
+    my %ask = (method => 'POST', body => '{"model":"m","max_tokens":5000,"messages":[{"role":"user","content":"hi"}]}');
+    is begin("$chat&t=modest", method => 'POST', body => '{"model":"m","max_tokens":1,"messages":[]}')->finish->{status}, 200, 'a sharer is there';
+    my @greedy = begin_in_turns('part', ["$chat&t=greedy", %ask], ["$chat&t=greedy", %ask]);
+    is $api->policy('part')->{waits}{now}, 1, 'waits while nothing of its part remains';
+    my ($modest) = begin_in_turns('part', ["$chat&t=modest", %ask]);
+    is $modest->finish->{headers}{'x-wait'}, '0.000', 'another one has its own';
+    is_deeply [map { $_->finish->{status} } @greedy], [200, 200], 'and passes when something has come back';
+    cmp_ok $greedy[1]->finish->{headers}{'x-wait'}, '>', 0, 'after its wait';
+    is $greedy[0]->finish->{headers}{'x-output'}, $modest->finish->{headers}{'x-output'} + 2, 'each has the half, less what it has used';
+};
+
 subtest 'two policies' => sub {
     my @narrow = begin_in_turns('inner', ('/both?k=a') x 2);
     is $narrow[0]->finish->{status}, 200, 'the first one of a client passes';
@@ -293,6 +324,39 @@ subtest 'sharers are served by their weights' => sub {
     my $from = min map { $_->begun } @heavy;
     my @between = grep { my $at = $_->begun + $_->finish->{headers}{'x-wait'}; $at > $from && $at < $end } @light;
     cmp_ok scalar(@between), '<=', 5, 'while nine of weight 3 are served, three of weight 1 are';
+};
+
+subtest 'sharers of several policies' => sub {
+    my $greedy = '/shared/v1/models?k=m&t=greedy&w=1&delay=20';
+    my @greedy = map { begin("$greedy&s=" . $_ % 2) } 1 .. 9;
+    ok wait_until(sub { $api->policy('fair')->{waits}{now} + $api->policy('own')->{waits}{now} > 3 }), 'requests wait by either';
+    my @modest = map { begin('/shared/v1/models?k=m&t=modest&w=1&s=0') } 1 .. 2;
+    is_deeply [map { $_->finish->{status} } @modest, @greedy], [(200) x 11], 'all pass';
+    my ($last, $end) = map { max map { $_->begun + $_->finish->{headers}{'x-wait'} } @$_ } \@modest, \@greedy;
+    cmp_ok $last, '<', $end, 'those of a greedy sharer at last';
+    is $api->policy($_)->{waits}{now}, 0, "nobody waits by $_" for 'fair', 'own';
+    ok wait_until(sub { $api->policy('own')->{in_flight} == 0 }), 'all slots come back';
+
+    my @requests = map { start_request($nginx->port, path => "/sixteen/v1/chat/completions?k=m&t=$_&prompt_tokens=1&completion_tokens=1",
+        method => 'POST', body => '{"model":"m","messages":[{"role":"user","content":"hi"}]}') } (1) x 9, (2) x 3;
+    is_deeply [map { $_->finish->{status} } @requests], [(200) x 12], 'sixteen policies let all pass';
+    is_deeply [map { $api->policy($_)->{requests}{passed} } @sixteen], [(12) x 16], 'which each counts once';
+    ok wait_until(sub { sum(map { $api->policy($_)->{in_flight} // 0 } @sixteen) == 0 }), 'and nothing stays taken';
+    is sum(map { $api->policy($_)->{waits}{now} } @sixteen), 0, 'nor waits';
+};
+
+subtest 'subrequests and what nginx does after the answer' => sub {
+    my $never = met('never');
+    for (['/asks', 'steady'], ['/early', 'early'], ['/copies', 'steady'], ['/goes_on', 'steady']) {
+        my ($path, $policy) = @$_;
+        my $passed = $api->policy($policy)->{requests}{passed};
+        my @requests = begin_in_turns($policy, ("$path?k=sub$path") x 4);
+        is_deeply [map { $_->finish->{status} } @requests], [(200) x 4], "$path: all pass";
+        is_deeply order_of(@requests), [0 .. 3], 'in the order in which they came';
+        cmp_ok $requests[3]->finish->{headers}{'x-wait'}, '>', 0, 'after their waits';
+        is $api->policy($policy)->{requests}{passed}, $passed + 4, 'and are counted once';
+    }
+    is met('never'), $never, 'a subrequest is not decided on, and does not wait';
 };
 
 subtest 'a body that arrives while its request waits' => sub {

@@ -243,6 +243,18 @@ public:
         return *this;
     }
 
+    /** Gives the last charge a ledger: this node decides on it alone, and reports it later. */
+    Request& with_ledger(const ZonePolicy& policy) {
+        Charge& use = charges_[count_ - 1].use;
+        keeps_ledger_[count_ - 1] = true;
+        begin_charge(
+            &ledgers_[count_ - 1],
+            {&policy.limit, user_->access(), use.cost, policy.number, use.dry_run, Decider::kAlone},
+            tag_of(use.tag, use.policy));
+        use.decider = reservations_[count_ - 1].decider = Decider::kAlone;
+        return *this;
+    }
+
     /** Gives back the slots of a request that passed. */
     void end() {
         for (size_t i = 0; i < count_; ++i) {
@@ -290,6 +302,7 @@ private:
         for (size_t i = 0; i < count_; ++i) {
             charges_[i].reservation = reserves_[i] ? &reservations_[i] : nullptr;
             charges_[i].sharer = shares_[i] ? &sharers_[i] : nullptr;
+            charges_[i].ledger = keeps_ledger_[i] ? &ledgers_[i] : nullptr;
         }
         return charges_;
     }
@@ -302,6 +315,8 @@ private:
     SharerCharge sharers_[kMaxSetPolicies];
     bool shares_[kMaxSetPolicies] = {};
     bool shares_any_ = false;
+    Charge ledgers_[kMaxSetPolicies];
+    bool keeps_ledger_[kMaxSetPolicies] = {};
     size_t count_ = 0;
 };
 
