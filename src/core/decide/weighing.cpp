@@ -168,7 +168,7 @@ bool weigh_part(ChargeEntry* entry, Now now) {
     SharerState* state = &charge->state.sharer;
     charge->before = *state;
     state->policy = charge->policy & 0xff;
-    charge->start = start_of_service(*policy.use.limit, *state, charge->floor, now.monotonic);
+    charge->start = begin_service(*policy.use.limit, charge->floor, now.monotonic, state);
     charge->part =
         weigh_sharer(sharer_ask(policy), find_activity(entry->zone(), charge->key_tag), now, state);
     return true;

@@ -53,6 +53,11 @@ bool is_within(const std::atomic<uint64_t>& word, uint32_t now, uint32_t slices)
     return ((now - slice) & kSliceMask) < slices;
 }
 
+bool is_of_later_slice(const std::atomic<uint64_t>& word, uint32_t slice) {
+    const auto other = static_cast<uint32_t>(word.load(std::memory_order_relaxed) >> kSliceShift);
+    return other != slice && ((other - slice) & kSliceMask) <= kSliceMask / 2;
+}
+
 /** False if another key has taken the place meanwhile. */
 bool begin(KeyActivity* way, uint64_t tag) {
     uint64_t before = way->tag.load(std::memory_order_relaxed);
@@ -159,6 +164,9 @@ void count_activity(KeyActivity* activity, const Activity& before, const Activit
     const bool stays = before.weight != 0 && before.slice == after.slice;
     const Activity less = stays ? before : Activity{};
     SliceOfActivity* slice = at(activity, after.slice);
+    if (stays && is_of_later_slice(slice->weights, after.slice)) {
+        return;  // a request has ended whose sharer asked so long ago that it counts no more
+    }
     change(&slice->weights, after.slice, less.weight, after.weight);
     change(&slice->needs, after.slice, less.need, after.need);
     change(&slice->used, after.slice, less.used, after.used);

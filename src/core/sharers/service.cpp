@@ -25,6 +25,12 @@ void set_finish(uint64_t finish, SharerState* sharer) {
     sharer->finish_high = finish >> 24 & 0xffffff;
 }
 
+/** True if the sharer has asked lately. */
+bool is_active(const Limit& limit, const SharerState& sharer, Millis now) {
+    const uint32_t slice = slice_of(limit, static_cast<Millis>(sharer.at));
+    return sharer.weight != 0 && ((slice_of(limit, now) - slice) & kSliceMask) <= kActivitySlices;
+}
+
 /** Returns how long the service of an amount lasts, at least 1. */
 uint64_t length_of_service(const Limit& limit, uint32_t weight, Amount amount) {
     __extension__ typedef unsigned __int128 Wide;
@@ -41,10 +47,15 @@ uint64_t later_service(uint64_t one, uint64_t other) {
 
 uint64_t start_of_service(const Limit& limit, const SharerState& sharer, uint64_t served,
                           Millis now) {
-    const uint32_t slice = slice_of(limit, static_cast<Millis>(sharer.at));
-    const bool is_active =
-        sharer.weight != 0 && ((slice_of(limit, now) - slice) & kSliceMask) <= kActivitySlices;
-    return is_active ? later_service(finish_of(sharer), served) : served;
+    return is_active(limit, sharer, now) ? later_service(finish_of(sharer), served) : served;
+}
+
+uint64_t begin_service(const Limit& limit, uint64_t served, Millis now, SharerState* sharer) {
+    if (!is_active(limit, *sharer, now)) {
+        set_finish(served, sharer);
+        return served;
+    }
+    return later_service(finish_of(*sharer), served);
 }
 
 void note_service(const SharerAsk& ask, uint64_t start, SharerState* sharer) {

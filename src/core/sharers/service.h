@@ -19,6 +19,10 @@ namespace ai_limit {
 uint64_t start_of_service(const Limit& limit, const SharerState& sharer, uint64_t served,
                           Millis now);
 
+/** Returns the same for a request that comes now. A sharer that was not active is from now on, and
+ * owes nothing. */
+uint64_t begin_service(const Limit& limit, uint64_t served, Millis now, SharerState* sharer);
+
 /** Notes in the sharer's state that it is served from `start` on. */
 void note_service(const SharerAsk& ask, uint64_t start, SharerState* sharer);
 

@@ -130,6 +130,19 @@ TEST(Service, SharerThatDidNotAskHasSavedUpNothing) {
     EXPECT_EQ(start_of_service(limit, idle, later, kNow), later);
 }
 
+TEST(Service, SharerThatDidNotAskOwesNothing) {
+    const Limit limit = limit_of_rate(Algorithm::kTokenBucket, "60r/m");
+    SharerState idle{};
+    idle.weight = 1;
+    idle.at = static_cast<uint64_t>(kNow);
+    note_service({&limit, 1, 600}, 0, &idle);
+    constexpr Millis kLater = kNow + 120'000;
+    EXPECT_EQ(begin_service(limit, 5, kLater, &idle), 5U);
+    // Not even if its first request was refused.
+    idle.at = static_cast<uint64_t>(kLater);
+    EXPECT_EQ(begin_service(limit, 5, kLater, &idle), 5U);
+}
+
 TEST(Service, SharerOfLongAgoIsNotTakenForOneThatIsAhead) {
     const Limit limit = limit_of_rate(Algorithm::kTokenBucket, "60r/m");
     SharerState old{};

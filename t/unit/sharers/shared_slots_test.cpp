@@ -49,6 +49,18 @@ TEST_F(SlotsZone, LoneSharerMayUseAll) {
     EXPECT_EQ(begin_all(kGreedy).size(), 8U);
 }
 
+TEST_F(SlotsZone, LongRequestThatEndsLeavesTheOthersActive) {
+    std::unique_ptr<Request> one = begin(kGreedy);
+    ASSERT_NE(one, nullptr);
+    // Nine slices later, the sums of the present slice lie where those of the first were.
+    constexpr Millis kNineSlices = 9 * 7'500;
+    ASSERT_NE(begin(kModest, kNineSlices), nullptr);
+    one->end();
+    Request asked(user);
+    asked.charge_shared(policy, kKey, kGreedy).admit(later(kNineSlices));
+    EXPECT_EQ(asked.sharer(0).part.weights, 2U);
+}
+
 TEST_F(SlotsZone, GreedySharerLeavesTheSlotsThatAnotherNeeds) {
     std::unique_ptr<Request> one = begin(kModest);
     std::unique_ptr<Request> other = begin(kModest);
