@@ -1,4 +1,4 @@
--- The script that decides in Redis, part 2 of 4: the algorithms.
+-- The scripts that decide in Redis, the second part of both: the algorithms.
 --
 -- Redis runs Lua 5.1, whose numbers are doubles. All numbers here are whole.
 

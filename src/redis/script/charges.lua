@@ -1,4 +1,4 @@
--- The scripts that decide in Redis: one charge of a request, which is weighed and then taken or not.
+-- The scripts that decide in Redis, the fourth part of both: one charge, weighed and then taken or not.
 
 -- Reads the state of a charge. Returns how much of the limit is used and how much the charge wants.
 local function weigh_state(charge, at, capacity)

@@ -1,7 +1,39 @@
 #pragma once
 
 // The part of a question and of an answer that is about sharers and turns (script_call.h), as the
-// script has it that decides on them (fair_script()).
+// script has it that decides on them (fair_script()). It does what core/sharers and core/turns do.
+// Its text is in fields.lua, algorithms.lua, keys.lua and charges.lua, which the first script has
+// as well, and in sharers.lua, turns.lua and fair.lua. Its calls, in the words of script.h:
+//
+//   "take", lease, n, then for each policy POLICY, member, cost, dry, SHARER, TURN
+//       KEYS: for each policy those of "take" in script.h; with a sharer the keys of its state and
+//       of the key's sums, and that of the sharer's flights if the member is not ""; with a turn
+//       the key's turns. Charges all or none. Answers passes, now, then for each policy verdict,
+//       reserved, fields; with a sharer is_own, left, claimed, wait, need, weights, start, served
+//       (SharerPart, RedisSharer); with a turn is_behind, others, others_cost (RedisTurn). The
+//       verdict is 1 if the key has room, the sharer's part or what it leaves to others has, and
+//       nobody goes before.
+//   "end", POLICY, member, slice, is_own, charged, used
+//       KEYS: of the sharer's state, of the key's sums, of the sharer's flights if there is a
+//       member. Corrects the sharer's part and its service: `charged` was charged, `used` is used.
+//       Does nothing if the member is not in flight. Answers now.
+//   "leave", node
+//       KEYS[1]: the key's turns. Nobody waits at the node any more. Answers now.
+//
+//   SHARER    weight, slice, floor, member: all 0 and "" without a sharer. `slice` is the length of
+//   a
+//             slice of time (core/sharers/activity.h). The member is the charge's, without its
+//             amount.
+//   TURN      node, arrival, count, cost, waits: "", 0, 0, 0, false without a turn
+//
+// A sharer's state is MessagePack: [kind, weight, at, finish, need, used, fraction, asked,
+// most_asked, before, window, knows_before] (SharerState; `before` is `low` of slots, else what was
+// used in the window before). The sums of a key: ["sums", served], then nine times slice, weights,
+// needs, used. Turns are a hash: by node ["turn", order, arrival, count, cost, until].
+//
+// Other than in core/: a quotient whose dividend reaches 2^53 is rounded, and what is used of a
+// part of a rate from 2^33 on, in its fraction of 20 bits. A state expires, at the latest when four
+// times as many share the key as when it was written, so more of a part may have come back.
 
 #include "redis/script/call_words.h"
 

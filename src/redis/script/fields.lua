@@ -1,4 +1,4 @@
--- The script that decides in Redis, part 1 of 4: names of positions and limits.
+-- The scripts that decide in Redis, the first part of both: names of positions and limits.
 --
 -- These names are constants: src/redis/script/join.sh writes the number in place of each of them. Redis
 -- makes the script's functions anew for each call and keeps nothing between two calls, so a local costs

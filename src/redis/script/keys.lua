@@ -1,4 +1,4 @@
--- The script that decides in Redis, part 3 of 4: what Redis keeps at the keys, as states and as flights.
+-- The scripts that decide in Redis, the third part of both: what Redis keeps at the keys, as states and as flights.
 
 -- Runs the first command on a key. If something of another type is at the key, it is deleted: nobody
 -- but this script uses these keys.

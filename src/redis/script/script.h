@@ -2,7 +2,7 @@
 
 // The Lua script by which Redis decides in place of the zone, for all nodes, by its own clock. It
 // does exactly what core/ does (algorithm.h, admission.h, settlement.h). Its text is in the files
-// fields.lua, algorithms.lua, keys.lua and script.lua of this folder. Its calls:
+// fields.lua, algorithms.lua, keys.lua, charges.lua and script.lua of this folder. Its calls:
 //
 //   KEYS: for each policy the key of its state, and that of its flights if its member is not "".
 //   "sync" has the key of the state and that of the nodes' reports.

@@ -1,4 +1,4 @@
--- The script that decides in Redis: its calls. script.h describes what each takes and answers.
+-- The script that decides in Redis, its last part: its calls. script.h describes what each takes and answers.
 
 local function take()
     local lease, n, passes, key, at = args[1], args[2], true, 1, 2

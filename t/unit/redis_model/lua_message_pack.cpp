@@ -174,12 +174,18 @@ private:
 
 /** Returns false if the table holds what the script must not store. */
 bool push_packed(lua_State* lua) {
-    std::vector<uint64_t> numbers;
     if (lua_gettop(lua) != 1 || !lua_istable(lua, 1)) {
         return false;
     }
+    std::string packed = message_pack(std::vector<uint64_t>(lua_objlen(lua, 1)));  // of zeros
+    packed.resize(packed.size() - lua_objlen(lua, 1));
     for (size_t i = 1; i <= lua_objlen(lua, 1); ++i) {
         lua_rawgeti(lua, 1, static_cast<int>(i));
+        if (lua_type(lua, -1) == LUA_TSTRING) {
+            pack_text(lua_tostring(lua, -1), &packed);
+            lua_pop(lua, 1);
+            continue;
+        }
         const double value = lua_tonumber(lua, -1);
         const bool is_whole = lua_type(lua, -1) == LUA_TNUMBER && value >= 0 && value < 0x1p63 &&
                               value == std::floor(value);
@@ -187,15 +193,15 @@ bool push_packed(lua_State* lua) {
         if (!is_whole) {
             return false;
         }
-        numbers.push_back(static_cast<uint64_t>(value));
+        append_number(&packed, static_cast<uint64_t>(value));
     }
-    const std::string packed = message_pack(numbers);
     lua_pushlstring(lua, packed.data(), packed.size());
     return true;
 }
 
 int pack(lua_State* lua) {
-    return push_packed(lua) ? 1 : luaL_error(lua, "packs what is no array of whole numbers");
+    return push_packed(lua) ? 1
+                            : luaL_error(lua, "packs what is no array of whole numbers and texts");
 }
 
 int unpack(lua_State* lua) {

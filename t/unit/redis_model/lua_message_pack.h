@@ -1,6 +1,7 @@
 #pragma once
 
-// Redis's cmsgpack, as far as tests need it: packs arrays of integers, unpacks whatever comes.
+// Redis's cmsgpack, as far as tests need it: packs arrays of integers and short texts, unpacks
+// whatever comes.
 
 struct lua_State;
 

@@ -57,7 +57,8 @@ std::string argument_at(lua_State* lua, int index) {
 
 }  // namespace
 
-RedisModel::RedisModel(std::string_view script) : lua_(luaL_newstate()) {
+RedisModel::RedisModel(std::pair<std::string_view, std::string_view> scripts)
+    : lua_(luaL_newstate()) {
     luaL_openlibs(lua_);
     lua_newtable(lua_);
     const std::pair<const char*, lua_CFunction> commands[] = {{"call", call},
@@ -69,12 +70,18 @@ RedisModel::RedisModel(std::string_view script) : lua_(luaL_newstate()) {
     }
     lua_setglobal(lua_, "redis");
     open_message_pack(lua_);
-    if (luaL_dostring(lua_, kGuard) != 0 ||
-        luaL_loadbuffer(lua_, script.data(), script.size(), "script") != 0) {
+    bool is_good = luaL_dostring(lua_, kGuard) == 0;
+    // The scripts stay at the bottom of the stack.
+    for (const std::string_view script : {scripts.first, scripts.second}) {
+        if (is_good && !script.empty()) {
+            is_good = luaL_loadbuffer(lua_, script.data(), script.size(), "script") == 0;
+            ++scripts_;
+        }
+    }
+    if (!is_good) {
         std::fprintf(stderr, "%s\n", lua_tostring(lua_, -1));
         std::abort();
     }
-    // The script stays at the bottom of the stack.
 }
 
 RedisModel::~RedisModel() {
@@ -108,12 +115,12 @@ void RedisModel::restore(const Keys& contents) {
 }
 
 std::vector<int64_t> RedisModel::run(const std::vector<std::string>& keys,
-                                     const std::vector<std::string>& arguments) {
+                                     const std::vector<std::string>& arguments, int which) {
     set_global_array(lua_, "KEYS", keys);
     set_global_array(lua_, "ARGV", arguments);
     error_.clear();
     std::vector<int64_t> numbers;
-    lua_pushvalue(lua_, 1);
+    lua_pushvalue(lua_, which);
     if (lua_pcall(lua_, 0, 1, 0) != 0) {
         const char* text = lua_tostring(lua_, -1);
         error_ = text != nullptr ? text : "an error that is no text";
@@ -122,7 +129,7 @@ std::vector<int64_t> RedisModel::run(const std::vector<std::string>& keys,
     } else {
         numbers = unpack_numbers({lua_tostring(lua_, -1), lua_objlen(lua_, -1)});
     }
-    lua_settop(lua_, 1);
+    lua_settop(lua_, scripts_);
     return error_.empty() ? numbers : std::vector<int64_t>{};
 }
 
@@ -231,8 +238,7 @@ RedisModel::Reply RedisModel::execute(const Arguments& arguments) {
     if (command == "GET" || command == "SET") {
         return execute_on_string(arguments);
     }
-    const bool is_hash = command == "HGET" || command == "HSET";
-    return execute_on_collection(arguments, is_hash ? Value::kHash : Value::kSet);
+    return execute_on_collection(arguments, command[0] == 'H' ? Value::kHash : Value::kSet);
 }
 
 RedisModel::Reply RedisModel::execute_on_collection(const Arguments& arguments, Value::Kind kind) {
@@ -298,7 +304,20 @@ RedisModel::Reply RedisModel::expire(const Arguments& arguments) {
 
 RedisModel::Reply RedisModel::execute_on_hash(const Arguments& arguments, Value* value) {
     Reply reply;
+    if (arguments[0] == "HGETALL") {
+        reply.kind = Reply::kArray;
+        for (const auto& [name, text] : value->fields) {
+            reply.array.push_back(name);
+            reply.array.push_back(text);
+        }
+        return reply;
+    }
     const auto field = value->fields.find(arguments.at(2));
+    if (arguments[0] == "HDEL") {
+        reply.kind = Reply::kInteger;
+        reply.integer = static_cast<int64_t>(value->fields.erase(arguments[2]));
+        return reply;
+    }
     if (arguments[0] == "HGET") {
         if (field != value->fields.end()) {
             reply.kind = Reply::kText;

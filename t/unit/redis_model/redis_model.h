@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 struct lua_State;
@@ -17,7 +18,11 @@ namespace ai_limit {
 class RedisModel {
 public:
     /** `script`: Lua that returns an array of integers. */
-    explicit RedisModel(std::string_view script);
+    explicit RedisModel(std::string_view script)
+        : RedisModel(std::pair<std::string_view, std::string_view>(script, {})) {}
+
+    /** With a second script, unless that is "". */
+    explicit RedisModel(std::pair<std::string_view, std::string_view> scripts);
     ~RedisModel();
     RedisModel(const RedisModel&) = delete;
     RedisModel& operator=(const RedisModel&) = delete;
@@ -25,9 +30,9 @@ public:
     /** Milliseconds since the epoch. Keys that have expired by then are gone. */
     void set_clock(int64_t millis);
 
-    /** Runs the script; nothing, and error() says why, where it fails. */
+    /** Runs the script; nothing, and error() says why, where it fails. `which`: 1 or 2. */
     std::vector<int64_t> run(const std::vector<std::string>& keys,
-                             const std::vector<std::string>& arguments);
+                             const std::vector<std::string>& arguments, int which = 1);
 
     /** Returns the error of the last run, "" if it did not fail. */
     const std::string& error() const { return error_; }
@@ -97,6 +102,7 @@ private:
     void expire_at(const std::string& key, int64_t millis);
 
     lua_State* lua_;
+    int scripts_ = 0;
     int64_t clock_ = 0;
     Keys keys_;
     std::multimap<int64_t, std::string> expiring_;  // also keys that last longer by now

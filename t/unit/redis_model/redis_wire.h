@@ -11,6 +11,7 @@
 
 #include "redis/protocol/command.h"
 #include "redis/protocol/reply.h"
+#include "redis/script/script.h"
 #include "redis_model.h"
 
 namespace ai_limit {
@@ -19,6 +20,7 @@ namespace ai_limit {
 struct ScriptCall {
     std::vector<std::string> keys;
     std::vector<std::string> arguments;
+    int script = 1;  // 2: fair_script()
 };
 
 /** `command` is an EVALSHA. */
@@ -40,12 +42,12 @@ inline ScriptCall script_call_of(const Command& command) {
     const size_t keys = strtoul(words.at(2).c_str(), nullptr, 10);
     const auto first = words.begin() + 3;
     const auto argument = first + static_cast<ptrdiff_t>(keys);
-    return {{first, argument}, {argument, words.end()}};
+    return {{first, argument}, {argument, words.end()}, words[1] == fair_script_sha1() ? 2 : 1};
 }
 
 /** The numbers that the script answers; one that fails ends the program. */
 inline std::vector<int64_t> run_script(RedisModel* redis, const ScriptCall& call) {
-    std::vector<int64_t> numbers = redis->run(call.keys, call.arguments);
+    std::vector<int64_t> numbers = redis->run(call.keys, call.arguments, call.script);
     if (!redis->error().empty()) {
         fprintf(stderr, "%s\n", redis->error().c_str());
         abort();
