@@ -24,7 +24,7 @@ bool is_length(Millis length) {
 void check_quota(const ToldQuota& quota) {
     require(quota.limit <= kMaxAmount && quota.remaining <= quota.limit);
     require(quota.reset == kNotTold || is_length(quota.reset));
-    require(quota.period >= 60'000 && quota.period <= 24 * 3'600'000);
+    require(quota.period == kNotTold || (quota.period >= 60'000 && quota.period <= 24 * 3'600'000));
     require(quota.limit != 0 || !quota.has_remaining);
 }
 

@@ -7,6 +7,7 @@
 #include "core/learn/habits.h"
 #include "core/observe/meters.h"
 #include "core/policies/overrides.h"
+#include "core/upstream/account.h"
 #include "core/zone/charged_answers.h"
 
 namespace ai_limit {
@@ -125,6 +126,7 @@ void copy_entries(Journal* from, const Zone& to, const Geometry& geometry, Now n
 void copy_zone(Journal* from, const Zone& to, Now now) {
     copy_policies(from->zone(), to);
     copy_flights(*from, to, now);
+    copy_accounts(from->zone(), to);
     copy_entries(from, to, kSmall, now);
     copy_entries(from, to, kWide, now);
 }

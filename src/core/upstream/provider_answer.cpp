@@ -66,7 +66,7 @@ constexpr HeaderRow kHeaders[] = {
  */
 Millis period_of(Amount limit, Amount used, Millis reset) {
     if (used == 0 || reset <= 0) {
-        return kMinute;
+        return kNotTold;
     }
     __extension__ typedef unsigned __int128 Wide;
     const Wide period = Wide{static_cast<uint64_t>(reset)} * limit / used;
@@ -128,10 +128,8 @@ ProviderAnswer ProviderHeaders::answer() const {
     }
     // Tokens have limits by the minute everywhere, requests by the day with some.
     ToldQuota* requests = &answer.quotas[static_cast<size_t>(QuotaKind::kRequests)];
-    if (requests->has_remaining) {
-        requests->period =
-            period_of(requests->limit, requests->limit - requests->remaining, requests->reset);
-    }
+    requests->period =
+        period_of(requests->limit, requests->limit - requests->remaining, requests->reset);
     answer.retry_after = read_wait_millis(retry_after_ms_);
     if (answer.retry_after == kNotTold) {
         answer.retry_after = read_wait(retry_after_, date_);

@@ -8,7 +8,7 @@
 
 #include <string_view>
 
-#include "core/upstream/quota_kind.h"
+#include "core/limits/quota_kind.h"
 #include "core/words/types.h"
 
 namespace ai_limit {
@@ -22,7 +22,7 @@ struct ToldQuota {
     Amount remaining;  // at most the limit
     bool has_remaining;
     Millis reset;   // until all of it remains again; kNotTold if that is not told
-    Millis period;  // in which the limit comes back
+    Millis period;  // in which the limit comes back; kNotTold if that is not told
 };
 
 /** What one answer tells. */

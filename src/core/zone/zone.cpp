@@ -44,7 +44,8 @@ ZoneLayout layout_of(const ZoneSizes& sizes) {
     layout.activity = layout.habits + sizeof(HabitSet) * sizes.habit_sets;
     layout.queue_changes = layout.activity + sizeof(ActivitySet) * sizes.activity_sets;
     layout.queues = layout.queue_changes + (sizes.queues != 0 ? sizeof(QueueChanges) : 0);
-    layout.small = layout.queues + sizeof(KeyQueue) * sizes.queues;
+    layout.accounts = layout.queues + sizeof(KeyQueue) * sizes.queues;
+    layout.small = layout.accounts + sizeof(AccountSet) * sizes.account_sets;
     // Buckets do not straddle more lines, nor pages, than they must.
     layout.small = (layout.small + 1023) / 1024 * 1024;
     layout.wide = layout.small + sizes.small_buckets * kSmall.bucket_bytes;
@@ -88,7 +89,7 @@ bool Zone::is_valid(const void* memory, const ZoneSizes& sizes) {
            header->sizes.flight_chunks == sizes.flight_chunks &&
            header->sizes.habit_sets == sizes.habit_sets &&
            header->sizes.activity_sets == sizes.activity_sets &&
-           header->sizes.queues == sizes.queues;
+           header->sizes.queues == sizes.queues && header->sizes.account_sets == sizes.account_sets;
 }
 
 }  // namespace ai_limit

@@ -4,9 +4,10 @@
 // of them (meters.h, top_keys.h, history.h), the models that were used (models.h), limits of single
 // keys (overrides.h), the answers that were charged (charged_answers.h), the processes that use the
 // zone with a journal each, the records of requests in flight, what requests usually use
-// (habit_set.h), who shares keys (key_activity.h), who waits for them (key_queue.h), the buckets of
-// small entries, the buckets of wide ones. It has no pointers: everything is found by its offset,
-// so that each process may map the zone where it likes. Everything is valid when it is zero.
+// (habit_set.h), who shares keys (key_activity.h), who waits for them (key_queue.h), the accounts
+// at providers (upstream_account.h), the buckets of small entries, the buckets of wide ones. It has
+// no pointers: everything is found by its offset, so that each process may map the zone where it
+// likes. Everything is valid when it is zero.
 
 #include <atomic>
 #include <cstddef>
@@ -21,10 +22,11 @@
 #include "core/zone/key_queue.h"
 #include "core/zone/remote_traffic.h"
 #include "core/zone/statistics.h"
+#include "core/zone/upstream_account.h"
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 18 + kCountsLayout;
+constexpr uint32_t kLayoutVersion = 19 + kCountsLayout;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
@@ -145,6 +147,7 @@ struct ZoneSizes {
     uint32_t habit_sets = 0;
     uint32_t activity_sets = 0;  // 0: no key has sharers
     uint32_t queues = 0;         // 0: nobody waits
+    uint32_t account_sets = 0;   // 0: no limit is a provider's
 };
 
 /** The processes' common knowledge of a server that makes decisions for all nodes
@@ -230,6 +233,7 @@ struct ZoneLayout {
     size_t activity;
     size_t queue_changes;
     size_t queues;
+    size_t accounts;
     size_t small;
     size_t wide;
     size_t total;
@@ -308,6 +312,7 @@ public:
     /** Only in a zone that has queues. */
     QueueChanges* queue_changes() const { return at<QueueChanges>(layout_.queue_changes); }
     KeyQueue* queue(uint32_t number) const { return at<KeyQueue>(layout_.queues) + number; }
+    AccountSet* accounts(uint32_t set) const { return at<AccountSet>(layout_.accounts) + set; }
     Bucket* bucket(const Geometry& geometry, uint64_t index) const {
         char* base = is_small(geometry) ? small_ : wide_;
         return reinterpret_cast<Bucket*>(base + index * geometry.bucket_bytes);
