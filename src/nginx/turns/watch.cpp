@@ -17,12 +17,17 @@ struct WatchedZone {
 
 namespace {
 
-constexpr ngx_msec_t kTick = 5;  // milliseconds between two looks at what has changed
+// Milliseconds between two looks at what has changed: while nothing does, and for so many looks
+// after something did. Where turns pass from worker to worker, each of them waits for a look.
+constexpr ngx_msec_t kTick = 5;
+constexpr ngx_msec_t kBusyTick = 1;
+constexpr uint32_t kBusyTicks = 5;
 
 /** This worker's zones with such keys. */
 struct WatchedZones {
     ngx_queue_t zones;  // zero at first
     Timer ticks;
+    uint32_t busy;  // looks that follow a change
 
     /** A single process outlives the log of a cycle that was replaced. */
     void start_ticks();
@@ -38,28 +43,33 @@ void look_at_group(ngx_queue_t* group) {
     }
 }
 
-void look_at_zone(WatchedZone* zone) {
+/** Returns true if something has changed. */
+bool look_at_zone(WatchedZone* zone) {
     const Journal& journal = zone->access->journal;
     if (!journal.is_open()) {
-        return;
+        return false;
     }
+    bool has_changed = false;
     const QueueChanges& changes = *journal.zone().queue_changes();
     for (uint32_t i = 0; i < QueueChanges::kGroups; ++i) {
         const uint32_t now = changes.groups[i].load(std::memory_order_acquire);
         if (now != zone->seen[i]) {
             zone->seen[i] = now;
             look_at_group(&zone->groups[i]);
+            has_changed = true;
         }
     }
+    return has_changed;
 }
 
 void tick(WatchedZones* watched) {
+    watched->busy -= watched->busy != 0 ? 1 : 0;
     ngx_queue_t* next = nullptr;
     for (ngx_queue_t* link = ngx_queue_head(&watched->zones);
          link != ngx_queue_sentinel(&watched->zones); link = next) {
         WatchedZone* zone = ngx_queue_data(link, WatchedZone, link);
-        if (zone->keys != 0) {
-            look_at_zone(zone);
+        if (zone->keys != 0 && look_at_zone(zone)) {
+            watched->busy = kBusyTicks;
         }
         next = ngx_queue_next(link);
         if (zone->keys == 0) {
@@ -75,7 +85,7 @@ void tick(WatchedZones* watched) {
 void WatchedZones::start_ticks() {
     if (!ticks.is_set()) {
         ticks.init<tick>(this, ngx_cycle->log);
-        ticks.start(kTick);
+        ticks.start(busy != 0 ? kBusyTick : kTick);
     }
 }
 
