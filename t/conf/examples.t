@@ -70,7 +70,8 @@ my %shows = (
         my @said = map { $json->decode($_) } @lines;
         my $client = 'key:' . substr sha256_hex('a'), 0, 32;
         is_deeply [map { $_->{client} } @said], [($client) x 4], 'each line is JSON and names the client';
-        is_deeply [@{$said[0]}{qw(status decision policy input_tokens)}], [200, '', '', ''], 'where nothing is limited';
+        is_deeply [@{$said[0]}{qw(status decision policy input_tokens waited)}], [200, '', '', '', ''], 'where nothing is limited';
+        is $said[1]{waited}, '0.000', 'a request that has not waited says so';
         is_deeply [@{$said[1]}{qw(method path status model stream decision policy limit input_tokens cached_tokens output_tokens
             total_tokens reserved_tokens usage_source)}], ['POST', '/v1/chat/completions', 200, qq(a "b"%0A\x{e4}), 1, 'PASSED',
             'tokens', 20_000, 1500, 500, 500, 2000, 15_003, 'response'], 'where a request passes';

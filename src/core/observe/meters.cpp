@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/observe/sharer_names.h"
 #include "core/turns/queue.h"
 
 namespace ai_limit {
@@ -149,6 +150,9 @@ void forget_counts(const Zone& zone, uint32_t policy) {
         }
     }
     zone.day_keys(policy)->epoch.store(0, std::memory_order_relaxed);
+    if (zone.has_sharers()) {
+        forget_sharers(zone.sharer_names(policy));
+    }
     zone.history(policy)->written.store(0, std::memory_order_relaxed);
 }
 

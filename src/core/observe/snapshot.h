@@ -6,7 +6,9 @@
 #include "core/observe/history.h"
 #include "core/observe/meters.h"
 #include "core/observe/models.h"
+#include "core/observe/sharer_names.h"
 #include "core/observe/top_keys.h"
+#include "core/turns/longest_queues.h"
 
 namespace ai_limit {
 
@@ -21,6 +23,19 @@ struct ZoneSnapshot {
     bool state_failed;        // it could not be saved the last time
     uint64_t state_failures;
     Millis state_saved_at;  // by the wall clock; 0: not since the zone was made
+};
+
+/** A sharer of a key: what it has of that, in what the policy counts. */
+struct SharerRow {
+    ShownName sharer, key;
+    uint64_t part;  // 0: it is not active
+    uint64_t used, need;
+    uint32_t weight;
+};
+
+struct SharerRows {
+    SharerRow rows[kNamedSharers];
+    size_t count;
 };
 
 /** The texts are the configuration's. */
@@ -43,6 +58,11 @@ struct PolicySnapshot {
     uint64_t charged_today;  // of `settled` in the totals
     PolicyLoad load;
     uint32_t number;  // in the zone
+    bool one_key;     // the configuration says the key itself, so it is shown whole
+
+    // Only for /status, and nullptr where requests do not wait, or nobody shares keys.
+    const WaitingKeyViews* waiting;
+    const SharerRows* sharers;
 };
 
 inline bool counts_money(const PolicySnapshot& policy) {

@@ -57,6 +57,25 @@ void write_details(const PolicySnapshot& policy, JsonWriter& json) {
     }
 }
 
+/** Writes a key, which is no secret if the configuration says it, and whether it is shortened. */
+void write_key(const PolicySnapshot& policy, const ShownName& key, JsonWriter& json) {
+    json.text("key", policy.one_key ? policy.key : key.view());
+    json.truth("whole", policy.one_key || key.is_whole != 0);
+}
+
+void write_waiting_keys(const PolicySnapshot& policy, JsonWriter& json) {
+    json.open("keys", '[');
+    for (size_t i = 0; policy.waiting != nullptr && i < policy.waiting->count; ++i) {
+        const WaitingKeyView& waiting = policy.waiting->keys[i];
+        json.open('{');
+        write_key(policy, waiting.key, json);
+        json.number("waiting", waiting.count);
+        json.thousandths("next_waited", static_cast<uint64_t>(waiting.waited));
+        json.close('}');
+    }
+    json.close(']');
+}
+
 /** Writes how many requests wait for their turn, and how many have, with their whole wait in
  * seconds. */
 void write_waits(const PolicySnapshot& policy, JsonWriter& json) {
@@ -71,7 +90,28 @@ void write_waits(const PolicySnapshot& policy, JsonWriter& json) {
     json.number("now", policy.load.waiting);
     json.number("ended", ended);
     json.thousandths("seconds", policy.totals.waited_millis);
+    write_waiting_keys(policy, json);
     json.close('}');
+}
+
+/** Writes who shares keys, with each one's part. */
+void write_sharers(const PolicySnapshot& policy, JsonWriter& json) {
+    if (policy.sharers == nullptr) {
+        return;
+    }
+    json.open("sharers", '[');
+    for (size_t i = 0; i < policy.sharers->count; ++i) {
+        const SharerRow& row = policy.sharers->rows[i];
+        json.open('{');
+        json.text("sharer", row.sharer.view());
+        write_key(policy, row.key, json);
+        json.number("weight", row.weight);
+        json.amount("part", policy.measure, row.part);
+        json.amount("used", policy.measure, row.used);
+        json.amount("need", policy.measure, row.need);
+        json.close('}');
+    }
+    json.close(']');
 }
 
 void write_steps(std::string_view name, const HistoryStep* steps, size_t count,
@@ -103,14 +143,14 @@ void write_history(const Zone& zone, const PolicySnapshot& policy, JsonWriter& j
 }
 
 /** `unit`: what the counts are. */
-void write_keys(std::string_view name, const TopKey* keys, size_t count, Measure unit,
-                JsonWriter& json) {
+void write_keys(std::string_view name, const PolicySnapshot& policy, const TopKey* keys,
+                size_t count, Measure unit, JsonWriter& json) {
     json.open(name, '[');
     for (size_t i = 0; i < count; ++i) {
         json.open('{');
-        json.text("key", keys[i].shown());
+        json.text("key", policy.one_key ? policy.key : keys[i].shown());
         json.amount("count", unit, keys[i].count);
-        json.truth("whole", keys[i].is_whole);
+        json.truth("whole", policy.one_key || keys[i].name.is_whole != 0);
         json.close('}');
     }
     json.close(']');
@@ -124,7 +164,7 @@ void write_top_keys(const Zone& zone, const PolicySnapshot& policy, uint64_t epo
     const auto write = [&](std::string_view name, TopMeasure measure, Measure unit) {
         size_t count =
             read_top_keys(*zone.top_keys(policy.number), measure, epoch, keys, kShownTopKeys);
-        write_keys(name, keys, count, unit, json);
+        write_keys(name, policy, keys, count, unit, json);
     };
     write("requests", TopMeasure::kRequests, Measure::kRequests);
     write("refusals", TopMeasure::kRefusals, Measure::kRequests);
@@ -132,7 +172,7 @@ void write_top_keys(const Zone& zone, const PolicySnapshot& policy, uint64_t epo
     if (counts_money(policy)) {
         size_t count =
             read_day_keys(*zone.day_keys(policy.number), policy.day, keys, kShownTopKeys);
-        write_keys("money_today", keys, count, charges, json);
+        write_keys("money_today", policy, keys, count, charges, json);
     }
     json.close('}');
 }
@@ -188,6 +228,7 @@ void write_policy_json(const Zone& zone, const PolicySnapshot& policy, Millis mo
     json.truth("dry_run", policy.dry_run);
     write_requests(policy.totals, json);
     write_waits(policy, json);
+    write_sharers(policy, json);
     if (policy.counts_tokens) {
         write_usage(policy, json);
     }

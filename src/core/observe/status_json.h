@@ -9,6 +9,8 @@ namespace ai_limit {
 
 constexpr size_t kMaxZoneJson = 2048;
 constexpr size_t kMaxPolicyJson = 64 * 1024;
+constexpr size_t kMaxWaitsJson = 16 * 1024;    // more, of a policy with wait=
+constexpr size_t kMaxSharersJson = 40 * 1024;  // more, of one with share=
 
 void write_zone_json(const ZoneSnapshot& zone, JsonWriter& json);
 

@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "core/observe/displacement.h"
-#include "core/words/shown_key.h"
 
 namespace ai_limit {
 
@@ -30,12 +29,6 @@ bool begin_list(TopList* list, uint64_t epoch) {
     return true;
 }
 
-void write_label(TopLabel* label, std::string_view key) {
-    size_t size = copy_shown_key(key, label->text, kMaxTopKeyText);
-    label->size = static_cast<uint8_t>(size);
-    label->is_whole = std::string_view(label->text, size) == key;
-}
-
 uint32_t least_of(const TopSet& set) {
     uint32_t least = 0;
     for (uint32_t way = 1; way < kTopWays; ++way) {
@@ -58,9 +51,7 @@ bool read_place(const TopList& list, uint32_t set, uint32_t way, TopKey* key) {
     uint64_t count = list.sets[set].counts[way].load(std::memory_order_relaxed);
     uint64_t inherited = label.inherited.load(std::memory_order_relaxed);
     key->count = count > inherited ? count - inherited : 0;
-    key->is_whole = label.is_whole != 0;
-    key->size = label.size < kMaxTopKeyText ? label.size : kMaxTopKeyText;
-    std::memcpy(key->text, label.text, kMaxTopKeyText);
+    key->name = copy_of(label.key);
     std::atomic_thread_fence(std::memory_order_acquire);
     return tag.load(std::memory_order_relaxed) == key->tag && key->count != 0;
 }
@@ -117,7 +108,7 @@ void note_new_key(TopList* list, uint64_t epoch, uint64_t tag, std::string_view 
         return;
     }
     TopLabel* label = &list->labels[index][way];
-    write_label(label, key);
+    write_shown_name(key, &label->key);
     label->inherited.store(least, std::memory_order_relaxed);
     set->counts[way].store(least + amount, std::memory_order_relaxed);
     set->tags[way].store(tag, std::memory_order_release);

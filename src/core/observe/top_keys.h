@@ -27,11 +27,9 @@ constexpr Millis kTopEpoch = 300'000;
 struct TopKey {
     uint64_t tag;
     uint64_t count;  // seen since the key has its place: never more than it truly was
-    bool is_whole;   // the text is the key itself
-    uint8_t size;
-    char text[kMaxTopKeyText];  // as a log shows it (shown_key.h), cut to this
+    ShownName name;
 
-    std::string_view shown() const { return {text, size}; }
+    std::string_view shown() const { return name.view(); }
 };
 
 constexpr uint64_t epoch_of(Millis monotonic) {

@@ -10,14 +10,10 @@ constexpr unsigned kSliceShift = 40;
 constexpr uint64_t kSumMask = (uint64_t{1} << kSliceShift) - 1;
 constexpr Millis kLongestActive = 60'000;
 
-bool is_recent(uint64_t slice, uint32_t now) {
-    return ((now - static_cast<uint32_t>(slice)) & kSliceMask) <= kActivitySlices;
-}
-
 /** Returns the sum in a word that belongs to a recent slice. */
 uint64_t sum_in(const std::atomic<uint64_t>& word, uint32_t now) {
     const uint64_t value = word.load(std::memory_order_relaxed);
-    return is_recent(value >> kSliceShift, now) ? value & kSumMask : 0;
+    return is_recent_slice(static_cast<uint32_t>(value >> kSliceShift), now) ? value & kSumMask : 0;
 }
 
 /** Adds to the sum of a slice, which begins where the word is another's, and takes from it. */
@@ -101,6 +97,10 @@ KeyActivity* oldest_of(ActivitySet* set) {
 
 }  // namespace
 
+bool is_recent_slice(uint32_t slice, uint32_t present) {
+    return ((present - slice) & kSliceMask) <= kActivitySlices;
+}
+
 Millis slice_length(const Limit& limit) {
     const Millis period = limit.period_length > 0 ? limit.period_length : kLongestActive;
     return std::max<Millis>(std::min(period, kLongestActive) / kActivitySlices, 1);
@@ -146,7 +146,7 @@ OtherSharers others_of(const KeyActivity& activity, const Activity& one, const S
             used += sum_in(slice.used, slices.present);
         }
     }
-    if (one.weight != 0 && is_recent(one.slice, slices.present)) {
+    if (one.weight != 0 && is_recent_slice(one.slice, slices.present)) {
         const bool in_window = ((slices.present - one.slice) & kSliceMask) < slices.of_window;
         weights -= std::min(weights, one.weight);
         needs -= std::min(needs, one.need);

@@ -36,6 +36,9 @@ Millis slice_length(const Limit& limit);
 /** The slice of a moment of the monotonic clock, 24 bits. */
 uint32_t slice_of(const Limit& limit, Millis now);
 
+/** True if a sharer that asked last in this slice is still active. */
+bool is_recent_slice(uint32_t slice, uint32_t present);
+
 /** The slices at a moment: the present one, and how many of the latest, with this one, began in the
  * present window of a limit that has windows by the calendar; else all. */
 struct Slices {

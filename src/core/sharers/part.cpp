@@ -38,7 +38,7 @@ PartOfRate rate_of(const SharerAsk& ask, uint64_t weights) {
 Amount capacity_of(const SharerAsk& ask, uint64_t weights) {
     const Amount capacity = ask.limit->capacity;
     const auto part = static_cast<Amount>(Wide{capacity} * ask.weight / weights);
-    return std::max(part, std::min(ask.cost, capacity));
+    return std::max(part, std::min(std::max(ask.cost, Amount{1}), capacity));
 }
 
 void note_time(Millis now, SharerState* state) {
@@ -127,6 +127,16 @@ SharerPart weigh(const SharerAsk& ask, uint64_t weights, Now now, SharerState* s
                : weigh_window(ask, weights, now, state);
 }
 
+/** Returns how much of the limit a sharer uses, by a state that was weighed. */
+Amount used_of_part(const Limit& limit, const SharerState& state) {
+    if (of_slots(limit)) {
+        return state.slots;
+    }
+    return limit.algorithm == Algorithm::kTokenBucket
+               ? (state.used + (uint64_t{1} << kFraction) - 1) >> kFraction
+               : used_in_window(limit, state);
+}
+
 /** Returns how much of a need can be counted as used. A sliding window gives back an eighth at a
  * time: a sharer that has used what it needs will need an eighth again before more comes back. */
 Amount most_counted(const Limit& limit, Amount need) {
@@ -195,6 +205,24 @@ void note_counted(const Limit& limit, SharerState* state) {
     if (of_slots(limit)) {
         state->low = std::min({Amount{state->slots}, Amount{state->need}, kMostLow});
     }
+}
+
+SharerUse use_of_sharer(const Limit& limit, const KeyActivity* activity, Now now,
+                        const SharerState& state) {
+    const uint32_t present = slice_of(limit, now.monotonic);
+    const uint32_t latest = slice_of(limit, static_cast<Millis>(state.at));
+    const bool is_active = state.weight != 0 && is_recent_slice(latest, present);
+    SharerState then = state;
+    const auto weight = static_cast<uint32_t>(state.weight);
+    const SharerAsk nothing = {&limit, std::max(weight, uint32_t{1}), 0};
+    const SharerPart part = weigh_sharer(nothing, activity, now, &then);
+    SharerUse use{0, used_of_part(limit, then), part.need, weight};
+    if (is_active) {
+        use.part = capacity_of(nothing, part.weights);
+    } else {
+        use.need = 0;
+    }
+    return use;
 }
 
 Activity activity_of(const Limit& limit, const SharerState& state) {

@@ -57,6 +57,19 @@ void give_back_slots(Amount slots, SharerState* state);
 /** Notes that the sums of the key will count the slots in flight as they are. */
 void note_counted(const Limit& limit, SharerState* state);
 
+/** What a sharer has of its key at a moment, for operators. */
+struct SharerUse {
+    Amount part;  // of the limit's capacity; 0 if the sharer is not active
+    Amount used;
+    Amount need;
+    uint32_t weight;
+};
+
+/** Describes the sharer whose state this is. `activity`: of the key; nullptr: there are no others.
+ */
+SharerUse use_of_sharer(const Limit& limit, const KeyActivity* activity, Now now,
+                        const SharerState& state);
+
 /** Returns how the sharer counts in the sums of its key, whose limit this is. */
 Activity activity_of(const Limit& limit, const SharerState& state);
 

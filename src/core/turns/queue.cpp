@@ -8,6 +8,10 @@ constexpr uint32_t kProbes = 8;  // a queue lies in one of so many places
 
 constexpr unsigned kOrderBits = 48;
 
+// An arrival is a time in milliseconds, a number within it, and the process.
+constexpr unsigned kNumberBits = 12;
+constexpr unsigned kProcessBits = 10;
+
 uint32_t first_place(const Zone& zone, uint64_t tag) {
     __extension__ typedef unsigned __int128 Wide;
     const uint64_t mixed = tag * 0x9E3779B97F4A7C15;
@@ -18,13 +22,24 @@ KeyQueue* place_at(const Zone& zone, uint64_t tag, uint32_t probe) {
     return zone.queue((first_place(zone, tag) + probe) % zone.sizes().queues);
 }
 
+/** Writes the key's name, unless it is there. Operators see it, and nothing depends on it. */
+void name_queue(KeyQueue* queue, const QueuedKey& key) {
+    if (queue->named.load(std::memory_order_relaxed) != key.tag) {
+        queue->named.store(0, std::memory_order_relaxed);
+        std::atomic_thread_fence(std::memory_order_release);
+        write_shown_name(key.text, &queue->name);
+        queue->named.store(key.tag, std::memory_order_release);
+    }
+}
+
 /** Two processes may begin the same queue in two places: the first one is taken. */
-KeyQueue* begin_queue(const Zone& zone, uint64_t tag, uint32_t policy) {
+KeyQueue* begin_queue(const Zone& zone, const QueuedKey& key) {
     for (uint32_t probe = 0; probe < kProbes && probe < zone.sizes().queues; ++probe) {
-        KeyQueue* queue = place_at(zone, tag, probe);
+        KeyQueue* queue = place_at(zone, key.tag, probe);
         uint64_t nobody = 0;
-        if (queue->tag.compare_exchange_strong(nobody, tag) || nobody == tag) {
-            queue->policy.store(policy, std::memory_order_relaxed);
+        if (queue->tag.compare_exchange_strong(nobody, key.tag) || nobody == key.tag) {
+            queue->policy.store(key.policy, std::memory_order_relaxed);
+            name_queue(queue, key);
             return queue;
         }
     }
@@ -74,12 +89,14 @@ bool goes_before(const Turn& one, const Turn& other) {
 }
 
 uint64_t arrival_at(Millis now, uint32_t process) {
-    constexpr unsigned kNumberBits = 12;
-    constexpr unsigned kProcessBits = 10;
     static uint64_t last = 0;
     const uint64_t earliest = static_cast<uint64_t>(now) << kNumberBits;
     last = last < earliest ? earliest : last + 1;
     return last << kProcessBits | (process & ((1 << kProcessBits) - 1));
+}
+
+Millis came_at(uint64_t arrival) {
+    return static_cast<Millis>(arrival >> (kNumberBits + kProcessBits));
 }
 
 KeyQueue* find_queue(const Zone& zone, uint64_t tag) {
@@ -92,14 +109,14 @@ KeyQueue* find_queue(const Zone& zone, uint64_t tag) {
     return nullptr;
 }
 
-QueueOfWorker* join_queue(const Journal& journal, uint64_t tag, uint32_t policy, KeyQueue** queue) {
+QueueOfWorker* join_queue(const Journal& journal, const QueuedKey& key, KeyQueue** queue) {
     constexpr int kAttempts = 4;
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
-        KeyQueue* found = find_queue(journal.zone(), tag);
-        found = found != nullptr ? found : begin_queue(journal.zone(), tag, policy);
+        KeyQueue* found = find_queue(journal.zone(), key.tag);
+        found = found != nullptr ? found : begin_queue(journal.zone(), key);
         QueueOfWorker* place = found != nullptr ? take_place(found, journal.number()) : nullptr;
         *queue = found;
-        if (place == nullptr || found->tag.load(std::memory_order_seq_cst) == tag) {
+        if (place == nullptr || found->tag.load(std::memory_order_seq_cst) == key.tag) {
             return place;
         }
         give_place_back(place, journal.number());  // others gave the queue up at the same time
@@ -161,6 +178,31 @@ Waiting waiting_in(const KeyQueue& queue) {
         waiting.processes += count != 0 ? 1 : 0;
     }
     return waiting;
+}
+
+bool find_next(const KeyQueue& queue, Turn* next) {
+    bool found = false;
+    for (const QueueOfWorker& place : queue.workers) {
+        if (place.count.load(std::memory_order_acquire) == 0) {
+            continue;
+        }
+        const Turn turn = next_in(place);
+        if (!found || goes_before(turn, *next)) {
+            *next = turn;
+            found = true;
+        }
+    }
+    return found;
+}
+
+bool read_name(const KeyQueue& queue, ShownName* name) {
+    const uint64_t tag = queue.named.load(std::memory_order_acquire);
+    if (tag == 0 || tag != queue.tag.load(std::memory_order_relaxed)) {
+        return false;
+    }
+    *name = copy_of(queue.name);
+    std::atomic_thread_fence(std::memory_order_acquire);
+    return queue.named.load(std::memory_order_relaxed) == tag;
 }
 
 bool waits_before(const KeyQueue& queue, const Turn& turn, const QueueOfWorker* own) {

@@ -24,12 +24,22 @@ bool goes_before(const Turn& one, const Turn& other);
 /** Returns the arrival of a request, after all earlier ones. `now`: monotonic. */
 uint64_t arrival_at(Millis now, uint32_t process);
 
+/** Returns when the request with this arrival came, by the monotonic clock. */
+Millis came_at(uint64_t arrival);
+
 /** Returns the queue of a key in a zone, by the tag of its entry; nullptr if there is none. */
 KeyQueue* find_queue(const Zone& zone, uint64_t tag);
 
+/** A key to wait for, by the tag of its entry and the policy's number. */
+struct QueuedKey {
+    uint64_t tag;
+    uint32_t policy;
+    std::string_view text;
+};
+
 /** Returns a process's place in a key's queue, and makes both if there are none. nullptr without
  * room for them, in a zone that has as many queues as it may, or in a queue of many processes. */
-QueueOfWorker* join_queue(const Journal& journal, uint64_t tag, uint32_t policy, KeyQueue** queue);
+QueueOfWorker* join_queue(const Journal& journal, const QueuedKey& key, KeyQueue** queue);
 
 /** True if a process still has this place in the queue of the key. It may have joined while another
  * process gave the queue up, or begun one that is found no more. */
@@ -53,6 +63,12 @@ struct Waiting {
     uint32_t processes;
 };
 Waiting waiting_in(const KeyQueue& queue);
+
+/** Finds the turn that is next in a queue; false if nobody waits. */
+bool find_next(const KeyQueue& queue, Turn* next);
+
+/** Reads the name of the queue's key; false if nobody has written it yet. */
+bool read_name(const KeyQueue& queue, ShownName* name);
 
 /** True if some request that waits goes before this one. `own`: a place that is not looked at. */
 bool waits_before(const KeyQueue& queue, const Turn& turn, const QueueOfWorker* own);

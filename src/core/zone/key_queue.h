@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/zone/shown_name.h"
+
 namespace ai_limit {
 
 // Processes of which requests may wait for one key, workers of older configurations included.
@@ -27,6 +29,8 @@ struct alignas(64) KeyQueue {
     std::atomic<uint64_t> tag;  // of the key's entry; 0: a free place
     std::atomic<uint32_t> policy;
     std::atomic<uint32_t> changes;  // raised when a turn may have come for somebody
+    std::atomic<uint64_t> named;    // the tag of the key whose name follows; 0: nobody's
+    ShownName name;
     QueueOfWorker workers[kQueueWorkers];
 };
 

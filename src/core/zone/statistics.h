@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <iterator>
 
+#include "core/zone/shown_name.h"
+
 namespace ai_limit {
 
 /** Processes share so many copies of each count, in lines of their own, so that they seldom wait
@@ -90,14 +92,12 @@ struct alignas(64) TopSet {
 };
 static_assert(sizeof(TopSet) == 64);
 
-constexpr size_t kMaxTopKeyText = 118;
+constexpr size_t kMaxTopKeyText = kMaxShownName;
 
 /** The way in which a key is shown. */
 struct TopLabel {
     std::atomic<uint64_t> inherited;  // of the count: it was there when the key took this place
-    uint8_t size;
-    uint8_t is_whole;  // the text is the key itself
-    char text[kMaxTopKeyText];
+    ShownName key;
 };
 static_assert(sizeof(TopLabel) == 128);
 

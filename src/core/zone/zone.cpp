@@ -42,7 +42,9 @@ ZoneLayout layout_of(const ZoneSizes& sizes) {
     layout.habits =
         layout.served_keys + round_up(sizeof(uint32_t) * kFlightsPerChunk * sizes.flight_chunks);
     layout.activity = layout.habits + sizeof(HabitSet) * sizes.habit_sets;
-    layout.queue_changes = layout.activity + sizeof(ActivitySet) * sizes.activity_sets;
+    layout.sharer_names = layout.activity + sizeof(ActivitySet) * sizes.activity_sets;
+    layout.queue_changes =
+        layout.sharer_names + (sizes.activity_sets != 0 ? sizeof(SharerNames) * kMaxPolicies : 0);
     layout.queues = layout.queue_changes + (sizes.queues != 0 ? sizeof(QueueChanges) : 0);
     layout.accounts = layout.queues + sizeof(KeyQueue) * sizes.queues;
     layout.small = layout.accounts + sizeof(AccountSet) * sizes.account_sets;

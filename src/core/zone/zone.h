@@ -4,10 +4,10 @@
 // of them (meters.h, top_keys.h, history.h), the models that were used (models.h), limits of single
 // keys (overrides.h), the answers that were charged (charged_answers.h), the processes that use the
 // zone with a journal each, the records of requests in flight, what requests usually use
-// (habit_set.h), who shares keys (key_activity.h), who waits for them (key_queue.h), the accounts
-// at providers (upstream_account.h), the buckets of small entries, the buckets of wide ones. It has
-// no pointers: everything is found by its offset, so that each process may map the zone where it
-// likes. Everything is valid when it is zero.
+// (habit_set.h), who shares keys (key_activity.h) and their names (sharer_names.h), who waits for
+// keys (key_queue.h), the accounts at providers (upstream_account.h), the buckets of small entries,
+// the buckets of wide ones. It has no pointers: everything is found by its offset, so that each
+// process may map the zone where it likes. Everything is valid when it is zero.
 
 #include <atomic>
 #include <cstddef>
@@ -21,12 +21,13 @@
 #include "core/zone/key_activity.h"
 #include "core/zone/key_queue.h"
 #include "core/zone/remote_traffic.h"
+#include "core/zone/sharer_names.h"
 #include "core/zone/statistics.h"
 #include "core/zone/upstream_account.h"
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 19 + kCountsLayout;
+constexpr uint32_t kLayoutVersion = 20 + kCountsLayout;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's
@@ -231,6 +232,7 @@ struct ZoneLayout {
     size_t served_keys;  // uint32_t each: as many as there are records (served_keys.h)
     size_t habits;
     size_t activity;
+    size_t sharer_names;  // of each policy, if some have sharers
     size_t queue_changes;
     size_t queues;
     size_t accounts;
@@ -311,6 +313,11 @@ public:
     ActivitySet* activity(uint32_t set) const { return at<ActivitySet>(layout_.activity) + set; }
     /** Only in a zone that has queues. */
     QueueChanges* queue_changes() const { return at<QueueChanges>(layout_.queue_changes); }
+    /** Returns the names of a policy's sharers, in a zone whose keys may have some. */
+    SharerNames* sharer_names(uint32_t number) const {
+        return at<SharerNames>(layout_.sharer_names) + (number - 1);
+    }
+    bool has_sharers() const { return sizes_.activity_sets != 0; }
     KeyQueue* queue(uint32_t number) const { return at<KeyQueue>(layout_.queues) + number; }
     AccountSet* accounts(uint32_t set) const { return at<AccountSet>(layout_.accounts) + set; }
     Bucket* bucket(const Geometry& geometry, uint64_t index) const {

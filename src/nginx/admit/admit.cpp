@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "core/decide/sharer.h"
+#include "core/observe/sharer_names.h"
 #include "core/policies/overrides.h"
 #include "nginx/admit/admit_with_body.h"
 #include "nginx/admit/websocket.h"
@@ -78,7 +79,8 @@ bool has_fixed_reserve(const PolicyConf& policy) {
 }
 
 /** Adds the charge of who shares the key, if any do. */
-ngx_int_t add_sharer(ngx_http_request_t* r, const PolicyConf& policy, PolicyCharge* charge) {
+ngx_int_t add_sharer(ngx_http_request_t* r, const PolicyConf& policy, const Key& key,
+                     PolicyCharge* charge) {
     if (policy.sharer == nullptr) {
         return NGX_OK;
     }
@@ -90,6 +92,9 @@ ngx_int_t add_sharer(ngx_http_request_t* r, const PolicyConf& policy, PolicyChar
     charge->sharer = new (memory) SharerCharge;
     begin_charge(charge->sharer, policy.live->sharer, hash_sharer(charge->use.tag, sharer.hash),
                  sharer.weight, charge->use);
+    note_sharer(policy.live->sharer_names,
+                {charge->sharer->tag, charge->use.tag, view(sharer.text), view(key.text)},
+                now_by_nginx().monotonic);
     return NGX_OK;
 }
 
@@ -105,7 +110,7 @@ ngx_int_t add_look(ngx_http_request_t* r, const PolicyConf* policy, Ask ask, con
     ask.cost = 0;
     PolicyCharge* charge = add_charge(look, ask, key, policy);
     charge->reservation = begin_more(look, reserved, key.hash);
-    return add_sharer(r, *policy, charge);
+    return add_sharer(r, *policy, key, charge);
 }
 
 /**
@@ -137,7 +142,7 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r,
         reserved.cost = ask.cost;
         charge->reservation = begin_more(one, reserved, key.hash);
     }
-    if (add_sharer(r, *policy, charge) != NGX_OK) {
+    if (add_sharer(r, *policy, key, charge) != NGX_OK) {
         return NGX_ERROR;
     }
     if (policy->syncs &&

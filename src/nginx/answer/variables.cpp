@@ -70,7 +70,9 @@ ngx_int_t status_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v, u
 ngx_int_t wait_time_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v,
                              uintptr_t) noexcept {
     const RequestContext* context = find_context(r);
-    if (context == nullptr) {
+    const Millis waited = context != nullptr ? waited_for_turn(*context) : 0;
+    // Other variables may have made the context of a request that no policy limits.
+    if (context == nullptr || (context->latest == nullptr && waited == 0)) {
         v->not_found = 1;
         return NGX_OK;
     }
@@ -79,7 +81,6 @@ ngx_int_t wait_time_variable(ngx_http_request_t* r, ngx_http_variable_value_t* v
         return NGX_ERROR;
     }
     constexpr Millis kSecond = 1000;
-    const Millis waited = waited_for_turn(*context);
     u_char* end = ngx_sprintf(space, "%T.%03M", static_cast<time_t>(waited / kSecond),
                               static_cast<ngx_msec_t>(waited % kSecond));
     set_value(v, {reinterpret_cast<char*>(space), static_cast<size_t>(end - space)});

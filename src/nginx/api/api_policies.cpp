@@ -72,6 +72,7 @@ PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* s
     seen.charged_today = charged_on(zone, seen.name, seen.measure, seen.day);
     seen.load = loads[policy.live->ask.policy];
     seen.number = policy.live->ask.policy;
+    seen.one_key = policy.key.value.lengths == nullptr && seen.key.size() <= kMaxShownName;
     return seen;
 }
 

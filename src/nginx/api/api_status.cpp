@@ -7,6 +7,7 @@
 #include "nginx/api/api_output.h"
 #include "nginx/api/api_policies.h"
 #include "nginx/api/api_resources.h"
+#include "nginx/api/api_turns.h"
 #include "nginx/conf/live.h"
 #include "nginx/values/policy_values.h"
 #include "nginx/worker/zone_setup.h"
@@ -68,7 +69,8 @@ void add_zones(const MainConf& conf, ApiOutput* output) {
     add_text(output, "]");
 }
 
-void add_policies(const MainConf& conf, const ZoneLoads* loads, ApiOutput* output) {
+bool add_policies(ngx_http_request_t* r, const MainConf& conf, const ZoneLoads* loads,
+                  ApiOutput* output) {
     add_text(output, ",\"policies\":[");
     bool is_first = true;
     for (const PolicyConf* policy : policies_of(conf)) {
@@ -77,15 +79,21 @@ void add_policies(const MainConf& conf, const ZoneLoads* loads, ApiOutput* outpu
         }
         char sync[kMaxSyncText];
         PolicySnapshot seen = look_at(*policy, loads[index_of(conf, policy->zone)], sync);
+        if (!add_turns(r, *policy, &seen)) {
+            return false;
+        }
         size_t texts = seen.zone.size() + seen.key.size() + seen.limit.size() + seen.count.size() +
                        seen.burst.size() + seen.wait.size() + seen.tz.size() + seen.share.size() +
                        seen.weight.size();
-        add_element(output, kMaxPolicyJson + 6 * texts, &is_first, [&](JsonWriter& json) {
+        const size_t most = kMaxPolicyJson + (seen.waiting != nullptr ? kMaxWaitsJson : 0) +
+                            (seen.sharers != nullptr ? kMaxSharersJson : 0) + 6 * texts;
+        add_element(output, most, &is_first, [&](JsonWriter& json) {
             write_policy_json(policy->zone->live->access.journal.zone(), seen,
                               now_by_nginx().monotonic, json);
         });
     }
     add_text(output, "]");
+    return true;
 }
 
 /** The policy's name in the configuration; nullptr if it has gone. */
@@ -176,7 +184,9 @@ ngx_int_t send_status(ngx_http_request_t* r) {
     ApiOutput output(r);
     add_head(r, &output);
     add_zones(conf, &output);
-    add_policies(conf, loads, &output);
+    if (!add_policies(r, conf, loads, &output)) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
     add_models(models, &output);
     add_overrides(conf, &output);
     add_redis(conf, &output);

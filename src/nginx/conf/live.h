@@ -46,6 +46,7 @@ struct LivePolicy {
     bool plain;               // usable, and no variables hold its rate, its slots or its cost
     LimitMemo* memo;
     WeightsMemo* weights_memo;  // nullptr without `weights_variable`
+    SharerNames* sharer_names;  // nullptr without share=
 };
 
 struct StateSaver;  // state_saver.cpp

@@ -35,7 +35,6 @@ struct WaitingKey {
     ngx_queue_t lines;
     ZoneAccess* access;
     uint64_t tag;
-    uint32_t policy;
     KeyQueue* queue;
     QueueOfWorker* place;
     uint32_t count;
@@ -87,10 +86,15 @@ WaitingKey* find_key(const PolicyCharge& charge) {
     return nullptr;
 }
 
-WaitingKey* make_key(const PolicyCharge& charge) {
+QueuedKey queued_key(const Waiter& waiter) {
+    const Charge& use = waiter.policy()->use;
+    return {use.tag, use.policy, view(waiter.one->parts[waiter.charge].key)};
+}
+
+WaitingKey* make_key(const Waiter& waiter) {
+    const PolicyCharge& charge = *waiter.policy();
     KeyQueue* queue = nullptr;
-    QueueOfWorker* place =
-        join_queue(charge.use.access->journal, charge.use.tag, charge.use.policy, &queue);
+    QueueOfWorker* place = join_queue(charge.use.access->journal, queued_key(waiter), &queue);
     void* memory = place != nullptr ? ngx_calloc(sizeof(WaitingKey), ngx_cycle->log) : nullptr;
     WaitingKey* key = memory != nullptr ? new (memory) WaitingKey{} : nullptr;
     if (key == nullptr || !begin_watch(&key->watch, charge.use.access, charge.use.tag)) {
@@ -103,7 +107,6 @@ WaitingKey* make_key(const PolicyCharge& charge) {
     ngx_queue_init(&key->lines);
     key->access = charge.use.access;
     key->tag = charge.use.tag;
-    key->policy = charge.use.policy;
     key->queue = queue;
     key->place = place;
     key->seen_changes = queue->changes.load(std::memory_order_acquire);
@@ -184,13 +187,23 @@ const Waiter* any_waiter(const WaitingKey& key) {
     return line->first();
 }
 
+uint64_t earliest_arrival(const WaitingKey& key) {
+    uint64_t earliest = any_waiter(key)->arrival;
+    for (ngx_queue_t* link = ngx_queue_head(&key.lines); link != ngx_queue_sentinel(&key.lines);
+         link = ngx_queue_next(link)) {
+        const SharerLine* line = ngx_queue_data(link, SharerLine, link);
+        earliest = ngx_min(earliest, line->first()->arrival);
+    }
+    return earliest;
+}
+
 /** Tells the other workers. A key whose requests are all held by their parts holds up nobody. */
 void tell_others(WaitingKey* key) {
     constexpr uint64_t kLast = uint64_t{1} << 46;
     const SharerLine* next = next_line(*key);
-    const Turn turn =
-        next != nullptr ? next->turn()
-                        : Turn{served_until_now(*any_waiter(*key)->policy()) + kLast, ~uint64_t{0}};
+    const Turn turn = next != nullptr ? next->turn()
+                                      : Turn{served_until_now(*any_waiter(*key)->policy()) + kLast,
+                                             earliest_arrival(*key)};
     const Zone& zone = key->access->journal.zone();
     // A change by others in the meantime is still to be seen.
     key->seen_changes += tell(zone, key->queue, key->place, key->count, key->cost, turn);
@@ -293,7 +306,7 @@ void rejoin(WaitingKey* key) {
         return;
     }
     KeyQueue* queue = nullptr;
-    QueueOfWorker* place = join_queue(journal, key->tag, key->policy, &queue);
+    QueueOfWorker* place = join_queue(journal, queued_key(*any_waiter(*key)), &queue);
     if (place != nullptr) {
         if (place != key->place) {
             give_place_back(key->place, journal.number());
@@ -372,7 +385,7 @@ void look_when_due(Watch* watch) {
 ngx_int_t join(Waiter* waiter) {
     const PolicyCharge& charge = *waiter->policy();
     WaitingKey* key = find_key(charge);
-    key = key != nullptr ? key : make_key(charge);
+    key = key != nullptr ? key : make_key(*waiter);
     SharerLine* line = key != nullptr ? find_line(key, sharer_of(charge)) : nullptr;
     if (line == nullptr && key != nullptr) {
         line = make_line(key, charge);

@@ -318,11 +318,11 @@ const TokenWeights* read_weights(ngx_http_request_t* r, const PolicyConf* policy
 
 ngx_int_t read_sharer(ngx_http_request_t* r, const PolicyConf& policy, Sharer* sharer) {
     ngx_str_t text;
-    if (evaluate(r, policy.sharer, &text) != NGX_OK) {
+    if (evaluate(r, policy.sharer, &sharer->text) != NGX_OK) {
         return NGX_ERROR;
     }
     const Journal& journal = policy.live->ask.access->journal;
-    sharer->hash = text.len != 0 ? hash_key(journal.zone(), view(text)) : 0;
+    sharer->hash = sharer->text.len != 0 ? hash_key(journal.zone(), view(sharer->text)) : 0;
     sharer->weight = policy.weight;
     if (policy.weight_variable == nullptr) {
         return NGX_OK;

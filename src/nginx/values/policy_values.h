@@ -49,6 +49,7 @@ ngx_int_t read_reservation(ngx_http_request_t* r, const PolicyConf* policy, uint
 struct Sharer {
     uint64_t hash;  // by hash_key(); 0 for requests that `share=` says nothing about
     uint32_t weight;
+    ngx_str_t text;
 };
 
 /** Reads who shares the key of a policy with share=. A malformed weight counts as 1, which is

@@ -244,6 +244,8 @@ void register_in_zone(const PolicyConf& policy) {
         const Journal& journal = access->journal;
         live->counts = counts_of(journal.zone(), live->ask.policy, journal.number());
         live->top_keys = journal.zone().top_keys(live->ask.policy);
+        live->sharer_names =
+            policy.sharer != nullptr ? journal.zone().sharer_names(live->ask.policy) : nullptr;
         journal.zone().policy(live->ask.policy)->in_redis = policy.in_redis;
         log_too_many_periods(policy, ngx_cycle->log);
     }

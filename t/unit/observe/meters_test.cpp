@@ -375,5 +375,50 @@ TEST(StatusJson, HasRoomForTheLargestPolicy) {
     EXPECT_LT(out.view().size(), kMaxPolicyJson / 2);
 }
 
+/** Writes a policy with wait= and share=, for which so many keys and sharers are shown. */
+std::string shared_json(size_t count, std::string_view text) {
+    ZoneMemory memory(sizes_for(64 * 1024, true, false));
+    ShownName name{};
+    write_shown_name(text, &name);
+    const auto waiting = std::make_unique<WaitingKeyViews>();
+    const auto sharers = std::make_unique<SharerRows>();
+    waiting->count = std::min(count, kShownWaitingKeys);
+    for (size_t i = 0; i < waiting->count; ++i) {
+        waiting->keys[i] = {name, UINT32_MAX, 1'234};
+    }
+    sharers->count = std::min<size_t>(count, kNamedSharers);
+    for (size_t i = 0; i < sharers->count; ++i) {
+        sharers->rows[i] = {name, name, 250'000, kMaxAmount, 42, 1'000};
+    }
+    PolicySnapshot seen{};
+    seen.measure = Measure::kMoney;
+    seen.number = 1;
+    seen.wait = "20s";
+    seen.waiting = waiting.get();
+    seen.sharers = sharers.get();
+    std::string buffer(kMaxPolicyJson + kMaxWaitsJson + kMaxSharersJson, '\0');
+    TextWriter out(buffer.data(), buffer.size());
+    JsonWriter json(out);
+    write_policy_json(memory.zone(), seen, 0, json);
+    EXPECT_FALSE(out.overflowed());
+    return std::string(out.view());
+}
+
+TEST(StatusJson, HasWhoWaitsAndWhoSharesInTheUnitOfThePolicy) {
+    const std::string text = shared_json(1, "ip:a");
+    for (
+        const char* part :
+        {R"("waits":{"now":0,"ended":0,"seconds":0,"keys":[{"key":"ip:a","whole":true,"waiting":4294967295,"next_waited":1.234}]})",
+         R"("sharers":[{"sharer":"ip:a","key":"ip:a","whole":true,"weight":1000,"part":0.25,"used":1000000,"need":0.000042}])"}) {
+        EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
+    }
+}
+
+TEST(StatusJson, HasRoomForAsManyWaitersAndSharersAsAreShown) {
+    const std::string ugly = "ip:" + std::string(200, '\x01');
+    EXPECT_LT(shared_json(100, ugly).size() - shared_json(0, ugly).size(),
+              (kMaxWaitsJson + kMaxSharersJson) / 2);
+}
+
 }  // namespace
 }  // namespace ai_limit

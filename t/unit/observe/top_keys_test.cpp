@@ -58,9 +58,9 @@ TEST(TopKeys, ShortenSecretsAndMarkThemAsShortened) {
     EXPECT_EQ(best[0].shown(),
               "sk-1\xE2\x80\xA6"
               "cdef");
-    EXPECT_FALSE(best[0].is_whole);
+    EXPECT_FALSE(best[0].name.is_whole);
     EXPECT_EQ(best[1].shown(), "key:0123456789abcdef0123456789abcdef");
-    EXPECT_TRUE(best[1].is_whole);
+    EXPECT_TRUE(best[1].name.is_whole);
 }
 
 TEST(TopKeys, CutLongKeysAndMarkThemAsCut) {
@@ -69,7 +69,7 @@ TEST(TopKeys, CutLongKeysAndMarkThemAsCut) {
     TopKey best[kMost];
     ASSERT_EQ(read_top_keys(*seen.keys, TopMeasure::kRequests, kEpoch, best, kMost), 1u);
     EXPECT_EQ(best[0].shown(), "ip:" + std::string(kMaxTopKeyText - 6, 'x') + "\xE2\x80\xA6");
-    EXPECT_FALSE(best[0].is_whole);
+    EXPECT_FALSE(best[0].name.is_whole);
 }
 
 TEST(TopKeys, KeepMeasuresApart) {

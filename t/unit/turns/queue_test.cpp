@@ -34,7 +34,7 @@ struct Queues : testing::Test {
     };
     static Place join(const ZoneUser& user, uint64_t tag = kTag) {
         Place joined{};
-        joined.place = join_queue(*user.journal(), tag, 7, &joined.queue);
+        joined.place = join_queue(*user.journal(), {tag, 7, "alice"}, &joined.queue);
         return joined;
     }
 
@@ -181,7 +181,7 @@ TEST_F(Queues, EveryTurnComes) {
         for (int i = 0; i < kTimes;) {
             Place joined{};
             do {
-                joined.place = join_queue(*user.journal(), kTag, 7, &joined.queue);
+                joined.place = join_queue(*user.journal(), {kTag, 7, "alice"}, &joined.queue);
             } while (joined.place == nullptr);
             const Turn turn = {0, ++arrivals};
             tell(memory.zone(), joined.queue, joined.place, 1, 1, turn);

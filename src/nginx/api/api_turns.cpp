@@ -1,0 +1,73 @@
+#include "nginx/api/api_turns.h"
+
+#include "clock.h"
+#include "core/keys/key_sharers.h"
+#include "nginx/conf/live.h"
+#include "nginx/values/policy_values.h"
+
+namespace ai_limit {
+
+namespace {
+
+/** Finds the limit that an operator has set for the key whose entry has this tag. Only the tag is
+ * known, and the bits in it that tell apart the key's entries follow from the limit. */
+bool find_override_of_entry(const PolicyConf& policy, uint64_t tag, OverrideView* found) {
+    if (!has_overrides(policy.live->ask.access->journal.zone())) {
+        return false;
+    }
+    for (uint32_t variant = 0; variant < kMaxVariants; ++variant) {
+        if (find_override_in_force(policy, tag ^ tag_bits(variant), found) &&
+            found->limit.variant == variant) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void add_sharer(const PolicyConf& policy, const NamedSharer& sharer, SharerRows* rows) {
+    OverrideView found;
+    SharedKey key = {policy.live->ask.access, sharer.key_tag, nullptr, policy.live->ask.policy};
+    if (find_override_of_entry(policy, sharer.key_tag, &found)) {
+        key.limit = &found.limit;
+    } else if (policy.variable == nullptr) {
+        key.limit = &policy.live->limit;
+    }
+    SharerRow row{};
+    if (read_sharer_row(key, sharer, policy.live->sharer, now_by_nginx(), &row)) {
+        add_row(row, rows);
+    }
+}
+
+bool add_sharers(ngx_http_request_t* r, const PolicyConf& policy, PolicySnapshot* seen) {
+    SharerRows* rows = static_cast<SharerRows*>(ngx_pcalloc(r->pool, sizeof(SharerRows)));
+    if (rows == nullptr) {
+        return false;
+    }
+    NamedSharer named[kNamedSharers];
+    const size_t count = read_named_sharers(*policy.live->sharer_names, named);
+    for (size_t i = 0; i < count; ++i) {
+        add_sharer(policy, named[i], rows);
+    }
+    seen->sharers = rows;
+    return true;
+}
+
+}  // namespace
+
+bool add_turns(ngx_http_request_t* r, const PolicyConf& policy, PolicySnapshot* seen) {
+    if (policy.wait != 0) {
+        auto* waiting =
+            static_cast<WaitingKeyViews*>(ngx_pcalloc(r->pool, sizeof(WaitingKeyViews)));
+        if (waiting == nullptr) {
+            return false;
+        }
+        if (seen->load.waiting != 0) {
+            read_waiting_keys(policy.zone->live->access.journal.zone(), seen->number,
+                              now_by_nginx().monotonic, waiting);
+        }
+        seen->waiting = waiting;
+    }
+    return policy.sharer == nullptr || add_sharers(r, policy, seen);
+}
+
+}  // namespace ai_limit
