@@ -125,6 +125,15 @@ my @mistakes = (
     [http => "$policy concurrency=1 weight=2;", 'only a policy with share= can have "weight=2"'],
     [http => "$policy rate=1r/s share=\$arg_a; ai_limit_redis redis://127.0.0.1:6379;", 'share= needs sync=off'],
 
+    (map { [http => "$policy rate=upstream headroom=$_;", "headroom=$_"] } '', -1, 91, 1.5, '5%%', 'half'),
+    [http => "$policy rate=1r/s headroom=5;", 'only a policy with rate=upstream can have "headroom=5"'],
+    (map { [http => "$policy rate=upstream $_;", "rate=upstream cannot be combined with \"$_\""] }
+        'algorithm=sliding_window', 'burst=2', 'cost=2', 'count=input', 'tz=+01:00'),
+    [http => "$policy rate=upstream sync=strict; ai_limit_redis redis://127.0.0.1:6379;", 'rate=upstream needs sync=off'],
+    [http => "$policy rate=upstream; ai_limit_redis redis://127.0.0.1:6379;", 'rate=upstream needs sync=off'],
+    [http => 'ai_limit_policy ' . 'p' x 51 . ' key=all rate=upstream;', 'too long a name'],
+    [http => (join ' ', 'ai_limit p1 p2 p3 p4;', map { "ai_limit_policy p$_ key=all rate=upstream;" } 1 .. 4), 'too many policies'],
+
     (map { [http => "$policy rate=1r/s algorithm=$_;", "algorithm=$_"] } '', 'leaky_bucket', 'Token_Bucket', 'concurrency', '$arg_a'),
     [http => "$policy rate=1r/s algorithm=token_bucket algorithm=token_bucket;", 'algorithm=token_bucket'],
     (map { [http => "$policy rate=1r/s burst=$_;", "burst=$_"] } '', 0, -1, 1.5, '5k', 'many', '$arg_b'),
@@ -243,7 +252,7 @@ my %correct = (
         . ' ai_limit_policy d key=$arg_k concurrency=5 phase=preaccess dry_run; ai_limit_policy e key=$arg_k concurrency=$arg_n;'
         . ' ai_limit_policy f key=all rate=1r/s share=$arg_k weight=1000; ai_limit_policy g key=all concurrency=5 share=a$arg_k weight=$arg_w;',
     'waits' => 'ai_limit_policy p key=$arg_k rate=1r/s wait=0; ai_limit_policy q key=$arg_k rate=1r/s wait=1h queue=1000000;'
-        . ' ai_limit_policy s key=$arg_k concurrency=2 wait=500ms share=$arg_t weight=2; ai_limit p q s;',
+        . ' ai_limit_policy u key=all rate=upstream headroom=10% wait=1s share=$arg_k reserve=max phase=preaccess sync=off; ai_limit_policy s key=$arg_k concurrency=2 wait=500ms share=$arg_t weight=2; ai_limit p q s;',
     'every rate' => join(' ', map { my $name = 'p' . $_ =~ s/\W//gr; "ai_limit_policy $name key=\$arg_k rate=$_;" }
         qw(60r/m 100Kr/d 0.5r/s 1000r/h 100r/15m 1r/366d 1r/52w 1r/12month 1.5kr/d 2Mr/w 1Gr/month 1000Gr/s 0.0001r/s)),
     'values of several variables' => 'ai_limit_policy p key=$arg_k rate=${arg_n}r/$arg_p; ai_limit_policy q key=$arg_k concurrency=1$arg_n;',

@@ -20,11 +20,14 @@
 # /bytes     answers with size=N bytes, always the same
 # /echo      answers with {method, uri, headers, body} of the request
 # /last      the same of the last request
-# /count     how many requests have been seen so far; none of /count, /last and /next is seen
+# /count     how many requests have been seen so far; none of /count, /last, /account and /next is seen
+# /account   {passed, refused} of the account=NAME
 # /next      opens the gate=NAME once
 #
 # What a request can wish for, as an argument or as a header X-Model-NAME:
 #   delay=MS         before the answer
+#   account=NAME     it is asked by this account, which has limits (ModelServer::Account): rpm=N, tpm=N, form=NAME,
+#                    down=STATUS, retry_after=TEXT, tells=NAME:VALUE
 #   status=CODE      an error, if not 200
 #   type=TYPE        content type of /raw and /bytes
 # what the model says and says it used
@@ -75,6 +78,7 @@ use IO::Socket::INET;
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time);
 
+use ModelServer::Account;
 use ModelServer::Anthropic;
 use ModelServer::Bad;
 use ModelServer::Bedrock;
@@ -118,9 +122,10 @@ my %routes = (
     '/echo'                => sub { wanted_error($_[0]) // told($_[0], $_[0]) },
     '/last'                => sub { told($_[0], $last) },
     '/count'               => sub { plain($_[0], {count => $count}) },
+    '/account'             => sub { plain($_[0], ModelServer::Account::counts($_[0])) },
     '/next'                => \&open_gate,
 );
-my %is_aside = map { $_ => 1 } qw(/last /count /next);
+my %is_aside = map { $_ => 1 } qw(/last /count /account /next);
 
 # Those that have a name in their path.
 my @patterns = (
@@ -264,6 +269,13 @@ sub serve {
 sub answer {
     my ($request) = @_;
     return ModelServer::Bad::answer($request) if $request->{wishes}{bad};
+    return ModelServer::Account::answer($request, \&answer_of_model)
+        if defined $request->{wishes}{account} && !$is_aside{$request->{path}};
+    return answer_of_model($request);
+}
+
+sub answer_of_model {
+    my ($request) = @_;
     my $path = $request->{path};
     my ($route) = $routes{$path} // map { $_->[1] } grep { $path =~ $_->[0] } @patterns;
     return $route ? $route->($request) : not_found($request);

@@ -40,6 +40,12 @@ try_recipe 'browsers' => sub {
     }
 };
 
+try_recipe 'two-accounts' => sub {
+    my ($recipe) = @_;
+    $recipe->start;
+    $recipe->commands;
+};
+
 try_recipe 'provider-tls' => sub {
     my ($recipe) = @_;
     my $ca = AiLimit::Certificate->new('api.openai.com');

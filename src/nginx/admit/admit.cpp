@@ -16,6 +16,7 @@
 #include "nginx/decision/count_requests.h"
 #include "nginx/sharing/node_decision.h"
 #include "nginx/turns/turns.h"
+#include "nginx/upstream/account_use.h"
 #include "nginx/values/policy_values.h"
 
 namespace ai_limit {
@@ -246,6 +247,9 @@ inline __attribute__((always_inline)) ngx_int_t conclude(ngx_http_request_t* r,
                                                          Decision* one, bool passes) {
     one->refused = !passes;
     context->latest = one;
+    if (passes && set.upstreams) {
+        note_sent(r, context, *one);
+    }
     context->in_flight |= set.concurrency;
     context->refusal_status = 0;
     if (one->refused || one->dry_run || set.dry_run) {
@@ -355,9 +359,21 @@ ngx_int_t refuse_any_websocket(ngx_http_request_t* r, const LocConf& conf) {
     return refuse_websocket(r);
 }
 
+/** After a redirect, such as that of error_page, the answer that led here says something as well.
+ */
+__attribute__((noinline, cold)) void hear_before_redirect(ngx_http_request_t* r) {
+    const RequestContext* context = is_of_client(r) ? find_context(r) : nullptr;
+    if (context != nullptr && context->accounts != nullptr) {
+        end_answer(r, *context);
+    }
+}
+
 /** NGX_DECLINED lets nginx go on; under `satisfy any`, NGX_OK would let everybody in. */
 __attribute__((hot)) ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept {
     const LocConf* conf = loc_conf(r);
+    if (r->internal) {
+        hear_before_redirect(r);
+    }
     if (refuses_every_upgrade(r, *conf) && is_of_client(r) && takes_out_websocket(r)) {
         return refuse_any_websocket(r, *conf);
     }
@@ -369,6 +385,9 @@ __attribute__((hot)) ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept
 
 __attribute__((hot)) ngx_int_t access_handler(ngx_http_request_t* r) noexcept {
     const LocConf* conf = loc_conf(r);
+    if (r->internal) {
+        hear_before_redirect(r);
+    }
     if (refuses_every_upgrade(r, *conf) && is_of_client(r) && takes_out_websocket(r)) {
         return refuse_any_websocket(r, *conf);
     }

@@ -8,6 +8,7 @@
 #include "nginx/answer/client_dialect.h"
 #include "nginx/decision/report.h"
 #include "nginx/request/request_body.h"
+#include "nginx/upstream/account_use.h"
 
 namespace ai_limit {
 
@@ -233,10 +234,21 @@ TokenContext* context_of_answer(ngx_http_request_t* r) {
     return tokens == nullptr && is_usage_of_interest(r) ? token_context(r) : tokens;
 }
 
+/** What the upstream server tells about its limits is heard before headers of ours replace it. */
+__attribute__((noinline)) void hear_upstream(ngx_http_request_t* r) {
+    const RequestContext* context = find_context(r);
+    if (context != nullptr) {
+        hear_answer(r, *context);
+    }
+}
+
 /** Not part of header_filter(), which costs little if nothing is to be done. */
 __attribute__((noinline)) ngx_int_t filter_headers(ngx_http_request_t* r, ngx_uint_t styles) {
     if (r != r->main || r->post_action) {
         return next_header_filter(r);
+    }
+    if (main_conf(r)->upstreams) {
+        hear_upstream(r);
     }
     if (styles != kHeadersOff && write_any_report(r, styles) != NGX_OK) {
         return NGX_ERROR;

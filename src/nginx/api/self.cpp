@@ -67,7 +67,8 @@ ngx_int_t describe_here(ngx_http_request_t* r, const Ask& ask, Row* row) {
 /** Adds the row of a policy, if it would apply. A row of a policy in Redis is described later. */
 ngx_int_t add_row(ngx_http_request_t* r, const PolicyConf& policy, SelfAnswer* self) {
     Row* row = &self->rows[self->count];
-    if (!policy.live->usable || policy.dry_run || policy.after_body) {
+    // The limits of a provider's account are no client's own.
+    if (!policy.live->usable || policy.dry_run || policy.after_body || policy.upstream != nullptr) {
         return NGX_OK;
     }
     if (evaluate(r, &policy.key, &row->key) != NGX_OK) {

@@ -22,14 +22,16 @@ namespace ai_limit {
 
 struct LivePolicy;  // live.h
 struct LiveZone;
-struct PriceConf;  // price_conf.h
+struct PriceConf;     // price_conf.h
+struct UpstreamConf;  // upstream_conf.h
 
 struct ZoneConf {
     ngx_str_t name;
     size_t size;  // for entries, in bytes
     OnFull on_full;
-    bool small, wide, ledgers, sharers, waits, flights;  // kinds of entries that its policies want
-    ngx_uint_t policies;                                 // how many use it
+    bool small, wide, ledgers, sharers, waits, flights,
+        upstreams;        // kinds of entries that its policies want
+    ngx_uint_t policies;  // how many use it
     ZoneSizes sizes;
     ngx_shm_zone_t* shm;
     ngx_str_t state_path;  // with a zero behind it; empty: none
@@ -89,7 +91,8 @@ struct PolicyConf {
     Text* sharer;         // share=: who shares a key; nullptr: nobody does
     uint32_t weight;      // of each sharer, where `weight_variable` is null
     Text* weight_variable;
-    bool used;  // some ai_limit names it
+    UpstreamConf* upstream;  // with rate=upstream; nullptr: the limit is no provider's
+    bool used;               // some ai_limit names it
     ngx_str_t zone_name;
     ZoneConf* zone;
     Position position;
@@ -113,6 +116,7 @@ struct PolicySet {
     bool concurrency;  // one of them counts requests in flight
     bool sharers;      // one of them has keys that several share
     bool turns;        // requests may wait for their turn by one of them
+    bool upstreams;    // the limit of one of them is a provider's
     bool may_wait;     // for the request's body, which one may count tokens by, or for Redis
 };
 
@@ -134,6 +138,7 @@ struct MainConf {
     PriceConf* prices;        // nullptr: there are none
     RedisConf* redis;         // nullptr: there is none
     Position redis_position;
+    bool upstreams;                   // a policy has rate=upstream
     bool preaccess, access;           // phases that have something to do
     BodyFieldsConf* body_fields;      // nullptr: there are none
     bool body_variables;              // the configuration uses $ai_limit_model, a field or the like

@@ -7,6 +7,7 @@
 #include "nginx/directives/directives.h"
 #include "nginx/directives/foreign_words.h"
 #include "nginx/directives/policy_parameters.h"
+#include "nginx/directives/upstream_parts.h"
 
 namespace ai_limit {
 
@@ -17,6 +18,7 @@ enum class For : uint8_t {
     kAll,
     kWaiting,       // with wait=
     kShared,        // with share=
+    kUpstream,      // with rate=upstream
     kRates,         // not for concurrency=
     kRequestRates,  // for rates that count requests
     kTokenRates,
@@ -47,6 +49,7 @@ constexpr ParameterRow kParameters[] = {
     {"queue=", For::kWaiting, read_queue},
     {"share=", For::kAll, read_share},
     {"weight=", For::kShared, read_weight},
+    {"headroom=", For::kUpstream, read_headroom},
     {"phase=", For::kAll, read_phase},
     {"zone=", For::kAll, read_zone_of_policy},
     {"sync=", For::kAll, read_sync},
@@ -80,6 +83,17 @@ public:
         for (size_t row = 0; row < kParameterCount; ++row) {
             if (kParameters[row].whom >= For::kRates && words_[row].len != 0) {
                 return words_[row];
+            }
+        }
+        return {};
+    }
+
+    /** The word of the first parameter that is for rates that are known beforehand. */
+    ngx_str_t first_of_known_rate() const {
+        for (const For whom : {For::kRates, For::kRequestRates, For::kTokenRates,
+                               For::kTokenBuckets, For::kFixedWindows}) {
+            if (first_for(whom).len != 0) {
+                return first_for(whom);
             }
         }
         return {};
@@ -181,7 +195,11 @@ char* check_combination(ngx_conf_t* cf, const PolicyReader& reader,
     if (policy.has_concurrency && word.len != 0) {
         return mistake(cf, "concurrency= cannot be combined with", word);
     }
-    if (policy.has_rate && policy.variable == nullptr) {
+    if (policy.upstream != nullptr && written.first_of_known_rate().len != 0) {
+        return mistake(cf, "rate=upstream cannot be combined with", written.first_of_known_rate(),
+                       ", the provider says how it counts");
+    }
+    if (policy.has_rate && policy.variable == nullptr && policy.upstream == nullptr) {
         char* result = check_measure(cf, reader, written);
         if (result != NGX_CONF_OK) {
             return result;
@@ -194,6 +212,10 @@ char* check_combination(ngx_conf_t* cf, const PolicyReader& reader,
     word = written.first_for(For::kShared);
     if (policy.sharer == nullptr && word.len != 0) {
         return mistake(cf, "only a policy with share= can have", word);
+    }
+    word = written.first_for(For::kUpstream);
+    if (policy.upstream == nullptr && word.len != 0) {
+        return mistake(cf, "only a policy with rate=upstream can have", word);
     }
     word = written.first_for(For::kTokenBuckets);
     if (policy.algorithm != Algorithm::kTokenBucket && word.len != 0) {
@@ -211,6 +233,10 @@ char* finish_policy(ngx_conf_t* cf, PolicyReader* reader, const WrittenParameter
     char* result = check_combination(cf, *reader, written);
     if (result != NGX_CONF_OK) {
         return result;
+    }
+    if (policy->upstream != nullptr) {
+        policy->upstream->headroom = reader->headroom;
+        return NGX_CONF_OK;
     }
     policy->may_count_tokens =
         policy->has_rate && (policy->variable != nullptr || is_settled(reader->rate.measure));
@@ -265,6 +291,9 @@ char* ngx_http_ai_limit_policy(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     char* result = finish_policy(cf, &reader, written);
     if (result != NGX_CONF_OK) {
         return result;
+    }
+    if (policy->upstream != nullptr) {
+        return add_upstream_parts(cf, main, policy);
     }
     return append(&main->policies, policy) == NGX_OK ? NGX_CONF_OK : error_result();
 }

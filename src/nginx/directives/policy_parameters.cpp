@@ -5,6 +5,7 @@
 #include "core/words/number.h"
 #include "nginx/conf/conf_words.h"
 #include "nginx/conf/policy_words.h"
+#include "nginx/conf/upstream_conf.h"
 
 namespace ai_limit {
 
@@ -34,6 +35,7 @@ void write_expected_algorithms(TextWriter& text) {
     }
 }
 
+constexpr Amount kMostHeadroom = 90;
 constexpr uint32_t kLongestQueue = 1'000'000;
 constexpr Millis kLongestTurnWait = 3'600'000;
 
@@ -54,6 +56,10 @@ char* read_rate(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* r
     }
     if (has_variables(value)) {
         return read_variable(cf, value, &reader->policy->variable);
+    }
+    if (view(value) == "upstream") {
+        reader->policy->upstream = allocate<UpstreamConf>(cf);
+        return reader->policy->upstream != nullptr ? NGX_CONF_OK : error_result();
     }
     if (const char* error = parse_rate(view(value), &reader->rate)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "ai_limit_policy: invalid rate \"%V\": %s", &word,
@@ -210,6 +216,18 @@ char* read_share(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* 
                        ", expected share=$ai_limit_client, for example: who shares the key");
     }
     return read_variable(cf, value, &reader->policy->sharer);
+}
+
+char* read_headroom(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    Amount percent = 0;
+    if (value.len != 0 && value.data[value.len - 1] == '%') {
+        --value.len;
+    }
+    if (!read_whole(view(value), kMaxAmount, &percent) || percent > kMostHeadroom) {
+        return mistake(cf, "invalid value", word, ", expected a percentage from 0 to 90");
+    }
+    reader->headroom = static_cast<uint32_t>(percent);
+    return NGX_CONF_OK;
 }
 
 char* read_weight(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {

@@ -12,6 +12,7 @@ namespace ai_limit {
 struct PolicyReader {
     PolicyConf* policy;
     Rate rate;
+    uint32_t headroom;  // in percent
 };
 
 constexpr const char* kExpectedBurst =
@@ -42,6 +43,7 @@ char* read_dry_run(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader
 char* read_wait(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader);
 char* read_queue(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader);
 char* read_share(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader);
+char* read_headroom(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader);
 char* read_weight(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader);
 
 }  // namespace ai_limit

@@ -2,6 +2,7 @@
 
 #include "nginx/conf/conf_words.h"
 #include "nginx/conf/live.h"
+#include "nginx/conf/upstream_conf.h"
 #include "nginx/directives/redis_hosts.h"
 #include "nginx/directives/resolve_prices.h"
 #include "nginx/directives/variable_uses.h"
@@ -35,6 +36,12 @@ ngx_int_t resolve_sync(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
         own = main->redis->syncing;
     }
     policy->in_redis = own.sync == Sync::kStrict || own.sync == Sync::kEvery;
+    if (policy->in_redis && policy->upstream != nullptr) {
+        return mistake_at(cf, policy->position,
+                          "ai_limit_policy: rate=upstream needs sync=off, since nodes do not tell "
+                          "each other what they learn of an account, in policy",
+                          policy->name, "");
+    }
     policy->syncs = policy->in_redis && !policy->has_concurrency;
     policy->by_share = policy->syncs && own.sync == Sync::kEvery;
     policy->ledger_limit = ledger_limit();
@@ -115,6 +122,8 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     policy->zone->ledgers |= policy->syncs;
     policy->zone->sharers |= policy->sharer != nullptr;
     policy->zone->waits |= policy->wait != 0;
+    policy->zone->upstreams |= policy->upstream != nullptr;
+    main->upstreams |= policy->upstream != nullptr;
     policy->zone->flights |= policy->has_concurrency || policy->may_count_tokens;
     return allocate_live(cf, policy);
 }
@@ -165,7 +174,24 @@ void add_policy(PolicySet* set, const PolicyConf* policy) {
     set->concurrency |= policy->has_concurrency;
     set->sharers |= policy->sharer != nullptr;
     set->turns |= policy->wait != 0;
+    set->upstreams |= policy->upstream != nullptr;
     set->may_wait |= policy->may_count_tokens || policy->after_body || policy->in_redis;
+}
+
+/** Adds all parts of a policy with rate=upstream. The part for cooldowns comes first. */
+ngx_int_t add_upstream(ngx_conf_t* cf, PolicyList* list, const PolicyConf* policy) {
+    PolicySet* set = policy->preaccess ? &list->preaccess : &list->access;
+    if (set->count + kUpstreamParts > kMaxSetPolicies) {
+        return mistake_at(cf, list->position,
+                          "ai_limit: too many policies, at most 16 fit, and one with rate=upstream "
+                          "counts as 5:",
+                          policy->name, "");
+    }
+    for (size_t part = kUpstreamParts; part-- > 0;) {
+        policy->upstream->parts[part]->used = true;
+        add_policy(set, policy->upstream->parts[part]);
+    }
+    return NGX_OK;
 }
 
 ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
@@ -182,10 +208,26 @@ ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
                                   ? ", which is limit_req's: nothing is delayed here,"
                                   : ", declare it with ai_limit_policy,");
         }
+        if (policy->upstream != nullptr) {
+            if (add_upstream(cf, list, policy) != NGX_OK) {
+                return NGX_ERROR;
+            }
+            main->preaccess |= policy->preaccess;
+            main->access |= !policy->preaccess;
+            waiting = policy->wait != 0 ? policy : waiting;
+            continue;
+        }
         policy->used = true;
         shared = policy->in_redis ? policy : shared;
         waiting = policy->wait != 0 ? policy : waiting;
-        add_policy(policy->preaccess ? &list->preaccess : &list->access, policy);
+        PolicySet* set = policy->preaccess ? &list->preaccess : &list->access;
+        if (set->count == kMaxSetPolicies) {
+            return mistake_at(cf, list->position,
+                              "ai_limit: too many policies, at most 16 fit, and one with "
+                              "rate=upstream counts as 5:",
+                              policy->name, "");
+        }
+        add_policy(set, policy);
         main->preaccess |= policy->preaccess;
         main->access |= !policy->preaccess;
     }
@@ -200,7 +242,8 @@ ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
 
 void warn_of_unused_policies(ngx_conf_t* cf, const MainConf& main) {
     for (const PolicyConf* policy : policies_of(main)) {
-        if (!policy->used) {
+        const bool is_written = policy->upstream == nullptr || policy->upstream->parts[0] == policy;
+        if (!policy->used && is_written) {
             warn_at(cf, policy->position, "ai_limit_policy: no ai_limit names", policy->name,
                     ", so it limits nothing,");
         }

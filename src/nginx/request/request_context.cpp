@@ -126,6 +126,7 @@ __attribute__((hot)) Decision* make_context(ngx_http_request_t* r, ngx_uint_t co
     made->request = r->main;
     made->tokens = nullptr;
     made->waiter = nullptr;
+    made->accounts = nullptr;
     r->pool->cleanup = &made->cleanup;
     ngx_http_set_ctx(r, made, ngx_http_ai_limit_module);
     *context = made;

@@ -8,6 +8,7 @@ namespace ai_limit {
 
 struct TokenContext;  // token_context.h
 struct Waiter;        // turns/turns.h
+struct AccountUse;    // upstream/account_use.h
 
 struct RequestContext {
     ngx_pool_cleanup_t cleanup;  // by which it is found again, and ended with the request
@@ -18,6 +19,7 @@ struct RequestContext {
     ngx_http_request_t* request;  // the main one
     TokenContext* tokens;         // what its body and its answer say; nullptr where nobody asked
     Waiter* waiter;               // its latest wait for its turn
+    AccountUse* accounts;         // at providers, that it uses; nullptr: none
 };
 
 /** Looks for the context of a request that was redirected, which clears nginx's own pointers to it.

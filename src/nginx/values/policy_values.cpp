@@ -9,6 +9,7 @@
 #include "nginx/conf/policy_words.h"
 #include "nginx/request/model_hash.h"
 #include "nginx/request/request_body.h"
+#include "nginx/upstream/account_use.h"
 #include "nginx/values/request_price.h"
 
 namespace ai_limit {
@@ -237,6 +238,10 @@ void renew_override(ngx_http_request_t* r, const PolicyConf& policy, Charge* cha
                         find_override(zone, tag_of(hash_of(*charge), charge->policy),
                                       now_by_nginx().monotonic, &found) &&
                         can_have(policy, found.limit.measure);
+    if (!is_set && policy.upstream != nullptr) {
+        renew_account_limit(r, policy, charge);
+        return;
+    }
     if (!is_set) {
         charge->limit = policy.variable == nullptr ? &policy.live->limit : charge->limit;
         return;
@@ -340,6 +345,9 @@ ngx_int_t read_sharer(ngx_http_request_t* r, const PolicyConf& policy, Sharer* s
 ngx_int_t read_values(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash, Ask* ask) {
     // An operator's limit is in force whatever the variable holds, also if that is empty.
     ngx_int_t rc = read_override(r, *policy, hash, ask);
+    if (rc == NGX_DECLINED && policy->upstream != nullptr) {
+        return read_account_limit(r, *policy, hash, ask);
+    }
     if (rc == NGX_DECLINED && policy->variable != nullptr) {
         rc = read_limit(r, policy, &ask->limit);
         if (rc == NGX_DECLINED) {

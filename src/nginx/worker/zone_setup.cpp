@@ -15,6 +15,7 @@
 #include "core/policies/redis_clock.h"
 #include "nginx/conf/conf_words.h"
 #include "nginx/conf/live.h"
+#include "nginx/conf/upstream_conf.h"
 #include "nginx/request/client_identity.h"
 #include "nginx/sharing/redis_flights.h"
 #include "nginx/sharing/redis_ledgers.h"
@@ -51,7 +52,8 @@ size_t shared_memory_size(const ZoneConf& zone) {
     size_t kinds = (zone.small && zone.wide ? 2
                     : zone.wide             ? 1
                                             : 0) +
-                   (zone.ledgers ? 3 : 0) + (zone.sharers ? 6 : 0) + (zone.waits ? 12 : 0);
+                   (zone.ledgers ? 3 : 0) + (zone.sharers ? 6 : 0) + (zone.waits ? 12 : 0) +
+                   (zone.upstreams ? 24 : 0);
     size_t pages = layout_of(zone.sizes).total / ngx_pagesize + 1;
     pages += pages * sizeof(ngx_slab_page_t) / ngx_pagesize + 4;
     return (ngx_align(pages, 8) + kinds) * ngx_pagesize;
@@ -190,12 +192,13 @@ ngx_int_t enter_zone(ngx_cycle_t* cycle, const ZoneConf* zone) {
     return NGX_OK;
 }
 
-/** Returns a stand-in for a limit in a variable, which is not known before the variable is read: it
- * says as little as possible. */
+/** Returns a stand-in for a limit in a variable or of a provider, which is not known before a
+ * request asks: it says as little as possible. */
 Limit stand_in_limit(const PolicyConf& policy) {
     Rate rate{};
     parse_rate("1r/s", &rate);
     Limit limit = token_bucket_limit(rate, 1);
+    limit.measure = policy.variable == nullptr ? policy.limit.measure : Measure::kRequests;
     limit.algorithm = policy.algorithm;
     limit.time_zone = policy.time_zone;
     limit.by_wall = policy.limit.by_wall;
@@ -207,7 +210,7 @@ Limit stand_in_limit(const PolicyConf& policy) {
 void take_numbers(const PolicyConf& policy, Journal* journal) {
     std::string_view name = view(policy.name);
     Limit stand_in = stand_in_limit(policy);
-    bool varies = policy.variable != nullptr;
+    bool varies = policy.variable != nullptr || is_learned(policy);
     LivePolicy* live = policy.live;
     ZoneLock lock(*policy.zone->shm);
     live->ask.policy = register_policy(journal, name, varies ? &stand_in : &live->limit, varies);
@@ -255,12 +258,13 @@ void register_in_zone(const PolicyConf& policy) {
                    (policy.sharer == nullptr || live->sharer.policy != 0);
     live->plain = live->usable && policy.variable == nullptr && policy.cost_variable == nullptr &&
                   !policy.may_count_tokens && !policy.in_redis && policy.sharer == nullptr &&
-                  policy.wait == 0;
+                  policy.wait == 0 && policy.upstream == nullptr;
 }
 
 ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone) {
     zone->sizes = sizes_for(zone->size, zone->small, zone->wide, zone->ledgers, zone->sharers);
     zone->sizes.queues = zone->waits ? queues_for(zone->size) : 0;
+    zone->sizes.account_sets = zone->upstreams ? kAccountSets : 0;
     zone->live = allocate<LiveZone>(cf);
     if (zone->live == nullptr) {
         return NGX_ERROR;

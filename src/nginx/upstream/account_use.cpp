@@ -1,0 +1,224 @@
+#include "nginx/upstream/account_use.h"
+
+#include <new>
+
+#include "clock.h"
+#include "core/policies/policies.h"
+
+namespace ai_limit {
+
+namespace {
+
+const PolicyConf& requests_of(const UpstreamConf& upstream) {
+    return *upstream.parts[static_cast<size_t>(QuotaKind::kRequests)];
+}
+
+Journal* journal_of(const UpstreamConf& upstream) {
+    return &requests_of(upstream).zone->live->access.journal;
+}
+
+uint64_t account_tag(const UpstreamConf& upstream, uint64_t hash) {
+    return tag_of(hash, requests_of(upstream).live->ask.policy);
+}
+
+UpstreamAccount* account_of(const UpstreamConf& upstream, uint64_t hash) {
+    return find_account(journal_of(upstream)->zone(), account_tag(upstream, hash));
+}
+
+AccountPolicies policies_of(const UpstreamConf& upstream) {
+    AccountPolicies policies{};
+    for (size_t kind = 0; kind < kQuotaKinds; ++kind) {
+        policies.quotas[kind] = upstream.parts[kind]->live->ask.policy;
+    }
+    policies.cooldown = upstream.parts[kCooldownPart]->live->ask.policy;
+    return policies;
+}
+
+AccountUse* find_use(const RequestContext& context, const UpstreamConf& upstream, uint64_t hash) {
+    for (AccountUse* use = context.accounts; use != nullptr; use = use->next) {
+        if (use->upstream == &upstream && use->hash == hash && !use->is_sent) {
+            return use;
+        }
+    }
+    return nullptr;
+}
+
+AccountUse* begin_use(ngx_http_request_t* r, RequestContext* context, const UpstreamConf& upstream,
+                      uint64_t hash) {
+    void* memory = ngx_pcalloc(r->pool, sizeof(AccountUse));
+    if (memory == nullptr) {
+        return nullptr;
+    }
+    AccountUse* use = new (memory) AccountUse{};
+    use->next = context->accounts;
+    use->upstream = &upstream;
+    use->hash = hash;
+    context->accounts = use;
+    UpstreamAccount* account = account_of(upstream, hash);
+    use->sent.is_uncounted =
+        account != nullptr && takes_uncounted_try(account, now_by_nginx().monotonic);
+    return use;
+}
+
+/** A limit that refuses nothing, for a cost of 0. */
+const Limit& open_limit() {
+    static const Limit open = [] {
+        Rate rate{};
+        parse_rate("1r/s", &rate);
+        return token_bucket_limit(rate, kMaxAmount);
+    }();
+    return open;
+}
+
+/** Without a cooldown, nothing is charged or reported. */
+void ask_cooldown(const UpstreamAccount* account, const PolicyConf& policy, Ask* ask) {
+    const bool closed = account != nullptr && is_cooling(*account);
+    ask->limit = closed ? &policy.live->limit : &open_limit();
+    ask->cost = closed ? 1 : 0;
+    ask->dry_run = !closed || policy.dry_run;
+}
+
+/** NGX_DECLINED if nothing is known of the quota. */
+ngx_int_t read_quota(ngx_http_request_t* r, const UpstreamAccount& account,
+                     const PolicyConf& policy, const Limit** limit) {
+    Limit known{};
+    if (!make_quota_limit(account, kind_of(policy), policy.upstream->headroom, &known)) {
+        return NGX_DECLINED;
+    }
+    const bool same =
+        (*limit)->capacity == known.capacity && (*limit)->period_length == known.period_length;
+    if (same && *limit != &policy.live->limit) {
+        return NGX_OK;
+    }
+    Limit* own = static_cast<Limit*>(ngx_palloc(r->pool, sizeof(Limit)));
+    if (own == nullptr) {
+        return NGX_ERROR;
+    }
+    *own = known;
+    note_limit(policy.live->ask.access->journal.zone(), policy.live->ask.policy, own);
+    *limit = own;
+    return NGX_OK;
+}
+
+void note_sent_quotas(const Decision& one, const UpstreamAccount& account, AccountUse* use) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        const PolicyConf& policy = *one.parts[i].policy;
+        const Charge& charge = one.charges[i].use;
+        if (policy.upstream == use->upstream && is_learned(policy) &&
+            charge.verdict == Verdict::kPassed) {
+            note_sent_quota(account, kind_of(policy), used(*charge.limit, charge.state),
+                            charge.cost, &use->sent);
+        }
+    }
+}
+
+void read_headers(const ngx_list_t& list, ProviderHeaders* headers) {
+    for (const ngx_list_part_t* part = &list.part; part != nullptr; part = part->next) {
+        const ngx_table_elt_t* elements = static_cast<ngx_table_elt_t*>(part->elts);
+        for (ngx_uint_t i = 0; i < part->nelts; ++i) {
+            headers->read(view(elements[i].key), view(elements[i].value));
+        }
+    }
+}
+
+/** True if the request's upstream server has answered, and not nginx for it. */
+bool has_answer(ngx_http_request_t* r) {
+#if (NGX_HTTP_CACHE)
+    if (r->cached) {
+        return false;
+    }
+#endif
+    return r->upstream != nullptr && r->upstream->headers_in.status_n != 0;
+}
+
+bool awaits_this(ngx_http_request_t* r, const AccountUse& use) {
+    return use.is_sent && use.before != r->upstream;
+}
+
+void hear_for(const AccountUse& use, const ProviderAnswer& told, unsigned status) {
+    Journal* journal = journal_of(*use.upstream);
+    UpstreamAccount* account = account_of(*use.upstream, use.hash);
+    if (journal->is_open() && account != nullptr) {
+        const AccountPolicies policies = policies_of(*use.upstream);
+        hear(journal, account,
+             {use.hash, &policies, &use.sent, &told, status, use.upstream->headroom},
+             now_by_nginx());
+    }
+}
+
+}  // namespace
+
+ngx_int_t read_account_limit(ngx_http_request_t* r, const PolicyConf& policy, uint64_t hash,
+                             Ask* ask) {
+    RequestContext* context = find_context(r);
+    const UpstreamConf& upstream = *policy.upstream;
+    const UpstreamAccount* account = account_of(upstream, hash);
+    const AccountUse* use = find_use(*context, upstream, hash);
+    if (is_cooldown(policy)) {
+        ask_cooldown(account, policy, ask);
+        return use != nullptr || begin_use(r, context, upstream, hash) != nullptr ? NGX_OK
+                                                                                  : NGX_ERROR;
+    }
+    return account == nullptr || use == nullptr || use->sent.is_uncounted
+               ? NGX_DECLINED
+               : read_quota(r, *account, policy, &ask->limit);
+}
+
+void renew_account_limit(ngx_http_request_t* r, const PolicyConf& policy, Charge* charge) {
+    const UpstreamAccount* account = account_of(*policy.upstream, hash_of(*charge));
+    if (is_cooldown(policy)) {
+        ask_cooldown(account, policy, charge);
+    } else if (account != nullptr) {
+        read_quota(r, *account, policy, &charge->limit);
+    }
+}
+
+void note_sent(ngx_http_request_t* r, RequestContext* context, const Decision& one) {
+    const Millis now = now_by_nginx().monotonic;
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        const PolicyConf& policy = *one.parts[i].policy;
+        if (!is_cooldown(policy)) {
+            continue;
+        }
+        const UpstreamConf& upstream = *policy.upstream;
+        AccountUse* use = find_use(*context, upstream, hash_of(one.charges[i].use));
+        UpstreamAccount* account =
+            use == nullptr
+                ? nullptr
+                : use_account(journal_of(upstream)->zone(), account_tag(upstream, use->hash),
+                              requests_of(upstream).live->ask.policy, view(one.parts[i].key), now);
+        if (account == nullptr) {
+            continue;
+        }
+        const bool is_uncounted = use->sent.is_uncounted;
+        begin_sent(account, now, &use->sent);
+        use->sent.is_uncounted = is_uncounted;
+        note_sent_quotas(one, *account, use);
+        use->before = r->upstream;
+        use->is_sent = true;
+    }
+}
+
+void hear_answer(ngx_http_request_t* r, const RequestContext& context) {
+    if (context.accounts == nullptr || !has_answer(r)) {
+        return;
+    }
+    ProviderHeaders headers(now_by_nginx().wall);
+    read_headers(r->upstream->headers_in.headers, &headers);
+    const ProviderAnswer told = headers.answer();
+    for (AccountUse* use = context.accounts; use != nullptr; use = use->next) {
+        if (awaits_this(r, *use)) {
+            hear_for(*use, told, static_cast<unsigned>(r->upstream->headers_in.status_n));
+            use->is_sent = false;
+        }
+    }
+}
+
+void end_answer(ngx_http_request_t* r, const RequestContext& context) {
+    hear_answer(r, context);
+    for (AccountUse* use = context.accounts; use != nullptr; use = use->next) {
+        use->is_sent = use->is_sent && !awaits_this(r, *use);
+    }
+}
+
+}  // namespace ai_limit

@@ -1,0 +1,140 @@
+# Tests rate=upstream: an account's limits are learned from the provider's answers, and requests that it would refuse
+# are not sent to it.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use JSON::PP qw(decode_json);
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use AiLimit::Http;
+use AiLimit::ModelServer;
+use AiLimit::Nginx;
+
+my $model = AiLimit::ModelServer->start;
+my $provider = 'http://127.0.0.1:' . $model->port;
+my $nginx = AiLimit::Nginx->start(workers => 2, http => <<"CONF");
+    ai_limit_policy account key=\$http_x_account rate=upstream reserve=auto:10;
+    ai_limit_policy patient key=\$http_x_account rate=upstream reserve=auto:10 wait=5s;
+    ai_limit_policy kept    key=\$http_x_account rate=upstream reserve=auto:10 headroom=50;
+    ai_limit_policy first   key=first rate=upstream;
+    ai_limit_policy second  key=second rate=upstream;
+    server {
+        listen 127.0.0.1:%%PORT_0%%;
+        location /v1/      { ai_limit account; proxy_pass $provider; }
+        location /patient/ { ai_limit patient; proxy_pass $provider/; }
+        location /kept/    { ai_limit kept; proxy_pass $provider/; }
+        location /two/ {
+            ai_limit first;
+            proxy_pass $provider/;
+            proxy_set_header X-Model-Account first;
+            proxy_set_header X-Model-Rpm 3;
+            proxy_intercept_errors on;
+            error_page 429 503 = \@second;
+        }
+        location \@second {
+            ai_limit second;
+            rewrite ^/two(/.*) \$1 break;
+            proxy_pass $provider;
+            proxy_set_header X-Model-Account second;
+            proxy_set_header X-Model-Down "";
+            add_header X-Answered-By second always;
+        }
+        location /api/ { ai_limit_api write=on; }
+    }
+CONF
+
+my $chat = '{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":20}';
+
+# Asks as an account, with wishes to the model server.
+sub ask {
+    my ($account, %wishes) = @_;
+    my $path = delete $wishes{path} // '/v1';
+    $path .= '/v1' if $path ne '/v1';
+    return post($nginx->port, "$path/chat/completions", $chat, 'x-account' => $account,
+        'x-model-account' => $account, 'x-model-prompt-tokens' => 5, 'x-model-completion-tokens' => 5,
+        map { ('x-model-' . (tr/_/-/r) => $wishes{$_}) } sort keys %wishes);
+}
+
+sub counts_of { return decode_json(get($model->port, "/account?account=$_[0]")->{body}) }
+
+# The statuses of n requests, one after the other.
+sub statuses {
+    my ($n, @request) = @_;
+    my %count;
+    $count{ask(@request)->{status}}++ for 1 .. $n;
+    return \%count;
+}
+
+sub is_taken {
+    my ($account, $passed, $name) = @_;
+    is_deeply counts_of($account), {passed => $passed, refused => 0}, $name;
+    return;
+}
+
+# Nothing is known at first. A request comes back every six seconds here.
+is_deeply statuses(14, 'openai', rpm => 10), {200 => 9, 429 => 5}, 'what the provider tells is the limit';
+is_taken('openai', 9, 'and it need not refuse anything');
+my $refused = ask('openai', rpm => 10);
+like $refused->{headers}{'retry-after'}, qr/^[1-9]$/, 'a refusal says when to come back';
+is $refused->{headers}{'x-ratelimit-remaining'}, 0, 'and has the usual headers';
+
+is_deeply statuses(14, 'anthropic', rpm => 10, form => 'anthropic'), {200 => 9, 429 => 5}, 'so it is with the headers of Anthropic';
+is_taken('anthropic', 9, 'which need not refuse either');
+
+is_deeply statuses(12, 'tokens', tpm => 100), {200 => 9, 429 => 3}, 'tokens are limited as well';
+is_taken('tokens', 9, 'before the provider does it');
+
+is_deeply statuses(10, 'headroom', rpm => 20, path => '/kept'), {200 => 9, 429 => 1}, 'headroom= leaves a part to others';
+
+is_deeply statuses(30, 'unlimited', form => 'none'), {200 => 30}, 'a provider that tells nothing limits nothing';
+
+# Others use the account too: the provider refuses although its last answer told otherwise.
+is ask('shared', rpm => 1000)->{status}, 200, 'an account is used';
+is ask('shared', down => 529, retry_after => 2, tells => 'x:y')->{status}, 529, 'the provider refuses once';
+my $began = time;
+$refused = ask('shared', rpm => 1000);
+is $refused->{status}, 429, 'then no request is sent';
+like $refused->{headers}{'retry-after'}, qr/^[12]$/, 'for as long as it said';
+is counts_of('shared')->{refused}, 1, 'so that it refuses only once';
+sleep $began + 2.05 - time;
+my $try = start_request($nginx->port, method => 'POST', path => '/v1/chat/completions', body => $chat,
+    headers => ['x-account' => 'shared', 'x-model-account' => 'shared', 'x-model-rpm' => 1000, 'x-model-gate' => 'try',
+        'x-model-delay' => 300]);
+sleep 0.1;
+is ask('shared', rpm => 1000)->{status}, 429, 'then one request tries alone';
+is $try->finish->{status}, 200, 'and if it passes';
+is_deeply statuses(5, 'shared', rpm => 1000), {200 => 5}, 'all others do';
+
+# Nonsense
+my $nonsense = join ',', 'x-ratelimit-limit-requests:-1', 'x-ratelimit-remaining-requests:0', 'x-ratelimit-limit-tokens:many',
+    'anthropic-ratelimit-tokens-limit:0', 'x-ratelimit-reset-requests:99999h';
+is_deeply statuses(10, 'nonsense', tells => $nonsense), {200 => 10}, 'nonsense is left out';
+is ask('closed', down => 503, retry_after => 999_999, tells => 'x:y')->{status}, 503, 'a provider asks for days';
+cmp_ok ask('closed')->{headers}{'retry-after'}, '<=', 60, 'and gets a minute';
+
+# Waiting: ten come back in a second.
+ask('waits', rpm => 600, path => '/patient', tells => 'x-ratelimit-limit-requests:600,x-ratelimit-remaining-requests:20');
+$began = time;
+is_deeply statuses(6, 'waits', rpm => 600, path => '/patient', tells => 'x-ratelimit-limit-requests:600,x-ratelimit-remaining-requests:18'),
+    {200 => 6}, 'with wait= requests wait for their turn';
+cmp_ok time - $began, '>', 0, 'instead of being refused';
+ask('waits-long', down => 429, retry_after => 1, tells => 'x:y', path => '/patient');
+$began = time;
+is ask('waits-long', path => '/patient')->{status}, 200, 'and for the end of a cooldown';
+cmp_ok time - $began, '>', 0.8, 'as the provider wants it';
+
+# error_page leads to another account.
+my %by;
+for (1 .. 8) {
+    my $answer = post($nginx->port, '/two/v1/chat/completions', $chat);
+    is $answer->{status}, 200, 'with another account nobody is refused' if $answer->{status} != 200 || $_ == 8;
+    $by{$answer->{headers}{'x-answered-by'} // 'first'}++;
+}
+is_deeply \%by, {first => 3, second => 5}, 'the first account is used until nothing remains, then the second one';
+is_deeply counts_of('first'), {passed => 3, refused => 0}, 'and the first one refuses nothing';
+
+done_testing;
