@@ -90,7 +90,7 @@ TEST(Shares, GreedySharerLeavesTheOthersWhatTheyAskFor) {
     for (Algorithm algorithm : kRates) {
         Pool pool(limit_of_rate(algorithm, "100r/m"));
         // A sliding window gives back in eighths of a period: 89 of what comes evenly pass in a
-        // minute, without sharers as well, and sharers claim 2 for the next eighth.
+        // minute, without sharers as well, and sharers claim 2 to 4 for the next eighth.
         const bool slides = algorithm == Algorithm::kSlidingWindow;
         const double modest = slides ? 17 : 19;
         std::vector<Asker> askers = {{5400}, {modest}, {modest}, {modest}, {modest}};
@@ -100,7 +100,7 @@ TEST(Shares, GreedySharerLeavesTheOthersWhatTheyAskFor) {
         for (size_t i = 1; i < askers.size(); ++i) {
             EXPECT_GE(askers[i].share(), 0.95) << name_of(algorithm) << " " << i;
         }
-        EXPECT_GE(all_got(askers), slides ? 868U : 990U) << name_of(algorithm);
+        EXPECT_GE(all_got(askers), slides ? 850U : 990U) << name_of(algorithm);
     }
 }
 
