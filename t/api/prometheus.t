@@ -30,7 +30,7 @@ my $nginx = AiLimit::Nginx->start(workers => 2, log_level => 'crit', files => {'
     ai_limit_zone zone=ai:1m state=%%DIR%%/ai.state;
     ai_limit_zone zone=other:1m;
     ai_limit_redis @{[$redis->url]} timeout=10s connect_timeout=10s sync=off;
-    ai_limit_policy few    zone=ai    key=\$http_x_key rate=3r/h;
+    ai_limit_policy few    zone=ai    key=\$http_x_key rate=3r/h warn=50;
     ai_limit_policy tried  zone=ai    key=\$http_x_key rate=1r/h dry_run;
     ai_limit_policy shared zone=ai    key=\$http_x_key rate=3r/h sync=strict;
     ai_limit_policy tokens zone=other key=\$http_x_key rate=100t/h reserve=1;

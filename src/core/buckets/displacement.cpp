@@ -21,6 +21,7 @@ bool move_away(Journal* journal, const Geometry& geometry, Cell cell) {
         first->overflowed = 1;
     }
     store_tag(journal, target, tag);
+    set_mark(target, has_mark(cell));
     store_state(journal, target, geometry, state);
     store_tag(journal, cell, 0);
     return true;

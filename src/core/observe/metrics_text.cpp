@@ -125,6 +125,10 @@ void write_in_flight(std::string_view metric, const PolicySnapshot& policy, Text
     write_sample(metric, {"policy", policy.name}, {}, policy.load.in_flight, out);
 }
 
+void write_warnings(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
+    write_sample(metric, {"policy", policy.name}, {}, policy.totals.warned, out);
+}
+
 void write_waiting(std::string_view metric, const PolicySnapshot& policy, TextWriter& out) {
     write_sample(metric, {"policy", policy.name}, {}, policy.load.waiting, out);
 }
@@ -172,6 +176,9 @@ bool charges_tokens(const PolicySnapshot& policy) {
 }
 bool has_turns(const PolicySnapshot& policy) {
     return !policy.wait.empty();
+}
+bool warns(const PolicySnapshot& policy) {
+    return policy.warn != 0;
 }
 bool counts_in_flight(const PolicySnapshot& policy) {
     return policy.counts_in_flight;
@@ -289,6 +296,10 @@ const PolicyMetric kPolicyMetrics[] = {
       "Admitted requests whose limit of output was lowered or set by ai_limit_max_output."},
      counts_tokens,
      write_lowered},
+    {{"ai_limit_warnings_total", "counter",
+      "How often a key has passed the part of its limit that warn= names."},
+     warns,
+     write_warnings},
     {{"ai_limit_in_flight", "gauge", "Requests in flight."}, counts_in_flight, write_in_flight},
     {{"ai_limit_waiting", "gauge", "Requests that wait for their turn."}, has_turns, write_waiting},
     {{"ai_limit_wait_seconds", "histogram",

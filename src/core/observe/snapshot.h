@@ -50,6 +50,7 @@ struct PolicySnapshot {
     std::string_view weight;   // as configured, or "1"; empty without share=
     std::string_view overrun;  // "debt", "cut"
     Measure measure;           // the last one if a variable holds the limit
+    uint32_t warn;             // percent; 0: it does not warn
     bool dry_run;
     bool counts_tokens;  // it knows what answers use, and counts that in tokens or in money
     bool counts_in_flight;

@@ -55,6 +55,10 @@ void write_details(const PolicySnapshot& policy, JsonWriter& json) {
             json.text(detail.name, detail.text);
         }
     }
+    if (policy.warn != 0) {
+        json.number("warn", policy.warn);
+        json.number("warnings", policy.totals.warned);
+    }
 }
 
 /** Writes a key, which is no secret if the configuration says it, and whether it is shortened. */

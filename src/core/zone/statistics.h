@@ -38,6 +38,7 @@ struct CountFields {
     // one before.
     Number waits_100ms, waits_1s, waits_5s, waits_30s, waits_longer;
     Number waited_millis;  // by all of them
+    Number warned;         // keys that passed the part of their limit that warn= names
 
     /** All of them, to be summed up, saved and forgotten. */
     static constexpr Number CountFields::*kAll[] = {
@@ -64,6 +65,7 @@ struct CountFields {
         &CountFields::waits_30s,
         &CountFields::waits_longer,
         &CountFields::waited_millis,
+        &CountFields::warned,
     };
 };
 

@@ -99,13 +99,25 @@ inline void store_state(Journal* journal, Cell cell, const Geometry& geometry, c
                    geometry.state_words);
 }
 
-/** Writes or empties a cell's tag; 0 empties it. Keeps the number of entries. */
+/** The cell's mark, that operators have been warned of its key. It is not taken back if the process
+ * that sets it is killed: it decides nothing. */
+inline bool has_mark(Cell cell) {
+    return (cell.bucket->warned >> cell.index & 1) != 0;
+}
+inline void set_mark(Cell cell, bool is_marked) {
+    const unsigned bit = 1U << cell.index;
+    const unsigned others = cell.bucket->warned & ~bit;
+    cell.bucket->warned = static_cast<uint16_t>(is_marked ? others | bit : others);
+}
+
+/** Writes or empties a cell's tag, without its mark; 0 empties it. Keeps the number of entries. */
 inline void store_tag(Journal* journal, Cell cell, uint64_t tag) {
     uint64_t* place = &cell.bucket->tags[cell.index];
     if ((*place == 0) != (tag == 0)) {
         uint64_t* tally = journal->zone().tally(journal->number());
         journal->write(tally, tag != 0 ? *tally + 1 : *tally - 1);
     }
+    set_mark(cell, false);
     journal->write(place, tag);
 }
 

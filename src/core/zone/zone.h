@@ -53,11 +53,13 @@ constexpr Geometry kWide = {512, 9, kWideStateBytes / 8};
 /**
  * One or a few cache lines. `lock` holds the number of the process that changes the bucket, or 0.
  * A tag is the key's hash, 0 for an empty cell. `overflowed` says that a key whose first bucket
- * this is lies in its second.
+ * this is lies in its second. `warned` has a bit for each cell: operators have been warned of its
+ * key (core/keys/warning.h).
  */
 struct Bucket {
     std::atomic<uint32_t> lock;
-    uint32_t overflowed;
+    uint16_t overflowed;
+    uint16_t warned;
     uint64_t tags[1];
 };
 

@@ -14,6 +14,7 @@
 #include "nginx/answer/header_filter.h"
 #include "nginx/answer/refusal.h"
 #include "nginx/decision/count_requests.h"
+#include "nginx/decision/warning.h"
 #include "nginx/sharing/node_decision.h"
 #include "nginx/turns/turns.h"
 #include "nginx/upstream/account_use.h"
@@ -240,6 +241,21 @@ ngx_int_t refuse_or_pass(ngx_http_request_t* r, RequestContext* context, const L
     return NGX_DECLINED;
 }
 
+/** Notes a decision that refused, or that has a policy on a dry run or with warn=. */
+__attribute__((noinline)) ngx_int_t conclude_unusual(ngx_http_request_t* r, RequestContext* context,
+                                                     const LocConf& conf, const PolicySet& set,
+                                                     Decision* one) {
+    if (set.warns && !one->refused) {
+        warn_of_passed(r, *one);
+    }
+    if (one->refused || one->dry_run || set.dry_run) {
+        count_results(*one);
+        return refuse_or_pass(r, context, conf, one);
+    }
+    count_passed(*one);
+    return NGX_DECLINED;
+}
+
 /** Notes what was decided. */
 inline __attribute__((always_inline)) ngx_int_t conclude(ngx_http_request_t* r,
                                                          RequestContext* context,
@@ -252,9 +268,8 @@ inline __attribute__((always_inline)) ngx_int_t conclude(ngx_http_request_t* r,
     }
     context->in_flight |= set.concurrency;
     context->refusal_status = 0;
-    if (one->refused || one->dry_run || set.dry_run) {
-        count_results(*one);
-        return refuse_or_pass(r, context, conf, one);
+    if (one->refused || one->dry_run || set.is_unusual) {
+        return conclude_unusual(r, context, conf, set, one);
     }
     count_passed(*one);
     return NGX_DECLINED;

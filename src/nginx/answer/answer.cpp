@@ -11,6 +11,7 @@
 #include "nginx/answer/stream_cutting.h"
 #include "nginx/body/answer_decoder.h"
 #include "nginx/decision/count_requests.h"
+#include "nginx/decision/warning.h"
 #include "nginx/request/request_body.h"
 #include "nginx/sharing/node_decision.h"
 #include "nginx/sharing/redis_flights.h"
@@ -98,6 +99,7 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContex
             learning.teach(*part.policy, one->charges[i].use);
             note_if_served(*r, one->charges[i].use);
             count_used(one->charges[i].use, part, used, {amount, reserved}, now);
+            warn_of_settled(r, one->charges[i].use, part, amount, after);
             models.note_charge(one->charges[i].use, amount);
             if (one->flights != nullptr && one->flights[i] != nullptr) {
                 // A delta that Redis has yet to receive would count twice if the state included it.

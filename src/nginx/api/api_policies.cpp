@@ -64,6 +64,7 @@ PolicySnapshot look_at(const PolicyConf& policy, const ZoneLoads& loads, char* s
     seen.measure = zone.policy(policy.live->ask.policy)->slowest.measure;
     add_details(policy, &seen);
     seen.overrun = policy.overrun == Overrun::kCut ? "cut" : "debt";
+    seen.warn = policy.warn;
     seen.dry_run = policy.dry_run;
     seen.counts_tokens = policy.may_count_tokens;
     seen.counts_in_flight = policy.has_concurrency;

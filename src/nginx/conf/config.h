@@ -92,6 +92,7 @@ struct PolicyConf {
     uint32_t weight;      // of each sharer, where `weight_variable` is null
     Text* weight_variable;
     UpstreamConf* upstream;  // with rate=upstream; nullptr: the limit is no provider's
+    uint32_t warn;           // percent of the limit at which keys are warned of; 0: never
     bool used;               // some ai_limit names it
     ngx_str_t zone_name;
     ZoneConf* zone;
@@ -113,6 +114,8 @@ struct PolicySet {
     KeyRun runs[kMaxSetPolicies];
     ngx_uint_t run_count;
     bool dry_run;      // one of them is on a dry run
+    bool warns;        // one of them warns of keys
+    bool is_unusual;   // either of that
     bool concurrency;  // one of them counts requests in flight
     bool sharers;      // one of them has keys that several share
     bool turns;        // requests may wait for their turn by one of them

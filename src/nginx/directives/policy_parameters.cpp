@@ -39,6 +39,19 @@ constexpr Amount kMostHeadroom = 90;
 constexpr uint32_t kLongestQueue = 1'000'000;
 constexpr Millis kLongestTurnWait = 3'600'000;
 
+/** Reads a whole number with or without a "%". */
+bool read_percentage(ngx_str_t value, Amount least, Amount most, uint32_t* percent) {
+    if (value.len != 0 && value.data[value.len - 1] == '%') {
+        --value.len;
+    }
+    Amount number = 0;
+    if (!read_whole(view(value), kMaxAmount, &number) || number < least || number > most) {
+        return false;
+    }
+    *percent = static_cast<uint32_t>(number);
+    return true;
+}
+
 }  // namespace
 
 char* read_key(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
@@ -219,15 +232,15 @@ char* read_share(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* 
 }
 
 char* read_headroom(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
-    Amount percent = 0;
-    if (value.len != 0 && value.data[value.len - 1] == '%') {
-        --value.len;
-    }
-    if (!read_whole(view(value), kMaxAmount, &percent) || percent > kMostHeadroom) {
-        return mistake(cf, "invalid value", word, ", expected a percentage from 0 to 90");
-    }
-    reader->headroom = static_cast<uint32_t>(percent);
-    return NGX_CONF_OK;
+    return read_percentage(value, 0, kMostHeadroom, &reader->headroom)
+               ? NGX_CONF_OK
+               : mistake(cf, "invalid value", word, ", expected a percentage from 0 to 90");
+}
+
+char* read_warn(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    return read_percentage(value, 1, 100, &reader->policy->warn)
+               ? NGX_CONF_OK
+               : mistake(cf, "invalid value", word, ", expected a percentage from 1 to 100");
 }
 
 char* read_weight(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {

@@ -171,6 +171,8 @@ void add_policy(PolicySet* set, const PolicyConf* policy) {
     }
     set->policies[set->count++] = policy;
     set->dry_run |= policy->dry_run;
+    set->warns |= policy->warn != 0;
+    set->is_unusual = set->dry_run || set->warns;
     set->concurrency |= policy->has_concurrency;
     set->sharers |= policy->sharer != nullptr;
     set->turns |= policy->wait != 0;
