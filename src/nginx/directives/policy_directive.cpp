@@ -200,6 +200,9 @@ char* check_combination(ngx_conf_t* cf, const PolicyReader& reader,
         return mistake(cf, "rate=upstream cannot be combined with", written.first_of_known_rate(),
                        ", the provider says how it counts");
     }
+    if (policy.upstream != nullptr && policy.warn != 0) {
+        return mistake(cf, "rate=upstream cannot be combined with", written["warn="]);
+    }
     if (policy.has_rate && policy.variable == nullptr && policy.upstream == nullptr) {
         char* result = check_measure(cf, reader, written);
         if (result != NGX_CONF_OK) {
