@@ -125,7 +125,6 @@ my @mistakes = (
     (map { [http => "$policy rate=1r/s share=\$arg_a weight=$_;", "weight=$_"] } '', 0, 1001, 1.5, 'x'),
     [http => "$policy rate=1r/s weight=2;", 'only a policy with share= can have "weight=2"'],
     [http => "$policy concurrency=1 weight=2;", 'only a policy with share= can have "weight=2"'],
-    [http => "$policy rate=1r/s share=\$arg_a; ai_limit_redis redis://127.0.0.1:6379;", 'share= needs sync=off'],
 
     (map { [http => "$policy rate=upstream headroom=$_;", "headroom=$_"] } '', -1, 91, 1.5, '5%%', 'half'),
     [http => "$policy rate=1r/s headroom=5;", 'only a policy with rate=upstream can have "headroom=5"'],

@@ -25,7 +25,6 @@ my $policy = 'ai_limit_policy p key=$arg_k rate=1r/s';
 my $mistakes = AiLimit::Mistakes->new($nginx,
     http     => "HERE\n",
     shared   => "$redis;\nHERE\n",
-    mixed    => "$redis;\n$policy wait=1s sync=off;\nai_limit_policy q key=\$arg_k rate=1r/s;\nHERE\n",
     server   => "server {\nHERE\n}\n",
     location => "server {\nlocation / {\nHERE\n}\n}\n",
     if       => "server {\nlocation / {\nif (\$arg_k) {\nHERE\n}\n}\n}\n",
@@ -97,9 +96,6 @@ my @mistakes = (
     [shared => "$policy sync=1s sync=2s;", 'sync=2s'],
     [http => "$policy sync=100ms;", '"p"'],
     [http => "$policy sync=strict;", '"p"'],
-    (map { [shared => "$policy wait=1s sync=$_;", 'wait= needs sync=off, since nodes do not know who waits on the others, in policy "p"'] } 'strict', '100ms'),
-    [shared => "$policy wait=1s;", 'wait= needs sync=off'],
-    [mixed => 'ai_limit p q;', 'requests wait by one of the policies and not for Redis, which decides on "q", leave out wait= or write sync=off'],
     [http => 'ai_limit_policy p key=$arg_k concurrency=1 sync=strict;', '"p"'],
 );
 
@@ -142,6 +138,8 @@ my %correct = (
     'intervals, also where Redis decides' => ["$redis; $policy sync=1s; ai_limit_policy q key=\$arg_k concurrency=1 sync=1s;"
         . ' ai_limit_policy t key=$arg_k rate=1kt/m sync=50ms; ai_limit_policy u key=$arg_k rate=1kt/m reserve=off sync=50ms;'
         . ' server { ai_limit p q t u; }'],
+    'sharers and waits, however exact' => [map { "$redis; $policy share=\$arg_t wait=1s sync=$_; ai_limit_policy q key=\$arg_k concurrency=1 wait=1s;"
+        . ' server { ai_limit p q; }' } qw(off strict 100ms)],
     'sync=off without Redis' => ["$policy sync=off; server { ai_limit p; }"],
     'the directive behind its use' => ["$policy sync=strict; server { ai_limit p; } $redis;"],
 );

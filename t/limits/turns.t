@@ -120,10 +120,17 @@ sub begin_in_turns {
     return @requests;
 }
 
-# How many requests a policy has met, without those that left.
+# How many requests a policy has met, without those that left. While the counts of a process that ends move, two looks
+# differ.
 sub met {
-    my $seen = $api->policy($_[0]);
-    return $seen->{waits}{now} + sum @{$seen->{requests}}{qw(passed rejected)};
+    my ($policy) = @_;
+    my ($before, $met) = (-1, -1);
+    wait_until(sub {
+        my $seen = $api->policy($policy);
+        ($before, $met) = ($met, $seen->{waits}{now} + sum @{$seen->{requests}}{qw(passed rejected)});
+        return $met == $before;
+    });
+    return $met;
 }
 
 # The numbers of requests in the order in which nginx let them pass, by its own clock.

@@ -146,7 +146,9 @@ private:
     /** Notes what refused requests asked for: their sharers are active as well. */
     __attribute__((noinline)) void note_refused_sharers() {
         for (ChargeEntry& entry : entries_) {
-            if (is_sharer(entry) && (entry.present || find_cell(&entry))) {
+            // A request that others are asked about is noted when they have answered.
+            const bool notes = is_sharer(entry) && entry.policy->use.verdict != Verdict::kUnknown;
+            if (notes && (entry.present || find_cell(&entry))) {
                 write_sharer(&entry, false, now_);
             }
         }

@@ -2,6 +2,8 @@
 
 // The questions that a decision answers: a charge for each policy, on an entry of a zone.
 
+#include <string_view>
+
 #include "core/decide/flights.h"
 #include "core/decide/ledger.h"
 #include "core/limits/algorithm.h"
@@ -51,6 +53,9 @@ struct Ask {
     Decider decider = Decider::kHere;
 };
 
+// Of more nodes, each is taken to have a part as if there were only so many.
+constexpr uint32_t kMostNodesOfPart = 10'000;
+
 /** True if other nodes have a part in the policy's counts. */
 inline bool in_redis(const Ask& ask) {
     return ask.decider != Decider::kHere;
@@ -77,6 +82,10 @@ struct SharerCharge : Charge {
     uint64_t key_tag;  // of the entry of the key that it shares
     uint32_t weight;
     uint64_t floor;  // its service starts there at the earliest (sharers/service.h)
+    // Redis compares with the part that the sharer has over all nodes. Otherwise each node compares
+    // with the part that it has of what this node may pass.
+    bool over_nodes;
+    std::string_view name;  // as others know it; the request's
 
     // The answer.
     SharerPart part;
@@ -158,11 +167,22 @@ inline void begin_charge(SharerCharge* sharer, const Ask& ask, uint64_t hash, ui
     sharer->taken = 0;
     sharer->floor = served_until_now(use.access->journal.zone(), use.tag);
     sharer->is_counted = false;
+    sharer->over_nodes = false;
+    sharer->name = {};
+}
+
+/** Returns how many nodes divide the limit of a charge among them, which has a sharer. */
+inline uint32_t nodes_of_part(const PolicyCharge& charge) {
+    const bool divides =
+        in_redis(charge.use) && charge.use.decider != Decider::kAlone && !charge.sharer->over_nodes;
+    const ZoneHeader* header = charge.use.access->journal.zone().header();
+    const uint32_t nodes = divides ? header->nodes.load(std::memory_order_relaxed) : 1;
+    return nodes < 1 ? 1 : nodes > kMostNodesOfPart ? kMostNodesOfPart : nodes;
 }
 
 /** What the charge's request asks of its sharer's part. */
 inline SharerAsk sharer_ask(const PolicyCharge& charge) {
-    return {charge.use.limit, charge.sharer->weight, least_left(charge.use)};
+    return {charge.use.limit, charge.sharer->weight, least_left(charge.use), nodes_of_part(charge)};
 }
 
 }  // namespace ai_limit

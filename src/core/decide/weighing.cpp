@@ -174,13 +174,46 @@ bool weigh_part(ChargeEntry* entry, Now now) {
     return true;
 }
 
+/** True if Redis compares a charge with its sharer's part, or has done so before it passed here. */
+bool is_compared_elsewhere(const PolicyCharge& policy) {
+    const Decider decider = policy.use.decider;
+    return decider == Decider::kDecided ||
+           (decider == Decider::kElsewhere && policy.sharer->over_nodes);
+}
+
+/** True if this node's share has no room for the charge beside what others claim. */
+bool is_beyond_share(const ChargeEntry& entry, Amount wanted) {
+    if (entry.charge->decider != Decider::kByShare || entry.ledger == nullptr) {
+        return false;
+    }
+    const LedgerState& ledger = entry.ledger->charge->state.ledger;
+    return unreported(ledger) + wanted > ledger.share;
+}
+
+/** Returns what others claim of the limit. Each node knows only its own sharers' claims, and takes
+ * it that those on other nodes are alike. */
+Amount claims_of_all(const PolicyCharge& policy) {
+    const Amount most = policy.use.limit->capacity - policy.sharer->part.claimed;
+    const Amount others = policy.sharer->part.claimed * (nodes_of_part(policy) - 1);
+    return policy.sharer->part.claimed + (others < most ? others : most);
+}
+
 /** Decides on a request that its key has room for: by its sharer's part, or by what that leaves. */
 bool weigh_by_part(ChargeEntry* entry) {
+    if (is_compared_elsewhere(*entry->policy)) {
+        return true;
+    }
     Charge* charge = entry->charge;
     const SharerPart& part = entry->policy->sharer->part;
+    const Amount least = least_left(*charge);
     const Amount taken = used(*charge->limit, charge->state);
     const bool passes =
-        part.is_own || fits(*charge->limit, taken, least_left(*charge) + part.claimed);
+        part.is_own || fits(*charge->limit, taken, least + claims_of_all(*entry->policy));
+    const bool asks = passes && !part.is_own && !charge->dry_run;
+    if (asks && is_beyond_share(*entry, least + part.claimed)) {
+        charge->verdict = Verdict::kUnknown;  // others may have left more
+        return false;
+    }
     if (entry->reservation != nullptr && !passes) {
         entry->reservation->charge->verdict = Verdict::kRefused;
     }

@@ -22,7 +22,7 @@ struct PartOfRate {
 };
 
 uint64_t all_weights(const SharerAsk& ask, const OtherSharers& others) {
-    return std::min(others.weights, kMostWeights) + ask.weight;
+    return (std::min(others.weights, kMostWeights) + ask.weight) * ask.nodes;
 }
 
 PartOfRate rate_of(const SharerAsk& ask, uint64_t weights) {

@@ -24,6 +24,8 @@ struct SharerAsk {
     const Limit* limit;  // of the key
     uint32_t weight;     // 1 to kMaxSharerWeight
     Amount cost;         // what must fit, in the limit's unit; at least 1
+    // Nodes that divide the limit among them: each is taken to have sharers as this one has.
+    uint32_t nodes = 1;
 };
 
 /** How a request stands to the part of its sharer. */

@@ -40,6 +40,7 @@ KeyQueue* begin_queue(const Zone& zone, const QueuedKey& key) {
         if (queue->tag.compare_exchange_strong(nobody, key.tag) || nobody == key.tag) {
             queue->policy.store(key.policy, std::memory_order_relaxed);
             name_queue(queue, key);
+            note_elsewhere(queue, {});
             return queue;
         }
     }
@@ -203,6 +204,16 @@ bool read_name(const KeyQueue& queue, ShownName* name) {
     *name = copy_of(queue.name);
     std::atomic_thread_fence(std::memory_order_acquire);
     return queue.named.load(std::memory_order_relaxed) == tag;
+}
+
+WaitingElsewhere waiting_elsewhere(const KeyQueue& queue) {
+    return {queue.others.load(std::memory_order_relaxed),
+            queue.others_cost.load(std::memory_order_relaxed)};
+}
+
+void note_elsewhere(KeyQueue* queue, const WaitingElsewhere& waiting) {
+    queue->others.store(waiting.count, std::memory_order_relaxed);
+    queue->others_cost.store(waiting.cost, std::memory_order_relaxed);
 }
 
 bool waits_before(const KeyQueue& queue, const Turn& turn, const QueueOfWorker* own) {

@@ -70,6 +70,14 @@ bool find_next(const KeyQueue& queue, Turn* next);
 /** Reads the name of the queue's key; false if nobody has written it yet. */
 bool read_name(const KeyQueue& queue, ShownName* name);
 
+/** What waits for the key on other nodes, as Redis said last. */
+struct WaitingElsewhere {
+    uint32_t count;
+    Amount cost;
+};
+WaitingElsewhere waiting_elsewhere(const KeyQueue& queue);
+void note_elsewhere(KeyQueue* queue, const WaitingElsewhere& waiting);
+
 /** True if some request that waits goes before this one. `own`: a place that is not looked at. */
 bool waits_before(const KeyQueue& queue, const Turn& turn, const QueueOfWorker* own);
 

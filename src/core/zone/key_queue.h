@@ -32,6 +32,9 @@ struct alignas(64) KeyQueue {
     std::atomic<uint64_t> named;    // the tag of the key whose name follows; 0: nobody's
     ShownName name;
     QueueOfWorker workers[kQueueWorkers];
+    // On other nodes.
+    std::atomic<uint32_t> others;
+    std::atomic<uint64_t> others_cost;
 };
 
 /**

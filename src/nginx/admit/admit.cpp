@@ -97,6 +97,8 @@ ngx_int_t add_sharer(ngx_http_request_t* r, const PolicyConf& policy, const Key&
     note_sharer(policy.live->sharer_names,
                 {charge->sharer->tag, charge->use.tag, view(sharer.text), view(key.text)},
                 now_by_nginx().monotonic);
+    charge->sharer->name = view(sharer.text);
+    charge->sharer->over_nodes = policy.in_redis && !passes_by_share(policy, charge->use);
     return NGX_OK;
 }
 

@@ -13,7 +13,7 @@
 #include "nginx/request/hidden_usage.h"
 #include "nginx/request/max_output.h"
 #include "nginx/request/request_body.h"
-#include "nginx/sharing/redis_decision.h"
+#include "nginx/turns/decide_now.h"
 #include "nginx/turns/turns.h"
 #include "nginx/values/policy_values.h"
 #include "nginx/waiting/waiting.h"
@@ -72,32 +72,12 @@ bool is_for_completions(ngx_http_request_t* r) {
 
 /** Decides on all charges; NGX_AGAIN while Redis is asked. */
 ngx_int_t decide(ngx_http_request_t* r, const PolicySet& set, Decision* one, bool* passes) {
-    RequestContext* context = find_context(r);
-    TokenContext* tokens = context->tokens;
+    TokenContext* tokens = find_token_context(r);
     if (tokens->asked == nullptr) {
         one->now = now_by_nginx();
     }
-    if (set.turns) {
-        const ngx_int_t rc = decide_in_turn(r, set, one, passes);
-        if (rc == NGX_AGAIN) {
-            tokens->pending = one;
-            tokens->pending_set = &set;
-        }
-        return rc;
-    }
-    if (!uses_redis(*one)) {
-        *passes = admit_step_by_step(one->charges, one->count, one->now);
-        return NGX_OK;
-    }
-    if (one->flights == nullptr) {
-        one->flights =
-            static_cast<Flight**>(ngx_pcalloc(r->pool, set.count * sizeof(*one->flights)));
-        if (one->flights == nullptr) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
-    context->in_flight = true;
-    ngx_int_t rc = decide_in_redis(r, live_redis(r), one, &tokens->asked, passes);
+    const ngx_int_t rc =
+        set.turns ? decide_in_turn(r, set, one, passes) : decide_now(r, set, one, nullptr, passes);
     if (rc == NGX_AGAIN) {
         tokens->pending = one;
         tokens->pending_set = &set;

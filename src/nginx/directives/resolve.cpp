@@ -128,25 +128,6 @@ ngx_int_t resolve_zone(ngx_conf_t* cf, MainConf* main, PolicyConf* policy) {
     return allocate_live(cf, policy);
 }
 
-/** Nodes do not tell each other yet who shares a key. */
-ngx_int_t check_sharers(ngx_conf_t* cf, const PolicyConf& policy) {
-    if (policy.wait != 0 && policy.in_redis) {
-        return mistake_at(
-            cf, policy.position,
-            "ai_limit_policy: wait= needs sync=off, since nodes do not know who waits "
-            "on the others, in policy",
-            policy.name, "");
-    }
-    if (policy.sharer == nullptr || !policy.in_redis) {
-        return NGX_OK;
-    }
-    return mistake_at(
-        cf, policy.position,
-        "ai_limit_policy: share= needs sync=off, since nodes do not know each other's "
-        "sharers, in policy",
-        policy.name, "");
-}
-
 /** Returns the run of the set that has the policy's key, so that both share one evaluation and
  * hash. */
 ngx_uint_t find_run(const PolicySet& set, const PolicyConf& policy) {
@@ -197,8 +178,6 @@ ngx_int_t add_upstream(ngx_conf_t* cf, PolicyList* list, const PolicyConf* polic
 }
 
 ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
-    const PolicyConf* shared = nullptr;
-    const PolicyConf* waiting = nullptr;
     for (ngx_uint_t i = 0; i < list->names.nelts; ++i) {
         ngx_str_t name = static_cast<ngx_str_t*>(list->names.elts)[i];
         PolicyConf* policy = find_policy(main, view(name));
@@ -216,12 +195,9 @@ ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
             }
             main->preaccess |= policy->preaccess;
             main->access |= !policy->preaccess;
-            waiting = policy->wait != 0 ? policy : waiting;
             continue;
         }
         policy->used = true;
-        shared = policy->in_redis ? policy : shared;
-        waiting = policy->wait != 0 ? policy : waiting;
         PolicySet* set = policy->preaccess ? &list->preaccess : &list->access;
         if (set->count == kMaxSetPolicies) {
             return mistake_at(cf, list->position,
@@ -232,12 +208,6 @@ ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
         add_policy(set, policy);
         main->preaccess |= policy->preaccess;
         main->access |= !policy->preaccess;
-    }
-    if (shared != nullptr && waiting != nullptr) {
-        return mistake_at(cf, list->position,
-                          "ai_limit: requests wait by one of the policies and not for Redis, which "
-                          "decides on",
-                          shared->name, ", leave out wait= or write sync=off,");
     }
     return NGX_OK;
 }
@@ -327,7 +297,7 @@ ngx_int_t resolve_names(ngx_conf_t* cf) {
         policy->after_body = main->body_variables && waits_for_body(cf, *policy);
         policy->has_prices = main->prices != nullptr;
         if (check_prices(cf, *policy) != NGX_OK || resolve_sync(cf, main, policy) != NGX_OK ||
-            check_sharers(cf, *policy) != NGX_OK || resolve_zone(cf, main, policy) != NGX_OK) {
+            resolve_zone(cf, main, policy) != NGX_OK) {
             return NGX_ERROR;
         }
     }

@@ -91,6 +91,8 @@ Decision* begin_decision(void* memory, Decision* earlier, ngx_uint_t count) {
     one->count = 0;
     one->spared = nullptr;
     one->flights = nullptr;
+    one->sharers = nullptr;
+    one->turns = nullptr;
     one->parts = reinterpret_cast<Part*>(one->charges + count);
     one->more = reinterpret_cast<Charge*>(one->parts + count);
     return one;

@@ -52,6 +52,10 @@ void renew_flights(LiveRedis* redis) {
         Command* command = empty_command();
         write_renew(*link->flight, command);
         send_once(redis, link->flight->key, *command);
+        if (link->flight->sharer != nullptr) {
+            write_renew_sharer(link->flight->sharer->key, link->flight->member, command);
+            send_once(redis, link->flight->key, *command);
+        }
     }
     if (!ngx_queue_empty(flights)) {
         redis->renewal.start(kRenewalInterval);
@@ -121,8 +125,34 @@ Flight* make_flight(LiveRedis* redis, const Charge& charge) {
     return flight;
 }
 
+bool add_sharer(Flight* flight, const RedisSharer& sharer) {
+    auto* made = static_cast<SharerOfFlight*>(std::calloc(1, sizeof(SharerOfFlight)));
+    if (made == nullptr) {
+        return false;
+    }
+    sharer.key.copy(made->text, sizeof(made->text));
+    made->key = {made->text, sharer.key.size()};
+    made->member = flight->member;
+    made->limit = flight->limit;
+    made->charged = flight->reserved;
+    flight->sharer = made;
+    return true;
+}
+
 void forget_flight(Flight* flight) {
-    std::free(flight);
+    if (flight != nullptr) {
+        std::free(flight->sharer);
+        std::free(flight);
+    }
+}
+
+void give_back_part(LiveRedis* redis, const RedisCharge& charge, Now now) {
+    const Charge& use = charge.charge->use;
+    const RedisSharerFlight part = {
+        charge.sharer->key, {}, *use.limit, charge.sharer->part.is_own, use.cost};
+    Command* command = empty_command();
+    write_end_sharer(part, 0, use.access->journal.zone(), now, command);
+    send_once(redis, charge.key, *command);
 }
 
 void keep_in_flight(Flight* flight) {
@@ -139,8 +169,12 @@ void settle_flight(Flight* flight, Amount tokens, const State& known) {
     Zone zone = flight->access->journal.zone();
     write_settle(*flight, tokens, known, zone, now_by_nginx(), command);
     deliver(flight->redis, flight->key, *command);
+    if (flight->sharer != nullptr) {
+        write_end_sharer(*flight->sharer, tokens, zone, now_by_nginx(), command);
+        deliver(flight->redis, flight->key, *command);
+    }
     forget_question(flight);
-    std::free(flight);
+    forget_flight(flight);
 }
 
 }  // namespace ai_limit

@@ -26,8 +26,14 @@ struct FlightGrowth {
     uint64_t* next_text;  // of the request's TextBounds: set to 0 when Redis has answered
 };
 
+/** The sharer of a flight's key; its key of Redis is `text`. */
+struct SharerOfFlight : RedisSharerFlight {
+    char text[kMaxRedisSharerKey];
+};
+
 /** A flight is in memory that outlives the request. */
 struct Flight : RedisFlight {
+    SharerOfFlight* sharer;  // nullptr: nobody shares the key, or each node decides on parts
     FlightLink link;
     LiveRedis* redis;
     const ZoneAccess* access;  // of the zone that counts it here
@@ -45,6 +51,9 @@ void stop_sharing(LiveRedis* redis);
  * its key. nullptr without memory. */
 Flight* make_flight(LiveRedis* redis, const Charge& charge);
 
+/** Adds the sharer, whose part Redis compares with. False without memory. */
+bool add_sharer(Flight* flight, const RedisSharer& sharer);
+
 /** Frees a record that never was in flight. */
 void forget_flight(Flight* flight);
 
@@ -57,6 +66,9 @@ void settle_flight(Flight* flight, Amount tokens, const State& known = {});
 
 /** Returns a command to fill in, the same one each time. */
 Command* empty_command();
+
+/** Takes back what a request took of its sharer's part that has nothing in flight. */
+void give_back_part(LiveRedis* redis, const RedisCharge& charge, Now now);
 
 /** Sends a call that concerns a key and is worth nothing later. */
 void send_once(LiveRedis* redis, std::string_view key, const Command& command);

@@ -11,9 +11,15 @@ namespace {
 void describe_as_said(const RedisCharge& shared, Now here) {
     Charge* charge = &shared.charge->use;
     charge->state = shared.state;
-    if (shared.charge->reservation != nullptr) {
-        charge_any(*charge->limit, &charge->state, shared.reserved,
-                   redis_time(charge->access->journal.zone(), here));
+    if (shared.sharer != nullptr) {
+        shared.charge->sharer->part = shared.sharer->part;
+    }
+    Charge* reservation = shared.charge->reservation;
+    if (reservation != nullptr) {
+        const Now now = redis_time(charge->access->journal.zone(), here);
+        charge_any(*charge->limit, &charge->state, shared.reserved, now);
+        reservation->state = {};
+        charge_any(*reservation->limit, &reservation->state, shared.reserved, now);
     }
 }
 
@@ -40,6 +46,9 @@ void hand_over_flights(RedisDecision* decision, Decision* one) {
         }
         decision->flights[i] = nullptr;
         const PolicyCharge* charge = decision->charges[i].charge;
+        if (flight->sharer != nullptr) {
+            flight->sharer->is_own = decision->charges[i].sharer->part.is_own;
+        }
         if (charge->use.verdict != Verdict::kPassed) {
             forget_flight(flight);  // on a dry run, and left out
             continue;
@@ -103,6 +112,9 @@ void give_back(RedisDecision* decision, Now now) {
                 Command* command = empty_command();
                 write_give_back(shared, now, command);
                 send_once(decision->redis, shared.key, *command);
+                if (shared.sharer != nullptr) {
+                    give_back_part(decision->redis, shared, now);
+                }
             }
         }
     }

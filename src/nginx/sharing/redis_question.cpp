@@ -17,7 +17,29 @@ bool hash_key(RedisDecision* decision, const Charge& charge, std::string_view ke
     return hash_key_for_redis(key, hash_of(charge), &decision->hash);
 }
 
-bool add_charge(RedisDecision* decision, PolicyCharge* policy_charge, const Part& part) {
+/** Adds who shares the charge's key, and who waits for it, where Redis decides on these. */
+bool add_parts_and_turns(const Decision& one, ngx_uint_t charge, char* text, RedisCharge* shared) {
+    if (one.turns != nullptr && one.turns[charge].node != 0) {
+        shared->turn = &one.turns[charge];
+    }
+    const SharerCharge* sharer = one.charges[charge].sharer;
+    if (sharer == nullptr || !sharer->over_nodes) {
+        return true;
+    }
+    KeyHash hash;
+    if (!hash_key_for_redis(sharer->name, hash_of(*sharer), &hash)) {
+        return false;
+    }
+    shared->sharer = &one.sharers[charge];
+    shared->sharer->key = {text, write_sharer_key(shared->key, hash, text)};
+    shared->sharer->weight = sharer->weight;
+    shared->sharer->member = shared->member;
+    return true;
+}
+
+bool add_charge(RedisDecision* decision, Decision* one, ngx_uint_t number) {
+    const Part& part = one->parts[number];
+    PolicyCharge* policy_charge = &one->charges[number];
     const Charge* charge = &policy_charge->use;
     if (!hash_key(decision, *charge, view(part.key))) {
         return false;
@@ -41,10 +63,12 @@ bool add_charge(RedisDecision* decision, PolicyCharge* policy_charge, const Part
     size_t size = write_redis_key(view(redis->conf->servers.prefix), decision->hash,
                                   view(part.policy->name), charge->limit->measure, text);
     shared->key = {text, size};
-    if (decision->flights[i] != nullptr) {
-        decision->flights[i]->key = shared->key;
+    Flight* flight = decision->flights[i];
+    if (flight != nullptr) {
+        flight->key = shared->key;
     }
-    return true;
+    return add_parts_and_turns(*one, number, decision->sharer_keys[i], shared) &&
+           (flight == nullptr || shared->sharer == nullptr || add_sharer(flight, *shared->sharer));
 }
 
 // Kept for the next requests: they are large for malloc(), and what was just used is still at hand.
@@ -146,7 +170,7 @@ RedisDecision* make_decision(LiveRedis* redis, Decision* one,
     bool made = true;
     for (ngx_uint_t i = 0; made && i < one->count; ++i) {
         if (in_redis(one->charges[i].use)) {
-            made = add_charge(decision, &one->charges[i], one->parts[i]);
+            made = add_charge(decision, one, i);
         }
     }
     if (made) {

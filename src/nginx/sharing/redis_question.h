@@ -36,6 +36,7 @@ struct RedisDecision {
     RedisCharge charges[kMaxSetPolicies];  // those of one part are neighbours
     Flight* flights[kMaxSetPolicies];      // nullptr of a charge that has nothing in flight
     char keys[kMaxSetPolicies][kMaxRedisKey];
+    char sharer_keys[kMaxSetPolicies][kMaxRedisSharerKey];
     size_t part_count;
     size_t awaited;  // parts without an answer
     RedisPart parts[kMaxSetPolicies];

@@ -1,9 +1,11 @@
 #include "nginx/turns/outlook.h"
 
+#include "core/decide/charge_entries.h"
 #include "core/limits/slot_wait.h"
 #include "core/sharers/part.h"
 #include "core/turns/queue.h"
 #include "nginx/turns/waiting_keys.h"
+#include "redis/script/script_call.h"
 
 namespace ai_limit {
 
@@ -17,12 +19,19 @@ struct Ahead {
     WaitingHere own;  // of the same sharer
 };
 
-Ahead look_ahead_of(const PolicyCharge& charge) {
+Ahead look_ahead_of(const Decision& one, ngx_uint_t i) {
+    const PolicyCharge& charge = one.charges[i];
     Ahead ahead{};
     const KeyQueue* queue = find_queue(charge.use.access->journal.zone(), charge.use.tag);
+    WaitingElsewhere elsewhere{};
     if (queue != nullptr) {
         ahead.all = waiting_in(*queue);
+        elsewhere = waiting_elsewhere(*queue);
+    } else if (one.turns != nullptr) {
+        elsewhere = {one.turns[i].others, one.turns[i].others_cost};
     }
+    ahead.all.count += elsewhere.count;
+    ahead.all.cost += elsewhere.cost;
     if (charge.sharer != nullptr) {
         ahead.own = waiting_here(charge);
     }
@@ -55,6 +64,7 @@ Amount reserved_by_others(const PolicyCharge& charge) {
 Millis until_room(const PolicyCharge& charge, Amount ahead, Now now) {
     const Charge& use = charge.use;
     const Limit& limit = *use.limit;
+    now = now_of(use, now);
     const Amount taken = used(limit, use.state);
     const Amount wanted =
         taken - ngx_min(taken, reserved_by_others(charge)) + ahead + least_left(use);
@@ -103,7 +113,7 @@ Outlook look_ahead(const Decision& one, ngx_uint_t i, Now now, uint64_t arrival)
     if (least_left(charge.use) > charge.use.limit->capacity) {
         return {kNever, true};
     }
-    Ahead ahead = look_ahead_of(charge);
+    Ahead ahead = look_ahead_of(one, i);
     if (arrival != 0 && charge.sharer == nullptr && !must_queue(charge, now, arrival)) {
         ahead.all = {};
     }

@@ -7,7 +7,11 @@
 #include "nginx/decision/count_requests.h"
 #include "nginx/decision/report.h"
 #include "nginx/request/request_context.h"
+#include "nginx/sharing/node_decision.h"
+#include "nginx/sharing/redis_decision.h"
+#include "nginx/turns/decide_now.h"
 #include "nginx/turns/outlook.h"
+#include "nginx/turns/queue_in_redis.h"
 
 namespace ai_limit {
 
@@ -43,6 +47,15 @@ void on_ended(Wait* wait) {
     count_this_wait(*waiter, now_by_nginx().monotonic);
     if (waiter->stage == Waiter::kPassed) {
         count_results(*waiter->one);  // it has been charged
+    }
+}
+
+/** The request ends. While Redis is asked about it, its wait is not for its turn. */
+void on_ended_while_asked(void* data) noexcept {
+    Waiter* waiter = static_cast<Waiter*>(data);
+    if (waiter->stage == Waiter::kAsked) {
+        leave(waiter);
+        count_this_wait(*waiter, now_by_nginx().monotonic);
     }
 }
 
@@ -108,14 +121,22 @@ bool must_wait(const Decision& one) {
     return false;
 }
 
-/** Decides on a request that has just come. */
-bool admit_newcomer(Decision* one) {
-    if (one->dry_run || !must_wait(*one)) {
-        return admit_step_by_step(one->charges, one->count, one->now);
+/** True if the request would pass as far as this node knows, were it its turn. */
+bool would_pass(Decision* one) {
+    set_decider(one, Decider::kElsewhere);
+    return would_admit(one->charges, one->count, one->now);
+}
+
+/** Decides on a request that has just come. As decide_now(). */
+ngx_int_t decide_on_newcomer(ngx_http_request_t* r, const PolicySet& set, Decision* one,
+                             bool* passes) {
+    if (one->dry_run || is_asked_about(r) || !must_wait(*one)) {
+        return decide_now(r, set, one, nullptr, passes);
     }
-    would_admit(one->charges, one->count, one->now);
+    would_pass(one);
     mark_taken_turns(one, one->count, 0);
-    return false;
+    *passes = false;
+    return NGX_OK;
 }
 
 Waiter* make_waiter(ngx_http_request_t* r, const PolicySet& set, Decision* one) {
@@ -124,12 +145,45 @@ Waiter* make_waiter(ngx_http_request_t* r, const PolicySet& set, Decision* one) 
         return nullptr;
     }
     Waiter* waiter = new (memory) Waiter{};
+    waiter->r = r;
     waiter->one = one;
     waiter->set = &set;
     waiter->began = one->now.monotonic;
     const Journal& journal = one->charges[0].use.access->journal;
     waiter->arrival = arrival_at(one->now.monotonic, journal.number());
+    if (uses_redis(*one)) {
+        ngx_http_cleanup_t* cleanup = ngx_http_cleanup_add(r, 0);
+        if (cleanup == nullptr) {
+            return nullptr;
+        }
+        cleanup->handler = on_ended_while_asked;
+        cleanup->data = waiter;
+    }
     return waiter;
+}
+
+/** Has the waiter's policy refuse, unless some policy does already. */
+void note_refused(const Waiter* waiter) {
+    const Decision& one = *waiter->one;
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        const Charge& use = one.charges[i].use;
+        if (use.verdict != Verdict::kPassed && !use.dry_run) {
+            return;
+        }
+    }
+    waiter->policy()->use.verdict = Verdict::kRefused;
+}
+
+/** Suspends the request until something happens to its waiter. */
+ngx_int_t wait_on(Waiter* waiter) {
+    const ngx_int_t rc = suspend(waiter->r, &waiter->wait, kWaitForTurn);
+    if (rc != NGX_AGAIN) {
+        leave(waiter);
+        return rc;
+    }
+    const Millis left = waiter->until - now_by_nginx().monotonic;
+    set_deadline(&waiter->wait, static_cast<ngx_msec_t>(ngx_max(left, Millis{1})));
+    return NGX_AGAIN;
 }
 
 /** Ends a wait in the phase. */
@@ -142,12 +196,96 @@ ngx_int_t end_wait(Waiter* waiter, bool* passes) {
     if (!*passes) {
         Decision* one = waiter->one;
         one->now = now_by_nginx();
-        if (would_admit(one->charges, one->count, one->now)) {
-            waiter->policy()->use.verdict = Verdict::kRefused;
+        // Redis has refused it, or nobody was asked.
+        if (uses_redis(*one) || would_admit(one->charges, one->count, one->now)) {
+            note_refused(waiter);
         }
         note_turn(look_ahead(*one, waiter->charge, one->now).wait, &waiter->policy()->use);
     }
     return NGX_OK;
+}
+
+/** Notes what Redis has said of other nodes, for requests that will join the queue. */
+void note_others(const Waiter& waiter) {
+    const Decision& one = *waiter.one;
+    const Charge& use = waiter.policy()->use;
+    KeyQueue* queue = find_queue(use.access->journal.zone(), use.tag);
+    if (queue != nullptr && one.turns != nullptr) {
+        const RedisTurn& turn = one.turns[waiter.charge];
+        note_elsewhere(queue, {turn.others, turn.others_cost});
+    }
+}
+
+/** True if the policies have decided, and not the want of Redis or of memory. */
+bool is_decided(const Decision& one) {
+    for (ngx_uint_t i = 0; i < one.count; ++i) {
+        const Verdict verdict = one.charges[i].use.verdict;
+        if (verdict != Verdict::kPassed && verdict != Verdict::kRefused) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** True if a request that Redis has refused at its turn waits on, for the same policy or another.
+ */
+bool waits_on(Waiter* waiter) {
+    Decision* one = waiter->one;
+    one->now = now_by_nginx();
+    note_others(*waiter);
+    if (one->now.monotonic >= waiter->until || !is_decided(*one)) {
+        return false;
+    }
+    if (waiter->policy()->use.verdict == Verdict::kRefused) {
+        stay(waiter);
+        return true;
+    }
+    leave(waiter);
+    waiter->stage = Waiter::kWaiting;
+    return move_on(waiter);
+}
+
+/** Has Redis decide on a request whose turn it is here. */
+ngx_int_t decide_on_waiter(Waiter* waiter, bool* passes) {
+    const ngx_int_t rc = decide_now(waiter->r, *waiter->set, waiter->one, waiter, passes);
+    if (rc == NGX_AGAIN) {
+        return rc;
+    }
+    if (rc == NGX_OK && *passes) {
+        waiter->stage = Waiter::kPassed;
+        leave_served(waiter);
+        return end_wait(waiter, passes);
+    }
+    if (rc == NGX_OK && waits_on(waiter)) {
+        return wait_on(waiter);
+    }
+    leave(waiter);
+    waiter->stage = Waiter::kRefused;
+    return rc == NGX_OK ? end_wait(waiter, passes) : rc;
+}
+
+/** Has a request that is refused wait, if it may: NGX_AGAIN then. */
+ngx_int_t begin_wait(ngx_http_request_t* r, const PolicySet& set, Decision* one) {
+    ngx_uint_t charge = 0;
+    if (!choose_queue(one, -1, 0, &charge)) {
+        return NGX_OK;
+    }
+    Waiter* waiter = make_waiter(r, set, one);
+    if (waiter == nullptr) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    waiter->charge = charge;
+    waiter->until = waiter->began + one->parts[charge].policy->wait;
+    if (join(waiter) != NGX_OK) {
+        return NGX_OK;
+    }
+    const ngx_int_t rc = wait_on(waiter);
+    RequestContext* context = find_context(r);
+    if (rc == NGX_AGAIN) {
+        waiter->waited = context->waiter != nullptr ? context->waiter->waited : 0;
+        context->waiter = waiter;
+    }
+    return rc;
 }
 
 }  // namespace
@@ -157,7 +295,7 @@ bool is_turn_of_others(Waiter* waiter) {
     for (ngx_uint_t i = 0; i < one->count; ++i) {
         if (i != waiter->charge && has_turns(*one, i) &&
             must_queue(one->charges[i], one->now, waiter->arrival)) {
-            would_admit(one->charges, one->count, one->now);
+            would_pass(one);
             return waiter->policy()->use.verdict != Verdict::kRefused &&
                    !mark_taken_turns(one, waiter->charge, waiter->arrival);
         }
@@ -190,32 +328,17 @@ Decision* waiting_decision(ngx_http_request_t* r, const PolicySet& set) {
 ngx_int_t decide_in_turn(ngx_http_request_t* r, const PolicySet& set, Decision* one, bool* passes) {
     RequestContext* context = find_context(r);
     if (waiting_decision(r, set) == one) {
-        return end_wait(context->waiter, passes);
+        Waiter* waiter = context->waiter;
+        return waiter->stage == Waiter::kAsked ? decide_on_waiter(waiter, passes)
+                                               : end_wait(waiter, passes);
     }
-    *passes = admit_newcomer(one);
-    ngx_uint_t charge = 0;
-    if (*passes || one->dry_run || !choose_queue(one, -1, 0, &charge)) {
-        return NGX_OK;
-    }
-    Waiter* waiter = make_waiter(r, set, one);
-    if (waiter == nullptr) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-    const Millis most = one->parts[charge].policy->wait;
-    waiter->charge = charge;
-    waiter->until = waiter->began + most;
-    if (join(waiter) != NGX_OK) {
-        return NGX_OK;
-    }
-    const ngx_int_t rc = suspend(r, &waiter->wait, kWaitForTurn);
-    if (rc != NGX_AGAIN) {
-        leave(waiter);
+    const ngx_int_t rc = decide_on_newcomer(r, set, one, passes);
+    if (rc != NGX_OK || *passes || one->dry_run) {
         return rc;
     }
-    set_deadline(&waiter->wait, static_cast<ngx_msec_t>(most));
-    waiter->waited = context->waiter != nullptr ? context->waiter->waited : 0;
-    context->waiter = waiter;
-    return NGX_AGAIN;
+    const ngx_int_t waits = begin_wait(r, set, one);
+    leave_in_redis(r, *one, waits == NGX_AGAIN ? context->waiter->charge : one->count);
+    return waits;
 }
 
 }  // namespace ai_limit

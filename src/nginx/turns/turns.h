@@ -14,9 +14,9 @@ namespace ai_limit {
 Decision* waiting_decision(ngx_http_request_t* r, const PolicySet& set);
 
 /**
- * Decides on all charges of a request, none of which is in Redis. NGX_OK with `passes`. NGX_AGAIN
- * while the request waits for its turn: the phase's handler is called again, and calls this with
- * the same decision.
+ * Decides on all charges of a request. NGX_OK with `passes`. NGX_AGAIN while the request waits for
+ * its turn, or while Redis is asked: the phase's handler is called again, and calls this with the
+ * same decision.
  */
 ngx_int_t decide_in_turn(ngx_http_request_t* r, const PolicySet& set, Decision* one, bool* passes);
 

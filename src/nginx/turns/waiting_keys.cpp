@@ -6,6 +6,8 @@
 #include "core/decide/sharer.h"
 #include "nginx/decision/report.h"
 #include "nginx/request/request_context.h"
+#include "nginx/sharing/redis_decision.h"
+#include "nginx/turns/queue_in_redis.h"
 #include "nginx/turns/watch.h"
 #include "nginx/values/policy_values.h"
 
@@ -41,6 +43,9 @@ struct WaitingKey {
     Amount cost;
     uint32_t seen_changes;
     bool is_looked_at;
+    Millis next_look;  // in how many milliseconds from the last one
+    Waiter* asked;     // about whom Redis is asked; nullptr: nobody
+    KeyInRedis* in_redis;
 };
 
 namespace {
@@ -119,7 +124,9 @@ WaitingKey* make_key(const Waiter& waiter) {
 void free_key(WaitingKey* key) {
     if (key->access->journal.is_open()) {
         leave_queue(key->access->journal.zone(), key->queue, key->place);
+        leave_in_redis(key->in_redis, *key->queue);
     }
+    ngx_free(key->in_redis);
     end_watch(&key->watch);
     ngx_queue_remove(&key->beside);
     --waiting_keys()->count;
@@ -220,7 +227,7 @@ void pass(Waiter* waiter) {
     wake(&waiter->wait);
 }
 
-enum class Tried { kPassed, kMoved, kHeld, kNoRoom };
+enum class Tried { kPassed, kMoved, kHeld, kNoRoom, kAsked };
 
 /** True if the policy has room for the request, and only the sharer's part refuses it. */
 bool is_held_by_part(const PolicyCharge& charge) {
@@ -243,6 +250,14 @@ Tried refuse(Waiter* waiter) {
     return Tried::kMoved;
 }
 
+/** Has the request's phase ask Redis, which decides for all nodes. */
+Tried ask(Waiter* waiter) {
+    waiter->line->key->asked = waiter;
+    waiter->stage = Waiter::kAsked;
+    wake(&waiter->wait);
+    return Tried::kAsked;
+}
+
 /** Has the first one wait for another of its policies. */
 Tried move(Waiter* waiter) {
     leave(waiter);
@@ -262,6 +277,9 @@ Tried try_first(SharerLine* line, Now now) {
     renew_limits(waiter->wait.r, one);
     if (is_turn_of_others(waiter)) {
         return move(waiter);
+    }
+    if (uses_redis(*one)) {
+        return ask(waiter);
     }
     if (admit_step_by_step(one->charges, one->count, now)) {
         leave(waiter);
@@ -284,9 +302,13 @@ Millis longest_look(const WaitingKey& key) {
 /** The milliseconds until the first one of a line may have its turn. */
 Millis next_look(const SharerLine* line, Now now) {
     const Waiter* waiter = line->first();
-    waiter->policy()->use.turn_in = 0;  // it is the first one now
-    const Millis wait =
-        describe_charge(*waiter->policy(), *waiter->one->parts[waiter->charge].policy, now).wait;
+    const Decision& one = *waiter->one;
+    PolicyCharge* charge = waiter->policy();
+    charge->use.turn_in = 0;  // it is the first one now
+    const Millis wait = describe_charge(*charge, *one.parts[waiter->charge].policy, now).wait;
+    if (waits_over_nodes(one, waiter->charge)) {
+        return until_next_question(one, waiter->charge, wait) + Millis{waiting_keys()->count};
+    }
     return wait > 0 ? wait : kUnknownWait;
 }
 
@@ -316,26 +338,24 @@ void rejoin(WaitingKey* key) {
     }
 }
 
+/** Notes how a line's first request fared that did not pass. */
+void note_tried(Tried tried, SharerLine* line, Now now) {
+    line->key->next_look = ngx_min(line->key->next_look, next_look(line, now));
+    line->held = tried == Tried::kHeld;
+}
+
 /** Serves those whose turn it is. The key is gone when nobody waits for it any more. */
-void look(WaitingKey* key, Now now) {
+void serve_lines(WaitingKey* key, Now now) {
     key->is_looked_at = true;
-    rejoin(key);
-    key->seen_changes = key->queue->changes.load(std::memory_order_acquire);
-    begin_look(key, now);
-    Millis next = longest_look(*key);
     while (SharerLine* line = next_line(*key)) {
         if (waits_before(*key->queue, line->turn(), key->place)) {
             break;
         }
         const Tried tried = try_first(line, now);
         if (tried == Tried::kHeld || tried == Tried::kNoRoom) {
-            next = ngx_min(next, next_look(line, now));
-            line->held = tried == Tried::kHeld;
+            note_tried(tried, line, now);
         }
-        if (tried == Tried::kNoRoom) {
-            break;
-        }
-        if (key->count == 0) {
+        if (tried == Tried::kNoRoom || tried == Tried::kAsked || key->count == 0) {
             break;
         }
     }
@@ -344,8 +364,20 @@ void look(WaitingKey* key, Now now) {
         free_key(key);
     } else {
         tell_others(key);
-        look_in(&key->watch, next);
+        look_in(&key->watch, key->next_look);
     }
+}
+
+/** While Redis is asked about one request, the others wait for the answer. */
+void look(WaitingKey* key, Now now) {
+    if (key->asked != nullptr) {
+        return;
+    }
+    rejoin(key);
+    key->seen_changes = key->queue->changes.load(std::memory_order_acquire);
+    begin_look(key, now);
+    key->next_look = longest_look(*key);
+    serve_lines(key, now);
 }
 
 bool came_later(const ngx_queue_t* link, const Waiter& waiter) {
@@ -434,6 +466,10 @@ void leave(Waiter* waiter) {
     }
     WaitingKey* key = line->key;
     waiter->line = nullptr;
+    if (key->asked == waiter) {
+        key->asked = nullptr;
+        look_soon(&key->watch);
+    }
     ngx_queue_remove(&waiter->link);
     --line->count;
     --key->count;
@@ -453,6 +489,33 @@ void leave(Waiter* waiter) {
         free_key(key);
     } else if (key->access->journal.is_open()) {
         tell_others(key);
+    }
+}
+
+void leave_served(Waiter* waiter) {
+    WaitingKey* key = waiter->line->key;
+    const bool was_last = key->count == 1;
+    leave(waiter);
+    if (!was_last) {
+        look(key, now_by_nginx());
+    }
+}
+
+void stay(Waiter* waiter) {
+    SharerLine* line = waiter->line;
+    WaitingKey* key = line->key;
+    const Now now = now_by_nginx();
+    key->asked = nullptr;
+    waiter->stage = Waiter::kWaiting;
+    key->in_redis = note_in_redis(waiter->r, *waiter->one, waiter->charge, key->in_redis);
+    const bool is_held = is_held_by_part(*waiter->policy());
+    note_tried(is_held ? Tried::kHeld : Tried::kNoRoom, line, now);
+    if (is_held) {
+        serve_lines(key, now);  // its line is not looked at before the next look
+    } else if (key->seen_changes == key->queue->changes.load(std::memory_order_acquire)) {
+        look_in(&key->watch, key->next_look);
+    } else {
+        look_soon(&key->watch);
     }
 }
 

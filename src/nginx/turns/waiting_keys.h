@@ -15,9 +15,11 @@ struct SharerLine;
 
 /** A request that waits for its turn, in the request's memory. */
 struct Waiter {
-    enum Stage : uint8_t { kWaiting, kPassed, kRefused, kOver };
+    // kAsked: its turn has come here, and Redis decides.
+    enum Stage : uint8_t { kWaiting, kAsked, kPassed, kRefused, kOver };
 
     Wait wait;
+    ngx_http_request_t* r;
     Decision* one;
     const PolicySet* set;
     ngx_uint_t charge;  // the policy whose queue it is in
@@ -60,5 +62,11 @@ void serve(Waiter* waiter);
 
 /** Takes a waiter out of its queue, if it is in one. */
 void leave(Waiter* waiter);
+
+/** Takes a waiter out that Redis has let pass. Then others may have their turn. */
+void leave_served(Waiter* waiter);
+
+/** Has a waiter wait on that Redis has refused by its own policy. */
+void stay(Waiter* waiter);
 
 }  // namespace ai_limit

@@ -1,0 +1,127 @@
+#include "nginx/turns/queue_in_redis.h"
+
+#include "clock.h"
+#include "core/policies/redis_clock.h"
+#include "nginx/conf/redis_conf.h"
+#include "nginx/sharing/node_decision.h"
+#include "nginx/sharing/redis_flights.h"
+
+namespace ai_limit {
+
+struct KeyInRedis {
+    LiveRedis* redis;
+    size_t size;
+    char text[kMaxRedisKey];
+
+    std::string_view name() const { return {text, size}; }
+};
+
+namespace {
+
+RedisTurn turn_of(const LiveRedis& redis, const Decision& one, ngx_uint_t i, const Waiter* waiter) {
+    const Charge& use = one.charges[i].use;
+    const Zone& zone = use.access->journal.zone();
+    RedisTurn turn{};
+    turn.node = redis.node;
+    turn.waits = waiter == nullptr || waiter->charge == i;
+    if (waiter != nullptr) {
+        turn.arrival = redis_time(zone, {came_at(waiter->arrival), 0}).wall;
+    }
+    const KeyQueue* queue = find_queue(zone, use.tag);
+    if (queue != nullptr) {
+        const Waiting waiting = waiting_in(*queue);
+        turn.count = waiting.count;
+        turn.cost = waiting.cost;
+    }
+    if (waiter == nullptr) {
+        turn.count += 1;
+        turn.cost += least_left(use);
+    }
+    return turn;
+}
+
+void send_leave(const KeyInRedis& key) {
+    Command* command = empty_command();
+    write_leave(key.name(), key.redis->node, command);
+    send_once(key.redis, key.name(), *command);
+}
+
+}  // namespace
+
+bool waits_over_nodes(const Decision& one, ngx_uint_t charge) {
+    const PolicyConf& policy = *one.parts[charge].policy;
+    const Charge& use = one.charges[charge].use;
+    return policy.wait != 0 && policy.in_redis && !use.dry_run && !passes_by_share(policy, use);
+}
+
+ngx_int_t describe_turns(ngx_http_request_t* r, Decision* one, const Waiter* waiter) {
+    if (one->turns == nullptr) {
+        one->turns = static_cast<RedisTurn*>(ngx_palloc(r->pool, one->count * sizeof(RedisTurn)));
+        if (one->turns == nullptr) {
+            return NGX_ERROR;
+        }
+    }
+    for (ngx_uint_t i = 0; i < one->count; ++i) {
+        one->turns[i] =
+            waits_over_nodes(*one, i) ? turn_of(*live_redis(r), *one, i, waiter) : RedisTurn{};
+    }
+    return NGX_OK;
+}
+
+Millis until_next_question(const Decision& one, ngx_uint_t charge, Millis wait) {
+    constexpr Millis kSoonest = 10;
+    constexpr Millis kLatest = 300;  // Redis forgets the node's place after a second
+    constexpr Millis kBlindly = 25;  // when something may come back that nobody knows of
+    const PolicyCharge& policy = one.charges[charge];
+    const bool is_behind = one.turns != nullptr && one.turns[charge].is_behind;
+    const bool returns = policy.use.limit->measure != Measure::kRequests;
+    return ngx_max(ngx_min(wait, is_behind || returns ? kBlindly : kLatest), kSoonest);
+}
+
+KeyInRedis* note_in_redis(ngx_http_request_t* r, const Decision& one, ngx_uint_t charge,
+                          KeyInRedis* before) {
+    if (before != nullptr || !waits_over_nodes(one, charge)) {
+        return before;
+    }
+    const Charge& use = one.charges[charge].use;
+    const Part& part = one.parts[charge];
+    KeyHash hash;
+    void* memory = ngx_alloc(sizeof(KeyInRedis), ngx_cycle->log);
+    if (memory == nullptr || !hash_key_for_redis(view(part.key), hash_of(use), &hash)) {
+        ngx_free(memory);
+        return nullptr;
+    }
+    auto* made = static_cast<KeyInRedis*>(memory);
+    made->redis = live_redis(r);
+    made->size = write_redis_key(view(made->redis->conf->servers.prefix), hash,
+                                 view(part.policy->name), use.limit->measure, made->text);
+    return made;
+}
+
+void leave_in_redis(ngx_http_request_t* r, const Decision& one, ngx_uint_t joined) {
+    for (ngx_uint_t i = 0; one.turns != nullptr && i < one.count; ++i) {
+        const Charge& use = one.charges[i].use;
+        const RedisTurn& turn = one.turns[i];
+        if (i == joined || !turn.waits || use.verdict != Verdict::kRefused) {
+            continue;
+        }
+        const KeyQueue* queue = find_queue(use.access->journal.zone(), use.tag);
+        if (queue != nullptr && waiting_in(*queue).count != 0) {
+            continue;
+        }
+        KeyInRedis* key = note_in_redis(r, one, i, nullptr);
+        if (key != nullptr) {
+            send_leave(*key);
+            ngx_free(key);
+        }
+    }
+}
+
+void leave_in_redis(const KeyInRedis* key, const KeyQueue& queue) {
+    if (key == nullptr || waiting_in(queue).count != 0) {
+        return;
+    }
+    send_leave(*key);
+}
+
+}  // namespace ai_limit
