@@ -16,7 +16,7 @@ use AiLimit::Nginx;
 
 my $model = AiLimit::ModelServer->start;
 my $provider = 'http://127.0.0.1:' . $model->port;
-my $nginx = AiLimit::Nginx->start(workers => 2, http => <<"CONF");
+my $conf = <<"CONF";
     ai_limit_policy account key=\$http_x_account rate=upstream reserve=auto:10;
     ai_limit_policy patient key=\$http_x_account rate=upstream reserve=auto:10 wait=5s;
     ai_limit_policy kept    key=\$http_x_account rate=upstream reserve=auto:10 headroom=50;
@@ -44,8 +44,10 @@ my $nginx = AiLimit::Nginx->start(workers => 2, http => <<"CONF");
             add_header X-Answered-By second always;
         }
         location /api/ { ai_limit_api write=on; }
+        location /self { ai_limit account; ai_limit_self; }
     }
 CONF
+my $nginx = AiLimit::Nginx->start(workers => 2, http => $conf);
 
 my $chat = '{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":20}';
 
@@ -121,11 +123,40 @@ ask('waits', rpm => 600, path => '/patient', tells => 'x-ratelimit-limit-request
 $began = time;
 is_deeply statuses(6, 'waits', rpm => 600, path => '/patient', tells => 'x-ratelimit-limit-requests:600,x-ratelimit-remaining-requests:18'),
     {200 => 6}, 'with wait= requests wait for their turn';
-cmp_ok time - $began, '>', 0, 'instead of being refused';
+cmp_ok time - $began, '>', 0.4, 'instead of being refused';
 ask('waits-long', down => 429, retry_after => 1, tells => 'x:y', path => '/patient');
 $began = time;
 is ask('waits-long', path => '/patient')->{status}, 200, 'and for the end of a cooldown';
 cmp_ok time - $began, '>', 0.8, 'as the provider wants it';
+
+# Three times the demand, from two workers: 1,200 a minute are 20 a second.
+my $load = many($nginx->port, requests => 3000, connections => 20, method => 'POST', path => '/v1/chat/completions', body => $chat,
+    headers => ['x-account' => 'busy', 'x-model-account' => 'busy', 'x-model-rpm' => 1200, 'x-model-prompt-tokens' => 5]);
+my $counts = counts_of('busy');
+cmp_ok $counts->{refused}, '<=', 1, "under load the provider refuses at most once: $counts->{refused}";
+cmp_ok $counts->{passed}, '>=', 0.97 * 1200 - 1, "and nearly all of its quota is used: $counts->{passed} of 1200";
+is $load->{status}{200}, $counts->{passed}, 'by clients, who get each answer';
+
+# What operators see
+my %accounts = map { $_->{key} => $_ } grep { $_->{policy} eq 'account' } @{decode_json(get($nginx->port, '/api/status')->{body})->{accounts}};
+my ($shown) = grep { $_->{refusals} == 1 && $_->{cooling} } values %accounts;
+is_deeply $shown->{quotas}, [], 'an account without known limits';
+cmp_ok $shown->{cooldown}, '<=', 60, 'that cools down';
+my ($quota) = map { @{$_->{quotas}} } grep { grep { $_->{limit} == 1200 } @{$_->{quotas}} } values %accounts;
+is $quota->{kind}, 'requests', 'an account of requests';
+cmp_ok $quota->{remaining}, '<', 200, 'of which little remains';
+cmp_ok $quota->{reset}, '>', 40, 'until nearly a minute has passed';
+my $metrics = get($nginx->port, '/api/metrics')->{body};
+like $metrics, qr/^ai_limit_upstream_limit\{policy="account",account="[^"]+"\} 1200$/m, 'metrics show limits';
+like $metrics, qr/^ai_limit_upstream_limit\{policy="account:tokens",account="[^"]+"\} 100$/m, 'of tokens as well';
+like $metrics, qr/^ai_limit_upstream_refusals_total\{policy="account",account="[^"]+"\} 1$/m, 'and refusals';
+is get($nginx->port, '/self')->{body}, qq({"policies":[]}\n), 'the limits of an account are no client\'s';
+
+# A reload keeps what is known.
+is ask('openai', rpm => 10)->{status}, 429, 'nothing remains of an account';
+$nginx->reload(http => $conf);
+is ask('openai', rpm => 10)->{status}, 429, 'a reload keeps that';
+is ask('closed')->{status}, 429, 'and cooldowns';
 
 # error_page leads to another account.
 my %by;

@@ -341,6 +341,11 @@ UpstreamAccount* use_account(const Zone& zone, uint64_t tag, uint32_t policy, st
     return found;
 }
 
+Amount told_limit(const UpstreamAccount& account, QuotaKind kind) {
+    return account.quotas[static_cast<size_t>(kind)].limit.load(std::memory_order_relaxed) >>
+           kPeriodBits;
+}
+
 bool make_quota_limit(const UpstreamAccount& account, QuotaKind kind, uint32_t headroom,
                       Limit* limit) {
     const uint64_t word =

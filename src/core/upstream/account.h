@@ -74,6 +74,9 @@ UpstreamAccount* use_account(const Zone& zone, uint64_t tag, uint32_t policy, st
 bool make_quota_limit(const UpstreamAccount& account, QuotaKind kind, uint32_t headroom,
                       Limit* limit);
 
+/** Returns a limit as the provider told it; 0 if it is not known. */
+Amount told_limit(const UpstreamAccount& account, QuotaKind kind);
+
 /** Makes the limit by which one request at a time tries after a cooldown. */
 Limit try_limit();
 

@@ -265,9 +265,6 @@ inline __attribute__((always_inline)) ngx_int_t conclude(ngx_http_request_t* r,
                                                          Decision* one, bool passes) {
     one->refused = !passes;
     context->latest = one;
-    if (passes && set.upstreams) {
-        note_sent(r, context, *one);
-    }
     context->in_flight |= set.concurrency;
     context->refusal_status = 0;
     if (one->refused || one->dry_run || set.is_unusual) {
@@ -477,7 +474,11 @@ ngx_int_t collect_with_body(ngx_http_request_t* r, const PolicySet& set, const A
 
 ngx_int_t conclude_with_body(ngx_http_request_t* r, const LocConf& conf, const PolicySet& set,
                              Decision* one, bool passes) {
-    return conclude(r, find_context(r), conf, set, one, passes);
+    RequestContext* context = find_context(r);
+    if (passes && set.upstreams) {
+        note_sent(r, context, *one);
+    }
+    return conclude(r, context, conf, set, one, passes);
 }
 
 ngx_int_t add_phase_handlers(ngx_conf_t* cf) {

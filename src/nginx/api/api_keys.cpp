@@ -15,6 +15,7 @@
 #include "nginx/api/api_resources.h"
 #include "nginx/conf/live.h"
 #include "nginx/conf/policy_words.h"
+#include "nginx/conf/upstream_conf.h"
 #include "nginx/sharing/redis_key.h"
 #include "nginx/values/policy_values.h"
 #include "zone_lock.h"
@@ -327,8 +328,9 @@ ngx_int_t answer_for_key(ngx_http_request_t* r) {
         return rc;
     }
     const PolicyConf& policy = *asked->policy;
-    asked->question = question_of(policy, hash_key(asked->zone(), asked->key),
-                                  policy.variable == nullptr ? &policy.live->limit : nullptr);
+    asked->question = question_of(
+        policy, hash_key(asked->zone(), asked->key),
+        policy.variable == nullptr && !is_learned(policy) ? &policy.live->limit : nullptr);
     if (r->method & NGX_HTTP_DELETE) {
         return forget(r, asked);
     }

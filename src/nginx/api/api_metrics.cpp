@@ -1,6 +1,7 @@
 // /metrics: what Prometheus scrapes.
 
 #include "core/observe/metrics_text.h"
+#include "nginx/api/api_accounts.h"
 #include "nginx/api/api_output.h"
 #include "nginx/api/api_policies.h"
 #include "nginx/api/api_resources.h"
@@ -141,6 +142,7 @@ ngx_int_t send_metrics(ngx_http_request_t* r) {
     for (size_t i = 0; i < kModelMetricCount; ++i) {
         add_model_metric(kModelMetrics[i], all.models, &output);
     }
+    add_account_metrics(conf, &output);
     add_errors(all, &output);
     if (conf.redis != nullptr && conf.zones.nelts != 0) {
         TextWriter out = output.begin(kMaxRedisMetrics);

@@ -4,6 +4,7 @@
 #include "core/observe/status_json.h"
 #include "core/policies/overrides.h"
 #include "core/words/version.h"
+#include "nginx/api/api_accounts.h"
 #include "nginx/api/api_output.h"
 #include "nginx/api/api_policies.h"
 #include "nginx/api/api_resources.h"
@@ -189,6 +190,7 @@ ngx_int_t send_status(ngx_http_request_t* r) {
     }
     add_models(models, &output);
     add_overrides(conf, &output);
+    add_accounts(conf, &output);
     add_redis(conf, &output);
     return output.send(NGX_HTTP_OK, kJsonType);
 }
