@@ -78,16 +78,15 @@ local function end_sharer()
     end
     local state, charged, used = sharer.state, args[END_CHARGED], args[END_USED]
     local capacity, weight, before = sharer.capacity, state[OWN_WEIGHT], sharer.before
-    sharer.weights = weight + others_of(sharer, floor(now / sharer.slice), 9)
+    sharer.weights = weight + others_of(sharer, 9)
     correct_part(sharer, args[END_IS_OWN], charged, used)
     if sharer.kind ~= 'c' then
         state[FINISH] = (state[FINISH] + length_of_service(capacity, weight, used) -
             length_of_service(capacity, weight, max(charged, 1))) % TWO_TO_48
     end
-    -- The place of an old slice may be a newer one's by now.
-    local slice = before[IN_SLICE]
-    if sharer.sums[FIRST_SLICE + slice % 9 * 4] == slice then
-        change_sums(sharer.sums, slice, before, activity_of(sharer))
+    local place = place_of(sharer.sums, before[IN_SLICE])
+    if place then
+        change_sums(sharer.sums, place, before, activity_of(sharer))
     end
     save_sharer(sharer)
 end
@@ -95,6 +94,6 @@ end
 if ARGV[1] == 'end' then
     end_sharer()
 else
-    ask('HDEL', KEYS[1], args[1]) -- "leave"
+    leave(KEYS[1], args[1])
 end
 return cmsgpack.pack({now})

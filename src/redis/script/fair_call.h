@@ -26,10 +26,11 @@
 //             amount.
 //   TURN      node, arrival, count, cost, waits: "", 0, 0, 0, false without a turn
 //
-// A sharer's state is MessagePack: [kind, weight, at, finish, need, used, fraction, asked,
-// most_asked, before, window, knows_before] (SharerState; `before` is `low` of slots, else what was
-// used in the window before). The sums of a key: ["sums", served], then nine times slice, weights,
-// needs, used. Turns are a hash: by node ["turn", order, arrival, count, cost, until].
+// All that it keeps is MessagePack, a name and values one behind the other. A sharer's state: kind,
+// weight, at, finish, need, used, fraction, asked, most_asked, before, window, knows_before
+// (SharerState; `before` is `low` of slots, else what was used in the window before). The sums of a
+// key: "sums", served, then for each slice of time its number, weights, needs, used. Turns:
+// "turns", then for each node its name, order, arrival, count, cost, until.
 //
 // Other than in core/: a quotient whose dividend reaches 2^53 is rounded, and what is used of a
 // part of a rate from 2^33 on, in its fraction of 20 bits. A state expires, at the latest when four

@@ -19,26 +19,27 @@ local END_IS_OWN = 10
 local END_CHARGED = 11
 local END_USED = 12
 
--- A sharer's state. FORMAT is the limit's kind.
-local OWN_WEIGHT = 2        -- 0: it has never asked
-local ASKED_AT = 3
-local FINISH = 4            -- of its latest service
-local NEED = 5
-local PART_USED = 6
-local PART_FRACTION = 7     -- of a rate: 2^-20 more
-local ASKED = 8
-local MOST_ASKED = 9
-local BEFORE = 10           -- of slots: those that the sums have; of a window: used in the one before
-local WINDOW = 11
-local KNOWS_BEFORE = 12
-local SHARER_FIELDS = 12
+-- What this script keeps is packed as values one behind the other, which costs less to read than an array:
+-- a name, and numbers. They are unpacked behind the true that pcall() returns.
+local FIRST_NUMBER = 3
 
--- The sums over the sharers of a key: the virtual time, then for slice number n the four fields from
--- FIRST_SLICE + n % 9 * 4 on: its number, and the sharers' weights, needs, and what of these is used.
-local SERVED = 2
-local FIRST_SLICE = 3
-local LAST_SLICE = 35
-local SUMS_FIELDS = 38
+-- A sharer's state. Its name is the limit's kind.
+local OWN_WEIGHT = 3        -- 0: it has never asked
+local ASKED_AT = 4
+local FINISH = 5            -- of its latest service
+local NEED = 6
+local PART_USED = 7
+local PART_FRACTION = 8     -- of a rate: 2^-20 more
+local ASKED = 9
+local MOST_ASKED = 10
+local BEFORE = 11           -- of slots: those that the sums have; of a window: used in the one before
+local WINDOW = 12
+local KNOWS_BEFORE = 13
+
+-- The sums over the sharers of a key: the virtual time, then for each slice of time in which one asked last
+-- its number, and the sharers' weights, needs, and what of these is used.
+local SERVED = 3
+local FIRST_SLICE = 4
 -- An activity has these in the same order, and behind them the number of its slice.
 local IN_SLICE = 4
 
@@ -51,18 +52,51 @@ local MOST_SUM = 1099511627775
 local MOST_COUNTED = 16777215
 local LONGEST_PERIOD = 31622400000      -- kMaxPeriod in core/
 
--- Reads an array of numbers behind its name. Returns one of zeros if there is none, and whether there is.
-local function load_fields(key, name, size)
+-- Reads what is packed at a key. Returns nil if it is not what has this name. `group`: each so many-th value
+-- from the first on is a text, not a number; 0: none is.
+local function load_values(key, name, group)
     local packed = ask('GET', key)
-    local fields = packed and read(packed, {format = name, size = size})
-    if fields then
-        return fields, true
+    local values = packed and {pcall(cmsgpack.unpack, packed)}
+    if not values or values[2] ~= name then
+        return nil
     end
-    fields = {name}
-    for i = 2, size do
-        fields[i] = 0
+    for i = FIRST_NUMBER, #values do
+        local value = values[i]
+        if group > 0 and (i - FIRST_NUMBER) % group == 0 then
+            if type(value) ~= 'string' then
+                return nil
+            end
+        elseif type(value) ~= 'number' or value < 0 or value > MOST_EXACT or value % 1 ~= 0 then
+            return nil
+        end
     end
-    return fields, false
+    return values
+end
+
+local function save_values(key, values, lasts)
+    call('SET', key, cmsgpack.pack(unpack(values, 2)), 'PX', lasts)
+end
+
+-- Reads the sums of a key, without slices that say nothing any more.
+local function load_sums(key, present)
+    local sums = load_values(key, 'sums', 0)
+    if not sums or #sums % 4 ~= SERVED then
+        return {true, 'sums', 0}
+    end
+    local last = SERVED
+    for at = FIRST_SLICE, #sums, 4 do
+        local age = present - sums[at]
+        if age >= -8 and age <= 8 then
+            for i = 0, 3 do
+                sums[last + 1 + i] = sums[at + i]
+            end
+            last = last + 4
+        end
+    end
+    for i = #sums, last + 1, -1 do
+        sums[i] = nil
+    end
+    return sums
 end
 
 -- Returns by how much one virtual time is later than another; both are modulo 2^48.
@@ -99,27 +133,37 @@ local function is_recent(slice, present)
     return slice <= present and present <= slice + 8
 end
 
+-- Returns where the sums of a slice are, or nil.
+local function place_of(sums, slice)
+    for at = FIRST_SLICE, #sums, 4 do
+        if sums[at] == slice then
+            return at
+        end
+    end
+    return nil
+end
+
 -- Adds to the sums of a slice, and takes from them.
-local function change_sums(sums, slice, less, more)
-    local at = FIRST_SLICE + slice % 9 * 4
-    local begins = sums[at] ~= slice
-    sums[at] = slice
+local function change_sums(sums, at, less, more)
     for i = 1, 3 do
-        local before = begins and 0 or max(sums[at + i] - less[i], 0)
-        sums[at + i] = min(before + more[i], MOST_SUM)
+        sums[at + i] = min(max(sums[at + i] - less[i], 0) + more[i], MOST_SUM)
     end
 end
 
 -- Returns the sharer with its state and its key's sums. `at` is where its limit's arguments begin.
 local function load_sharer(at, key, sums_key, flights, slice)
-    local kind = args[at + KIND]
-    local state, is_there = load_fields(key, kind, SHARER_FIELDS)
+    local kind, present = args[at + KIND], floor(now / slice)
+    local state = load_values(key, kind, 0)
+    local is_there = state and #state == KNOWS_BEFORE
+    if not is_there then
+        state = {true, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+    end
     local sharer = {
         at = at, key = key, sums_key = sums_key, flights = flights, kind = kind, slice = slice, state = state,
-        is_there = is_there, sums = load_fields(sums_key, 'sums', SUMS_FIELDS), p1 = args[at + P1],
+        is_there = is_there, sums = load_sums(sums_key, present), p1 = args[at + P1], present = present,
         capacity = args[at + CAPACITY], used = state[PART_USED] + state[PART_FRACTION] / TWO_TO_20, slots = 0,
-        before = nil, start = nil, served = nil, weights = nil, is_own = nil, left = nil,
-        claimed = nil, wait = 0, need = nil,
+        before = nil, start = nil, served = nil, weights = nil, is_own = nil, left = nil, claimed = nil, wait = 0,
+        need = nil,
     }
     sharer.before = activity_of(sharer)
     if flights then
@@ -146,13 +190,13 @@ local function save_sharer(sharer)
         lasts = args[at + P4] * 1000 - now
     end
     lasts = floor(min(max(lasts, active) + active, LONGEST_LIFE))
-    call('SET', sharer.key, cmsgpack.pack(state), 'PX', lasts)
-    call('SET', sharer.sums_key, cmsgpack.pack(sharer.sums), 'PX', max(active, 10000))
+    save_values(sharer.key, state, lasts)
+    save_values(sharer.sums_key, sharer.sums, max(active, 10000))
 end
 
 -- Returns the names of the present window and of the one before it, and in how many of the latest slices of
 -- time the present one began; all of them if it is none by the calendar.
-local function windows_now(sharer, present)
+local function windows_now(sharer)
     if sharer.kind ~= 'f' then
         local number = floor(now / (8 * sharer.p1))
         return number, number - 1, 9
@@ -164,13 +208,13 @@ local function windows_now(sharer, present)
     elseif second >= next then
         previous, start = start, next
     end
-    return start, previous, min(present - floor(min(start * 1000, now) / sharer.slice), 9)
+    return start, previous, min(sharer.present - floor(min(start * 1000, now) / sharer.slice), 9)
 end
 
 -- Sums over the others: their weights, and what they need and have not used.
-local function others_of(sharer, present, of_window)
-    local sums, own, weights, needs, used = sharer.sums, sharer.before, 0, 0, 0
-    for at = FIRST_SLICE, LAST_SLICE, 4 do
+local function others_of(sharer, of_window)
+    local sums, own, present, weights, needs, used = sharer.sums, sharer.before, sharer.present, 0, 0, 0
+    for at = FIRST_SLICE, #sums, 4 do
         local slice = sums[at]
         if is_recent(slice, present) then
             weights, needs = weights + sums[at + 1], needs + sums[at + 2]
@@ -198,9 +242,9 @@ local function enter_window(state, window, before)
 end
 
 -- Notes a wish for so much at once, lets old ones fade, and returns what is wished for.
-local function note_wish(sharer, present, wish, adds)
+local function note_wish(sharer, wish, adds)
     local state = sharer.state
-    local passed = present - sharer.before[IN_SLICE]
+    local passed = sharer.present - sharer.before[IN_SLICE]
     if passed < 0 or passed > 8 then
         passed = 8
     end
@@ -217,26 +261,26 @@ end
 local function weigh_sharer(sharer, cost)
     local state, at, kind, capacity = sharer.state, sharer.at, sharer.kind, sharer.capacity
     local weight, floor_of_service = args[at + WEIGHT], args[at + FLOOR]
-    local present, window, window_before, of_window = floor(now / sharer.slice), 0, 0, 9
+    local window, window_before, of_window = 0, 0, 9
     if kind == 's' or kind == 'f' then
-        window, window_before, of_window = windows_now(sharer, present)
+        window, window_before, of_window = windows_now(sharer)
     end
 
     sharer.served = sharer.sums[SERVED]
     sharer.start = floor_of_service > 0 and floor_of_service or sharer.served
-    if state[OWN_WEIGHT] == 0 or not is_recent(sharer.before[IN_SLICE], present) then
+    if state[OWN_WEIGHT] == 0 or not is_recent(sharer.before[IN_SLICE], sharer.present) then
         state[FINISH] = sharer.start
     elseif later_by(state[FINISH], sharer.start) > 0 then
         sharer.start = state[FINISH]
     end
 
-    local weights, claims = others_of(sharer, present, of_window)
+    local weights, claims = others_of(sharer, of_window)
     sharer.weights = min(weights, 1073741824) + weight
     sharer.claimed = min(claims, capacity - min(cost, capacity))
     local part = max(floor(capacity * weight / sharer.weights), min(cost, capacity))
     local used, wished
     if kind == 'b' then
-        wished = note_wish(sharer, present, cost, true)
+        wished = note_wish(sharer, cost, true)
         local amount, millis = sharer.p1 * weight, args[at + P2] * sharer.weights
         local elapsed = min(max(now - state[ASKED_AT], 0), LONGEST_PERIOD)
         used = max(sharer.used - floor(elapsed * amount * TWO_TO_20 / millis) / TWO_TO_20, 0)
@@ -246,7 +290,7 @@ local function weigh_sharer(sharer, cost)
         end
     elseif kind == 'c' then
         used = sharer.slots
-        wished = note_wish(sharer, present, used + cost, false)
+        wished = note_wish(sharer, used + cost, false)
     else
         enter_window(state, window, window_before)
         state[ASKED], state[ASKED_AT] = min(state[ASKED] + cost, MOST_AMOUNT), now
@@ -290,11 +334,15 @@ local function conclude_sharer(sharer, is_charged, cost, lease)
     end
     correct_part(sharer, sharer.is_own, 0, is_charged and cost or 0)
     local after, none = activity_of(sharer), {0, 0, 0}
-    local slice = before[IN_SLICE]
-    local stays = before[1] > 0 and slice == after[IN_SLICE]
-    change_sums(sums, after[IN_SLICE], stays and before or none, after)
-    if not stays and before[1] > 0 and sums[FIRST_SLICE + slice % 9 * 4] == slice then
-        change_sums(sums, slice, before, none)
+    local stays = before[1] > 0 and before[IN_SLICE] == after[IN_SLICE]
+    local at, former = place_of(sums, after[IN_SLICE]), place_of(sums, before[IN_SLICE])
+    if not at then
+        at = #sums + 1
+        sums[at], sums[at + 1], sums[at + 2], sums[at + 3] = after[IN_SLICE], 0, 0, 0
+    end
+    change_sums(sums, at, stays and before or none, after)
+    if not stays and before[1] > 0 and former then
+        change_sums(sums, former, before, none)
     end
     save_sharer(sharer)
 end

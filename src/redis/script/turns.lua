@@ -1,52 +1,69 @@
 -- The script that decides on sharers and turns: whose turn it is, over all nodes.
 --
--- A hash has an entry for each node at which requests wait for the key: that of its next request. Nodes
--- ask again before their entries are over.
+-- Each node at which requests wait for the key has an entry: that of its next request. Nodes ask again before
+-- their entries are over.
 
--- An entry, behind its name.
-local ORDER = 2             -- the start of the sharer's service; 0 without sharers
-local ARRIVED = 3
-local COUNT = 4             -- of all that wait at the node
-local COUNT_COST = 5
-local UNTIL = 6
-local ENTRY_FIELDS = 6
+-- An entry lies among the others, from FIRST_NUMBER on. It begins with the node's name.
+local ORDER = 1             -- the start of the sharer's service; 0 without sharers
+local ARRIVED = 2
+local COUNT = 3             -- of all that wait at the node
+local COUNT_COST = 4
+local UNTIL = 5
+local ENTRY_VALUES = 6
 local ENTRY_LASTS = 1000
 local MOST_NODES = 64
 
--- Returns the turn of a charge's request among the entries of the nodes. Takes out those that are over.
+-- Returns the entries that are not over, without that of one node, and whether that was there.
+local function load_entries(key, node)
+    local entries, values, has_place = {true, 'turns'}, load_values(key, 'turns', ENTRY_VALUES), false
+    if not values or #values % ENTRY_VALUES ~= 2 then
+        return entries, false
+    end
+    for at = FIRST_NUMBER, #values, ENTRY_VALUES do
+        local left = values[at + UNTIL] - now
+        if values[at] == node then
+            has_place = true
+        elseif left > 0 and left <= ENTRY_LASTS then
+            for i = at, at + UNTIL do
+                entries[#entries + 1] = values[i]
+            end
+        end
+    end
+    return entries, has_place
+end
+
+local function save_entries(key, entries)
+    if #entries >= FIRST_NUMBER then
+        save_values(key, entries, ENTRY_LASTS)
+    else
+        call('DEL', key)
+    end
+end
+
+-- Returns the turn of a charge's request among the entries of the nodes.
 local function look_at_turns(at, key, order)
     local node, arrival = args[at + NODE], args[at + ARRIVAL]
     local is_new = arrival == 0
     arrival = is_new and now or arrival
+    local entries, has_place = load_entries(key, node)
     local turn = {
         at = at, key = key, order = order, arrival = arrival, is_behind = false, others = 0, others_cost = 0,
-        has_place = false, places = 0,
+        entries = entries, has_place = has_place,
     }
-    local entries = ask('HGETALL', key)
-    for i = 1, #entries, 2 do
-        local other, entry = entries[i], read(entries[i + 1], {format = 'turn', size = ENTRY_FIELDS})
-        if not entry or entry[UNTIL] <= now or entry[UNTIL] > now + ENTRY_LASTS then
-            call('HDEL', key, other)
-        else
-            turn.places = turn.places + 1
-            if other == node then
-                turn.has_place = true
-            else
-                turn.others = turn.others + entry[COUNT]
-                turn.others_cost = turn.others_cost + entry[COUNT_COST]
-                local later, came = later_by(order, entry[ORDER]), arrival - entry[ARRIVED]
-                -- Nobody comes in the same moment as another one.
-                local follows = came > 0 or came == 0 and (is_new or other < node)
-                turn.is_behind = turn.is_behind or later > 0 or later == 0 and follows
-            end
-        end
+    for i = FIRST_NUMBER, #entries, ENTRY_VALUES do
+        turn.others = turn.others + entries[i + COUNT]
+        turn.others_cost = turn.others_cost + entries[i + COUNT_COST]
+        local later, came = later_by(order, entries[i + ORDER]), arrival - entries[i + ARRIVED]
+        -- Nobody comes in the same moment as another one.
+        local follows = came > 0 or came == 0 and (is_new or entries[i] < node)
+        turn.is_behind = turn.is_behind or later > 0 or later == 0 and follows
     end
     return turn
 end
 
 -- Writes what waits at the node after the decision. `stays`: the policy refuses the request.
 local function conclude_turn(turn, stays, cost)
-    local at = turn.at
+    local at, entries = turn.at, turn.entries
     local node, count, waiting_cost = args[at + NODE], args[at + WAITING], args[at + WAITING_COST]
     if not args[at + WAITS] then
         if count > 0 then
@@ -55,11 +72,20 @@ local function conclude_turn(turn, stays, cost)
     elseif not stays then
         count, waiting_cost = count - 1, max(waiting_cost - cost, 0)
     end
-    if count > 0 and (turn.has_place or turn.places < MOST_NODES) then
-        local entry = {'turn', turn.order, turn.arrival, count, waiting_cost, now + ENTRY_LASTS}
-        call('HSET', turn.key, node, cmsgpack.pack(entry))
-        call('PEXPIRE', turn.key, ENTRY_LASTS)
-    elseif turn.has_place then
-        call('HDEL', turn.key, node)
+    local last = #entries
+    if count > 0 and last < MOST_NODES * ENTRY_VALUES then
+        for i, value in ipairs({node, turn.order, turn.arrival, count, waiting_cost, now + ENTRY_LASTS}) do
+            entries[last + i] = value
+        end
+    end
+    if #entries > last or turn.has_place then
+        save_entries(turn.key, entries)
+    end
+end
+
+local function leave(key, node)
+    local entries, has_place = load_entries(key, node)
+    if has_place then
+        save_entries(key, entries)
     end
 end

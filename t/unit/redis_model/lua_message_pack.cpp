@@ -172,36 +172,44 @@ private:
     size_t left_;
 };
 
-/** Returns false if the table holds what the script must not store. */
-bool push_packed(lua_State* lua) {
-    if (lua_gettop(lua) != 1 || !lua_istable(lua, 1)) {
-        return false;
-    }
-    std::string packed = message_pack(std::vector<uint64_t>(lua_objlen(lua, 1)));  // of zeros
-    packed.resize(packed.size() - lua_objlen(lua, 1));
-    for (size_t i = 1; i <= lua_objlen(lua, 1); ++i) {
-        lua_rawgeti(lua, 1, static_cast<int>(i));
-        if (lua_type(lua, -1) == LUA_TSTRING) {
-            pack_text(lua_tostring(lua, -1), &packed);
-            lua_pop(lua, 1);
-            continue;
-        }
-        const double value = lua_tonumber(lua, -1);
-        const bool is_whole = lua_type(lua, -1) == LUA_TNUMBER && value >= 0 && value < 0x1p63 &&
-                              value == std::floor(value);
+/** Appends the value on top of the stack, and pops it. False if the script must not store it. */
+bool append_value(lua_State* lua, std::string* packed) {
+    if (lua_type(lua, -1) == LUA_TSTRING) {
+        pack_text(lua_tostring(lua, -1), packed);
         lua_pop(lua, 1);
-        if (!is_whole) {
+        return true;
+    }
+    const double value = lua_tonumber(lua, -1);
+    const bool is_whole = lua_type(lua, -1) == LUA_TNUMBER && value >= 0 && value < 0x1p63 &&
+                          value == std::floor(value);
+    lua_pop(lua, 1);
+    if (is_whole) {
+        append_number(packed, static_cast<uint64_t>(value));
+    }
+    return is_whole;
+}
+
+/** Packs an array, or values one behind the other. */
+bool push_packed(lua_State* lua) {
+    const bool is_array = lua_gettop(lua) == 1 && lua_istable(lua, 1);
+    const auto count = is_array ? lua_objlen(lua, 1) : static_cast<size_t>(lua_gettop(lua));
+    std::string packed;
+    if (is_array) {
+        packed = message_pack(std::vector<uint64_t>(count));  // of zeros
+        packed.resize(packed.size() - count);
+    }
+    for (int i = 1; i <= static_cast<int>(count); ++i) {
+        is_array ? lua_rawgeti(lua, 1, i) : lua_pushvalue(lua, i);
+        if (!append_value(lua, &packed)) {
             return false;
         }
-        append_number(&packed, static_cast<uint64_t>(value));
     }
     lua_pushlstring(lua, packed.data(), packed.size());
     return true;
 }
 
 int pack(lua_State* lua) {
-    return push_packed(lua) ? 1
-                            : luaL_error(lua, "packs what is no array of whole numbers and texts");
+    return push_packed(lua) ? 1 : luaL_error(lua, "packs what is no whole number and no text");
 }
 
 int unpack(lua_State* lua) {

@@ -238,7 +238,8 @@ RedisModel::Reply RedisModel::execute(const Arguments& arguments) {
     if (command == "GET" || command == "SET") {
         return execute_on_string(arguments);
     }
-    return execute_on_collection(arguments, command[0] == 'H' ? Value::kHash : Value::kSet);
+    const bool is_hash = command == "HGET" || command == "HSET";
+    return execute_on_collection(arguments, is_hash ? Value::kHash : Value::kSet);
 }
 
 RedisModel::Reply RedisModel::execute_on_collection(const Arguments& arguments, Value::Kind kind) {
@@ -304,20 +305,7 @@ RedisModel::Reply RedisModel::expire(const Arguments& arguments) {
 
 RedisModel::Reply RedisModel::execute_on_hash(const Arguments& arguments, Value* value) {
     Reply reply;
-    if (arguments[0] == "HGETALL") {
-        reply.kind = Reply::kArray;
-        for (const auto& [name, text] : value->fields) {
-            reply.array.push_back(name);
-            reply.array.push_back(text);
-        }
-        return reply;
-    }
     const auto field = value->fields.find(arguments.at(2));
-    if (arguments[0] == "HDEL") {
-        reply.kind = Reply::kInteger;
-        reply.integer = static_cast<int64_t>(value->fields.erase(arguments[2]));
-        return reply;
-    }
     if (arguments[0] == "HGET") {
         if (field != value->fields.end()) {
             reply.kind = Reply::kText;

@@ -1,6 +1,7 @@
 // What sharers of a key get in Redis, over all nodes.
 
 #include "fair_script_tests.h"
+#include "random.h"
 
 namespace ai_limit {
 namespace {
@@ -204,20 +205,44 @@ TEST_F(FairSharers, ScriptIsShort) {
 }
 
 TEST_F(FairSharers, WhatIsNoStateOfASharerIsNotBelieved) {
-    for (const std::string& garbage : {std::string("x"),
-                                       std::string("\x91\xa1"
-                                                   "b"),
-                                       std::string()}) {
-        redis.model.put(sharer_key("k", "one"), garbage);
-        redis.model.put("k:sharers", garbage);
-        redis.model.put("k:turns", garbage);
+    std::vector<std::string> garbage = {"",
+                                        "x",
+                                        "\xa1"
+                                        "b",
+                                        "\xa4sums",
+                                        "\xa5turns",
+                                        "\xc1",
+                                        "\xdc\xff\xff\x01"};
+    Random random(1);
+    for (int i = 0; i < 500; ++i) {
+        // As long as a state of a sharer, or as the sums or the turns may be.
+        std::string value = random.one_in(2)   ? "\xa1"
+                                                 "b"
+                            : random.one_in(2) ? "\xa4sums"
+                                               : "\xa5turns";
+        for (uint64_t n = random.one_in(2) ? 11 : random.below(20); n > 0; --n) {
+            value +=
+                static_cast<char>(random.one_in(3) ? 0xc0 + random.below(64) : random.below(128));
+        }
+        garbage.push_back(value);
+    }
+    for (const std::string& value : garbage) {
+        redis.model.remove_all();
+        redis.model.put(sharer_key("k", "one"), value);
+        redis.model.put("k:sharers", value);
+        redis.model.put("k:turns", value);
         FairRequest request(&redis);
-        EXPECT_TRUE(request.charge(bucket, "k").of("one").at(1).passes());
-        EXPECT_EQ(request.part().weights, 1U);
+        request.charge(bucket, "k").of("one").at(1).passes();
+        EXPECT_LE(request.part().left, 60U);
+        request.end(0, 1);
+        EXPECT_GT(redis.model.time_to_live(sharer_key("k", "one")), 0);
     }
     redis.model.put_sorted_set(sharer_key("k", "one"));
     redis.model.put_sorted_set("k:sharers");
-    EXPECT_TRUE(passes(bucket, "one"));
+    redis.model.put_sorted_set("k:turns");
+    FairRequest request(&redis);
+    EXPECT_TRUE(request.charge(bucket, "k").of("one").at(1).passes());
+    EXPECT_EQ(request.part().weights, 1U);
 }
 
 TEST_F(FairSharers, AllThatTheScriptWritesExpires) {
