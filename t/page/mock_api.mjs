@@ -99,6 +99,35 @@ export function example() {
                 top_keys: { requests: [key(WHOLE_KEY, 700), key(hash('e0c3'), 12)], refusals: [], tokens: [] },
             },
             {
+                name: 'gpu', zone: 'ai', key: '$model', algorithm: 'concurrency', measure: 'in_flight',
+                limit: '16', wait: '90s', share: '$tenant', weight: '$weight', phase: 'access', sync: 'off', dry_run: false,
+                requests: { passed: 4021, rejected: 12, rejected_dry_run: 0 }, in_flight: 14, errors: 0,
+                waits: { now: 8, ended: 340, seconds: 812.5, keys: [
+                    { key: WHOLE_KEY, whole: true, waiting: 7, next_waited: 83 }, { key: 'sk-1…9f2c', whole: false, waiting: 1, next_waited: 0.4 },
+                ] },
+                sharers: [
+                    { sharer: 'team…blue', key: WHOLE_KEY, whole: true, weight: 3, part: 12, used: 9, need: 12 },
+                    { sharer: '', key: WHOLE_KEY, whole: true, weight: 1, part: 4, used: 3, need: 4 },
+                    { sharer: 'team…gray', key: 'sk-1…9f2c', whole: false, weight: 1, part: 0, used: 2, need: 0 },
+                ],
+                history: { step: STEP, passed: curve(9, 2), rejected: none(), rejected_dry_run: none(), tokens: none() },
+                top_keys: { requests: [key(WHOLE_KEY, 70)], refusals: [], tokens: [] },
+            },
+            {
+                name: 'pool', zone: 'ai', key: 'all', algorithm: 'fixed_window', measure: 'money',
+                limit: '20usd/d', tz: '+00:00', share: '$tenant', weight: '1', phase: 'access', sync: 'off', dry_run: false,
+                requests: { passed: 9, rejected: 0, rejected_dry_run: 0 }, rejections: { wait: 0, never: 0, blocked: 0 },
+                tokens: {
+                    input: 900, output: 90, cached_input: 0, cache_write: 0, cache_write_1h: 0, audio_input: 0, reasoning: 0, audio_output: 0,
+                    images: 0, searches: 0, seconds: 0,
+                },
+                money: { spent: 1.5, spent_today: 1.5, reserved: 0, reserve_ratio: 1, overshoot: 0, overrun: 'debt', usage_missing: 0, cut: 0 },
+                errors: 0,
+                sharers: [{ sharer: 'team…blue', key: 'all', whole: true, weight: 1, part: 5, used: 1.5, need: 5 }],
+                history: { step: STEP, passed: curve(1, 2), rejected: none(), rejected_dry_run: none(), tokens: none(), money: none() },
+                top_keys: { requests: [key('all', 9)], refusals: [], money: [], money_today: [] },
+            },
+            {
                 name: 'addr', zone: 'addresses', key: '$ai_limit_addr', algorithm: 'sliding_window', measure: 'requests',
                 limit: '300r/m', phase: 'preaccess', sync: 'off', dry_run: false,
                 requests: { passed: 5, rejected: 0, rejected_dry_run: 0 }, errors: 0,

@@ -59,6 +59,19 @@ const KINDS = {
 
 const some = (counts, names) => Object.fromEntries(Object.entries(names).map(([label, name]) => [label, counts[name] || undefined]));
 
+/** Every key for which requests wait is there, and every sharer, if there are any. */
+async function assertShowsTurns(card, policy) {
+    const rows = title => card.locator(`ol[aria-label=${title}] li`).evaluateAll(nodes => nodes.map(node =>
+        [...node.querySelectorAll('.key, .count')].map(part => part.textContent.replaceAll(',', ''))));
+    const keys = policy.waits?.keys ?? [];
+    assert.equal(await card.locator('ol[aria-label=Waiting]').isVisible(), keys.length > 0);
+    assert.deepEqual((await rows('Waiting')).map(([key, count]) => [key, parseInt(count, 10)]), keys.map(one => [one.key, one.waiting]));
+    const sharers = policy.sharers ?? [];
+    assert.equal(await card.locator('ol[aria-label=Sharers]').isVisible(), sharers.length > 0);
+    const names = sharers.map(({ sharer, key }) => (sharer || 'no name') + (policy.key.includes('$') ? ` \u00b7 ${key}` : ''));
+    assert.deepEqual((await rows('Sharers')).map(([name]) => name), names);
+}
+
 async function assertShowsPolicy(page, policy) {
     const card = page.locator(`[data-policy="${policy.name}"]`);
     assert.equal(await card.locator('h2').textContent(), policy.name);
@@ -68,7 +81,7 @@ async function assertShowsPolicy(page, policy) {
     const dryRun = policy.dry_run || policy.requests.rejected_dry_run ? policy.requests.rejected_dry_run : undefined;
     const wanted = {
         Passed: policy.requests.passed, Refused: policy.requests.rejected, ...some(policy.rejections ?? {}, REASONS), 'Would refuse': dryRun,
-        'In flight': policy.in_flight, 'Tokens in': tokens.input, 'Tokens out': tokens.output, ...some(tokens, KINDS),
+        'In flight': policy.in_flight, Waiting: policy.waits?.now, 'Tokens in': tokens.input, 'Tokens out': tokens.output, ...some(tokens, KINDS),
         [policy.money ? 'Spent today' : 'Charged today']: policy.money ? charged.spent_today : charged.charged_today,
         [policy.money ? 'Spent' : 'Charged']: policy.money ? charged.spent : charged.charged, Reserved: charged.reserved, Overshoot: charged.overshoot, Cut: charged.cut || undefined,
         Lowered: charged.output_lowered || undefined, 'No usage': charged.usage_missing,
@@ -77,16 +90,17 @@ async function assertShowsPolicy(page, policy) {
         [node.dataset.stat, Number(node.querySelector('b').title.replaceAll(',', ''))]));
     assert.deepEqual(shown, Object.entries(wanted).filter(([, n]) => n !== undefined));
     const about = await card.locator('.about').textContent();
-    for (const name of ['burst', 'count', 'tz'].filter(name => policy[name])) {
+    for (const name of ['burst', 'count', 'tz', 'wait', 'share', 'weight'].filter(name => policy[name])) {
         assert.ok(about.includes(`${name}=${policy[name]}`), about);
     }
+    await assertShowsTurns(card, policy);
     for (const tab of ['requests', 'refusals', ...policy.tokens ? policy.money ? ['money', 'money_today'] : ['tokens'] : []]) {
         await card.locator(`[data-tab=${tab}]`).click();
         const more = card.getByText(/^Show all/);
         if (await more.isVisible()) {
             await more.click();
         }
-        const rows = await card.locator('.top li').evaluateAll(nodes => nodes.map(node =>
+        const rows = await card.locator('[role=tabpanel] li').evaluateAll(nodes => nodes.map(node =>
             [node.querySelector('.key').textContent, Number(node.querySelector('.count').title.replaceAll(',', ''))]));
         assert.deepEqual(rows, policy.top_keys[tab].map(({ key, count }) => [key, count]));
     }
@@ -107,6 +121,38 @@ test('shows all that there can be, and abbreviates what is large', async () => {
         assert.equal(await stat(page, 'spend', 'Overshoot').textContent(), '$0.000812');
         assert.deepEqual(await page.locator('[data-policy=tokens] .badge').allTextContents(), ['shared: 100ms', '3 errors']);
         assert.deepEqual(await page.locator('[data-policy=slots] .badge').allTextContents(), ['dry run']);
+    });
+});
+
+test('shows since when the next request waits, and who has which part of a key', async () => {
+    await withPage(new MockApi(), {}, async page => {
+        const card = page.locator('[data-policy=gpu]');
+        const waiting = card.locator('ol[aria-label=Waiting] li');
+        // 13:45 UTC less the 83 seconds that it waits.
+        assert.deepEqual(await waiting.locator('.count').allTextContents(), ['7, next since 22:43:37', '1, next since 22:44:59']);
+        assert.equal(await waiting.locator('.count').first().getAttribute('title'), 'For 1 min 23 s');
+        const sharers = card.locator('ol[aria-label=Sharers] li');
+        assert.deepEqual(await sharers.locator('.count').allTextContents(), ['9 of 12', '3 of 4', '2 of 0']);
+        assert.equal(await sharers.locator('.count').first().getAttribute('title'), 'Needs 12, weight 3');
+        const bars = await sharers.evaluateAll(nodes => nodes.map(node => ['::before', '::after'].map(bar =>
+            Math.round(100 * parseFloat(getComputedStyle(node, bar).width) / node.clientWidth))));
+        assert.deepEqual(bars, [[100, 75], [33, 25], [0, 17]], 'the bar is the part, the line in it what is used');
+        assert.equal(await page.locator('[data-policy=pool] ol[aria-label=Sharers] .count').first().textContent(), '$1.50 of $5');
+        await waiting.locator('button.key').click();
+        assert.equal(await page.textContent('#found-name'), WHOLE_KEY);
+    });
+});
+
+test('shows no waiters and no sharers any more when they have gone', async () => {
+    const api = new MockApi();
+    await withPage(api, {}, async page => {
+        const card = page.locator('[data-policy=gpu]');
+        assert.ok(await card.getByText('next since').first().isVisible());
+        const gpu = api.status.policies.find(policy => policy.name === 'gpu');
+        gpu.waits = { ...gpu.waits, now: 0, keys: [] };
+        gpu.sharers = gpu.sharers.slice(0, 1);
+        await eventually(page, async () => !(await card.locator('ol[aria-label=Waiting]').isVisible()), 'nobody to wait');
+        assert.equal(await card.locator('ol[aria-label=Sharers] li').count(), 1);
     });
 });
 
@@ -191,6 +237,8 @@ test('takes what nginx tells for text', async () => {
     const [policy] = status.policies;
     Object.assign(policy, { name: evil, key: evil, limit: evil, zone: evil, sync: evil, algorithm: evil });
     policy.top_keys.requests = [{ key: evil, count: 3, whole: true }, { key: evil, count: 2, whole: false }];
+    policy.waits = { now: 1, keys: [{ key: evil, whole: true, waiting: 1, next_waited: 0 }] };
+    policy.sharers = [{ sharer: evil, key: evil, whole: true, part: 1, used: 1, need: 1, weight: 1 }];
     status.overrides = [{ policy: evil, key: evil, rate: evil, expires_in: 60 }];
     status.zones[0].name = evil;
     Object.assign(status.redis, { sync: evil, on_failure: evil, up: false });
@@ -201,8 +249,8 @@ test('takes what nginx tells for text', async () => {
     await withPage(api, {}, async page => {
         const card = page.locator('article').first();
         assert.equal(await card.locator('h2').textContent(), evil);
-        assert.deepEqual(await card.locator('.top .key').allTextContents(), [evil, evil]);
-        await card.locator('.top button.key').click();
+        assert.deepEqual(await card.locator('.top .key').allTextContents(), [evil, evil, evil, evil]);
+        await card.locator('[role=tabpanel] button.key').click();
         await shows(page.locator('#found-name'), evil);
         await shows(page.locator('#found-facts'), evil);
         assert.deepEqual(api.asked('GET').at(-1), `GET keys?policy=${encodeURIComponent(evil)}&key=${encodeURIComponent(evil)}`);

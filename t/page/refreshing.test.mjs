@@ -24,9 +24,9 @@ test('follows the numbers and leaves alone what is being typed, focused and open
         assert.deepEqual(state, ['find-key', 'half a k', 2, 4]);
         assert.equal(await page.getAttribute('[data-policy=user] [data-tab=refusals]', 'aria-selected'), 'true');
         assert.ok(await card.evaluate(node => node.isConnected), 'the same card');
-        assert.deepEqual(await page.locator('article h2').allTextContents(), ['addr', 'slots', 'spend', 'tokens', 'user']);
+        assert.deepEqual(await page.locator('article h2').allTextContents(), ['addr', 'pool', 'gpu', 'slots', 'spend', 'tokens', 'user']);
         api.status.policies.pop();
-        await eventually(page, async () => (await page.locator('article').count()) === 4, 'a policy to go');
+        await eventually(page, async () => (await page.locator('article').count()) === 6, 'a policy to go');
     });
 });
 
