@@ -33,6 +33,7 @@ my $conf = <<"CONF";
     ai_limit_policy slots  key=\$arg_k concurrency=1 wait=30s;
     ai_limit_policy tokens key=\$arg_k rate=1t/month burst=100 reserve=40 wait=30s;
     ai_limit_policy fair   key=\$arg_k rate=20r/s burst=1 wait=30s queue=100 share=\$arg_t;
+    ai_limit_policy rest   key=\$arg_k rate=1t/month burst=100 wait=30s;
     ai_limit_policy here   key=\$arg_k rate=1r/m  burst=1 wait=10m sync=off;
     ai_limit_policy loose  key=\$arg_k rate=20r/s burst=1 wait=30s sync=50ms;
     add_header X-Wait \$ai_limit_wait_time always;
@@ -45,6 +46,8 @@ my $conf = <<"CONF";
         location /fair   { ai_limit fair; empty_gif; }
         location /both   { ai_limit steady here; empty_gif; }
         location /loose  { ai_limit loose; empty_gif; }
+        location /dry    { ai_limit narrow; ai_limit_dry_run on; empty_gif; }
+        location /rest/ { ai_limit rest; ai_limit_max_output remaining; proxy_pass http://$server/; }
         location /tokens/ { ai_limit tokens; proxy_pass http://$server/; }
         location /v1/ { ai_limit slots; proxy_pass http://$server; proxy_buffering off; }
         location /ai_limit/ { ai_limit_api write=on; allow 127.0.0.1; deny all; }
@@ -116,6 +119,7 @@ subtest 'one that cannot be served in time is refused at once' => sub {
     is $refused->{headers}{'x-wait'}, '0.000', 'it has not waited';
     $waiting->abort;
     wait_for_waiting(0, 'slow', 0);
+    ok wait_until(sub { !@{$redis->command('KEYS', '*slow:turns')} }), 'Redis learns that nobody waits there any more';
     my $next = begin(1, '/slow?k=late');
     ok wait_for_waiting(1, 'slow', 1), 'when the other one has gone, another has its place';
     $next->abort;
@@ -138,6 +142,31 @@ subtest 'a settlement on one node lets one go that waits on another' => sub {
     my ($request) = begin_in_turns('tokens', [2, $path, %ask]);
     is_deeply [map { $_->finish->{status} } @passing, $request], [(200) x 3], 'all pass';
     cmp_ok $request->finish->{headers}{'x-wait'}, '>', 0, 'after its wait';
+};
+
+subtest 'a request whose output is limited to what remains over all nodes' => sub {
+    my %ask = (method => 'POST', body => '{"model":"m","max_tokens":5000,"messages":[{"role":"user","content":"hi"}]}');
+    my $path = '/rest/v1/chat/completions?k=r&prompt_tokens=1&completion_tokens=1&delay=900';
+    my $passing = begin(0, $path, %ask);
+    wait_until(sub { my (undef, $key) = $apis[0]->key(GET => 'policy=rest&key=r'); ($key->{reserved} // 0) > 0 });
+    my ($request) = begin_in_turns('rest', [1, $path, %ask]);
+    is_deeply [map { $_->finish->{status} } $passing, $request], [200, 200], 'waits while nothing remains';
+    cmp_ok $request->finish->{headers}{'x-wait'}, '>', 0, 'and passes when something has come back';
+};
+
+subtest 'a dry run' => sub {
+    is get($nodes[0]->port, '/narrow?k=dry')->{status}, 200, 'the first one passes';
+    is get($nodes[0]->port, '/dry?k=dry')->{headers}{'x-wait'}, '0.000', 'nobody waits on a dry run';
+    is $redis->command('KEYS', '*narrow:turns')->[0], undef, 'nor holds up others';
+};
+
+subtest 'a reload of a node' => sub {
+    my @requests = map { begin(0, '/steady?k=reload') } 0 .. 14;
+    ok wait_until(sub { waiting(0, 'steady') > 5 }), 'requests wait';
+    $nodes[0]->reload(http => "${head}local;\n$conf");
+    push @requests, begin(1, '/steady?k=reload'), begin(0, '/steady?k=reload');
+    is_deeply [map { $_->finish->{status} } @requests], [(200) x 17], 'all have their turn';
+    cmp_ok passed_at($requests[$_]), '>', max(map { passed_at($_) } @requests[0 .. 14]) - 0.01, 'those that come later at last' for 15, 16;
 };
 
 subtest 'a greedy sharer on one node does not hold up another one on another node' => sub {

@@ -306,6 +306,9 @@ __attribute__((noinline)) ngx_int_t evaluate_in_turn(ngx_http_request_t* r, cons
     }
     bool passes = false;
     rc = decide_in_turn(r, set, one, &passes);
+    if (rc == NGX_OK && !passes) {
+        rc = begin_wait(r, set, one);
+    }
     return rc == NGX_OK ? conclude(r, context, conf, set, one, passes) : rc;
 }
 

@@ -70,19 +70,24 @@ bool is_for_completions(ngx_http_request_t* r) {
     return info == nullptr || info->is_for_completions();
 }
 
-/** Decides on all charges; NGX_AGAIN while Redis is asked. */
-ngx_int_t decide(ngx_http_request_t* r, const PolicySet& set, Decision* one, bool* passes) {
+/** Notes that the phase goes on with this decision, if it does not go on now. */
+ngx_int_t put_off(ngx_http_request_t* r, const PolicySet& set, Decision* one, ngx_int_t rc) {
     TokenContext* tokens = find_token_context(r);
-    if (tokens->asked == nullptr) {
-        one->now = now_by_nginx();
-    }
-    const ngx_int_t rc =
-        set.turns ? decide_in_turn(r, set, one, passes) : decide_now(r, set, one, nullptr, passes);
     if (rc == NGX_AGAIN) {
         tokens->pending = one;
         tokens->pending_set = &set;
     }
     return rc;
+}
+
+/** Decides on all charges; NGX_AGAIN while Redis is asked. */
+ngx_int_t decide(ngx_http_request_t* r, const PolicySet& set, Decision* one, bool* passes) {
+    if (find_token_context(r)->asked == nullptr) {
+        one->now = now_by_nginx();
+    }
+    return put_off(
+        r, set, one,
+        set.turns ? decide_in_turn(r, set, one, passes) : decide_now(r, set, one, nullptr, passes));
 }
 
 bool may_want_body(const PolicySet& set) {
@@ -245,6 +250,9 @@ ngx_int_t decide_with_body(ngx_http_request_t* r, const LocConf& conf, const Pol
         bool passes = false;
         if (!is_unpriced(*one)) {
             rc = decide_on_output(r, conf, set, one, &passes);
+            if (rc == NGX_OK && !passes) {
+                rc = put_off(r, set, one, begin_wait(r, set, one));
+            }
             if (rc != NGX_OK) {
                 return rc == NGX_DECLINED ? refuse_unlimited(r, conf, one) : rc;
             }

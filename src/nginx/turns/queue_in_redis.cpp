@@ -51,7 +51,8 @@ void send_leave(const KeyInRedis& key) {
 bool waits_over_nodes(const Decision& one, ngx_uint_t charge) {
     const PolicyConf& policy = *one.parts[charge].policy;
     const Charge& use = one.charges[charge].use;
-    return policy.wait != 0 && policy.in_redis && !use.dry_run && !passes_by_share(policy, use);
+    return policy.wait != 0 && policy.in_redis && !use.dry_run && !one.dry_run &&
+           !passes_by_share(policy, use);
 }
 
 ngx_int_t describe_turns(ngx_http_request_t* r, Decision* one, const Waiter* waiter) {
@@ -68,14 +69,15 @@ ngx_int_t describe_turns(ngx_http_request_t* r, Decision* one, const Waiter* wai
     return NGX_OK;
 }
 
-Millis until_next_question(const Decision& one, ngx_uint_t charge, Millis wait) {
+Millis until_next_question(const Decision& one, ngx_uint_t charge, Millis wait, Millis more) {
     constexpr Millis kSoonest = 10;
     constexpr Millis kLatest = 300;  // Redis forgets the node's place after a second
     constexpr Millis kBlindly = 25;  // when something may come back that nobody knows of
     const PolicyCharge& policy = one.charges[charge];
     const bool is_behind = one.turns != nullptr && one.turns[charge].is_behind;
     const bool returns = policy.use.limit->measure != Measure::kRequests;
-    return ngx_max(ngx_min(wait, is_behind || returns ? kBlindly : kLatest), kSoonest);
+    const Millis most = is_behind || returns ? kBlindly : kLatest;
+    return ngx_min(ngx_max(ngx_min(wait, most), kSoonest) + more, kLatest);
 }
 
 KeyInRedis* note_in_redis(ngx_http_request_t* r, const Decision& one, ngx_uint_t charge,

@@ -20,8 +20,9 @@ bool waits_over_nodes(const Decision& one, ngx_uint_t charge);
 ngx_int_t describe_turns(ngx_http_request_t* r, Decision* one, const Waiter* waiter);
 
 /** Returns in how many milliseconds Redis should be asked again about a request that it has just
- * refused. `wait`: as far as is known, of requests that this node knows of. */
-Millis until_next_question(const Decision& one, ngx_uint_t charge, Millis wait);
+ * refused. `wait`: until its turn, as far as this node knows. `more`: so much later, within bounds,
+ * where this worker asks about many keys. */
+Millis until_next_question(const Decision& one, ngx_uint_t charge, Millis wait, Millis more);
 
 /** Notes that Redis knows this node to have a waiter for a charge's key. Returns `before`, or what
  * it makes if that is nullptr; nullptr without memory. Free it by ngx_free(). */

@@ -264,8 +264,8 @@ ngx_int_t decide_on_waiter(Waiter* waiter, bool* passes) {
     return rc == NGX_OK ? end_wait(waiter, passes) : rc;
 }
 
-/** Has a request that is refused wait, if it may: NGX_AGAIN then. */
-ngx_int_t begin_wait(ngx_http_request_t* r, const PolicySet& set, Decision* one) {
+/** Has a request that has just come, and was refused, wait if it may: NGX_AGAIN then. */
+ngx_int_t begin_wait_of_newcomer(ngx_http_request_t* r, const PolicySet& set, Decision* one) {
     ngx_uint_t charge = 0;
     if (!choose_queue(one, -1, 0, &charge)) {
         return NGX_OK;
@@ -332,13 +332,18 @@ ngx_int_t decide_in_turn(ngx_http_request_t* r, const PolicySet& set, Decision* 
         return waiter->stage == Waiter::kAsked ? decide_on_waiter(waiter, passes)
                                                : end_wait(waiter, passes);
     }
-    const ngx_int_t rc = decide_on_newcomer(r, set, one, passes);
-    if (rc != NGX_OK || *passes || one->dry_run) {
-        return rc;
+    return decide_on_newcomer(r, set, one, passes);
+}
+
+ngx_int_t begin_wait(ngx_http_request_t* r, const PolicySet& set, Decision* one) {
+    const RequestContext* context = find_context(r);
+    const bool has_waited = context->waiter != nullptr && context->waiter->one == one;
+    if (!set.turns || one->dry_run || has_waited) {
+        return NGX_OK;
     }
-    const ngx_int_t waits = begin_wait(r, set, one);
-    leave_in_redis(r, *one, waits == NGX_AGAIN ? context->waiter->charge : one->count);
-    return waits;
+    const ngx_int_t rc = begin_wait_of_newcomer(r, set, one);
+    leave_in_redis(r, *one, rc == NGX_AGAIN ? context->waiter->charge : one->count);
+    return rc;
 }
 
 }  // namespace ai_limit

@@ -14,11 +14,15 @@ namespace ai_limit {
 Decision* waiting_decision(ngx_http_request_t* r, const PolicySet& set);
 
 /**
- * Decides on all charges of a request. NGX_OK with `passes`. NGX_AGAIN while the request waits for
- * its turn, or while Redis is asked: the phase's handler is called again, and calls this with the
- * same decision.
+ * Decides on all charges of a request. NGX_OK with `passes`. NGX_AGAIN while Redis is asked, or if
+ * a request that has waited must wait on: the phase's handler is called again, and calls this with
+ * the same decision.
  */
 ngx_int_t decide_in_turn(ngx_http_request_t* r, const PolicySet& set, Decision* one, bool* passes);
+
+/** Has a request that was refused wait for its turn. NGX_AGAIN, as above; NGX_OK if it has to be
+ * refused now, or has waited before. */
+ngx_int_t begin_wait(ngx_http_request_t* r, const PolicySet& set, Decision* one);
 
 /** Returns how long the request has waited for its turn until now, in milliseconds. */
 Millis waited_for_turn(const RequestContext& context);

@@ -307,7 +307,7 @@ Millis next_look(const SharerLine* line, Now now) {
     charge->use.turn_in = 0;  // it is the first one now
     const Millis wait = describe_charge(*charge, *one.parts[waiter->charge].policy, now).wait;
     if (waits_over_nodes(one, waiter->charge)) {
-        return until_next_question(one, waiter->charge, wait) + Millis{waiting_keys()->count};
+        return until_next_question(one, waiter->charge, wait, waiting_keys()->count);
     }
     return wait > 0 ? wait : kUnknownWait;
 }
