@@ -20,8 +20,8 @@ my $conf = <<"CONF";
     ai_limit_policy account key=\$http_x_account rate=upstream reserve=auto:10;
     ai_limit_policy patient key=\$http_x_account rate=upstream reserve=auto:10 wait=5s;
     ai_limit_policy kept    key=\$http_x_account rate=upstream reserve=auto:10 headroom=50;
-    ai_limit_policy first   key=first rate=upstream;
-    ai_limit_policy second  key=second rate=upstream;
+    ai_limit_policy first   key=first\$http_x_name rate=upstream;
+    ai_limit_policy second  key=second\$http_x_name rate=upstream;
     server {
         listen 127.0.0.1:%%PORT_0%%;
         location /v1/      { ai_limit account; proxy_pass $provider; }
@@ -30,7 +30,7 @@ my $conf = <<"CONF";
         location /two/ {
             ai_limit first;
             proxy_pass $provider/;
-            proxy_set_header X-Model-Account first;
+            proxy_set_header X-Model-Account first\$http_x_name;
             proxy_set_header X-Model-Rpm 3;
             proxy_intercept_errors on;
             error_page 429 503 = \@second;
@@ -39,7 +39,7 @@ my $conf = <<"CONF";
             ai_limit second;
             rewrite ^/two(/.*) \$1 break;
             proxy_pass $provider;
-            proxy_set_header X-Model-Account second;
+            proxy_set_header X-Model-Account second\$http_x_name;
             proxy_set_header X-Model-Down "";
             add_header X-Answered-By second always;
         }
@@ -118,6 +118,9 @@ is_deeply statuses(10, 'nonsense', tells => $nonsense), {200 => 10}, 'nonsense i
 is ask('closed', down => 503, retry_after => 999_999, tells => 'x:y')->{status}, 503, 'a provider asks for days';
 cmp_ok ask('closed')->{headers}{'retry-after'}, '<=', 60, 'and gets a minute';
 
+is ask('gemini', down => 429, retry_after => 'none', retry_info => '26s', form => 'none')->{status}, 429, 'Gemini refuses';
+like ask('gemini')->{headers}{'retry-after'}, qr/^2[56]$/, 'and says in the body for how long';
+
 # Waiting: ten come back in a second.
 ask('waits', rpm => 600, path => '/patient', tells => 'x-ratelimit-limit-requests:600,x-ratelimit-remaining-requests:20');
 $began = time;
@@ -129,6 +132,16 @@ $began = time;
 is ask('waits-long', path => '/patient')->{status}, 200, 'and for the end of a cooldown';
 cmp_ok time - $began, '>', 0.8, 'as the provider wants it';
 
+ask('herd', down => 429, retry_after => 1, tells => 'x:y', path => '/patient');
+$began = time;
+my @herd = map {
+    start_request($nginx->port, method => 'POST', path => '/patient/v1/chat/completions', body => $chat,
+        headers => ['x-account' => 'herd', 'x-model-account' => 'herd', 'x-model-form' => 'none'])
+} 1 .. 6;
+is_deeply [map { $_->finish->{status} } @herd], [(200) x 6], 'several wait for the end of a cooldown';
+cmp_ok time - $began, '<', 4, 'and pass together once one has tried';
+is counts_of('herd')->{refused}, 1, 'without another refusal';
+
 # Three times the demand, from two workers: 1,200 a minute are 20 a second.
 my $load = many($nginx->port, requests => 3000, connections => 20, method => 'POST', path => '/v1/chat/completions', body => $chat,
     headers => ['x-account' => 'busy', 'x-model-account' => 'busy', 'x-model-rpm' => 1200, 'x-model-prompt-tokens' => 5]);
@@ -139,7 +152,7 @@ is $load->{status}{200}, $counts->{passed}, 'by clients, who get each answer';
 
 # What operators see
 my %accounts = map { $_->{key} => $_ } grep { $_->{policy} eq 'account' } @{decode_json(get($nginx->port, '/api/status')->{body})->{accounts}};
-my ($shown) = grep { $_->{refusals} == 1 && $_->{cooling} } values %accounts;
+my ($shown) = grep { $_->{refusals} == 1 && $_->{cooling} && $_->{cooldown} > 30 } values %accounts;
 is_deeply $shown->{quotas}, [], 'an account without known limits';
 cmp_ok $shown->{cooldown}, '<=', 60, 'that cools down';
 my ($quota) = map { @{$_->{quotas}} } grep { grep { $_->{limit} == 1200 } @{$_->{quotas}} } values %accounts;
@@ -153,9 +166,10 @@ like $metrics, qr/^ai_limit_upstream_refusals_total\{policy="account",account="[
 is get($nginx->port, '/self')->{body}, qq({"policies":[]}\n), 'the limits of an account are no client\'s';
 
 # A reload keeps what is known.
-is ask('openai', rpm => 10)->{status}, 429, 'nothing remains of an account';
+my $spent = 'x-ratelimit-limit-requests:1,x-ratelimit-remaining-requests:0';
+is_deeply [map { ask('spent', tells => $spent)->{status} } 1, 2], [200, 429], 'nothing remains of an account';
 $nginx->reload(http => $conf);
-is ask('openai', rpm => 10)->{status}, 429, 'a reload keeps that';
+is ask('spent', tells => $spent)->{status}, 429, 'a reload keeps that';
 is ask('closed')->{status}, 429, 'and cooldowns';
 
 # error_page leads to another account.
@@ -167,5 +181,10 @@ for (1 .. 8) {
 }
 is_deeply \%by, {first => 3, second => 5}, 'the first account is used until nothing remains, then the second one';
 is_deeply counts_of('first'), {passed => 3, refused => 0}, 'and the first one refuses nothing';
+my @failing = ('x-name' => '-failing', 'x-model-down' => 503, 'x-model-retry-after' => 30);
+is_deeply [map { post($nginx->port, '/two/v1/chat/completions', $chat, @failing)->{status} } 1 .. 4], [(200) x 4],
+    'a provider that refuses is left to cool down';
+is_deeply counts_of('first-failing'), {passed => 0, refused => 1}, 'after its first refusal, which no client sees';
+is counts_of('second-failing')->{passed}, 4, 'and the other one answers';
 
 done_testing;

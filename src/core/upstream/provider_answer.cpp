@@ -126,6 +126,12 @@ ProviderAnswer ProviderHeaders::answer() const {
     for (size_t kind = 0; kind < kQuotaKinds; ++kind) {
         answer.quotas[kind] = read_quota(quotas_[kind], date_);
     }
+    // Beside these, Anthropic's limit of all tokens stands for one or the other of them.
+    if (answer.quotas[static_cast<size_t>(QuotaKind::kInputTokens)].limit != 0 ||
+        answer.quotas[static_cast<size_t>(QuotaKind::kOutputTokens)].limit != 0) {
+        answer.quotas[static_cast<size_t>(QuotaKind::kTokens)].limit = 0;
+        answer.quotas[static_cast<size_t>(QuotaKind::kTokens)].has_remaining = false;
+    }
     // Tokens have limits by the minute everywhere, requests by the day with some.
     ToldQuota* requests = &answer.quotas[static_cast<size_t>(QuotaKind::kRequests)];
     requests->period =

@@ -5,6 +5,7 @@
 #include "core/sharers/part.h"
 #include "core/turns/queue.h"
 #include "nginx/turns/waiting_keys.h"
+#include "nginx/upstream/account_use.h"
 #include "redis/script/script_call.h"
 
 namespace ai_limit {
@@ -118,8 +119,12 @@ Outlook look_ahead(const Decision& one, ngx_uint_t i, Now now, uint64_t arrival)
         ahead.all = {};
     }
     const bool for_slot = charge.use.limit->algorithm == Algorithm::kConcurrency;
-    const Millis wait = for_slot ? wait_for_slot(charge, ahead) : wait_for_rate(charge, ahead, now);
-    return {ngx_max(wait, Millis{1}), has_room(charge, one.parts[i].policy->queue, ahead)};
+    // Those who wait for the end of a cooldown follow each other at once when one has passed.
+    const PolicyConf& policy = *one.parts[i].policy;
+    const Millis wait = is_cooldown(policy) ? until_try(policy, charge.use, now.monotonic)
+                        : for_slot          ? wait_for_slot(charge, ahead)
+                                            : wait_for_rate(charge, ahead, now);
+    return {ngx_max(wait, Millis{1}), has_room(charge, policy.queue, ahead)};
 }
 
 }  // namespace ai_limit

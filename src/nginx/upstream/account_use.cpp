@@ -131,6 +131,28 @@ bool has_answer(ngx_http_request_t* r) {
     return r->upstream != nullptr && r->upstream->headers_in.status_n != 0;
 }
 
+/** Looks for the wait of a refusal in the part of its body that came with its head: Gemini writes
+ * no header for it. */
+Millis wait_in_body(const ngx_http_upstream_t& upstream) {
+    const ngx_buf_t& came = upstream.buffer;
+    if (came.pos == nullptr || came.last <= came.pos) {
+        return kNotTold;
+    }
+    return read_retry_info(
+        {reinterpret_cast<char*>(came.pos), static_cast<size_t>(came.last - came.pos)});
+}
+
+ProviderAnswer read_answer(const ngx_http_upstream_t& upstream) {
+    ProviderHeaders headers(now_by_nginx().wall);
+    read_headers(upstream.headers_in.headers, &headers);
+    ProviderAnswer answer = headers.answer();
+    const auto status = static_cast<unsigned>(upstream.headers_in.status_n);
+    if (answer.retry_after == kNotTold && is_provider_refusal(status)) {
+        answer.retry_after = wait_in_body(upstream);
+    }
+    return answer;
+}
+
 bool awaits_this(ngx_http_request_t* r, const AccountUse& use) {
     return use.is_sent && use.before != r->upstream;
 }
@@ -173,6 +195,14 @@ void renew_account_limit(ngx_http_request_t* r, const PolicyConf& policy, Charge
     }
 }
 
+Millis until_try(const PolicyConf& policy, const Charge& charge, Millis now) {
+    constexpr Millis kLikelyAnswer = 20;
+    const UpstreamAccount* account = account_of(*policy.upstream, hash_of(charge));
+    const Millis until =
+        account != nullptr ? account->cooling_until.load(std::memory_order_relaxed) - now : 0;
+    return ngx_max(until, kLikelyAnswer);
+}
+
 void note_sent(ngx_http_request_t* r, RequestContext* context, const Decision& one) {
     const Millis now = now_by_nginx().monotonic;
     for (ngx_uint_t i = 0; i < one.count; ++i) {
@@ -203,9 +233,7 @@ void hear_answer(ngx_http_request_t* r, const RequestContext& context) {
     if (context.accounts == nullptr || !has_answer(r)) {
         return;
     }
-    ProviderHeaders headers(now_by_nginx().wall);
-    read_headers(r->upstream->headers_in.headers, &headers);
-    const ProviderAnswer told = headers.answer();
+    const ProviderAnswer told = read_answer(*r->upstream);
     for (AccountUse* use = context.accounts; use != nullptr; use = use->next) {
         if (awaits_this(r, *use)) {
             hear_for(*use, told, static_cast<unsigned>(r->upstream->headers_in.status_n));

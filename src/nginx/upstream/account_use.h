@@ -31,6 +31,10 @@ ngx_int_t read_account_limit(ngx_http_request_t* r, const PolicyConf& policy, ui
 /** Gives a charge that has not passed the limit that is known by now. */
 void renew_account_limit(ngx_http_request_t* r, const PolicyConf& policy, Charge* charge);
 
+/** Returns the milliseconds until a request may try after a cooldown, or until the answer of the
+ * one that tries is likely. `charge`: of the part for cooldowns. `now`: monotonic. */
+Millis until_try(const PolicyConf& policy, const Charge& charge, Millis now);
+
 /** Notes that a request has passed a decision, and is sent to its accounts. */
 void note_sent(ngx_http_request_t* r, RequestContext* context, const Decision& one);
 

@@ -7,6 +7,7 @@ package ModelServer::Account;
 #   rpm=N, tpm=N      requests and tokens a minute; none where it is not said
 #   form=NAME         openai (default) or anthropic headers; none: no headers at all
 #   down=STATUS       refuses each request with this status: 503 or 529
+#   retry_info=TEXT   a refusal has the wait in its body, as Gemini's RetryInfo
 #   retry_after=TEXT  in place of the true wait; "none" leaves the header out
 #   tells=NAME:VALUE,...  headers in place of the true ones
 
@@ -69,8 +70,12 @@ sub wait_of {
 sub refusal {
     my ($request, $wait) = @_;
     my $wished = $request->{wishes}{retry_after};
-    my $answer = plain($request, {error => {message => 'Rate limit reached', type => 'requests', param => undef,
-        code => 'rate_limit_exceeded'}}, $request->{wishes}{down} || 429);
+    my $info = $request->{wishes}{retry_info};
+    my $error = defined $info
+        ? {code => 429, status => 'RESOURCE_EXHAUSTED', message => 'Quota exceeded.',
+            details => [{'@type' => 'type.googleapis.com/google.rpc.RetryInfo', retryDelay => $info}]}
+        : {message => 'Rate limit reached', type => 'requests', param => undef, code => 'rate_limit_exceeded'};
+    my $answer = plain($request, {error => $error}, $request->{wishes}{down} || 429);
     my $after = $wished // ceil($wait || 1);
     $answer->{headers} = {'retry-after' => $after} if $after ne 'none';
     return $answer;

@@ -140,6 +140,17 @@ TEST(ProviderAnswers, ReadsAnthropicByItsOwnClock) {
     }
 }
 
+TEST(ProviderAnswers, DoesNotTakeALimitOfOutputForOneOfAllTokens) {
+    // Anthropic's headers for all tokens say those of the limit that is nearest.
+    const ProviderAnswer answer = read({{"anthropic-ratelimit-tokens-limit", "8000"},
+                                        {"anthropic-ratelimit-tokens-remaining", "100"},
+                                        {"anthropic-ratelimit-output-tokens-limit", "8000"},
+                                        {"anthropic-ratelimit-output-tokens-remaining", "100"}});
+    EXPECT_EQ(of(answer, QuotaKind::kTokens).limit, 0u);
+    EXPECT_FALSE(of(answer, QuotaKind::kTokens).has_remaining);
+    EXPECT_EQ(of(answer, QuotaKind::kOutputTokens).remaining, 100u);
+}
+
 TEST(ProviderAnswers, ReadsMistralAndCerebras) {
     const ProviderAnswer mistral = read({{"x-ratelimit-limit-req-minute", "60"},
                                          {"x-ratelimit-remaining-req-minute", "59"},
