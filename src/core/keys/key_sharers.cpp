@@ -52,7 +52,7 @@ bool read_sharer_row(const SharedKey& key, const NamedSharer& sharer, const Ask&
         return false;
     }
     const SharerUse use =
-        use_of_sharer(limit_of(key), find_activity(zone, key.tag), now, state.sharer);
+        use_of_sharer(limit_of(key), find_activity(zone, key.tag), now, state.sharer, key.nodes);
     *row = {sharer.sharer, sharer.key, use.part, use.used, use.need, use.weight};
     return use.part != 0 || use.used != 0;
 }

@@ -13,6 +13,7 @@ struct SharedKey {
     uint64_t tag;        // of the key's entry
     const Limit* limit;  // nullptr if a variable holds it: then the likeliest is taken
     uint32_t use;        // the policy's number
+    uint32_t nodes;      // that divide the limit; 1 if they do not
 };
 
 /** Reads what a sharer has of its key into `row`, and copies its names. False if the zone has no

@@ -208,13 +208,13 @@ void note_counted(const Limit& limit, SharerState* state) {
 }
 
 SharerUse use_of_sharer(const Limit& limit, const KeyActivity* activity, Now now,
-                        const SharerState& state) {
+                        const SharerState& state, uint32_t nodes) {
     const uint32_t present = slice_of(limit, now.monotonic);
     const uint32_t latest = slice_of(limit, static_cast<Millis>(state.at));
     const bool is_active = state.weight != 0 && is_recent_slice(latest, present);
     SharerState then = state;
     const auto weight = static_cast<uint32_t>(state.weight);
-    const SharerAsk nothing = {&limit, std::max(weight, uint32_t{1}), 0};
+    const SharerAsk nothing = {&limit, std::max(weight, uint32_t{1}), 0, nodes};
     const SharerPart part = weigh_sharer(nothing, activity, now, &then);
     SharerUse use{0, used_of_part(limit, then), part.need, weight};
     if (is_active) {

@@ -68,9 +68,9 @@ struct SharerUse {
 };
 
 /** Describes the sharer whose state this is. `activity`: of the key; nullptr: there are no others.
- */
+ * `nodes`: that divide the limit (SharerAsk). */
 SharerUse use_of_sharer(const Limit& limit, const KeyActivity* activity, Now now,
-                        const SharerState& state);
+                        const SharerState& state, uint32_t nodes = 1);
 
 /** Returns how the sharer counts in the sums of its key, whose limit this is. */
 Activity activity_of(const Limit& limit, const SharerState& state);

@@ -17,16 +17,25 @@ bool find_override_of_entry(const PolicyConf& policy, uint64_t tag, OverrideView
     }
     for (uint32_t variant = 0; variant < kMaxVariants; ++variant) {
         if (find_override_in_force(policy, tag ^ tag_bits(variant), found) &&
-            found->limit.variant == variant) {
+            (policy.in_redis || found->limit.variant == variant)) {
             return true;
         }
     }
     return false;
 }
 
+/** Returns how many nodes divide the limit, each with its own sharers. */
+uint32_t nodes_of(const PolicyConf& policy) {
+    const ZoneHeader& header = *policy.live->ask.access->journal.zone().header();
+    const bool divides = policy.in_redis && policy.by_share;
+    const uint32_t nodes = divides ? header.nodes.load(std::memory_order_relaxed) : 1;
+    return ngx_min(ngx_max(nodes, uint32_t{1}), kMostNodesOfPart);
+}
+
 void add_sharer(const PolicyConf& policy, const NamedSharer& sharer, SharerRows* rows) {
     OverrideView found;
-    SharedKey key = {policy.live->ask.access, sharer.key_tag, nullptr, policy.live->ask.policy};
+    SharedKey key = {policy.live->ask.access, sharer.key_tag, nullptr, policy.live->ask.policy,
+                     nodes_of(policy)};
     if (find_override_of_entry(policy, sharer.key_tag, &found)) {
         key.limit = &found.limit;
     } else if (policy.variable == nullptr) {

@@ -33,9 +33,9 @@ struct Pool : RateZone {
     }
 
     /** Returns false for one that is not shown. */
-    bool look(uint64_t sharer, Millis at = 0, bool knows_limit = true) {
+    bool look(uint64_t sharer, Millis at = 0, bool knows_limit = true, uint32_t nodes = 1) {
         const SharedKey key = {user.access(), key_tag, knows_limit ? &policy.use.limit : nullptr,
-                               policy.use.number};
+                               policy.use.number, nodes};
         const Ask ask = {&policy.sharer.limit, user.access(), 1, policy.sharer.number, false};
         return read_sharer_row(key, {tags[sharer], key_tag, {}, {}}, ask, later(at), &row);
     }
@@ -121,6 +121,14 @@ TEST(KeySharers, LimitOfAVariableIsOneThatThePolicyHasHad) {
     pool.ask(1, 10);
     ASSERT_TRUE(pool.look(1, 0, false));
     EXPECT_EQ(pool.row.part, 100U);
+}
+
+TEST(KeySharers, PartOfOneNodeIsSmallerWhereNodesDivideTheLimit) {
+    Pool pool(limit_of_rate(Algorithm::kTokenBucket, "100r/m"));
+    pool.ask(1, 1);
+    pool.ask(2, 1);
+    ASSERT_TRUE(pool.look(1, 0, true, 5));
+    EXPECT_EQ(pool.row.part, 10U);
 }
 
 TEST(KeySharers, RowsAreOrderedByKeyAndThenByUse) {
