@@ -31,15 +31,19 @@ uint64_t order_of_refusing(Millis until_idle, Millis newness) {
     return octave << 56 | (~static_cast<uint64_t>(newness) & ((uint64_t{1} << 56) - 1));
 }
 
-/** The sharer of a key is of use as long as it may be active. */
+/** The sharer of a key is of use as long as it may be active, and as what it used counts in its
+ * part: else the part would begin anew. */
 Appraisal appraise_sharer(const SharerState& state, Now now) {
     constexpr Millis kActive = 60'000;
+    constexpr Millis kSecond = 1'000;
     const Millis age = now.monotonic - static_cast<Millis>(state.at);
     if (state.slots != 0) {
         return {Worth::kInFlight, 0};
     }
-    return age < kActive ? Appraisal{Worth::kLive, order_of_live(kActive - age, 0, 1)}
-                         : Appraisal{Worth::kNothing, 2};
+    const Millis used_for = state.lasts != 0 ? kSecond << state.lasts : 0;
+    const Millis lasts = used_for < kActive ? kActive : used_for;
+    return age < lasts ? Appraisal{Worth::kLive, order_of_live(lasts - age, 0, 1)}
+                       : Appraisal{Worth::kNothing, 2};
 }
 
 }  // namespace

@@ -193,7 +193,9 @@ struct SharerState {
     uint64_t finish_high : 24;
     uint64_t used;                  // of a rate: in 2^-20 of the limit's unit
     uint64_t asked : 40, low : 24;  // in its latest slice of time, or in its window
-    uint64_t most_asked : 40, high : 16, knows_before : 1, unused : 7;
+    uint64_t most_asked : 40, high : 16, knows_before : 1;
+    uint64_t lasts : 5;  // what it used matters for 2^lasts seconds from `at` on; 0: not at all
+    uint64_t unused : 2;
 };
 
 struct StateHead {

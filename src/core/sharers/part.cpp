@@ -143,6 +143,28 @@ Amount most_counted(const Limit& limit, Amount need) {
     return is_calendar(limit.algorithm) ? need : need - std::min(need, need / 8 + 1);
 }
 
+/** Returns how long what the sharer used counts in its part, in milliseconds; 0 if it used nothing.
+ */
+Millis time_of_use(const Limit& limit, uint64_t weights, const SharerState& state) {
+    if (of_slots(limit)) {
+        return 0;
+    }
+    if (limit.algorithm != Algorithm::kTokenBucket) {
+        return used_in_window(limit, state) != 0 ? limit.period_length : 0;
+    }
+    const SharerAsk ask = {&limit, static_cast<uint32_t>(state.weight), 1};
+    return time_of_part(ask, weights, state.used >> kFraction);
+}
+
+/** Notes that for the entry's worth (eviction.cpp), in seconds, rounded up to a power of two. */
+void note_time_of_use(const Limit& limit, uint64_t weights, SharerState* state) {
+    constexpr uint64_t kMost = 31;
+    constexpr uint64_t kSecond = 1'000;
+    const auto seconds = static_cast<uint64_t>(time_of_use(limit, weights, *state)) / kSecond;
+    const uint64_t bits = seconds != 0 ? 64 - static_cast<uint64_t>(__builtin_clzll(seconds)) : 0;
+    state->lasts = std::min(bits, kMost) & kMost;
+}
+
 OtherSharers others_at(const SharerAsk& ask, const KeyActivity* activity, Now now,
                        const SharerState& state) {
     if (activity == nullptr) {
@@ -186,6 +208,7 @@ void correct_part(const Limit& limit, const SharerPart& part, Amount charged, Am
         const uint64_t less = charged << kFraction;
         state->used = before > less ? std::min(before - less, kMostUsed) : 0;
     }
+    note_time_of_use(limit, part.weights, state);
 }
 
 Millis time_of_part(const SharerAsk& ask, uint64_t weights, Amount amount) {

@@ -145,6 +145,33 @@ TEST(Shares, SharerThatAsksNoMoreIsForgottenAfterAMinute) {
     }
 }
 
+/** Other keys need the place of its entry. */
+TEST(Shares, SharerThatUsedItsPartOfAnHourHasNotGotItAnewInAFullZone) {
+    for (Algorithm algorithm : kRates) {
+        const bool slides = algorithm == Algorithm::kSlidingWindow;
+        ZoneSizes sizes = sizes_for(1 << 20, true, true, false, true);
+        sizes.wide_buckets = 8;
+        RateZone zone(sizes);
+        const SharedPolicy policy =
+            add_shared_policy(zone.zone, "p", limit_of_rate(algorithm, "100r/h"));
+        const ZonePolicy other =
+            add_policy(zone.zone, "q", limit_of_rate(Algorithm::kSlidingWindow, "9r/m"));
+        const auto passes = [&](uint64_t sharer, Millis at, Amount cost) {
+            Request request(zone.user);
+            return request.charge_shared(policy, kKey, sharer, 1, cost).admit(later(at));
+        };
+        // The modest one asks for much, so that nothing is lent.
+        ASSERT_TRUE(passes(1'000, 0, 40));
+        ASSERT_TRUE(passes(2'000, 0, slides ? 40 : 50));
+        const Millis then = 120'000;
+        for (uint64_t key = 1; key <= 2'000; ++key) {
+            Request(zone.user).charge(other, key * 0x9E3779B97F4A7C15).admit(later(then));
+        }
+        passes(1'000, then, 40);
+        EXPECT_FALSE(passes(2'000, then, slides ? 15 : 10)) << name_of(algorithm);
+    }
+}
+
 TEST(Shares, RequestLargerThanItsPartPassesWhenTheLimitHasRoom) {
     Pool pool(limit_of_rate(Algorithm::kTokenBucket, "100r/m"));
     Asker small{};
