@@ -90,6 +90,13 @@ is_taken('anthropic', 9, 'which need not refuse either');
 is_deeply statuses(12, 'tokens', tpm => 100), {200 => 9, 429 => 3}, 'tokens are limited as well';
 is_taken('tokens', 9, 'before the provider does it');
 
+for (['input', itpm => 100, otpm => 1000], ['output', itpm => 1000, otpm => 100]) {
+    my ($name, %limits) = @$_;
+    my $count = statuses(24, "$name-tokens", %limits, form => 'anthropic');
+    cmp_ok $count->{200}, '>=', 17, "tokens of $name are limited: $count->{200} of 20 pass";
+    is_taken("$name-tokens", $count->{200}, 'all that are sent');
+}
+
 is_deeply statuses(10, 'headroom', rpm => 20, path => '/kept'), {200 => 9, 429 => 1}, 'headroom= leaves a part to others';
 
 is_deeply statuses(30, 'unlimited', form => 'none'), {200 => 30}, 'a provider that tells nothing limits nothing';

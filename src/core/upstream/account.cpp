@@ -54,8 +54,21 @@ void forget(AccountQuota* quota) {
     quota->full_at.store(0, std::memory_order_relaxed);
 }
 
+bool is_plain(std::string_view text) {
+    return std::all_of(text.begin(), text.end(),
+                       [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+}
+
+uint32_t copy_name(const AccountName& name, char* to) {
+    if (name.is_public && name.key.size() <= kMaxTopKeyText && is_plain(name.key)) {
+        std::memcpy(to, name.key.data(), name.key.size());
+        return static_cast<uint32_t>(name.key.size());
+    }
+    return static_cast<uint32_t>(copy_shown_key(name.key, to, kMaxTopKeyText));
+}
+
 /** False if another account has taken the place meanwhile. */
-bool begin(UpstreamAccount* account, uint64_t tag, uint32_t policy, std::string_view key) {
+bool begin(UpstreamAccount* account, uint64_t tag, uint32_t policy, const AccountName& name) {
     uint64_t before = account->tag.load(std::memory_order_relaxed);
     if (!account->tag.compare_exchange_strong(before, tag, std::memory_order_acq_rel)) {
         return false;
@@ -73,8 +86,7 @@ bool begin(UpstreamAccount* account, uint64_t tag, uint32_t policy, std::string_
     for (AccountQuota& quota : account->quotas) {
         forget(&quota);
     }
-    const size_t size = copy_shown_key(key, account->name, kMaxTopKeyText);
-    account->name_size.store(static_cast<uint32_t>(size), std::memory_order_release);
+    account->name_size.store(copy_name(name, account->name), std::memory_order_release);
     return true;
 }
 
@@ -322,8 +334,8 @@ UpstreamAccount* find_account(const Zone& zone, uint64_t tag) {
     return zone.sizes().account_sets != 0 ? find_in(set_of(zone, tag), tag) : nullptr;
 }
 
-UpstreamAccount* use_account(const Zone& zone, uint64_t tag, uint32_t policy, std::string_view key,
-                             Millis now) {
+UpstreamAccount* use_account(const Zone& zone, uint64_t tag, uint32_t policy,
+                             const AccountName& name, Millis now) {
     if (zone.sizes().account_sets == 0) {
         return nullptr;
     }
@@ -335,7 +347,7 @@ UpstreamAccount* use_account(const Zone& zone, uint64_t tag, uint32_t policy, st
         for (UpstreamAccount& way : set->ways) {
             oldest = goes_rather(way, *oldest) ? &way : oldest;
         }
-        found = begin(oldest, tag, policy, key) ? oldest : nullptr;
+        found = begin(oldest, tag, policy, name) ? oldest : nullptr;
     }
     found->last_use.store(now, std::memory_order_relaxed);
     return found;

@@ -58,13 +58,19 @@ struct HeardAnswer {
     uint32_t headroom;  // in percent
 };
 
+/** The name of an account for operators: its key. */
+struct AccountName {
+    std::string_view key;
+    bool is_public;  // it stands in the configuration. Else it may be a secret, and is shortened
+};
+
 /** Finds an account by the tag of its key; nullptr if nothing is known of it. */
 UpstreamAccount* find_account(const Zone& zone, uint64_t tag);
 
 /** The same, but begins it if there is none, in place of the one that was unused for the longest
- * time. nullptr in a zone without room for any. `key`: the key's text. `now`: monotonic. */
-UpstreamAccount* use_account(const Zone& zone, uint64_t tag, uint32_t policy, std::string_view key,
-                             Millis now);
+ * time. nullptr in a zone without room for any. `now`: monotonic. */
+UpstreamAccount* use_account(const Zone& zone, uint64_t tag, uint32_t policy,
+                             const AccountName& name, Millis now);
 
 /**
  * Makes the limit by which a quota is counted, without its numbers in the zone. False if nothing is

@@ -4,6 +4,7 @@
 
 #include "clock.h"
 #include "core/policies/policies.h"
+#include "nginx/conf/conf_words.h"
 
 namespace ai_limit {
 
@@ -216,7 +217,8 @@ void note_sent(ngx_http_request_t* r, RequestContext* context, const Decision& o
             use == nullptr
                 ? nullptr
                 : use_account(journal_of(upstream)->zone(), account_tag(upstream, use->hash),
-                              requests_of(upstream).live->ask.policy, view(one.parts[i].key), now);
+                              requests_of(upstream).live->ask.policy,
+                              {view(one.parts[i].key), !has_variables(policy.key.source)}, now);
         if (account == nullptr) {
             continue;
         }

@@ -5,6 +5,9 @@ package ModelServer::Account;
 # another Authorization use another one of that name.
 #
 #   rpm=N, tpm=N      requests and tokens a minute; none where it is not said
+#   itpm=N, otpm=N    the same for tokens of input and of output, with form=anthropic
+#   charges=N         tokens that a request costs when it comes, as OpenAI takes those that it asks for; without it those
+#                     that it uses
 #   form=NAME         openai (default) or anthropic headers; none: no headers at all
 #   down=STATUS       refuses each request with this status: 503 or 529
 #   retry_info=TEXT   a refusal has the wait in its body, as Gemini's RetryInfo
@@ -28,9 +31,12 @@ sub answer {
     my ($request, $make) = @_;
     my $wishes = $request->{wishes};
     my $account = $accounts{$wishes->{account} . ($request->{headers}{authorization} // '')} //= {passed => 0, refused => 0};
-    my %costs = (requests => 1, tokens => prompt_tokens($request) + completion_tokens($request));
-    my %limits = (requests => $wishes->{rpm}, tokens => $wishes->{tpm});
-    my @buckets = map { bucket($account, $_, $limits{$_}, $costs{$_}) } grep { $limits{$_} } qw(requests tokens);
+    my ($input, $output) = (prompt_tokens($request), completion_tokens($request));
+    my %costs = (
+        requests => 1, tokens => $wishes->{charges} // $input + $output, 'input-tokens' => $input, 'output-tokens' => $output,
+    );
+    my %limits = (requests => $wishes->{rpm}, tokens => $wishes->{tpm}, 'input-tokens' => $wishes->{itpm}, 'output-tokens' => $wishes->{otpm});
+    my @buckets = map { bucket($account, $_, $limits{$_}, $costs{$_}) } grep { $limits{$_} } sort keys %limits;
     my ($wait) = sort { $b <=> $a } 0, map { wait_of($_) } @buckets;
     my $refuses = $wait > 0 || $wishes->{down};
     $account->{$refuses ? 'refused' : 'passed'}++;

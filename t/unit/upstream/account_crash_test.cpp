@@ -18,7 +18,8 @@ protected:
             policies.quotas[kind] = add_policy(memory.zone(), names[kind], try_limit()).number;
         }
         policies.cooldown = add_policy(memory.zone(), "a:cooldown", try_limit()).number;
-        account = use_account(memory.zone(), tag(), policies.quotas[0], "key:a", kNow.monotonic);
+        account =
+            use_account(memory.zone(), tag(), policies.quotas[0], {"key:a", false}, kNow.monotonic);
     }
 
     static ZoneSizes sizes() {

@@ -129,7 +129,7 @@ private:
         const Amount reserve = static_cast<Amount>(one.tokens * scene_.misjudged);
         const uint64_t tag = tag_of(kHash, policies_.quotas[0]);
         UpstreamAccount* account =
-            use_account(memory_.zone(), tag, policies_.quotas[0], "key:a", now_);
+            use_account(memory_.zone(), tag, policies_.quotas[0], {"key:a", false}, now_);
         if (is_cooling(*account)) {
             one.limits[0] =
                 std::make_unique<ZonePolicy>(ZonePolicy{policies_.cooldown, try_limit()});

@@ -29,7 +29,7 @@ protected:
         }
         policies_.cooldown = add_policy(memory_.zone(), "a:cooldown", try_limit()).number;
         account_ = use_account(user_.zone(), tag_of(kHash, policies_.quotas[0]),
-                               policies_.quotas[0], "key:account", now_);
+                               policies_.quotas[0], {"key:account", false}, now_);
     }
 
     ~Account() override { EXPECT_TRUE(is_at_rest(memory_.zone())); }
@@ -319,10 +319,21 @@ TEST_F(Account, NeverClosesForARemainderThatNeverFalls) {
 TEST_F(Account, KeepsAccountsThatCoolDownWhenOthersCome) {
     hear_answer(sent(), 429, wait(kMinute));
     for (uint64_t i = 1; i < 5000; ++i) {
-        use_account(user_.zone(), i << 20, 1, "other", now_ + static_cast<Millis>(i));
+        use_account(user_.zone(), i << 20, 1, {"other", false}, now_ + static_cast<Millis>(i));
     }
     EXPECT_EQ(find_account(user_.zone(), tag_of(kHash, policies_.quotas[0])), account_);
     EXPECT_EQ(std::string(account_->name, account_->name_size.load()), "key:account");
+}
+
+TEST_F(Account, IsShownByANameThatIsNoSecret) {
+    const auto shown = [this](std::string_view key, bool is_public) {
+        const UpstreamAccount* account = use_account(
+            user_.zone(), std::hash<std::string_view>()(key) << 8, 1, {key, is_public}, now_);
+        return std::string(account->name, account->name_size.load());
+    };
+    EXPECT_EQ(shown("openai", true), "openai");
+    EXPECT_EQ(shown("sk-secret-of-a-client", false), "sk-s…ient");
+    EXPECT_EQ(shown("a\nb", true).find('\n'), std::string::npos);
 }
 
 TEST_F(Account, IsCopiedToAZoneOfAnotherSize) {
