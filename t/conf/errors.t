@@ -33,10 +33,12 @@ my @mistakes = (
     [http => 'ai_limit_policy p key=$arg_k rate=1r/s wait=2h;', 'invalid value "wait=2h", expected a time up to 1h'],
     [http => 'ai_limit_policy p key=$arg_k rate=1r/s wait=1s queue=0;', 'invalid value "queue=0", expected a whole number'],
     [http => 'ai_limit_policy p key=$arg_k rate=1r/s wait=1s queue=1.5;', 'invalid value "queue=1.5"'],
+    [http => 'ai_limit_policy p key=$arg_k rate=1r/s label=;', 'empty label in "label="'],
     (map { [http => "ai_limit_policy p key=\$arg_k rate=1r/s warn=$_;", "invalid value \"warn=$_\", expected a percentage from 1 to 100"] }
         '0', '101', '%', '80%%', '8.5', '$arg_w'),
     [http => 'ai_limit_policy p key=$arg_k rate=1r/s queue=5;', 'only a policy with wait= can have "queue=5"'],
     [http => 'ai_limit_policy p key=$arg_k rate=1r/s wait=0 queue=5;', 'only a policy with wait= can have "queue=5"'],
+    [http => 'ai_limit_policy p key=$arg_k rate=upstream warn=80;', 'rate=upstream cannot be combined with "warn=80"'],
     [location => 'ai_limit_self on;', 'number of arguments in "ai_limit_self"'],
     [location => 'ai_limit_self; ai_limit_self;', '"ai_limit_self" directive is duplicate'],
     [server => 'ai_limit_self;', '"ai_limit_self" directive is not allowed here'],

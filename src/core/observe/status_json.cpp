@@ -153,6 +153,9 @@ void write_keys(std::string_view name, const PolicySnapshot& policy, const TopKe
     for (size_t i = 0; i < count; ++i) {
         json.open('{');
         json.text("key", policy.one_key ? policy.key : keys[i].shown());
+        if (keys[i].label.size != 0) {
+            json.text("label", keys[i].label.view());
+        }
         json.amount("count", unit, keys[i].count);
         json.truth("whole", policy.one_key || keys[i].name.is_whole != 0);
         json.close('}');

@@ -52,6 +52,7 @@ bool read_place(const TopList& list, uint32_t set, uint32_t way, TopKey* key) {
     uint64_t inherited = label.inherited.load(std::memory_order_relaxed);
     key->count = count > inherited ? count - inherited : 0;
     key->name = copy_of(label.key);
+    key->label = copy_of(label.label);
     std::atomic_thread_fence(std::memory_order_acquire);
     return tag.load(std::memory_order_relaxed) == key->tag && key->count != 0;
 }
@@ -92,7 +93,7 @@ bool is_shown(const TopList& list, uint64_t epoch) {
 }  // namespace
 
 void note_new_key(TopList* list, uint64_t epoch, uint64_t tag, std::string_view key,
-                  uint64_t amount) {
+                  uint64_t amount, std::string_view label) {
     if (amount == 0 || !begin_list(list, epoch)) {
         return;
     }
@@ -107,11 +108,28 @@ void note_new_key(TopList* list, uint64_t epoch, uint64_t tag, std::string_view 
     if (before == kBeingWritten || !set->tags[way].compare_exchange_strong(before, kBeingWritten)) {
         return;
     }
-    TopLabel* label = &list->labels[index][way];
-    write_shown_name(key, &label->key);
-    label->inherited.store(least, std::memory_order_relaxed);
+    TopLabel* shown = &list->labels[index][way];
+    write_shown_name(key, &shown->key);
+    write_shown_label(label, &shown->label);
+    shown->inherited.store(least, std::memory_order_relaxed);
     set->counts[way].store(least + amount, std::memory_order_relaxed);
     set->tags[way].store(tag, std::memory_order_release);
+}
+
+bool find_label(const TopKeys& keys, uint64_t tag, ShownLabel* label) {
+    const uint32_t set = tag >> 32 & (kTopSets - 1);
+    for (const auto& of_measure : keys.lists) {
+        for (const TopList& list : of_measure) {
+            for (uint32_t way = 0; way < kTopWays; ++way) {
+                TopKey key;
+                if (read_place(list, set, way, &key) && key.tag == tag && key.label.size != 0) {
+                    *label = key.label;
+                    return true;
+                }
+            }
+        }
+    }
+    return false;
 }
 
 size_t read_day_keys(const TopList& list, DayNumber day, TopKey* best, size_t most) {

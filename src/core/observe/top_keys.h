@@ -28,6 +28,7 @@ struct TopKey {
     uint64_t tag;
     uint64_t count;  // seen since the key has its place: never more than it truly was
     ShownName name;
+    ShownLabel label;
 
     std::string_view shown() const { return name.view(); }
 };
@@ -43,11 +44,12 @@ constexpr uint64_t epoch_of_day(DayNumber day) {
 
 /** note_key() where the key has no place, or the list is of another time. */
 void note_new_key(TopList* list, uint64_t epoch, uint64_t tag, std::string_view key,
-                  uint64_t amount);
+                  uint64_t amount, std::string_view label);
 
-/** Counts a key in a list with `amount`. `tag` stands for it, and is not 0. */
+/** Counts a key in a list with `amount`. `tag` stands for it, and is not 0. `label`: what is shown
+ * beside it. */
 inline void note_in_list(TopList* list, uint64_t epoch, uint64_t tag, std::string_view key,
-                         uint64_t amount) {
+                         uint64_t amount, std::string_view label = {}) {
     if (list->epoch.load(std::memory_order_relaxed) == epoch) {
         TopSet* set = &list->sets[tag >> 32 & (kTopSets - 1)];
         for (uint32_t way = 0; way < kTopWays; ++way) {
@@ -57,14 +59,19 @@ inline void note_in_list(TopList* list, uint64_t epoch, uint64_t tag, std::strin
             }
         }
     }
-    note_new_key(list, epoch, tag, key, amount);
+    note_new_key(list, epoch, tag, key, amount, label);
 }
 
 /** The same in the list for this measure and this time. */
 inline void note_key(TopKeys* keys, TopMeasure measure, uint64_t epoch, uint64_t tag,
-                     std::string_view key, uint64_t amount) {
-    note_in_list(&keys->lists[static_cast<size_t>(measure)][epoch % 2], epoch, tag, key, amount);
+                     std::string_view key, uint64_t amount, std::string_view label = {}) {
+    note_in_list(&keys->lists[static_cast<size_t>(measure)][epoch % 2], epoch, tag, key, amount,
+                 label);
 }
+
+/** Finds the label of a key, while it is one that stands out or did lately. False if none is known.
+ */
+bool find_label(const TopKeys& keys, uint64_t tag, ShownLabel* label);
 
 /** The same as read_top_keys() for a list that counts for one day. */
 size_t read_day_keys(const TopList& list, DayNumber day, TopKey* best, size_t most);

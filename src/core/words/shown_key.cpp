@@ -59,6 +59,21 @@ bool may_be_shown(std::string_view key) {
            (key.size() <= kLongestAddress && (is_ipv4(key) || is_ipv6(key)));
 }
 
+/** Writes a text by `write`, and cuts what does not fit, which an ellipsis shows. */
+size_t copy_cut(std::string_view text, void (*write)(std::string_view, TextWriter&), char* to,
+                size_t size) {
+    char buffer[kMaxShownKey];
+    TextWriter out(buffer, sizeof(buffer));
+    write(text, out);
+    std::string_view shown = out.view();
+    if (shown.size() <= size) {
+        return shown.copy(to, size);
+    }
+    // A text that is so long has plain ASCII at the place of the cut.
+    size_t kept = shown.copy(to, size - kEllipsis.size());
+    return kept + kEllipsis.copy(to + kept, kEllipsis.size());
+}
+
 }  // namespace
 
 void write_escaped(std::string_view text, TextWriter& out) {
@@ -91,16 +106,11 @@ void write_shown_key(std::string_view key, TextWriter& out) {
 }
 
 size_t copy_shown_key(std::string_view key, char* to, size_t size) {
-    char buffer[kMaxShownKey];
-    TextWriter out(buffer, sizeof(buffer));
-    write_shown_key(key, out);
-    std::string_view shown = out.view();
-    if (shown.size() <= size) {
-        return shown.copy(to, size);
-    }
-    // A key that is so long has plain ASCII at the place of the cut.
-    size_t kept = shown.copy(to, size - kEllipsis.size());
-    return kept + kEllipsis.copy(to + kept, kEllipsis.size());
+    return copy_cut(key, write_shown_key, to, size);
+}
+
+size_t copy_escaped(std::string_view text, char* to, size_t size) {
+    return copy_cut(text, write_escaped, to, size);
 }
 
 }  // namespace ai_limit

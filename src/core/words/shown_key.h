@@ -23,6 +23,10 @@ void write_shown_key(std::string_view key, TextWriter& out);
  */
 size_t copy_shown_key(std::string_view key, char* to, size_t size);
 
+/** Writes a text as write_escaped() does into `size` bytes, at least 8, and cuts it in the same
+ * way. */
+size_t copy_escaped(std::string_view text, char* to, size_t size);
+
 /** Writes a text for a log: at most 128 bytes of it, what is not plain ASCII as \xHH. */
 void write_escaped(std::string_view text, TextWriter& out);
 

@@ -16,4 +16,14 @@ ShownName copy_of(const ShownName& name) {
     return copy;
 }
 
+void write_shown_label(std::string_view label, ShownLabel* to) {
+    to->size = static_cast<uint8_t>(copy_escaped(label, to->text, kMaxShownLabel));
+}
+
+ShownLabel copy_of(const ShownLabel& label) {
+    ShownLabel copy = label;
+    copy.size = copy.size < kMaxShownLabel ? copy.size : kMaxShownLabel;
+    return copy;
+}
+
 }  // namespace ai_limit

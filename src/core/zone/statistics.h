@@ -100,8 +100,9 @@ constexpr size_t kMaxTopKeyText = kMaxShownName;
 struct TopLabel {
     std::atomic<uint64_t> inherited;  // of the count: it was there when the key took this place
     ShownName key;
+    ShownLabel label;
 };
-static_assert(sizeof(TopLabel) == 128);
+static_assert(sizeof(TopLabel) == 192);
 
 struct TopList {
     std::atomic<uint64_t> epoch;  // the time that it counts for, in kTopEpoch; 0: none

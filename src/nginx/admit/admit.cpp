@@ -61,11 +61,12 @@ inline __attribute__((always_inline)) ngx_int_t find_key(ngx_http_request_t* r,
 }
 
 /** Adds a policy's charge to a decision. */
-inline PolicyCharge* add_charge(Decision* one, const Ask& ask, const Key& key,
-                                const PolicyConf* policy) {
+inline PolicyCharge* add_charge(ngx_http_request_t* r, Decision* one, const Ask& ask,
+                                const Key& key, const PolicyConf* policy) {
     ngx_uint_t i = one->count++;
     begin_charge(&one->charges[i], ask, key.hash);
-    one->parts[i] = {policy, key.text};
+    one->parts[i] = {policy, key.text, {}};
+    read_label(r, &one->parts[i]);
     return &one->charges[i];
 }
 
@@ -112,7 +113,7 @@ ngx_int_t add_look(ngx_http_request_t* r, const PolicyConf* policy, Ask ask, con
     Ask reserved = policy->live->reservation;
     reserved.cost = 0;
     ask.cost = 0;
-    PolicyCharge* charge = add_charge(look, ask, key, policy);
+    PolicyCharge* charge = add_charge(r, look, ask, key, policy);
     charge->reservation = begin_more(look, reserved, key.hash);
     return add_sharer(r, *policy, key, charge);
 }
@@ -140,7 +141,7 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r,
     if (reserves && read_reservation(r, policy, key.hash, *ask.limit, &ask.cost) != NGX_OK) {
         return NGX_ERROR;
     }
-    PolicyCharge* charge = add_charge(one, ask, key, policy);
+    PolicyCharge* charge = add_charge(r, one, ask, key, policy);
     if (reserves) {
         Ask reserved = policy->live->reservation;
         reserved.cost = ask.cost;
@@ -165,7 +166,8 @@ inline const PolicyConf* const* add_plain_charges(const PolicyConf* const* polic
     Part* part = one->parts + one->count;
     for (; policy != end && (*policy)->live->plain; ++policy) {
         begin_charge(charge++, (*policy)->live->ask, key.hash);
-        *part++ = {*policy, key.text};
+        part->policy = *policy;
+        part++->key = key.text;
     }
     one->count += static_cast<ngx_uint_t>(policy - first);
     return policy;
@@ -335,45 +337,6 @@ __attribute__((hot)) ngx_int_t evaluate_set(ngx_http_request_t* r, const LocConf
  * not the client's. */
 bool is_of_client(ngx_http_request_t* r) {
     return r == r->main && !r->post_action;
-}
-
-/** Counts for each policy of the set that the request has a key for. */
-ngx_int_t count_unasked_set(ngx_http_request_t* r, const PolicySet& set, const Decision* earlier,
-                            Millis monotonic) {
-    for (ngx_uint_t i = 0; i < set.count; ++i) {
-        const PolicyConf* policy = set.policies[i];
-        Key key;
-        if (!policy->live->usable || policy->dry_run || was_decided(r, earlier, policy)) {
-            continue;
-        }
-        if (find_key(r, policy, &key) != NGX_OK) {
-            return NGX_ERROR;
-        }
-        if (key.text.len != 0) {
-            count_unasked(policy, key.text, tag_of(key.hash, policy->live->ask.policy), monotonic);
-        }
-    }
-    return NGX_OK;
-}
-
-/** Refuses a WebSocket whatever the policies count. All of them count it, but are not asked. */
-ngx_int_t refuse_any_websocket(ngx_http_request_t* r, const LocConf& conf) {
-    if (conf.list != nullptr) {
-        RequestContext* context = find_context(r);
-        Decision* one =
-            context != nullptr ? add_decision(r, context, 0) : make_context(r, 0, &context);
-        if (one == nullptr) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-        one->now = now_by_nginx();
-        for (const PolicySet* set : {&conf.list->preaccess, &conf.list->access}) {
-            if (count_unasked_set(r, *set, one->earlier, one->now.monotonic) != NGX_OK) {
-                return NGX_HTTP_INTERNAL_SERVER_ERROR;
-            }
-        }
-        note_refused_undecided(r, kUpgradeRequired, one);
-    }
-    return refuse_websocket(r);
 }
 
 /** After a redirect, such as that of error_page, the answer that led here says something as well.

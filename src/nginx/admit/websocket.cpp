@@ -1,6 +1,9 @@
 #include "nginx/admit/websocket.h"
 
+#include "clock.h"
+#include "nginx/admit/admit.h"
 #include "nginx/answer/refusal.h"
+#include "nginx/decision/count_requests.h"
 
 namespace ai_limit {
 
@@ -47,7 +50,47 @@ bool add_protocol(ngx_http_request_t* r) {
             add_header(r, {"Connection", "connection"}, "Upgrade"));
 }
 
+/** Counts for each policy of the set that the request has a key for. */
+ngx_int_t count_unasked_set(ngx_http_request_t* r, const PolicySet& set, const Decision* earlier,
+                            Millis monotonic) {
+    for (ngx_uint_t i = 0; i < set.count; ++i) {
+        Part part = {set.policies[i], {}, {}};
+        const LivePolicy& live = *part.policy->live;
+        if (!live.usable || part.policy->dry_run || was_decided(r, earlier, part.policy)) {
+            continue;
+        }
+        if (evaluate(r, &part.policy->key, &part.key) != NGX_OK) {
+            return NGX_ERROR;
+        }
+        if (part.key.len != 0) {
+            read_label(r, &part);
+            const uint64_t hash = hash_key(live.ask.access->journal.zone(), view(part.key));
+            count_unasked(part, tag_of(hash, live.ask.policy), monotonic);
+        }
+    }
+    return NGX_OK;
+}
+
 }  // namespace
+
+ngx_int_t refuse_any_websocket(ngx_http_request_t* r, const LocConf& conf) {
+    if (conf.list != nullptr) {
+        RequestContext* context = find_context(r);
+        Decision* one =
+            context != nullptr ? add_decision(r, context, 0) : make_context(r, 0, &context);
+        if (one == nullptr) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+        one->now = now_by_nginx();
+        for (const PolicySet* set : {&conf.list->preaccess, &conf.list->access}) {
+            if (count_unasked_set(r, *set, one->earlier, one->now.monotonic) != NGX_OK) {
+                return NGX_HTTP_INTERNAL_SERVER_ERROR;
+            }
+        }
+        note_refused_undecided(r, kUpgradeRequired, one);
+    }
+    return refuse_websocket(r);
+}
 
 bool takes_out_websocket(ngx_http_request_t* r) {
     bool websocket = false;

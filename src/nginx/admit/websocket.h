@@ -30,6 +30,9 @@ bool takes_out_websocket(ngx_http_request_t* r);
 /** Answers such a request with 426, and returns what the phase handler is to return. */
 ngx_int_t refuse_websocket(ngx_http_request_t* r);
 
+/** Refuses a WebSocket whatever the policies count. All of them count it, but are not asked. */
+ngx_int_t refuse_any_websocket(ngx_http_request_t* r, const LocConf& conf);
+
 constexpr ngx_uint_t kUpgradeRequired = 426;
 
 }  // namespace ai_limit

@@ -63,24 +63,24 @@ void log_refusal(ngx_http_request_t* r, const Report& report) {
         return;
     }
     const Description& said = report.spokesman();
-    char buffer[kMaxShownKey + 64 + kMaxReason];
-    TextWriter key(buffer, kMaxShownKey);
-    write_shown_key(view(report.part->key), key);
-    TextWriter wait(buffer + kMaxShownKey, 64);
+    char buffer[kMaxNamedKey + 64 + kMaxReason];
+    TextWriter key(buffer, kMaxNamedKey);
+    write_named_key(*report.part, key);
+    TextWriter wait(buffer + kMaxNamedKey, 64);
     if (said.wait == kNever) {
         wait.text("never");
     } else {
         wait.whole_seconds(stated_wait(said));
         wait.text("s");
     }
-    TextWriter reason(buffer + kMaxShownKey + 64, kMaxReason);
+    TextWriter reason(buffer + kMaxNamedKey + 64, kMaxReason);
     write_reason(r, said, reason);
     ngx_str_t policy = to_ngx(said.policy);
     ngx_str_t key_text = to_ngx(key.view());
     ngx_str_t wait_text = to_ngx(wait.view());
     ngx_str_t reason_text = to_ngx(reason.view());
     ngx_log_error(level, r->connection->log, 0,
-                  "limiting requests, policy: \"%V\", key: \"%V\", retry after: %V%V%s", &policy,
+                  "limiting requests, policy: \"%V\", key: %V, retry after: %V%V%s", &policy,
                   &key_text, &wait_text, &reason_text, report.dry_run ? ", dry run" : "");
 }
 

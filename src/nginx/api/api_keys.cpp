@@ -5,6 +5,7 @@
 #include "core/json/json_writer.h"
 #include "core/keys/key_entry.h"
 #include "core/learn/habits.h"
+#include "core/observe/top_keys.h"
 #include "core/policies/overrides.h"
 #include "core/policies/policies.h"
 #include "core/turns/queue.h"
@@ -55,6 +56,10 @@ void write_head(const KeyRequest& asked, JsonWriter& json) {
     json.open('{');
     json.text("policy", view(asked.policy->name));
     json.text("key", shown.view());
+    ShownLabel label;
+    if (find_label(*asked.policy->live->top_keys, asked.tag(), &label)) {
+        json.text("label", label.view());
+    }
 }
 
 /** Reads what is counted for the key. Returns false if that is nothing. `look` is Redis's reply

@@ -92,6 +92,7 @@ struct PolicyConf {
     uint32_t weight;      // of each sharer, where `weight_variable` is null
     Text* weight_variable;
     UpstreamConf* upstream;  // with rate=upstream; nullptr: the limit is no provider's
+    Text* label;             // label=: what is shown beside a key; nullptr: nothing
     uint32_t warn;           // percent of the limit at which keys are warned of; 0: never
     bool used;               // some ai_limit names it
     ngx_str_t zone_name;

@@ -16,7 +16,7 @@ bool was_refused(const Charge& charge) {
 void note(const Charge& charge, const Part& part, TopMeasure measure, Millis monotonic,
           uint64_t amount) {
     note_key(part.policy->live->top_keys, measure, epoch_of(monotonic),
-             tag_of(hash_of(charge), charge.policy), view(part.key), amount);
+             tag_of(hash_of(charge), charge.policy), view(part.key), amount, label_of(part));
 }
 
 /** Counts a rejected request also by its reason, if no wait helps. */
@@ -90,11 +90,13 @@ void count_lowered_output(const Decision& one) {
     }
 }
 
-void count_unasked(const PolicyConf* policy, const ngx_str_t& key, uint64_t tag, Millis monotonic) {
+void count_unasked(const Part& part, uint64_t tag, Millis monotonic) {
+    const PolicyConf* policy = part.policy;
     count_one(&policy->live->counts->rejected);
     count_one(&policy->live->counts->rejected_never);
     for (TopMeasure measure : {TopMeasure::kRequests, TopMeasure::kRefusals}) {
-        note_key(policy->live->top_keys, measure, epoch_of(monotonic), tag, view(key), 1);
+        note_key(policy->live->top_keys, measure, epoch_of(monotonic), tag, view(part.key), 1,
+                 label_of(part));
     }
 }
 
@@ -103,8 +105,7 @@ void count_undecided(const Decision& one) {
         const Charge& charge = one.charges[i].use;
         const Part& part = one.parts[i];
         if (was_refused(charge)) {
-            count_unasked(part.policy, part.key, tag_of(hash_of(charge), charge.policy),
-                          one.now.monotonic);
+            count_unasked(part, tag_of(hash_of(charge), charge.policy), one.now.monotonic);
         }
     }
 }
@@ -118,7 +119,8 @@ void count_used(const Charge& charge, const Part& part, const TokenCounts& used,
     note(charge, part, TopMeasure::kCharges, now.monotonic, settled.charged);
     if (charge.limit->measure == Measure::kMoney) {
         note_in_list(zone.day_keys(part.policy->live->ask.policy), epoch_of_day(day),
-                     tag_of(hash_of(charge), charge.policy), view(part.key), settled.charged);
+                     tag_of(hash_of(charge), charge.policy), view(part.key), settled.charged,
+                     label_of(part));
     }
 }
 

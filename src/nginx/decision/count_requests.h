@@ -44,7 +44,7 @@ void count_lowered_output(const Decision& one);
 
 /** Counts for one policy a refused request that no policy was asked about: no wait helps it. `tag`
  * is the tag of the key's entry. */
-void count_unasked(const PolicyConf* policy, const ngx_str_t& key, uint64_t tag, Millis monotonic);
+void count_unasked(const Part& part, uint64_t tag, Millis monotonic);
 
 /** The same for the charges of a decision that was not made: their verdict says that they refuse.
  */

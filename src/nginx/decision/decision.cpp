@@ -15,6 +15,13 @@ const PolicyCharge* charge_of(const Decision& one, const PolicyConf* policy) {
 
 }  // namespace
 
+void read_label(ngx_http_request_t* r, Part* part) {
+    if (part->policy->label != nullptr &&
+        evaluate(r, part->policy->label, &part->label) != NGX_OK) {
+        part->label = {};
+    }
+}
+
 bool is_to_be_settled(const Decision& one, const PolicyCharge& charge) {
     return charge.reservation != nullptr && charge.use.verdict == Verdict::kPassed &&
            !one.refused && charge.use.access->journal.is_open();

@@ -14,7 +14,16 @@ struct RedisTurn;    // there
 struct Part {
     const PolicyConf* policy;
     ngx_str_t key;
+    ngx_str_t label;  // read_label()'s; not set if the policy has none
 };
+
+/** Reads what is shown beside the part's key. Without memory that is nothing. */
+void read_label(ngx_http_request_t* r, Part* part);
+
+/** Returns what is shown beside the part's key; empty for nothing. */
+inline std::string_view label_of(const Part& part) {
+    return part.policy->label != nullptr ? view(part.label) : std::string_view();
+}
 
 /** One decision: the policies of one phase that were evaluated together. */
 struct Decision {

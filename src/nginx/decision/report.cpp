@@ -93,6 +93,18 @@ bool make_report(const Decision* latest, bool with_dry_run, Report* report) {
     return report->count != 0;
 }
 
+void write_named_key(const Part& part, TextWriter& out) {
+    out.text("\"");
+    write_shown_key(view(part.key), out);
+    out.text("\"");
+    const std::string_view label = label_of(part);
+    if (!label.empty()) {
+        out.text(", label: \"");
+        write_escaped(label, out);
+        out.text("\"");
+    }
+}
+
 bool describe_policy(const Decision* latest, const PolicyConf* policy, Description* said) {
     const Decision* one = nullptr;
     const PolicyCharge* charge = find_charge(latest, policy, &one);

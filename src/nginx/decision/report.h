@@ -2,6 +2,7 @@
 
 // What is said about the decisions on a request: to its client, and in logs.
 
+#include "core/words/shown_key.h"
 #include "nginx/decision/decision.h"
 
 namespace ai_limit {
@@ -31,6 +32,13 @@ bool make_report(const Decision* latest, bool with_dry_run, Report* report);
 
 /** Describes the charge of a policy after the decision at the time `now`. */
 Description describe_charge(const PolicyCharge& charge, const PolicyConf& policy, Now now);
+
+/** Bytes that write_named_key() needs at most. */
+constexpr size_t kMaxNamedKey = 2 * kMaxShownKey + 16;
+
+/** Writes the key of a policy for a log, in quotes, and its label behind it if it has one:
+ * `"sk-1…9f2c", label: "Acme"`. */
+void write_named_key(const Part& part, TextWriter& out);
 
 /** Describes one policy of the request. Returns false if it did not take part. */
 bool describe_policy(const Decision* latest, const PolicyConf* policy, Description* said);

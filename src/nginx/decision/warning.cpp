@@ -3,7 +3,7 @@
 #include "core/keys/warning.h"
 #include "core/observe/meters.h"
 #include "core/words/amount_text.h"
-#include "core/words/shown_key.h"
+#include "nginx/decision/report.h"
 
 namespace ai_limit {
 
@@ -16,9 +16,9 @@ void warn(ngx_http_request_t* r, const Charge& charge, const Part& part, Amount 
         return;
     }
     count_one(&part.policy->live->counts->warned);
-    char buffer[kMaxShownKey];
+    char buffer[kMaxNamedKey];
     TextWriter key(buffer, sizeof(buffer));
-    write_shown_key(view(part.key), key);
+    write_named_key(part, key);
     char amounts[2 * kMaxAmountText + 32];
     TextWriter use(amounts, sizeof(amounts));
     write_amount(charge.limit->measure, used(*charge.limit, after), use);
@@ -27,8 +27,8 @@ void warn(ngx_http_request_t* r, const Charge& charge, const Part& part, Amount 
     ngx_str_t key_text = to_ngx(key.view());
     ngx_str_t use_text = to_ngx(use.view());
     ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0,
-                  "a key has passed %uD%% of its limit, policy: \"%V\", key: \"%V\", used: %V",
-                  percent, &part.policy->name, &key_text, &use_text);
+                  "a key has passed %uD%% of its limit, policy: \"%V\", key: %V, used: %V", percent,
+                  &part.policy->name, &key_text, &use_text);
 }
 
 }  // namespace

@@ -50,6 +50,7 @@ constexpr ParameterRow kParameters[] = {
     {"share=", For::kAll, read_share},
     {"weight=", For::kShared, read_weight},
     {"headroom=", For::kUpstream, read_headroom},
+    {"label=", For::kAll, read_label},
     {"warn=", For::kAll, read_warn},
     {"phase=", For::kAll, read_phase},
     {"zone=", For::kAll, read_zone_of_policy},

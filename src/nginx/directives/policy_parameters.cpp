@@ -237,6 +237,13 @@ char* read_headroom(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReade
                : mistake(cf, "invalid value", word, ", expected a percentage from 0 to 90");
 }
 
+char* read_label(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
+    if (value.len == 0) {
+        return mistake(cf, "empty label in", word, ", expected label=$customer, for example");
+    }
+    return read_variable(cf, value, &reader->policy->label);
+}
+
 char* read_warn(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader) {
     return read_percentage(value, 1, 100, &reader->policy->warn)
                ? NGX_CONF_OK

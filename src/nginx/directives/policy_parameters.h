@@ -44,6 +44,7 @@ char* read_wait(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* r
 char* read_queue(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader);
 char* read_share(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader);
 char* read_headroom(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader);
+char* read_label(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader);
 char* read_warn(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader);
 char* read_weight(ngx_conf_t* cf, ngx_str_t word, ngx_str_t value, PolicyReader* reader);
 

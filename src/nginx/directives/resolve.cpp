@@ -321,7 +321,7 @@ ngx_int_t ngx_http_ai_limit_init_module(ngx_cycle_t* cycle) {
     for (PolicyConf* policy : Elements<PolicyConf>(main->policies)) {
         for (Text* text :
              {&policy->key, policy->variable, policy->cost_variable, policy->weights_variable,
-              policy->reserve_variable, policy->sharer, policy->weight_variable}) {
+              policy->reserve_variable, policy->sharer, policy->weight_variable, policy->label}) {
             if (text != nullptr) {
                 find_headers(plain, text);
             }

@@ -258,7 +258,7 @@ void register_in_zone(const PolicyConf& policy) {
                    (policy.sharer == nullptr || live->sharer.policy != 0);
     live->plain = live->usable && policy.variable == nullptr && policy.cost_variable == nullptr &&
                   !policy.may_count_tokens && !policy.in_redis && policy.sharer == nullptr &&
-                  policy.wait == 0 && policy.upstream == nullptr;
+                  policy.wait == 0 && policy.upstream == nullptr && policy.label == nullptr;
 }
 
 ngx_int_t request_zone(ngx_conf_t* cf, ZoneConf* zone) {

@@ -354,10 +354,10 @@ TEST(StatusJson, HasRoomForTheLargestPolicy) {
         for (TopMeasure measure :
              {TopMeasure::kRequests, TopMeasure::kRefusals, TopMeasure::kCharges}) {
             note_key(zone.top_keys(policy.number), measure, 1, i << 32 | 256, "ip:" + ugly,
-                     1'000'000'000'000);
+                     1'000'000'000'000, ugly);
         }
         note_in_list(zone.day_keys(policy.number), 1, i << 32 | 256, "ip:" + ugly,
-                     1'000'000'000'000);
+                     1'000'000'000'000, ugly);
     }
     std::string name(kMaxPolicyName, 'n');
     PolicySnapshot seen{};

@@ -49,6 +49,32 @@ TEST(TopKeys, CountFewKeysExactly) {
               (std::map<std::string, uint64_t>{{"ip:10.0.0.1", 7}, {"ip:10.0.0.2", 1}}));
 }
 
+TEST(TopKeys, HaveTheLabelThatTheyWereFirstSeenWith) {
+    Seen seen;
+    note_key(seen.keys.get(), TopMeasure::kRequests, kEpoch, tag_number(1), "ip:1", 5, "Acme");
+    note_key(seen.keys.get(), TopMeasure::kRequests, kEpoch, tag_number(2), "ip:2", 4, "");
+    note_key(seen.keys.get(), TopMeasure::kRequests, kEpoch, tag_number(3), "ip:3", 3,
+             std::string(200, 'x'));
+    TopKey best[kMost];
+    ASSERT_EQ(read_top_keys(*seen.keys, TopMeasure::kRequests, kEpoch, best, kMost), 3U);
+    EXPECT_EQ(best[0].label.view(), "Acme");
+    EXPECT_EQ(best[1].label.view(), "");
+    EXPECT_EQ(best[2].label.view(), std::string(60, 'x') + "\xE2\x80\xA6") << "cut to 63 bytes";
+}
+
+TEST(TopKeys, FindTheLabelOfAKeyByItsTag) {
+    Seen seen;
+    ShownLabel label{};
+    EXPECT_FALSE(find_label(*seen.keys, tag_number(1), &label));
+    seen.note(tag_number(1), "ip:1", 5);
+    EXPECT_FALSE(find_label(*seen.keys, tag_number(1), &label)) << "it has none";
+    note_key(seen.keys.get(), TopMeasure::kCharges, kEpoch + 1, tag_number(1), "ip:1", 5,
+             "M\xC3\xBCller \"x\"");
+    ASSERT_TRUE(find_label(*seen.keys, tag_number(1), &label));
+    EXPECT_EQ(label.view(), "M\\xC3\\xBCller \\x22x\\x22");
+    EXPECT_FALSE(find_label(*seen.keys, tag_number(2), &label));
+}
+
 TEST(TopKeys, ShortenSecretsAndMarkThemAsShortened) {
     Seen seen;
     seen.note(tag_number(1), "sk-1234567890abcdef", 2);
