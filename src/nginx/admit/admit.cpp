@@ -2,13 +2,10 @@
 
 #include "nginx/admit/admit.h"
 
-#include <new>
-
 #include "clock.h"
-#include "core/decide/sharer.h"
-#include "core/observe/sharer_names.h"
 #include "core/policies/overrides.h"
 #include "nginx/admit/admit_with_body.h"
+#include "nginx/admit/sharer_charge.h"
 #include "nginx/admit/websocket.h"
 #include "nginx/answer/body_filter.h"
 #include "nginx/answer/header_filter.h"
@@ -81,28 +78,6 @@ bool has_fixed_reserve(const PolicyConf& policy) {
     return policy.reserve == Reserve::kOff || policy.reserve == Reserve::kAmount;
 }
 
-/** Adds the charge of who shares the key, if any do. */
-ngx_int_t add_sharer(ngx_http_request_t* r, const PolicyConf& policy, const Key& key,
-                     PolicyCharge* charge) {
-    if (policy.sharer == nullptr) {
-        return NGX_OK;
-    }
-    Sharer sharer{};
-    void* memory = ngx_palloc(r->pool, sizeof(SharerCharge));
-    if (memory == nullptr || read_sharer(r, policy, &sharer) != NGX_OK) {
-        return NGX_ERROR;
-    }
-    charge->sharer = new (memory) SharerCharge;
-    begin_charge(charge->sharer, policy.live->sharer, hash_sharer(charge->use.tag, sharer.hash),
-                 sharer.weight, charge->use);
-    note_sharer(policy.live->sharer_names,
-                {charge->sharer->tag, charge->use.tag, view(sharer.text), view(key.text)},
-                now_by_nginx().monotonic);
-    charge->sharer->name = view(sharer.text);
-    charge->sharer->over_nodes = policy.in_redis && !passes_by_share(policy, charge->use);
-    return NGX_OK;
-}
-
 /** Adds a policy's charges to `look`, as if nothing were reserved. Leaves out policies in Redis:
  * this node does not know what other nodes give back, so only Redis refuses by these. */
 ngx_int_t add_look(ngx_http_request_t* r, const PolicyConf* policy, Ask ask, const Key& key,
@@ -115,7 +90,7 @@ ngx_int_t add_look(ngx_http_request_t* r, const PolicyConf* policy, Ask ask, con
     ask.cost = 0;
     PolicyCharge* charge = add_charge(r, look, ask, key, policy);
     charge->reservation = begin_more(look, reserved, key.hash);
-    return add_sharer(r, *policy, key, charge);
+    return add_sharer(r, *policy, view(key.text), charge);
 }
 
 /**
@@ -147,7 +122,7 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r,
         reserved.cost = ask.cost;
         charge->reservation = begin_more(one, reserved, key.hash);
     }
-    if (add_sharer(r, *policy, key, charge) != NGX_OK) {
+    if (add_sharer(r, *policy, view(key.text), charge) != NGX_OK) {
         return NGX_ERROR;
     }
     if (policy->syncs &&

@@ -8,45 +8,10 @@
 #include "nginx/request/request_context.h"
 #include "nginx/sharing/redis_decision.h"
 #include "nginx/turns/queue_in_redis.h"
-#include "nginx/turns/watch.h"
+#include "nginx/turns/sharer_lines.h"
 #include "nginx/values/policy_values.h"
 
 namespace ai_limit {
-
-/** The requests of one sharer that wait for a key in this worker, or of all where keys have no
- * sharers, in the order of their arrival. */
-struct SharerLine {
-    WaitingKey* key;
-    uint64_t sharer;  // the tag of its entry, 0 where keys have no sharers
-    ngx_queue_t link;
-    ngx_queue_t waiters;
-    uint32_t count;
-    Amount cost;
-    uint64_t floor;  // of the first one's service
-    bool held;       // its part does not let the first one pass
-    uint64_t start;  // of the first one's service, when this was looked at last
-
-    Waiter* first() const { return ngx_queue_data(ngx_queue_head(&waiters), Waiter, link); }
-    Turn turn() const { return {start, first()->arrival}; }
-};
-
-/** A key for which requests wait in this worker. */
-struct WaitingKey {
-    Watch watch;         // the first member: its functions know only its address
-    ngx_queue_t beside;  // among those with a similar tag
-    ngx_queue_t lines;
-    ZoneAccess* access;
-    uint64_t tag;
-    KeyQueue* queue;
-    QueueOfWorker* place;
-    uint32_t count;
-    Amount cost;
-    uint32_t seen_changes;
-    bool is_looked_at;
-    Millis next_look;  // in how many milliseconds from the last one
-    Waiter* asked;     // about whom Redis is asked; nullptr: nobody
-    KeyInRedis* in_redis;
-};
 
 namespace {
 
@@ -131,77 +96,6 @@ void free_key(WaitingKey* key) {
     ngx_queue_remove(&key->beside);
     --waiting_keys()->count;
     ngx_free(key);
-}
-
-uint64_t sharer_of(const PolicyCharge& charge) {
-    return charge.sharer != nullptr ? charge.sharer->tag : 0;
-}
-
-SharerLine* find_line(WaitingKey* key, uint64_t sharer) {
-    for (ngx_queue_t* link = ngx_queue_head(&key->lines); link != ngx_queue_sentinel(&key->lines);
-         link = ngx_queue_next(link)) {
-        SharerLine* line = ngx_queue_data(link, SharerLine, link);
-        if (line->sharer == sharer) {
-            return line;
-        }
-    }
-    return nullptr;
-}
-
-SharerLine* make_line(WaitingKey* key, const PolicyCharge& charge) {
-    void* memory = ngx_calloc(sizeof(SharerLine), ngx_cycle->log);
-    if (memory == nullptr) {
-        return nullptr;
-    }
-    SharerLine* line = new (memory) SharerLine{};
-    line->key = key;
-    line->sharer = sharer_of(charge);
-    ngx_queue_init(&line->waiters);
-    ngx_queue_insert_tail(&key->lines, &line->link);
-    return line;
-}
-
-uint64_t served_until_now(const PolicyCharge& charge) {
-    return charge.sharer != nullptr
-               ? served_until_now(charge.use.access->journal.zone(), charge.sharer->key_tag)
-               : 0;
-}
-
-/** Finds where the service of the line's first request starts, which others may have delayed. */
-void update_start(SharerLine* line, Now now) {
-    PolicyCharge* charge = line->first()->policy();
-    if (charge->sharer != nullptr) {
-        charge->sharer->floor = line->floor;
-        line->start = next_service(*charge, now);
-    }
-}
-
-/** The line whose turn is next in this worker, among those that are not held; nullptr: none. */
-SharerLine* next_line(const WaitingKey& key) {
-    SharerLine* next = nullptr;
-    for (ngx_queue_t* link = ngx_queue_head(&key.lines); link != ngx_queue_sentinel(&key.lines);
-         link = ngx_queue_next(link)) {
-        SharerLine* line = ngx_queue_data(link, SharerLine, link);
-        if (!line->held && (next == nullptr || goes_before(line->turn(), next->turn()))) {
-            next = line;
-        }
-    }
-    return next;
-}
-
-const Waiter* any_waiter(const WaitingKey& key) {
-    const SharerLine* line = ngx_queue_data(ngx_queue_head(&key.lines), SharerLine, link);
-    return line->first();
-}
-
-uint64_t earliest_arrival(const WaitingKey& key) {
-    uint64_t earliest = any_waiter(key)->arrival;
-    for (ngx_queue_t* link = ngx_queue_head(&key.lines); link != ngx_queue_sentinel(&key.lines);
-         link = ngx_queue_next(link)) {
-        const SharerLine* line = ngx_queue_data(link, SharerLine, link);
-        earliest = ngx_min(earliest, line->first()->arrival);
-    }
-    return earliest;
 }
 
 /** Tells the other workers. A key whose requests are all held by their parts holds up nobody. */
@@ -378,20 +272,6 @@ void look(WaitingKey* key, Now now) {
     begin_look(key, now);
     key->next_look = longest_look(*key);
     serve_lines(key, now);
-}
-
-bool came_later(const ngx_queue_t* link, const Waiter& waiter) {
-    const Waiter* other = ngx_queue_data(link, Waiter, link);
-    return other->arrival > waiter.arrival;
-}
-
-/** Puts a waiter behind all of its line that came earlier; one that moves here keeps its place. */
-void insert(SharerLine* line, Waiter* waiter) {
-    ngx_queue_t* before = ngx_queue_last(&line->waiters);
-    while (before != ngx_queue_sentinel(&line->waiters) && came_later(before, *waiter)) {
-        before = ngx_queue_prev(before);
-    }
-    ngx_queue_insert_after(before, &waiter->link);
 }
 
 WaitingKey* key_of(Watch* watch) {
