@@ -13,6 +13,7 @@
 #include "nginx/decision/count_requests.h"
 #include "nginx/decision/warning.h"
 #include "nginx/request/request_body.h"
+#include "nginx/sharing/charge_in_redis.h"
 #include "nginx/sharing/node_decision.h"
 #include "nginx/sharing/redis_flights.h"
 #include "nginx/sharing/redis_ledgers.h"
@@ -101,12 +102,12 @@ void charge_policies(ngx_http_request_t* r, RequestContext* context, TokenContex
             count_used(one->charges[i].use, part, used, {amount, reserved}, now);
             warn_of_settled(r, one->charges[i].use, part, amount, after);
             models.note_charge(one->charges[i].use, amount);
-            if (one->flights != nullptr && one->flights[i] != nullptr) {
+            if (flight_of(*one, i) != nullptr) {
                 // A delta that Redis has yet to receive would count twice if the state included it.
                 const Zone& zone = one->charges[i].use.access->journal.zone();
                 bool is_reported = !may_have_been_alone(r, zone);
-                settle_flight(one->flights[i], amount, is_reported ? after : State{});
-                one->flights[i] = nullptr;
+                settle_flight(flight_of(*one, i), amount, is_reported ? after : State{});
+                one->in_redis[i].flight = nullptr;
             }
         }
         if (redis != nullptr) {

@@ -6,9 +6,7 @@
 
 namespace ai_limit {
 
-struct Flight;       // redis_flights.h
-struct RedisSharer;  // script_call.h
-struct RedisTurn;    // there
+struct ChargeInRedis;  // nginx/sharing/charge_in_redis.h
 
 /** Whose a charge is. */
 struct Part {
@@ -30,13 +28,10 @@ struct Decision {
     Decision* earlier;
     ngx_uint_t count;
     const PolicyList* spared;  // after a refusal: what is not asked any more; else nullptr
-    Flight** flights;  // by charge, what is in flight in Redis; nullptr if no policy is in Redis
-    // By charge, as Redis was asked last; nullptr if it was not, or not about any.
-    RedisSharer* sharers;
-    RedisTurn* turns;
-    Charge* more;  // memory for the next reservation or ledger of a charge
-    bool dry_run;  // by ai_limit_dry_run: refuses nothing
-    bool refused;  // or would have, on a dry run
+    ChargeInRedis* in_redis;   // by charge; nullptr if Redis was not asked
+    Charge* more;              // memory for the next reservation or ledger of a charge
+    bool dry_run;              // by ai_limit_dry_run: refuses nothing
+    bool refused;              // or would have, on a dry run
     Now now;
     Part* parts;
     PolicyCharge charges[kMaxSetPolicies];  // only as many as were asked for, before the parts

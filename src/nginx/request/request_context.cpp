@@ -7,6 +7,7 @@
 #include "core/decide/sharer.h"
 #include "core/turns/queue.h"
 #include "nginx/request/token_context.h"
+#include "nginx/sharing/charge_in_redis.h"
 #include "nginx/sharing/redis_decision.h"
 #include "nginx/sharing/redis_flights.h"
 
@@ -51,7 +52,7 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
         for (ngx_uint_t i = 0; i < one->count; ++i) {
             Charge* charge = &one->charges[i].use;
             bool slot = charge->limit->algorithm == Algorithm::kConcurrency;
-            bool in_redis = one->flights != nullptr && one->flights[i] != nullptr;
+            bool in_redis = flight_of(*one, i) != nullptr;
             // A worker that ends has given back everything already.
             if (slot && (charge->flight != nullptr || in_redis) &&
                 charge->access->journal.is_open()) {
@@ -70,7 +71,7 @@ __attribute__((hot)) void clean_up(void* data) noexcept {
                 one->charges[i].reservation->flight = nullptr;
             }
             if (in_redis) {
-                settle_flight(one->flights[i], 0);
+                settle_flight(flight_of(*one, i), 0);
             }
         }
     }
@@ -90,9 +91,7 @@ Decision* begin_decision(void* memory, Decision* earlier, ngx_uint_t count) {
     one->earlier = earlier;
     one->count = 0;
     one->spared = nullptr;
-    one->flights = nullptr;
-    one->sharers = nullptr;
-    one->turns = nullptr;
+    one->in_redis = nullptr;
     one->parts = reinterpret_cast<Part*>(one->charges + count);
     one->more = reinterpret_cast<Charge*>(one->parts + count);
     return one;

@@ -1,6 +1,7 @@
 #include "nginx/sharing/redis_outcome.h"
 
 #include "core/policies/redis_clock.h"
+#include "nginx/sharing/charge_in_redis.h"
 #include "nginx/sharing/node_decision.h"
 #include "nginx/sharing/redis_flights.h"
 
@@ -53,7 +54,7 @@ void hand_over_flights(RedisDecision* decision, Decision* one) {
             forget_flight(flight);  // on a dry run, and left out
             continue;
         }
-        one->flights[charge - one->charges] = flight;
+        one->in_redis[charge - one->charges].flight = flight;
         keep_in_flight(flight);
     }
 }

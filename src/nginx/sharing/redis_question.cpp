@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "nginx/sharing/charge_in_redis.h"
 #include "nginx/sharing/redis_flights.h"
 
 namespace ai_limit {
@@ -19,8 +20,8 @@ bool hash_key(RedisDecision* decision, const Charge& charge, std::string_view ke
 
 /** Adds who shares the charge's key, and who waits for it, where Redis decides on these. */
 bool add_parts_and_turns(const Decision& one, ngx_uint_t charge, char* text, RedisCharge* shared) {
-    if (one.turns != nullptr && one.turns[charge].node != 0) {
-        shared->turn = &one.turns[charge];
+    if (one.in_redis[charge].turn.node != 0) {
+        shared->turn = &one.in_redis[charge].turn;
     }
     const SharerCharge* sharer = one.charges[charge].sharer;
     if (sharer == nullptr || !sharer->over_nodes) {
@@ -30,7 +31,7 @@ bool add_parts_and_turns(const Decision& one, ngx_uint_t charge, char* text, Red
     if (!hash_key_for_redis(sharer->name, hash_of(*sharer), &hash)) {
         return false;
     }
-    shared->sharer = &one.sharers[charge];
+    shared->sharer = &one.in_redis[charge].sharer;
     shared->sharer->key = {text, write_sharer_key(shared->key, hash, text)};
     shared->sharer->weight = sharer->weight;
     shared->sharer->member = shared->member;

@@ -9,6 +9,7 @@
 
 namespace ai_limit {
 
+struct Flight;  // redis_flights.h
 struct RedisDecision;
 
 /** Charges of a decision that Redis decides on by one call: those of one slot. */

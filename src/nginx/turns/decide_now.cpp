@@ -1,6 +1,7 @@
 #include "nginx/turns/decide_now.h"
 
 #include "nginx/request/token_context.h"
+#include "nginx/sharing/charge_in_redis.h"
 #include "nginx/sharing/redis_decision.h"
 #include "nginx/turns/queue_in_redis.h"
 
@@ -8,46 +9,29 @@ namespace ai_limit {
 
 namespace {
 
-bool has_sharers_over_nodes(const Decision& one) {
-    for (ngx_uint_t i = 0; i < one.count; ++i) {
-        if (one.charges[i].sharer != nullptr && one.charges[i].sharer->over_nodes) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /** Has Redis compare with parts. The service of a request that waits starts where it would have
  * started when Redis was asked first, or others would be served before it for ever. */
-ngx_int_t describe_sharers(ngx_http_request_t* r, Decision* one) {
-    if (!has_sharers_over_nodes(*one)) {
-        return NGX_OK;
-    }
-    if (one->sharers == nullptr) {
-        one->sharers =
-            static_cast<RedisSharer*>(ngx_pcalloc(r->pool, one->count * sizeof(RedisSharer)));
-        return one->sharers != nullptr ? NGX_OK : NGX_ERROR;
-    }
+void describe_sharers(Decision* one) {
     for (ngx_uint_t i = 0; i < one->count; ++i) {
-        RedisSharer* sharer = &one->sharers[i];
+        RedisSharer* sharer = &one->in_redis[i].sharer;
         sharer->floor = sharer->floor != 0 ? sharer->floor : sharer->served;
     }
-    return NGX_OK;
 }
 
 ngx_int_t begin_asking(ngx_http_request_t* r, const PolicySet& set, Decision* one,
                        const Waiter* waiter) {
-    if (one->flights == nullptr) {
-        one->flights =
-            static_cast<Flight**>(ngx_pcalloc(r->pool, set.count * sizeof(*one->flights)));
-        if (one->flights == nullptr) {
+    if (one->in_redis == nullptr) {
+        one->in_redis =
+            static_cast<ChargeInRedis*>(ngx_pcalloc(r->pool, set.count * sizeof(ChargeInRedis)));
+        if (one->in_redis == nullptr) {
             return NGX_ERROR;
         }
     }
-    if (describe_sharers(r, one) != NGX_OK) {
-        return NGX_ERROR;
+    describe_sharers(one);
+    if (set.turns) {
+        describe_turns(*live_redis(r), waiter, one);
     }
-    return set.turns ? describe_turns(r, one, waiter) : NGX_OK;
+    return NGX_OK;
 }
 
 }  // namespace

@@ -4,9 +4,9 @@
 #include "core/limits/slot_wait.h"
 #include "core/sharers/part.h"
 #include "core/turns/queue.h"
+#include "nginx/sharing/charge_in_redis.h"
 #include "nginx/turns/waiting_keys.h"
 #include "nginx/upstream/account_use.h"
-#include "redis/script/script_call.h"
 
 namespace ai_limit {
 
@@ -28,8 +28,8 @@ Ahead look_ahead_of(const Decision& one, ngx_uint_t i) {
     if (queue != nullptr) {
         ahead.all = waiting_in(*queue);
         elsewhere = waiting_elsewhere(*queue);
-    } else if (one.turns != nullptr) {
-        elsewhere = {one.turns[i].others, one.turns[i].others_cost};
+    } else if (one.in_redis != nullptr) {
+        elsewhere = {one.in_redis[i].turn.others, one.in_redis[i].turn.others_cost};
     }
     ahead.all.count += elsewhere.count;
     ahead.all.cost += elsewhere.cost;

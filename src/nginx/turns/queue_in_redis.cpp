@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "core/policies/redis_clock.h"
 #include "nginx/conf/redis_conf.h"
+#include "nginx/sharing/charge_in_redis.h"
 #include "nginx/sharing/node_decision.h"
 #include "nginx/sharing/redis_flights.h"
 
@@ -55,18 +56,11 @@ bool waits_over_nodes(const Decision& one, ngx_uint_t charge) {
            !passes_by_share(policy, use);
 }
 
-ngx_int_t describe_turns(ngx_http_request_t* r, Decision* one, const Waiter* waiter) {
-    if (one->turns == nullptr) {
-        one->turns = static_cast<RedisTurn*>(ngx_palloc(r->pool, one->count * sizeof(RedisTurn)));
-        if (one->turns == nullptr) {
-            return NGX_ERROR;
-        }
-    }
+void describe_turns(const LiveRedis& redis, const Waiter* waiter, Decision* one) {
     for (ngx_uint_t i = 0; i < one->count; ++i) {
-        one->turns[i] =
-            waits_over_nodes(*one, i) ? turn_of(*live_redis(r), *one, i, waiter) : RedisTurn{};
+        one->in_redis[i].turn =
+            waits_over_nodes(*one, i) ? turn_of(redis, *one, i, waiter) : RedisTurn{};
     }
-    return NGX_OK;
 }
 
 Millis until_next_question(const Decision& one, ngx_uint_t charge, Millis wait, Millis more) {
@@ -74,7 +68,7 @@ Millis until_next_question(const Decision& one, ngx_uint_t charge, Millis wait, 
     constexpr Millis kLatest = 300;  // Redis forgets the node's place after a second
     constexpr Millis kBlindly = 25;  // when something may come back that nobody knows of
     const PolicyCharge& policy = one.charges[charge];
-    const bool is_behind = one.turns != nullptr && one.turns[charge].is_behind;
+    const bool is_behind = one.in_redis != nullptr && one.in_redis[charge].turn.is_behind;
     const bool returns = policy.use.limit->measure != Measure::kRequests;
     const Millis most = is_behind || returns ? kBlindly : kLatest;
     return ngx_min(ngx_max(ngx_min(wait, most), kSoonest) + more, kLatest);
@@ -101,9 +95,9 @@ KeyInRedis* note_in_redis(ngx_http_request_t* r, const Decision& one, ngx_uint_t
 }
 
 void leave_in_redis(ngx_http_request_t* r, const Decision& one, ngx_uint_t joined) {
-    for (ngx_uint_t i = 0; one.turns != nullptr && i < one.count; ++i) {
+    for (ngx_uint_t i = 0; one.in_redis != nullptr && i < one.count; ++i) {
         const Charge& use = one.charges[i].use;
-        const RedisTurn& turn = one.turns[i];
+        const RedisTurn& turn = one.in_redis[i].turn;
         if (i == joined || !turn.waits || use.verdict != Verdict::kRefused) {
             continue;
         }

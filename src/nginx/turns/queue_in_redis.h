@@ -15,9 +15,9 @@ struct KeyInRedis;
 /** True if requests of all nodes wait for a charge's key together. */
 bool waits_over_nodes(const Decision& one, ngx_uint_t charge);
 
-/** Fills in `one->turns`: who waits on this node for the keys that the decision is about. `waiter`:
- * the request's, whose turn it is; nullptr if it has just come. NGX_ERROR without memory. */
-ngx_int_t describe_turns(ngx_http_request_t* r, Decision* one, const Waiter* waiter);
+/** Fills in the turns of `one->in_redis`: who waits on this node for the keys of the decision.
+ * `waiter`: the request's, whose turn it is; nullptr if it has just come. */
+void describe_turns(const LiveRedis& redis, const Waiter* waiter, Decision* one);
 
 /** Returns in how many milliseconds Redis should be asked again about a request that it has just
  * refused. `wait`: until its turn, as far as this node knows. `more`: so much later, within bounds,

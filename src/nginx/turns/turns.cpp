@@ -7,6 +7,7 @@
 #include "nginx/decision/count_requests.h"
 #include "nginx/decision/report.h"
 #include "nginx/request/request_context.h"
+#include "nginx/sharing/charge_in_redis.h"
 #include "nginx/sharing/node_decision.h"
 #include "nginx/sharing/redis_decision.h"
 #include "nginx/turns/decide_now.h"
@@ -210,8 +211,8 @@ void note_others(const Waiter& waiter) {
     const Decision& one = *waiter.one;
     const Charge& use = waiter.policy()->use;
     KeyQueue* queue = find_queue(use.access->journal.zone(), use.tag);
-    if (queue != nullptr && one.turns != nullptr) {
-        const RedisTurn& turn = one.turns[waiter.charge];
+    if (queue != nullptr && one.in_redis != nullptr) {
+        const RedisTurn& turn = one.in_redis[waiter.charge].turn;
         note_elsewhere(queue, {turn.others, turn.others_cost});
     }
 }

@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "nginx/request/request_body.h"
+#include "nginx/sharing/charge_in_redis.h"
 #include "nginx/sharing/redis_growth.h"
 #include "nginx/values/policy_values.h"
 
@@ -55,8 +56,7 @@ void for_each(ngx_http_request_t* r, const Follow& follow) {
             }
             const PolicyConf* policy = one->parts[i].policy;
             const bool is_dry_run = charge->use.dry_run || one->dry_run;
-            const Followed followed = {policy, charge,
-                                       one->flights != nullptr ? one->flights[i] : nullptr,
+            const Followed followed = {policy, charge, flight_of(*one, i),
                                        policy->overrun == Overrun::kCut && !is_dry_run};
             if (followed.follows()) {
                 follow(followed);

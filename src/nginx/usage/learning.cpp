@@ -4,6 +4,7 @@
 #include "core/learn/habits.h"
 #include "nginx/request/model_hash.h"
 #include "nginx/request/request_body.h"
+#include "nginx/sharing/charge_in_redis.h"
 #include "nginx/sharing/redis_flights.h"
 
 namespace ai_limit {
@@ -27,7 +28,7 @@ void note_sample(ngx_http_request_t* r, TokenContext* tokens, const AnswerFacts&
 
 Amount reserved_until_now(const Decision& one, ngx_uint_t i) {
     const FlightRecord* record = one.charges[i].reservation->flight;
-    const Flight* flight = one.flights != nullptr ? one.flights[i] : nullptr;
+    const Flight* flight = flight_of(one, i);
     const Amount here = record != nullptr ? Amount{record->amount} : 0;
     return flight != nullptr ? ngx_max(here, flight->reserved) : here;
 }
