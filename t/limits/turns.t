@@ -256,7 +256,7 @@ subtest 'a slot that ends goes to the first one that waits' => sub {
 
 subtest 'a settlement lets the next one go' => sub {
     my %ask = (method => 'POST', body => '{"model":"m","messages":[{"role":"user","content":"hi"}]}');
-    my $path = '/tokens/v1/chat/completions?k=t&prompt_tokens=1&completion_tokens=1&delay=600';
+    my $path = '/tokens/v1/chat/completions?k=t&prompt_tokens=1&completion_tokens=1&delay=1000';
     my @requests = begin_in_turns('tokens', map { [$path, %ask] } 1 .. 4);
     is $api->policy('tokens')->{waits}{now}, 2, 'two that reserve 40 of 100 each pass, and two wait';
     my $refused = begin($path, %ask)->finish;
@@ -272,7 +272,7 @@ subtest 'a settlement lets the next one go' => sub {
 
 subtest 'a request whose output is limited to what remains' => sub {
     my %ask = (method => 'POST', body => '{"model":"m","max_tokens":5000,"messages":[{"role":"user","content":"hi"}]}');
-    my $path = '/rest/v1/chat/completions?k=r&prompt_tokens=1&completion_tokens=1&delay=500';
+    my $path = '/rest/v1/chat/completions?k=r&prompt_tokens=1&completion_tokens=1&delay=1000';
     my @requests = begin_in_turns('rest', [$path, %ask], [$path, %ask]);
     is $api->policy('rest')->{waits}{now}, 1, 'waits while nothing remains';
     is_deeply [map { $_->finish->{status} } @requests], [200, 200], 'and passes when something has come back';
@@ -283,7 +283,7 @@ subtest 'a request whose output is limited to what remains' => sub {
 };
 
 subtest 'a request whose output is limited to what remains of its part' => sub {
-    my $chat = '/part/v1/chat/completions?k=p&prompt_tokens=1&completion_tokens=1&delay=500';
+    my $chat = '/part/v1/chat/completions?k=p&prompt_tokens=1&completion_tokens=1&delay=1000';
     my %ask = (method => 'POST', body => '{"model":"m","max_tokens":5000,"messages":[{"role":"user","content":"hi"}]}');
     is begin("$chat&t=modest", method => 'POST', body => '{"model":"m","max_tokens":1,"messages":[]}')->finish->{status}, 200, 'a sharer is there';
     my @greedy = begin_in_turns('part', ["$chat&t=greedy", %ask], ["$chat&t=greedy", %ask]);
