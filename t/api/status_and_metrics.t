@@ -89,7 +89,13 @@ subtest 'why requests are rejected' => sub {
 subtest 'mistakes in variables' => sub {
     status_of('/plan', 'a', 'X-Plan' => 'nonsense');
     is $api->policy('plan')->{errors}, 1, 'are counted';
-    is $api->metrics->{'ai_limit_errors_total{reason="malformed_variable"}'}, 1, 'in the metrics, too';
+    is $api->metrics->{'ai_limit_errors_total{reason="malformed_variable",policy="plan"}'}, 1, 'in the metrics, too, by policy';
+    is $api->metrics->{'ai_limit_errors_total{reason="malformed_variable",policy="few"}'}, 0, 'not of another one';
+};
+
+subtest 'the versions' => sub {
+    my $status = $api->status;
+    is $api->metrics->{qq(ai_limit_build_info{version="$status->{version}",nginx="$status->{nginx}"})}, 1, 'are labels of a metric';
 };
 
 subtest 'metrics say the same' => sub {

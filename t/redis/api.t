@@ -29,8 +29,11 @@ my $http = <<"CONF";
     ai_limit_policy tokens  key=\$http_x_key rate=1000t/h reserve=max;
     ai_limit_policy slots   key=\$http_x_key concurrency=2;
     ai_limit_policy own     key=\$http_x_key rate=6r/h sync=off;
+    ai_limit_policy parts   key=\$http_x_pool rate=6r/h share=\$http_x_key;
+    ai_limit_policy divided key=\$http_x_pool rate=6r/h share=\$http_x_key sync=50ms;
     server {
         listen 127.0.0.1:%%PORT_0%%;
+        location = /sharer { ai_limit_self; ai_limit parts divided; }
         location /bucket  { ai_limit bucket; empty_gif; }
         location /sliding { ai_limit sliding; empty_gif; }
         location /fixed   { ai_limit fixed; empty_gif; }
@@ -101,6 +104,9 @@ subtest 'what a client sees of its own limits' => sub {
     statuses(0, 'own', 'self', 1, '200');
     is own(0, 'self'), 'own 5 of 6, bucket 2 of 6, tokens 1000 of 1000, slots 2 of 2', 'what all nodes have counted';
     is own(1, 'self'), 'own 6 of 6, bucket 2 of 6, tokens 1000 of 1000, slots 2 of 2', 'on each of them';
+    my $answer = get($nodes[0]->port, '/sharer', 'X-Pool' => 'p', 'X-Key' => 'self');
+    is_deeply [map { "$_->{policy} $_->{remaining}" } @{JSON::PP->new->decode($answer->{body})->{policies}}], ['divided 6'],
+        'of a key that several share only what this node knows of its own part';
 };
 
 subtest 'another rate' => sub {
@@ -137,12 +143,13 @@ subtest 'the state of Redis' => sub {
     cmp_ok $status->{commands}{ok}, '>', 20, 'commands were answered';
     my %buckets = map { /_bucket\{le="(.+)"\}/ ? ($1 => $metrics->{$_}) : () } keys %$metrics;
     my $all = sum0 map { $metrics->{qq(ai_limit_redis_commands_total{result="$_"})} } qw(ok error);
-    is $metrics->{ai_limit_redis_seconds_count}, $all, 'each was timed';
+    is $metrics->{ai_limit_redis_command_duration_seconds_count}, $all, 'each was timed';
+    is $metrics->{ai_limit_redis_seconds_count}, $all, 'also by the name before';
     is $buckets{'+Inf'}, $all, 'and is in a bucket';
     my @counts = @buckets{sort { $a <=> $b } grep { $_ ne '+Inf' } keys %buckets};
     is_deeply \@counts, [sort { $a <=> $b } @counts], 'which charges the earlier ones as well';
-    cmp_ok $metrics->{ai_limit_redis_seconds_sum}, '>', 0, 'time has gone by';
-    cmp_ok $metrics->{ai_limit_redis_seconds_sum}, '<', 60, 'but no more than the commands took: login and script count as well';
+    cmp_ok $metrics->{ai_limit_redis_command_duration_seconds_sum}, '>', 0, 'time has gone by';
+    cmp_ok $metrics->{ai_limit_redis_command_duration_seconds_sum}, '<', 60, 'but no more than the commands took: login and script count as well';
 };
 
 subtest 'without Redis' => sub {

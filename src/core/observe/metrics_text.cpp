@@ -383,15 +383,18 @@ constexpr Metric kRedisUp = {"ai_limit_redis_up", "gauge",
 constexpr Metric kRedisCommands = {
     "ai_limit_redis_commands_total", "counter",
     "Commands that were sent: answered, answered by an error, or never answered."};
+constexpr Metric kRedisDuration = {"ai_limit_redis_command_duration_seconds", "histogram",
+                                   "From sending a command to its answer."};
+// Its name before, which stays for one version.
 constexpr Metric kRedisSeconds = {"ai_limit_redis_seconds", "histogram",
-                                  "From sending a command to its answer."};
+                                  "The same as ai_limit_redis_command_duration_seconds."};
 
-void write_histogram(const RedisSnapshot& redis, TextWriter& out) {
-    write_family(kRedisSeconds, out);
+void write_histogram(const Metric& metric, const RedisSnapshot& redis, TextWriter& out) {
+    write_family(metric, out);
     uint64_t sum = 0;
     for (size_t i = 0; i < kTrafficBuckets; ++i) {
         sum += redis.buckets[i];
-        out.text(kRedisSeconds.name);
+        out.text(metric.name);
         out.text("_bucket{le=\"");
         if (i < kTrafficBuckets - 1) {
             write_micros(kTrafficBounds[i], out);
@@ -402,11 +405,11 @@ void write_histogram(const RedisSnapshot& redis, TextWriter& out) {
         out.number(sum);
         out.text("\n");
     }
-    out.text(kRedisSeconds.name);
+    out.text(metric.name);
     out.text("_sum ");
     write_micros(redis.micros, out);
     out.text("\n");
-    out.text(kRedisSeconds.name);
+    out.text(metric.name);
     out.text("_count ");
     out.number(sum);
     out.text("\n");
@@ -421,7 +424,8 @@ void write_redis_metrics(const RedisSnapshot& redis, TextWriter& out) {
     write_sample(kRedisCommands.name, {"result", "ok"}, {}, redis.answered, out);
     write_sample(kRedisCommands.name, {"result", "error"}, {}, redis.refused, out);
     write_sample(kRedisCommands.name, {"result", "lost"}, {}, redis.lost, out);
-    write_histogram(redis, out);
+    write_histogram(kRedisDuration, redis, out);
+    write_histogram(kRedisSeconds, redis, out);
 }
 
 }  // namespace ai_limit

@@ -53,6 +53,6 @@ constexpr size_t kMaxModelSamples = 3 * kMaxSample;
 
 /** All metrics of Redis. */
 void write_redis_metrics(const RedisSnapshot& redis, TextWriter& out);
-constexpr size_t kMaxRedisMetrics = 4096;
+constexpr size_t kMaxRedisMetrics = 8192;
 
 }  // namespace ai_limit

@@ -1,6 +1,7 @@
 // /metrics: what Prometheus scrapes.
 
 #include "core/observe/metrics_text.h"
+#include "core/words/version.h"
 #include "nginx/api/api_accounts.h"
 #include "nginx/api/api_output.h"
 #include "nginx/api/api_policies.h"
@@ -105,10 +106,6 @@ void add_errors(const Snapshots& all, ApiOutput* output) {
         "ai_limit_errors_total", "counter",
         "Mistakes: malformed variables of policies, keys for which a zone had no room, answers of "
         "models that have no price."};
-    uint64_t malformed = 0;
-    for (ngx_uint_t i = 0; i < all.policy_count; ++i) {
-        malformed += all.policies[i].totals.errors;
-    }
     uint64_t zone_full = 0;
     uint64_t unknown_prices = 0;
     for (ngx_uint_t i = 0; i < all.zone_count; ++i) {
@@ -116,10 +113,25 @@ void add_errors(const Snapshots& all, ApiOutput* output) {
         unknown_prices += all.zones[i].unknown_prices;
     }
     add_family(kErrors, output);
+    for (ngx_uint_t i = 0; i < all.policy_count; ++i) {
+        const PolicySnapshot& policy = all.policies[i];
+        TextWriter out = output->begin(kMaxSample);
+        write_sample(kErrors.name, {"reason", "malformed_variable"}, {"policy", policy.name},
+                     policy.totals.errors, out);
+        output->end(out);
+    }
     TextWriter out = output->begin(kMaxZoneSamples);
-    write_sample(kErrors.name, {"reason", "malformed_variable"}, {}, malformed, out);
     write_sample(kErrors.name, {"reason", "zone_full"}, {}, zone_full, out);
     write_sample(kErrors.name, {"reason", "unknown_price"}, {}, unknown_prices, out);
+    output->end(out);
+}
+
+void add_build_info(ApiOutput* output) {
+    static constexpr Metric kBuildInfo = {"ai_limit_build_info", "gauge",
+                                          "Always 1: the versions of the module and of nginx."};
+    add_family(kBuildInfo, output);
+    TextWriter out = output->begin(kMaxSample);
+    write_sample(kBuildInfo.name, {"version", kVersion}, {"nginx", NGINX_VERSION}, 1, out);
     output->end(out);
 }
 
@@ -133,6 +145,7 @@ ngx_int_t send_metrics(ngx_http_request_t* r) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     ApiOutput output(r);
+    add_build_info(&output);
     for (size_t i = 0; i < kPolicyMetricCount; ++i) {
         add_policy_metric(kPolicyMetrics[i], all, &output);
     }

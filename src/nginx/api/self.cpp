@@ -10,6 +10,7 @@
 #include "nginx/conf/conf_words.h"
 #include "nginx/conf/live.h"
 #include "nginx/decision/report.h"
+#include "nginx/sharing/node_decision.h"
 #include "nginx/sharing/redis_key.h"
 #include "nginx/values/policy_values.h"
 
@@ -26,6 +27,7 @@ struct Row {
     ngx_str_t key;
     uint64_t hash;  // of the key
     Limit limit;    // of this client
+    bool in_redis;  // Redis is asked for it
     Description said;
 };
 
@@ -84,10 +86,16 @@ ngx_int_t add_row(ngx_http_request_t* r, const PolicyConf& policy, SelfAnswer* s
     if (rc != NGX_OK) {
         return rc == NGX_DECLINED ? NGX_OK : NGX_ERROR;
     }
+    // Redis knows the parts of sharers over all nodes, and only tells them to a request that takes.
+    const bool is_shared = policy.in_redis && policy.sharer != nullptr;
+    if (is_shared && !passes_by_share(policy, ask)) {
+        return NGX_OK;
+    }
     ask.cost = 0;
     row->limit = *ask.limit;
+    row->in_redis = policy.in_redis && !is_shared;
     ++self->count;
-    return policy.in_redis ? NGX_OK : describe_here(r, ask, row);
+    return row->in_redis ? NGX_OK : describe_here(r, ask, row);
 }
 
 ngx_int_t add_rows(ngx_http_request_t* r, const LocConf& conf, SelfAnswer* self) {
@@ -153,7 +161,7 @@ ngx_int_t describe_rows_in_redis(ngx_http_request_t* r, SelfAnswer* self) {
     for (; self->next < self->count; ++self->next) {
         Row* row = &self->rows[self->next];
         const PolicyConf& policy = *row->policy;
-        if (!policy.in_redis) {
+        if (!row->in_redis) {
             continue;
         }
         const KeyQuestion question = question_of(policy, row->hash, &row->limit);
