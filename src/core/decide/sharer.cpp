@@ -93,8 +93,12 @@ SharerPart weigh_growth(const PolicyCharge& charge, Now now) {
     // A part is as large as what is asked for at once. An answer that runs can do with less.
     const SharerAsk ask = {charge.use.limit, charge.sharer->weight, 1};
     LockedSharer locked(charge);
-    const KeyActivity* activity = find_activity(locked.journal()->zone(), charge.sharer->key_tag);
-    return weigh_sharer(ask, activity, now, locked.state());
+    const Zone& zone = locked.journal()->zone();
+    const uint64_t key_tag = charge.sharer->key_tag;
+    // The sharer is active from now on.
+    begin_service(*charge.use.limit, served_until_now(zone, key_tag), now.monotonic,
+                  locked.state());
+    return weigh_sharer(ask, find_activity(zone, key_tag), now, locked.state());
 }
 
 void take_more(PolicyCharge* charge, Amount more) {

@@ -27,7 +27,12 @@ void take_over(Flight* flight, const RedisGrowth& growth) {
         ask_again(flight);
         return;
     }
-    flight->reserved += growth.grows ? flight->growth : 0;
+    const Amount granted = growth.grows ? flight->growth : 0;
+    flight->reserved += granted;
+    if (flight->sharer != nullptr) {
+        flight->sharer->grown += granted;
+        flight->sharer->growth = 0;
+    }
     flight->growth = 0;
     flight->growing.is_refused = is_refused;
     flight->growing.is_unknown = !growth.is_known;
@@ -42,7 +47,8 @@ bool on_answer(RedisCommand* command, const Reply* reply) {
         RedisGrowth growth{};
         flight->question = nullptr;
         flight->growing.is_unknown = true;
-        fits = reply == nullptr || read_grow(*reply, *flight, zone, flight->policy, &growth);
+        fits = reply == nullptr ||
+               read_grow(*reply, *flight, zone, flight->policy, &growth, flight->sharer != nullptr);
         if (reply != nullptr && fits) {
             set_redis_clock(zone, now_by_nginx(), growth.redis_now);
             take_over(flight, growth);
@@ -70,8 +76,11 @@ void ask_again(Flight* flight) {
     if (question == nullptr) {
         return;
     }
+    if (flight->sharer != nullptr) {
+        flight->sharer->growth = flight->growth;
+    }
     Command* command = empty_command();
-    write_grow(*flight, flight->access->journal.zone(), now_by_nginx(), command);
+    write_grow(*flight, flight->access->journal.zone(), now_by_nginx(), command, flight->sharer);
     question->bytes = command->format(&question->size);
     if (question->bytes == nullptr) {
         std::free(question);

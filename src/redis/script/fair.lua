@@ -27,7 +27,7 @@ local function take()
         if args[at + WEIGHT] > 0 then
             sharer = load_sharer(at, KEYS[key], KEYS[key + 1], charge.flights and KEYS[key + 2], args[at + SLICE])
             key = key + (charge.flights and 3 or 2)
-            weigh_sharer(sharer, least)
+            weigh_sharer(sharer, least, args[at + WEIGHT], args[at + FLOOR])
             fits = fits and (sharer.is_own or taken + least + sharer.claimed <= capacity)
             charge.sharer = sharer
         end
@@ -78,11 +78,14 @@ local function end_sharer()
     end
     local state, charged, used = sharer.state, args[END_CHARGED], args[END_USED]
     local capacity, weight, before = sharer.capacity, state[OWN_WEIGHT], sharer.before
+    if args[END_GROWTH] > 0 and call('ZREM', flights, args[END_GROWN]) == 1 then
+        charged = charged + args[END_GROWTH]
+    end
     sharer.weights = weight + others_of(sharer, 9)
     correct_part(sharer, args[END_IS_OWN], charged, used)
     if sharer.kind ~= 'c' then
         state[FINISH] = (state[FINISH] + length_of_service(capacity, weight, used) -
-            length_of_service(capacity, weight, max(charged, 1))) % TWO_TO_48
+            length_of_service(capacity, weight, max(args[END_COST], 1))) % TWO_TO_48
     end
     local place = place_of(sharer.sums, before[IN_SLICE])
     if place then
@@ -91,7 +94,49 @@ local function end_sharer()
     save_sharer(sharer)
 end
 
-if ARGV[1] == 'end' then
+-- Like "grow" of the other script, for as much as the sharer may have.
+local function grow()
+    local lease, flights, member, former = args[1], KEYS[2], args[1 + MEMBER], args[1 + FORMER]
+    local more, capacity = args[1 + COST], args[1 + CAPACITY]
+    local charge = {
+        key = KEYS[1], member = member, flights = flights, algorithm = algorithm_of(args[1 + KIND]), cost = more,
+    }
+    local taken = weigh_state(charge, 1, capacity)
+    local room = max(capacity - taken, 0)
+    local sharer = load_sharer(1, KEYS[3], KEYS[4], KEYS[5], args[GROW_SLICE])
+    if sharer.is_there then
+        -- A part is as large as what is asked for at once. An answer that runs can do with less.
+        weigh_sharer(sharer, 1, sharer.state[OWN_WEIGHT], 0)
+        room = min(room, max(sharer.left, room - sharer.claimed))
+    end
+    -- The same call again only renews the lease.
+    local has_grown = ask('ZREM', flights, member) == 1
+    local is_known = has_grown or call('ZREM', flights, former) == 1
+    local grows = is_known and not has_grown and more <= room
+    charge.fits = has_grown or grows
+    if is_known and not grows then
+        call('ZADD', flights, now + lease, has_grown and member or former)
+        call('PEXPIRE', flights, 2 * lease)
+    end
+    conclude(charge, grows, lease)
+    if sharer.is_there then
+        if grows then
+            -- The node may end the member before it knows that this has grown.
+            call('ZREM', sharer.flights, former)
+            call('ZADD', sharer.flights, now + lease, member)
+            call('PEXPIRE', sharer.flights, 2 * lease)
+        end
+        correct_part(sharer, args[GROW_IS_OWN], 0, grows and more or 0)
+        count_sharer(sharer)
+    end
+    local reply = {is_known and 1 or 0, now}
+    append(reply, append_state(charge, reply, 2), room)
+    return reply
+end
+
+if ARGV[1] == 'grow' then
+    return cmsgpack.pack(grow())
+elseif ARGV[1] == 'end' then
     end_sharer()
 else
     leave(KEYS[1], args[1])

@@ -110,6 +110,14 @@ void write_fair_take(const RedisCharge* charges, size_t n, Now now, Command* com
     command->packed_word(*arguments);
 }
 
+void begin_fair_grow(const RedisFlight& flight, const RedisSharerFlight& sharer, Command* command) {
+    begin_fair_call(5, command);
+    command->word(flight.key);
+    command->joined_word({flight.key, ":flights"});
+    add_sharer_keys(flight.key, sharer.key, true, command);
+    command->word("grow");
+}
+
 void read_fair_reply(const RedisCharge& charge, PackedNumbers* numbers, FairReply* fair_reply) {
     if (charge.sharer != nullptr) {
         SharerPart* part = &fair_reply->part;
@@ -158,7 +166,9 @@ void write_end_sharer(const RedisSharerFlight& flight, Amount used, const Zone& 
     }
     arguments->number(static_cast<int64_t>(slice_length(flight.limit)));
     arguments->truth(flight.is_own);
-    arguments->numbers({flight.charged, std::min(used, kMaxAmount)});
+    arguments->numbers(
+        {flight.charged + flight.grown, std::min(used, kMaxAmount), flight.charged, flight.growth});
+    add_member(flight.member, true, flight.charged + flight.grown + flight.growth, arguments);
     command->packed_word(*arguments);
 }
 

@@ -13,10 +13,14 @@
 //       (SharerPart, RedisSharer); with a turn is_behind, others, others_cost (RedisTurn). The
 //       verdict is 1 if the key has room, the sharer's part or what it leaves to others has, and
 //       nobody goes before.
-//   "end", POLICY, member, slice, is_own, charged, used
+//   "end", POLICY, member, slice, is_own, charged, used, cost, growth, grown
 //       KEYS: of the sharer's state, of the key's sums, of the sharer's flights if there is a
-//       member. Corrects the sharer's part and its service: `charged` was charged, `used` is used.
-//       Does nothing if the member is not in flight. Answers now.
+//       member. Corrects the sharer's part and its service: `charged` was charged, `cost` of it by
+//       the decision, and `used` is used. `growth` more was charged if the charge's member had got
+//       the name `grown`. Does nothing if the member is not in flight. Answers now.
+//   "grow", lease, POLICY, member, more, former, slice, is_own
+//       KEYS: those of "grow" in script.h, then those of "end". Does the same, for as much as the
+//       sharer may have; answers the same, then how much that was.
 //   "leave", node
 //       KEYS[1]: the key's turns. Nobody waits at the node any more. Answers now.
 //
@@ -45,6 +49,9 @@ bool are_fair(const RedisCharge* charges, size_t n);
 
 /** write_take() for such charges, and those that are decided with them. */
 void write_fair_take(const RedisCharge* charges, size_t n, Now now, Command* command);
+
+/** Begins write_grow() for a member that has a sharer. */
+void begin_fair_grow(const RedisFlight& flight, const RedisSharerFlight& sharer, Command* command);
 
 /** The answer about a charge's sharer and its turn. */
 struct FairReply {

@@ -126,8 +126,13 @@ void write_settle(const RedisFlight& flight, Amount tokens, const State& known, 
     command->packed_word(*arguments);
 }
 
-void write_grow(const RedisFlight& flight, const Zone& zone, Now now, Command* command) {
-    begin_call(&flight, 1, limit_of_flight, "grow", command);
+void write_grow(const RedisFlight& flight, const Zone& zone, Now now, Command* command,
+                const RedisSharerFlight* sharer) {
+    if (sharer != nullptr) {
+        begin_fair_grow(flight, *sharer, command);
+    } else {
+        begin_call(&flight, 1, limit_of_flight, "grow", command);
+    }
     MessagePack* arguments = empty_arguments();
     arguments->number(kLease);
     add_limit(flight.limit, redis_time(zone, now).wall, arguments);
@@ -135,11 +140,15 @@ void write_grow(const RedisFlight& flight, const Zone& zone, Now now, Command* c
     add_flight(grown(flight), arguments);
     arguments->number(static_cast<int64_t>(flight.growth));
     add_flight(flight, arguments);
+    if (sharer != nullptr) {
+        arguments->number(static_cast<int64_t>(slice_length(flight.limit)));
+        arguments->truth(sharer->is_own);
+    }
     command->packed_word(*arguments);
 }
 
 bool read_grow(const Reply& reply, const RedisFlight& flight, const Zone& zone, uint32_t policy,
-               RedisGrowth* growth) {
+               RedisGrowth* growth, bool has_sharer) {
     PackedNumbers numbers(packed_in(reply));
     growth->is_known = numbers.next(1) != 0;
     growth->redis_now = static_cast<Millis>(numbers.next(kAnyTime));
@@ -148,6 +157,9 @@ bool read_grow(const Reply& reply, const RedisFlight& flight, const Zone& zone, 
     growth->grows = charge_reply.fits;
     growth->left =
         remaining_of(flight.limit, used(flight.limit, charge_reply.state) + charge_reply.reserved);
+    if (has_sharer) {
+        growth->left = std::min<Amount>(growth->left, numbers.next(kMaxAmount));
+    }
     return numbers.are_fine_and_all();
 }
 

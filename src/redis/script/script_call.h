@@ -101,6 +101,9 @@ struct RedisSharerFlight {
     Limit limit;           // of the key that the sharer shares
     bool is_own;           // SharerPart::is_own of the decision
     Amount charged;        // by the decision
+    Amount grown = 0;      // since
+    // Redis has been asked for so much more, and has not answered (RedisFlight::growth).
+    Amount growth = 0;
 };
 
 /**
@@ -140,20 +143,23 @@ struct RedisLook {
 /** False if that is no answer to write_look(). */
 bool read_look(const Reply& reply, const RedisKey& asked, RedisLook* look);
 
-/** Asks Redis to reserve `flight.growth` more for a member. Asking again does no harm. */
-void write_grow(const RedisFlight& flight, const Zone& zone, Now now, Command* command);
+/** Asks Redis to reserve `flight.growth` more for a member, as much as its sharer may have if it
+ * has one. Asking again does no harm. The caller notes in the sharer's flight what it asks for and
+ * what has grown. */
+void write_grow(const RedisFlight& flight, const Zone& zone, Now now, Command* command,
+                const RedisSharerFlight* sharer = nullptr);
 
 /** Redis's answer about the growth of a member. */
 struct RedisGrowth {
     bool is_known;  // the member is in flight
     bool grows;
-    Amount left;  // of the limit now, beside what is used and reserved
+    Amount left;  // of the limit now, for this member, beside what is used and reserved
     Millis redis_now;
 };
 
 /** False if that is no answer to write_grow(). `policy` is the policy's number in the zone. */
 bool read_grow(const Reply& reply, const RedisFlight& flight, const Zone& zone, uint32_t policy,
-               RedisGrowth* growth);
+               RedisGrowth* growth, bool has_sharer = false);
 
 /** Says that it is still in flight. */
 void write_renew(const RedisFlight& flight, Command* command);

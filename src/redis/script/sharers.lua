@@ -16,8 +16,14 @@ local FAIR_ARGUMENTS = 19
 -- The arguments of "end" from its policy's on.
 local END_SLICE = 9
 local END_IS_OWN = 10
-local END_CHARGED = 11
+local END_CHARGED = 11      -- in all
 local END_USED = 12
+local END_COST = 13         -- that the decision charged
+local END_GROWTH = 14       -- that may have been charged since
+local END_GROWN = 15        -- the charge's member if it has
+-- Those of "grow" behind those that it has without a sharer.
+local GROW_SLICE = 12
+local GROW_IS_OWN = 13
 
 -- What this script keeps is packed as values one behind the other, which costs less to read than an array:
 -- a name, and numbers. They are unpacked behind the true that pcall() returns.
@@ -258,9 +264,8 @@ local function note_wish(sharer, wish, adds)
 end
 
 -- Compares a request with the sharer's part, and notes what it asks for. Never refuses by itself.
-local function weigh_sharer(sharer, cost)
+local function weigh_sharer(sharer, cost, weight, floor_of_service)
     local state, at, kind, capacity = sharer.state, sharer.at, sharer.kind, sharer.capacity
-    local weight, floor_of_service = args[at + WEIGHT], args[at + FLOOR]
     local window, window_before, of_window = 0, 0, 9
     if kind == 's' or kind == 'f' then
         window, window_before, of_window = windows_now(sharer)
@@ -316,9 +321,26 @@ local function correct_part(sharer, is_own, charged, used)
     end
 end
 
+-- Counts the sharer in the sums as it is now, and writes both.
+local function count_sharer(sharer)
+    local sums, before = sharer.sums, sharer.before
+    local after, none = activity_of(sharer), {0, 0, 0}
+    local stays = before[1] > 0 and before[IN_SLICE] == after[IN_SLICE]
+    local at, former = place_of(sums, after[IN_SLICE]), place_of(sums, before[IN_SLICE])
+    if not at then
+        at = #sums + 1
+        sums[at], sums[at + 1], sums[at + 2], sums[at + 3] = after[IN_SLICE], 0, 0, 0
+    end
+    change_sums(sums, at, stays and before or none, after)
+    if not stays and before[1] > 0 and former then
+        change_sums(sums, former, before, none)
+    end
+    save_sharer(sharer)
+end
+
 -- Notes what the sharer has asked for, and what it has if its request passes.
 local function conclude_sharer(sharer, is_charged, cost, lease)
-    local state, sums, before = sharer.state, sharer.sums, sharer.before
+    local state, sums = sharer.state, sharer.sums
     state[NEED] = sharer.need
     if is_charged then
         if sharer.flights then
@@ -333,16 +355,5 @@ local function conclude_sharer(sharer, is_charged, cost, lease)
         end
     end
     correct_part(sharer, sharer.is_own, 0, is_charged and cost or 0)
-    local after, none = activity_of(sharer), {0, 0, 0}
-    local stays = before[1] > 0 and before[IN_SLICE] == after[IN_SLICE]
-    local at, former = place_of(sums, after[IN_SLICE]), place_of(sums, before[IN_SLICE])
-    if not at then
-        at = #sums + 1
-        sums[at], sums[at + 1], sums[at + 2], sums[at + 3] = after[IN_SLICE], 0, 0, 0
-    end
-    change_sums(sums, at, stays and before or none, after)
-    if not stays and before[1] > 0 and former then
-        change_sums(sums, former, before, none)
-    end
-    save_sharer(sharer)
+    count_sharer(sharer)
 end

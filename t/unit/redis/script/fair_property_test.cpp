@@ -54,11 +54,13 @@ public:
     bool has_forgotten = false;
 
     void step() {
-        const uint64_t what = random_.below(10);
+        const uint64_t what = random_.below(11);
         if (what < 2) {
             pass_time(random_time());
         } else if (what < 8) {
             ask();
+        } else if (what < 9) {
+            grow();
         } else {
             end();
         }
@@ -204,6 +206,29 @@ private:
         ASSERT_EQ(there.start - there.served, here.start - here.floor);
         ASSERT_EQ(both.there.verdict(i), both.here[i].verdict);
         ASSERT_EQ(both.there.used(i) + both.there.reserved(i), both.here.used(i));
+    }
+
+    /** A request reserves more. Redis grants all or nothing, the core as much as fits. */
+    void grow() {
+        if (in_flight_.empty()) {
+            return;
+        }
+        Both* both = in_flight_[random_.below(in_flight_.size())].get();
+        const size_t i = random_.below(both->policies.size());
+        if (!is_in_flight(*both, i) || both->policies[i]->has_slots ||
+            both->here.reservation(i).flight == nullptr) {
+            return;
+        }
+        has_forgotten |= !redis_.model.exists(std::string(both->there.sharer(i).key));
+        if (has_forgotten) {
+            return;
+        }
+        const Amount more = 1 + random_.scaled(both->here[i].limit->capacity);
+        const Amount granted = both->here.grow(i, more, redis_.now);
+        const RedisGrowth growth = both->there.grow(i, granted != 0 ? granted : more);
+        ASSERT_TRUE(growth.is_known);
+        ASSERT_EQ(growth.grows, granted != 0);
+        ASSERT_TRUE(granted != 0 || growth.left == 0) << growth.left;
     }
 
     /** Ends a request: all of it at once. */

@@ -124,33 +124,37 @@ public:
     /** Corrects the i-th charge's sharer. */
     void end(size_t i, Amount used) {
         static Command command;
-        const RedisSharer& sharer = ones_[i].sharer;
-        const PolicyCharge& charge = ones_[i].charge;
-        write_end_sharer(
-            {sharer.key, sharer.member, *charge.use.limit, sharer.part.is_own, charge.use.cost},
-            used, redis_->zone(), redis_->here(), &command);
+        write_end_sharer(flight_of_sharer(i), used, redis_->zone(), redis_->here(), &command);
         redis_->run(command);
     }
 
     /** Settles the i-th charge of its key. */
     void settle(size_t i, Amount used) {
         static Command command;
-        const RedisCharge& charge = charges_[i];
-        const Limit& limit = *charge.charge->use.limit;
-        write_settle({charge.key, charge.member, charge.charge->use.cost, limit, 0}, used, {},
-                     redis_->zone(), redis_->here(), &command);
+        write_settle(flight_of(i), used, {}, redis_->zone(), redis_->here(), &command);
         redis_->run(command);
+    }
+
+    /** Grows the reservation of the i-th charge. */
+    RedisGrowth grow(size_t i, Amount more) {
+        static Command command;
+        RedisFlight flight = flight_of(i);
+        flight.growth = more;
+        const RedisSharerFlight sharer = flight_of_sharer(i);
+        write_grow(flight, redis_->zone(), redis_->here(), &command, &sharer);
+        RedisGrowth growth{};
+        EXPECT_TRUE(read_grow(redis_->run(command), flight, redis_->zone(),
+                              ones_[i].charge.use.policy, &growth, true));
+        ones_[i].grown += growth.grows ? more : 0;
+        return growth;
     }
 
     /** Says that what the i-th charge has in flight still is. */
     void renew(size_t i) {
         static Command command;
-        const RedisCharge& charge = charges_[i];
-        write_renew(
-            {charge.key, charge.member, charge.charge->use.cost, *charge.charge->use.limit, 0},
-            &command);
+        write_renew(flight_of(i), &command);
         redis_->run(command);
-        write_renew_sharer(ones_[i].sharer_key, charge.member, &command);
+        write_renew_sharer(ones_[i].sharer_key, charges_[i].member, &command);
         redis_->run(command);
     }
 
@@ -178,7 +182,20 @@ private:
         PolicyCharge charge;
         RedisSharer sharer;
         RedisTurn turn;
+        Amount grown;
     };
+
+    RedisFlight flight_of(size_t i) const {
+        const Charge& use = ones_[i].charge.use;
+        return {ones_[i].key, charges_[i].member, use.cost + ones_[i].grown, *use.limit, 0};
+    }
+
+    RedisSharerFlight flight_of_sharer(size_t i) const {
+        const RedisSharer& sharer = ones_[i].sharer;
+        const Charge& use = ones_[i].charge.use;
+        return {sharer.key,         sharer.member, *use.limit,
+                sharer.part.is_own, use.cost,      ones_[i].grown};
+    }
 
     FairRedis* redis_;
     std::array<One, kMaxSetPolicies> ones_{};

@@ -128,6 +128,70 @@ TEST_F(FairSharers, PartIsCorrectedOnceByWhatARequestHasUsed) {
     EXPECT_EQ(left(), 450U);
 }
 
+TEST_F(FairSharers, ReservationGrowsWithinThePartOfItsSharer) {
+    ASSERT_TRUE(FairRequest(&redis).charge(tokens, "k", 300).of("other").passes());
+    FairRequest request(&redis);
+    ASSERT_TRUE(request.charge(tokens, "k", 100).of("one").passes());
+    // 600 are left, of which 400 are this one's. The other needs no more than it has asked for.
+    const RedisGrowth beyond = request.grow(0, 500);
+    EXPECT_TRUE(beyond.is_known);
+    EXPECT_FALSE(beyond.grows);
+    EXPECT_EQ(beyond.left, 400U);
+    EXPECT_TRUE(request.grow(0, 400).grows);
+    EXPECT_FALSE(request.grow(0, 1).grows);
+    request.settle(0, 50);
+    request.end(0, 50);
+    EXPECT_FALSE(request.grow(0, 1).is_known);
+    FairRequest asked(&redis);
+    asked.charge(tokens, "k", 1).of("one").passes();
+    EXPECT_EQ(asked.part().left, 450U);
+    EXPECT_EQ(asked.used(0) + asked.reserved(0), 351U);
+}
+
+TEST_F(FairSharers, SameGrowthAgainChangesNothing) {
+    FairRequest request(&redis);
+    ASSERT_TRUE(request.charge(tokens, "k", 100).of("one").passes());
+    Command command;
+    const RedisSharerFlight sharer = {request.sharer().key, request.sharer().member, tokens.limit,
+                                      true, 100};
+    const RedisFlight flight = {"k", sharer.member, 100, tokens.limit, 50};
+    write_grow(flight, redis.zone(), redis.now, &command, &sharer);
+    for (int i = 0; i < 3; ++i) {
+        RedisGrowth growth{};
+        ASSERT_TRUE(
+            read_grow(redis.run(command), flight, redis.zone(), tokens.number, &growth, true));
+        EXPECT_TRUE(growth.grows);
+    }
+    FairRequest asked(&redis);
+    asked.charge(tokens, "k", 1).of("one").passes();
+    EXPECT_EQ(asked.part().left, 850U);
+    EXPECT_EQ(asked.reserved(0), 151U);
+}
+
+TEST_F(FairSharers, RequestMayEndBeforeItsGrowthIsAnswered) {
+    for (const bool arrives : {true, false}) {
+        redis.model.remove_all();
+        FairRequest request(&redis);
+        ASSERT_TRUE(request.charge(tokens, "k", 100).of("one").passes());
+        Command command;
+        RedisSharerFlight sharer = {request.sharer().key, request.sharer().member, tokens.limit,
+                                    true, 100};
+        sharer.growth = 50;
+        if (arrives) {
+            const RedisFlight flight = {"k", sharer.member, 100, tokens.limit, 50};
+            write_grow(flight, redis.zone(), redis.now, &command, &sharer);
+            redis.run(command);
+        }
+        for (int i = 0; i < 2; ++i) {
+            write_end_sharer(sharer, 30, redis.zone(), redis.now, &command);
+            redis.run(command);
+        }
+        FairRequest asked(&redis);
+        asked.charge(tokens, "k", 1).of("one").passes();
+        EXPECT_EQ(asked.part().left, 970U) << arrives;
+    }
+}
+
 TEST_F(FairSharers, ChargeThatIsGivenBackLeavesThePartWhole) {
     ASSERT_TRUE(passes(bucket, "other"));
     FairRequest request(&redis);
