@@ -21,6 +21,8 @@ my $conf = <<"CONF";
     ai_limit_policy patient key=\$http_x_account rate=upstream reserve=auto:10 wait=5s;
     ai_limit_policy kept    key=\$http_x_account rate=upstream reserve=auto:10 headroom=50;
     ai_limit_policy first   key=first\$http_x_name rate=upstream;
+    ai_limit_policy early   key=early\$http_x_name rate=upstream phase=preaccess;
+    ai_limit_policy nobody  key=nobody rate=1r/h cost=2;
     ai_limit_policy second  key=second\$http_x_name rate=upstream;
     server {
         listen 127.0.0.1:%%PORT_0%%;
@@ -35,9 +37,14 @@ my $conf = <<"CONF";
             proxy_intercept_errors on;
             error_page 429 503 = \@second;
         }
+        location /refused/ {
+            ai_limit early nobody;
+            proxy_pass $provider/;
+            error_page 400 429 = \@second;
+        }
         location \@second {
             ai_limit second;
-            rewrite ^/two(/.*) \$1 break;
+            rewrite ^/(?:two|refused)(/.*) \$1 break;
             proxy_pass $provider;
             proxy_set_header X-Model-Account second\$http_x_name;
             proxy_set_header X-Model-Down "";
@@ -148,6 +155,13 @@ my @herd = map {
 is_deeply [map { $_->finish->{status} } @herd], [(200) x 6], 'several wait for the end of a cooldown';
 cmp_ok time - $began, '<', 4, 'and pass together once one has tried';
 is counts_of('herd')->{refused}, 1, 'without another refusal';
+
+# What one provider tells is not taken for the limits of another account.
+is post($nginx->port, '/refused/v1/chat/completions', $chat, 'x-name' => '-mixed', 'x-model-rpm' => 50)->{headers}{'x-answered-by'}, 'second',
+    'a request that one account could take is refused by another policy, and goes elsewhere';
+my @known = map { my $account = $_; map { "$account->{policy} $_->{limit}" } @{$account->{quotas}} }
+    grep { $_->{policy} =~ /^(?:early|second)$/ } @{decode_json(get($nginx->port, '/api/status')->{body})->{accounts}};
+is_deeply \@known, ['second 50'], 'only that account learns from the answer';
 
 # Three times the demand, from two workers: 1,200 a minute are 20 a second.
 my $load = many($nginx->port, requests => 3000, connections => 20, method => 'POST', path => '/v1/chat/completions', body => $chat,

@@ -289,12 +289,17 @@ void close_until(Journal* journal, const HeardAnswer& answer, Millis until, bool
     journal->finish();
 }
 
+/** True if the request was sent after the refusal that the account cools down from. */
+bool is_try(const UpstreamAccount& account, const HeardAnswer& answer) {
+    return is_cooling(account) &&
+           answer.sent->at >= account.cooling_from.load(std::memory_order_relaxed);
+}
+
 void hear_refusal(Journal* journal, UpstreamAccount* account, const HeardAnswer& answer, Now now) {
     account->refusals.fetch_add(1, std::memory_order_relaxed);
     const Millis before = account->cooling_until.load(std::memory_order_relaxed);
     const bool is_new = before == 0;
-    const bool was_try =
-        !is_new && answer.sent->at >= account->cooling_from.load(std::memory_order_relaxed);
+    const bool was_try = !is_new && is_try(*account, answer);
     uint32_t failed_tries = account->failed_tries.load(std::memory_order_relaxed);
     failed_tries = is_new ? 0 : was_try ? failed_tries + 1 : failed_tries;
     const Millis until =
@@ -307,10 +312,27 @@ void hear_refusal(Journal* journal, UpstreamAccount* account, const HeardAnswer&
     account->cooling_until.store(until, std::memory_order_relaxed);
 }
 
-/** Ends a cooldown, if the request was sent after the refusal. */
+/** Lets another request try after one that was answered with an error, which may have come before
+ * the provider looked at its limits. */
+void hear_error(Journal* journal, const UpstreamAccount& account, const HeardAnswer& answer,
+                Now now) {
+    if (!is_try(account, answer)) {
+        return;
+    }
+    const uint32_t policy = answer.policies->cooldown;
+    const uint64_t tag = tag_of(answer.hash, policy);
+    LockedEntry entry(journal, tag, policy, now);
+    if (entry.has_room()) {
+        entry.level = {0, now.monotonic, 0, 0};
+        entry.write(try_limit());
+    }
+    journal->finish();
+    note_room(journal->zone(), tag);
+}
+
+/** Ends a cooldown. */
 void hear_passed(const Zone& zone, UpstreamAccount* account, const HeardAnswer& answer) {
-    if (is_cooling(*account) &&
-        answer.sent->at >= account->cooling_from.load(std::memory_order_relaxed)) {
+    if (is_try(*account, answer)) {
         account->failed_tries.store(0, std::memory_order_relaxed);
         account->cooling_until.store(0, std::memory_order_relaxed);
         note_room(zone, tag_of(answer.hash, answer.policies->cooldown));
@@ -400,7 +422,7 @@ void note_sent_quota(const UpstreamAccount& account, QuotaKind kind, Amount used
 }
 
 void hear(Journal* journal, UpstreamAccount* account, const HeardAnswer& answer, Now now) {
-    constexpr unsigned kServerErrors = 500;
+    constexpr unsigned kErrors = 400;
     // A zone that was copied to another size may have no entries of this kind.
     if (journal->zone().buckets(kSmall) == 0) {
         return;
@@ -420,8 +442,10 @@ void hear(Journal* journal, UpstreamAccount* account, const HeardAnswer& answer,
     }
     if (refused) {
         hear_refusal(journal, account, answer, now);
-    } else if (answer.status < kServerErrors) {
+    } else if (answer.status < kErrors) {
         hear_passed(journal->zone(), account, answer);
+    } else {
+        hear_error(journal, *account, answer, now);
     }
 }
 

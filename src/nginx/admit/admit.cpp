@@ -212,6 +212,7 @@ ngx_int_t refuse_or_pass(ngx_http_request_t* r, RequestContext* context, const L
                          Decision* one) {
     if (one->refused && !one->dry_run) {
         one->spared = conf.list;
+        forget_sent(*context);
         return refuse(r, context);
     }
     if (would_refuse(*one)) {

@@ -86,12 +86,10 @@ ngx_int_t read_quota(ngx_http_request_t* r, const UpstreamAccount& account,
     if (!make_quota_limit(account, kind_of(policy), policy.upstream->headroom, &known)) {
         return NGX_DECLINED;
     }
-    const bool same =
-        (*limit)->capacity == known.capacity && (*limit)->period_length == known.period_length;
-    if (same && *limit != &policy.live->limit) {
-        return NGX_OK;
-    }
-    Limit* own = static_cast<Limit*>(ngx_palloc(r->pool, sizeof(Limit)));
+    // A request that waits asks again and again: it has memory for its limit already.
+    const bool has_own = *limit != &policy.live->limit;
+    Limit* own = has_own ? const_cast<Limit*>(*limit)
+                         : static_cast<Limit*>(ngx_palloc(r->pool, sizeof(Limit)));
     if (own == nullptr) {
         return NGX_ERROR;
     }
@@ -228,6 +226,12 @@ void note_sent(ngx_http_request_t* r, RequestContext* context, const Decision& o
         note_sent_quotas(one, *account, use);
         use->before = r->upstream;
         use->is_sent = true;
+    }
+}
+
+void forget_sent(const RequestContext& context) {
+    for (AccountUse* use = context.accounts; use != nullptr; use = use->next) {
+        use->is_sent = false;
     }
 }
 

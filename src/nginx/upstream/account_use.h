@@ -38,6 +38,9 @@ Millis until_try(const PolicyConf& policy, const Charge& charge, Millis now);
 /** Notes that a request has passed a decision, and is sent to its accounts. */
 void note_sent(ngx_http_request_t* r, RequestContext* context, const Decision& one);
 
+/** Notes that the request is refused, and therefore not sent to any account. */
+void forget_sent(const RequestContext& context);
+
 /** Takes in what the answer of an upstream server tells about the accounts that the request was
  * sent to since. Does nothing if there is no answer, or if it came from nginx's cache. */
 void hear_answer(ngx_http_request_t* r, const RequestContext& context);

@@ -222,10 +222,21 @@ TEST_F(Account, StaysClosedAfterAnAnswerToAnEarlierRequest) {
     EXPECT_FALSE(sends());
 }
 
-TEST_F(Account, StaysClosedAfterAServerError) {
+TEST_F(Account, LetsAnotherTryAfterAnErrorThatSaysNothing) {
     hear_answer(sent(), 429, wait(kSecond));
     now_ += kSecond;
-    hear_answer(sent(), 500, nothing());
+    for (const unsigned status : {400U, 401U, 500U, 502U}) {
+        hear_answer(sent(), status, nothing());
+    }
+    EXPECT_TRUE(sends());
+    EXPECT_FALSE(sends()) << "but only one at a time";
+}
+
+TEST_F(Account, StaysClosedAfterAnErrorOfAnEarlierRequest) {
+    const SentRequest earlier = sent();
+    now_ += 1;
+    hear_answer(sent(), 429, wait(kSecond));
+    hear_answer(earlier, 400, nothing());
     EXPECT_FALSE(sends());
 }
 
