@@ -26,6 +26,7 @@
 #
 # What a request can wish for, as an argument or as a header X-Model-NAME:
 #   delay=MS         before the answer
+#   before=NAME      before the answer, waits for a request /next?gate=NAME
 #   account=NAME     it is asked by this account, which has limits (ModelServer::Account): rpm=N, tpm=N, form=NAME,
 #                    down=STATUS, retry_after=TEXT, tells=NAME:VALUE
 #   status=CODE      an error, if not 200

@@ -256,12 +256,13 @@ subtest 'a slot that ends goes to the first one that waits' => sub {
 
 subtest 'a settlement lets the next one go' => sub {
     my %ask = (method => 'POST', body => '{"model":"m","messages":[{"role":"user","content":"hi"}]}');
-    my $path = '/tokens/v1/chat/completions?k=t&prompt_tokens=1&completion_tokens=1&delay=1000';
+    my $path = '/tokens/v1/chat/completions?k=t&prompt_tokens=1&completion_tokens=1&before=tokens';
     my @requests = begin_in_turns('tokens', map { [$path, %ask] } 1 .. 4);
     is $api->policy('tokens')->{waits}{now}, 2, 'two that reserve 40 of 100 each pass, and two wait';
     my $refused = begin($path, %ask)->finish;
     is $refused->{status}, 429, 'another one could not be sure of its turn, whatever is refunded';
     is $refused->{headers}{'x-wait'}, '0.000', 'so it does not wait';
+    $model->open_gate('tokens', 4);
     is_deeply [map { $_->finish->{status} } @requests], [(200) x 4], 'those that wait pass';
     is $requests[$_]->finish->{headers}{'x-wait'}, '0.000', 'one that had room has not waited' for 0, 1;
     cmp_ok $requests[$_]->finish->{headers}{'x-wait'}, '>', 0, 'one that had not has waited' for 2, 3;
@@ -272,9 +273,10 @@ subtest 'a settlement lets the next one go' => sub {
 
 subtest 'a request whose output is limited to what remains' => sub {
     my %ask = (method => 'POST', body => '{"model":"m","max_tokens":5000,"messages":[{"role":"user","content":"hi"}]}');
-    my $path = '/rest/v1/chat/completions?k=r&prompt_tokens=1&completion_tokens=1&delay=1000';
+    my $path = '/rest/v1/chat/completions?k=r&prompt_tokens=1&completion_tokens=1&before=rest';
     my @requests = begin_in_turns('rest', [$path, %ask], [$path, %ask]);
     is $api->policy('rest')->{waits}{now}, 1, 'waits while nothing remains';
+    $model->open_gate('rest', 2);
     is_deeply [map { $_->finish->{status} } @requests], [200, 200], 'and passes when something has come back';
     cmp_ok $requests[1]->finish->{headers}{'x-wait'}, '>', 0, 'after its wait';
     my $key;
@@ -283,12 +285,14 @@ subtest 'a request whose output is limited to what remains' => sub {
 };
 
 subtest 'a request whose output is limited to what remains of its part' => sub {
-    my $chat = '/part/v1/chat/completions?k=p&prompt_tokens=1&completion_tokens=1&delay=1000';
+    my $chat = '/part/v1/chat/completions?k=p&prompt_tokens=1&completion_tokens=1&before=part';
     my %ask = (method => 'POST', body => '{"model":"m","max_tokens":5000,"messages":[{"role":"user","content":"hi"}]}');
+    $model->open_gate('part');
     is begin("$chat&t=modest", method => 'POST', body => '{"model":"m","max_tokens":1,"messages":[]}')->finish->{status}, 200, 'a sharer is there';
     my @greedy = begin_in_turns('part', ["$chat&t=greedy", %ask], ["$chat&t=greedy", %ask]);
     is $api->policy('part')->{waits}{now}, 1, 'waits while nothing of its part remains';
     my ($modest) = begin_in_turns('part', ["$chat&t=modest", %ask]);
+    $model->open_gate('part', 3);
     is $modest->finish->{headers}{'x-wait'}, '0.000', 'another one has its own';
     is_deeply [map { $_->finish->{status} } @greedy], [200, 200], 'and passes when something has come back';
     cmp_ok $greedy[1]->finish->{headers}{'x-wait'}, '>', 0, 'after its wait';

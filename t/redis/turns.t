@@ -136,20 +136,22 @@ subtest 'a slot that ends on one node goes to the first one that waits on anothe
 
 subtest 'a settlement on one node lets one go that waits on another' => sub {
     my %ask = (method => 'POST', body => '{"model":"m","messages":[{"role":"user","content":"hi"}]}');
-    my $path = '/tokens/v1/chat/completions?k=t&prompt_tokens=1&completion_tokens=1&delay=900';
+    my $path = '/tokens/v1/chat/completions?k=t&prompt_tokens=1&completion_tokens=1&before=tokens';
     my @passing = map { begin($_, $path, %ask) } 0, 1;
     wait_until(sub { my (undef, $key) = $apis[0]->key(GET => 'policy=tokens&key=t'); ($key->{reserved} // 0) == 80 });
     my ($request) = begin_in_turns('tokens', [2, $path, %ask]);
+    $model->open_gate('tokens', 3);
     is_deeply [map { $_->finish->{status} } @passing, $request], [(200) x 3], 'all pass';
     cmp_ok $request->finish->{headers}{'x-wait'}, '>', 0, 'after its wait';
 };
 
 subtest 'a request whose output is limited to what remains over all nodes' => sub {
     my %ask = (method => 'POST', body => '{"model":"m","max_tokens":5000,"messages":[{"role":"user","content":"hi"}]}');
-    my $path = '/rest/v1/chat/completions?k=r&prompt_tokens=1&completion_tokens=1&delay=900';
+    my $path = '/rest/v1/chat/completions?k=r&prompt_tokens=1&completion_tokens=1&before=rest';
     my $passing = begin(0, $path, %ask);
     wait_until(sub { my (undef, $key) = $apis[0]->key(GET => 'policy=rest&key=r'); ($key->{reserved} // 0) > 0 });
     my ($request) = begin_in_turns('rest', [1, $path, %ask]);
+    $model->open_gate('rest', 2);
     is_deeply [map { $_->finish->{status} } $passing, $request], [200, 200], 'waits while nothing remains';
     cmp_ok $request->finish->{headers}{'x-wait'}, '>', 0, 'and passes when something has come back';
 };

@@ -40,4 +40,11 @@ sub seen {
     return get($self->{port}, '/count')->{body} =~ /(\d+)/ ? $1 : croak 'the model server does not count';
 }
 
+# Lets so many requests of before=NAME or gate=NAME go on, that wait or will come.
+sub open_gate {
+    my ($self, $name, $times) = @_;
+    get($self->{port}, "/next?gate=$name") for 1 .. $times // 1;
+    return;
+}
+
 1;

@@ -19,7 +19,7 @@ our @EXPORT = qw(steps);
 sub steps {
     my ($request, $answer) = @_;
     my $wishes = $request->{wishes};
-    my @begin = (['wait', $wishes->{delay} // 0]);
+    my @begin = (['wait', $wishes->{delay} // 0], defined $wishes->{before} ? ['gate', $wishes->{before}] : ());
     my $head = head($request, $answer);
     return listed(@begin, ['send', "$head\r\n"], ['end']) if ($answer->{status} // 200) == 304;
     return whole_steps($request, $answer, $head, @begin) if !is_chunked($wishes, $answer);
