@@ -17,8 +17,9 @@ namespace {
 
 // A key is looked at so often, in milliseconds, whatever is due and if nothing has changed.
 constexpr Millis kLongestLook = 50;
-constexpr Millis kMoreForEachKey = 2;
+constexpr Millis kMoreForEachKey = 4;
 constexpr Millis kLongestOfMany = 20'000;
+constexpr Millis kTogether = 20;  // those that are due within it wake the worker once
 
 constexpr Millis kUnknownWait = 5;  // the time until the next look where nobody knows better
 
@@ -190,7 +191,9 @@ Tried try_first(SharerLine* line, Now now) {
 Millis longest_look(const WaitingKey& key) {
     const Millis many = kMoreForEachKey * waiting_keys()->count;
     const Millis most = ngx_min(kLongestLook + many, kLongestOfMany);
-    return most - static_cast<Millis>(key.tag % 1024) * (most / 4) / 1024;
+    const Millis now = now_by_nginx().monotonic;
+    const Millis at = now + most - static_cast<Millis>(key.tag % 1024) * (most / 4) / 1024;
+    return at + kTogether - at % kTogether - now;
 }
 
 /** The milliseconds until the first one of a line may have its turn. */
@@ -202,6 +205,9 @@ Millis next_look(const SharerLine* line, Now now) {
     const Millis wait = describe_charge(*charge, *one.parts[waiter->charge].policy, now).wait;
     if (waits_over_nodes(one, waiter->charge)) {
         return until_next_question(one, waiter->charge, wait, waiting_keys()->count);
+    }
+    if (charge->use.limit->algorithm == Algorithm::kConcurrency) {
+        return kLongestOfMany;  // when a slot comes back, the queue changes
     }
     return wait > 0 ? wait : kUnknownWait;
 }
