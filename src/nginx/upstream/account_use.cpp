@@ -26,6 +26,16 @@ UpstreamAccount* account_of(const UpstreamConf& upstream, uint64_t hash) {
     return find_account(journal_of(upstream)->zone(), account_tag(upstream, hash));
 }
 
+/** False if the zone has no room for one of the parts: then nothing is known of any account. */
+bool is_usable(const UpstreamConf& upstream) {
+    for (const PolicyConf* part : upstream.parts) {
+        if (!part->live->usable) {
+            return false;
+        }
+    }
+    return true;
+}
+
 AccountPolicies policies_of(const UpstreamConf& upstream) {
     AccountPolicies policies{};
     for (size_t kind = 0; kind < kQuotaKinds; ++kind) {
@@ -173,6 +183,9 @@ ngx_int_t read_account_limit(ngx_http_request_t* r, const PolicyConf& policy, ui
                              Ask* ask) {
     RequestContext* context = find_context(r);
     const UpstreamConf& upstream = *policy.upstream;
+    if (!is_usable(upstream)) {
+        return NGX_DECLINED;
+    }
     const UpstreamAccount* account = account_of(upstream, hash);
     const AccountUse* use = find_use(*context, upstream, hash);
     if (is_cooldown(policy)) {
