@@ -29,6 +29,7 @@ my $http = <<"CONF";
     ai_limit_policy tokens  key=\$http_x_key rate=1000t/h reserve=max;
     ai_limit_policy slots   key=\$http_x_key concurrency=2;
     ai_limit_policy own     key=\$http_x_key rate=6r/h sync=off;
+    ai_limit_policy warned  key=\$http_x_key rate=10r/12month algorithm=fixed_window warn=80 label=\$http_x_key;
     ai_limit_policy parts   key=\$http_x_pool rate=6r/h share=\$http_x_key;
     ai_limit_policy divided key=\$http_x_pool rate=6r/h share=\$http_x_key sync=50ms;
     server {
@@ -38,6 +39,7 @@ my $http = <<"CONF";
         location /sliding { ai_limit sliding; empty_gif; }
         location /fixed   { ai_limit fixed; empty_gif; }
         location /shares  { ai_limit shares; empty_gif; }
+        location /warned  { ai_limit warned; empty_gif; }
         location /own     { ai_limit own; empty_gif; }
         location /v1/     { ai_limit tokens slots; proxy_pass http://127.0.0.1:@{[$model->port]}; }
         location = /self  { ai_limit_self; ai_limit bucket own tokens slots; }
@@ -107,6 +109,18 @@ subtest 'what a client sees of its own limits' => sub {
     my $answer = get($nodes[0]->port, '/sharer', 'X-Pool' => 'p', 'X-Key' => 'self');
     is_deeply [map { "$_->{policy} $_->{remaining}" } @{JSON::PP->new->decode($answer->{body})->{policies}}], ['divided 6'],
         'of a key that several share only what this node knows of its own part';
+};
+
+subtest 'a warning' => sub {
+    statuses(0, 'warned', 'w', 4, '200 200 200 200');
+    statuses(1, 'warned', 'w', 3, '200 200 200');
+    is warned(0) + warned(1), 0, 'is not given too early';
+    statuses(1, 'warned', 'w', 2, '200 200');
+    is warned(1), 1, 'goes by what all nodes have counted';
+    statuses(0, 'warned', 'w', 1, '200');
+    is warned(0), 1, 'and each node gives it that sees it';
+    like $nodes[1]->error_log, qr/a key has passed 80% of its limit, policy: "warned", key: "[^"]+", label: "w", used: 8 of 10 requests/,
+        'once, at the request that passed';
 };
 
 subtest 'another rate' => sub {
@@ -189,4 +203,10 @@ sub own {
     my $answer = get($nodes[$node]->port, '/self', 'X-Key' => $key);
     my $rows = JSON::PP->new->utf8->decode($answer->{body})->{policies};
     return join ', ', map { "$_->{policy} $_->{remaining} of $_->{limit}" } sort { ($a->{policy} ne 'own') <=> ($b->{policy} ne 'own') } @$rows;
+}
+
+# The warnings that a node has given.
+sub warned {
+    my ($node) = @_;
+    return $apis[$node]->metrics->{'ai_limit_warnings_total{policy="warned"}'};
 }
