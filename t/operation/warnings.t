@@ -53,6 +53,13 @@ subtest 'requests' => sub {
     is scalar warned('requests'), 2, 'another limit of a key is what counts';
 };
 
+subtest 'keys near their limits' => sub {
+    ask('/requests', 'half') for 1 .. 5;
+    ask('/requests', 'little') for 1 .. 4;
+    my @near = map { "$_->{key} $_->{remaining} of $_->{limit}" } @{$api->policy('requests')->{near}};
+    is_deeply \@near, ["sk-s\x{2026}cdef 1 of 10", "h\x{2026} 5 of 10"], 'are shown, the nearest first, from half of it on';
+};
+
 subtest 'a token bucket that decides at once' => sub {
     ask('/bucket', 'b') for 1 .. 5;
     is_deeply [warned('bucket')], ["50% \xE2\x80\xA6 2 of 4 requests"], 'is told as well';

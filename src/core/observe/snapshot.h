@@ -64,6 +64,7 @@ struct PolicySnapshot {
     // Only for /status, and nullptr where requests do not wait, or nobody shares keys.
     const WaitingKeyViews* waiting;
     const SharerRows* sharers;
+    const NearKeys* near;  // nullptr: they are not shown
 };
 
 inline bool counts_money(const PolicySnapshot& policy) {

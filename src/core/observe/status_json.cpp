@@ -184,6 +184,26 @@ void write_top_keys(const Zone& zone, const PolicySnapshot& policy, uint64_t epo
     json.close('}');
 }
 
+void write_near_keys(const PolicySnapshot& policy, JsonWriter& json) {
+    if (policy.near == nullptr) {
+        return;
+    }
+    json.open("near", '[');
+    for (size_t i = 0; i < policy.near->count; ++i) {
+        const NearKey& one = policy.near->keys[i];
+        json.open('{');
+        write_key(policy, one.key.name, json);
+        if (one.key.label.size != 0) {
+            json.text("label", one.key.label.view());
+        }
+        json.amount("limit", one.said.measure, one.said.limit);
+        json.amount("remaining", one.said.measure, one.said.remaining);
+        json.number("reset", seconds_rounded_up(one.said.reset));
+        json.close('}');
+    }
+    json.close(']');
+}
+
 void write_model_use(std::string_view name, const ModelUse& use, bool has_prices,
                      JsonWriter& json) {
     json.open(name, '{');
@@ -245,6 +265,7 @@ void write_policy_json(const Zone& zone, const PolicySnapshot& policy, Millis mo
     json.number("errors", policy.totals.errors);
     write_history(zone, policy, json);
     write_top_keys(zone, policy, epoch_of(monotonic), json);
+    write_near_keys(policy, json);
     json.close('}');
 }
 

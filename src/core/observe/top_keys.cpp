@@ -90,6 +90,10 @@ bool is_shown(const TopList& list, uint64_t epoch) {
     return of != 0 && of + 1 >= epoch && of <= epoch;
 }
 
+double part_that_remains(const Standing& said) {
+    return static_cast<double>(said.remaining) / static_cast<double>(said.limit);
+}
+
 }  // namespace
 
 void note_new_key(TopList* list, uint64_t epoch, uint64_t tag, std::string_view key,
@@ -172,6 +176,34 @@ size_t read_top_keys(const TopKeys& keys, TopMeasure measure, uint64_t epoch, To
         }
     }
     return count;
+}
+
+bool has_key(const NearKeys& near, uint64_t tag) {
+    for (size_t i = 0; i < near.count; ++i) {
+        if (near.keys[i].key.tag == tag) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void add_near_key(const NearKey& key, NearKeys* near) {
+    if (key.said.limit == 0 || key.said.remaining > key.said.limit / 2) {
+        return;
+    }
+    size_t place = near->count;
+    while (place > 0 &&
+           part_that_remains(key.said) < part_that_remains(near->keys[place - 1].said)) {
+        --place;
+    }
+    if (place == kMostNearKeys) {
+        return;
+    }
+    near->count += near->count < kMostNearKeys ? 1 : 0;
+    for (size_t i = near->count - 1; i > place; --i) {
+        near->keys[i] = near->keys[i - 1];
+    }
+    near->keys[place] = key;
 }
 
 }  // namespace ai_limit

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/observe/day_count.h"
+#include "core/words/types.h"
 #include "core/zone/statistics.h"
 
 namespace ai_limit {
@@ -79,5 +80,25 @@ size_t read_day_keys(const TopList& list, DayNumber day, TopKey* best, size_t mo
 /** Writes the `most` keys that stand out, the first one most; returns how many there are. */
 size_t read_top_keys(const TopKeys& keys, TopMeasure measure, uint64_t epoch, TopKey* best,
                      size_t most);
+
+/** A key that stands out, and how near it is to its limit. */
+struct NearKey {
+    TopKey key;
+    Standing said;
+};
+
+constexpr size_t kMostNearKeys = 10;
+
+/** The one of which the smallest part of its limit remains comes first. */
+struct NearKeys {
+    size_t count;
+    NearKey keys[kMostNearKeys];
+};
+
+/** True if the list has the key. */
+bool has_key(const NearKeys& near, uint64_t tag);
+
+/** Adds a key that has used at least half of its limit, in its order. */
+void add_near_key(const NearKey& key, NearKeys* near);
 
 }  // namespace ai_limit

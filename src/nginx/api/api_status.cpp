@@ -5,6 +5,7 @@
 #include "core/policies/overrides.h"
 #include "core/words/version.h"
 #include "nginx/api/api_accounts.h"
+#include "nginx/api/api_near.h"
 #include "nginx/api/api_output.h"
 #include "nginx/api/api_policies.h"
 #include "nginx/api/api_resources.h"
@@ -80,7 +81,7 @@ bool add_policies(ngx_http_request_t* r, const MainConf& conf, const ZoneLoads* 
         }
         char sync[kMaxSyncText];
         PolicySnapshot seen = look_at(*policy, loads[index_of(conf, policy->zone)], sync);
-        if (!add_turns(r, *policy, &seen)) {
+        if (!add_turns(r, *policy, &seen) || !add_near_keys(r, *policy, &seen)) {
             return false;
         }
         size_t texts = seen.zone.size() + seen.key.size() + seen.limit.size() + seen.count.size() +

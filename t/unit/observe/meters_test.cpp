@@ -361,6 +361,17 @@ TEST(StatusJson, HasRoomForTheLargestPolicy) {
     }
     std::string name(kMaxPolicyName, 'n');
     PolicySnapshot seen{};
+    NearKeys near{};
+    for (uint64_t i = 0; i < kMostNearKeys; ++i) {
+        NearKey one{};
+        one.key.tag = i + 256;
+        write_shown_name("ip:" + ugly, &one.key.name);
+        write_shown_label(ugly, &one.key.label);
+        one.said = {kMaxAmount, i, kNever, Measure::kMoney};
+        add_near_key(one, &near);
+    }
+    ASSERT_EQ(near.count, kMostNearKeys);
+    seen.near = &near;
     seen.name = name;
     seen.totals = read_totals(zone, "user", Measure::kRequests);
     seen.measure = Measure::kMoney;

@@ -75,6 +75,34 @@ TEST(TopKeys, FindTheLabelOfAKeyByItsTag) {
     EXPECT_FALSE(find_label(*seen.keys, tag_number(2), &label));
 }
 
+TEST(NearKeys, AreThoseOfWhichTheSmallestPartRemains) {
+    NearKeys near{};
+    const auto add = [&near](uint64_t tag, Amount limit, Amount remaining) {
+        NearKey one{};
+        one.key.tag = tag;
+        one.said = {limit, remaining, 0};
+        add_near_key(one, &near);
+    };
+    add(1, 100, 51);  // has used less than half
+    add(2, 0, 0);     // is blocked
+    add(3, 100, 50);
+    add(4, 1'000'000, 100);
+    add(5, 10, 1);
+    ASSERT_EQ(near.count, 3U);
+    EXPECT_EQ(near.keys[0].key.tag, 4U);
+    EXPECT_EQ(near.keys[1].key.tag, 5U);
+    EXPECT_EQ(near.keys[2].key.tag, 3U);
+    EXPECT_TRUE(has_key(near, 5));
+    EXPECT_FALSE(has_key(near, 1));
+    for (uint64_t tag = 10; tag < 30; ++tag) {
+        add(tag, 1000, 40 - tag);
+    }
+    EXPECT_EQ(near.count, kMostNearKeys);
+    EXPECT_EQ(near.keys[0].key.tag, 4U);
+    EXPECT_EQ(near.keys[1].key.tag, 29U);
+    EXPECT_FALSE(has_key(near, 3)) << "it has made room for nearer ones";
+}
+
 TEST(TopKeys, ShortenSecretsAndMarkThemAsShortened) {
     Seen seen;
     seen.note(tag_number(1), "sk-1234567890abcdef", 2);
