@@ -51,7 +51,9 @@ void write(Override* to, const NewOverride& wanted) {
     to->policy = wanted.policy;
     to->rate_size = static_cast<uint8_t>(wanted.rate.size());
     std::memcpy(to->rate, wanted.rate.data(), wanted.rate.size());
-    to->key_size = static_cast<uint8_t>(copy_shown_key(wanted.key, to->key, kMaxTopKeyText));
+    to->key_size =
+        static_cast<uint8_t>(wanted.is_shown ? wanted.key.copy(to->key, kMaxTopKeyText)
+                                             : copy_shown_key(wanted.key, to->key, kMaxTopKeyText));
     to->version.store((version | 1) + 1, std::memory_order_release);
 }
 
@@ -68,6 +70,17 @@ void shrink(const Zone& zone) {
     zone.header()->overrides.store(count, std::memory_order_release);
 }
 
+/** Returns the place of the tag's override, or a free one; kMaxOverrides if there is none. */
+uint32_t place_for(const Zone& zone, uint64_t tag, Millis monotonic) {
+    uint32_t place = place_of(zone, tag);
+    if (place != kNoPlace) {
+        return place;
+    }
+    drop_expired_overrides(zone, monotonic);
+    place = place_of(zone, 0);
+    return place != kNoPlace ? place : places(zone);
+}
+
 }  // namespace
 
 bool read_override(const Zone& zone, uint32_t place, Millis monotonic, OverrideView* found) {
@@ -81,18 +94,17 @@ bool find_override(const Zone& zone, uint64_t tag, Millis monotonic, OverrideVie
     return place != kNoPlace && read_override(zone, place, monotonic, found);
 }
 
+bool has_room_for_override(const Zone& zone, uint64_t tag, Millis monotonic) {
+    return place_for(zone, tag, monotonic) != kMaxOverrides;
+}
+
 bool set_override(const Zone& zone, const NewOverride& wanted, Millis monotonic) {
     if (wanted.rate.size() > kMaxRateText) {
         return false;
     }
-    uint32_t place = place_of(zone, wanted.tag);
-    if (place == kNoPlace) {
-        drop_expired_overrides(zone, monotonic);
-        place = place_of(zone, 0);
-        place = place != kNoPlace ? place : places(zone);
-        if (place == kMaxOverrides) {
-            return false;
-        }
+    const uint32_t place = place_for(zone, wanted.tag, monotonic);
+    if (place == kMaxOverrides) {
+        return false;
     }
     write(zone.override_at(place), wanted);
     zone.override_tag(place)->store(wanted.tag, std::memory_order_release);

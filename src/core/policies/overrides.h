@@ -27,7 +27,9 @@ struct OverrideView {
     std::string_view shown_key() const { return {key, key_size}; }
 };
 
-/** The override for a key's entry; false if there is none now. `tag`: by tag_of(). */
+/** The override with this tag; false if there is none now. Of a policy that is this node's alone it
+ * is tag_of() the key's hash, and of one that nodes share, of the hash of what Redis knows of the
+ * key (nginx/values/policy_values.h). */
 bool find_override(const Zone& zone, uint64_t tag, Millis monotonic, OverrideView* found);
 
 /** The one in a place; false if there is none. Places end at the header's `overrides`. */
@@ -39,9 +41,13 @@ struct NewOverride {
     uint32_t policy;
     const Limit* limit;  // with its numbers (note_limit())
     std::string_view rate;
-    std::string_view key;  // the key itself, of which only a shortened form is kept
-    Millis expires_at;     // of the monotonic clock
+    std::string_view key;   // the key itself, of which only a shortened form is kept
+    Millis expires_at;      // of the monotonic clock
+    bool is_shown = false;  // `key` is that form already, of at most kMaxTopKeyText bytes
 };
+
+/** True if set_override() would find a place. The caller keeps other writers out. */
+bool has_room_for_override(const Zone& zone, uint64_t tag, Millis monotonic);
 
 /**
  * Sets an override, in place of the key's last one. False if there are kMaxOverrides of them, or

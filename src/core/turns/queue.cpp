@@ -233,6 +233,14 @@ void note_room(const Zone& zone, uint64_t tag) {
     }
 }
 
+void note_room_everywhere(const Zone& zone) {
+    for (uint32_t i = 0; i < zone.sizes().queues; ++i) {
+        if (zone.queue(i)->tag.load(std::memory_order_acquire) != 0) {
+            raise_changes(zone, zone.queue(i));
+        }
+    }
+}
+
 void free_places(const Zone& zone, uint32_t process) {
     for (uint32_t i = 0; i < zone.sizes().queues; ++i) {
         KeyQueue* queue = zone.queue(i);

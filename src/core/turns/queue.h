@@ -84,6 +84,9 @@ bool waits_before(const KeyQueue& queue, const Turn& turn, const QueueOfWorker* 
 /** Notes that a turn may have come for somebody who waits for the key: something has come back. */
 void note_room(const Zone& zone, uint64_t tag);
 
+/** The same for all keys, of which some have another limit now. */
+void note_room_everywhere(const Zone& zone);
+
 /** Frees the places of a process that is gone. */
 void free_places(const Zone& zone, uint32_t process);
 

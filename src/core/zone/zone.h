@@ -212,6 +212,11 @@ struct ZoneHeader {
     std::atomic<uint32_t> save_failed;          // the last time, which has been said
     std::atomic<uint64_t> save_failures;
     std::atomic<int64_t> saved_at;  // by the wall clock; 0: not since the zone was made
+    // Overrides of policies in Redis (nginx/overrides/shared_overrides.h), in the first zone.
+    std::atomic<int64_t> next_overrides_at;   // monotonic: when Redis is asked for changes
+    std::atomic<int64_t> next_whole_look_at;  // monotonic: when it is asked for all of them
+    std::atomic<int64_t> overrides_version;   // changes up to this one are known here
+    std::atomic<int64_t> newest_override;     // a version that Redis has had
 };
 
 /** The offsets of the parts, in bytes from the zone's start. */

@@ -105,7 +105,7 @@ __attribute__((noinline)) ngx_int_t add_unusual_charges(ngx_http_request_t* r,
         return NGX_OK;
     }
     Ask ask = policy->live->ask;
-    ngx_int_t rc = read_values(r, policy, key.hash, &ask);
+    ngx_int_t rc = read_values(r, policy, view(key.text), key.hash, &ask);
     if (rc != NGX_OK) {
         return rc == NGX_DECLINED ? NGX_OK : rc;
     }

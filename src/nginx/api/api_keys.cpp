@@ -17,6 +17,7 @@
 #include "nginx/conf/live.h"
 #include "nginx/conf/policy_words.h"
 #include "nginx/conf/upstream_conf.h"
+#include "nginx/overrides/shared_overrides.h"
 #include "nginx/sharing/redis_key.h"
 #include "nginx/values/policy_values.h"
 #include "zone_lock.h"
@@ -35,8 +36,13 @@ struct KeyRequest {
     const PolicyConf* policy;
     std::string_view key;
     KeyQuestion question;
+    uint64_t override_tag;
+    std::string_view rate;  // what PUT sets: the limit, as it was written and read, and how long
+    Limit limit;
+    Millis lasts;
     RedisKey in_redis;  // of a policy that nodes share
     Limit redis_limit;
+    bool was_overridden;  // by what all nodes knew
 
     const Zone& zone() const { return policy->zone->live->access.journal.zone(); }
     uint64_t tag() const { return tag_of(question.hash, question.use); }
@@ -92,7 +98,7 @@ void write_learned(const KeyRequest& asked, JsonWriter& json) {
 
 ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked, const RedisLook* look = nullptr) {
     OverrideView found;
-    bool overridden = find_override_in_force(*asked->policy, asked->tag(), &found);
+    bool overridden = find_override_in_force(*asked->policy, asked->override_tag, &found);
     if (overridden) {
         asked->question.limit = &found.limit;
     }
@@ -126,7 +132,7 @@ ngx_int_t send_key(ngx_http_request_t* r, KeyRequest* asked, const RedisLook* lo
 
 bool remove_override_of(const KeyRequest& asked) {
     ZoneLock lock(*asked.policy->zone->shm);
-    return remove_override(asked.zone(), asked.tag(), now_by_nginx().monotonic);
+    return remove_override(asked.zone(), asked.override_tag, now_by_nginx().monotonic);
 }
 
 ngx_int_t send_forgotten(ngx_http_request_t* r, const KeyRequest& asked) {
@@ -143,7 +149,7 @@ ngx_int_t send_forgotten(ngx_http_request_t* r, const KeyRequest& asked) {
 
 /** `was_used`: elsewhere. */
 ngx_int_t forget_here(ngx_http_request_t* r, KeyRequest* asked, bool was_used) {
-    bool overridden = remove_override_of(*asked);
+    bool overridden = remove_override_of(*asked) || asked->was_overridden;
     // Requests in flight are not forgotten: they end by themselves.
     bool forgotten = !asked->policy->has_concurrency && forget_key(asked->question);
     if (!forgotten && !overridden && !was_used) {
@@ -158,12 +164,14 @@ ngx_int_t send_redis_key(ngx_http_request_t* r, void* data, const RedisLook* loo
 
 ngx_int_t forget_redis_key(ngx_http_request_t* r, void* data, const RedisLook* look) {
     KeyRequest* asked = static_cast<KeyRequest*>(data);
-    if (look == nullptr && remove_override_of(*asked)) {
-        return send_forgotten(r, *asked);  // it is this node's; what was used stays
-    }
     if (look == nullptr) {
-        return send_api_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
-                              "Redis does not answer: try again, other nodes know of this key");
+        return send_api_error(
+            r, NGX_HTTP_SERVICE_UNAVAILABLE,
+            asked->was_overridden
+                ? "Redis does not answer: try again, the key has the policy's limit again, but "
+                  "what "
+                  "it has used is not forgotten"
+                : "Redis does not answer: try again, other nodes know of this key");
     }
     return forget_here(r, asked, look->is_used);
 }
@@ -172,7 +180,7 @@ ngx_int_t forget_redis_key(ngx_http_request_t* r, void* data, const RedisLook* l
 ngx_int_t ask_redis(ngx_http_request_t* r, KeyRequest* asked, bool forgets) {
     OverrideView found;
     KeyAnswer here{};
-    if (find_override_in_force(*asked->policy, asked->tag(), &found)) {
+    if (find_override_in_force(*asked->policy, asked->override_tag, &found)) {
         asked->redis_limit = found.limit;
         asked->question.limit = &asked->redis_limit;
     }
@@ -185,29 +193,56 @@ ngx_int_t ask_redis(ngx_http_request_t* r, KeyRequest* asked, bool forgets) {
     return rc == NGX_DECLINED ? then(r, asked, nullptr) : rc;
 }
 
+/** Redis may have the change all the same if its answer does not come: nodes that share the policy
+ * then have it, this one included. */
+ngx_int_t send_no_answer(ngx_http_request_t* r, bool was_asked) {
+    return send_api_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                          was_asked ? "Redis does not answer: try again, the change is in force on "
+                                      "all nginx that share the policy, or on none"
+                                    : "Redis is not there: try again, nothing has changed");
+}
+
+/** All nodes forget the key's other limit; then they forget what it has used. */
+ngx_int_t forget_removed(ngx_http_request_t* r, void* data, const OverrideAnswer* answer) {
+    KeyRequest* asked = static_cast<KeyRequest*>(data);
+    if (answer == nullptr) {
+        return send_no_answer(r, true);
+    }
+    asked->was_overridden = remove_override_of(*asked) || answer->was_set;
+    return asked->policy->has_concurrency ? forget_here(r, asked, false)
+                                          : ask_redis(r, asked, true);
+}
+
 ngx_int_t forget(ngx_http_request_t* r, KeyRequest* asked) {
     OverrideView found;
-    if (asked->policy->has_concurrency &&
-        !find_override(asked->zone(), asked->tag(), now_by_nginx().monotonic, &found)) {
+    bool is_known =
+        find_override(asked->zone(), asked->override_tag, now_by_nginx().monotonic, &found);
+    if (asked->policy->has_concurrency && !is_known) {
         return send_api_error(r, NGX_HTTP_BAD_REQUEST,
                               "requests in flight end by themselves, they cannot be forgotten by",
                               view(asked->policy->name));
     }
-    bool is_elsewhere = asked->policy->in_redis && !asked->policy->has_concurrency;
-    return is_elsewhere ? ask_redis(r, asked, true) : forget_here(r, asked, false);
+    if (!asked->policy->in_redis) {
+        return forget_here(r, asked, false);
+    }
+    WantedChange removal = {
+        asked->policy, asked->key, asked->question.hash, is_known ? found.expires_in : 0, {}};
+    ngx_int_t rc = change_override(r, removal, forget_removed, asked);
+    return rc == NGX_DECLINED ? send_no_answer(r, false) : rc;
 }
 
 /** Reads rate= and ttl=; returns what is wrong, or nullptr. */
-const char* read_wish(const KeyRequest& asked, std::string_view* rate, Limit* limit,
-                      Millis* lasts) {
+const char* read_wish(KeyRequest* asked) {
+    std::string_view* rate = &asked->rate;
+    Limit* limit = &asked->limit;
     std::string_view text;
-    if (!asked.query.get("rate", rate) || !asked.query.get("ttl", &text)) {
+    if (!asked->query.get("rate", rate) || !asked->query.get("ttl", &text)) {
         return "rate= and ttl= are needed, such as rate=600r/m and ttl=1h";
     }
     if (rate->size() > kMaxRateText) {
         return "rate= is too long";
     }
-    const PolicyConf& policy = *asked.policy;
+    const PolicyConf& policy = *asked->policy;
     if (const char* error = parse_limit(policy, *rate, limit)) {
         return error;
     }
@@ -226,65 +261,85 @@ const char* read_wish(const KeyRequest& asked, std::string_view* rate, Limit* li
     if (seconds == NGX_ERROR || seconds <= 0 || seconds > kLongestTime) {
         return "ttl= is no time from 1s to 366d, such as 90s, 15m or 1h";
     }
-    *lasts = Millis{seconds} * 1000;
+    asked->lasts = Millis{seconds} * 1000;
     return nullptr;
 }
 
-/**
- * Returns false if the limit has a window unlike the key's own. In Redis a key has one count for
- * each policy, which another window would convert, so that what was used is forgotten. A limit of
- * nothing takes the key's window. If a variable holds the limit, the window is known once the key
- * is counted here.
- */
-bool keep_redis_window(const KeyRequest& asked, Limit* limit) {
-    if (!asked.policy->in_redis || !has_window(limit->algorithm)) {
-        return true;
-    }
-    Limit own = asked.policy->live->limit;
-    if (asked.policy->variable != nullptr) {
+/** keep_window() of the key that is asked for. If a variable holds its limit, the window is known
+ * once the key is counted here. */
+bool keep_redis_window(KeyRequest* asked) {
+    Limit own = asked->policy->live->limit;
+    if (asked->policy->variable != nullptr) {
         KeyAnswer here{};
-        if (!read_key(asked.question, now_by_nginx(), &here)) {
+        if (!read_key(asked->question, now_by_nginx(), &here)) {
             return true;
         }
         own = here.limit;
     }
-    if (limit->capacity == 0) {
-        limit->period = own.period;
-        limit->period_length = own.period_length;
-        return true;
-    }
-    return limit->period_length == own.period_length &&
-           (limit->period.unit == PeriodUnit::kMonth) == (own.period.unit == PeriodUnit::kMonth);
+    return keep_window(own, &asked->limit);
 }
 
-ngx_int_t override_limit(ngx_http_request_t* r, KeyRequest* asked) {
-    std::string_view rate;
-    Limit limit{};
-    Millis lasts = 0;
-    if (const char* error = read_wish(*asked, &rate, &limit, &lasts)) {
-        return send_api_error(r, NGX_HTTP_BAD_REQUEST, error);
-    }
-    if (!keep_redis_window(*asked, &limit)) {
-        return send_api_error(r, NGX_HTTP_CONFLICT,
-                              "several nginx share this policy, and a rate= with another period "
-                              "would forget what the key has used: use the policy's period");
-    }
+ngx_int_t send_full(ngx_http_request_t* r) {
+    return send_api_error(r, NGX_HTTP_CONFLICT,
+                          "there are 256 overrides in this zone already, delete one first");
+}
+
+bool has_room_here(const KeyRequest& asked) {
+    ZoneLock lock(*asked.policy->zone->shm);
+    return has_room_for_override(asked.zone(), asked.override_tag, now_by_nginx().monotonic);
+}
+
+ngx_int_t override_here(ngx_http_request_t* r, KeyRequest* asked) {
     Millis now = now_by_nginx().monotonic;
-    note_limit(asked->zone(), asked->question.use, &limit);
+    note_limit(asked->zone(), asked->question.use, &asked->limit);
     log_too_many_periods(*asked->policy, r->connection->log);
     bool is_set = false;
     {
         ZoneLock lock(*asked->policy->zone->shm);
-        is_set = set_override(
-            asked->zone(),
-            {asked->tag(), asked->question.use, &limit, rate, asked->key, now + lasts}, now);
+        is_set = set_override(asked->zone(),
+                              {asked->override_tag, asked->question.use, &asked->limit, asked->rate,
+                               asked->key, now + asked->lasts},
+                              now);
     }
     if (!is_set) {
-        return send_api_error(r, NGX_HTTP_CONFLICT,
-                              "there are 256 overrides in this zone already, delete one first");
+        return send_full(r);
     }
     note_room(asked->zone(), asked->tag());
     return send_key(r, asked);
+}
+
+/** Redis has it, and so have the other nodes soon. */
+ngx_int_t override_answered(ngx_http_request_t* r, void* data, const OverrideAnswer* answer) {
+    KeyRequest* asked = static_cast<KeyRequest*>(data);
+    if (answer == nullptr) {
+        return send_no_answer(r, true);
+    }
+    if (answer->is_full) {
+        return send_api_error(r, NGX_HTTP_CONFLICT,
+                              "there are 4096 overrides in Redis already, delete one first");
+    }
+    return override_here(r, asked);
+}
+
+ngx_int_t override_limit(ngx_http_request_t* r, KeyRequest* asked) {
+    if (const char* error = read_wish(asked)) {
+        return send_api_error(r, NGX_HTTP_BAD_REQUEST, error);
+    }
+    if (!asked->policy->in_redis) {
+        return override_here(r, asked);
+    }
+    if (!keep_redis_window(asked)) {
+        return send_api_error(r, NGX_HTTP_CONFLICT,
+                              "several nginx share this policy, and a rate= with another period "
+                              "would forget what the key has used: use the policy's period");
+    }
+    if (!has_room_here(*asked)) {
+        return send_full(r);
+    }
+    WantedChange wanted = {asked->policy, asked->key, asked->question.hash, asked->lasts,
+                           asked->rate};
+    ngx_int_t rc = change_override(r, wanted, override_answered, asked);
+    return rc == NGX_DECLINED ? send_no_answer(r, false) : rc;
 }
 
 /** The arguments of every method; those of PUT are known to all, so that they are seen at once
@@ -336,6 +391,7 @@ ngx_int_t answer_for_key(ngx_http_request_t* r) {
     asked->question = question_of(
         policy, hash_key(asked->zone(), asked->key),
         policy.variable == nullptr && !is_learned(policy) ? &policy.live->limit : nullptr);
+    asked->override_tag = tag_of_override(policy, asked->key, asked->question.hash);
     if (r->method & NGX_HTTP_DELETE) {
         return forget(r, asked);
     }

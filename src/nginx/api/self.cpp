@@ -82,7 +82,7 @@ ngx_int_t add_row(ngx_http_request_t* r, const PolicyConf& policy, SelfAnswer* s
     Ask ask = policy.live->ask;
     row->policy = &policy;
     row->hash = hash_key(ask.access->journal.zone(), view(row->key));
-    const ngx_int_t rc = read_values(r, &policy, row->hash, &ask);
+    const ngx_int_t rc = read_values(r, &policy, view(row->key), row->hash, &ask);
     if (rc != NGX_OK) {
         return rc == NGX_DECLINED ? NGX_OK : NGX_ERROR;
     }

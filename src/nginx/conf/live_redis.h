@@ -25,7 +25,9 @@ struct LiveRedis {
     Timer sync_timer;
     bool sync_ends;
     Timer heartbeat;
-    Timer announcing;  // what policies count (redis_units.h)
+    Timer announcing;      // what policies count (redis_units.h)
+    Timer overrides;       // of single keys (nginx/overrides/shared_overrides.h)
+    bool has_logged_full;  // that the zone has no room for one of them
 };
 
 }  // namespace ai_limit

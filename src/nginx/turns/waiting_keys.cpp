@@ -134,7 +134,8 @@ bool is_held_by_part(const PolicyCharge& charge) {
 /** An operator may have set another limit for a key since the request came. */
 void renew_limits(ngx_http_request_t* r, Decision* one) {
     for (ngx_uint_t i = 0; i < one->count; ++i) {
-        renew_override(r, *one->parts[i].policy, &one->charges[i].use);
+        const Part& part = one->parts[i];
+        renew_override(r, *part.policy, view(part.key), &one->charges[i].use);
     }
 }
 

@@ -11,6 +11,7 @@
 #include "nginx/request/request_body.h"
 #include "nginx/upstream/account_use.h"
 #include "nginx/values/request_price.h"
+#include "redis/script/key_names.h"
 
 namespace ai_limit {
 
@@ -189,10 +190,11 @@ ngx_int_t reserve_by_body(ngx_http_request_t* r, const PolicyConf* policy,
 }
 
 /** Takes the limit that an operator has set for the key; NGX_DECLINED if there is none. */
-ngx_int_t read_override(ngx_http_request_t* r, const PolicyConf& policy, uint64_t hash, Ask* ask) {
+ngx_int_t read_override(ngx_http_request_t* r, const PolicyConf& policy, std::string_view key,
+                        uint64_t hash, Ask* ask) {
     OverrideView found;
     if (!has_overrides(ask->access->journal.zone()) ||
-        !find_override_in_force(policy, tag_of(hash, ask->policy), &found)) {
+        !find_override_in_force(policy, tag_of_override(policy, key, hash), &found)) {
         return NGX_DECLINED;
     }
     Limit* own = static_cast<Limit*>(ngx_palloc(r->pool, sizeof(Limit)));
@@ -214,6 +216,21 @@ bool can_have(const PolicyConf& policy, Measure measure) {
            (policy.may_count_tokens && (measure != Measure::kMoney || policy.has_prices));
 }
 
+uint64_t tag_of_override(const PolicyConf& policy, std::string_view key, uint64_t hash) {
+    if (!policy.in_redis) {
+        return tag_of(hash, policy.live->ask.policy);
+    }
+    KeyHash hashed;
+    return hash_key_for_redis(key, hash, &hashed)
+               ? tag_of_shared_override(policy, {hashed.text, kKeyHashLength})
+               : 0;
+}
+
+uint64_t tag_of_shared_override(const PolicyConf& policy, std::string_view redis_hash) {
+    const Ask& ask = policy.live->ask;
+    return tag_of(hash_key(ask.access->journal.zone(), redis_hash), ask.policy);
+}
+
 bool find_override_in_force(const PolicyConf& policy, uint64_t tag, OverrideView* found) {
     const Zone& zone = policy.live->ask.access->journal.zone();
     return find_override(zone, tag, now_by_nginx().monotonic, found) &&
@@ -231,13 +248,12 @@ void log_too_many_periods(const PolicyConf& policy, ngx_log_t* log) {
     }
 }
 
-void renew_override(ngx_http_request_t* r, const PolicyConf& policy, Charge* charge) {
-    const Zone& zone = charge->access->journal.zone();
+void renew_override(ngx_http_request_t* r, const PolicyConf& policy, std::string_view key,
+                    Charge* charge) {
     OverrideView found;
-    const bool is_set = has_overrides(zone) &&
-                        find_override(zone, tag_of(hash_of(*charge), charge->policy),
-                                      now_by_nginx().monotonic, &found) &&
-                        can_have(policy, found.limit.measure);
+    const bool is_set =
+        has_overrides(charge->access->journal.zone()) &&
+        find_override_in_force(policy, tag_of_override(policy, key, hash_of(*charge)), &found);
     if (!is_set && policy.upstream != nullptr) {
         renew_account_limit(r, policy, charge);
         return;
@@ -342,9 +358,10 @@ ngx_int_t read_sharer(ngx_http_request_t* r, const PolicyConf& policy, Sharer* s
     return NGX_OK;
 }
 
-ngx_int_t read_values(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash, Ask* ask) {
+ngx_int_t read_values(ngx_http_request_t* r, const PolicyConf* policy, std::string_view key,
+                      uint64_t hash, Ask* ask) {
     // An operator's limit is in force whatever the variable holds, also if that is empty.
-    ngx_int_t rc = read_override(r, *policy, hash, ask);
+    ngx_int_t rc = read_override(r, *policy, key, hash, ask);
     if (rc == NGX_DECLINED && policy->upstream != nullptr) {
         return read_account_limit(r, *policy, hash, ask);
     }

@@ -10,20 +10,30 @@ namespace ai_limit {
  * asks for. The limit is the one that an operator has set for the key (overrides.h), otherwise what
  * the policy's variable holds. NGX_DECLINED if the policy does not apply: there is no override, and
  * the variable is empty, or malformed, which is logged and counted. A malformed cost counts as 1.
- * `hash`: by hash_key(). NGX_ERROR if there is no memory.
+ * `hash`: of the key, by hash_key(). NGX_ERROR if there is no memory.
  */
-ngx_int_t read_values(ngx_http_request_t* r, const PolicyConf* policy, uint64_t hash, Ask* ask);
+ngx_int_t read_values(ngx_http_request_t* r, const PolicyConf* policy, std::string_view key,
+                      uint64_t hash, Ask* ask);
 
 /** False for a limit that was set while the policy counted something else, before a reload: it is
  * not in force. */
 bool can_have(const PolicyConf& policy, Measure measure);
 
-/** Finds the limit that an operator has set for a key, if it is in force. `tag`: by tag_of(). */
+/** Returns the tag of a key's override. `hash`: by hash_key(). Nodes that share the policy know the
+ * key only as Redis does, by a hash of its own. 0, which is nobody's, without memory. */
+uint64_t tag_of_override(const PolicyConf& policy, std::string_view key, uint64_t hash);
+
+/** The same for a key that Redis knows by this hash, in a policy that nodes share. */
+uint64_t tag_of_shared_override(const PolicyConf& policy, std::string_view redis_hash);
+
+/** Finds the limit that an operator has set for a key, if it is in force. `tag`: by
+ * tag_of_override(). */
 bool find_override_in_force(const PolicyConf& policy, uint64_t tag, OverrideView* found);
 
 /** Takes the limit that an operator has set since for the key of a charge that has not passed, or
  * gives the charge the policy's own again. */
-void renew_override(ngx_http_request_t* r, const PolicyConf& policy, Charge* charge);
+void renew_override(ngx_http_request_t* r, const PolicyConf& policy, std::string_view key,
+                    Charge* charge);
 
 /** Logs, once in a process, that limits of the policy share a count (has_too_many_periods()). */
 void log_too_many_periods(const PolicyConf& policy, ngx_log_t* log);

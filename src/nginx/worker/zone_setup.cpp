@@ -16,6 +16,7 @@
 #include "nginx/conf/conf_words.h"
 #include "nginx/conf/live.h"
 #include "nginx/conf/upstream_conf.h"
+#include "nginx/overrides/shared_overrides.h"
 #include "nginx/request/client_identity.h"
 #include "nginx/sharing/redis_flights.h"
 #include "nginx/sharing/redis_ledgers.h"
@@ -316,6 +317,7 @@ ngx_int_t ngx_http_ai_limit_init_process(ngx_cycle_t* cycle) {
         start_sharing(conf->redis->live, *conf);
         start_sync(conf->redis->live);
         start_announcing(conf->redis->live);
+        start_sharing_overrides(conf->redis->live);
     }
     for (const PolicyConf* policy : policies_of(*conf)) {
         register_in_zone(*policy);
@@ -335,6 +337,7 @@ void ngx_http_ai_limit_exit_process(ngx_cycle_t* cycle) {
         return;
     }
     if (conf->redis != nullptr && conf->zones.nelts != 0) {
+        stop_sharing_overrides(conf->redis->live);
         stop_announcing(conf->redis->live);
         stop_sync(conf->redis->live);
         stop_sharing(conf->redis->live);
