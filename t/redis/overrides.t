@@ -125,6 +125,8 @@ subtest 'a user of Redis with few rights' => sub {
 };
 
 subtest 'many keys' => sub {
+    # Of its own, so that it has less room for what all have.
+    $apis[1]->key(PUT => "policy=own&key=own-$_&rate=5r/h&ttl=1h") for 1 .. 9;
     my @keys = map { "many-$_" } 1 .. 200;
     for my $key (@keys) {
         my ($code) = $apis[0]->key(PUT => "policy=window&key=$key&rate=0r/m&ttl=1h");
@@ -139,7 +141,10 @@ subtest 'many keys' => sub {
     my $known = $redis->command('HLEN', 'ai_limit:overrides:{all}');
     is +($apis[0]->key(PUT => 'policy=window&key=late&rate=0r/m&ttl=1h'))[0], 409, 'there is an end of them';
     is $redis->command('HLEN', 'ai_limit:overrides:{all}'), $known, 'and nothing is half done';
-    ok wait_until(sub { shown($apis[1], 'window') > 250 }), 'all know the others';
+    ok wait_until(sub { shown($apis[2], 'window') > 240 }), 'another node knows the others';
+    $nodes[1]->wait_for_log(qr/zone "\w+" has no room for the limit of a key of policy "window" that was set for all nginx: .*delete some/);
+    my $lines = () = $nodes[1]->error_log =~ /has no room for the limit/g;
+    cmp_ok $lines, '<=', 2, 'one that has less room says so, once a worker';
     for my $shown ('many', 'more') {
         $apis[2]->key(DELETE => "policy=window&key=$shown-$_") for 1 .. 200;
     }
@@ -204,6 +209,20 @@ subtest 'Redis is away' => sub {
     $redis->launch;
     ok wait_until(sub { ($apis[0]->key(PUT => 'policy=bucket&key=away&rate=0r/m&ttl=1h'))[0] == 200 }), 'it is back';
     comes(sub { statuses('bucket', 'away') eq '403 403 403' }, 'and so is what it does');
+};
+
+subtest 'Redis hangs' => sub {
+    my $quick = AiLimit::Nginx->start(http => ($head =~ s/(\w*timeout)=30s/$1=100ms/gr) . "strict;\n$conf");
+    my $api = AiLimit::Api->new($quick->port);
+    comes(sub { status_of($quick, 'bucket', 'away') == 403 }, 'a node that waits for a moment only');
+    $redis->freeze;
+    my ($code, $said) = $api->key(PUT => 'policy=bucket&key=hangs&rate=0r/m&ttl=1h');
+    is $code, 503, 'refuses the change';
+    like $said->{error}, qr/^Redis (?:does not answer: try again, the change is in force on all .* or on none|is not there: try again, nothing has changed)$/, 'and says what that means';
+    $redis->thaw;
+    sleep 0.6;
+    comes(sub { statuses('bucket', 'hangs') eq join ' ', (status_of($quick, 'bucket', 'hangs')) x 3 }, 'all nodes have it, or none');
+    $quick->stop;
 };
 
 $_->stop for @nodes;

@@ -316,7 +316,8 @@ ngx_int_t override_answered(ngx_http_request_t* r, void* data, const OverrideAns
     }
     if (answer->is_full) {
         return send_api_error(r, NGX_HTTP_CONFLICT,
-                              "there are 4096 overrides in Redis already, delete one first");
+                              "Redis has no room for another override before some end: deleted "
+                              "ones take room until they would have ended");
     }
     return override_here(r, asked);
 }

@@ -19,7 +19,7 @@ namespace ai_limit {
 constexpr size_t kOverridesInAnswer = 128;
 
 /** The most overrides, removed ones included, that Redis keeps under one prefix. */
-constexpr size_t kMostOverridesInRedis = 4096;
+constexpr size_t kMostOverridesInRedis = 16'384;
 
 constexpr size_t kMaxOverrideField = kKeyHashLength + 3 + kMaxPolicyName;
 

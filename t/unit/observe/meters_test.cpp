@@ -182,6 +182,17 @@ TEST(Overrides, UseTheLastOneOfAKey) {
     EXPECT_FALSE(has_overrides(zone));
 }
 
+TEST(Overrides, KeepAKeyThatIsShortenedAlready) {
+    ZoneMemory memory(sizes_for(64 * 1024, true, false));
+    const Zone& zone = memory.zone();
+    Limit limit = hourly(Algorithm::kTokenBucket, 5);
+    const std::string shown = "sk-1\xE2\x80\xA6" + std::string(kMaxTopKeyText, 'x');
+    EXPECT_TRUE(set_override(zone, {1000, 1, &limit, "5r/h", shown, 90, true}, 0));
+    OverrideView found;
+    ASSERT_TRUE(find_override(zone, 1000, 0, &found));
+    EXPECT_EQ(found.shown_key(), shown.substr(0, kMaxTopKeyText));
+}
+
 TEST(Overrides, AreLimitedInNumberAndReuseEndedOnes) {
     ZoneMemory memory(sizes_for(64 * 1024, true, false));
     const Zone& zone = memory.zone();
@@ -190,7 +201,10 @@ TEST(Overrides, AreLimitedInNumberAndReuseEndedOnes) {
         ASSERT_TRUE(
             set_override(zone, {1000 + i, 1, &limit, "5r/h", "ip:a", i == 7 ? 50 : 900}, 0));
     }
+    EXPECT_FALSE(has_room_for_override(zone, 5000, 0));
+    EXPECT_TRUE(has_room_for_override(zone, 1000, 0));  // in place of the one that it has
     EXPECT_FALSE(set_override(zone, {5000, 1, &limit, "5r/h", "ip:b", 900}, 0));
+    EXPECT_TRUE(has_room_for_override(zone, 5000, 50));
     EXPECT_TRUE(set_override(zone, {1000, 1, &limit, "5r/h", "ip:a", 900}, 0));
     EXPECT_TRUE(set_override(zone, {5000, 1, &limit, "5r/h", "ip:b", 900}, 50));
     OverrideView found;

@@ -73,7 +73,7 @@ TEST(OverrideCalls, SendWhatIsToChange) {
     const std::string set = bytes_of(command);
     for (const char* word :
          {"EVAL\r\n", "\r\n2\r\n", "p:overrides:{all}\r\n", "p:overrides:{all}:log\r\n", "set\r\n",
-          "field\r\n", "3000\r\n", "5r/h sk-1\r\n", "4096\r\n"}) {
+          "field\r\n", "3000\r\n", "5r/h sk-1\r\n", "16384\r\n"}) {
         EXPECT_NE(set.find(word), std::string::npos) << word;
     }
     write_override_removal("p", "field", 77, &command);
