@@ -24,6 +24,7 @@ my $conf = <<'CONF';
     ai_limit_policy plan   key=$http_x_key rate=$http_x_rate;
     ai_limit_policy slots  key=$http_x_key concurrency=5;
     ai_limit_policy waits  key=$http_x_key rate=1r/5m burst=1 wait=10m;
+    ai_limit_policy fair   key=all rate=100r/h share=$http_x_key;
     ai_limit_policy own    key=$http_x_key rate=100kr/h sync=off;
     server {
         listen 127.0.0.1:%%PORT_0%%;
@@ -32,6 +33,7 @@ my $conf = <<'CONF';
         location /plan   { ai_limit plan; empty_gif; }
         location /slots  { ai_limit slots; empty_gif; }
         location /waits  { ai_limit waits; empty_gif; }
+        location /fair   { ai_limit fair; empty_gif; }
         location /own    { ai_limit own; empty_gif; }
         location /ai_limit/ { ai_limit_api write=on; }
     }
@@ -73,6 +75,14 @@ subtest 'a request that waits on another node' => sub {
     ok wait_until(sub { $apis[1]->policy('waits')->{waits}{now} == 1 }), 'the next one waits for minutes';
     is +($apis[0]->key(PUT => 'policy=waits&key=sk-1234567890&rate=100r/s&ttl=1h'))[0], 200, 'with more room';
     is $waiting->finish->{status}, 200, 'it passes';
+};
+
+subtest 'who shares a key' => sub {
+    my $part = sub { $apis[2]->policy('fair')->{sharers}[0]{part} // 'none' };
+    is status_of($nodes[2], 'fair', 'somebody'), 200, 'a sharer is active';
+    is $part->(), 100, 'and has the whole limit';
+    is +($apis[0]->key(PUT => 'policy=fair&key=all&rate=10r/h&ttl=1h'))[0], 200, 'which is less now';
+    comes(sub { $part->() == 10 }, 'as the other node shows');
 };
 
 subtest 'a policy that is not in Redis' => sub {

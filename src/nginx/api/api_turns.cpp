@@ -9,15 +9,38 @@ namespace ai_limit {
 
 namespace {
 
-/** Finds the limit that an operator has set for the key whose entry has this tag. Only the tag is
- * known, and the bits in it that tell apart the key's entries follow from the limit. */
-bool find_override_of_entry(const PolicyConf& policy, uint64_t tag, OverrideView* found) {
+/** Finds the limit that was set for a key on all nodes. A shortened name may be that of several
+ * keys, which is good enough to look at. */
+bool find_override_by_name(const PolicyConf& policy, const ShownName& key, OverrideView* found) {
+    const Zone& zone = policy.live->ask.access->journal.zone();
+    if (key.is_whole) {
+        const uint64_t tag = tag_of_override(policy, key.view(), hash_key(zone, key.view()));
+        return find_override_in_force(policy, tag, found);
+    }
+    for (uint32_t place = 0; place < kMaxOverrides; ++place) {
+        if (read_override(zone, place, now_by_nginx().monotonic, found) &&
+            found->policy == policy.live->ask.policy && found->shown_key() == key.view() &&
+            can_have(policy, found->limit.measure)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Finds the limit that was set for the key of a sharer. In a policy of this node alone, the tag of
+ * the key's entry is known, and the bits in it that tell apart the key's entries follow from the
+ * limit. */
+bool find_override_of_sharer(const PolicyConf& policy, const NamedSharer& sharer,
+                             OverrideView* found) {
     if (!has_overrides(policy.live->ask.access->journal.zone())) {
         return false;
     }
+    if (policy.in_redis) {
+        return find_override_by_name(policy, sharer.key, found);
+    }
     for (uint32_t variant = 0; variant < kMaxVariants; ++variant) {
-        if (find_override_in_force(policy, tag ^ tag_bits(variant), found) &&
-            (policy.in_redis || found->limit.variant == variant)) {
+        if (find_override_in_force(policy, sharer.key_tag ^ tag_bits(variant), found) &&
+            found->limit.variant == variant) {
             return true;
         }
     }
@@ -36,7 +59,7 @@ void add_sharer(const PolicyConf& policy, const NamedSharer& sharer, SharerRows*
     OverrideView found;
     SharedKey key = {policy.live->ask.access, sharer.key_tag, nullptr, policy.live->ask.policy,
                      nodes_of(policy)};
-    if (find_override_of_entry(policy, sharer.key_tag, &found)) {
+    if (find_override_of_sharer(policy, sharer, &found)) {
         key.limit = &found.limit;
     } else if (policy.variable == nullptr) {
         key.limit = &policy.live->limit;
