@@ -81,6 +81,22 @@ void raise_changes(const Zone& zone, KeyQueue* queue) {
     zone.queue_changes()->groups[group].fetch_add(1, std::memory_order_release);
 }
 
+/** Gives up a queue in which no process has a place. */
+void give_up_if_empty(KeyQueue* queue) {
+    for (const QueueOfWorker& other : queue->workers) {
+        if (other.process.load(std::memory_order_acquire) != 0) {
+            return;
+        }
+    }
+    const uint64_t tag = queue->tag.exchange(0);
+    for (const QueueOfWorker& other : queue->workers) {
+        uint64_t nobody = 0;
+        if (other.process.load(std::memory_order_seq_cst) != 0) {
+            queue->tag.compare_exchange_strong(nobody, tag);  // one has joined meanwhile
+        }
+    }
+}
+
 }  // namespace
 
 bool goes_before(const Turn& one, const Turn& other) {
@@ -121,6 +137,7 @@ QueueOfWorker* join_queue(const Journal& journal, const QueuedKey& key, KeyQueue
             return place;
         }
         give_place_back(place, journal.number());  // others gave the queue up at the same time
+        give_up_if_empty(found);                   // unless they saw this place, and kept it
     }
     return nullptr;
 }
@@ -139,18 +156,7 @@ void leave_queue(const Zone& zone, KeyQueue* queue, QueueOfWorker* place) {
     place->count.store(0, std::memory_order_release);
     place->process.store(0, std::memory_order_release);
     raise_changes(zone, queue);
-    for (const QueueOfWorker& other : queue->workers) {
-        if (other.process.load(std::memory_order_acquire) != 0) {
-            return;
-        }
-    }
-    const uint64_t tag = queue->tag.exchange(0);
-    for (const QueueOfWorker& other : queue->workers) {
-        uint64_t nobody = 0;
-        if (other.process.load(std::memory_order_seq_cst) != 0) {
-            queue->tag.compare_exchange_strong(nobody, tag);  // one has joined meanwhile
-        }
-    }
+    give_up_if_empty(queue);
 }
 
 uint32_t tell(const Zone& zone, KeyQueue* queue, QueueOfWorker* place, uint32_t count, Amount cost,

@@ -14,6 +14,7 @@
 #include "nginx/request/max_output.h"
 #include "nginx/request/request_body.h"
 #include "nginx/turns/decide_now.h"
+#include "nginx/turns/queue_in_redis.h"
 #include "nginx/turns/turns.h"
 #include "nginx/values/policy_values.h"
 #include "nginx/waiting/waiting.h"
@@ -213,6 +214,7 @@ ngx_int_t decide_on_output(ngx_http_request_t* r, const LocConf& conf, const Pol
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
         if (lowering == Lowering::kImpossible && rejects_unreadable(conf)) {
+            leave_in_redis(r, *one, one->count);
             return NGX_DECLINED;
         }
         ngx_int_t rc = decide(r, set, one, passes);

@@ -38,6 +38,13 @@ void take_over(RedisDecision* decision) {
     }
 }
 
+/** Notes whether what is in flight counts in its sharer's part. */
+void note_own_part(const RedisCharge& shared, Flight* flight) {
+    if (flight != nullptr && flight->sharer != nullptr) {
+        flight->sharer->is_own = shared.sharer->part.is_own;
+    }
+}
+
 /** Hands the flights over to the request, whose end settles them. */
 void hand_over_flights(RedisDecision* decision, Decision* one) {
     for (size_t i = 0; i < decision->count; ++i) {
@@ -47,9 +54,7 @@ void hand_over_flights(RedisDecision* decision, Decision* one) {
         }
         decision->flights[i] = nullptr;
         const PolicyCharge* charge = decision->charges[i].charge;
-        if (flight->sharer != nullptr) {
-            flight->sharer->is_own = decision->charges[i].sharer->part.is_own;
-        }
+        note_own_part(decision->charges[i], flight);
         if (charge->use.verdict != Verdict::kPassed) {
             forget_flight(flight);  // on a dry run, and left out
             continue;
@@ -108,6 +113,7 @@ void give_back(RedisDecision* decision, Now now) {
         for (size_t j = 0; part.answered && part.passes && j < part.count; ++j) {
             const RedisCharge& shared = part.charges[j];
             const Charge& charge = shared.charge->use;
+            note_own_part(shared, decision->flights[&shared - decision->charges]);
             if (!is_in_flight(*charge.limit) && charge.cost != 0 &&
                 charge.verdict == Verdict::kPassed) {
                 Command* command = empty_command();

@@ -63,14 +63,20 @@ void describe_turns(const LiveRedis& redis, const Waiter* waiter, Decision* one)
     }
 }
 
-Millis until_next_question(const Decision& one, ngx_uint_t charge, Millis wait, Millis more) {
+Millis until_next_question(const Waiter& waiter, Millis wait, Millis more) {
     constexpr Millis kSoonest = 10;
     constexpr Millis kLatest = 300;  // Redis forgets the node's place after a second
     constexpr Millis kBlindly = 25;  // when something may come back that nobody knows of
+    constexpr Millis kMostBlindly = 100;
+    constexpr Millis kSlower = 128;  // each question takes memory of the request's pool
+    const Decision& one = *waiter.one;
+    const ngx_uint_t charge = waiter.charge;
+    const Millis waited = one.now.monotonic - waiter.began;
+    const Millis blindly = ngx_min(kBlindly + waited / kSlower, kMostBlindly);
     const PolicyCharge& policy = one.charges[charge];
     const bool is_behind = one.in_redis != nullptr && one.in_redis[charge].turn.is_behind;
     const bool returns = policy.use.limit->measure != Measure::kRequests;
-    const Millis most = is_behind || returns ? kBlindly : kLatest;
+    const Millis most = is_behind || returns ? blindly : kLatest;
     return ngx_min(ngx_max(ngx_min(wait, most), kSoonest) + more, kLatest);
 }
 

@@ -22,7 +22,7 @@ void describe_turns(const LiveRedis& redis, const Waiter* waiter, Decision* one)
 /** Returns in how many milliseconds Redis should be asked again about a request that it has just
  * refused. `wait`: until its turn, as far as this node knows. `more`: so much later, within bounds,
  * where this worker asks about many keys. */
-Millis until_next_question(const Decision& one, ngx_uint_t charge, Millis wait, Millis more);
+Millis until_next_question(const Waiter& waiter, Millis wait, Millis more);
 
 /** Notes that Redis knows this node to have a waiter for a charge's key. Returns `before`, or what
  * it makes if that is nullptr; nullptr without memory. Free it by ngx_free(). */

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "core/decide/sharer.h"
+#include "nginx/sharing/charge_in_redis.h"
 
 namespace ai_limit {
 
@@ -50,8 +51,12 @@ uint64_t served_until_now(const PolicyCharge& charge) {
 }
 
 void update_start(SharerLine* line, Now now) {
-    PolicyCharge* charge = line->first()->policy();
-    if (charge->sharer != nullptr) {
+    const Waiter* first = line->first();
+    PolicyCharge* charge = first->policy();
+    if (has_order_of_redis(*charge)) {
+        const ChargeInRedis* said = first->one->in_redis;
+        line->start = said != nullptr ? said[first->charge].sharer.start : 0;
+    } else if (charge->sharer != nullptr) {
         charge->sharer->floor = line->floor;
         line->start = next_service(*charge, now);
     }

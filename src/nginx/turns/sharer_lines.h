@@ -56,6 +56,11 @@ SharerLine* make_line(WaitingKey* key, const PolicyCharge& charge);
 /** Returns the virtual time of the charge's key; 0 where keys have no sharers. */
 uint64_t served_until_now(const PolicyCharge& charge);
 
+/** True if only Redis knows in which order the sharers of a charge's key are served. */
+inline bool has_order_of_redis(const PolicyCharge& charge) {
+    return charge.sharer != nullptr && charge.sharer->over_nodes;
+}
+
 /** Finds where the service of the line's first request starts, which others may have delayed. */
 void update_start(SharerLine* line, Now now);
 

@@ -49,6 +49,7 @@ void on_ended(Wait* wait) {
     if (waiter->stage == Waiter::kPassed) {
         count_results(*waiter->one);  // it has been charged
     }
+    waiter->stage = Waiter::kOver;
 }
 
 /** The request ends. While Redis is asked about it, its wait is not for its turn. */

@@ -148,7 +148,9 @@ Tried refuse(Waiter* waiter) {
 
 /** Has the request's phase ask Redis, which decides for all nodes. */
 Tried ask(Waiter* waiter) {
-    waiter->line->key->asked = waiter;
+    WaitingKey* key = waiter->line->key;
+    key->in_redis = note_in_redis(waiter->r, *waiter->one, waiter->charge, key->in_redis);
+    key->asked = waiter;
     waiter->stage = Waiter::kAsked;
     wake(&waiter->wait);
     return Tried::kAsked;
@@ -205,7 +207,7 @@ Millis next_look(const SharerLine* line, Now now) {
     charge->use.turn_in = 0;  // it is the first one now
     const Millis wait = describe_charge(*charge, *one.parts[waiter->charge].policy, now).wait;
     if (waits_over_nodes(one, waiter->charge)) {
-        return until_next_question(one, waiter->charge, wait, waiting_keys()->count);
+        return until_next_question(*waiter, wait, waiting_keys()->count);
     }
     if (charge->use.limit->algorithm == Algorithm::kConcurrency) {
         return kLongestOfMany;  // when a slot comes back, the queue changes
@@ -263,15 +265,28 @@ void serve_lines(WaitingKey* key, Now now) {
     key->is_looked_at = false;
     if (key->count == 0) {
         free_key(key);
-    } else {
-        tell_others(key);
-        look_in(&key->watch, key->next_look);
+        return;
     }
+    // The answer of Redis says who is next. To tell something else until then would have other
+    // workers look, and these have this one look again, for ever.
+    if (key->asked == nullptr) {
+        tell_others(key);
+    }
+    look_in(&key->watch, key->next_look);
 }
 
-/** While Redis is asked about one request, the others wait for the answer. */
+/** Returns true while Redis is asked about a request; the others wait for the answer. nginx does
+ * not resume one whose client has gone, if there is a post_action. */
+bool is_asking(WaitingKey* key) {
+    Waiter* asked = key->asked;
+    if (asked != nullptr && asked->r->post_action && key->count > 1) {
+        leave(asked);
+    }
+    return key->asked != nullptr;
+}
+
 void look(WaitingKey* key, Now now) {
-    if (key->asked != nullptr) {
+    if (is_asking(key)) {
         return;
     }
     rejoin(key);
@@ -394,12 +409,16 @@ void stay(Waiter* waiter) {
     const Now now = now_by_nginx();
     key->asked = nullptr;
     waiter->stage = Waiter::kWaiting;
-    key->in_redis = note_in_redis(waiter->r, *waiter->one, waiter->charge, key->in_redis);
     const bool is_held = is_held_by_part(*waiter->policy());
     note_tried(is_held ? Tried::kHeld : Tried::kNoRoom, line, now);
+    update_start(line, now);
     if (is_held) {
         serve_lines(key, now);  // its line is not looked at before the next look
-    } else if (key->seen_changes == key->queue->changes.load(std::memory_order_acquire)) {
+        return;
+    }
+    tell_others(key);
+    if (next_line(*key) == line &&
+        key->seen_changes == key->queue->changes.load(std::memory_order_acquire)) {
         look_in(&key->watch, key->next_look);
     } else {
         look_soon(&key->watch);
@@ -407,6 +426,9 @@ void stay(Waiter* waiter) {
 }
 
 bool must_queue(const PolicyCharge& charge, Now now, uint64_t arrival) {
+    if (has_order_of_redis(charge)) {
+        return false;
+    }
     const Journal& journal = charge.use.access->journal;
     const KeyQueue* queue = find_queue(journal.zone(), charge.use.tag);
     if (queue == nullptr) {

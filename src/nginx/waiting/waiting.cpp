@@ -39,11 +39,13 @@ ngx_http_request_t* take_request(Wait* wait) {
 }
 
 ngx_int_t begin(ngx_http_request_t* r, Wait* wait, const WaitReason& reason) {
-    // nginx calls it before the request's pool goes, and with that whatever the request owns.
-    ngx_http_cleanup_t* cleanup = ngx_http_cleanup_add(r, 0);
+    // nginx calls it before the request's pool goes, and with that whatever the request owns. A
+    // request may wait thousands of times.
+    ngx_http_cleanup_t* cleanup = wait->last == r ? wait->cleanup : ngx_http_cleanup_add(r, 0);
     if (cleanup == nullptr) {
         return NGX_ERROR;
     }
+    wait->last = r;
     cleanup->handler = on_request_end;
     cleanup->data = wait;
     wait->r = r;

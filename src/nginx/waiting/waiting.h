@@ -44,6 +44,7 @@ struct Wait {
     ngx_http_request_t* r;  // nullptr while no request waits
     const WaitReason* reason;
     ngx_http_cleanup_t* cleanup;  // by which the request's end is noticed
+    ngx_http_request_t* last;     // whose that is; nullptr before the first suspend()
     Timer timer;                  // wakes it
     bool has_deadline;
     ngx_queue_t link;  // in a WaitQueue

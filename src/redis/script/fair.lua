@@ -18,7 +18,7 @@ local function take()
             key = KEYS[key], member = member, flights = member ~= '' and KEYS[key + 1],
             algorithm = algorithm_of(args[at + KIND]), cost = args[at + COST], capacity = capacity,
             fits = nil, state = nil, count = nil, is_there = nil, is_changed = nil, p1 = nil, p2 = nil,
-            sharer = nil, turn = nil,
+            sharer = nil, is_held = nil, turn = nil,
         }
         key = key + (charge.flights and 2 or 1)
         local taken, wanted = (charge.algorithm and weigh_state or weigh_flights)(charge, at, capacity)
@@ -28,8 +28,9 @@ local function take()
             sharer = load_sharer(at, KEYS[key], KEYS[key + 1], charge.flights and KEYS[key + 2], args[at + SLICE])
             key = key + (charge.flights and 3 or 2)
             weigh_sharer(sharer, least, args[at + WEIGHT], args[at + FLOOR])
-            fits = fits and (sharer.is_own or taken + least + sharer.claimed <= capacity)
-            charge.sharer = sharer
+            local is_held = not sharer.is_own and taken + least + sharer.claimed > capacity
+            fits = fits and not is_held
+            charge.sharer, charge.is_held = sharer, is_held and sharer.claimed > 0
         end
         if args[at + NODE] ~= '' then
             local turn = look_at_turns(at, KEYS[key], sharer and sharer.start or 0)
@@ -55,7 +56,7 @@ local function take()
                 sharer.need, sharer.weights, sharer.start, sharer.served)
         end
         if turn then
-            conclude_turn(turn, not charge.fits, charge.cost)
+            conclude_turn(turn, not charge.fits, charge.cost, charge.is_held)
             last = append(reply, last, turn.is_behind and 1 or 0, turn.others, turn.others_cost)
         end
     end

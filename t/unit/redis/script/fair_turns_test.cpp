@@ -25,6 +25,11 @@ protected:
         return FairRequest(&redis).charge(bucket, "k").at(node, arrival, count).passes();
     }
 
+    /** True if one passes that comes now, and does not wait. */
+    bool newcomer_passes(uint64_t node) {
+        return FairRequest(&redis).charge(bucket, "k").at(node, 0, 0, false).passes();
+    }
+
     void leaves(uint64_t node) {
         Command command;
         write_leave("k", node, &command);
@@ -77,34 +82,45 @@ TEST_F(FairTurns, NewcomerOfTheSameMomentDoesNotOvertakeEither) {
 TEST_F(FairTurns, PlaceOfANodeThatIsSilentLapses) {
     comes(1);
     redis.pass(999);
-    EXPECT_FALSE(passes(2, 0));
+    EXPECT_FALSE(newcomer_passes(2));
     redis.pass(1);
-    EXPECT_TRUE(passes(2, 0));
+    EXPECT_TRUE(newcomer_passes(2));
 }
 
 TEST_F(FairTurns, NodeThatLeavesHoldsUpNobody) {
     comes(1);
     redis.pass(100);
-    EXPECT_FALSE(passes(2, 0));
+    EXPECT_FALSE(newcomer_passes(2));
     leaves(1);
-    EXPECT_TRUE(passes(2, 0));
+    EXPECT_TRUE(newcomer_passes(2));
 }
 
 TEST_F(FairTurns, NodeWithFurtherRequestsKeepsItsPlace) {
     const Millis first = comes(1);
     redis.pass(200);  // two come back
     EXPECT_TRUE(passes(1, first, 2));
-    EXPECT_FALSE(passes(2, 0));
+    EXPECT_FALSE(newcomer_passes(2));
     EXPECT_TRUE(passes(1, first, 1));
     redis.pass(100);
-    EXPECT_TRUE(passes(2, 0));
+    EXPECT_TRUE(newcomer_passes(2));
+}
+
+TEST_F(FairTurns, NewcomerDoesNotOvertakeWhoWaitsOnItsOwnNode) {
+    const Millis first = comes(1);
+    redis.pass(100);
+    EXPECT_FALSE(FairRequest(&redis).charge(bucket, "k").at(1, 0, 1, false).passes());
+    EXPECT_FALSE(passes(1, 0, 2)) << "one that waits does not take its place";
+    EXPECT_FALSE(newcomer_passes(2));
+    EXPECT_TRUE(passes(1, first, 1));
+    redis.pass(100);
+    EXPECT_TRUE(newcomer_passes(1));
 }
 
 TEST_F(FairTurns, RequestThatDoesNotWaitTakesNoPlace) {
     FairRequest request(&redis);
     EXPECT_FALSE(request.charge(bucket, "k").at(1, 0, 0, false).passes());
     redis.pass(100);
-    EXPECT_TRUE(passes(2, 0));
+    EXPECT_TRUE(newcomer_passes(2));
 }
 
 TEST_F(FairTurns, RequestThatAnotherPolicyRefusesHoldsUpNobody) {
@@ -116,7 +132,7 @@ TEST_F(FairTurns, RequestThatAnotherPolicyRefusesHoldsUpNobody) {
     EXPECT_FALSE(request.charge(bucket, "k").at(1, first).charge(other, "o").at(1, first).passes());
     EXPECT_EQ(request.verdict(0), Verdict::kPassed);
     EXPECT_EQ(request.verdict(1), Verdict::kRefused);
-    EXPECT_TRUE(passes(2, 0));
+    EXPECT_TRUE(newcomer_passes(2));
     EXPECT_FALSE(FairRequest(&redis).charge(other, "o").at(2).passes());
 }
 
@@ -150,6 +166,21 @@ TEST_F(FairTurns, SharerThatWasServedLeastComesFirst) {
                     .of("modest", 1, modest.sharer().start)
                     .at(2, modest.answered)
                     .passes());
+}
+
+TEST_F(FairTurns, SharerWhoseOwnPartHoldsItBackHoldsUpNobody) {
+    const ZonePolicy pool = redis.add(limit_of_rate(Algorithm::kTokenBucket, "1000r/h"));
+    ASSERT_TRUE(FairRequest(&redis).charge(pool, "p", 450).of("y").passes());
+    ASSERT_TRUE(FairRequest(&redis).charge(pool, "p", 100).of("x").passes());
+    // All that is left is y's to claim, and x has had its part with this.
+    FairRequest held(&redis);
+    ASSERT_FALSE(held.charge(pool, "p", 450).of("x").at(1).passes());
+    ASSERT_FALSE(held.sharer().part.is_own);
+    redis.pass(500);
+    FairRequest other(&redis);
+    EXPECT_TRUE(other.charge(pool, "p", 40).of("y").at(2).passes());
+    EXPECT_FALSE(other.turn().is_behind);
+    EXPECT_GT(other.sharer().start, held.sharer().start);
 }
 
 TEST_F(FairTurns, KeepsTheEntriesOfSixtyFourNodes) {
