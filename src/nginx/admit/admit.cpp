@@ -317,7 +317,7 @@ bool is_of_client(ngx_http_request_t* r) {
 
 /** After a redirect, such as that of error_page, the answer that led here says something as well.
  */
-__attribute__((noinline, cold)) void hear_before_redirect(ngx_http_request_t* r) {
+void hear_before_redirect(ngx_http_request_t* r) {
     const RequestContext* context = is_of_client(r) ? find_context(r) : nullptr;
     if (context != nullptr && context->accounts != nullptr) {
         end_answer(r, *context);
@@ -325,11 +325,8 @@ __attribute__((noinline, cold)) void hear_before_redirect(ngx_http_request_t* r)
 }
 
 /** NGX_DECLINED lets nginx go on; under `satisfy any`, NGX_OK would let everybody in. */
-__attribute__((hot)) ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept {
+inline __attribute__((always_inline)) ngx_int_t decide_in_preaccess(ngx_http_request_t* r) {
     const LocConf* conf = loc_conf(r);
-    if (r->internal) {
-        hear_before_redirect(r);
-    }
     if (refuses_every_upgrade(r, *conf) && is_of_client(r) && takes_out_websocket(r)) {
         return refuse_any_websocket(r, *conf);
     }
@@ -339,11 +336,8 @@ __attribute__((hot)) ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept
     return evaluate_set(r, *conf, conf->list->preaccess);
 }
 
-__attribute__((hot)) ngx_int_t access_handler(ngx_http_request_t* r) noexcept {
+inline __attribute__((always_inline)) ngx_int_t decide_in_access(ngx_http_request_t* r) {
     const LocConf* conf = loc_conf(r);
-    if (r->internal) {
-        hear_before_redirect(r);
-    }
     if (refuses_every_upgrade(r, *conf) && is_of_client(r) && takes_out_websocket(r)) {
         return refuse_any_websocket(r, *conf);
     }
@@ -354,6 +348,29 @@ __attribute__((hot)) ngx_int_t access_handler(ngx_http_request_t* r) noexcept {
         return NGX_DECLINED;
     }
     return evaluate_set(r, *conf, conf->list->access);
+}
+
+__attribute__((hot)) ngx_int_t preaccess_handler(ngx_http_request_t* r) noexcept {
+    return decide_in_preaccess(r);
+}
+
+__attribute__((hot)) ngx_int_t access_handler(ngx_http_request_t* r) noexcept {
+    return decide_in_access(r);
+}
+
+/** The same where policies have rate=upstream. */
+ngx_int_t preaccess_handler_of_accounts(ngx_http_request_t* r) noexcept {
+    if (r->internal) {
+        hear_before_redirect(r);
+    }
+    return decide_in_preaccess(r);
+}
+
+ngx_int_t access_handler_of_accounts(ngx_http_request_t* r) noexcept {
+    if (r->internal) {
+        hear_before_redirect(r);
+    }
+    return decide_in_access(r);
 }
 
 /** The handler that nginx runs last in a phase: it runs them in reverse order. */
@@ -431,7 +448,8 @@ ngx_int_t add_phase_handlers(ngx_conf_t* cf) {
 
     // Behind realip, which may set the address only here.
     if (main->preaccess &&
-        add_last(&core->phases[NGX_HTTP_PREACCESS_PHASE].handlers, preaccess_handler) != NGX_OK) {
+        add_last(&core->phases[NGX_HTTP_PREACCESS_PHASE].handlers,
+                 main->upstreams ? preaccess_handler_of_accounts : preaccess_handler) != NGX_OK) {
         return NGX_ERROR;
     }
     // `phase=access` means that access was granted. Handlers of the access phase itself are left
@@ -443,7 +461,7 @@ ngx_int_t add_phase_handlers(ngx_conf_t* cf) {
         if (handler == nullptr) {
             return NGX_ERROR;
         }
-        *handler = access_handler;
+        *handler = main->upstreams ? access_handler_of_accounts : access_handler;
     }
     // Always: should this configuration fail later, workers of the one before still need the
     // filters.
