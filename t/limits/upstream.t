@@ -42,6 +42,21 @@ my $conf = <<"CONF";
             proxy_pass $provider/;
             error_page 400 429 = \@second;
         }
+        location /denied/ {
+            ai_limit early;
+            deny all;
+            error_page 403 = \@elsewhere;
+        }
+        location /files/ {
+            ai_limit early;
+            try_files /no-such-file \@elsewhere;
+        }
+        location \@elsewhere {
+            rewrite ^/(?:denied|files)(/.*) \$1 break;
+            proxy_pass $provider;
+            proxy_set_header X-Model-Account elsewhere\$http_x_name;
+            add_header X-Answered-By elsewhere always;
+        }
         location \@second {
             ai_limit second;
             rewrite ^/(?:two|refused)(/.*) \$1 break;
@@ -158,9 +173,13 @@ is counts_of('herd')->{refused}, 1, 'without another refusal';
 # What one provider tells is not taken for the limits of another account.
 is post($nginx->port, '/refused/v1/chat/completions', $chat, 'x-name' => '-mixed', 'x-model-rpm' => 50)->{headers}{'x-answered-by'}, 'second',
     'a request that one account could take is refused by another policy, and goes elsewhere';
+is post($nginx->port, '/denied/v1/chat/completions', $chat, 'x-name' => '-denied', 'x-model-rpm' => 60)->{headers}{'x-answered-by'}, 'elsewhere',
+    'so does one that nginx itself refuses';
+is post($nginx->port, '/files/v1/chat/completions', $chat, 'x-name' => '-files', 'x-model-rpm' => 70)->{headers}{'x-answered-by'}, 'elsewhere',
+    'one that try_files leads on is sent to its account';
 my @known = map { my $account = $_; map { "$account->{policy} $_->{limit}" } @{$account->{quotas}} }
     grep { $_->{policy} =~ /^(?:early|second)$/ } @{decode_json(get($nginx->port, '/api/status')->{body})->{accounts}};
-is_deeply \@known, ['second 50'], 'only that account learns from the answer';
+is_deeply [sort @known], ['early 70', 'second 50'], 'only accounts that a request was sent to learn from the answer';
 
 # Three times the demand, from two workers: 1,200 a minute are 20 a second.
 my $load = many($nginx->port, requests => 3000, connections => 20, method => 'POST', path => '/v1/chat/completions', body => $chat,

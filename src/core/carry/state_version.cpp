@@ -15,6 +15,7 @@ static_assert(kDayStart == kCut + 24 && kBehind == kDayStart + 8);
 
 constexpr StateVersion kVersions[] = {
     {kStateFormat, kLayoutVersion - kCountsLayout, kBehind, 0, true, true, 0},
+    {kStateFormat, 21, kBehind, 0, true, true, 0},
     {kStateFormat, 20, kBehind, 0, true, true, 0},
     {kStateFormat, 19, kBehind, 0, true, true, 0},
     {kStateFormat, 18, kBehind, 0, true, true, 0},

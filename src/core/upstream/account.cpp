@@ -67,8 +67,16 @@ uint32_t copy_name(const AccountName& name, char* to) {
     return static_cast<uint32_t>(copy_shown_key(name.key, to, kMaxTopKeyText));
 }
 
+/** Returns a life that no account in the set has had, whichever place it was in. */
+uint64_t next_life(const AccountSet& set, const UpstreamAccount& account) {
+    const auto place = static_cast<uint64_t>(&account - set.ways);
+    const uint64_t before = account.life.load(std::memory_order_relaxed);
+    return (before / kAccountWays + 1) * kAccountWays + place;
+}
+
 /** False if another account has taken the place meanwhile. */
-bool begin(UpstreamAccount* account, uint64_t tag, uint32_t policy, const AccountName& name) {
+bool begin(AccountSet* set, UpstreamAccount* account, uint64_t tag, uint32_t policy,
+           const AccountName& name) {
     uint64_t before = account->tag.load(std::memory_order_relaxed);
     if (!account->tag.compare_exchange_strong(before, tag, std::memory_order_acq_rel)) {
         return false;
@@ -86,6 +94,8 @@ bool begin(UpstreamAccount* account, uint64_t tag, uint32_t policy, const Accoun
     for (AccountQuota& quota : account->quotas) {
         forget(&quota);
     }
+    // Behind the numbers: who sees the new life sees that they begin at 0.
+    account->life.store(next_life(*set, *account), std::memory_order_release);
     account->name_size.store(copy_name(name, account->name), std::memory_order_release);
     return true;
 }
@@ -232,6 +242,12 @@ bool is_credible(const ToldQuota& told, const SentQuota& sent, bool refused) {
     return told.limit != 0 && (refused || !sent.counts || sent.cost <= told.limit);
 }
 
+/** Returns the time in which `used` of a limit comes back. */
+Millis until_full(Millis period, Amount used, Amount limit) {
+    __extension__ typedef unsigned __int128 Wide;
+    return static_cast<Millis>(Wide{static_cast<uint64_t>(period)} * used / limit);
+}
+
 void hear_quota(Journal* journal, UpstreamAccount* account, QuotaKind kind,
                 const HeardAnswer& answer, Now now) {
     const auto place = static_cast<size_t>(kind);
@@ -255,8 +271,7 @@ void hear_quota(Journal* journal, UpstreamAccount* account, QuotaKind kind,
     correct(journal, quota, tag_of(answer.hash, policy), policy, limit, correction, now);
     const Millis reset = told.reset != kNotTold
                              ? told.reset
-                             : limit.period_length * static_cast<Millis>(correction.told_used) /
-                                   static_cast<Millis>(told.limit);
+                             : until_full(limit.period_length, correction.told_used, told.limit);
     quota->remaining.store(told.remaining, std::memory_order_relaxed);
     quota->full_at.store(now.monotonic + reset, std::memory_order_relaxed);
 }
@@ -289,10 +304,11 @@ void close_until(Journal* journal, const HeardAnswer& answer, Millis until, bool
     journal->finish();
 }
 
-/** True if the request was sent after the refusal that the account cools down from. */
+/** True if the request was sent after the refusal that the account cools down from. One that was
+ * sent in the same millisecond was sent before it: no cooldown is shorter. */
 bool is_try(const UpstreamAccount& account, const HeardAnswer& answer) {
     return is_cooling(account) &&
-           answer.sent->at >= account.cooling_from.load(std::memory_order_relaxed);
+           answer.sent->at > account.cooling_from.load(std::memory_order_relaxed);
 }
 
 void hear_refusal(Journal* journal, UpstreamAccount* account, const HeardAnswer& answer, Now now) {
@@ -313,21 +329,16 @@ void hear_refusal(Journal* journal, UpstreamAccount* account, const HeardAnswer&
 }
 
 /** Lets another request try after one that was answered with an error, which may have come before
- * the provider looked at its limits. */
+ * the provider looked at its limits. But not before the cooldown ends, which the refusal of an
+ * earlier request may have made longer meanwhile. */
 void hear_error(Journal* journal, const UpstreamAccount& account, const HeardAnswer& answer,
                 Now now) {
     if (!is_try(account, answer)) {
         return;
     }
-    const uint32_t policy = answer.policies->cooldown;
-    const uint64_t tag = tag_of(answer.hash, policy);
-    LockedEntry entry(journal, tag, policy, now);
-    if (entry.has_room()) {
-        entry.level = {0, now.monotonic, 0, 0};
-        entry.write(try_limit());
-    }
-    journal->finish();
-    note_room(journal->zone(), tag);
+    const Millis until = account.cooling_until.load(std::memory_order_relaxed);
+    close_until(journal, answer, std::max(until, now.monotonic), true, now);
+    note_room(journal->zone(), tag_of(answer.hash, answer.policies->cooldown));
 }
 
 /** Ends a cooldown. */
@@ -339,8 +350,13 @@ void hear_passed(const Zone& zone, UpstreamAccount* account, const HeardAnswer& 
     }
 }
 
-/** False for an answer to a request that was sent before one whose answer is known. */
-bool is_latest(UpstreamAccount* account, uint64_t number) {
+/** False for an answer to a request that was sent before one whose answer is known, or before the
+ * account was begun anew: its numbers and sums belong to another life. */
+bool is_latest(UpstreamAccount* account, const SentRequest& sent) {
+    if (sent.life != account->life.load(std::memory_order_acquire)) {
+        return false;
+    }
+    const uint64_t number = sent.number;
     uint64_t heard = account->heard.load(std::memory_order_relaxed);
     while (heard < number) {
         if (account->heard.compare_exchange_weak(heard, number, std::memory_order_relaxed)) {
@@ -369,7 +385,7 @@ UpstreamAccount* use_account(const Zone& zone, uint64_t tag, uint32_t policy,
         for (UpstreamAccount& way : set->ways) {
             oldest = goes_rather(way, *oldest) ? &way : oldest;
         }
-        found = begin(oldest, tag, policy, name) ? oldest : nullptr;
+        found = begin(set, oldest, tag, policy, name) ? oldest : nullptr;
     }
     found->last_use.store(now, std::memory_order_relaxed);
     return found;
@@ -410,6 +426,8 @@ bool takes_uncounted_try(UpstreamAccount* account, Millis now) {
 
 void begin_sent(UpstreamAccount* account, Millis now, SentRequest* sent) {
     *sent = {};
+    // Before the number, which begin() resets first.
+    sent->life = account->life.load(std::memory_order_acquire);
     sent->number = account->sent.fetch_add(1, std::memory_order_relaxed) + 1;
     sent->at = now;
 }
@@ -435,7 +453,7 @@ void hear(Journal* journal, UpstreamAccount* account, const HeardAnswer& answer,
     if (tells) {
         account->answered_at.store(now.monotonic, std::memory_order_relaxed);
     }
-    if (is_latest(account, answer.sent->number)) {
+    if (is_latest(account, *answer.sent)) {
         for (const QuotaKindFacts& facts : kQuotaKindFacts) {
             hear_quota(journal, account, facts.kind, answer, now);
         }

@@ -42,7 +42,8 @@ struct SentQuota {
 
 /** A request that was sent to the provider, as it has to be remembered until its answer comes. */
 struct SentRequest {
-    uint64_t number;    // among those of the account; 0: none
+    uint64_t life;      // of the account, which may be begun anew before the answer comes
+    uint64_t number;    // among those of that life; 0: none
     Millis at;          // in milliseconds of the monotonic clock
     bool is_uncounted;  // it passed because no answer had come for long
     SentQuota quotas[kQuotaKinds];

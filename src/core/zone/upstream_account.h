@@ -25,6 +25,7 @@ struct alignas(64) UpstreamAccount {
     std::atomic<uint64_t> tag;  // 0: a free place
     std::atomic<uint32_t> policy;
     std::atomic<uint32_t> failed_tries;  // after a cooldown, one after another
+    std::atomic<uint64_t> life;          // another one each time that it is begun; 0: never
     std::atomic<int64_t> last_use;
     std::atomic<uint64_t> sent;         // requests; the last one has this number
     std::atomic<uint64_t> heard;        // the latest number whose answer was taken in

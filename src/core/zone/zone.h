@@ -27,7 +27,7 @@
 
 namespace ai_limit {
 
-constexpr uint32_t kLayoutVersion = 21 + kCountsLayout;
+constexpr uint32_t kLayoutVersion = 22 + kCountsLayout;
 constexpr size_t kSecretBytes = 192;
 
 constexpr uint32_t kMaxPolicies = 255;    // numbers 1 to 255; 0 is nobody's

@@ -166,6 +166,37 @@ bool awaits_this(ngx_http_request_t* r, const AccountUse& use) {
     return use.is_sent && use.before != r->upstream;
 }
 
+bool has_policy_of(const PolicySet& set, const UpstreamConf* upstream) {
+    for (ngx_uint_t i = 0; i < set.count; ++i) {
+        if (set.policies[i]->upstream == upstream) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** True if the request's location sends to accounts of this policy. */
+bool is_sent_from_here(ngx_http_request_t* r, const UpstreamConf* upstream) {
+    const PolicyList* list = loc_conf(r)->list;
+    return list != nullptr &&
+           (has_policy_of(list->preaccess, upstream) || has_policy_of(list->access, upstream));
+}
+
+/** False if what led the request here is certainly not error_page, but try_files for example.
+ * With recursive_error_pages, nginx does not always note it. */
+bool may_come_from_error_page(ngx_http_request_t* r) {
+    const auto* conf = static_cast<const ngx_http_core_loc_conf_t*>(
+        ngx_http_get_module_loc_conf(r, ngx_http_core_module));
+    return r->error_page || r->err_status != 0 || conf->recursive_error_pages;
+}
+
+/** True if the request was refused before it was sent, such as by auth_request, and error_page led
+ * it to a location that is not of the account. */
+bool was_never_sent(ngx_http_request_t* r, const AccountUse& use) {
+    return use.before == r->upstream && use.uri_changes != r->uri_changes &&
+           may_come_from_error_page(r) && !is_sent_from_here(r, use.upstream);
+}
+
 void hear_for(const AccountUse& use, const ProviderAnswer& told, unsigned status) {
     Journal* journal = journal_of(*use.upstream);
     UpstreamAccount* account = account_of(*use.upstream, use.hash);
@@ -238,6 +269,7 @@ void note_sent(ngx_http_request_t* r, RequestContext* context, const Decision& o
         use->sent.is_uncounted = is_uncounted;
         note_sent_quotas(one, *account, use);
         use->before = r->upstream;
+        use->uri_changes = static_cast<uint8_t>(r->uri_changes);
         use->is_sent = true;
     }
 }
@@ -264,7 +296,7 @@ void hear_answer(ngx_http_request_t* r, const RequestContext& context) {
 void end_answer(ngx_http_request_t* r, const RequestContext& context) {
     hear_answer(r, context);
     for (AccountUse* use = context.accounts; use != nullptr; use = use->next) {
-        use->is_sent = use->is_sent && !awaits_this(r, *use);
+        use->is_sent = use->is_sent && !awaits_this(r, *use) && !was_never_sent(r, *use);
     }
 }
 

@@ -15,6 +15,7 @@ struct AccountUse {
     const UpstreamConf* upstream;
     uint64_t hash;                // of the account's key
     ngx_http_upstream_t* before;  // nginx's upstream when the request was sent
+    uint8_t uri_changes;          // r->uri_changes then: each redirect changes it
     bool is_sent;                 // its answer is awaited
     SentRequest sent;
 };

@@ -109,6 +109,21 @@ protected:
         return count;
     }
 
+    /** Uses more accounts than there is room for. */
+    void use_others() {
+        for (uint64_t i = 1; i < 5000; ++i) {
+            use_account(user_.zone(), i << 20, 1, {"other", false}, ++now_);
+        }
+    }
+
+    void make_room_and_begin_anew() {
+        const uint64_t tag = tag_of(kHash, policies_.quotas[0]);
+        use_others();
+        ASSERT_EQ(find_account(user_.zone(), tag), nullptr);
+        account_ =
+            use_account(user_.zone(), tag, policies_.quotas[0], {"key:account", false}, now_);
+    }
+
     ZoneMemory memory_;
     ZoneUser user_;
     AccountPolicies policies_{};
@@ -240,6 +255,27 @@ TEST_F(Account, StaysClosedAfterAnErrorOfAnEarlierRequest) {
     EXPECT_FALSE(sends());
 }
 
+TEST_F(Account, StaysClosedAfterAnAnswerToARequestOfTheSameMillisecondAsTheRefusal) {
+    const SentRequest earlier = sent();
+    hear_answer(sent(), 429, wait(kSecond));
+    hear_answer(earlier, 200, nothing());
+    EXPECT_FALSE(sends());
+}
+
+TEST_F(Account, StaysClosedAfterAnErrorOfATryIfARefusalCameMeanwhile) {
+    const SentRequest earlier = sent();
+    hear_answer(sent(), 429, wait(kSecond));
+    const SentRequest tries = sent_after(kSecond);
+    hear_answer(earlier, 429, wait(5 * kSecond));
+    now_ += kSecond;
+    hear_answer(tries, 500, nothing());
+    now_ += 4 * kSecond - 1;
+    EXPECT_FALSE(sends());
+    now_ += 1;
+    EXPECT_TRUE(sends());
+    EXPECT_FALSE(sends()) << "one at a time";
+}
+
 TEST_F(Account, LetsAnotherTryIfTheFirstDies) {
     hear_answer(sent(), 429, wait(kSecond));
     now_ += kSecond;
@@ -309,6 +345,12 @@ TEST_F(Account, IsNeverClosedForMoreThanAMinute) {
     }
 }
 
+TEST_F(Account, KnowsWhenTheLargestLimitIsFull) {
+    constexpr Millis kDay = 24 * kHour;
+    hear_answer(sent(), 200, told(kMaxAmount, 0, kDay));
+    EXPECT_EQ(account_->quotas[0].full_at.load(), now_ + kDay);
+}
+
 TEST_F(Account, DoesNotBelieveALimitBelowWhatHasPassed) {
     ProviderAnswer answer = nothing();
     answer.quotas[1] = {5, 5, true, kNotTold, kMinute};
@@ -327,11 +369,29 @@ TEST_F(Account, NeverClosesForARemainderThatNeverFalls) {
     EXPECT_FALSE(sends()) << "but a refusal counts";
 }
 
+TEST_F(Account, LearnsNothingFromAnswersToRequestsBeforeItMadeRoomForOthers) {
+    for (int i = 0; i < 5; ++i) {
+        hear_answer(sent(), 200, told(90, 50));
+    }
+    const SentRequest earlier = sent();
+    make_room_and_begin_anew();
+    hear_answer(sent(), 200, told(9, 8));
+    hear_answer(earlier, 200, told(90, 2));
+    EXPECT_EQ(told_limit(*account_, QuotaKind::kRequests), 9u);
+    hear_answer(sent(), 200, told(9, 5));
+    EXPECT_EQ(send_all(), 5u) << "answers to later requests count";
+}
+
+TEST_F(Account, CoolsDownAfterARefusalOfARequestBeforeItMadeRoomForOthers) {
+    const SentRequest earlier = sent();
+    make_room_and_begin_anew();
+    hear_answer(earlier, 429, wait(kSecond));
+    EXPECT_FALSE(sends());
+}
+
 TEST_F(Account, KeepsAccountsThatCoolDownWhenOthersCome) {
     hear_answer(sent(), 429, wait(kMinute));
-    for (uint64_t i = 1; i < 5000; ++i) {
-        use_account(user_.zone(), i << 20, 1, {"other", false}, now_ + static_cast<Millis>(i));
-    }
+    use_others();
     EXPECT_EQ(find_account(user_.zone(), tag_of(kHash, policies_.quotas[0])), account_);
     EXPECT_EQ(std::string(account_->name, account_->name_size.load()), "key:account");
 }
