@@ -12,7 +12,7 @@ struct Flight;  // redis_flights.h
 /** The rest is as Redis was asked last; its members say whether it was. */
 struct ChargeInRedis {
     Flight* flight;      // in flight for the charge; nullptr: nothing
-    RedisSharer sharer;  // no key: Redis compares with no part
+    RedisSharer sharer;  // its key: valid only while Redis is asked
     RedisTurn turn;      // no node: nobody waits for the key over all nodes
 };
 

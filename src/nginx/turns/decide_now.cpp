@@ -9,9 +9,9 @@ namespace ai_limit {
 
 namespace {
 
-/** Has Redis compare with parts. The service of a request that waits starts where it would have
- * started when Redis was asked first, or others would be served before it for ever. */
-void describe_sharers(Decision* one) {
+/** Has the service of a request that waits start where it would have started when Redis was asked
+ * first, or others would be served before it for ever. */
+void keep_starts(Decision* one) {
     for (ngx_uint_t i = 0; i < one->count; ++i) {
         RedisSharer* sharer = &one->in_redis[i].sharer;
         sharer->floor = sharer->floor != 0 ? sharer->floor : sharer->served;
@@ -27,7 +27,7 @@ ngx_int_t begin_asking(ngx_http_request_t* r, const PolicySet& set, Decision* on
             return NGX_ERROR;
         }
     }
-    describe_sharers(one);
+    keep_starts(one);
     if (set.turns) {
         describe_turns(*live_redis(r), waiter, one);
     }

@@ -18,7 +18,7 @@ struct SharerLine {
     ngx_queue_t waiters;
     uint32_t count;
     Amount cost;
-    uint64_t floor;  // of the first one's service
+    uint64_t floor;  // the virtual time when one left last: the next service starts there at least
     bool held;       // its part does not let the first one pass
     uint64_t start;  // of the first one's service, when this was looked at last
 

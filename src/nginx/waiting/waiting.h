@@ -62,7 +62,8 @@ inline bool is_waiting(const Wait& wait) {
 ngx_int_t suspend(ngx_http_request_t* r, Wait* wait, const WaitReason& reason);
 
 /** Has the phases go on, from the handler that suspended the request. Does nothing if the request
- * has ended. Neither the wait nor the request may be used behind it. */
+ * has ended, and only ends the wait if its client has gone and a post_action runs. Neither the wait
+ * nor the request may be used behind it. */
 void resume(Wait* wait);
 
 /** Suspends a request in its content handler; finish() ends that. Returns NGX_DONE, or

@@ -24,9 +24,8 @@
 //   "leave", node
 //       KEYS[1]: the key's turns. Nobody waits at the node any more. Answers now.
 //
-//   SHARER    weight, slice, floor, member: all 0 and "" without a sharer. `slice` is the length of
-//   a
-//             slice of time (core/sharers/activity.h). The member is the charge's, without its
+//   SHARER    weight, slice, floor, member: all 0 and "" without a sharer. `slice` is how long a
+//             slice of time is (core/sharers/activity.h). The member is the charge's, without its
 //             amount.
 //   TURN      node, arrival, count, cost, waits: "", 0, 0, 0, false without a turn
 //
