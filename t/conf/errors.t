@@ -90,13 +90,13 @@ my @mistakes = (
     [http => "$policy rate=1r/s dry_run dry_run;", 'dry_run'],
     [http => "$policy rate=1r/s Burst=2;", 'Burst=2'],
     # Parameters of limit_req, and quotes inside of a word.
-    [http => "$policy rate=1r/s nodelay;", q("nodelay", which is limit_req's: nothing is delayed here, burst=)],
+    [http => "$policy rate=1r/s nodelay;", q("nodelay", which is limit_req's: burst= says how many may come at once)],
     [http => "$policy rat=1r/s;", q(invalid parameter "rat=1r/s", expected key=, rate=, )],
     [http => 'ai_limit_zone 1m;', q(invalid parameter "1m", expected zone=name:size)],
     [http => "$policy rate=1r/s delay=5;", q("delay=5", which is limit_req's)],
     (map { [location => "ai_limit $_;", qq("@{[(split)[0]]}", which is limit_req's: ai_limit takes the names of policies)] }
         'zone=one', 'zone=one burst=5 nodelay', 'burst=5', 'delay=5'),
-    [location => 'ai_limit p nodelay;', q(unknown policy "nodelay", which is limit_req's: nothing is delayed here)],
+    [location => 'ai_limit p nodelay;', q(unknown policy "nodelay", which is limit_req's: nothing is delayed without wait=)],
     [http => "$policy rate=1r/s zone=one:10m;", 'unknown zone "one:10m", a size is given in ai_limit_zone zone=name:size'],
     (map { [http => "ai_limit_zone $_ zone=z:1m;", "\"$_\", the key and the rate belong to ai_limit_policy"] }
         '$arg_k', 'key=$arg_k', 'rate=1r/s'),

@@ -139,7 +139,7 @@ char* read_parameter(ngx_conf_t* cf, ngx_str_t word, PolicyReader* reader,
         }
     }
     static constexpr char kNoDelay[] =
-        ", which is limit_req's: nothing is delayed here, burst= says how many may come at once";
+        ", which is limit_req's: burst= says how many may come at once, wait= how long others wait";
     static constexpr ForeignWord kForeign[] = {{"nodelay", kNoDelay}, {"delay=", kNoDelay}};
     char names[512];
     list_parameters(names, sizeof(names));

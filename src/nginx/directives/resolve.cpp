@@ -186,7 +186,7 @@ ngx_int_t resolve_list(ngx_conf_t* cf, MainConf* main, PolicyList* list) {
             // word.
             return mistake_at(cf, list->position, "ai_limit: unknown policy", name,
                               view(name) == "nodelay"
-                                  ? ", which is limit_req's: nothing is delayed here,"
+                                  ? ", which is limit_req's: nothing is delayed without wait=,"
                                   : ", declare it with ai_limit_policy,");
         }
         if (policy->upstream != nullptr) {
