@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/zone/table.h"
+
 namespace ai_limit {
 
 namespace {
@@ -70,18 +72,7 @@ bool begin(KeyActivity* way, uint64_t tag) {
 }
 
 ActivitySet* set_of(const Zone& zone, uint64_t tag) {
-    __extension__ typedef unsigned __int128 Wide;
-    const uint64_t mixed = tag * 0x9E3779B97F4A7C15;
-    return zone.activity(static_cast<uint32_t>(Wide{mixed} * zone.sizes().activity_sets >> 64));
-}
-
-KeyActivity* find_in(ActivitySet* set, uint64_t tag) {
-    for (KeyActivity& way : set->ways) {
-        if (way.tag.load(std::memory_order_acquire) == tag) {
-            return &way;
-        }
-    }
-    return nullptr;
+    return zone.activity(static_cast<uint32_t>(spread_index(tag, zone.sizes().activity_sets)));
 }
 
 KeyActivity* oldest_of(ActivitySet* set) {
@@ -112,7 +103,7 @@ uint32_t slice_of(const Limit& limit, Millis now) {
 
 KeyActivity* find_activity(const Zone& zone, uint64_t tag) {
     const uint32_t sets = zone.sizes().activity_sets;
-    return sets != 0 ? find_in(set_of(zone, tag), tag) : nullptr;
+    return sets != 0 ? find_way(set_of(zone, tag), tag) : nullptr;
 }
 
 KeyActivity* use_activity(const Zone& zone, uint64_t tag, Millis now) {
@@ -120,7 +111,7 @@ KeyActivity* use_activity(const Zone& zone, uint64_t tag, Millis now) {
         return nullptr;
     }
     ActivitySet* set = set_of(zone, tag);
-    KeyActivity* found = find_in(set, tag);
+    KeyActivity* found = find_way(set, tag);
     while (found == nullptr) {
         // Another key may take the place at the same time.
         KeyActivity* oldest = oldest_of(set);

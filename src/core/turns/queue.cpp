@@ -1,5 +1,7 @@
 #include "core/turns/queue.h"
 
+#include "core/zone/table.h"
+
 namespace ai_limit {
 
 namespace {
@@ -12,14 +14,10 @@ constexpr unsigned kOrderBits = 48;
 constexpr unsigned kNumberBits = 12;
 constexpr unsigned kProcessBits = 10;
 
-uint32_t first_place(const Zone& zone, uint64_t tag) {
-    __extension__ typedef unsigned __int128 Wide;
-    const uint64_t mixed = tag * 0x9E3779B97F4A7C15;
-    return static_cast<uint32_t>(Wide{mixed} * zone.sizes().queues >> 64);
-}
-
 KeyQueue* place_at(const Zone& zone, uint64_t tag, uint32_t probe) {
-    return zone.queue((first_place(zone, tag) + probe) % zone.sizes().queues);
+    const uint32_t queues = zone.sizes().queues;
+    const auto first = static_cast<uint32_t>(spread_index(tag, queues));
+    return zone.queue((first + probe) % queues);
 }
 
 /** Writes the key's name, unless it is there. Operators see it, and nothing depends on it. */

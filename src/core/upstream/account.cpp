@@ -25,18 +25,7 @@ constexpr uint64_t limit_word(Amount limit, Millis period) {
 }
 
 AccountSet* set_of(const Zone& zone, uint64_t tag) {
-    __extension__ typedef unsigned __int128 Wide;
-    const uint64_t mixed = tag * 0x9E3779B97F4A7C15;
-    return zone.accounts(static_cast<uint32_t>(Wide{mixed} * zone.sizes().account_sets >> 64));
-}
-
-UpstreamAccount* find_in(AccountSet* set, uint64_t tag) {
-    for (UpstreamAccount& way : set->ways) {
-        if (way.tag.load(std::memory_order_acquire) == tag) {
-            return &way;
-        }
-    }
-    return nullptr;
+    return zone.accounts(static_cast<uint32_t>(spread_index(tag, zone.sizes().account_sets)));
 }
 
 /** True if `one` should make room rather than `other`: an account that cools down stays. */
@@ -369,7 +358,7 @@ bool is_latest(UpstreamAccount* account, const SentRequest& sent) {
 }  // namespace
 
 UpstreamAccount* find_account(const Zone& zone, uint64_t tag) {
-    return zone.sizes().account_sets != 0 ? find_in(set_of(zone, tag), tag) : nullptr;
+    return zone.sizes().account_sets != 0 ? find_way(set_of(zone, tag), tag) : nullptr;
 }
 
 UpstreamAccount* use_account(const Zone& zone, uint64_t tag, uint32_t policy,
@@ -378,7 +367,7 @@ UpstreamAccount* use_account(const Zone& zone, uint64_t tag, uint32_t policy,
         return nullptr;
     }
     AccountSet* set = set_of(zone, tag);
-    UpstreamAccount* found = find_in(set, tag);
+    UpstreamAccount* found = find_way(set, tag);
     while (found == nullptr) {
         // Another account may take the place at the same time.
         UpstreamAccount* oldest = set->ways;

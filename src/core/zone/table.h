@@ -47,6 +47,22 @@ inline uint64_t bucket_index(uint64_t tag, uint64_t buckets) {
     return static_cast<uint64_t>(Wide{tag} * buckets >> 64);
 }
 
+/** The same by the tag's low bits, which bucket_index() does not depend on. */
+inline uint64_t spread_index(uint64_t tag, uint64_t places) {
+    return bucket_index(tag * 0x9E3779B97F4A7C15, places);
+}
+
+/** Returns the one of a set's `ways` that has the tag; nullptr if none has. */
+template <typename Set>
+auto find_way(Set* set, uint64_t tag) -> decltype(&set->ways[0]) {
+    for (auto& way : set->ways) {
+        if (way.tag.load(std::memory_order_acquire) == tag) {
+            return &way;
+        }
+    }
+    return nullptr;
+}
+
 /**
  * Return the bucket that an entry belongs into, and the one that it goes into if the first has no
  * room. They are the same for all entries that differ in their variant.
@@ -56,9 +72,7 @@ inline Bucket* first_bucket(const Zone& zone, const Geometry& geometry, uint64_t
     return zone.bucket(geometry, bucket_index(tag, zone.buckets(geometry)) ^ (policy & 7));
 }
 inline Bucket* second_bucket(const Zone& zone, const Geometry& geometry, uint64_t tag) {
-    // An odd factor spreads the tag's low bits, which the first bucket does not depend on.
-    return zone.bucket(
-        geometry, bucket_index((tag & ~kVariantMask) * 0x9E3779B97F4A7C15, zone.buckets(geometry)));
+    return zone.bucket(geometry, spread_index(tag & ~kVariantMask, zone.buckets(geometry)));
 }
 
 /**

@@ -41,6 +41,20 @@ RedisTurn turn_of(const LiveRedis& redis, const Decision& one, ngx_uint_t i, con
     return turn;
 }
 
+/** Finds the name of a charge's key in Redis; false without memory. */
+bool find_name(ngx_http_request_t* r, const Decision& one, ngx_uint_t charge, KeyInRedis* key) {
+    const Charge& use = one.charges[charge].use;
+    const Part& part = one.parts[charge];
+    KeyHash hash;
+    if (!hash_key_for_redis(view(part.key), hash_of(use), &hash)) {
+        return false;
+    }
+    key->redis = live_redis(r);
+    key->size = write_redis_key(view(key->redis->conf->servers.prefix), hash,
+                                view(part.policy->name), use.limit->measure, key->text);
+    return true;
+}
+
 void send_leave(const KeyInRedis& key) {
     Command* command = empty_command();
     write_leave(key.name(), key.redis->node, command);
@@ -85,19 +99,12 @@ KeyInRedis* note_in_redis(ngx_http_request_t* r, const Decision& one, ngx_uint_t
     if (before != nullptr || !waits_over_nodes(one, charge)) {
         return before;
     }
-    const Charge& use = one.charges[charge].use;
-    const Part& part = one.parts[charge];
-    KeyHash hash;
     void* memory = ngx_alloc(sizeof(KeyInRedis), ngx_cycle->log);
-    if (memory == nullptr || !hash_key_for_redis(view(part.key), hash_of(use), &hash)) {
+    if (memory == nullptr || !find_name(r, one, charge, static_cast<KeyInRedis*>(memory))) {
         ngx_free(memory);
         return nullptr;
     }
-    auto* made = static_cast<KeyInRedis*>(memory);
-    made->redis = live_redis(r);
-    made->size = write_redis_key(view(made->redis->conf->servers.prefix), hash,
-                                 view(part.policy->name), use.limit->measure, made->text);
-    return made;
+    return static_cast<KeyInRedis*>(memory);
 }
 
 void leave_in_redis(ngx_http_request_t* r, const Decision& one, ngx_uint_t joined) {
@@ -111,19 +118,17 @@ void leave_in_redis(ngx_http_request_t* r, const Decision& one, ngx_uint_t joine
         if (queue != nullptr && waiting_in(*queue).count != 0) {
             continue;
         }
-        KeyInRedis* key = note_in_redis(r, one, i, nullptr);
-        if (key != nullptr) {
-            send_leave(*key);
-            ngx_free(key);
+        KeyInRedis key;
+        if (find_name(r, one, i, &key)) {
+            send_leave(key);
         }
     }
 }
 
 void leave_in_redis(const KeyInRedis* key, const KeyQueue& queue) {
-    if (key == nullptr || waiting_in(queue).count != 0) {
-        return;
+    if (key != nullptr && waiting_in(queue).count == 0) {
+        send_leave(*key);
     }
-    send_leave(*key);
 }
 
 }  // namespace ai_limit
